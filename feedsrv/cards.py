@@ -1,0 +1,150 @@
+"""The rendered cards of a page, read with BeautifulSoup: what is left when the data is not there.
+
+Cards know less than the data: no authors but their number, often no abstract. Class names changed
+with every redesign, so nothing here leans on one; the anchors are the elements and addresses that
+stood from 2023 to 2026: ``article``, ``h3 a[href^="/papers/"]``, the vote that asks to log in.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import date, datetime
+
+import msgspec
+from bs4 import BeautifulSoup, Tag
+
+_HREF = re.compile(r"/papers/(\d{4}\.\d{4,5})(?:v\d+)?(?:[#?].*)?")
+_AUTHORS = re.compile(r"\b(\d+) authors?\b")
+_DATE = re.compile(
+    r"\b(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]* (\d{1,2})(?:, (\d{4}))?(?!\d)"
+)
+_NUMBER = re.compile(r"([\d.,]+)(k?)")
+#: A link's text that is longer than this is an abstract: search cards hold theirs in one.
+_ABSTRACT = 80
+
+
+class Card(msgspec.Struct, frozen=True, kw_only=True):
+    """What one card shows. The text is as rendered; a date without a year has the listing's."""
+
+    id: str
+    title: str
+    abstract: str = ""
+    author_count: int = 0
+    organization: str = ""
+    shown: date | None = None
+    code: str = ""
+    upvotes: int = 0
+    comments: int = 0
+    stars: int = 0
+
+
+def cards(soup: BeautifulSoup, year: int) -> tuple[Card, ...]:
+    """Return each paper's card once, in page order.
+
+    Args:
+        soup: The page.
+        year: The listing's year, for dates that are shown without one.
+
+    """
+    # A trending article holds two copies of its card, for wide and for narrow screens.
+    found: dict[str, Card] = {}
+    for article in soup.find_all("article"):
+        card = _card(article, year)
+        if card is not None:
+            found.setdefault(card.id, card)
+    return tuple(found.values())
+
+
+def label(soup: BeautifulSoup) -> str:
+    """Return the day that the page shows above its cards, as its ``time`` element has it."""
+    stamp = soup.select_one("time[datetime]")
+    return str(stamp["datetime"]) if stamp else ""
+
+
+def _card(article: Tag, year: int) -> Card | None:
+    heading = article.select_one('h3 a[href^="/papers/"]')
+    match = _HREF.fullmatch(str(heading["href"])) if heading else None
+    if heading is None or match is None:
+        return None
+    github = article.select_one('a[href^="https://github.com/"]')
+    return Card(
+        id=match[1],
+        title=_joined(heading),
+        abstract=_abstract(article),
+        author_count=_author_count(article),
+        organization=_organization(article),
+        shown=_shown(article, year),
+        code=str(github["href"]) if github else "",
+        upvotes=_votes(article),
+        comments=_number_in(article.select_one('a[href$="#community"]')),
+        stars=_number_in(github),
+    )
+
+
+def _joined(tag: Tag) -> str:
+    """Return the text with its pieces as they stand, so that a highlight glues or splits no word."""
+    return re.sub(r"\s+", " ", "".join(tag.strings)).strip()
+
+
+def _abstract(article: Tag) -> str:
+    for tag in article.select('p, a[href^="/papers/"]'):
+        text = _joined(tag)
+        if tag.name == "p" or (len(text) > _ABSTRACT and tag.find_parent("h3") is None):
+            return text
+    return ""
+
+
+def _author_count(article: Tag) -> int:
+    for item in article.select("li"):
+        if found := _AUTHORS.search(_joined(item)):
+            return int(found[1])
+    return 0
+
+
+def _organization(article: Tag) -> str:
+    """Return the name in the chip that stands in the authors' place: a link to /NAME and no more."""
+    for tag in article.find_all("a", href=re.compile(r"^/[\w.-]+$")):
+        if name := _joined(tag):
+            return name
+    return ""
+
+
+def _shown(article: Tag, year: int) -> date | None:
+    for text in _own_texts(article):
+        if found := _DATE.search(text):
+            shown = f"{found[1]} {found[2]} {found[3] or year}"
+            try:
+                return datetime.strptime(f"{shown} +0000", "%b %d %Y %z").date()
+            except ValueError:  # Feb 30
+                return None
+    return None
+
+
+def _own_texts(article: Tag) -> Iterator[str]:
+    """Yield the texts of the card's small print: a date in a title or an abstract is not one."""
+    for tag in article.select("span, time"):
+        text = _joined(tag)
+        if len(text) <= len("Published on Sep 26, 2025") and not tag.find_parent(["h3", "p"]):
+            yield text
+
+
+def _votes(article: Tag) -> int:
+    """Return the votes: a number, or a hyphen for none, in the box that asks to log in."""
+    for box in article.select('a[href^="/login?next=%2Fpapers%2F"], label'):
+        if found := _NUMBER.fullmatch(_joined(box).removeprefix("Upvote").strip()):
+            return _number(found)
+    return 0
+
+
+def _number_in(tag: Tag | None) -> int:
+    found = _NUMBER.search(_joined(tag)) if tag else None
+    return _number(found) if found else 0
+
+
+def _number(found: re.Match[str]) -> int:
+    """Read ``843``, ``1,024`` and ``1.28k``."""
+    try:
+        return round(float(found[1].replace(",", "")) * (1000 if found[2] else 1))
+    except ValueError:
+        return 0

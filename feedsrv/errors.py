@@ -1,0 +1,185 @@
+"""Everything feedsrv raises on purpose, and what each error becomes.
+
+::
+
+    FeedsrvError
+    ├── ConfigError             the operator's settings cannot be used
+    ├── ReaderError             the reader asked for something that cannot be given
+    │   ├── QueryError          the query cannot be read
+    │   ├── ParameterError      another part of the address cannot be read
+    │   └── UnknownFeedError    no feed has that name
+    ├── UpstreamError           Hugging Face let us down; stays inside the service
+    │   ├── FetchError          no usable answer came back
+    │   └── PageError           an answer came, without a list that can be read
+    ├── NothingReadError        upstream fails, and nothing was ever read
+    └── StoreError              the disk let us down; stays inside the service
+
+Errors that leave the service are in `ANSWERS`, the one table of HTTP statuses and exit codes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+
+class FeedsrvError(Exception):
+    """Root of every error that feedsrv raises on purpose."""
+
+
+class ConfigError(FeedsrvError):
+    """The operator's settings cannot be used; all problems are named at once."""
+
+    def __init__(self, source: str, problems: Sequence[str]) -> None:
+        super().__init__(source, tuple(problems))
+        self.source = source
+        self.problems = tuple(problems)
+
+    def __str__(self) -> str:
+        lines = [f"{self.source}: {problem}" for problem in self.problems]
+        return "\n".join(lines)
+
+
+class ReaderError(FeedsrvError):
+    """The reader asked for something that cannot be given."""
+
+
+class QueryError(ReaderError):
+    """The query cannot be read.
+
+    Attributes:
+        query: The text as it came.
+        position: Where reading stopped, in characters from 0.
+        reason: What is wrong there, and how to mend it.
+
+    """
+
+    def __init__(self, query: str, position: int, reason: str) -> None:
+        super().__init__(query, position, reason)
+        self.query = query
+        self.position = position
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.reason} (at character {self.position + 1})"
+
+    def pointer(self) -> str:
+        """Return the query with a caret below the place, as two lines."""
+        line = self.query.replace("\n", " ").replace("\t", " ")
+        return f"{line}\n{' ' * self.position}^"
+
+
+class ParameterError(ReaderError):
+    """A part of the address other than the query cannot be read."""
+
+    def __init__(self, name: str, value: str, reason: str) -> None:
+        super().__init__(name, value, reason)
+        self.name = name
+        self.value = value
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.reason}, not {self.value!r}"
+
+
+class UnknownFeedError(ReaderError):
+    """No feed has that name."""
+
+    def __init__(self, name: str, known: Sequence[str] = ()) -> None:
+        super().__init__(name, tuple(known))
+        self.name = name
+        self.known = tuple(known)
+
+    def __str__(self) -> str:
+        return f"there is no feed called {self.name!r}"
+
+
+class UpstreamError(FeedsrvError):
+    """Hugging Face did not give us what we need.
+
+    Attributes:
+        url: What was asked for.
+        reason: Why it is no use, fit for a log line.
+
+    """
+
+    def __init__(self, url: str, reason: str) -> None:
+        super().__init__(url, reason)
+        self.url = url
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.reason} ({self.url})"
+
+
+class FetchError(UpstreamError):
+    """No usable answer came back.
+
+    Attributes:
+        wait: How many seconds upstream wants to be left alone, where it says so.
+
+    """
+
+    def __init__(self, url: str, reason: str, wait: float | None = None) -> None:
+        super().__init__(url, reason)
+        self.wait = wait
+
+
+class PageError(UpstreamError):
+    """An answer came, but holds no list of papers that can be read."""
+
+
+class NothingReadError(FeedsrvError):
+    """Upstream fails, and nothing was ever read that could be served in its place.
+
+    Attributes:
+        reason: What went wrong, in plain words.
+        wait: Whole seconds until asking again makes sense.
+
+    """
+
+    def __init__(self, reason: str, wait: int) -> None:
+        super().__init__(reason, wait)
+        self.reason = reason
+        self.wait = wait
+
+    def __str__(self) -> str:
+        return f"nothing has been read from Hugging Face yet: {self.reason}"
+
+
+class StoreError(FeedsrvError):
+    """The disk let us down.
+
+    Attributes:
+        path: The store's folder.
+        reason: Why, fit for a log line.
+
+    """
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path = path
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"the store at {self.path} cannot be used: {self.reason}"
+
+
+class Answer(NamedTuple):
+    """What an error becomes at the edges: an HTTP status with its title, an exit code."""
+
+    status: int
+    title: str
+    exit_code: int
+
+
+ANSWERS: dict[type[FeedsrvError], Answer] = {
+    ConfigError: Answer(500, "The server's settings cannot be used", 2),
+    QueryError: Answer(400, "The query cannot be read", 2),
+    ParameterError: Answer(400, "The address cannot be read", 2),
+    UnknownFeedError: Answer(404, "There is no such feed", 2),
+    NothingReadError: Answer(503, "Nothing has been read yet", 1),
+    StoreError: Answer(503, "The store cannot be used", 1),
+    FetchError: Answer(503, "Hugging Face cannot be read", 1),
+    PageError: Answer(503, "Hugging Face cannot be read", 1),
+}

@@ -1,0 +1,75 @@
+"""Words of a text: folded, in a row, and cut to their stems.
+
+A word is a run of letters and digits. Hyphens, slashes and underscores part words (so *world-model*
+is *world model*), an apostrophe inside one does not (*O'Reilly*), and the plus signs of *C++* and
+the sharp of *C#* belong to it. An emoji is a word.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from functools import lru_cache
+
+import snowballstemmer
+
+from feedsrv.paper import Paper, Words
+
+_WORD = re.compile(
+    r"[^\W_]+(?:'[^\W_]+)*(?:\+\+|\#(?![^\W_]))?"
+    r"|[\u2600-\u27bf\U0001f000-\U0001faff]"
+)
+#: Between two authors or two keywords, so that no phrase reaches from one into the next.
+_FENCE = "/"
+#: Longer "words" are data, not English, and are left as they are.
+_LONGEST = 40
+
+
+def fold(text: str) -> str:
+    """Return the text without case, accents and typographic variants."""
+    apart = unicodedata.normalize("NFKD", text.replace("\u2019", "'"))
+    bare = "".join(char for char in apart if not unicodedata.combining(char))
+    return bare.casefold()
+
+
+def words(text: str) -> list[str]:
+    """Return the folded words of the text, in order."""
+    return _WORD.findall(fold(text))
+
+
+@lru_cache(maxsize=65536)
+def stem(word: str) -> str:
+    """Return the word's English stem: *causal* for *causal*, *causally* and *causality*."""
+    if len(word) > _LONGEST:
+        return word
+    # A stemmer holds the word it works on, so each call has its own: threads share this function.
+    return str(snowballstemmer.stemmer("english").stemWord(word))
+
+
+def row(found: Iterable[str]) -> str:
+    """Return the words as one string with a space before, between and after them."""
+    return f" {' '.join(found)} "
+
+
+def prepare(paper: Paper) -> Words:
+    """Return the paper's words, ready to be matched."""
+    title, abstract, keyword = words(paper.title), words(paper.abstract), _fenced(paper.keywords)
+    return Words(
+        title=row(title),
+        title_stems=row(map(stem, title)),
+        abstract=row(abstract),
+        abstract_stems=row(map(stem, abstract)),
+        keyword=row(keyword),
+        keyword_stems=row(map(stem, keyword)),
+        author=row(_fenced(paper.authors)),
+        org=row(words(paper.organization)),
+        id=row(words(paper.id)),
+    )
+
+
+def _fenced(texts: Iterable[str]) -> list[str]:
+    found: list[str] = []
+    for text in texts:
+        found += [*words(text), _FENCE]
+    return found
