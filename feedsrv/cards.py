@@ -83,7 +83,7 @@ def _card(article: Tag, year: int) -> Card | None:
 
 
 def _joined(tag: Tag) -> str:
-    """Return the text with its pieces as they stand, so that a highlight glues or splits no word."""
+    """Return the text, its pieces as they stand: a highlight must not glue or split a word."""
     return re.sub(r"\s+", " ", "".join(tag.strings)).strip()
 
 
@@ -103,7 +103,7 @@ def _author_count(article: Tag) -> int:
 
 
 def _organization(article: Tag) -> str:
-    """Return the name in the chip that stands in the authors' place: a link to /NAME and no more."""
+    """Return the name in the chip in the authors' place: a link to /NAME and no more."""
     for tag in article.find_all("a", href=re.compile(r"^/[\w.-]+$")):
         if name := _joined(tag):
             return name

@@ -30,14 +30,12 @@ class FeedsrvError(Exception):
 class ConfigError(FeedsrvError):
     """The operator's settings cannot be used; all problems are named at once."""
 
-    def __init__(self, source: str, problems: Sequence[str]) -> None:
-        super().__init__(source, tuple(problems))
-        self.source = source
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__(tuple(problems))
         self.problems = tuple(problems)
 
     def __str__(self) -> str:
-        lines = [f"{self.source}: {problem}" for problem in self.problems]
-        return "\n".join(lines)
+        return "\n".join(self.problems)
 
 
 class ReaderError(FeedsrvError):

@@ -330,9 +330,7 @@ def _utc(stamp: datetime) -> datetime:
     return stamp.astimezone(UTC) if stamp.tzinfo else stamp.replace(tzinfo=UTC)
 
 
-def _from_cards(
-    soup: BeautifulSoup, url: str, asked: Page, read_at: datetime
-) -> Listing | None:
+def _from_cards(soup: BeautifulSoup, url: str, asked: Page, read_at: datetime) -> Listing | None:
     """Return what the rendered cards give; nothing where there are none."""
     key = _own_key(asked, [label(soup), *_named(url)])
     if key is None:

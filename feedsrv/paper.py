@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -28,6 +28,10 @@ class Kind(StrEnum):
     MONTH = "month"
     TRENDING = "trending"
     SEARCH = "search"
+
+
+Source = Literal["daily", "search", "trending", "week", "month"]
+Limit = Annotated[int, msgspec.Meta(ge=1, le=200)]
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -123,18 +127,18 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     source: Literal["data", "cards", "api"] = "data"
 
 
-class Feed(msgspec.Struct, frozen=True, kw_only=True):
+class Feed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A name or ad-hoc query, its sources, its options."""
 
     name: str
     title: str
+    #: As the user wrote it; empty for every paper.
     query: str = ""
-    sources: tuple[Literal["daily", "search", "trending", "week", "month"], ...] = (
-        "daily",
-        "search",
-    )
-    limit: int = 50
+    sources: Annotated[tuple[Source, ...], msgspec.Meta(min_length=1)] = ("daily", "search")
+    limit: Limit = 50
+    #: Where an entry leads to.
     link: Literal["huggingface", "arxiv", "pdf"] = "huggingface"
+    #: Whether upstream's search hits are held against the query or trusted as they are.
     match: Literal["strict", "upstream"] = "strict"
 
 

@@ -60,6 +60,20 @@ class Term(msgspec.Struct, frozen=True):
             case "stems":
                 return f"{lead}{'-'.join(self.words)}"
 
+    def described(self) -> str:
+        """Return what is looked for, in words."""
+        where = self.field or "title, abstract or keywords"
+        shown = " ".join(self.words)
+        match self.mode:
+            case "exact":
+                what = f"“{shown}” as written" if len(self.words) > 1 else f"the word “{shown}”"
+            case "prefix":
+                what = f"words that begin “{shown}”"
+            case "stems":
+                stems = " ".join(map(stem, self.words))
+                what = f"“{shown}” in any form" + (f" (stem “{stems}”)" if stems != shown else "")
+        return f"{what}, in {where}"
+
 
 class Has(msgspec.Struct, frozen=True):
     """The paper links code, a project page or media."""
@@ -68,6 +82,10 @@ class Has(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         return f"has:{self.link}"
+
+    def described(self) -> str:
+        """Return what is looked for, in words."""
+        return f"links {self.link}"
 
 
 class Count(msgspec.Struct, frozen=True):
@@ -79,6 +97,10 @@ class Count(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         return f"{self.counter}:{self.sign}{self.number}"
+
+    def described(self) -> str:
+        """Return what is looked for, in words."""
+        return f"{self.counter} {self.sign} {self.number}"
 
 
 class Not(msgspec.Struct, frozen=True):
@@ -105,7 +127,9 @@ class Or(msgspec.Struct, frozen=True):
     parts: tuple[Query, ...]
 
     def __str__(self) -> str:
-        return " OR ".join(f"({part})" if isinstance(part, Or) else str(part) for part in self.parts)
+        return " OR ".join(
+            f"({part})" if isinstance(part, Or) else str(part) for part in self.parts
+        )
 
 
 Query = And | Or | Not | Term | Has | Count
@@ -139,7 +163,7 @@ _FIELDED = re.compile(r"([A-Za-z]+):(.*)", re.DOTALL)
 _COUNTED = re.compile(r"(>=|<=|>|<|=)(\d{1,9})")
 #: What phones and word processors write in place of plain quotes; one character each, so that
 #: positions stay true.
-_TYPOGRAPHIC = str.maketrans("“”„‟«»’‘", '""""""\'\'')
+_TYPOGRAPHIC = str.maketrans("“”„‟«»\u2019\u2018", '""""""\'\'')
 _FIELDS = ("title", "abstract", "author", "org", "keyword", "id")
 _KNOWN = "title: abstract: author: org: keyword: id: has: upvotes: comments: stars:"
 
@@ -180,7 +204,7 @@ def _check(text: str, plain: str) -> None:
     except UnexpectedCharacters as error:
         # Every character begins some token, but for a quotation mark without a second one.
         reason = "this quotation mark is never closed"
-        raise QueryError(text, error.pos_in_stream or 0, reason) from error
+        raise QueryError(text, plain.rindex('"'), reason) from error
 
 
 def _at(token: Token) -> int:
@@ -204,7 +228,9 @@ def _unexpected(text: str, error: UnexpectedToken) -> QueryError:
         case "LPAR":
             reason = "a field takes one word or quoted words, not parentheses"
         case _:
-            reason = f"expected a word or quoted words, not {str(token)!r}; to look for it, quote it"
+            reason = (
+                f"expected a word or quoted words, not {str(token)!r}; to look for it, quote it"
+            )
     return QueryError(text, _at(token), reason)
 
 
@@ -242,7 +268,9 @@ class _Reader(Transformer[Token, Query]):
             case "" | "title" | "abstract" | "author" | "org" | "keyword" | "id":
                 return self._words(field, body, at, quoted=quoted)
             case _:
-                reason = f"there is no field {field!r}; known are {_KNOWN} (to look for it, quote it)"
+                reason = (
+                    f"there is no field {field!r}; known are {_KNOWN} (to look for it, quote it)"
+                )
                 raise QueryError(self._text, start, reason)
 
     def _has(self, body: str, at: int) -> Has:
@@ -335,9 +363,10 @@ def places(query: Query, paper: Paper) -> tuple[str, ...]:
 def positive_words(query: Query) -> str:
     """Return the words that a matching paper may hold, for upstream's own search page.
 
-    Empty for a query of exclusions, links and counters alone: nothing can be searched for.
+    Empty for a query of exclusions, links and counters alone: nothing can be searched for. Upstream
+    takes no more than 250 characters, and folding can make one character many.
     """
-    return " ".join(dict.fromkeys(_positive(query)))
+    return " ".join(dict.fromkeys(_positive(query)))[:LONGEST].strip()
 
 
 def _positive(query: Query) -> Iterator[str]:

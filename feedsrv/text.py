@@ -17,7 +17,7 @@ _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]")
 _SPACE = re.compile(r"\s+")
 _PARAGRAPH = re.compile(r"\n[^\S\n]*\n\s*")
 
-# `$…$` as pandoc reads it, so that "from $5 to $10" stays money: no space inside the dollars, and no
+# `$…$` as pandoc reads it, so that "from $5 to $10" stays money: no space inside the dollars, no
 # digit after them (but where a TeX sign stands inside); or `\(…\)`.
 _MATH = re.compile(
     r"(?<![\\$])\$(?!\s)((?=[^$\n]*[\\^_])[^$\n]{1,200}?|[^$\n]{1,200}?(?=\$(?!\d)))(?<![\s\\])\$(?!\$)"
@@ -32,10 +32,29 @@ _MATH_FONT = re.compile(
 _ACCENT = re.compile(r"""\\(?:["'`^~=.](?:\{[A-Za-z]\}|[A-Za-z])|[uvHck]\{[A-Za-z]\})""")
 _ESCAPED = re.compile(r"\\([%&#_$])")
 
-_FUNCTIONS = frozenset("log ln exp sin cos tan min max sup inf arg det dim gcd lim Pr".split())
+_FUNCTIONS = frozenset(
+    [
+        "log",
+        "ln",
+        "exp",
+        "sin",
+        "cos",
+        "tan",
+        "min",
+        "max",
+        "sup",
+        "inf",
+        "arg",
+        "det",
+        "dim",
+        "lim",
+    ]
+)
 _SIGNS = {"%": "%", "&": "&", "#": "#", "sim": "~", ",": " ", ";": " ", ":": " ", " ": " "}
 _RAISED = dict(zip("0123456789+-=()aeinoxkTdbmpt", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾ᵃᵉⁱⁿᵒˣᵏᵀᵈᵇᵐᵖᵗ", strict=True))
-_LOWERED = dict(zip("0123456789+-=()aeioxjklmnprstuv", "₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎ₐₑᵢₒₓⱼₖₗₘₙₚᵣₛₜᵤᵥ", strict=True))
+_LOWERED = dict(
+    zip("0123456789+-=()aeioxjklmnprstuv", "₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎ₐₑᵢₒₓⱼₖₗₘₙₚᵣₛₜᵤᵥ", strict=True)
+)
 
 _SPECS = get_default_latex_context_db()
 

@@ -1,0 +1,220 @@
+"""The ``feedsrv`` command.
+
+Exit codes: 0 all is well, 1 something outside fails (upstream, disk, a port), 2 the settings or the
+command line cannot be used.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+import click
+import msgspec
+import waitress
+from werkzeug.test import Client
+
+from feedsrv import __version__
+from feedsrv.config import Config, load
+from feedsrv.errors import ANSWERS, FeedsrvError, QueryError, StoreError, UpstreamError
+from feedsrv.paper import Feed
+from feedsrv.query import And, Not, Or, Query, parse, places, positive_words
+from feedsrv.service import Service
+from feedsrv.store import Store
+from feedsrv.web import create_app
+
+#: Requests answered at the same time. A cold one waits for upstream, so more than there are cores.
+_THREADS = 16
+
+
+class _Group(click.Group):
+    """A group of commands whose errors become messages and exit codes, by the one table."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except FeedsrvError as error:
+            for line in str(error).splitlines():
+                click.echo(f"feedsrv: {line}" if not line.startswith(" ") else line, err=True)
+            if isinstance(error, QueryError):
+                click.echo(error.pointer(), err=True)
+            ctx.exit(ANSWERS[type(error)].exit_code)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, message="feedsrv %(version)s")
+@click.option(
+    "--config",
+    "file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The settings file; by default FEEDSRV_CONFIG, else config/feedsrv.toml.",
+)
+@click.pass_context
+def main(ctx: click.Context, file: Path | None) -> None:
+    """Hugging Face Daily Papers as one feed per keyword."""
+    logging.basicConfig(format="%(asctime)s %(levelname)-7s %(message)s", level=logging.INFO)
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    ctx.obj = file
+
+
+@main.command()
+@click.option("--host", help="Address to listen on; 0.0.0.0 for the whole network.")
+@click.option("--port", type=int, help="Port to listen on; 0 for any that is free.")
+@click.option("--demo", is_flag=True, help="Serve bundled sample papers, without any network.")
+@click.option("--or-demo", is_flag=True, help="As --demo, but only where upstream cannot be read.")
+@click.pass_obj
+def serve(file: Path | None, host: str | None, port: int | None, demo: bool, or_demo: bool) -> None:
+    """Serve the feeds."""
+    config = load(file, os.environ, {"host": host, "port": port, "demo": demo or None})  # noqa: TID251  # the process's edge
+    if or_demo and not demo and not _reachable(config):
+        config = msgspec.structs.replace(config, demo=True)
+    with _service(config) as service:
+        _run(service)
+
+
+def _reachable(config: Config) -> bool:
+    """Tell whether there is anything to serve: a page that can be read now, or was once."""
+    with _service(config) as service:
+        try:
+            service.read(Feed(name="probe", title="probe", sources=("daily",)))
+        except FeedsrvError as error:
+            click.echo(
+                f"{config.upstream_url} cannot be read from here, so there are no real papers to"
+                f" show.\n  {error}\nStarting the demo instead: sample papers, invented for it.\n",
+                err=True,
+            )
+            return False
+        return True
+
+
+def _run(service: Service) -> None:
+    config = service.config
+    app = create_app(service)
+    try:
+        server = waitress.create_server(
+            app, host=config.host, port=config.port, threads=_THREADS, ident="feedsrv"
+        )
+    except OSError as error:
+        click.echo(
+            f"feedsrv: cannot listen on {config.host} port {config.port}:"
+            f" {error.strerror or error}; another port can be given with --port",
+            err=True,
+        )
+        sys.exit(1)
+    signal.signal(signal.SIGTERM, _stop)
+    shown = "localhost" if config.host in {"127.0.0.1", "0.0.0.0", "::"} else config.host  # noqa: S104  # compared, not bound
+    click.echo(
+        f"feedsrv {__version__} at http://{shown}:{server.effective_port}/"
+        f"{' with sample papers' if config.demo else ''}\n"
+        f"Put this into a feed reader: http://{shown}:{server.effective_port}/papers.atom?q=causal",
+        err=True,
+    )
+    server.run()
+
+
+def _stop(number: int, frame: FrameType | None) -> NoReturn:
+    """End as Ctrl-C does: requests under way are finished, files are closed."""
+    raise KeyboardInterrupt
+
+
+@main.command()
+@click.argument("urlpath")
+@click.option("-i", "--include", is_flag=True, help="Show status and headers too.")
+@click.option("--demo", is_flag=True, help="From the bundled sample papers.")
+@click.pass_obj
+def get(file: Path | None, urlpath: str, include: bool, demo: bool) -> None:
+    """Print the answer to one request, such as '/papers.atom?q=causal', without a server."""
+    config = load(file, os.environ, {"demo": demo or None})  # noqa: TID251  # the process's edge
+    with _service(config) as service:
+        base = config.public_url or f"http://localhost:{config.port}"
+        answer = Client(create_app(service)).get(urlpath, base_url=base)
+        out = click.get_binary_stream("stdout")
+        if include:
+            out.write(f"HTTP/1.1 {answer.status}\r\n{answer.headers}".encode())
+        out.write(answer.data)
+        out.flush()
+    if answer.status_code >= 400:  # noqa: PLR2004  # RFC 9110 15.5: errors begin here
+        sys.exit(1 if answer.status_code >= 500 else 2)  # noqa: PLR2004  # ours, or the caller's
+
+
+@main.command()
+@click.option("--demo", is_flag=True, help="Against the bundled sample papers.")
+@click.pass_obj
+def check(file: Path | None, demo: bool) -> None:
+    """Tell whether settings, store and upstream work."""
+    config = load(file, os.environ, {"demo": demo or None})  # noqa: TID251  # the process's edge
+    click.echo(f"settings   good, {len(config.feeds)} feeds")
+    failed = False
+    with _service(config) as service:
+        try:
+            folder = Store(service.config.cache_dir, config.upstream_url).probe()
+            click.echo(f"store      good, {folder}")
+        except StoreError as error:
+            click.echo(f"store      FAILS: {error}")
+            failed = True
+        try:
+            newest = service.refresh(service.newest_day())
+            how = "" if newest.source == "data" else f", but from its {newest.source}"
+            click.echo(f"upstream   good, {len(newest.papers)} papers on {newest.page.key}{how}")
+        except UpstreamError as error:
+            click.echo(f"upstream   FAILS: {error}")
+            failed = True
+    sys.exit(int(failed))
+
+
+@main.command()
+@click.argument("query")
+@click.option("--limit", type=click.IntRange(1, 200), default=20, show_default=True)
+@click.option("--demo", is_flag=True, help="Against the bundled sample papers.")
+@click.pass_obj
+def explain(file: Path | None, query: str, limit: int, demo: bool) -> None:
+    """Show how a query is read, and which papers match it where."""
+    config = load(file, os.environ, {"demo": demo or None})  # noqa: TID251  # the process's edge
+    tree = parse(query)
+    click.echo("\n".join(_drawn(tree)))
+    words = positive_words(tree)
+    click.echo(f"\nsearched for at Hugging Face: {words or 'nothing, it has no words to look for'}")
+    with _service(config) as service:
+        reading = service.read(Feed(name="explained", title="explained", query=query, limit=limit))
+    click.echo(f"{len(reading.papers)} of {reading.seen} papers shown (at most {limit})\n")
+    for paper in reading.papers:
+        click.echo(f"{paper.published:%Y-%m-%d}  {paper.id}  {paper.title}")
+        for place in places(tree, paper):
+            click.echo(f"{'':12}{place}")
+
+
+def _drawn(query: Query, lead: str = "", child: str = "") -> Iterator[str]:
+    """Yield the query as a tree of lines."""
+    match query:
+        case And(parts) | Or(parts):
+            yield f"{lead}{'all of' if isinstance(query, And) else 'any of'}"
+            for place, part in enumerate(parts, 1):
+                last = place == len(parts)
+                branch, below = ("└── ", "    ") if last else ("├── ", "│   ")
+                yield from _drawn(part, f"{child}{branch}", f"{child}{below}")
+        case Not(part):
+            yield f"{lead}none of"
+            yield from _drawn(part, f"{child}└── ", f"{child}    ")
+        case _:
+            yield f"{lead}{query.described()}"
+
+
+@contextmanager
+def _service(config: Config) -> Iterator[Service]:
+    """Open a service; the demo's keeps its sample papers apart and for once."""
+    with tempfile.TemporaryDirectory(prefix="feedsrv-demo-") as folder:
+        if config.demo:
+            config = msgspec.structs.replace(config, cache_dir=Path(folder))
+        service = Service.open(config)
+        try:
+            yield service
+        finally:
+            service.close()

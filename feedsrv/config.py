@@ -1,0 +1,173 @@
+"""TOML and environment to settings, all problems at once.
+
+``config/feedsrv.toml`` documents each setting. A value on the command line beats the environment,
+which beats the file, which beats the default.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+import msgspec
+import platformdirs
+
+from feedsrv.errors import ConfigError, QueryError
+from feedsrv.paper import Feed
+from feedsrv.query import parse, positive_words
+
+#: Where the shipped file lies, seen from a clone.
+DEFAULT_FILE = Path("config/feedsrv.toml")
+ENVIRONMENT = {
+    "FEEDSRV_UPSTREAM_URL": "upstream_url",
+    "FEEDSRV_CACHE_DIR": "cache_dir",
+    "FEEDSRV_PUBLIC_URL": "public_url",
+    "FEEDSRV_HF_TOKEN": "hf_token",
+    "PORT": "port",
+}
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True):
+    """Every setting."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 8000
+    #: How readers reach this server; empty for the address that each request came to.
+    public_url: str = ""
+    upstream_url: str = "https://huggingface.co"
+    cache_dir: Path = Path(platformdirs.user_cache_dir("feedsrv", appauthor=False))
+    #: A mail address or page at which Hugging Face can reach the operator.
+    contact: str = ""
+    #: Seconds that a reader waits at most for a page that was never read.
+    deadline: Annotated[float, msgspec.Meta(gt=0, le=60)] = 10.0
+    #: List days that a keyword feed covers.
+    history_days: Annotated[int, msgspec.Meta(ge=1, le=366)] = 30
+    #: From the environment alone, so that it stands in no file.
+    hf_token: str = ""
+    feeds: dict[str, Feed] = {}
+    #: Serve sample papers; from the command line alone.
+    demo: bool = False
+
+
+def load(
+    file: Path | None, environ: Mapping[str, str], arguments: Mapping[str, object] | None = None
+) -> Config:
+    """Return the settings of a file, the environment and the command line.
+
+    Args:
+        file: The file; without one, that of ``FEEDSRV_CONFIG``, else ``config/feedsrv.toml`` where
+            there is one.
+        environ: The environment.
+        arguments: Settings from the command line, by name; None is "not given".
+
+    Raises:
+        ConfigError: Something is wrong, all of it named at once.
+
+    """
+    named = file or (Path(environ["FEEDSRV_CONFIG"]) if environ.get("FEEDSRV_CONFIG") else None)
+    file = named or DEFAULT_FILE
+    if named is None and not file.exists():
+        return settings({}, "", environ, arguments or {})
+    try:
+        return settings(tomllib.loads(file.read_text("utf-8")), str(file), environ, arguments or {})
+    except OSError as error:
+        raise ConfigError([f"{file}: cannot be read: {error.strerror}"]) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError([f"{file}: is no TOML: {error}"]) from error
+
+
+def settings(
+    data: Mapping[str, Any], file: str, environ: Mapping[str, str], arguments: Mapping[str, object]
+) -> Config:
+    """Return the settings of parsed TOML, the environment and the command line.
+
+    Raises:
+        ConfigError: Something is wrong, all of it named at once.
+
+    """
+    problems: list[str] = []
+    found: dict[str, Any] = {}
+    fields = {field.name: field for field in msgspec.structs.fields(Config)}
+    in_file = fields.keys() - {"feeds", "demo", "hf_token"}
+    for origin, name, value in _given(data, file, environ, arguments):
+        if origin == file and name not in in_file:
+            problems.append(f"{origin}: {name}: there is no such setting")
+            continue
+        try:
+            # The environment knows text only.
+            found[name] = msgspec.convert(
+                value, fields[name].type, strict=origin == file, dec_hook=_path
+            )
+            _check(name, found[name])
+        except ValueError as error:
+            problems.append(f"{origin}: {name}: {error}, not {value!r}")
+    found["feeds"] = dict(_feeds(data.get("feeds", {}), file, problems))
+    if environ.get("FEEDSRV_ACCESS_KEY"):
+        problems.append(
+            "environment: FEEDSRV_ACCESS_KEY: this version has no access keys and would be open to"
+            " all; unset it, and let a proxy ask for a password"
+        )
+    if problems:
+        raise ConfigError(problems)
+    return Config(**found)
+
+
+def _given(
+    data: Mapping[str, Any], file: str, environ: Mapping[str, str], arguments: Mapping[str, object]
+) -> Iterator[tuple[str, str, object]]:
+    """Yield (origin, setting, value), the stronger origin later."""
+    for name, value in data.items():
+        if name != "feeds":
+            yield file, name, value
+    for variable, name in ENVIRONMENT.items():
+        if environ.get(variable):
+            yield f"environment: {variable}", name, environ[variable]
+    for name, value in arguments.items():
+        if value is not None:
+            yield "command line", name, value
+
+
+def _path(kind: type, value: object) -> Path:
+    if kind is not Path or not isinstance(value, str | Path):
+        raise ValueError("expected a path")
+    return Path(value).expanduser()
+
+
+def _check(name: str, value: object) -> None:
+    if name in {"public_url", "upstream_url"} and value:
+        parts = urlsplit(str(value))
+        if parts.scheme not in {"http", "https"} or not parts.netloc or parts.query:
+            raise ValueError("expected an address such as https://papers.example.org")
+        if name == "upstream_url" and parts.path.strip("/"):
+            raise ValueError("expected scheme and host alone")
+
+
+def _feeds(tables: object, file: str, problems: list[str]) -> Iterator[tuple[str, Feed]]:
+    """Yield the feeds of the ``[feeds]`` tables, and note what is wrong with the others."""
+    if not isinstance(tables, Mapping):
+        problems.append(f"{file}: feeds: expected tables such as [feeds.causal]")
+        return
+    for name, table in tables.items():
+        try:
+            yield name, _feed(name, table)
+        except QueryError as error:
+            problems.append(f"{file}: feeds.{name}.query: {error}\n{error.pointer()}")
+        except ValueError as error:
+            problems.append(f"{file}: feeds.{name}: {error}")
+
+
+def _feed(name: str, table: object) -> Feed:
+    if not _NAME.fullmatch(name):
+        raise ValueError("a feed's name is of letters, digits, - and _")
+    if not isinstance(table, Mapping) or "name" in table:
+        raise ValueError("expected a table of query, title, sources, limit, link and match")
+    feed = msgspec.convert({"title": name, **table, "name": name}, Feed)
+    words = positive_words(parse(feed.query)) if feed.query else ""
+    if feed.sources == ("search",) and not words:
+        raise ValueError('nothing to search for without words; add "daily" to its sources')
+    return feed

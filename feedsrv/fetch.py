@@ -1,0 +1,218 @@
+"""HTTP out: one answer from upstream, within one deadline, or one of our errors.
+
+Every httpx name lives here. No address but upstream's own is ever contacted: redirects are followed
+by hand, and only within its scheme, host and port.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+from wsgiref.types import WSGIApplication
+
+import httpx
+
+from feedsrv.errors import FetchError
+
+#: Bytes of a body once unpacked. The largest page seen had 1.7 MB.
+LARGEST = 8_000_000
+_MOST_REDIRECTS = 5
+_WAIT = re.compile(r"\bt=(\d+)")
+
+
+class Fetched(NamedTuple):
+    """A body and the address it came from in the end."""
+
+    url: str
+    body: bytes
+
+
+class Fetcher:
+    """Asks upstream, as one client with an honest name.
+
+    Args:
+        upstream_url: Scheme, host and port.
+        agent: What to send as User-Agent.
+        token: A Hugging Face token, for its larger allowance.
+        app: A WSGI application to ask in place of the network.
+        clock: Seconds that only ever rise.
+
+    """
+
+    def __init__(
+        self,
+        upstream_url: str,
+        *,
+        agent: str,
+        token: str = "",
+        app: WSGIApplication | None = None,
+        clock: Callable[[], float] = time.monotonic,  # noqa: TID251  # the default clock
+    ) -> None:
+        headers = {"User-Agent": agent, "Accept": "text/html, application/json"}
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
+        # gzip alone, because `_unpacked` bounds what it unpacks to. A connection is made for each
+        # request, so that `_cut_at` knows its socket.
+        self._client = httpx.Client(
+            base_url=upstream_url,
+            headers=headers | {"Accept-Encoding": "gzip"},
+            limits=httpx.Limits(max_keepalive_connections=0),
+            transport=httpx.WSGITransport(app=app) if app else None,
+        )
+        self._clock = clock
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the network."""
+        self._client.close()
+
+    def by(self, seconds: float) -> float:
+        """Return the moment that many seconds from now, for `get`."""
+        return self._clock() + seconds
+
+    def get(self, path: str, by: float) -> Fetched:
+        """Return what upstream has at the path, redirects followed.
+
+        Args:
+            path: Path and query.
+            by: The moment at which to give up: it covers connections, redirects and bodies.
+
+        Raises:
+            FetchError: No usable answer came back in time.
+
+        """
+        url = self._client.base_url.join(path)
+        for _ in range(_MOST_REDIRECTS + 1):
+            answer = self._one(url, by)
+            if isinstance(answer, Fetched):
+                return answer
+            url = answer
+        raise FetchError(str(url), "too many redirects")
+
+    def _one(self, url: httpx.URL, by: float) -> Fetched | httpx.URL:
+        """Return one answer's body, or where it says to go."""
+        left = by - self._clock()
+        if left <= 0:
+            raise FetchError(str(url), "no time was left to ask")
+        try:
+            with (
+                _cut_at(left) as trace,
+                self._client.stream("GET", url, timeout=left, extensions=trace) as response,
+            ):
+                if response.has_redirect_location:
+                    return self._next(url, response.headers["location"])
+                _refuse(response)
+                return Fetched(str(url), self._body(response, by))
+        except (httpx.HTTPError, httpx.InvalidURL, zlib.error) as error:
+            late = isinstance(error, httpx.TimeoutException) or self._clock() >= by
+            reason = (
+                "no answer in time" if late else f"no answer: {str(error) or type(error).__name__}"
+            )
+            raise FetchError(str(url), reason) from error
+
+    def _next(self, url: httpx.URL, location: str) -> httpx.URL:
+        target = url.join(location)
+        origin = (target.scheme, target.host, target.port)
+        if origin != (url.scheme, url.host, url.port):
+            raise FetchError(str(url), f"sends to another server, {target.host or location!r}")
+        if target.path.startswith("/login"):
+            raise FetchError(str(url), "asks to log in")
+        return target
+
+    def _body(self, response: httpx.Response, by: float) -> bytes:
+        body = bytearray()
+        for part in _unpacked(response):
+            body += part
+            if len(body) > LARGEST:
+                raise FetchError(str(response.url), f"over {LARGEST // 1_000_000} MB")
+            if self._clock() >= by:
+                raise FetchError(str(response.url), "no whole answer in time")
+        if not body.strip():
+            raise FetchError(str(response.url), "an empty answer")
+        return bytes(body)
+
+
+def _unpacked(response: httpx.Response) -> Iterator[bytes]:
+    """Yield the body in bounded parts: 64 kB of a bomb would unpack to 64 MB in one go."""
+    packing = response.headers.get("content-encoding", "identity")
+    if packing == "identity":
+        yield from response.iter_raw()
+        return
+    if packing != "gzip":
+        raise FetchError(str(response.url), f"packed as {packing!r}, which was not asked for")
+    unpacker = zlib.decompressobj(16 + zlib.MAX_WBITS)
+    for packed in response.iter_raw():
+        rest = packed
+        while rest and not unpacker.eof:
+            yield unpacker.decompress(rest, 1_000_000)
+            rest = unpacker.unconsumed_tail
+    if not unpacker.eof:
+        raise FetchError(str(response.url), "an answer that was cut off")
+
+
+def _refuse(response: httpx.Response) -> None:
+    """Raise unless the answer is a page; a bot wall answers 202 with a script."""
+    url, status = str(response.url), response.status_code
+    if response.headers.get("x-amzn-waf-action") or status == httpx.codes.ACCEPTED:
+        raise FetchError(url, "a wall against bots")
+    if status == httpx.codes.TOO_MANY_REQUESTS:
+        raise FetchError(url, "too many requests", wait=_asked_wait(response.headers))
+    if status != httpx.codes.OK:
+        wait = _asked_wait(response.headers) if status >= httpx.codes.BAD_REQUEST else None
+        raise FetchError(url, f"status {status}", wait=wait)
+
+
+def _asked_wait(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds to wait: from Retry-After, else from ``ratelimit: "pages";r=0;t=53``."""
+    after = headers.get("retry-after", "")
+    if after.isdecimal():
+        return float(after)
+    limit = headers.get("ratelimit", "")
+    found = _WAIT.search(limit) if ";r=0;" in limit.replace(" ", "") else None
+    return float(found[1]) if found else None
+
+
+@contextmanager
+def _cut_at(seconds: float) -> Iterator[dict[str, Any]]:
+    """Cut the connections of one request after so many seconds, whatever it is doing by then.
+
+    httpx's timeouts start anew with each byte, so headers that drip in would hold it for ever. The
+    trace extension shows each connection when it is made.
+    """
+    sockets: list[socket.socket] = []
+
+    def saw(event: str, info: Mapping[str, Any]) -> None:
+        if event.endswith(("connect_tcp.complete", "start_tls.complete")):
+            sockets.append(info["return_value"].get_extra_info("socket"))
+
+    def cut() -> None:
+        for made in sockets:
+            # It may be closed by now, or handed over to TLS.
+            with suppress(OSError):
+                # Not SSLSocket's own, which takes the TLS object away under the reader's feet.
+                socket.socket.shutdown(made, socket.SHUT_RDWR)
+
+    timer = threading.Timer(seconds, cut)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield {"trace": saw}
+    finally:
+        timer.cancel()

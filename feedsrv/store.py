@@ -1,0 +1,197 @@
+"""Where listings are kept: on disk, and in memory while the disk fails.
+
+Every diskcache name lives here. diskcache unpickles what it finds in its files, its JSONDisk too
+(CVE-2025-69872), so that whoever can write the folder could run code in the server. Here nothing is
+pickled and nothing is unpickled: values are bytes of JSON, keys are text, and `_DataDisk` refuses
+the rest.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections import OrderedDict
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import diskcache
+import msgspec
+
+from feedsrv.errors import StoreError
+from feedsrv.paper import Listing, Page
+
+log = logging.getLogger(__name__)
+
+#: A part of the folder's name: bump it when a kept listing can no longer be read, or when
+#: `feedsrv.words` prepares words in another way.
+VERSION = 1
+#: Bytes on disk. A day's list takes about 0.1 MB, a search 0.5 MB.
+LARGEST = 500_000_000
+#: Values kept in memory while the disk fails.
+_MOST_IN_MEMORY = 64
+#: Seconds to wait for another process that writes.
+_PATIENCE = 3.0
+_TROUBLE = (sqlite3.Error, OSError, diskcache.Timeout)
+
+_Kept = TypeVar("_Kept", bound=msgspec.Struct)
+
+
+class Failure(msgspec.Struct, frozen=True, kw_only=True):
+    """How reading a page failed, so that nobody asks again before it makes sense."""
+
+    reason: str
+    #: How many times in a row.
+    count: int
+    at: datetime
+    retry_at: datetime
+
+
+class _Moved(msgspec.Struct, frozen=True):
+    """The page that was given where another was asked for: Friday's list on a Saturday."""
+
+    page: Page
+
+
+class _DataDisk(diskcache.Disk):  # type: ignore[misc]  # diskcache has no types
+    """diskcache's files without pickles.
+
+    `Cache.get` takes an OSError for a missing value, which is what a planted one should be.
+    """
+
+    def put(self, key: object) -> tuple[object, bool]:
+        if not isinstance(key, str):
+            raise TypeError("keys are text")
+        return key, True
+
+    def get(self, key: object, raw: bool) -> object:
+        if not raw:
+            raise OSError("refusing to unpickle a key")
+        return key
+
+    def store(self, value: Any, read: bool, key: object = diskcache.UNKNOWN) -> Any:
+        if not isinstance(value, bytes):
+            raise TypeError("values are bytes")
+        return super().store(value, read, key=key)
+
+    def fetch(self, mode: int, filename: str, value: object, read: bool) -> object:
+        if mode != diskcache.core.MODE_RAW:
+            raise OSError("refusing what is not plain bytes")
+        return bytes(value) if isinstance(value, bytes | memoryview) else value
+
+
+class Store:
+    """Listings and failures, by page. Safe for threads and processes; never raises but in `probe`.
+
+    Args:
+        folder: Where to keep them; made when first needed.
+        upstream_url: What they were read from: listings of two upstreams do not mix.
+
+    """
+
+    def __init__(self, folder: Path, upstream_url: str) -> None:
+        self._folder = folder / f"v{VERSION}"
+        self._upstream = upstream_url
+        self._opened: diskcache.Cache | None = None
+        self._memory: OrderedDict[str, bytes] = OrderedDict()
+        self._failing = False
+
+    def close(self) -> None:
+        """Let go of the files."""
+        if self._opened is not None:
+            self._opened.close()
+
+    def listing(self, page: Page) -> Listing | None:
+        """Return the last good listing of the page, or of the page given in its place."""
+        kept = self._get("listing", page, Listing)
+        if kept is None and (moved := self._get("moved", page, _Moved)):
+            return self._get("listing", moved.page, Listing)
+        return kept
+
+    def keep(self, listing: Listing, asked: Page) -> None:
+        """Keep a listing under its own page, and remember which page had been asked for."""
+        self._put("listing", listing.page, listing)
+        if asked != listing.page:
+            self._put("moved", asked, _Moved(listing.page))
+        self._drop("failure", asked)
+
+    def failure(self, page: Page) -> Failure | None:
+        """Return how reading the page last failed, unless it has been read since."""
+        return self._get("failure", page, Failure)
+
+    def fail(self, page: Page, failure: Failure) -> None:
+        """Remember how reading the page failed. What was kept of it stays."""
+        self._put("failure", page, failure)
+
+    def probe(self) -> Path:
+        """Return the folder after writing a value to it and reading it back.
+
+        Raises:
+            StoreError: That did not work.
+
+        """
+        try:
+            cache = self._open()
+            cache.set("probe", b"1")
+            if cache.get("probe") != b"1":
+                raise StoreError(str(self._folder), "what was written cannot be read")
+        except _TROUBLE as error:
+            raise StoreError(str(self._folder), str(error) or type(error).__name__) from error
+        return self._folder
+
+    def _open(self) -> diskcache.Cache:
+        if self._opened is None:
+            self._opened = diskcache.Cache(
+                str(self._folder),
+                timeout=_PATIENCE,
+                disk=_DataDisk,
+                # Every value in the database: beside it, as diskcache would have it for those over
+                # 32 kB, a set takes seven times as long, and `fetch` would have files to trust.
+                disk_min_file_size=64_000_000,
+                size_limit=LARGEST,
+                eviction_policy="least-recently-stored",
+            )
+        return self._opened
+
+    def _key(self, what: str, page: Page) -> str:
+        return f"{self._upstream} {what} {page}"
+
+    def _get(self, what: str, page: Page, kind: type[_Kept]) -> _Kept | None:
+        key = self._key(what, page)
+        value = self._memory.get(key)
+        try:
+            if value is None:
+                value = self._open().get(key)
+            return None if value is None else msgspec.json.decode(value, type=kind)
+        except _TROUBLE as error:
+            self._troubled(error)
+        except (msgspec.DecodeError, TypeError) as error:
+            log.warning("forgetting what was kept of %s, which cannot be read: %s", key, error)
+        return None
+
+    def _put(self, what: str, page: Page, value: msgspec.Struct) -> None:
+        key, data = self._key(what, page), msgspec.json.encode(value)
+        try:
+            self._open().set(key, data)
+        except _TROUBLE as error:
+            self._troubled(error)
+            self._memory[key] = data
+            while len(self._memory) > _MOST_IN_MEMORY:
+                self._memory.popitem(last=False)
+        else:
+            self._memory.pop(key, None)
+            self._failing = False
+
+    def _drop(self, what: str, page: Page) -> None:
+        key = self._key(what, page)
+        self._memory.pop(key, None)
+        try:
+            self._open().delete(key)
+        except _TROUBLE as error:
+            self._troubled(error)
+
+    def _troubled(self, error: Exception) -> None:
+        """Say once that the disk fails, until it works again."""
+        if not self._failing:
+            log.warning("going on from memory: %s", StoreError(str(self._folder), str(error)))
+        self._failing = True

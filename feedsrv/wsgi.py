@@ -1,0 +1,11 @@
+"""The application for a WSGI server of your own: ``gunicorn feedsrv.wsgi:app``."""
+
+from __future__ import annotations
+
+import os
+
+from feedsrv.config import load
+from feedsrv.service import Service
+from feedsrv.web import create_app
+
+app = create_app(Service.open(load(None, os.environ)))  # noqa: TID251  # the process's edge
