@@ -11,8 +11,11 @@ import re
 from collections.abc import Iterator
 from datetime import date, datetime
 
-import msgspec
 from bs4 import BeautifulSoup, Tag
+
+from feedsrv.paper import Paper
+from feedsrv.text import line, link, paragraphs
+from feedsrv.words import prepared
 
 _HREF = re.compile(r"/papers/(\d{4}\.\d{4,5})(?:v\d+)?(?:[#?].*)?")
 _AUTHORS = re.compile(r"\b(\d+) authors?\b")
@@ -24,35 +27,21 @@ _NUMBER = re.compile(r"([\d.,]+)(k?)")
 _ABSTRACT = 80
 
 
-class Card(msgspec.Struct, frozen=True, kw_only=True):
-    """What one card shows. The text is as rendered; a date without a year has the listing's."""
-
-    id: str
-    title: str
-    abstract: str = ""
-    author_count: int = 0
-    organization: str = ""
-    shown: date | None = None
-    code: str = ""
-    upvotes: int = 0
-    comments: int = 0
-    stars: int = 0
-
-
-def cards(soup: BeautifulSoup, year: int) -> tuple[Card, ...]:
-    """Return each paper's card once, in page order.
+def cards(soup: BeautifulSoup, *, day: date | None, year: int) -> tuple[Paper, ...]:
+    """Return each paper once, in page order, as far as its card tells.
 
     Args:
         soup: The page.
+        day: The list day, for a day's list.
         year: The listing's year, for dates that are shown without one.
 
     """
     # A trending article holds two copies of its card, for wide and for narrow screens.
-    found: dict[str, Card] = {}
+    found: dict[str, Paper] = {}
     for article in soup.find_all("article"):
-        card = _card(article, year)
-        if card is not None:
-            found.setdefault(card.id, card)
+        paper = _paper(article, day, year)
+        if paper is not None:
+            found.setdefault(paper.id, paper)
     return tuple(found.values())
 
 
@@ -62,23 +51,26 @@ def label(soup: BeautifulSoup) -> str:
     return str(stamp["datetime"]) if stamp else ""
 
 
-def _card(article: Tag, year: int) -> Card | None:
+def _paper(article: Tag, day: date | None, year: int) -> Paper | None:
     heading = article.select_one('h3 a[href^="/papers/"]')
     match = _HREF.fullmatch(str(heading["href"])) if heading else None
     if heading is None or match is None:
         return None
     github = article.select_one('a[href^="https://github.com/"]')
-    return Card(
-        id=match[1],
-        title=_joined(heading),
-        abstract=_abstract(article),
-        author_count=_author_count(article),
-        organization=_organization(article),
-        shown=_shown(article, year),
-        code=str(github["href"]) if github else "",
-        upvotes=_votes(article),
-        comments=_number_in(article.select_one('a[href$="#community"]')),
-        stars=_number_in(github),
+    return prepared(
+        Paper(
+            id=match[1],
+            title=line(_joined(heading)) or match[1],
+            abstract=paragraphs(_abstract(article)),
+            author_count=_author_count(article),
+            submitted=_shown(article, year) or _month_of(match[1]),
+            listed=day,
+            organization=line(_organization(article)),
+            code=link(str(github["href"])) if github else "",
+            upvotes=_votes(article),
+            comments=_number_in(article.select_one('a[href$="#community"]')),
+            stars=_number_in(github),
+        )
     )
 
 
@@ -148,3 +140,9 @@ def _number(found: re.Match[str]) -> int:
         return round(float(found[1].replace(",", "")) * (1000 if found[2] else 1))
     except ValueError:
         return 0
+
+
+def _month_of(arxiv_id: str) -> date:
+    """Return the first day of the month in which arXiv gave out the id (YYMM.number)."""
+    month = min(max(int(arxiv_id[2:4]), 1), 12)
+    return date(2000 + int(arxiv_id[:2]), month, 1)

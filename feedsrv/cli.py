@@ -25,8 +25,9 @@ from werkzeug.test import Client
 from feedsrv import __version__
 from feedsrv.config import Config, load
 from feedsrv.errors import ANSWERS, FeedsrvError, QueryError, StoreError, UpstreamError
+from feedsrv.grammar import parse
 from feedsrv.paper import Feed
-from feedsrv.query import And, Not, Or, Query, parse, places, positive_words
+from feedsrv.query import And, Not, Or, Query, places, positive_words
 from feedsrv.service import Service
 from feedsrv.store import Store
 from feedsrv.web import create_app
@@ -136,7 +137,7 @@ def get(file: Path | None, urlpath: str, include: bool, demo: bool) -> None:
     with _service(config) as service:
         base = config.public_url or f"http://localhost:{config.port}"
         answer = Client(create_app(service)).get(urlpath, base_url=base)
-        out = click.get_binary_stream("stdout")
+        out = sys.stdout.buffer
         if include:
             out.write(f"HTTP/1.1 {answer.status}\r\n{answer.headers}".encode())
         out.write(answer.data)

@@ -17,8 +17,9 @@ import msgspec
 import platformdirs
 
 from feedsrv.errors import ConfigError, QueryError
+from feedsrv.grammar import parse
 from feedsrv.paper import Feed
-from feedsrv.query import parse, positive_words
+from feedsrv.query import positive_words
 
 #: Where the shipped file lies, seen from a clone.
 DEFAULT_FILE = Path("config/feedsrv.toml")

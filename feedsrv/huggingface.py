@@ -10,18 +10,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from urllib.parse import parse_qs, quote_plus, urlsplit
 
 import msgspec
 from bs4 import BeautifulSoup
 from bs4.exceptions import ParserRejectedMarkup
 
-from feedsrv.cards import Card, cards, label
+from feedsrv.cards import cards, label
 from feedsrv.errors import PageError
-from feedsrv.paper import ARXIV_ID, Kind, Listing, Page, Paper
-from feedsrv.text import line, link, paragraphs
-from feedsrv.words import prepare
+from feedsrv.paper import Kind, Listing, Page, Paper
+from feedsrv.wire import Props, paper_of
 
 # --- where things are ------------------------------------------------------------------------
 
@@ -62,64 +61,6 @@ def api_path(page: Page, today: date) -> str:
             return f"/api/papers/search?q={quote_plus(page.key)}&limit=120"
 
 
-# --- the wire --------------------------------------------------------------------------------
-# Keys that upstream leaves out are absent; null is taken for the same. A key of another type than
-# declared makes its paper unreadable, which is how a change of layout is noticed.
-
-
-class _Author(msgspec.Struct):
-    name: str
-    hidden: bool | None = None
-
-
-class _Organization(msgspec.Struct):
-    name: str
-    fullname: str | None = None
-
-
-class _Details(msgspec.Struct, rename="camel"):
-    id: str
-    title: str
-    summary: str
-    authors: list[_Author]
-    published_at: datetime
-    upvotes: int
-    submitted_on_daily_at: datetime | None = None
-    media_urls: list[str] | None = None
-    project_page: str | None = None
-    github_repo: str | None = None
-    github_stars: int | None = None
-    ai_summary: str | None = msgspec.field(default=None, name="ai_summary")
-    ai_keywords: list[str] | None = msgspec.field(default=None, name="ai_keywords")
-    organization: _Organization | None = None
-
-
-class _Entry(msgspec.Struct, rename="camel"):
-    paper: _Details
-    num_comments: int | None = None
-    media_urls: list[str] | None = None
-    media_url: str | None = None  # May and June 2024
-    organization: _Organization | None = None
-    submitter_organization: _Organization | None = None  # four days of September 2025
-
-
-class _Asked(msgspec.Struct):
-    q: str | None = None
-
-
-class _Props(msgspec.Struct, rename="camel"):
-    daily_papers: list[msgspec.Raw] | None = None
-    search_results: list[msgspec.Raw] | None = None
-    query: _Asked | None = None
-    period_type: str | None = None
-    date_string: str | None = None
-    date: str | None = None  # 2024
-    prev_date: str | None = None
-    next_date: str | None = None
-
-
-_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,63}", re.ASCII)
-_VERSION = re.compile(r"(?<=\d)v\d+$")
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
 _KEY = re.compile(r"\d{4}-(?:\d\d-\d\d|W\d\d|\d\d)")
 
@@ -177,7 +118,7 @@ def _from_data(soup: BeautifulSoup, url: str, asked: Page, read_at: datetime) ->
     if element is None:
         raise PageError(url, "no data of a list of papers on the page")
     try:
-        props = msgspec.json.decode(str(element["data-props"]).encode(), type=_Props)
+        props = msgspec.json.decode(str(element["data-props"]).encode(), type=Props)
     except (ValueError, RecursionError) as error:
         raise PageError(url, f"unreadable data of a list of papers: {error}") from error
     _expect(asked, props, url)
@@ -194,7 +135,7 @@ def _from_data(soup: BeautifulSoup, url: str, asked: Page, read_at: datetime) ->
     return msgspec.structs.replace(listing, previous=previous, next=following)
 
 
-def _expect(asked: Page, props: _Props, url: str) -> None:
+def _expect(asked: Page, props: Props, url: str) -> None:
     """Refuse a list of another kind: for browsers, /papers remembers the last period viewed."""
     searched = props.query is not None and bool(props.query.q)
     if searched and asked.kind is not Kind.SEARCH:
@@ -213,7 +154,7 @@ def _listing(
     day = _as_date(page)
     for place, raw in enumerate(entries, 1):
         try:
-            paper = _paper(msgspec.json.decode(raw, type=_Entry), day)
+            paper = paper_of(raw, day)
             papers.setdefault(paper.id, paper)
         except (ValueError, RecursionError) as error:
             skipped.append(f"{_name(raw) or f'paper {place}'}: {error}")
@@ -280,54 +221,8 @@ def _named(url: str) -> list[str]:
     return [*parse_qs(parts.query).get("date", []), parts.path.rpartition("/")[2]]
 
 
-# --- papers ----------------------------------------------------------------------------------
-
-
-def _paper(entry: _Entry, day: date | None) -> Paper:
-    """Return the paper of one entry, of a page or of the API.
-
-    The outer ``publishedAt`` is not read: it was the moment of submission until March 2025, and is
-    the arXiv date shifted into the day before since.
-    """
-    paper = entry.paper
-    listed = paper.submitted_on_daily_at
-    org = entry.organization or paper.organization or entry.submitter_organization
-    media = entry.media_urls or paper.media_urls or ([entry.media_url] if entry.media_url else [])
-    authors = tuple(filter(None, (line(who.name) for who in paper.authors if not who.hidden)))
-    made = Paper(
-        id=_VERSION.sub("", paper.id),
-        title=line(paper.title),
-        abstract=paragraphs(paper.summary),
-        authors=authors,
-        author_count=len(authors),
-        submitted=_utc(paper.published_at).date(),
-        listed=_utc(listed).date() if listed else day,
-        organization=line(org.fullname or org.name) if org else "",
-        keywords=tuple(dict.fromkeys(filter(None, map(line, paper.ai_keywords or ())))),
-        summary=line(paper.ai_summary or ""),
-        code=link(paper.github_repo or ""),
-        project=link(paper.project_page or ""),
-        media=tuple(filter(None, map(link, media))),
-        upvotes=paper.upvotes,
-        comments=entry.num_comments or 0,
-        stars=paper.github_stars or 0,
-    )
-    return _prepared(made)
-
-
-def _prepared(paper: Paper) -> Paper:
-    """Return the paper with its words prepared, once and for all matching to come."""
-    if not _ID.fullmatch(paper.id):
-        raise ValueError(f"{paper.id!r} is no paper's id")
-    return msgspec.structs.replace(paper, title=paper.title or paper.id, words=prepare(paper))
-
-
 def _as_date(page: Page) -> date | None:
     return date.fromisoformat(page.key) if page.kind is Kind.DAY else None
-
-
-def _utc(stamp: datetime) -> datetime:
-    return stamp.astimezone(UTC) if stamp.tzinfo else stamp.replace(tzinfo=UTC)
 
 
 def _from_cards(soup: BeautifulSoup, url: str, asked: Page, read_at: datetime) -> Listing | None:
@@ -337,31 +232,7 @@ def _from_cards(soup: BeautifulSoup, url: str, asked: Page, read_at: datetime) -
         return None
     day = _as_date(Page(asked.kind, key))
     year = int(key[:4]) if _KEY.fullmatch(key) and asked.kind is not Kind.SEARCH else read_at.year
-    papers = tuple(_from_card(card, day) for card in cards(soup, year))
+    papers = cards(soup, day=day, year=year)
     if not papers:
         return None
     return Listing(page=Page(asked.kind, key), papers=papers, read_at=read_at, source="cards")
-
-
-def _from_card(card: Card, day: date | None) -> Paper:
-    made = Paper(
-        id=card.id,
-        title=line(card.title),
-        abstract=paragraphs(card.abstract),
-        author_count=card.author_count,
-        submitted=card.shown or _month_of(card.id),
-        listed=day,
-        organization=line(card.organization),
-        code=link(card.code),
-        upvotes=card.upvotes,
-        comments=card.comments,
-        stars=card.stars,
-    )
-    return _prepared(made)
-
-
-def _month_of(arxiv_id: str) -> date:
-    """Return the first day of the month in which arXiv gave out the id (YYMM.number)."""
-    match = ARXIV_ID.fullmatch(arxiv_id)
-    month = int(arxiv_id[2:4]) if match else 0
-    return date(2000 + int(arxiv_id[:2]), min(max(month, 1), 12), 1)

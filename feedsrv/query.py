@@ -1,29 +1,25 @@
-"""Text to query; does a query match a paper, and where.
+"""What a query asks for, whether a paper matches it, and where.
 
-A query is a tree of `And`, `Or` and `Not` over `Term`, `Has` and `Count`. `parse` reads one,
-``str`` writes it so that reading it again gives the same tree, `matches` asks a paper's prepared
-words, `places` tells where it matched, `positive_words` gives what to type into a search box.
+A query is a tree of `And`, `Or` and `Not` over `Term`, `Has` and `Count`; `feedsrv.grammar` reads
+one from text, and ``str`` writes it so that reading it again gives the same tree. `matches` asks a
+paper's prepared words, `places` tells where it matched, `positive_words` gives what to type into a
+search box.
 """
 
 from __future__ import annotations
 
 import operator
-import re
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Literal, assert_never
 
 import msgspec
-from lark import Lark, Token, Transformer
-from lark.exceptions import UnexpectedCharacters, UnexpectedToken, VisitError
 
-from feedsrv.errors import QueryError
 from feedsrv.paper import Paper
-from feedsrv.words import row, stem, words
+from feedsrv.words import row, stem
 
+#: Characters of a query, ours and upstream's.
 LONGEST = 250
-MOST_TERMS = 32
-DEEPEST = 8
 
 Field = Literal["", "title", "abstract", "author", "org", "keyword", "id"]
 Link = Literal["code", "project", "media"]
@@ -133,185 +129,6 @@ class Or(msgspec.Struct, frozen=True):
 
 
 Query = And | Or | Not | Term | Has | Count
-
-
-# --- reading ---------------------------------------------------------------------------------
-
-_PARSER = Lark(
-    r"""
-    ?start: any
-    ?any: all (_OR all)*
-    ?all: unary (_AND? unary)*
-    ?unary: atom | _NOT atom -> negated
-    ?atom: "(" any ")" | term
-    term: FIELD? (WORD | QUOTED)
-
-    _OR.3: /OR(?![^\s()"|])|\|/
-    _AND.3: /AND(?![^\s()"|])/
-    _NOT.3: /NOT(?![^\s()"|])|-(?=[^\s)|-])/
-    FIELD.2: /[A-Za-z]+:(?=[\s("]|$)|(?:title|abstract|author|org|keyword|id):/i
-    QUOTED: /"[^"]*"/
-    WORD: /[^\s()"|]+/
-    %import common.WS
-    %ignore WS
-    """,
-    parser="lalr",
-    lexer="basic",
-    maybe_placeholders=False,
-)
-_FIELDED = re.compile(r"([A-Za-z]+):(.*)", re.DOTALL)
-_COUNTED = re.compile(r"(>=|<=|>|<|=)(\d{1,9})")
-#: What phones and word processors write in place of plain quotes; one character each, so that
-#: positions stay true.
-_TYPOGRAPHIC = str.maketrans("“”„‟«»\u2019\u2018", '""""""\'\'')
-_FIELDS = ("title", "abstract", "author", "org", "keyword", "id")
-_KNOWN = "title: abstract: author: org: keyword: id: has: upvotes: comments: stars:"
-
-
-@lru_cache(maxsize=4096)
-def parse(text: str) -> Query:
-    """Return the query that the text means.
-
-    Raises:
-        QueryError: It cannot be read, or is over a limit (250 characters, 32 terms, nesting 8).
-
-    """
-    if len(text) > LONGEST:
-        raise QueryError(text, LONGEST, f"a query has at most {LONGEST} characters")
-    plain = text.translate(_TYPOGRAPHIC)
-    _check(text, plain)
-    try:
-        tree = _PARSER.parse(plain)
-    except UnexpectedToken as error:
-        raise _unexpected(text, error) from error
-    try:
-        return _Reader(text).transform(tree)
-    except VisitError as error:
-        raise error.orig_exc from error
-
-
-def _check(text: str, plain: str) -> None:
-    """Refuse what only the row of tokens shows: open quotes, too deep, too many terms."""
-    depth = terms = 0
-    try:
-        for token in _PARSER.lex(plain):
-            depth += {"LPAR": 1, "RPAR": -1}.get(token.type, 0)
-            terms += token.type in {"WORD", "QUOTED"}
-            if depth > DEEPEST:
-                raise QueryError(text, _at(token), f"parentheses nest at most {DEEPEST} deep")
-            if terms > MOST_TERMS:
-                raise QueryError(text, _at(token), f"a query has at most {MOST_TERMS} terms")
-    except UnexpectedCharacters as error:
-        # Every character begins some token, but for a quotation mark without a second one.
-        reason = "this quotation mark is never closed"
-        raise QueryError(text, plain.rindex('"'), reason) from error
-
-
-def _at(token: Token) -> int:
-    return token.start_pos or 0
-
-
-def _unexpected(text: str, error: UnexpectedToken) -> QueryError:
-    token = error.token
-    end = len(text.rstrip())
-    match token.type:
-        case "$END" if "RPAR" in error.expected and text.strip():
-            if "WORD" not in error.expected or text.rstrip()[-1] not in "(|-":
-                return QueryError(text, end, "a closing parenthesis is missing")
-            return QueryError(text, end, "expected a word or quoted words here")
-        case "$END":
-            return QueryError(text, end, "expected a word or quoted words here")
-        case "RPAR" if "RPAR" not in error.expected and "WORD" not in error.expected:
-            reason = "nothing is open that this could close"
-        case "RPAR":
-            reason = "expected a word or quoted words before this parenthesis"
-        case "LPAR":
-            reason = "a field takes one word or quoted words, not parentheses"
-        case _:
-            reason = (
-                f"expected a word or quoted words, not {str(token)!r}; to look for it, quote it"
-            )
-    return QueryError(text, _at(token), reason)
-
-
-class _Reader(Transformer[Token, Query]):
-    """Turn lark's tree into ours; called from the leaves up."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self._text = text
-
-    def any(self, parts: list[Query]) -> Query:
-        return Or(tuple(_flat(Or, parts)))
-
-    def all(self, parts: list[Query]) -> Query:
-        return And(tuple(_flat(And, parts)))
-
-    def negated(self, parts: list[Query]) -> Query:
-        return Not(parts[0])
-
-    def term(self, tokens: list[Token]) -> Query:
-        *fields, token = tokens
-        field, body, at = "", str(token), _at(token)
-        if fields:
-            field = str(fields[0])[:-1].lower()
-        elif token.type == "WORD" and (found := _FIELDED.fullmatch(body)):
-            field, body, at = found[1].lower(), found[2], at + len(found[1]) + 1
-        return self._fielded(field, body, at, start=_at(tokens[0]), quoted=token.type == "QUOTED")
-
-    def _fielded(self, field: str, body: str, at: int, *, start: int, quoted: bool) -> Query:
-        match field:
-            case "has":
-                return self._has(body, at)
-            case "upvotes" | "comments" | "stars":
-                return self._count(field, body, at)
-            case "" | "title" | "abstract" | "author" | "org" | "keyword" | "id":
-                return self._words(field, body, at, quoted=quoted)
-            case _:
-                reason = (
-                    f"there is no field {field!r}; known are {_KNOWN} (to look for it, quote it)"
-                )
-                raise QueryError(self._text, start, reason)
-
-    def _has(self, body: str, at: int) -> Has:
-        match body.lower():
-            case "code" | "project" | "media" as link:
-                return Has(link)
-        raise QueryError(self._text, at, "has: takes code, project or media")
-
-    def _count(self, counter: Counter, body: str, at: int) -> Count:
-        if found := _COUNTED.fullmatch(body):
-            return Count(counter, found[1], int(found[2]))
-        reason = f"expected one of >= > <= < = and a number, as in {counter}:>=20"
-        raise QueryError(self._text, at, reason)
-
-    def _words(self, field: Field, body: str, at: int, *, quoted: bool) -> Term:
-        if not quoted and body[0] in "!-" and len(body) > 1:
-            raise QueryError(self._text, at, "to leave a word out, write -word, with one hyphen")
-        mode: Literal["stems", "exact", "prefix"] = "stems"
-        if quoted or field in {"author", "org", "id"}:
-            mode = "exact"  # names and ids have no English stems
-        if not quoted and "*" in body:
-            if "*" in body[:-1]:
-                place = at + body.index("*")
-                raise QueryError(self._text, place, "a * can stand only at the end of a word")
-            mode = "prefix"
-        found = words(re.sub(r"v\d+$", "", body) if field == "id" else body)
-        if not found:
-            raise QueryError(self._text, at, "expected a word: this has no letter or digit")
-        return Term(field, tuple(found), mode)
-
-
-def _flat(kind: type[And | Or], parts: list[Query]) -> Iterator[Query]:
-    """Yield the parts with those of nested nodes of the same kind in their place."""
-    for part in parts:
-        if isinstance(part, And | Or) and isinstance(part, kind):
-            yield from part.parts
-        else:
-            yield part
-
-
-# --- asking ----------------------------------------------------------------------------------
 
 
 def canonical(query: Query) -> str:

@@ -30,9 +30,10 @@ from feedsrv import __version__, demo
 from feedsrv.config import Config
 from feedsrv.errors import NothingReadError, UnknownFeedError, UpstreamError
 from feedsrv.fetch import Fetcher
+from feedsrv.grammar import parse
 from feedsrv.huggingface import api_path, path, read, read_api
 from feedsrv.paper import Feed, Kind, Listing, Page, Paper, Source, recent, succeed, unite
-from feedsrv.query import matches, parse, positive_words
+from feedsrv.query import matches, positive_words
 from feedsrv.store import Failure, Store
 
 log = logging.getLogger(__name__)

@@ -26,8 +26,9 @@ from feedsrv.errors import (
     QueryError,
     UnknownFeedError,
 )
+from feedsrv.grammar import parse
 from feedsrv.paper import Feed, Limit
-from feedsrv.query import canonical, parse
+from feedsrv.query import canonical
 from feedsrv.render import Head, atom
 from feedsrv.service import Service
 

@@ -12,6 +12,7 @@ import unicodedata
 from collections.abc import Iterable
 from functools import lru_cache
 
+import msgspec
 import snowballstemmer
 
 from feedsrv.paper import Paper, Words
@@ -52,10 +53,10 @@ def row(found: Iterable[str]) -> str:
     return f" {' '.join(found)} "
 
 
-def prepare(paper: Paper) -> Words:
-    """Return the paper's words, ready to be matched."""
+def prepared(paper: Paper) -> Paper:
+    """Return the paper with its words prepared, once and for all matching to come."""
     title, abstract, keyword = words(paper.title), words(paper.abstract), _fenced(paper.keywords)
-    return Words(
+    rows = Words(
         title=row(title),
         title_stems=row(map(stem, title)),
         abstract=row(abstract),
@@ -66,6 +67,7 @@ def prepare(paper: Paper) -> Words:
         org=row(words(paper.organization)),
         id=row(words(paper.id)),
     )
+    return msgspec.structs.replace(paper, words=rows)
 
 
 def _fenced(texts: Iterable[str]) -> list[str]:
