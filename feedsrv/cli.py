@@ -171,7 +171,8 @@ def check(file: Path | None, demo: bool) -> None:
     sys.exit(int(failed))
 
 
-@main.command()
+# A query may begin with a hyphen: no short options here, -h included.
+@main.command(context_settings={"ignore_unknown_options": True, "help_option_names": ["--help"]})
 @click.argument("query")
 @click.option("--limit", type=click.IntRange(1, 200), default=20, show_default=True)
 @click.option("--demo", is_flag=True, help="Against the bundled sample papers.")

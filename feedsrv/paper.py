@@ -31,7 +31,8 @@ class Kind(StrEnum):
 
 
 Source = Literal["daily", "search", "trending", "week", "month"]
-Limit = Annotated[int, msgspec.Meta(ge=1, le=200)]
+#: Entries of one feed. More make a feed that readers choke on.
+MOST_ENTRIES = 200
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -135,7 +136,7 @@ class Feed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     #: As the user wrote it; empty for every paper.
     query: str = ""
     sources: Annotated[tuple[Source, ...], msgspec.Meta(min_length=1)] = ("daily", "search")
-    limit: Limit = 50
+    limit: Annotated[int, msgspec.Meta(ge=1, le=MOST_ENTRIES)] = 50
     #: Where an entry leads to.
     link: Literal["huggingface", "arxiv", "pdf"] = "huggingface"
     #: Whether upstream's search hits are held against the query or trusted as they are.

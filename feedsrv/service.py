@@ -18,7 +18,7 @@ requests want it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import UTC, date, datetime, timedelta
 from threading import Lock
@@ -155,23 +155,20 @@ class Service:
         """
         kept = {group[0]: tuple(self._kept(group)) for group in groups}
         cold: dict[Page, Future[Listing]] = {}
-        waits = [_MAX_AGE[1]]
         for asked, listings in kept.items():
-            left = _left(listings[0], now) if listings else 0
-            waits.append(left)
-            if left <= 0 and self._may_ask(asked, now):
+            stale = not listings or _left(listings[0], now) <= 0
+            if stale and self._may_ask(asked, now):
                 future = self._refresh(asked)
                 if not listings:
                     cold[asked] = future
         if cold:
             wait(cold.values(), timeout=self.config.deadline)
-            for asked, future in cold.items():
-                if _came(future):
-                    kept[asked] = (future.result(),)
+            kept |= {asked: (future.result(),) for asked, future in cold.items() if _came(future)}
         if groups and not any(kept.values()):
             raise self._nothing(kept, cold)
-        most = max(_MAX_AGE[0], min(waits))
-        return tuple(listing for listings in kept.values() for listing in listings), most
+        left = (_left(listings[0], now) if listings else 0 for listings in kept.values())
+        max_age = max(_MAX_AGE[0], min([_MAX_AGE[1], *left]))
+        return tuple(listing for listings in kept.values() for listing in listings), max_age
 
     def _kept(self, group: tuple[Page, ...]) -> Iterator[Listing]:
         """Yield what is kept of the group's pages, each listing once: several may lead to one."""
@@ -189,17 +186,20 @@ class Service:
         return failure is None or failure.retry_at <= now
 
     def _nothing(
-        self, asked: dict[Page, tuple[Listing, ...]], cold: dict[Page, Future[Listing]]
+        self, asked: Iterable[Page], cold: Mapping[Page, Future[Listing]]
     ) -> NothingReadError:
+        """Return why there is nothing, and when asking again makes sense."""
+        ended = (future for future in cold.values() if future.done() and not future.cancelled())
+        cause = next((future.exception() for future in ended), None)
         failures = [failure for page in asked if (failure := self._store.failure(page))]
-        if not failures:
-            late = f"no answer within {self.config.deadline:g} seconds"
-            return NothingReadError(late, int(_FIRST_RETRY.total_seconds()))
-        soonest = min(failures, key=lambda failure: failure.retry_at)
-        left = (soonest.retry_at - self._now()).total_seconds()
-        error = NothingReadError(soonest.reason, max(1, round(left)))
-        broken = (future for future in cold.values() if future.done() and not future.cancelled())
-        error.__cause__ = next((future.exception() for future in broken), None)
+        reason, left = f"no answer within {self.config.deadline:g} seconds", _FIRST_RETRY
+        if failures:
+            soonest = min(failures, key=lambda failure: failure.retry_at)
+            reason, left = soonest.reason, soonest.retry_at - self._now()
+        elif cause is not None:
+            reason = "an unexpected error, told in the server's log"
+        error = NothingReadError(reason, max(1, round(left.total_seconds())))
+        error.__cause__ = cause
         return error
 
     # --- one refresh -----------------------------------------------------------------------
@@ -211,7 +211,7 @@ class Service:
             UpstreamError: It could not be read.
 
         """
-        return self._refresh(page).result()
+        return self._upstream.submit(self._update, page).result()
 
     def newest_day(self) -> Page:
         """Return the page to ask for the newest day's list."""
@@ -222,7 +222,7 @@ class Service:
         with self._lock:
             future = self._running.get(page)
             if future is None:
-                future = self._upstream.submit(self._update, page)
+                future = self._upstream.submit(self._freshened, page)
                 self._running[page] = future
                 future.add_done_callback(lambda done: self._ended(page, done))
             return future
@@ -232,6 +232,13 @@ class Service:
         error = None if future.cancelled() else future.exception()
         if error is not None and not isinstance(error, UpstreamError):
             log.error("refreshing %s broke", page, exc_info=error)
+
+    def _freshened(self, page: Page) -> Listing:
+        """Return the page's listing, read now unless that was done while this request waited."""
+        kept = self._store.listing(page)
+        if kept is not None and _left(kept, self._now()) > 0:
+            return kept
+        return self._update(page)
 
     def _update(self, asked: Page) -> Listing:
         """Read the page and keep its listing, or how that failed."""

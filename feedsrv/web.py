@@ -13,7 +13,7 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 from flask import Flask, Response, jsonify, render_template, request
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, NotFound
 from werkzeug.wrappers import Response as Answer
 
 from feedsrv import __version__
@@ -27,7 +27,7 @@ from feedsrv.errors import (
     UnknownFeedError,
 )
 from feedsrv.grammar import parse
-from feedsrv.paper import Feed, Limit
+from feedsrv.paper import MOST_ENTRIES, Feed
 from feedsrv.query import canonical
 from feedsrv.render import Head, atom
 from feedsrv.service import Service
@@ -52,11 +52,13 @@ def create_app(service: Service) -> Flask:
 
     @app.get("/papers.<suffix>")
     def papers(suffix: str) -> Answer:
-        return _feed(service, _adhoc(_asked_query()), suffix)
+        query = _asked_query()
+        return _feed(service, _adhoc(query), suffix, query)
 
     @app.get(f"/papers/<any({','.join(_LISTINGS)}):listing>.<suffix>")
     def listing(listing: str, suffix: str) -> Answer:
-        return _feed(service, _narrowed(_LISTINGS[listing], _asked_query()), suffix)
+        query = _asked_query()
+        return _feed(service, _narrowed(_LISTINGS[listing], query), suffix, query)
 
     @app.get("/feeds/<name>.<suffix>")
     def named(name: str, suffix: str) -> Answer:
@@ -92,11 +94,11 @@ def create_app(service: Service) -> Flask:
 # --- one feed --------------------------------------------------------------------------------
 
 
-def _feed(service: Service, feed: Feed, suffix: str) -> Answer:
-    """Answer with the feed in the format of the suffix."""
+def _feed(service: Service, feed: Feed, suffix: str, query: str = "") -> Answer:
+    """Answer with the feed in the format of the suffix; the query is the one in the address."""
     if suffix not in FORMATS:
-        known = " or ".join(f".{name}" for name in FORMATS)
-        raise ParameterError("the suffix", f".{suffix}", f"must be {known}")
+        known = " and ".join(f".{name}" for name in FORMATS)
+        raise NotFound(f"There is no format .{suffix}; feeds end in {known}.")
     media_type, write = FORMATS[suffix]
     limit = _asked_limit()
     reading = service.read(msgspec.structs.replace(feed, limit=limit or feed.limit))
@@ -104,7 +106,7 @@ def _feed(service: Service, feed: Feed, suffix: str) -> Answer:
         id=feed_id(feed, canonical(parse(feed.query)) if feed.query else ""),
         title=f"Sample papers: {feed.title}" if service.config.demo else feed.title,
         subtitle=_subtitle(feed),
-        self_url=_base(service) + request.path + _parameters(_asked_query(), limit),
+        self_url=_base(service) + request.path + _parameters(query, limit),
         page_url=_upstream_page(feed),
         version=__version__,
     )
@@ -158,10 +160,9 @@ def _asked_limit() -> int | None:
     text = request.args.get("limit")
     if text is None:
         return None
-    try:
-        return msgspec.convert(text, Limit, strict=False)
-    except msgspec.ValidationError as error:
-        raise ParameterError("limit", text, "must be a number from 1 to 200") from error
+    if not re.fullmatch(r"[1-9][0-9]{0,2}", text) or int(text) > MOST_ENTRIES:
+        raise ParameterError("limit", text, f"must be a number from 1 to {MOST_ENTRIES}")
+    return int(text)
 
 
 def _parameters(query: str, limit: int | None) -> str:

@@ -60,7 +60,7 @@ class _Asked(msgspec.Struct):
 
 
 class Props(msgspec.Struct, rename="camel"):
-    """The data of a page; its lists are left as they came, so that one bad paper spoils no other."""
+    """The data of a page. Its lists are left as they came: one bad paper spoils no other."""
 
     daily_papers: list[msgspec.Raw] | None = None
     search_results: list[msgspec.Raw] | None = None

@@ -1,0 +1,118 @@
+"""Fixtures: a clock to set, an upstream on loopback, a service between them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import msgspec
+import pytest
+from flask.testing import FlaskClient
+from loopback import Loopback, raw_paper, serving
+
+from feedsrv.config import Config
+from feedsrv.paper import Feed
+from feedsrv.service import Service
+from feedsrv.web import create_app
+
+ROOT = Path(__file__).parents[1]
+#: Beside a clone there may be captures of real pages and the schemas of RFC 4287.
+SHARED = ROOT.parent / "shared"
+
+
+class Clock:
+    """A clock that stands still until it is set."""
+
+    def __init__(self) -> None:
+        self.now = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)  # a Tuesday
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def today(self) -> date:
+        return self.now.date()
+
+    def forward(self, **by: float) -> None:
+        self.now += timedelta(**by)
+
+
+@pytest.fixture(autouse=True)
+def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep tests from the settings of whoever runs them."""
+    for name in ("CONFIG", "UPSTREAM_URL", "CACHE_DIR", "PUBLIC_URL", "HF_TOKEN", "ACCESS_KEY"):
+        monkeypatch.delenv(f"FEEDSRV_{name}", raising=False)
+    monkeypatch.delenv("PORT", raising=False)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def upstream(clock: Clock) -> Iterator[Loopback]:
+    """Three papers of today and two of yesterday, among them two on causal matters."""
+    papers = [
+        raw_paper(1, title="Causal lighthouses", upvotes=30, github="https://github.com/e/x"),
+        raw_paper(2),
+        raw_paper(3, summary="Whether fog causally delays ferries."),
+        raw_paper(4, day=1),
+        raw_paper(5, day=1, title="Causality by the sea"),
+    ]
+    site = Loopback(papers, clock.today)
+    with serving(site) as url:
+        site.url = url
+        yield site
+
+
+@pytest.fixture
+def config(upstream: Loopback, tmp_path: Path) -> Config:
+    causal = Feed(
+        name="causal", title="Causal matters", query="causal", sources=("daily", "search")
+    )
+    return Config(
+        upstream_url=upstream.url,
+        cache_dir=tmp_path / "store",
+        deadline=5.0,
+        feeds={"causal": causal},
+    )
+
+
+@pytest.fixture
+def make_service(config: Config, clock: Clock) -> Iterator[Callable[..., Service]]:
+    """Return a function that opens a service on the same store; all are closed at the end."""
+    opened: list[Service] = []
+
+    def make(**changes: object) -> Service:
+        service = Service.open(msgspec.structs.replace(config, **changes), now=clock)
+        opened.append(service)
+        return service
+
+    yield make
+    for service in opened:
+        service.close()
+
+
+@pytest.fixture
+def service(make_service: Callable[..., Service]) -> Service:
+    return make_service()
+
+
+@pytest.fixture
+def client(service: Service) -> FlaskClient:
+    return create_app(service).test_client()
+
+
+@pytest.fixture
+def until() -> Callable[[Callable[[], bool]], None]:
+    """Return a function that waits for a condition, and fails after ten seconds without it."""
+
+    def wait(condition: Callable[[], bool]) -> None:
+        end = time.monotonic() + 10
+        while not condition():
+            assert time.monotonic() < end, "it never came true"
+            time.sleep(0.01)
+
+    return wait

@@ -1,0 +1,282 @@
+"""The command, in the process and as the processes that people start."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import feedparser
+import pytest
+from click.testing import CliRunner, Result
+from conftest import ROOT
+from loopback import Loopback
+from werkzeug.wrappers import Response
+
+from feedsrv import __version__
+from feedsrv.cli import main
+from feedsrv.demo import sample
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run the command in a folder without settings, with a store of its own."""
+    monkeypatch.chdir(tmp_path)
+
+    def invoke(*arguments: str, **environ: str) -> Result:
+        environment = {"FEEDSRV_CACHE_DIR": str(tmp_path / "store")} | environ
+        return CliRunner().invoke(main, arguments, env=environment, catch_exceptions=False)
+
+    return invoke
+
+
+# --- get, check, explain -----------------------------------------------------------------------
+
+
+def test_get_prints_the_feed(run: Run, upstream: Loopback) -> None:
+    result = run("get", "/papers.atom?q=causal", FEEDSRV_UPSTREAM_URL=upstream.url)
+    assert result.exit_code == 0
+    feed = feedparser.parse(result.stdout_bytes)
+    assert not feed.bozo
+    assert feed.feed.links[0].href == "http://localhost:8000/papers.atom?q=causal"
+
+
+def test_get_shows_status_and_headers_when_asked(run: Run) -> None:
+    result = run("get", "--demo", "-i", "/healthz")
+    assert result.stdout_bytes.startswith(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain")
+    assert result.stdout_bytes.endswith(b"\r\n\r\nok\n")
+
+
+@pytest.mark.parametrize(
+    ("path", "code"), [("/papers.atom?q=%28", 2), ("/feeds/none.atom", 2), ("/papers.atom", 1)]
+)
+def test_get_tells_by_its_exit_code_whose_fault_it_was(run: Run, path: str, code: int) -> None:
+    result = run("get", path, FEEDSRV_UPSTREAM_URL="http://127.0.0.1:1")
+    assert result.exit_code == code
+    assert '"status"' in result.stdout
+
+
+def test_check_says_that_all_is_well(run: Run, upstream: Loopback, tmp_path: Path) -> None:
+    result = run("check", FEEDSRV_UPSTREAM_URL=upstream.url)
+    assert result.exit_code == 0
+    assert result.stdout.splitlines()[0] == "settings   good, 0 feeds"
+    assert f"store      good, {tmp_path / 'store'}" in result.stdout
+    assert re.search(r"upstream   good, 3 papers on \d{4}-\d\d-\d\d\n", result.stdout)
+
+
+def test_check_tells_when_upstream_is_read_from_its_cards(run: Run, upstream: Loopback) -> None:
+    def cards_only(path: str) -> Response:
+        return Response(
+            '<time datetime="2026-11-24"></time>'
+            '<article><h3><a href="/papers/2611.00001">A title</a></h3></article>'
+        )
+
+    upstream.fault = cards_only
+    result = run("check", FEEDSRV_UPSTREAM_URL=upstream.url)
+    assert "1 papers on 2026-11-24, but from its cards" in result.stdout
+
+
+def test_check_names_each_thing_that_fails(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    result = run(
+        "check",
+        FEEDSRV_UPSTREAM_URL="http://127.0.0.1:1",
+        FEEDSRV_CACHE_DIR=str(tmp_path / "file"),
+    )
+    assert result.exit_code == 1
+    assert "store      FAILS: the store at" in result.stdout
+    assert "upstream   FAILS: no answer" in result.stdout
+
+
+def test_settings_that_cannot_be_used_are_all_named_and_exit_2(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "my.toml").write_text('port = "x"\ncolour = 1\n[feeds.a]\nquery = "(a"\n')
+    for command in (("check",), ("serve",), ("get", "/healthz"), ("explain", "a")):
+        result = run("--config", str(tmp_path / "my.toml"), *command)
+        assert result.exit_code == 2
+        for fragment in ("port: Expected `int`", "colour: there is no such", "feeds.a.query"):
+            assert fragment in result.stderr
+        assert "\n(a\n" in result.stderr.replace("feedsrv: (a", "(a"), "the place is pointed at"
+
+
+def test_explain_shows_how_a_query_is_read_and_what_matches_where(
+    run: Run, upstream: Loopback
+) -> None:
+    result = run(
+        "explain",
+        "causal (upvotes:>=20 OR has:code OR title:light*) -ferries",
+        FEEDSRV_UPSTREAM_URL=upstream.url,
+    )
+    assert result.exit_code == 0
+    drawn, _, found = result.stdout.partition("\n\n")
+    assert drawn.splitlines() == [
+        "all of",
+        "├── “causal” in any form, in title, abstract or keywords",
+        "├── any of",
+        "│   ├── upvotes >= 20",
+        "│   ├── links code",
+        "│   └── words that begin “light”, in title",
+        "└── none of",
+        "    └── “ferries” in any form (stem “ferri”), in title, abstract or keywords",
+    ]
+    assert "searched for at Hugging Face: causal light\n" in found
+    assert "2611.00001  Causal lighthouses\n" in found
+    for place in ("title: causal", "title: light*", "upvotes: 30", "code: https://github.com/e/x"):
+        assert f"            {place}\n" in found
+    assert "2611.00003" not in found
+
+
+def test_explain_says_when_there_is_nothing_to_search_for(run: Run) -> None:
+    result = run("explain", "--demo", "-hallucination", "--limit", "2")
+    assert "nothing, it has no words" in result.stdout
+
+
+def test_explain_points_at_what_cannot_be_read(run: Run) -> None:
+    result = run("explain", "--demo", "causal (a")
+    assert result.exit_code == 2
+    assert result.stderr.splitlines()[-2:] == ["causal (a", "         ^"]
+
+
+def test_the_version_is_told_by_the_command_and_as_a_module(run: Run) -> None:
+    assert run("--version").stdout == f"feedsrv {__version__}\n"
+    found = subprocess.run(
+        [sys.executable, "-m", "feedsrv", "--version"], check=True, capture_output=True, text=True
+    )
+    assert found.stdout == f"feedsrv {__version__}\n"
+
+
+# --- serve -------------------------------------------------------------------------------------
+
+
+@contextmanager
+def serving(*arguments: str, **environ: str) -> Iterator[tuple[subprocess.Popen[str], str, str]]:
+    """Start a server as a process; give it, its address and what it said."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("FEEDSRV_")} | environ
+    process = subprocess.Popen(
+        [sys.executable, "-m", "feedsrv", "serve", "--port", "0", *arguments],
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        env=environment,
+    )
+    assert process.stderr is not None
+    said = ""
+    try:
+        while not (found := re.search(r"reader: (http://localhost:\d+)/papers", said)):
+            line = process.stderr.readline()
+            assert line, said
+            said += line
+        yield process, found[1], said
+    finally:
+        process.kill()
+        process.wait()
+        process.stderr.close()
+
+
+def fetched(url: str) -> bytes:
+    with urllib.request.urlopen(url, timeout=20) as answer:
+        body: bytes = answer.read()
+    return body
+
+
+def test_the_server_serves_the_shipped_feeds(upstream: Loopback, tmp_path: Path) -> None:
+    environ = {"FEEDSRV_UPSTREAM_URL": upstream.url, "FEEDSRV_CACHE_DIR": str(tmp_path)}
+    with serving(**environ) as (_, url, said):
+        assert f"feedsrv {__version__} at {url}/\n" in said
+        for path in ("/papers.atom?q=causal", "/feeds/causal.atom", "/papers/trending.atom"):
+            feed = feedparser.parse(fetched(url + path))
+            assert not feed.bozo
+            assert feed.entries
+            assert feed.feed.links[0].href == url + path
+
+
+def test_the_demo_needs_no_network_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    environ = {"FEEDSRV_CACHE_DIR": str(tmp_path / "store"), "TMPDIR": str(tmp_path)}
+    with serving("--demo", **environ) as (process, url, said):
+        assert "with sample papers" in said
+        feed = feedparser.parse(fetched(f"{url}/papers.atom?q=causal"))
+        assert feed.feed.title == "Sample papers: Daily Papers: causal"
+        assert len(feed.entries) >= 5
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_where_upstream_cannot_be_reached_the_demo_starts_and_says_so(tmp_path: Path) -> None:
+    environ = {"FEEDSRV_UPSTREAM_URL": "http://127.0.0.1:1", "FEEDSRV_CACHE_DIR": str(tmp_path)}
+    with serving("--or-demo", **environ) as (_, url, said):
+        assert "http://127.0.0.1:1 cannot be read from here" in said
+        assert "Starting the demo instead" in said
+        assert b"Sample papers" in fetched(f"{url}/papers.atom")
+
+
+def test_where_upstream_can_be_reached_there_is_no_demo(upstream: Loopback, tmp_path: Path) -> None:
+    environ = {"FEEDSRV_UPSTREAM_URL": upstream.url, "FEEDSRV_CACHE_DIR": str(tmp_path)}
+    with serving("--or-demo", **environ) as (_, url, said):
+        assert "demo" not in said
+        assert b"Sample" not in fetched(f"{url}/papers.atom")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_server_well(number: signal.Signals) -> None:
+    with serving("--demo") as (process, url, _):
+        assert fetched(f"{url}/healthz") == b"ok\n"
+        process.send_signal(number)
+        assert process.wait(10) == 0
+
+
+def test_a_port_that_is_taken_is_told_with_the_way_out() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        found = subprocess.run(
+            [sys.executable, "-m", "feedsrv", "serve", "--demo", "--port", port],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=20,
+            cwd=ROOT,
+        )
+    assert found.returncode == 1
+    assert f"cannot listen on 127.0.0.1 port {port}" in found.stderr
+    assert "--port" in found.stderr
+    assert "Traceback" not in found.stderr
+
+
+def test_another_wsgi_server_can_run_the_application(tmp_path: Path) -> None:
+    code = (
+        "from werkzeug.test import Client\nfrom feedsrv.wsgi import app\n"
+        "print(Client(app).get('/healthz').text)"
+    )
+    environment = os.environ | {"FEEDSRV_CACHE_DIR": str(tmp_path)}
+    found = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True, env=environment
+    )
+    assert found.stdout.strip() == "ok"
+
+
+def test_an_answer_other_than_a_feed_has_its_status_on_the_wire() -> None:
+    with serving("--demo") as (_, url, _said):
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            fetched(f"{url}/feeds/none.atom")
+        assert caught.value.code == 404
+        caught.value.close()
+
+
+# --- the sample papers -------------------------------------------------------------------------
+
+
+def test_the_sample_papers_are_forty_over_ten_days_and_none_is_arxivs() -> None:
+    papers = sample()
+    assert len(papers) >= 40
+    assert {paper["day"] for paper in papers} == set(range(10))
+    assert all(paper["id"].startswith("sample-") for paper in papers)
+    assert len({paper["id"] for paper in papers}) == len(papers)

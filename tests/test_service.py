@@ -1,0 +1,318 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import pytest
+from conftest import Clock
+from loopback import Loopback, raw_paper
+from werkzeug.wrappers import Response
+
+from feedsrv.errors import NothingReadError, PageError, UnknownFeedError, UpstreamError
+from feedsrv.paper import Feed, Kind, Page, Source
+from feedsrv.service import Reading, Service
+
+Make = Callable[..., Service]
+Until = Callable[[Callable[[], bool]], None]
+
+
+def feed(query: str = "causal", *sources: Source, limit: int = 50) -> Feed:
+    wanted = sources or ("daily", "search")
+    return Feed(name="x", title="x", query=query, sources=wanted, limit=limit)
+
+
+def ids(reading: Reading) -> list[str]:
+    return [paper.id[-1] for paper in reading.papers]
+
+
+def test_a_keyword_feed_reads_the_newest_day_and_the_search_page(
+    service: Service, upstream: Loopback
+) -> None:
+    reading = service.read(feed())
+    assert ids(reading) == ["3", "1", "5"], "newest first by list day and id"
+    assert sorted(upstream.log)[:2] == ["/papers/date/2026-11-24", "/papers?q=causal"]
+
+
+def test_a_second_request_asks_upstream_for_nothing(service: Service, upstream: Loopback) -> None:
+    service.read(feed())
+    asked = len(upstream.log)
+    assert ids(service.read(feed())) == ["3", "1", "5"]
+    assert len(upstream.log) == asked
+
+
+def test_another_server_on_the_same_store_asks_for_nothing(
+    make_service: Make, upstream: Loopback
+) -> None:
+    make_service().read(feed())
+    asked = len(upstream.log)
+    assert ids(make_service().read(feed())) == ["3", "1", "5"]
+    assert len(upstream.log) == asked
+
+
+def test_a_list_is_read_again_when_it_is_no_longer_fresh(
+    service: Service, upstream: Loopback, clock: Clock, until: Until
+) -> None:
+    daily = feed("", "daily")
+    service.read(daily)
+    upstream.papers.append(raw_paper(9))
+    clock.forward(minutes=19)
+    service.read(daily)
+    assert upstream.log == ["/papers/date/2026-11-24"]
+    clock.forward(minutes=2)
+    assert "9" not in ids(service.read(daily)), "what is kept is served at once"
+    until(lambda: "9" in ids(service.read(daily)))
+    assert upstream.log == ["/papers/date/2026-11-24"] * 2
+
+
+@pytest.mark.parametrize(
+    ("source", "hours"), [("trending", 1), ("week", 1), ("month", 1), ("search", 24)]
+)
+def test_each_kind_of_list_is_fresh_for_its_time(
+    service: Service, upstream: Loopback, clock: Clock, until: Until, source: Source, hours: int
+) -> None:
+    wanted = feed("causal", source)
+    service.read(wanted)
+    assert len(upstream.log) == 1
+    clock.forward(hours=hours, seconds=-1)
+    service.read(wanted)
+    assert len(upstream.log) == 1
+    clock.forward(seconds=2)
+    service.read(wanted)
+    until(lambda: len(upstream.log) == 2)
+
+
+def test_at_the_weekend_fridays_list_is_kept_under_friday(
+    service: Service, upstream: Loopback, clock: Clock
+) -> None:
+    clock.forward(days=4)  # a Saturday
+    daily = feed("", "daily")
+    before = service.read(daily)
+    assert upstream.log == ["/papers/date/2026-11-28", "/papers/date/2026-11-27"]
+    assert ids(service.read(daily)) == ids(before)
+    assert len(upstream.log) == 2
+    assert {str(paper.listed) for paper in before.papers} == {"2026-11-27"}
+
+
+def test_on_monday_morning_last_weeks_list_is_this_weeks_until_there_is_one(
+    service: Service, upstream: Loopback, clock: Clock
+) -> None:
+    upstream.today = lambda: clock.today().replace(day=20)
+    weekly = feed("", "week")
+    assert len(service.read(weekly).papers) == 5
+    assert upstream.log == ["/papers/week/2026-W48", "/papers/week/2026-W47"]
+    service.read(weekly)
+    assert len(upstream.log) == 2
+
+
+def test_yesterdays_list_stays_in_the_feed_when_a_new_day_comes(
+    service: Service, upstream: Loopback, clock: Clock, until: Until
+) -> None:
+    daily = feed("", "daily")
+    assert ids(service.read(daily)) == ["3", "2", "1"]
+    upstream.papers = [paper | {"day": paper["day"] + 1} for paper in upstream.papers]
+    upstream.papers.append(raw_paper(7))
+    clock.forward(days=1)
+    service.read(daily)
+    until(lambda: ids(service.read(daily)) == ["7", "3", "2", "1"])
+
+
+def test_a_list_that_shrank_loses_nothing(
+    service: Service, upstream: Loopback, clock: Clock, until: Until
+) -> None:
+    daily = feed("", "daily")
+    service.read(daily)
+    del upstream.papers[1:3]
+    clock.forward(hours=1)
+    service.read(daily)
+    until(lambda: len(upstream.log) == 2)
+    assert ids(service.read(daily)) == ["3", "2", "1"]
+
+
+# --- when upstream fails -----------------------------------------------------------------------
+
+
+def test_the_last_good_list_is_served_while_upstream_fails(
+    service: Service, upstream: Loopback, clock: Clock, until: Until
+) -> None:
+    before = ids(service.read(feed()))
+    upstream.down()
+    clock.forward(hours=25)
+    assert ids(service.read(feed())) == before
+    until(lambda: len(upstream.log) >= 6)
+    assert ids(service.read(feed())) == before
+
+
+def test_an_unreadable_page_never_replaces_a_list(
+    service: Service, upstream: Loopback, clock: Clock, until: Until
+) -> None:
+    before = ids(service.read(feed()))
+    upstream.fault = lambda path: Response("<html><main>Redesigned.</main></html>")
+    clock.forward(hours=25)
+    service.read(feed())
+    until(lambda: len(upstream.log) >= 6)
+    assert ids(service.read(feed())) == before
+
+
+def test_with_nothing_kept_the_reader_is_told_why_and_when(
+    service: Service, upstream: Loopback
+) -> None:
+    upstream.down()
+    with pytest.raises(NothingReadError, match="status 503") as caught:
+        service.read(feed())
+    assert caught.value.wait == 60
+    assert isinstance(caught.value.__cause__, UpstreamError)
+
+
+def test_after_a_failure_nobody_asks_until_it_makes_sense(
+    make_service: Make, upstream: Loopback, clock: Clock
+) -> None:
+    upstream.down()
+    with pytest.raises(NothingReadError):
+        make_service().read(feed())
+    asked = len(upstream.log)
+    clock.forward(seconds=59)
+    with pytest.raises(NothingReadError) as caught:
+        make_service().read(feed())
+    assert caught.value.wait == 1
+    assert len(upstream.log) == asked
+    upstream.up()
+    clock.forward(seconds=2)
+    assert ids(make_service().read(feed())) == ["3", "1", "5"]
+
+
+def test_each_failure_in_a_row_waits_longer_up_to_half_an_hour(
+    service: Service, upstream: Loopback, clock: Clock
+) -> None:
+    upstream.down()
+    waits = []
+    for _ in range(7):
+        with pytest.raises(NothingReadError) as caught:
+            service.read(feed("", "daily"))
+        waits.append(caught.value.wait)
+        clock.forward(seconds=caught.value.wait)
+    assert waits == [60, 120, 240, 480, 960, 1800, 1800]
+
+
+def test_a_wait_that_upstream_asks_for_is_kept(service: Service, upstream: Loopback) -> None:
+    upstream.fault = lambda path: Response("", 429, {"Retry-After": "200"})
+    with pytest.raises(NothingReadError) as caught:
+        service.read(feed("", "daily"))
+    assert caught.value.wait == 200
+
+
+def test_the_api_is_asked_when_the_page_gives_nothing(service: Service, upstream: Loopback) -> None:
+    upstream.down("/papers")
+    assert ids(service.read(feed())) == ["3", "1", "5"]
+    assert "/api/daily_papers?limit=100" in upstream.log
+    assert "/api/papers/search?q=causal&limit=120" in upstream.log
+
+
+def test_one_page_of_two_is_enough_for_an_answer(service: Service, upstream: Loopback) -> None:
+    upstream.fault = lambda path: Response("", 503) if "q=" in path else None
+    reading = service.read(feed())
+    assert ids(reading) == ["3", "1"]
+    assert reading.max_age == 300, "so that readers soon come back for the rest"
+
+
+def test_a_reader_waits_no_longer_than_the_deadline(make_service: Make, upstream: Loopback) -> None:
+    gate = threading.Event()
+
+    def hang(path: str) -> Response | None:
+        gate.wait(10)
+        return None
+
+    upstream.fault = hang
+    service = make_service(deadline=0.3)
+    with pytest.raises(NothingReadError, match=r"0\.3 seconds|in time"):
+        service.read(feed())
+    gate.set()
+
+
+def test_a_refresh_reads_the_page_whatever_is_kept(service: Service, upstream: Loopback) -> None:
+    page = service.newest_day()
+    assert service.refresh(page).page == Page(Kind.DAY, "2026-11-24")
+    service.refresh(page)
+    assert len(upstream.log) == 2
+    upstream.fault = lambda path: Response("<html></html>")
+    with pytest.raises(PageError):
+        service.refresh(page)
+
+
+def test_many_requests_for_one_cold_feed_make_one_request_for_each_page(
+    service: Service, upstream: Loopback
+) -> None:
+    found: list[list[str]] = []
+    threads = [
+        threading.Thread(target=lambda: found.append(ids(service.read(feed())))) for _ in range(20)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [["3", "1", "5"]] * 20
+    assert sorted(upstream.log) == ["/papers/date/2026-11-24", "/papers?q=causal"]
+
+
+def test_an_unexpected_error_behind_a_refresh_is_logged_and_not_swallowed(
+    service: Service,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    until: Until,
+) -> None:
+    monkeypatch.setattr("feedsrv.service.read", lambda *args, **kwargs: 1 / 0)
+    with pytest.raises(NothingReadError, match="unexpected error") as caught:
+        service.read(feed("", "daily"))
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
+    until(lambda: "refreshing day 2026-11-24 broke" in caplog.text)
+
+
+def test_a_paper_that_cannot_be_read_is_named_in_the_log(
+    service: Service, upstream: Loopback, caplog: pytest.LogCaptureFixture
+) -> None:
+    upstream.papers += [raw_paper(number) for number in range(10, 21)]
+    upstream.papers.append(raw_paper(99, title=17))
+    assert len(service.read(feed("", "daily")).papers) == 14
+    assert "2611.00099" in caplog.text
+
+
+# --- options of feeds --------------------------------------------------------------------------
+
+
+def test_a_feed_takes_as_many_papers_as_its_limit(service: Service) -> None:
+    reading = service.read(feed("", "daily", limit=2))
+    assert ids(reading) == ["3", "2"]
+    assert reading.seen == 3
+
+
+def test_search_hits_are_held_against_the_query_unless_the_feed_trusts_upstream(
+    service: Service,
+) -> None:
+    strict = feed("causal lake", "search")
+    assert ids(service.read(strict)) == []
+    trusting = Feed(name="x", title="x", query=strict.query, sources=("search",), match="upstream")
+    assert ids(service.read(trusting)) == ["3", "1", "5"]
+
+
+def test_a_query_of_exclusions_alone_is_answered_from_the_days(
+    service: Service, upstream: Loopback
+) -> None:
+    assert ids(service.read(feed("-causal"))) == ["2"]
+    assert upstream.log == ["/papers/date/2026-11-24"]
+
+
+def test_counters_are_as_last_read(
+    service: Service, upstream: Loopback, clock: Clock, until: Until
+) -> None:
+    liked = feed("upvotes:>=40", "daily")
+    assert ids(service.read(liked)) == []
+    upstream.papers[0]["upvotes"] = 41
+    clock.forward(hours=1)
+    service.read(liked)
+    until(lambda: ids(service.read(liked)) == ["1"])
+
+
+def test_a_named_feed_is_found_and_an_unknown_one_lists_the_known(service: Service) -> None:
+    assert service.named("causal").title == "Causal matters"
+    with pytest.raises(UnknownFeedError) as caught:
+        service.named("nope")
+    assert caught.value.known == ("causal",)

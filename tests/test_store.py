@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+import os
+import pickle
+import sqlite3
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import diskcache
+import pytest
+
+from feedsrv.errors import StoreError
+from feedsrv.paper import Kind, Listing, Page
+from feedsrv.store import Failure, Store
+
+NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
+FRIDAY = Page(Kind.DAY, "2026-11-20")
+SATURDAY = Page(Kind.DAY, "2026-11-21")
+UPSTREAM = "https://huggingface.co"
+
+
+def listing(page: Page = FRIDAY) -> Listing:
+    return Listing(page=page, papers=(), read_at=NOON)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path, UPSTREAM)
+
+
+def test_what_was_kept_is_there_for_another_process(store: Store, tmp_path: Path) -> None:
+    store.keep(listing(), FRIDAY)
+    store.close()
+    assert Store(tmp_path, UPSTREAM).listing(FRIDAY) == listing()
+
+
+def test_what_was_never_kept_is_absent(store: Store) -> None:
+    assert store.listing(FRIDAY) is None
+    assert store.failure(FRIDAY) is None
+
+
+def test_the_list_given_in_place_of_another_is_found_under_both(store: Store) -> None:
+    store.keep(listing(FRIDAY), SATURDAY)
+    assert store.listing(SATURDAY) == store.listing(FRIDAY) == listing(FRIDAY)
+
+
+def test_listings_of_two_upstreams_do_not_mix(store: Store, tmp_path: Path) -> None:
+    store.keep(listing(), FRIDAY)
+    assert Store(tmp_path, "http://127.0.0.1:9009").listing(FRIDAY) is None
+
+
+def test_a_failure_is_remembered_until_the_page_is_read(store: Store, tmp_path: Path) -> None:
+    failure = Failure(reason="status 503", count=1, at=NOON, retry_at=NOON)
+    store.fail(FRIDAY, failure)
+    assert Store(tmp_path, UPSTREAM).failure(FRIDAY) == failure
+    store.keep(listing(), FRIDAY)
+    assert store.failure(FRIDAY) is None
+
+
+class Trap:
+    """Runs code when it is unpickled."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+        return (Path.touch, (self.mark,))
+
+
+def database(tmp_path: Path) -> Path:
+    (found,) = tmp_path.glob("v*/cache.db")
+    return found
+
+
+@pytest.mark.parametrize("where", ["value", "file"])
+def test_a_planted_pickle_does_not_run(store: Store, tmp_path: Path, where: str) -> None:
+    """CVE-2025-69872: diskcache unpickles what it finds, its JSONDisk too."""
+    store.keep(listing(), FRIDAY)
+    mark, trap = tmp_path / "it-ran", pickle.dumps(Trap(tmp_path / "it-ran"))
+    (database(tmp_path).parent / "planted.val").write_bytes(trap)
+    with sqlite3.connect(database(tmp_path)) as connection:
+        value, name = (trap, None) if where == "value" else (None, "planted.val")
+        connection.execute("UPDATE Cache SET mode = 4, value = ?, filename = ?", (value, name))
+    connection.close()
+    assert Store(tmp_path, UPSTREAM).listing(FRIDAY) is None
+    assert not mark.exists()
+    # The trap is a real one: diskcache as it comes would have run it.
+    diskcache.Cache(str(database(tmp_path).parent)).get(f"{UPSTREAM} listing {FRIDAY}")
+    assert mark.exists()
+
+
+def test_a_planted_pickle_as_a_key_does_not_run(store: Store, tmp_path: Path) -> None:
+    store.keep(listing(), FRIDAY)
+    mark = tmp_path / "it-ran"
+    with sqlite3.connect(database(tmp_path)) as connection:
+        trap = pickle.dumps(Trap(mark))
+        connection.execute("UPDATE Cache SET key = ?, raw = 0", (trap,))
+    connection.close()
+    again = Store(tmp_path, UPSTREAM)
+    again.keep(listing(), FRIDAY)
+    with pytest.raises(OSError, match="refusing to unpickle"):
+        list(again._open())
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize("value", [b"", b"{", b"[]", b"\xff\xfe", b'{"page": 3}', b"null"])
+def test_a_value_that_cannot_be_read_is_as_good_as_none(store: Store, value: bytes) -> None:
+    store._open().set(f"{UPSTREAM} listing {FRIDAY}", value)
+    assert store.listing(FRIDAY) is None
+
+
+def test_nothing_but_text_and_bytes_gets_into_the_files(store: Store) -> None:
+    with pytest.raises(TypeError, match="keys are text"):
+        store._open().set(("a", "tuple"), b"x")
+    with pytest.raises(TypeError, match="values are bytes"):
+        store._open().set("key", {"a": "dict"})
+
+
+def test_the_kept_form_is_json(store: Store, tmp_path: Path) -> None:
+    store.keep(listing(), FRIDAY)
+    with sqlite3.connect(database(tmp_path)) as connection:
+        ((value,),) = connection.execute("SELECT value FROM Cache").fetchall()
+    connection.close()
+    assert bytes(value).startswith(b'{"page":{"kind":"day"')
+
+
+def test_a_disk_that_fails_is_replaced_by_memory_and_said_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    store = Store(tmp_path / "file", UPSTREAM)
+    store.keep(listing(), FRIDAY)
+    assert store.listing(FRIDAY) == listing()
+    assert store.listing(SATURDAY) is None
+    assert len([record for record in caplog.records if "from memory" in record.message]) == 1
+
+
+def test_the_disk_is_used_again_when_it_works_again(tmp_path: Path) -> None:
+    (tmp_path / "folder").write_text("in the way")
+    store = Store(tmp_path / "folder", UPSTREAM)
+    store.keep(listing(), FRIDAY)
+    (tmp_path / "folder").unlink()
+    store.keep(listing(), FRIDAY)
+    assert Store(tmp_path / "folder", UPSTREAM).listing(FRIDAY) == listing()
+
+
+def test_memory_is_bounded_while_the_disk_fails(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    store = Store(tmp_path / "file", UPSTREAM)
+    pages = [Page(Kind.SEARCH, f"word{number}") for number in range(200)]
+    for page in pages:
+        store.keep(listing(page), page)
+    kept = [page for page in pages if store.listing(page)]
+    assert 0 < len(kept) < 100
+    assert pages[-1] in kept
+
+
+def test_probing_names_the_folder_or_says_why_not(store: Store, tmp_path: Path) -> None:
+    assert store.probe().is_relative_to(tmp_path)
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(StoreError) as caught:
+        Store(tmp_path / "file", UPSTREAM).probe()
+    assert str(tmp_path / "file") in str(caught.value)
+
+
+def test_two_processes_share_one_store(store: Store, tmp_path: Path) -> None:
+    """What another process keeps is seen by a store that was open all along."""
+    assert store.listing(FRIDAY) is None
+    keep = (
+        "import sys, pathlib, test_store as t\n"
+        "t.Store(pathlib.Path(sys.argv[1]), t.UPSTREAM).keep(t.listing(), t.FRIDAY)"
+    )
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+    subprocess.run([sys.executable, "-c", keep, str(tmp_path)], check=True, env=environment)
+    assert store.listing(FRIDAY) == listing()

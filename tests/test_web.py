@@ -1,0 +1,331 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import feedparser
+import pytest
+from flask.testing import FlaskClient
+from loopback import Loopback, raw_paper
+from werkzeug.test import TestResponse
+
+from feedsrv.config import Config
+from feedsrv.errors import (
+    ANSWERS,
+    FeedsrvError,
+    ReaderError,
+    UpstreamError,
+)
+from feedsrv.service import Service
+from feedsrv.web import create_app
+
+MakeClient = Callable[..., FlaskClient]
+
+
+@pytest.fixture
+def make_client(make_service: Callable[..., Service]) -> MakeClient:
+    return lambda **changes: create_app(make_service(**changes)).test_client()
+
+
+def read(answer: TestResponse) -> Any:
+    assert answer.status_code == 200
+    assert answer.content_type == "application/atom+xml; charset=utf-8"
+    read = feedparser.parse(answer.data)
+    assert not read.bozo
+    return read
+
+
+def problem(answer: TestResponse, status: int) -> dict[str, Any]:
+    assert answer.status_code == status
+    assert answer.content_type == "application/problem+json"
+    assert answer.headers["Cache-Control"] == "no-store"
+    body: dict[str, Any] = json.loads(answer.data)
+    assert body["status"] == status
+    assert body["title"]
+    return body
+
+
+def self_url(feed: Any) -> str:
+    (found,) = [link.href for link in feed.feed.links if link.rel == "self"]
+    return str(found)
+
+
+# --- feeds -------------------------------------------------------------------------------------
+
+
+def test_a_keyword_has_a_feed(client: FlaskClient) -> None:
+    feed = read(client.get("/papers.atom?q=causal"))
+    assert feed.feed.title == "Daily Papers: causal"
+    assert [entry.title for entry in feed.entries] == [
+        "A study of lighthouse number 3",
+        "Causal lighthouses",
+        "Causality by the sea",
+    ]
+    assert feed.entries[1].published == "2026-11-24T00:00:00+00:00"
+
+
+@pytest.mark.parametrize(
+    ("path", "title", "count"),
+    [
+        ("/papers.atom", "Daily Papers", 3),
+        ("/papers.atom?q=", "Daily Papers", 3),
+        ("/papers/trending.atom", "Trending papers", 5),
+        ("/papers/week.atom", "Daily Papers of the week", 5),
+        ("/papers/month.atom", "Daily Papers of the month", 5),
+        ("/papers/trending.atom?q=causal", "Trending papers: causal", 3),
+        ("/papers.atom?q=causal&limit=2", "Daily Papers: causal", 2),
+        ("/papers.atom?q=nothing+like+it", "Daily Papers: nothing like it", 0),
+        ("/papers.atom?q=-causal", "Daily Papers: -causal", 1),
+        ("/feeds/causal.atom", "Causal matters", 3),
+        ("/feeds/causal.atom?limit=1", "Causal matters", 1),
+    ],
+)
+def test_each_address_gives_its_feed(
+    client: FlaskClient, path: str, title: str, count: int
+) -> None:
+    feed = read(client.get(path))
+    assert feed.feed.title == title
+    assert len(feed.entries) == count
+
+
+def test_a_named_feed_and_the_same_keyword_ad_hoc_are_one_feed(client: FlaskClient) -> None:
+    named, adhoc = (
+        read(client.get(path)) for path in ("/feeds/causal.atom", "/papers.atom?q=causal")
+    )
+    assert named.feed.id == adhoc.feed.id
+    assert [entry.id for entry in named.entries] == [entry.id for entry in adhoc.entries]
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/papers.atom", "/papers.atom"),
+        ("/papers.atom?q=Causal", "/papers.atom?q=Causal"),
+        ("/papers.atom?limit=7&q=causal", "/papers.atom?q=causal&limit=7"),
+        ("/papers.atom?q=causal&utm_source=x&_=1", "/papers.atom?q=causal"),
+        ("/papers.atom?q=%22world+model%22+-survey", "/papers.atom?q=%22world+model%22+-survey"),
+        ("/papers.atom?q=C%2B%2B", "/papers.atom?q=C%2B%2B"),
+        ("/papers.atom?q=%20a%20%20b%09", "/papers.atom?q=a+b"),
+        ("/papers.atom?q=caf%C3%A9", "/papers.atom?q=caf%C3%A9"),
+        ("/papers.atom?q=first&q=second", "/papers.atom?q=first"),
+        ("/feeds/causal.atom?q=ignored", "/feeds/causal.atom"),
+        ("/papers/week.atom?limit=3", "/papers/week.atom?limit=3"),
+    ],
+)
+def test_self_is_the_address_with_the_known_parameters_in_order(
+    client: FlaskClient, path: str, expected: str
+) -> None:
+    """Readers rewrite their subscription from it: one that loses the query gives every paper."""
+    assert self_url(read(client.get(path))) == f"http://localhost{expected}"
+
+
+def test_self_is_the_host_that_the_request_came_to(client: FlaskClient) -> None:
+    for host in ("raspberrypi.local:8000", "192.168.1.7:8000", "[fd00::7]:8000", "papers"):
+        feed = read(client.get("/papers.atom", headers={"Host": host}))
+        assert self_url(feed) == f"http://{host}/papers.atom"
+
+
+@pytest.mark.parametrize("public", ["https://lab.example/papers-feeds", "https://lab.example/"])
+def test_self_is_the_public_address_where_one_is_set(make_client: MakeClient, public: str) -> None:
+    client = make_client(public_url=public)
+    feed = read(client.get("/papers.atom?q=causal", headers={"Host": "evil.example"}))
+    assert self_url(feed) == f"{public.rstrip('/')}/papers.atom?q=causal"
+
+
+@pytest.mark.parametrize("host", ["a b", 'x"><script>', "a/b", "user@host", "[::1", "a:port", "ä"])
+def test_a_malformed_host_is_refused(client: FlaskClient, host: str) -> None:
+    problem(client.get("/papers.atom", headers={"Host": host}), 400)
+
+
+def test_head_is_get_without_a_body(client: FlaskClient) -> None:
+    got, head = client.get("/papers.atom?q=causal"), client.head("/papers.atom?q=causal")
+    assert head.status_code == 200
+    assert head.data == b""
+    assert head.headers["ETag"] == got.headers["ETag"]
+    assert head.headers["Content-Length"] == got.headers["Content-Length"]
+
+
+# --- validators --------------------------------------------------------------------------------
+
+
+def test_a_reader_that_holds_the_feed_gets_304(client: FlaskClient) -> None:
+    first = client.get("/papers.atom?q=causal")
+    etag = first.headers["ETag"]
+    assert etag.startswith('W/"')
+    for held in (etag, etag.removeprefix("W/"), f'"other", {etag}', "*"):
+        again = client.get("/papers.atom?q=causal", headers={"If-None-Match": held})
+        assert again.status_code == 304, held
+        assert again.data == b""
+        assert again.headers["ETag"] == etag
+        assert again.headers["Cache-Control"] == first.headers["Cache-Control"]
+    other = client.get("/papers.atom?q=causal", headers={"If-None-Match": '"other"'})
+    assert other.status_code == 200
+
+
+def test_votes_alone_keep_304(client: FlaskClient, service: Service, upstream: Loopback) -> None:
+    etag = client.get("/papers.atom?q=causal").headers["ETag"]
+    for paper in upstream.papers:
+        paper["upvotes"] += 100
+    service.refresh(service.newest_day())
+    again = client.get("/papers.atom?q=causal", headers={"If-None-Match": etag})
+    assert again.status_code == 304
+    upstream.papers.append(raw_paper(8, title="Causal buoys"))
+    service.refresh(service.newest_day())
+    assert client.get("/papers.atom?q=causal", headers={"If-None-Match": etag}).status_code == 200
+
+
+def test_readers_are_told_when_to_come_back(client: FlaskClient) -> None:
+    assert client.get("/papers/week.atom").headers["Cache-Control"] == (
+        "public, max-age=3600, stale-while-revalidate=3600, stale-if-error=86400"
+    )
+    assert "max-age=1200," in client.get("/papers.atom").headers["Cache-Control"]
+
+
+# --- errors ------------------------------------------------------------------------------------
+
+
+def test_a_query_that_cannot_be_read_is_pointed_at(client: FlaskClient) -> None:
+    body = problem(client.get("/papers.atom?q=causal+%28a+OR"), 400)
+    assert body["position"] == 12
+    assert body["pointer"] == "causal (a OR\n            ^"
+    assert "expected a word" in body["detail"]
+
+
+@pytest.mark.parametrize("limit", ["0", "201", "-1", "many", "1.5", "", "1e2", "٣x"])
+def test_a_limit_that_is_none_is_refused(client: FlaskClient, limit: str) -> None:
+    body = problem(client.get("/papers.atom", query_string={"limit": limit}), 400)
+    assert body["detail"] == f"limit must be a number from 1 to 200, not {limit!r}"
+
+
+def test_an_unknown_feed_says_how_to_ask_ad_hoc(client: FlaskClient) -> None:
+    body = problem(client.get("/feeds/diffusion%20models.atom"), 404)
+    assert body["feeds"] == ["causal"]
+    assert body["instead"] == "http://localhost/papers.atom?q=diffusion%20models"
+    assert client.get(body["instead"]).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/papers.pdf", "/papers/week.ATOM", "/feeds/causal.xml"])
+def test_an_unknown_format_names_the_known(client: FlaskClient, path: str) -> None:
+    assert ".atom" in problem(client.get(path), 404)["detail"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/nothing", "/papers/year.atom", "/feeds/", "/papers/2611.00001", "/%00", "/papers.atom/"],
+)
+def test_an_unknown_path_is_a_problem_of_its_own(client: FlaskClient, path: str) -> None:
+    problem(client.get(path), 404)
+
+
+@pytest.mark.parametrize("method", ["post", "put", "delete", "patch"])
+def test_nothing_but_get_and_head_is_allowed(client: FlaskClient, method: str) -> None:
+    answer = getattr(client, method)("/papers.atom")
+    problem(answer, 405)
+    assert "GET" in answer.headers["Allow"]
+
+
+def test_with_nothing_kept_the_answer_is_503_with_the_reason_and_a_time(
+    client: FlaskClient, upstream: Loopback
+) -> None:
+    upstream.down()
+    answer = client.get("/papers.atom?q=causal")
+    body = problem(answer, 503)
+    assert answer.headers["Retry-After"] == "60"
+    assert body["retry_after"] == 60
+    assert "status 503" in body["detail"]
+
+
+def test_a_known_feed_stays_a_200_with_the_same_bytes_while_upstream_fails(
+    client: FlaskClient, upstream: Loopback, clock: Any
+) -> None:
+    before = client.get("/feeds/causal.atom")
+    upstream.down()
+    clock.forward(days=2)
+    after = client.get("/feeds/causal.atom")
+    assert after.status_code == 200
+    assert after.data == before.data
+
+
+def test_an_error_of_ours_is_500_and_tells_nothing_of_our_insides(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(Service, "read", lambda *args: 1 / 0)
+    body = problem(client.get("/papers.atom"), 500)
+    assert body.keys() == {"type", "title", "status"}
+    assert "ZeroDivisionError" in caplog.text
+
+
+def leaves(kind: type[FeedsrvError]) -> set[type[FeedsrvError]]:
+    below = kind.__subclasses__()
+    return set().union(*map(leaves, below)) if below else {kind}
+
+
+def test_every_error_of_ours_has_its_answer() -> None:
+    assert leaves(FeedsrvError) == ANSWERS.keys()
+    assert all(400 <= ANSWERS[kind].status < 500 for kind in leaves(ReaderError))
+    assert all(ANSWERS[kind].status == 503 for kind in leaves(UpstreamError))
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "\x00", "%", "\ud7ff\U0010ffff", "a\r\nSet-Cookie: x=y", "<script>alert(1)</script>",
+        "'; DROP TABLE Cache; --", "../../etc/passwd", "((((((((((", "a" * 5000, "*" * 250,
+        '"' * 99, "🤗", "\u202eabc", "-" * 250,
+    ],
+)  # fmt: skip
+def test_a_hostile_query_is_answered_with_a_feed_or_a_problem(
+    client: FlaskClient, query: str
+) -> None:
+    answer = client.get("/papers.atom", query_string={"q": query})
+    if answer.status_code == 200:
+        url = self_url(read(answer))
+        assert parse_qs(urlsplit(url).query)["q"] == [" ".join(query.split())]
+    else:
+        problem(answer, 400)
+    assert "Set-Cookie" not in answer.headers
+
+
+def test_bytes_that_are_no_text_are_answered_too(client: FlaskClient) -> None:
+    answer = client.get("/papers.atom?q=%ff%fe%80")
+    assert answer.status_code in {200, 400}
+
+
+# --- the rest ----------------------------------------------------------------------------------
+
+
+def test_health_is_told_without_upstream(client: FlaskClient, upstream: Loopback) -> None:
+    upstream.down()
+    answer = client.get("/healthz")
+    assert (answer.status_code, answer.data) == (200, b"ok\n")
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert upstream.log == []
+
+
+def test_the_front_page_leads_to_the_feeds_without_upstream(
+    client: FlaskClient, upstream: Loopback
+) -> None:
+    page = client.get("/").get_data(as_text=True)
+    assert 'href="http://localhost/feeds/causal.atom"' in page
+    assert 'type="application/atom+xml"' in page
+    assert upstream.log == []
+    with client.get("/static/style.css") as style:
+        assert style.status_code == 200
+    assert "script-src" not in client.get("/").headers["Content-Security-Policy"]
+
+
+def test_the_demo_marks_every_feed_as_a_sample(make_client: MakeClient, config: Config) -> None:
+    client = make_client(demo=True, upstream_url="https://huggingface.co")
+    for path in (
+        "/papers.atom",
+        "/papers.atom?q=causal",
+        "/feeds/causal.atom",
+        "/papers/week.atom",
+    ):
+        feed = read(client.get(path))
+        assert feed.feed.title.startswith("Sample papers: ")
+        assert feed.entries
+        assert not any("arxiv.org" in str(entry) for entry in feed.entries)
+    assert "sample papers" in client.get("/").get_data(as_text=True)
