@@ -1,0 +1,159 @@
+"""The whole way, from a stand-in for the site with real papers to what readers hold."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import feedparser
+import pytest
+from conftest import ROOT, SHARED
+from lxml import etree
+from lxml.isoschematron import Schematron
+from reader import make_reader
+
+REPLAY = SHARED / "replay" / "hf_replay.py"
+pytestmark = pytest.mark.skipif(not REPLAY.exists(), reason="needs the replay in ../shared/replay")
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[str]:
+    process = subprocess.Popen(
+        [sys.executable, str(REPLAY), "--port", "0"], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    try:
+        yield process.stdout.readline().rsplit(" ", 1)[1].strip()
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+@pytest.fixture(scope="module")
+def server(site: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("FEEDSRV_")} | {
+        "FEEDSRV_UPSTREAM_URL": site,
+        "FEEDSRV_CACHE_DIR": str(tmp_path_factory.mktemp("store")),
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-m", "feedsrv", "serve", "--port", "0"],
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        env=environment,
+    )
+    assert process.stderr is not None
+    try:
+        process.stderr.readline()
+        address = re.search(r"http://localhost:\d+", process.stderr.readline())
+        assert address
+        yield address[0]
+    finally:
+        process.kill()
+        process.wait()
+        process.stderr.close()
+
+
+def fetched(url: str) -> bytes:
+    with urllib.request.urlopen(url, timeout=30) as answer:
+        body: bytes = answer.read()
+    return body
+
+
+def log(site: str) -> list[str]:
+    return [row["path"] for row in json.loads(fetched(f"{site}/__log__"))]
+
+
+def known(site: str) -> dict[str, Any]:
+    """Return every paper that the site lists under its days or finds for the word, by id."""
+    found = json.loads(fetched(f"{site}/api/papers/search?q=causal&limit=120"))
+    return {entry["paper"]["id"]: entry for entry in found}
+
+
+def assert_valid(document: bytes) -> None:
+    tree = etree.fromstring(document)
+    for checker in (
+        etree.RelaxNG(etree.parse(str(SHARED / "schemas" / "atom.rng"))),
+        Schematron(etree.parse(str(SHARED / "schemas" / "atom.sch"))),
+    ):
+        assert checker.validate(tree), checker.error_log
+
+
+def test_the_causal_feed_has_thirty_papers_each_about_it_and_all_that_is_known_of_them(
+    site: str, server: str
+) -> None:
+    document = fetched(f"{server}/papers.atom?q=causal")
+    assert_valid(document)
+    feed = feedparser.parse(document)
+    assert not feed.bozo
+    assert len(feed.entries) >= 30
+    papers = known(site)
+    order = []
+    for entry in feed.entries:
+        name = entry.id.removeprefix("https://arxiv.org/abs/")
+        paper = papers[name]["paper"]
+        text = " ".join([paper["title"], paper["summary"], *paper.get("ai_keywords", [])])
+        assert re.search(
+            r"\bcausal(|s|ly|ity|ities|ities|ize|izes|ized|izing)\b", text, re.IGNORECASE
+        ), name
+        expected = [author["name"] for author in paper["authors"] if not author["hidden"]]
+        assert [author.name for author in entry.authors] == [" ".join(n.split()) for n in expected]
+        listed = paper.get("submittedOnDailyAt", paper["publishedAt"])[:10]
+        assert entry.published == f"{listed}T00:00:00+00:00"
+        links = {(link.rel, link.type, link.href) for link in entry.links}
+        assert {
+            ("alternate", "text/html", f"https://huggingface.co/papers/{name}"),
+            ("related", "text/html", f"https://arxiv.org/abs/{name}"),
+            ("related", "application/pdf", f"https://arxiv.org/pdf/{name}"),
+            ("replies", "text/html", f"https://huggingface.co/papers/{name}#community"),
+        } <= links
+        order.append((entry.published, name))
+    assert order == sorted(order, reverse=True)
+
+
+def test_a_second_request_asks_the_site_for_nothing(site: str, server: str) -> None:
+    first = fetched(f"{server}/papers.atom?q=causal")
+    asked = log(site)
+    assert fetched(f"{server}/papers.atom?q=causal") == first
+    assert log(site) == asked
+
+
+def test_the_trending_feed_has_each_paper_once(site: str, server: str) -> None:
+    document = fetched(f"{server}/papers/trending.atom")
+    assert_valid(document)
+    ids = [entry.id for entry in feedparser.parse(document).entries]
+    assert len(ids) == len(set(ids)) == 50
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/papers.atom",
+        "/papers/week.atom",
+        "/papers/month.atom?limit=200",
+        "/feeds/causal.atom",
+        "/feeds/with-code.atom",
+        "/papers.atom?q=%22world+model%22+-survey",
+    ],
+)
+def test_other_addresses_give_valid_feeds(server: str, path: str) -> None:
+    document = fetched(server + path)
+    assert_valid(document)
+    assert b"<entry>" in document
+
+
+def test_the_library_reader_takes_the_feed(server: str, tmp_path: Path) -> None:
+    url = f"{server}/feeds/causal.atom"
+    with make_reader(str(tmp_path / "db")) as client:
+        client.add_feed(url)
+        client.update_feed(url)
+        held = {entry.id for entry in client.get_entries()}
+    assert held == {entry.id for entry in feedparser.parse(fetched(url)).entries}
