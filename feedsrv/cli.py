@@ -101,7 +101,13 @@ def _run(service: Service) -> None:
     app = create_app(service)
     try:
         server = waitress.create_server(
-            app, host=config.host, port=config.port, threads=_THREADS, ident="feedsrv"
+            app,
+            host=config.host,
+            port=config.port,
+            threads=_THREADS,
+            ident="feedsrv",
+            # feedsrv.address decides whom to believe.
+            clear_untrusted_proxy_headers=False,
         )
     except OSError as error:
         click.echo(
@@ -186,8 +192,8 @@ def explain(file: Path | None, query: str, limit: int, demo: bool) -> None:
     click.echo(f"\nsearched for at Hugging Face: {words or 'nothing, it has no words to look for'}")
     with _service(config) as service:
         reading = service.read(Feed(name="explained", title="explained", query=query, limit=limit))
-    click.echo(f"{len(reading.papers)} of {reading.seen} papers shown (at most {limit})\n")
-    for paper in reading.papers:
+    click.echo(f"{len(reading.found)} of {reading.seen} papers shown (at most {limit})\n")
+    for paper in (each.paper for each in reading.found):
         click.echo(f"{paper.published:%Y-%m-%d}  {paper.id}  {paper.title}")
         for place in places(tree, paper):
             click.echo(f"{'':12}{place}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -40,6 +41,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 8000
     #: How readers reach this server; empty for the address that each request came to.
     public_url: str = ""
+    #: Addresses or networks of proxies whose X-Forwarded headers are believed.
+    trusted_proxies: tuple[str, ...] = ()
     upstream_url: str = "https://huggingface.co"
     cache_dir: Path = Path(platformdirs.user_cache_dir("feedsrv", appauthor=False))
     #: A mail address or page at which Hugging Face can reach the operator.
@@ -140,6 +143,9 @@ def _path(kind: type, value: object) -> Path:
 
 
 def _check(name: str, value: object) -> None:
+    if name == "trusted_proxies" and isinstance(value, tuple):
+        for each in value:
+            ip_network(each, strict=False)
     if name in {"public_url", "upstream_url"} and value:
         parts = urlsplit(str(value))
         if parts.scheme not in {"http", "https"} or not parts.netloc or parts.query:

@@ -5,14 +5,15 @@ Nothing here counts: votes, comments and stars change hourly, would wake readers
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, time
 from html import escape
+from textwrap import shorten
 from uuid import UUID, uuid5
 
 import msgspec
 
-from feedsrv.paper import FIRST_DAY, Feed, Paper
+from feedsrv.paper import FIRST_DAY, Feed, Found, Paper
 
 #: Tells a feed's name from a paper's keyword where both are categories.
 FEED_SCHEME = "tag:feedsrv,2026:feed"
@@ -21,6 +22,8 @@ KEYWORD_SCHEME = "tag:feedsrv,2026:keyword"
 _NAMESPACE = UUID("6f0d3c3e-5f0e-5b51-9d4e-2b7c1a2f9f10")
 _HTML = "text/html"
 _PDF = "application/pdf"
+#: Characters of an abstract's beginning.
+_BRIEF = 300
 
 
 class Link(msgspec.Struct, frozen=True):
@@ -45,25 +48,36 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     links: tuple[Link, ...]
     #: A short text, where there is one.
     summary: str
+    #: A short text in any case, for formats that want one beside the content.
+    brief: str
     #: HTML: who wrote it, the abstract in paragraphs, links.
     content: str
 
 
-def entries(feed: Feed, papers: Sequence[Paper]) -> tuple[Entry, ...]:
-    """Return the feed's entries for these papers, in their order."""
-    return tuple(_entry(feed, paper) for paper in papers)
+def entries(found: Sequence[Found]) -> tuple[Entry, ...]:
+    """Return the entries for what was found, in its order."""
+    return tuple(_entry(each.paper, each.feeds) for each in found)
 
 
-def feed_id(feed: Feed, definition: str) -> str:
+def feed_id(definitions: Iterable[str]) -> str:
     """Return a feed's id, from what it holds and not from where it stands (RFC 4287 4.2.6).
 
     Args:
-        feed: The feed; its sources and its way of matching count, its name and title do not.
-        definition: Its query, written in one canonical way.
+        definitions: Of each feed that it unites, what makes it another feed than others.
 
     """
-    parts = (" ".join(sorted(feed.sources)), feed.match, definition)
-    return f"urn:uuid:{uuid5(_NAMESPACE, chr(10).join(parts))}"
+    return f"urn:uuid:{uuid5(_NAMESPACE, chr(10).join(sorted(set(definitions))))}"
+
+
+def definition(feed: Feed, query: str) -> str:
+    """Return what makes the feed another than others: not its name, title, limit or link.
+
+    Args:
+        feed: The feed.
+        query: Its query, written in one canonical way.
+
+    """
+    return " ".join([*sorted(feed.sources), feed.match, query])
 
 
 def updated(found: Sequence[Entry]) -> datetime:
@@ -72,25 +86,27 @@ def updated(found: Sequence[Entry]) -> datetime:
     return max((entry.updated for entry in found), default=none)
 
 
-def _entry(feed: Feed, paper: Paper) -> Entry:
+def _entry(paper: Paper, feeds: tuple[Feed, ...]) -> Entry:
     keywords = ((KEYWORD_SCHEME, keyword) for keyword in paper.keywords)
+    names = ((FEED_SCHEME, name) for name in dict.fromkeys(feed.name for feed in feeds))
     return Entry(
         # RFC 4287 4.2.6: an id never changes, so arXiv's version is no part of it. The peers that
         # used vN, or moved their ids to another host, made every paper new again.
-        id=_arxiv(paper) or _home(paper),
+        id=_arxiv(paper) or home(paper),
         title=paper.title,
         published=paper.published,
         updated=paper.updated.replace(microsecond=0),
         authors=paper.authors,
-        categories=(*keywords, (FEED_SCHEME, feed.name)),
-        links=tuple(_links(feed, paper)),
+        categories=(*keywords, *names),
+        links=tuple(_links(paper, feeds[0].link)),
         summary=paper.summary,
+        brief=paper.summary or shorten(paper.abstract, _BRIEF, placeholder=" …") or paper.title,
         content="\n".join(_content(paper)),
     )
 
 
-def _home(paper: Paper) -> str:
-    """Return the paper's page. A sample paper has none: RFC 2606 keeps example.org for that."""
+def home(paper: Paper) -> str:
+    """Return the address of the paper's page; a sample paper's is none (RFC 2606)."""
     if paper.is_arxiv:
         return f"https://huggingface.co/papers/{paper.id}"
     return f"https://example.org/papers/{paper.id}"
@@ -104,16 +120,16 @@ def _pdf(paper: Paper) -> str:
     return f"https://arxiv.org/pdf/{paper.id}" if paper.is_arxiv else ""
 
 
-def _links(feed: Feed, paper: Paper) -> Iterator[Link]:
-    """Yield the links: one alternate, as the feed wants it, and the others as related."""
+def _links(paper: Paper, wanted: str) -> Iterator[Link]:
+    """Yield the links: one alternate, the one that is wanted, and the others as related."""
     pages = {
-        "huggingface": Link("related", _home(paper), _HTML, "Paper page"),
+        "huggingface": Link("related", home(paper), _HTML, "Paper page"),
         "arxiv": Link("related", _arxiv(paper), _HTML, "arXiv"),
         "pdf": Link("related", _pdf(paper), _PDF, "PDF"),
     }
     pages = {name: link for name, link in pages.items() if link.href}
     # RFC 4287 4.1.2: no two alternates of the same type and language.
-    first = pages.pop(feed.link, None) or pages.pop("huggingface")
+    first = pages.pop(wanted, None) or pages.pop("huggingface")
     yield msgspec.structs.replace(first, rel="alternate")
     yield from pages.values()
     if paper.code:
@@ -121,7 +137,7 @@ def _links(feed: Feed, paper: Paper) -> Iterator[Link]:
     if paper.project:
         yield Link("related", paper.project, _HTML, "Project")
     # RFC 4685 4, without thr:count: counters change hourly.
-    yield Link("replies", f"{_home(paper)}#community", _HTML, "Discussion")
+    yield Link("replies", f"{home(paper)}#community", _HTML, "Discussion")
 
 
 def _content(paper: Paper) -> Iterator[str]:
@@ -133,7 +149,7 @@ def _content(paper: Paper) -> Iterator[str]:
         if paragraph:
             yield f"<p>{escape(paragraph)}</p>"
     named = {
-        "Paper page": _home(paper),
+        "Paper page": home(paper),
         "arXiv": _arxiv(paper),
         "PDF": _pdf(paper),
         "Code": paper.code,

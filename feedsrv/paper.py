@@ -7,6 +7,7 @@ was read (`feedsrv.text`): one line where one line is meant, and no character th
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from typing import Annotated, Literal
@@ -143,6 +144,13 @@ class Feed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     match: Literal["strict", "upstream"] = "strict"
 
 
+class Found(msgspec.Struct, frozen=True):
+    """A paper with the feeds that it stands in, of those asked for; at least one."""
+
+    paper: Paper
+    feeds: tuple[Feed, ...]
+
+
 def recent(kind: Kind, today: date, days: int) -> tuple[Page, ...]:
     """Return the pages of one kind that cover the last ``days`` days, newest first."""
     found = dict.fromkeys(_key(kind, today - timedelta(days=back)) for back in range(days))
@@ -215,7 +223,25 @@ def unite(listings: tuple[Listing, ...]) -> tuple[Paper, ...]:
             other = best.get(paper.id)
             if other is None or _rank(paper) < _rank(other):
                 best[paper.id] = paper
-    return tuple(sorted(best.values(), key=lambda paper: (paper.published, paper.id), reverse=True))
+    return tuple(sorted(best.values(), key=newest_first))
+
+
+def merge(found: Iterable[tuple[Feed, Sequence[Paper]]]) -> tuple[Found, ...]:
+    """Return every paper of several feeds once, with all the feeds that have it, newest first."""
+    best: dict[str, Paper] = {}
+    feeds: dict[str, tuple[Feed, ...]] = {}
+    for feed, papers in found:
+        for paper in papers:
+            other = best.setdefault(paper.id, paper)
+            if _rank(paper) < _rank(other):
+                best[paper.id] = paper
+            feeds[paper.id] = (*feeds.get(paper.id, ()), feed)
+    return tuple(Found(paper, feeds[paper.id]) for paper in sorted(best.values(), key=newest_first))
+
+
+def newest_first(paper: Paper) -> tuple[int, tuple[int, ...]]:
+    """Return the key that sorts papers by (published, id), the latest first."""
+    return -paper.published.toordinal(), tuple(-ord(char) for char in paper.id)
 
 
 def _rank(paper: Paper) -> tuple[bool, bool, date]:

@@ -1,18 +1,26 @@
-"""Entries to bytes. The same entries give the same bytes.
+"""Entries to bytes, in each format. The same entries give the same bytes.
 
-feedgen 1.0.0 writes Atom for us, with traps that this module steers around; a test for each notices
-when a later release mends it:
+feedgen 1.0.0 writes Atom and RSS for us, with traps that this module steers around; a test for each
+notices when a later release mends it:
 
 - the links of entries lose all but their address, and rel is limited to five values: `_Links`
   writes them, as an extension;
 - feeds and entries are stamped with the clock when they are made: every date is set;
-- entries are put in front of the others: ``order="append"``.
+- entries are put in front of the others: ``order="append"``;
+- the channel's link in RSS is the last link given, whatever its rel: alternate comes last;
+- RSS takes no author without a mail address: Dublin Core's creator does;
+- RSS dates are written by way of the locale of the whole process: `_rfc822` replaces that.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from typing import Any
 
+import feedgen.entry
+import feedgen.feed
 import msgspec
 from feedgen.ext.base import BaseEntryExtension, BaseExtension
 from feedgen.feed import FeedGenerator
@@ -20,8 +28,8 @@ from lxml import etree
 
 from feedsrv.entry import Entry, Link, updated
 
-_ATOM = "http://www.w3.org/2005/Atom"
 _AUTHOR = {"name": "Hugging Face Daily Papers", "uri": "https://huggingface.co/papers"}
+_PDF = "application/pdf"
 
 
 class Head(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,9 +40,27 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
     subtitle: str
     #: Where the feed is; readers rewrite their subscription from it.
     self_url: str
-    #: The page for people.
+    #: The same feed as a page for people.
     page_url: str
+    icon_url: str
     version: str
+
+
+class Outline(msgspec.Struct, frozen=True, kw_only=True):
+    """A feed as it stands in a list of subscriptions."""
+
+    title: str
+    description: str
+    feed_url: str
+    page_url: str
+
+
+def _rfc822(moment: datetime) -> str:
+    """Write a date as RSS has it. feedgen's own sets the process's locale, which threads share."""
+    return format_datetime(moment.astimezone(UTC), usegmt=True)
+
+
+feedgen.feed.formatRFC2822 = feedgen.entry.formatRFC2822 = _rfc822
 
 
 class _Feed(BaseExtension):  # type: ignore[misc]  # feedgen has no types
@@ -63,9 +89,26 @@ class _Links(BaseEntryExtension):  # type: ignore[misc]  # feedgen has no types
         return entry
 
 
+# --- Atom and RSS ----------------------------------------------------------------------------
+
+
 def atom(head: Head, entries: Sequence[Entry]) -> bytes:
     """Return an Atom document (RFC 4287), in UTF-8."""
+    return bytes(_feed(head, entries, "application/atom+xml", _atom_entry).atom_str())
+
+
+def rss(head: Head, entries: Sequence[Entry]) -> bytes:
+    """Return an RSS 2.0 document, by the rules of the RSS Advisory Board's profile, in UTF-8."""
+    feed = _feed(head, entries, "application/rss+xml", _rss_item)
+    feed.image(head.icon_url, title=head.title, link=head.page_url)
+    return bytes(feed.rss_str())
+
+
+def _feed(
+    head: Head, entries: Sequence[Entry], media_type: str, write: Callable[[Any, Entry], None]
+) -> FeedGenerator:
     feed = FeedGenerator()
+    feed.load_extension("dc", atom=False)
     feed.register_extension("links", _Feed, _Links, rss=False)
     feed.language("en")
     feed.id(head.id)
@@ -74,25 +117,109 @@ def atom(head: Head, entries: Sequence[Entry]) -> bytes:
     feed.updated(updated(entries))
     feed.author(dict(_AUTHOR))  # feedgen changes the dict it is given
     feed.generator("feedsrv", version=head.version)
-    feed.link(href=head.self_url, rel="self", type="application/atom+xml")
+    feed.icon(head.icon_url)
+    feed.link(href=head.self_url, rel="self", type=media_type)
     feed.link(href=head.page_url, rel="alternate", type="text/html")
     for entry in entries:
-        _add(feed, entry)
-    return bytes(feed.atom_str())
+        written = feed.add_entry(order="append")
+        written.title(entry.title)
+        written.published(entry.published)
+        written.updated(entry.updated)
+        for scheme, term in entry.categories:
+            written.category(term=term, scheme=scheme)
+        written.link(href=entry.links[0].href, rel="alternate")
+        write(written, entry)
+    return feed
 
 
-def _add(feed: FeedGenerator, entry: Entry) -> None:
-    written = feed.add_entry(order="append")
+def _atom_entry(written: Any, entry: Entry) -> None:
     written.id(entry.id)
-    written.title(entry.title)
-    written.published(entry.published)
-    written.updated(entry.updated)
     # RFC 4287 4.1.2: an entry without authors has its feed's.
     written.author([{"name": name} for name in entry.authors])
-    for scheme, term in entry.categories:
-        written.category(term=term, scheme=scheme)
-    written.link(href=entry.links[0].href, rel="alternate")
     written.links.links = entry.links
     written.content(entry.content, type="html")
     if entry.summary:
         written.summary(entry.summary)
+
+
+def _rss_item(written: Any, entry: Entry) -> None:
+    # RSS 2.0: a guid that is no page's address says so. All our ids are the same in each format.
+    written.guid(entry.id, permalink=False)
+    if entry.authors:
+        written.dc.dc_creator(list(entry.authors))
+    written.description(entry.brief, isSummary=True)
+    written.content(entry.content)
+    written.comments(next(link.href for link in entry.links if link.rel == "replies"))
+    if entry.links[0].type == _PDF:
+        # RSS demands a length and takes 0 for one that is not known.
+        written.enclosure(entry.links[0].href, "0", _PDF)
+
+
+# --- JSON Feed -------------------------------------------------------------------------------
+
+
+def json_feed(head: Head, entries: Sequence[Entry]) -> bytes:
+    """Return a JSON Feed 1.1 document, in UTF-8.
+
+    Authors stand in the items alone: Miniflux adds those of the feed to each item.
+    """
+    return msgspec.json.encode(
+        {
+            "version": "https://jsonfeed.org/version/1.1",
+            "title": head.title,
+            "home_page_url": head.page_url,
+            "feed_url": head.self_url,
+            "description": head.subtitle,
+            "icon": head.icon_url,
+            "language": "en",
+            "items": [_item(entry) for entry in entries],
+        }
+    )
+
+
+def _item(entry: Entry) -> dict[str, object]:
+    item: dict[str, object] = {
+        "id": entry.id,
+        "url": entry.links[0].href,
+        "title": entry.title,
+        "content_html": entry.content,
+        "summary": entry.brief,
+        "date_published": entry.published,
+        "date_modified": entry.updated,
+        "tags": list(dict.fromkeys(term for _, term in entry.categories)),
+    }
+    pages = [link.href for link in entry.links[1:] if link.title in {"arXiv", "Paper page"}]
+    if pages:
+        item["external_url"] = pages[0]
+    if entry.authors:
+        item["authors"] = [{"name": name} for name in entry.authors]
+    pdfs = [link for link in entry.links if link.type == _PDF]
+    if pdfs:
+        item["attachments"] = [
+            {"url": link.href, "mime_type": _PDF, "title": "PDF"} for link in pdfs
+        ]
+    return item
+
+
+# --- OPML ------------------------------------------------------------------------------------
+
+
+def opml(title: str, outlines: Iterable[Outline]) -> bytes:
+    """Return an OPML 2.0 list of subscriptions, under one outline of that title, in UTF-8."""
+    root = etree.Element("opml", version="2.0")
+    etree.SubElement(etree.SubElement(root, "head"), "title").text = title
+    group = etree.SubElement(etree.SubElement(root, "body"), "outline", text=title, title=title)
+    for each in outlines:
+        etree.SubElement(
+            group,
+            "outline",
+            # OPML 2.0 calls every subscription one of type rss, Atom too.
+            type="rss",
+            text=each.title,
+            title=each.title,
+            description=each.description,
+            xmlUrl=each.feed_url,
+            htmlUrl=each.page_url,
+            language="en",
+        )
+    return bytes(etree.tostring(root, encoding="utf-8", xml_declaration=True))

@@ -32,7 +32,19 @@ from feedsrv.errors import NothingReadError, UnknownFeedError, UpstreamError
 from feedsrv.fetch import Fetcher
 from feedsrv.grammar import parse
 from feedsrv.huggingface import api_path, path, read, read_api
-from feedsrv.paper import Feed, Kind, Listing, Page, Paper, Source, recent, succeed, unite
+from feedsrv.paper import (
+    Feed,
+    Found,
+    Kind,
+    Listing,
+    Page,
+    Paper,
+    Source,
+    merge,
+    recent,
+    succeed,
+    unite,
+)
 from feedsrv.query import matches, positive_words
 from feedsrv.store import Failure, Store
 
@@ -60,10 +72,10 @@ def _now() -> datetime:
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
-    """What a feed holds at this moment."""
+    """What one feed, or several together, hold at this moment."""
 
-    #: The papers that match, newest first, as many as the feed takes.
-    papers: tuple[Paper, ...]
+    #: The papers that match, newest first, as many as were asked for.
+    found: tuple[Found, ...]
     #: How many papers were looked at.
     seen: int
     #: Seconds until asking again may bring something new.
@@ -126,25 +138,38 @@ class Service:
 
     # --- one request -----------------------------------------------------------------------
 
-    def read(self, feed: Feed) -> Reading:
-        """Return what the feed holds.
+    def read(self, *feeds: Feed, limit: int | None = None) -> Reading:
+        """Return what the feeds hold, each paper once.
+
+        Args:
+            feeds: One feed, or several to unite.
+            limit: How many papers to take; without it, what the feeds say.
 
         Raises:
-            NothingReadError: Upstream fails, and nothing was ever read.
+            NothingReadError: Upstream fails, and nothing was ever read for one of them.
 
         """
         now = self._now()
-        query = parse(feed.query) if feed.query else None
-        groups = _groups(feed, now.date(), self.config.history_days)
-        listings, max_age = self._listings(groups, now)
-        papers = unite(listings)
-        trusted = _hits(feed, listings)
-        found = (p for p in papers if query is None or p.id in trusted or matches(query, p))
-        return Reading(
-            papers=tuple(paper for _, paper in zip(range(feed.limit), found, strict=False)),
-            seen=len(papers),
-            max_age=max_age,
-        )
+        seen: set[str] = set()
+        max_age = _MAX_AGE[1]
+        found: list[tuple[Feed, tuple[Paper, ...]]] = []
+        for feed in feeds:
+            groups = _groups(feed, now.date(), self.config.history_days)
+            listings, age = self._listings(groups, now)
+            papers = unite(listings)
+            seen.update(paper.id for paper in papers)
+            max_age = min(max_age, age)
+            found.append((feed, _matching(feed, papers, _hits(feed, listings))))
+        most = limit or max(feed.limit for feed in feeds)
+        return Reading(found=merge(found)[:most], seen=len(seen), max_age=max_age)
+
+    def stamp(self, address: str, etag: str) -> datetime:
+        """Return when what stands at the address last changed, for Last-Modified.
+
+        It rises by a second at least with each change and never falls, whichever process asks:
+        newsboat throws a body away whose Last-Modified did not rise.
+        """
+        return self._store.stamp(address, etag, self._now())
 
     def _listings(
         self, groups: tuple[tuple[Page, ...], ...], now: datetime
@@ -291,6 +316,14 @@ def _groups(feed: Feed, today: date, days: int) -> tuple[tuple[Page, ...], ...]:
         "search": (Page(Kind.SEARCH, words),) if words else (),
     }
     return tuple(groups[source] for source in feed.sources if groups[source])
+
+
+def _matching(feed: Feed, papers: Iterable[Paper], trusted: frozenset[str]) -> tuple[Paper, ...]:
+    """Return the papers that the feed asks for."""
+    if not feed.query:
+        return tuple(papers)
+    query = parse(feed.query)
+    return tuple(paper for paper in papers if paper.id in trusted or matches(query, paper))
 
 
 def _hits(feed: Feed, listings: tuple[Listing, ...]) -> frozenset[str]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections import OrderedDict
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -30,6 +30,8 @@ VERSION = 1
 LARGEST = 500_000_000
 #: Values kept in memory while the disk fails.
 _MOST_IN_MEMORY = 64
+#: Listings held decoded; a window of thirty days and what is searched for most.
+_MOST_DECODED = 200
 #: Seconds to wait for another process that writes.
 _PATIENCE = 3.0
 _TROUBLE = (sqlite3.Error, OSError, diskcache.Timeout)
@@ -53,6 +55,13 @@ class _Moved(msgspec.Struct, frozen=True):
     page: Page
 
 
+class _Stamp(msgspec.Struct, frozen=True):
+    """What was last answered at an address, and since when."""
+
+    etag: str
+    modified: datetime
+
+
 class _DataDisk(diskcache.Disk):  # type: ignore[misc]  # diskcache has no types
     """diskcache's files without pickles.
 
@@ -70,14 +79,14 @@ class _DataDisk(diskcache.Disk):  # type: ignore[misc]  # diskcache has no types
         return key
 
     def store(self, value: Any, read: bool, key: object = diskcache.UNKNOWN) -> Any:
-        if not isinstance(value, bytes):
+        if not isinstance(value, bytes | int):  # `Cache.incr` writes a number
             raise TypeError("values are bytes")
         return super().store(value, read, key=key)
 
     def fetch(self, mode: int, filename: str, value: object, read: bool) -> object:
-        if mode != diskcache.core.MODE_RAW:
+        if mode != diskcache.core.MODE_RAW or not isinstance(value, bytes | int):
             raise OSError("refusing what is not plain bytes")
-        return bytes(value) if isinstance(value, bytes | memoryview) else value
+        return value
 
 
 class Store:
@@ -95,6 +104,10 @@ class Store:
         self._opened: diskcache.Cache | None = None
         self._memory: OrderedDict[str, bytes] = OrderedDict()
         self._failing = False
+        # What was decoded since anything was last kept, by this process or another: a listing takes
+        # a millisecond to decode, and a look at the generation a hundredth of one.
+        self._generation: object = None
+        self._decoded: dict[Page, Listing | None] = {}
 
     def close(self) -> None:
         """Let go of the files."""
@@ -103,6 +116,14 @@ class Store:
 
     def listing(self, page: Page) -> Listing | None:
         """Return the last good listing of the page, or of the page given in its place."""
+        decoded = self._current()
+        if page not in decoded:
+            if len(decoded) >= _MOST_DECODED:
+                decoded.clear()
+            decoded[page] = self._read(page)
+        return decoded[page]
+
+    def _read(self, page: Page) -> Listing | None:
         kept = self._get("listing", page, Listing)
         if kept is None and (moved := self._get("moved", page, _Moved)):
             return self._get("listing", moved.page, Listing)
@@ -114,6 +135,7 @@ class Store:
         if asked != listing.page:
             self._put("moved", asked, _Moved(listing.page))
         self._drop("failure", asked)
+        self._changed()
 
     def failure(self, page: Page) -> Failure | None:
         """Return how reading the page last failed, unless it has been read since."""
@@ -122,6 +144,33 @@ class Store:
     def fail(self, page: Page, failure: Failure) -> None:
         """Remember how reading the page failed. What was kept of it stays."""
         self._put("failure", page, failure)
+
+    def stamp(self, address: str, etag: str, now: datetime) -> datetime:
+        """Return since when the address has answered with this etag, in whole seconds.
+
+        A change is later than the one before by a second at least, even where the clock says
+        otherwise. Without a disk, each process remembers for itself.
+        """
+        key = f"stamp {address}"
+        kept = self._value(key, _Stamp)
+        if kept is not None and kept.etag == etag:
+            return kept.modified
+        try:
+            with self._open().transact():
+                kept = self._value(key, _Stamp)  # another process may have been faster
+                return self._stamped(key, kept, etag, now)
+        except _TROUBLE as error:
+            self._troubled(error)
+            return self._stamped(key, kept, etag, now)
+
+    def _stamped(self, key: str, kept: _Stamp | None, etag: str, now: datetime) -> datetime:
+        if kept is not None and kept.etag == etag:
+            return kept.modified
+        modified = now.replace(microsecond=0)
+        if kept is not None:
+            modified = max(modified, kept.modified + timedelta(seconds=1))
+        self._set(key, _Stamp(etag, modified))
+        return modified
 
     def probe(self) -> Path:
         """Return the folder after writing a value to it and reading it back.
@@ -153,11 +202,35 @@ class Store:
             )
         return self._opened
 
+    def _current(self) -> dict[Page, Listing | None]:
+        """Return what was decoded, emptied if anything was kept since."""
+        generation: object = None
+        try:
+            generation = self._open().get("generation")
+        except _TROUBLE as error:
+            self._troubled(error)
+        if generation != self._generation:
+            self._generation, self._decoded = generation, {}
+        return self._decoded
+
+    def _changed(self) -> None:
+        """Tell every process that something was kept."""
+        self._decoded = {}
+        try:
+            self._open().incr("generation")
+        except _TROUBLE as error:
+            self._troubled(error)
+
     def _key(self, what: str, page: Page) -> str:
         return f"{self._upstream} {what} {page}"
 
     def _get(self, what: str, page: Page, kind: type[_Kept]) -> _Kept | None:
-        key = self._key(what, page)
+        return self._value(self._key(what, page), kind)
+
+    def _put(self, what: str, page: Page, value: msgspec.Struct) -> None:
+        self._set(self._key(what, page), value)
+
+    def _value(self, key: str, kind: type[_Kept]) -> _Kept | None:
         value = self._memory.get(key)
         try:
             if value is None:
@@ -169,8 +242,8 @@ class Store:
             log.warning("forgetting what was kept of %s, which cannot be read: %s", key, error)
         return None
 
-    def _put(self, what: str, page: Page, value: msgspec.Struct) -> None:
-        key, data = self._key(what, page), msgspec.json.encode(value)
+    def _set(self, key: str, value: msgspec.Struct) -> None:
+        data = msgspec.json.encode(value)
         try:
             self._open().set(key, data)
         except _TROUBLE as error:

@@ -1,92 +1,98 @@
-"""Routes: an address to a feed, a feed to an answer, an error to a problem.
-
-Errors become answers in one place, by the table in `feedsrv.errors`, as problem+json (RFC 9457).
-"""
+"""Routes: an address to a feed, and the feed to an answer."""
 
 from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Sequence
-from typing import Any
-from urllib.parse import quote, urlencode
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import NamedTuple
+from urllib.parse import quote
 
 import msgspec
-from flask import Flask, Response, jsonify, render_template, request
-from werkzeug.exceptions import HTTPException, NotFound
+from flask import Flask, Response, render_template, request
+from werkzeug.exceptions import HTTPException, InternalServerError, NotFound
 from werkzeug.wrappers import Response as Answer
 
-from feedsrv import __version__
-from feedsrv.entry import Entry, entries, feed_id
-from feedsrv.errors import (
-    ANSWERS,
-    FeedsrvError,
-    NothingReadError,
-    ParameterError,
-    QueryError,
-    UnknownFeedError,
-)
+from feedsrv import __version__, address, answer
+from feedsrv.answer import Ready
+from feedsrv.entry import Entry, definition, entries, feed_id, home
+from feedsrv.errors import FeedsrvError, ParameterError, UnknownFeedError
 from feedsrv.grammar import parse
-from feedsrv.paper import MOST_ENTRIES, Feed
+from feedsrv.paper import MOST_ENTRIES, Feed, Found
 from feedsrv.query import canonical
-from feedsrv.render import Head, atom
+from feedsrv.render import Head, Outline, atom, json_feed, opml, rss
 from feedsrv.service import Service
 
 log = logging.getLogger(__name__)
 
-#: Suffix to media type and writer. Atom first.
-FORMATS: dict[str, tuple[str, Callable[[Head, Sequence[Entry]], bytes]]] = {
-    "atom": ("application/atom+xml", atom),
+
+class Format(NamedTuple):
+    """One way of writing a feed."""
+
+    media_type: str
+    title: str
+    write: Callable[[Head, Sequence[Entry]], bytes]
+
+
+#: By suffix. Atom first, everywhere.
+FORMATS = {
+    "atom": Format("application/atom+xml", "Atom", atom),
+    "rss": Format("application/rss+xml", "RSS", rss),
+    "json": Format("application/feed+json", "JSON Feed", json_feed),
 }
-_LISTINGS: dict[str, Feed] = {
+_LISTINGS = {
     "trending": Feed(name="trending", title="Trending papers", sources=("trending",)),
     "week": Feed(name="week", title="Daily Papers of the week", sources=("week",)),
     "month": Feed(name="month", title="Daily Papers of the month", sources=("month",)),
 }
-_HOST = re.compile(r"(?:[A-Za-z0-9_.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?")
+_DAY = 86400
 
 
 def create_app(service: Service) -> Flask:
     """Return the WSGI application that serves the service's feeds."""
     app = Flask("feedsrv")
+    app.config["SEND_FILE_MAX_AGE_DEFAULT"] = _DAY
+    app.add_template_filter(home)
 
+    @app.get("/papers", defaults={"suffix": ""})
     @app.get("/papers.<suffix>")
     def papers(suffix: str) -> Answer:
         query = _asked_query()
-        return _feed(service, _adhoc(query), suffix, query)
+        return _feed(service, [_adhoc(query)], suffix, query)
 
+    @app.get(f"/papers/<any({','.join(_LISTINGS)}):listing>", defaults={"suffix": ""})
     @app.get(f"/papers/<any({','.join(_LISTINGS)}):listing>.<suffix>")
     def listing(listing: str, suffix: str) -> Answer:
         query = _asked_query()
-        return _feed(service, _narrowed(_LISTINGS[listing], query), suffix, query)
+        return _feed(service, [_narrowed(_LISTINGS[listing], query)], suffix, query)
 
-    @app.get("/feeds/<name>.<suffix>")
-    def named(name: str, suffix: str) -> Answer:
-        return _feed(service, service.named(name), suffix)
+    @app.get("/feeds/<names>", defaults={"suffix": ""})
+    @app.get("/feeds/<names>.<suffix>")
+    def named(names: str, suffix: str) -> Answer:
+        united = dict.fromkeys(names.split("+"))
+        return _feed(service, [service.named(name) for name in united], suffix)
 
-    @app.get("/healthz")
-    def healthz() -> Answer:
-        return _uncached(Response("ok\n", mimetype="text/plain"))
+    @app.get("/feeds.opml")
+    def subscriptions() -> Answer:
+        return _subscriptions(service)
 
     @app.get("/")
     def index() -> str:
-        return render_template(
-            "index.html",
-            feeds=service.config.feeds.values(),
-            demo=service.config.demo,
-            base=_base(service),
-            version=__version__,
-        )
+        return _page(service, "index.html", feeds=service.config.feeds.values())
 
-    @app.after_request
-    def harden(answer: Answer) -> Answer:
-        answer.headers["X-Content-Type-Options"] = "nosniff"
-        if answer.mimetype == "text/html":
-            answer.headers["Content-Security-Policy"] = "default-src 'none'; style-src 'self'"
-        return answer
+    @app.get("/healthz")
+    def healthz() -> Answer:
+        return answer.uncached(Response("ok\n", mimetype="text/plain"))
 
-    app.register_error_handler(FeedsrvError, lambda error: _problem(service, error))
-    app.register_error_handler(HTTPException, _http_problem)
+    @app.get("/favicon.ico")
+    def favicon() -> Answer:
+        return app.send_static_file("favicon.ico")
+
+    app.after_request(answer.harden)
+    app.register_error_handler(UnknownFeedError, lambda error: _unknown(service, error))
+    app.register_error_handler(FeedsrvError, answer.problem)
+    app.register_error_handler(HTTPException, answer.http_problem)
     app.register_error_handler(Exception, _broken)
     return app
 
@@ -94,31 +100,50 @@ def create_app(service: Service) -> Flask:
 # --- one feed --------------------------------------------------------------------------------
 
 
-def _feed(service: Service, feed: Feed, suffix: str, query: str = "") -> Answer:
-    """Answer with the feed in the format of the suffix; the query is the one in the address."""
-    if suffix not in FORMATS:
-        known = " and ".join(f".{name}" for name in FORMATS)
-        raise NotFound(f"There is no format .{suffix}; feeds end in {known}.")
-    media_type, write = FORMATS[suffix]
+def _feed(service: Service, feeds: Sequence[Feed], suffix: str, query: str = "") -> Answer:
+    """Answer with the feeds, united, in the format of the suffix, or as a page without one.
+
+    The query is the one that stands in the address.
+    """
+    if suffix and suffix not in FORMATS:
+        known = ", ".join(f".{name}" for name in FORMATS)
+        raise NotFound(f"There is no format .{suffix}; feeds end in one of {known}.")
     limit = _asked_limit()
-    reading = service.read(msgspec.structs.replace(feed, limit=limit or feed.limit))
-    head = Head(
-        id=feed_id(feed, canonical(parse(feed.query)) if feed.query else ""),
-        title=f"Sample papers: {feed.title}" if service.config.demo else feed.title,
-        subtitle=_subtitle(feed),
-        self_url=_base(service) + request.path + _parameters(query, limit),
-        page_url=_upstream_page(feed),
+    reading = service.read(*feeds, limit=limit)
+    path = quote(request.path.removesuffix(f".{suffix}"), safe="/+")
+    here, tail = _base(service) + path, address.parameters(query, limit)
+    links = {name: f"{here}.{name}{tail}" for name in FORMATS}
+    head = _head(service, feeds, self_url=links.get(suffix, here + tail), page_url=here + tail)
+    if suffix:
+        ready, media_type = _written(suffix, head, reading.found), FORMATS[suffix].media_type
+    else:
+        page = _page(service, "feed.html", head=head, found=reading.found, links=links)
+        ready, media_type = answer.ready(page.encode()), "text/html"
+    found = _kept(service, ready, media_type, head.self_url, reading.max_age)
+    found.headers.extend(_link_headers(head, suffix, links))
+    return found
+
+
+def _head(service: Service, feeds: Sequence[Feed], *, self_url: str, page_url: str) -> Head:
+    title = " + ".join(feed.title for feed in feeds)
+    return Head(
+        id=feed_id(_definition(feed) for feed in feeds),
+        title=f"Sample papers: {title}" if service.config.demo else title,
+        subtitle="; ".join(dict.fromkeys(map(_described, feeds))),
+        self_url=self_url,
+        page_url=page_url,
+        icon_url=f"{_base(service)}/static/icon.png",
         version=__version__,
     )
-    answer = Response(
-        write(head, entries(feed, reading.papers)), content_type=f"{media_type}; charset=utf-8"
-    )
-    answer.headers["Cache-Control"] = (
-        f"public, max-age={reading.max_age}, stale-while-revalidate=3600, stale-if-error=86400"
-    )
-    # RFC 9110 8.8.1: weak, because a proxy may pack the same feed in another way.
-    answer.add_etag(weak=True)
-    return answer.make_conditional(request)
+
+
+def _definition(feed: Feed) -> str:
+    return definition(feed, canonical(parse(feed.query)) if feed.query else "")
+
+
+def _described(feed: Feed) -> str:
+    about = f" that match: {feed.query}" if feed.query else ""
+    return f"Papers from Hugging Face Daily Papers{about}"
 
 
 def _adhoc(query: str) -> Feed:
@@ -134,18 +159,60 @@ def _narrowed(feed: Feed, query: str) -> Feed:
     return msgspec.structs.replace(feed, title=f"{feed.title}: {query}", query=query)
 
 
-def _subtitle(feed: Feed) -> str:
-    if not feed.query:
-        return f"{feed.title} of Hugging Face."
-    return f"Papers from Hugging Face Daily Papers that match: {feed.query}"
+def _subscriptions(service: Service) -> Answer:
+    """Answer with the configured feeds, for a reader to subscribe to all of them."""
+    name = request.args.get("format", "atom")
+    if name not in FORMATS:
+        raise ParameterError("format", name, f"must be one of {', '.join(FORMATS)}")
+    root = _base(service)
+    outlines = (
+        Outline(
+            title=feed.title,
+            description=_described(feed),
+            feed_url=f"{root}/feeds/{feed.name}.{name}",
+            page_url=f"{root}/feeds/{feed.name}",
+        )
+        for feed in service.config.feeds.values()
+    )
+    here = f"{root}/feeds.opml" + ("" if name == "atom" else f"?format={name}")
+    ready = answer.ready(opml("Daily Papers", outlines))
+    found = _kept(service, ready, "text/x-opml", here, 3600)
+    found.headers["Content-Disposition"] = "attachment; filename=feedsrv.opml"
+    return found
 
 
-def _upstream_page(feed: Feed) -> str:
-    """Return the page at Hugging Face that shows the same to people."""
-    if feed.query:
-        return f"https://huggingface.co/papers?{urlencode({'q': feed.query})}"
-    tail = "/trending" if feed.sources == ("trending",) else ""
-    return f"https://huggingface.co/papers{tail}"
+def _kept(service: Service, ready: Ready, media_type: str, here: str, max_age: int) -> Answer:
+    modified = service.stamp(here, ready.etag)
+    return answer.kept(ready, request, media_type=media_type, max_age=max_age, modified=modified)
+
+
+@lru_cache(maxsize=128)
+def _written(suffix: str, head: Head, found: tuple[Found, ...]) -> Ready:
+    """Return the feed, written once for each change of what it holds."""
+    return answer.ready(FORMATS[suffix].write(head, entries(found)))
+
+
+def _link_headers(head: Head, suffix: str, links: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield Link headers (RFC 8288 3): the feed itself, and what says the same in other forms."""
+    yield "Link", f'<{head.self_url}>; rel="self"'
+    if suffix:
+        yield "Link", f'<{head.page_url}>; rel="alternate"; type="text/html"'
+    for name, url in links.items():
+        if name != suffix:
+            media_type = FORMATS[name].media_type
+            yield "Link", f'<{url}>; rel="alternate"; type="{media_type}"'
+
+
+def _page(service: Service, template: str, **values: object) -> str:
+    """Return a page for people."""
+    return render_template(
+        template,
+        base=_base(service),
+        demo=service.config.demo,
+        formats=FORMATS,
+        version=__version__,
+        **values,
+    )
 
 
 # --- the address -----------------------------------------------------------------------------
@@ -165,67 +232,21 @@ def _asked_limit() -> int | None:
     return int(text)
 
 
-def _parameters(query: str, limit: int | None) -> str:
-    """Return the known parameters in canonical order; readers keep the address that we name."""
-    known = {"q": query or None, "limit": limit}
-    given = {name: value for name, value in known.items() if value is not None}
-    return f"?{urlencode(given)}" if given else ""
-
-
 def _base(service: Service) -> str:
-    """Return the address of this server, as readers reach it, without a slash at its end."""
-    if service.config.public_url:
-        return service.config.public_url.rstrip("/")
-    host = request.headers.get("Host", "") or request.host
-    if not _HOST.fullmatch(host):
-        raise ParameterError("Host", host, "must be a name or an address with an optional port")
-    return f"{request.scheme}://{host}"
+    peer = request.remote_addr or ""
+    return address.base(service.config, scheme=request.scheme, peer=peer, headers=request.headers)
 
 
-# --- errors ----------------------------------------------------------------------------------
+# --- errors: what they become is told in the table of feedsrv.errors -------------------------
 
 
-def _problem(service: Service, error: FeedsrvError) -> Answer:
-    """Answer with what the error's row in the table says, and the facts it carries."""
-    row = ANSWERS[type(error)]
-    facts: dict[str, Any] = {}
-    headers: dict[str, str] = {}
-    match error:
-        case QueryError():
-            facts = {"query": error.query, "position": error.position, "pointer": error.pointer()}
-        case UnknownFeedError():
-            example = f"{_base(service)}/papers.atom?q={quote(error.name)}"
-            facts = {"feeds": list(error.known), "instead": example}
-        case NothingReadError():
-            headers["Retry-After"] = str(error.wait)
-            facts = {"retry_after": error.wait}
-    answer = jsonify(
-        type="about:blank", title=row.title, status=row.status, detail=str(error), **facts
-    )
-    return _as_problem(answer, row.status, headers)
-
-
-def _http_problem(error: HTTPException) -> Answer:
-    status = error.code or 500
-    answer = jsonify(type="about:blank", title=error.name, status=status, detail=error.description)
-    kept = {name: value for name, value in error.get_headers() if name in {"Allow", "Location"}}
-    return _as_problem(answer, status, kept)
+def _unknown(service: Service, error: UnknownFeedError) -> Answer:
+    """Answer with how to ask for the same without the settings."""
+    instead = f"{_base(service)}/papers.atom?q={quote(error.name)}"
+    return answer.problem(error, feeds=list(error.known), instead=instead)
 
 
 def _broken(error: Exception) -> Answer:
     """Answer 500 without a word about our insides, which go to the log."""
     log.error("%s %s broke", request.method, request.path, exc_info=error)
-    answer = jsonify(type="about:blank", title="Internal Server Error", status=500)
-    return _as_problem(answer, 500, {})
-
-
-def _as_problem(answer: Answer, status: int, headers: dict[str, str]) -> Answer:
-    answer.status_code = status
-    answer.headers.extend(headers)
-    answer.mimetype = "application/problem+json"
-    return _uncached(answer)
-
-
-def _uncached(answer: Answer) -> Answer:
-    answer.headers["Cache-Control"] = "no-store"
-    return answer
+    return answer.http_problem(InternalServerError())

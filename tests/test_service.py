@@ -22,7 +22,7 @@ def feed(query: str = "causal", *sources: Source, limit: int = 50) -> Feed:
 
 
 def ids(reading: Reading) -> list[str]:
-    return [paper.id[-1] for paper in reading.papers]
+    return [each.paper.id[-1] for each in reading.found]
 
 
 def test_a_keyword_feed_reads_the_newest_day_and_the_search_page(
@@ -90,7 +90,7 @@ def test_at_the_weekend_fridays_list_is_kept_under_friday(
     assert upstream.log == ["/papers/date/2026-11-28", "/papers/date/2026-11-27"]
     assert ids(service.read(daily)) == ids(before)
     assert len(upstream.log) == 2
-    assert {str(paper.listed) for paper in before.papers} == {"2026-11-27"}
+    assert {str(each.paper.listed) for each in before.found} == {"2026-11-27"}
 
 
 def test_on_monday_morning_last_weeks_list_is_this_weeks_until_there_is_one(
@@ -98,7 +98,7 @@ def test_on_monday_morning_last_weeks_list_is_this_weeks_until_there_is_one(
 ) -> None:
     upstream.today = lambda: clock.today().replace(day=20)
     weekly = feed("", "week")
-    assert len(service.read(weekly).papers) == 5
+    assert len(service.read(weekly).found) == 5
     assert upstream.log == ["/papers/week/2026-W48", "/papers/week/2026-W47"]
     service.read(weekly)
     assert len(upstream.log) == 2
@@ -271,7 +271,7 @@ def test_a_paper_that_cannot_be_read_is_named_in_the_log(
 ) -> None:
     upstream.papers += [raw_paper(number) for number in range(10, 21)]
     upstream.papers.append(raw_paper(99, title=17))
-    assert len(service.read(feed("", "daily")).papers) == 14
+    assert len(service.read(feed("", "daily")).found) == 14
     assert "2611.00099" in caplog.text
 
 
