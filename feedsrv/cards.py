@@ -17,12 +17,12 @@ from feedsrv.paper import Paper
 from feedsrv.text import line, link, paragraphs
 from feedsrv.words import prepared
 
-_HREF = re.compile(r"/papers/(\d{4}\.\d{4,5})(?:v\d+)?(?:[#?].*)?")
-_AUTHORS = re.compile(r"\b(\d+) authors?\b")
+_HREF = re.compile(r"/papers/(\d{4}\.\d{4,5})(?:v\d+)?(?:[#?].*)?", re.ASCII)
+_AUTHORS = re.compile(r"\b(\d{1,6}) authors?\b")
 _DATE = re.compile(
     r"\b(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]* (\d{1,2})(?:, (\d{4}))?(?!\d)"
 )
-_NUMBER = re.compile(r"([\d.,]+)(k?)")
+_NUMBER = re.compile(r"([\d.,]{1,12})(k?)")
 #: A link's text that is longer than this is an abstract: search cards hold theirs in one.
 _ABSTRACT = 80
 
@@ -114,10 +114,10 @@ def _shown(article: Tag, year: int) -> date | None:
 
 
 def _own_texts(article: Tag) -> Iterator[str]:
-    """Yield the texts of the card's small print: a date in a title or an abstract is not one."""
+    """Yield the texts of the card's small print: no date in a title, abstract or link is one."""
     for tag in article.select("span, time"):
         text = _joined(tag)
-        if len(text) <= len("Published on Sep 26, 2025") and not tag.find_parent(["h3", "p"]):
+        if len(text) <= len("Published on Sep 26, 2025") and not tag.find_parent(["h3", "p", "a"]):
             yield text
 
 

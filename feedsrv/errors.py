@@ -19,6 +19,7 @@ Errors that leave the service are in `ANSWERS`, the one table of HTTP statuses a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -63,7 +64,7 @@ class QueryError(ReaderError):
 
     def pointer(self) -> str:
         """Return the query with a caret below the place, as two lines."""
-        line = self.query.replace("\n", " ").replace("\t", " ")
+        line = re.sub(r"\s", " ", self.query)
         return f"{line}\n{' ' * self.position}^"
 
 

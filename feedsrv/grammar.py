@@ -35,18 +35,19 @@ _PARSER = Lark(
     FIELD.2: /[A-Za-z]+:(?=[\s("]|$)|(?:title|abstract|author|org|keyword|id):/i
     QUOTED: /"[^"]*"/
     WORD: /[^\s()"|]+/
-    %import common.WS
-    %ignore WS
+    %ignore /\s+/
     """,
     parser="lalr",
     lexer="basic",
     maybe_placeholders=False,
 )
 _FIELDED = re.compile(r"([A-Za-z]+):(.*)", re.DOTALL)
+#: A version at the end of an id, which no paper's own id has.
+_VERSION = re.compile(r"(?<=\d)(?:v\d+)+$")
 _COUNTED = re.compile(r"(>=|<=|>|<|=)(\d{1,9})")
-#: What phones and word processors write in place of plain quotes; one character each, so that
-#: positions stay true.
-_TYPOGRAPHIC = str.maketrans("“”„‟«»\u2019\u2018", '""""""\'\'')
+#: What phones and word processors write in place of plain quotes and hyphens; one character for
+#: each, so that positions stay true.
+_TYPOGRAPHIC = str.maketrans("“”„‟«»\u2019\u2018\u2013\u2014\u2212", '""""""\'\'---')
 _FIELDS = ("title", "abstract", "author", "org", "keyword", "id")
 _KNOWN = "title: abstract: author: org: keyword: id: has: upvotes: comments: stars:"
 
@@ -179,9 +180,11 @@ class _Reader(Transformer[Token, Query]):
                 place = at + body.index("*")
                 raise QueryError(self._text, place, "a * can stand only at the end of a word")
             mode = "prefix"
-        found = words(re.sub(r"v\d+$", "", body) if field == "id" else body)
+        found = words(body)
         if not found:
             raise QueryError(self._text, at, "expected a word: this has no letter or digit")
+        if field == "id":
+            found[-1] = _VERSION.sub("", found[-1])
         return Term(field, tuple(found), mode)
 
 

@@ -62,7 +62,7 @@ def api_path(page: Page, today: date) -> str:
 
 
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
-_KEY = re.compile(r"\d{4}-(?:\d\d-\d\d|W\d\d|\d\d)")
+_PERIOD = re.compile(r"\d{4}-W?\d\d", re.ASCII)
 
 # --- reading ---------------------------------------------------------------------------------
 
@@ -80,17 +80,23 @@ def read(body: bytes, url: str, *, asked: Page, read_at: datetime) -> Listing:
         PageError: The page holds no list that can be read.
 
     """
+    text = body.decode("utf-8", "replace")
+    if "<" not in text or text.startswith("<?xml"):
+        # BeautifulSoup would warn, into the log, that this is no HTML; it is not.
+        raise PageError(url, "not a page that can be read")
     try:
-        soup = BeautifulSoup(body.decode("utf-8", "replace"), "lxml")
+        soup = BeautifulSoup(text, "lxml")
     except (ParserRejectedMarkup, AssertionError, RecursionError) as error:
         raise PageError(url, "not a page that can be read") from error
     try:
-        return _from_data(soup, url, asked, read_at)
+        props = _props(soup, url)
     except PageError as error:
-        listing = _from_cards(soup, url, asked, read_at)
-        if listing is None:
-            raise
-        return msgspec.structs.replace(listing, skipped=(f"its data: {error.reason}",))
+        return _from_cards(soup, url, asked, read_at, instead=error)
+    _expect(asked, props, url)  # of another list the cards are no use either
+    try:
+        return _from_data(props, soup, url, asked, read_at)
+    except PageError as error:
+        return _from_cards(soup, url, asked, read_at, instead=error)
 
 
 def read_api(body: bytes, url: str, *, asked: Page, read_at: datetime) -> Listing:
@@ -108,20 +114,25 @@ def read_api(body: bytes, url: str, *, asked: Page, read_at: datetime) -> Listin
     if asked.kind is not Kind.DAY:
         return listing
     # Without a date it lists the newest papers, of several days; the newest day is what was meant.
-    day = max(paper.listed or date.min for paper in listing.papers).isoformat()
+    days = {str(paper.listed) for paper in listing.papers}
+    day = asked.key if asked.key in days else max(days)
     papers = tuple(paper for paper in listing.papers if str(paper.listed) == day)
     return msgspec.structs.replace(listing, page=Page(Kind.DAY, day), papers=papers)
 
 
-def _from_data(soup: BeautifulSoup, url: str, asked: Page, read_at: datetime) -> Listing:
+def _props(soup: BeautifulSoup, url: str) -> Props:
     element = soup.select_one('[data-target="DailyPapers"][data-props]')
     if element is None:
         raise PageError(url, "no data of a list of papers on the page")
     try:
-        props = msgspec.json.decode(str(element["data-props"]).encode(), type=Props)
+        return msgspec.json.decode(str(element["data-props"]).encode(), type=Props)
     except (ValueError, RecursionError) as error:
         raise PageError(url, f"unreadable data of a list of papers: {error}") from error
-    _expect(asked, props, url)
+
+
+def _from_data(
+    props: Props, soup: BeautifulSoup, url: str, asked: Page, read_at: datetime
+) -> Listing:
     # Search pages carry the newest day's list too, and the results beside it.
     entries = props.search_results if asked.kind is Kind.SEARCH else props.daily_papers
     if entries is None:
@@ -137,13 +148,16 @@ def _from_data(soup: BeautifulSoup, url: str, asked: Page, read_at: datetime) ->
 
 def _expect(asked: Page, props: Props, url: str) -> None:
     """Refuse a list of another kind: for browsers, /papers remembers the last period viewed."""
-    searched = props.query is not None and bool(props.query.q)
-    if searched and asked.kind is not Kind.SEARCH:
-        raise PageError(url, f"search results in place of {asked}")
-    given = props.period_type
-    periods = (Kind.DAY, Kind.WEEK, Kind.MONTH)
-    if given and asked.kind in periods and given != asked.kind:
-        raise PageError(url, f"a list of a {given} in place of {asked}")
+    given: str = props.period_type or asked.kind
+    if props.is_trending:
+        given = Kind.TRENDING
+    if props.query is not None and props.query.q:
+        given = Kind.SEARCH
+    if asked.kind is Kind.SEARCH and props.search_results is not None:
+        return  # a search stands in the frame of some day
+    if given != asked.kind:
+        shown = "search results" if given == Kind.SEARCH else f"a list of a {given}"
+        raise PageError(url, f"{shown} in place of {asked}")
 
 
 def _listing(
@@ -203,7 +217,7 @@ def _key(kind: Kind, name: str) -> str:
         case Kind.MONTH if day:
             return day[:7]
         case _:
-            found = _KEY.fullmatch(name)
+            found = _PERIOD.fullmatch(name)
             return name if found and ("W" in name) == (kind is Kind.WEEK) else ""
 
 
@@ -225,14 +239,17 @@ def _as_date(page: Page) -> date | None:
     return date.fromisoformat(page.key) if page.kind is Kind.DAY else None
 
 
-def _from_cards(soup: BeautifulSoup, url: str, asked: Page, read_at: datetime) -> Listing | None:
-    """Return what the rendered cards give; nothing where there are none."""
+def _from_cards(
+    soup: BeautifulSoup, url: str, asked: Page, read_at: datetime, *, instead: PageError
+) -> Listing:
+    """Return what the rendered cards give, in place of the data whose error is given."""
     key = _own_key(asked, [label(soup), *_named(url)])
     if key is None:
-        return None
-    day = _as_date(Page(asked.kind, key))
-    year = int(key[:4]) if _KEY.fullmatch(key) and asked.kind is not Kind.SEARCH else read_at.year
-    papers = cards(soup, day=day, year=year)
+        raise instead
+    dated = asked.kind in {Kind.DAY, Kind.WEEK, Kind.MONTH}
+    page = Page(asked.kind, key)
+    papers = cards(soup, day=_as_date(page), year=int(key[:4]) if dated else read_at.year)
     if not papers:
-        return None
-    return Listing(page=Page(asked.kind, key), papers=papers, read_at=read_at, source="cards")
+        raise instead
+    reason = f"its data: {instead.reason}"
+    return Listing(page=page, papers=papers, read_at=read_at, skipped=(reason,), source="cards")

@@ -18,7 +18,7 @@ import msgspec
 #: the same (absent) papers make the same bytes.
 FIRST_DAY = date(2023, 5, 4)
 
-ARXIV_ID = re.compile(r"\d{4}\.\d{4,5}")
+ARXIV_ID = re.compile(r"\d{4}\.\d{4,5}", re.ASCII)
 
 
 class Kind(StrEnum):

@@ -46,7 +46,7 @@ class Term(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         if self.field == "id":
-            return f"id:{'.'.join(self.words)}"
+            return f"id:{'.'.join(self.words)}{'*' if self.mode == 'prefix' else ''}"
         lead = f"{self.field}:" if self.field else ""
         match self.mode:
             case "exact":
@@ -132,11 +132,13 @@ Query = And | Or | Not | Term | Has | Count
 
 
 def canonical(query: Query) -> str:
-    """Return one text for all queries that differ only in the order of their parts."""
+    """Return one text for all queries that differ only in order and repetition of parts."""
     match query:
         case And(parts) | Or(parts):
-            texts = sorted({f"({canonical(part)})" for part in parts})
-            return (" " if isinstance(query, And) else " OR ").join(texts)
+            texts = sorted({canonical(part) for part in parts})
+            if len(texts) == 1:
+                return texts[0]
+            return (" " if isinstance(query, And) else " OR ").join(f"({text})" for text in texts)
         case Not(part):
             return f"-({canonical(part)})"
         case _:

@@ -66,6 +66,7 @@ class Props(msgspec.Struct, rename="camel"):
     search_results: list[msgspec.Raw] | None = None
     query: _Asked | None = None
     period_type: str | None = None
+    is_trending: bool | None = None
     date_string: str | None = None
     date: str | None = None  # 2024
     prev_date: str | None = None
@@ -109,4 +110,7 @@ def paper_of(raw: msgspec.Raw, day: date | None) -> Paper:
 
 
 def _utc(stamp: datetime) -> datetime:
-    return stamp.astimezone(UTC) if stamp.tzinfo else stamp.replace(tzinfo=UTC)
+    try:
+        return stamp.astimezone(UTC) if stamp.tzinfo else stamp.replace(tzinfo=UTC)
+    except OverflowError as error:
+        raise ValueError(f"{stamp} is no date of the UTC calendar") from error

@@ -19,8 +19,10 @@ from feedsrv.paper import Paper, Words
 
 _WORD = re.compile(
     r"[^\W_]+(?:'[^\W_]+)*(?:\+\+|\#(?![^\W_]))?"
-    r"|[\u2600-\u27bf\U0001f000-\U0001faff]"
+    r"|[\u2300-\u23ff\u2600-\u27bf\u2b00-\u2bff\U0001f000-\U0001faff]"
 )
+#: What Unicode does not take apart, and a soft hyphen, which is no part of the word it stands in.
+_VARIANTS = str.maketrans("łŁøØđĐ\u2019", "lLoOdD'", "\u00ad")
 #: Between two authors or two keywords, so that no phrase reaches from one into the next.
 _FENCE = "/"
 #: Longer "words" are data, not English, and are left as they are.
@@ -29,7 +31,7 @@ _LONGEST = 40
 
 def fold(text: str) -> str:
     """Return the text without case, accents and typographic variants."""
-    apart = unicodedata.normalize("NFKD", text.replace("\u2019", "'"))
+    apart = unicodedata.normalize("NFKD", text.translate(_VARIANTS))
     bare = "".join(char for char in apart if not unicodedata.combining(char))
     return bare.casefold()
 

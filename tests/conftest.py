@@ -11,12 +11,12 @@ from pathlib import Path
 import msgspec
 import pytest
 from flask.testing import FlaskClient
-from loopback import Loopback, raw_paper, serving
 
 from feedsrv.config import Config
 from feedsrv.paper import Feed
 from feedsrv.service import Service
 from feedsrv.web import create_app
+from loopback import Loopback, raw_paper, serving
 
 ROOT = Path(__file__).parents[1]
 #: Beside a clone there may be captures of real pages and the schemas of RFC 4287.

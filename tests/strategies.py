@@ -1,15 +1,269 @@
-from datetime import date
+"""Made-up papers, listings, queries and awkward texts for the tests to draw from."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from typing import Any, Literal
 
 from hypothesis import strategies as st
+from hypothesis.strategies import DrawFn, SearchStrategy
 
-from feedsrv.paper import Paper
+from feedsrv.paper import FIRST_DAY, Kind, Listing, Page, Paper, recent
+from feedsrv.query import LONGEST, And, Count, Field, Has, Not, Or, Query, Term
+from feedsrv.text import line, link, paragraphs
+from feedsrv.words import prepared
+
+#: Few words, so that a query drawn at random finds something in a paper drawn at random.
+VOCABULARY = (
+    *("causal", "causality", "world", "model", "models", "diffusion", "diffuse", "non"),
+    *("ai", "3d", "c++", "c#", "o'reilly", "naive", "agents", "\U0001f426"),
+)
+NAMES = ("Ada Brandt", "Yann Okafor", "Zoë Le-Blanc", "Mei O\u2019Reilly", "Łu Brandt", "李 明")
+_WRITTEN = (
+    *("Causal", "causality", "world-model", "world models", "Diffusion", "non-causal", "AI", "3D"),
+    *(
+        "C++",
+        "C#",
+        "O\u2019Reilly",
+        "O'Reilly",
+        "naïve",
+        "nai\u0308ve",
+        "agents",
+        "the",
+        "\U0001f426",
+    ),
+)
+_AWKWARD = (
+    *(
+        "\x00",
+        "\x08",
+        "\x0b",
+        "\x1b",
+        "\x7f",
+        "\x85",
+        "\ufffe",
+        "\uffff",
+        "]]>",
+        "<![CDATA[",
+        "&amp;",
+    ),
+    *(
+        "<script>alert(1)</script>",
+        '"',
+        "'",
+        "&",
+        "</content>",
+        "\u202eright to left",
+        "\u05e9\u05dc",
+    ),
+    *(
+        "\u0645\u0631\u062d\u0628\u0627",
+        "\U0001f469\u200d\U0001f52c",
+        "\U0001f1e9\U0001f1ea",
+        "\ufe0f",
+    ),
+    *(
+        "e\u0301",
+        "Z\u0351\u036b\u0343",
+        "\ufb01",
+        "\ufdfa",
+        "\u0130",
+        "ß",
+        "\u200b",
+        "\xa0",
+        "\u2028",
+    ),
+    *(
+        r"$\alpha$-divergence",
+        r"$O(n^2)$",
+        r"$\frac{a}{b}$",
+        r"\textbf{bold}",
+        r"\'{e}",
+        "$5",
+        "\\",
+        "$",
+    ),
+    *("{", "}", "^_", "\r\n", "\n\n", "\n  folded", "\t", "  ", " "),
+)
+_TOKENS = (
+    *VOCABULARY,
+    *(
+        "OR",
+        "AND",
+        "NOT",
+        "or",
+        "|",
+        "-",
+        "!",
+        "--",
+        "(",
+        ")",
+        "((",
+        "))",
+        '"',
+        "\u201c",
+        "\u201d",
+        "*",
+    ),
+    *("title:", "abstract:", "author:", "org:", "keyword:", "id:", "has:", "has:code", "foo:", ":"),
+    *(
+        '"world model"',
+        "diffus*",
+        "upvotes:>=20",
+        "stars:<3",
+        "comments:=",
+        "2601.00001",
+        "id:2601.00001V2",
+        'id:"2601.1v2v3"',
+        "id:26*",
+        "\xa0",
+        "\u3000",
+        "\\",
+        "'",
+    ),
+)
+
+_FIELDS: tuple[Field, ...] = ("", "", "title", "abstract", "keyword", "author", "org", "id")
+_KNOWN_IN: dict[Field, tuple[str, ...]] = {
+    "author": ("ada", "brandt", "zoe", "le", "700"),
+    "org": ("harbour", "ai", "lab"),
+    "id": ("2601", "00001", "2305"),
+}
+Mode = Literal["stems", "exact", "prefix"]
+
+
+def paper(title: str = "Untitled", abstract: str = "", **fields: Any) -> Paper:
+    """Return a paper with these fields, its words prepared; what is not said is plain."""
+    given: dict[str, Any] = {"id": "2601.00001", "submitted": date(2026, 1, 5), **fields}
+    return prepared(Paper(title=title, abstract=abstract, **given))
+
+
+def texts(*, surrogates: bool = False) -> SearchStrategy[str]:
+    """Text as the world writes it; with lone surrogates, as JSON may hold them, where asked for."""
+    excluded: tuple[Literal["Cs"], ...] = () if surrogates else ("Cs",)
+    characters = st.characters(exclude_categories=excluded)
+    awkward = (*_AWKWARD, "\ud800", "\udc00x") if surrogates else _AWKWARD
+    piece = st.one_of(
+        st.sampled_from(_WRITTEN), st.sampled_from(awkward), st.text(characters, max_size=8)
+    )
+    return st.builds(str.join, st.sampled_from(("", " ", "-", "\n")), st.lists(piece, max_size=10))
+
+
+def query_texts() -> SearchStrategy[str]:
+    """What may be typed as a query: tokens of the language in any order, or anything at all."""
+    tokens = st.lists(st.sampled_from(_TOKENS), max_size=14)
+    soup = st.builds(str.join, st.sampled_from((" ", "", "\t")), tokens)
+    return st.one_of(soup, soup, texts(surrogates=True), st.text(max_size=LONGEST + 5))
+
+
+def _sentences() -> SearchStrategy[str]:
+    return st.lists(st.sampled_from(_WRITTEN), min_size=1, max_size=6).map(" ".join)
+
+
+def _people() -> SearchStrategy[tuple[str, ...]]:
+    few = st.lists(st.sampled_from(NAMES), max_size=4, unique=True).map(tuple)
+    other = st.lists(texts().map(line).filter(bool), max_size=2, unique=True).map(tuple)
+    crowd = st.just(tuple(f"{NAMES[place % len(NAMES)]} {place}" for place in range(700)))
+    return st.sampled_from((few, few, few, few, other, other, crowd)).flatmap(lambda kind: kind)
+
+
+_IDS = st.builds(
+    "{:02d}{:02d}.{:05d}".format, st.integers(23, 29), st.integers(1, 12), st.integers(0, 99_999)
+)
+_DAYS = st.dates(FIRST_DAY, date(2029, 12, 31))
+_MOMENTS = st.builds(datetime.combine, _DAYS, st.times(), st.just(UTC))
+_COUNTS = st.one_of(st.integers(0, 30), st.integers(0, 100_000))
+_LINKS = st.sampled_from(
+    ("", "https://github.com/example/tides", " https://tides.example/?a=1&b=<2> ", "http://x.y/\n")
+).map(link)
 
 
 @st.composite
-def papers(draw):
-    return Paper(
-        id=f"2611.{draw(st.integers(0, 99999)):05d}",
-        title=draw(st.text(min_size=1)).strip() or "x",
-        abstract="",
-        submitted=date(2026, 1, 1),
+def papers(draw: DrawFn) -> Paper:
+    """Papers as reading a page makes them: clean text, prepared words, any field missing."""
+    prose = st.one_of(_sentences(), _sentences(), texts())
+    authors = draw(_people())
+    name = draw(_IDS)
+    return prepared(
+        Paper(
+            id=name,
+            title=line(draw(prose)) or name,
+            abstract=draw(st.one_of(st.just(""), prose.map(paragraphs), prose.map(paragraphs))),
+            authors=authors,
+            author_count=len(authors) or draw(st.sampled_from((0, 0, 3, 700))),
+            submitted=draw(_DAYS),
+            listed=draw(st.none() | _DAYS),
+            revised=draw(st.none() | st.none() | _MOMENTS),
+            organization=line(draw(st.one_of(st.just(""), st.just("Harbour AI Lab"), prose))),
+            keywords=tuple(draw(st.lists(prose.map(line).filter(bool), max_size=4, unique=True))),
+            summary=line(draw(st.one_of(st.just(""), prose))),
+            code=draw(_LINKS),
+            project=draw(_LINKS),
+            media=tuple(draw(st.lists(_LINKS.filter(bool), max_size=2))),
+            upvotes=draw(_COUNTS),
+            comments=draw(_COUNTS),
+            stars=draw(_COUNTS),
+        )
     )
+
+
+@st.composite
+def listings(draw: DrawFn, kind: Kind | None = None, most: int = 5) -> Listing:
+    """Listings of one kind, or of any, with each paper once."""
+    kind = draw(st.sampled_from(Kind)) if kind is None else kind
+    day = draw(_DAYS)
+    (page,) = recent(kind, day, 1)
+    if kind is Kind.SEARCH:
+        page = Page(kind, draw(st.lists(st.sampled_from(VOCABULARY), min_size=1).map(" ".join)))
+    around = st.none() | _DAYS if kind is Kind.DAY else st.none()
+    previous, following = draw(around), draw(around)
+    return Listing(
+        page=page,
+        papers=tuple(draw(st.lists(papers(), max_size=most, unique_by=lambda one: one.id))),
+        read_at=draw(_MOMENTS),
+        previous=previous.isoformat() if previous else "",
+        next=following.isoformat() if following else "",
+        source=draw(st.sampled_from(("data", "data", "cards", "api"))),
+    )
+
+
+@st.composite
+def terms(draw: DrawFn) -> Term:
+    """One term with words of the vocabulary, or of names where names are looked for."""
+    field: Field = draw(st.sampled_from(_FIELDS))
+    known = _KNOWN_IN.get(field, VOCABULARY)
+    modes: tuple[Mode, ...] = ("exact", "prefix")
+    if field not in _KNOWN_IN:
+        modes = ("stems", *modes)
+    words = draw(st.lists(st.sampled_from(known), min_size=1, max_size=3))
+    return Term(field, tuple(words), draw(st.sampled_from(modes)))
+
+
+def _leaves() -> SearchStrategy[Query]:
+    links = st.builds(Has, st.sampled_from(("code", "project", "media")))
+    counts = st.builds(
+        Count,
+        st.sampled_from(("upvotes", "comments", "stars")),
+        st.sampled_from((">=", "<=", ">", "<", "=")),
+        st.one_of(st.integers(0, 30), st.integers(0, 999_999_999)),
+    )
+    return st.one_of(terms(), terms(), terms(), links, counts)
+
+
+def _grown(parts: SearchStrategy[Query]) -> SearchStrategy[Query]:
+    def lists(flat: type[And | Or]) -> SearchStrategy[tuple[Query, ...]]:
+        others = parts.filter(lambda part: not isinstance(part, flat))
+        return st.lists(others, min_size=2, max_size=4).map(tuple)
+
+    return st.one_of(st.builds(Not, parts), st.builds(And, lists(And)), st.builds(Or, lists(Or)))
+
+
+def _is_writable(query: Query) -> bool:
+    text = str(query)
+    depths = [text[:place].count("(") - text[:place].count(")") for place in range(len(text) + 1)]
+    return len(text) <= LONGEST and max(depths) <= 8
+
+
+def queries(most: int = 8) -> SearchStrategy[Query]:
+    """Trees such as the grammar makes, with about so many leaves, within the limits."""
+    return st.recursive(_leaves(), _grown, max_leaves=most).filter(_is_writable)

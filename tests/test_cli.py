@@ -17,13 +17,13 @@ from pathlib import Path
 import feedparser
 import pytest
 from click.testing import CliRunner, Result
-from conftest import ROOT
-from loopback import Loopback
 from werkzeug.wrappers import Response
 
+from conftest import ROOT
 from feedsrv import __version__
 from feedsrv.cli import main
 from feedsrv.demo import sample
+from loopback import Loopback
 
 Run = Callable[..., Result]
 

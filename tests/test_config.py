@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from conftest import ROOT
 
+from conftest import ROOT
 from feedsrv.config import ENVIRONMENT, Config, load, settings
 from feedsrv.errors import ConfigError
 from feedsrv.grammar import parse

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from loopback import Loopback, raw_paper, serving
 from reader import make_reader
 
 from feedsrv.service import Service
 from feedsrv.web import create_app
+from loopback import Loopback, raw_paper, serving
 
 
 @pytest.fixture

@@ -14,10 +14,11 @@ from typing import Any
 
 import feedparser
 import pytest
-from conftest import ROOT, SHARED
 from lxml import etree
 from lxml.isoschematron import Schematron
 from reader import make_reader
+
+from conftest import ROOT, SHARED
 
 REPLAY = SHARED / "replay" / "hf_replay.py"
 pytestmark = pytest.mark.skipif(not REPLAY.exists(), reason="needs the replay in ../shared/replay")

@@ -4,13 +4,13 @@ import threading
 from collections.abc import Callable
 
 import pytest
-from conftest import Clock
-from loopback import Loopback, raw_paper
 from werkzeug.wrappers import Response
 
+from conftest import Clock
 from feedsrv.errors import NothingReadError, PageError, UnknownFeedError, UpstreamError
 from feedsrv.paper import Feed, Kind, Page, Source
 from feedsrv.service import Reading, Service
+from loopback import Loopback, raw_paper
 
 Make = Callable[..., Service]
 Until = Callable[[Callable[[], bool]], None]

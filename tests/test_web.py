@@ -8,7 +8,6 @@ from urllib.parse import parse_qs, urlsplit
 import feedparser
 import pytest
 from flask.testing import FlaskClient
-from loopback import Loopback, raw_paper
 from werkzeug.test import TestResponse
 
 from feedsrv.config import Config
@@ -20,6 +19,7 @@ from feedsrv.errors import (
 )
 from feedsrv.service import Service
 from feedsrv.web import create_app
+from loopback import Loopback, raw_paper
 
 MakeClient = Callable[..., FlaskClient]
 
@@ -251,9 +251,9 @@ def test_a_known_feed_stays_a_200_with_the_same_bytes_while_upstream_fails(
 def test_an_error_of_ours_is_500_and_tells_nothing_of_our_insides(
     client: FlaskClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(Service, "read", lambda *args: 1 / 0)
+    monkeypatch.setattr(Service, "read", lambda *args, **kwargs: 1 / 0)
     body = problem(client.get("/papers.atom"), 500)
-    assert body.keys() == {"type", "title", "status"}
+    assert body.keys() == {"type", "title", "status", "detail"}
     assert "ZeroDivisionError" in caplog.text
 
 

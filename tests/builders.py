@@ -1,0 +1,120 @@
+"""Entries as upstream writes them, pages that hold them, and readings to compare."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime
+from html import escape
+from typing import Any, Literal
+
+import msgspec
+
+from feedsrv.paper import Kind, Listing, Page, Paper
+
+Json = dict[str, Any]
+Source = Literal["data", "cards", "api"]
+
+READ_AT = datetime(2026, 8, 7, 12, tzinfo=UTC)
+DAY = Page(Kind.DAY, "2026-08-07")
+#: One page of each kind, where it stands, and the least that its data says of itself.
+PAGES: dict[Page, tuple[str, Json]] = {
+    DAY: ("/papers/date/2026-08-07", {"dateString": "2026-08-07", "periodType": "day"}),
+    Page(Kind.WEEK, "2026-W32"): (
+        "/papers/week/2026-W32",
+        {"dateString": "2026-W32", "periodType": "week"},
+    ),
+    Page(Kind.MONTH, "2026-08"): (
+        "/papers/month/2026-08",
+        {"dateString": "2026-08", "periodType": "month"},
+    ),
+    Page(Kind.TRENDING): ("/papers/trending", {"isTrending": True}),
+    Page(Kind.SEARCH, "pear tree"): (
+        "/papers?q=pear+tree",
+        {"dateString": "2026-08-07", "periodType": "day", "query": {"q": "pear tree"}},
+    ),
+}
+
+
+def address(page: Page) -> str:
+    return f"https://huggingface.co{PAGES[page][0]}"
+
+
+def entry(name: str = "2608.99001", **details: Any) -> Json:
+    """One entry with what is always there and ``details`` of its paper; None leaves one out."""
+    paper = {
+        "id": name,
+        "authors": [{"_id": "0", "name": "Odalys Brandt", "hidden": False}],
+        "publishedAt": "2026-08-05T00:00:00.000Z",
+        "submittedOnDailyAt": "2026-08-07T00:00:00.000Z",
+        "title": "Kite",
+        "summary": "A kite listens.",
+        "upvotes": 3,
+    } | details
+    made: Json = {"paper": {key: value for key, value in paper.items() if value is not None}}
+    return made | {"publishedAt": "2026-08-04T20:00:00.000Z", "title": "Kite", "numComments": 1}
+
+
+def props(page: Page, entries: Sequence[Json]) -> Json:
+    """The data of a page that lists the entries."""
+    where = "searchResults" if page.kind is Kind.SEARCH else "dailyPapers"
+    return {"canSubmit": False, "dailyPapers": [], "query": {}} | PAGES[page][1] | {where: entries}
+
+
+def html(data: object, inside: str = "") -> bytes:
+    """A page with the data in its attribute, and the markup given inside the element."""
+    return page_of(json.dumps(data, ensure_ascii=False), inside)
+
+
+def page_of(data: str, inside: str = "") -> bytes:
+    """A page with the text given in its attribute, whatever it is."""
+    body = (
+        '<!doctype html>\n<html class=""><head><meta charset="utf-8" /></head><body><!--[--><main>'
+        '<div class="SVELTE_HYDRATER contents" data-target="MainHeader" data-props="{}"></div>'
+        '<div class="SVELTE_HYDRATER contents" data-target="DailyPapers"'
+        f' data-props="{escape(data)}">{inside}</div></main><!--]--></body></html>'
+    )
+    return body.encode("utf-8", "surrogatepass")
+
+
+def card(name: str = "2608.99002", *, votes: str = "7", authors: str = "2", extra: str = "") -> str:
+    """A rendered card, as small as one can be read."""
+    return (
+        f'<article><a href="/login?next=%2Fpapers%2F{name}"><div>{votes}</div></a>'
+        f'<h3><a href="/papers/{name}">A card</a></h3><ul><li>{authors} authors</li></ul>'
+        f"{extra}</article>"
+    )
+
+
+def paper(name: str = "2608.99001", **details: Any) -> Paper:
+    known: Json = {
+        "title": "Kite",
+        "abstract": "A kite listens.",
+        "authors": ("Odalys Brandt",),
+        "author_count": 1,
+        "submitted": date(2026, 8, 5),
+        "listed": date(2026, 8, 7),
+    }
+    return Paper(id=name, **(known | details))
+
+
+def listing(
+    *papers: Paper,
+    page: Page = DAY,
+    read_at: datetime = READ_AT,
+    source: Source = "data",
+    **details: Any,
+) -> Listing:
+    return Listing(page=page, papers=papers, read_at=read_at, source=source, **details)
+
+
+def said(of: Listing) -> Json:
+    """What a listing says, as data, without the words prepared for matching."""
+    found: Json = json.loads(msgspec.json.encode(of))
+    for one in found["papers"]:
+        one.pop("words", None)
+    return found
+
+
+def asked_page(of: Mapping[str, str]) -> Page:
+    return Page(Kind(of["kind"]), of["key"])

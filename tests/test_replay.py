@@ -1,0 +1,235 @@
+"""Real captures, where a folder of them lies beside the repository. None of their text is here."""
+
+from __future__ import annotations
+
+import gzip
+import importlib.util
+import json
+import re
+from datetime import UTC, date, datetime
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+
+from builders import Json
+from feedsrv.huggingface import path, read, read_api
+from feedsrv.paper import Kind, Listing, Page, Paper
+
+REPLAY = Path(__file__).parents[2] / "shared" / "replay"
+DAYS = sorted(REPLAY.glob("days/*.json.gz"))
+ERAS = sorted(REPLAY.glob("eras/*.json.gz"))
+READ_AT = datetime(2026, 8, 21, 12, tzinfo=UTC)
+#: The newest captured day, its week and month.
+PERIODS = {
+    Page(Kind.DAY, "2026-08-21"): "date=2026-08-21",
+    Page(Kind.WEEK, "2026-W34"): "week=2026-W34",
+    Page(Kind.MONTH, "2026-08"): "month=2026-08",
+}
+
+pytestmark = pytest.mark.skipif(not ERAS, reason="no captures: ../shared/replay is not there")
+
+
+def read_page(body: bytes, page: Page) -> Listing:
+    url = f"https://huggingface.co{path(page)}"
+    return read(body, url, asked=page, read_at=READ_AT)
+
+
+def read_answer(entries: object, page: Page) -> Listing:
+    body = entries if isinstance(entries, bytes) else json.dumps(entries).encode()
+    return read_api(body, "https://huggingface.co/api", asked=page, read_at=READ_AT)
+
+
+def facts(papers: tuple[Paper, ...]) -> list[tuple[str, int, int]]:
+    return [(paper.id, paper.upvotes, paper.comments) for paper in papers]
+
+
+def same(found: tuple[Paper, ...], wanted: tuple[Paper, ...]) -> None:
+    # By name and number: a failure must not print what the papers say.
+    assert facts(found) == facts(wanted)
+    assert [paper.id for paper, other in zip(found, wanted, strict=True) if paper != other] == []
+
+
+# --- answers of the API ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "file", [*ERAS, *DAYS], ids=lambda file: f"{file.parent.name}-{file.name[:10]}"
+)
+def test_every_paper_of_a_captured_day_is_read(file: Path) -> None:
+    body, day = gzip.decompress(file.read_bytes()), file.name[:10]
+    entries = json.loads(body)
+    listing = read_answer(body, Page(Kind.DAY, day))
+    assert (listing.page.key, listing.skipped) == (day, ())
+    assert facts(listing.papers) == [
+        (entry["paper"]["id"], entry["paper"]["upvotes"], entry["numComments"]) for entry in entries
+    ]
+    for paper, entry in zip(listing.papers, entries, strict=True):
+        shown = [who for who in entry["paper"]["authors"] if not who["hidden"]]
+        assert paper.listed == date.fromisoformat(day)
+        assert f"{paper.submitted}" == entry["paper"]["publishedAt"][:10]
+        assert len(paper.authors) == paper.author_count == len(shown)
+        assert paper.is_arxiv
+        assert paper.abstract
+        assert not re.search(r"\s\s|\n", paper.title)
+        assert bool(paper.code) == ("githubRepo" in entry["paper"])
+        assert bool(paper.project) == ("projectPage" in entry["paper"])
+        assert not re.search(r"\s", paper.code + paper.project + "".join(paper.media))
+        assert bool(paper.media) == bool(entry.get("mediaUrls") or entry.get("mediaUrl"))
+        assert bool(paper.organization) == (
+            "organization" in entry or "submitterOrganization" in entry
+        )
+
+
+def test_the_newest_papers_without_a_date_are_cut_to_their_newest_day() -> None:
+    body = (REPLAY / "captures" / "api-daily-limit30-2026-06-13.json").read_bytes()
+    days = [entry["paper"]["submittedOnDailyAt"][:10] for entry in json.loads(body)]
+    listing = read_answer(body, Page(Kind.DAY, "2026-06-13"))
+    assert listing.page.key == max(days)
+    assert len(listing.papers) == days.count(max(days))
+
+
+def test_a_captured_search_gives_all_its_papers() -> None:
+    body = (REPLAY / "captures" / "api-search-q-kazakh-2025-05.json").read_bytes()
+    listing = read_answer(body, Page(Kind.SEARCH, "kazakh"))
+    assert len(listing.papers) == len(json.loads(body)) > 0
+    assert listing.skipped == ()
+
+
+# --- the raw page of 2024 --------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def raw() -> bytes:
+    return (REPLAY / "captures" / "page-daily-2024-08-01-date-query.html").read_bytes()
+
+
+def read_2024(body: bytes) -> Listing:
+    page = Page(Kind.DAY, "2024-08-01")
+    return read(body, "https://huggingface.co/papers?date=2024-08-01", asked=page, read_at=READ_AT)
+
+
+def test_the_raw_page_of_2024_gives_its_thirteen_papers(raw: bytes) -> None:
+    listing = read_2024(raw)
+    assert (listing.page.key, listing.source, listing.skipped) == ("2024-08-01", "data", ())
+    assert (listing.previous, listing.next) == ("2024-07-31", "2024-08-02")
+    assert len(listing.papers) == 13
+    assert {paper.listed for paper in listing.papers} == {date(2024, 8, 1)}
+
+
+def test_the_cards_of_the_raw_page_of_2024_tell_the_same(raw: bytes) -> None:
+    without = raw.replace(b' data-target="DailyPapers"', b"")
+    assert without != raw
+    cards, data = read_2024(without), read_2024(raw)
+    assert (cards.page, cards.source) == (data.page, "cards")
+    assert facts(cards.papers) == facts(data.papers)
+    differing = [
+        paper.id
+        for paper, other in zip(cards.papers, data.papers, strict=True)
+        # A card counts the hidden authors too.
+        if paper.title != other.title or not 0 <= paper.author_count - other.author_count <= 1
+    ]
+    assert differing == []
+
+
+# --- pages built from the captures -----------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def replay() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("hf_replay", REPLAY / "hf_replay.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+class Site:
+    """The pages and answers of the stand-in, without its server."""
+
+    def __init__(self, replay: ModuleType) -> None:
+        archive = replay.Archive(
+            replay.load_days(REPLAY / "days"), replay.load_days(REPLAY / "eras"), None
+        )
+        self.archive: Any = archive
+        self._handler: Any = replay.Replay.__new__(replay.Replay)
+        self._handler.server = SimpleNamespace(archive=archive, redirects=True)
+
+    def get(self, where: str, fault: str | None = None) -> Any:
+        self._handler.path = where
+        kind, value = self._handler.render(fault)
+        assert kind in {"html", "json"}
+        return value
+
+
+@pytest.fixture(scope="module")
+def site(replay: ModuleType) -> Site:
+    return Site(replay)
+
+
+def answer_for(site: Site, page: Page) -> list[Json]:
+    """What the API gives for the page; it has no paths for a limit of more than a hundred."""
+    if page in PERIODS:
+        every: list[Json] = []
+        while part := site.get(
+            f"/api/daily_papers?{PERIODS[page]}&limit=100&p={len(every) // 100}"
+        ):
+            every += part
+        return every[:105]
+    if page.kind is Kind.SEARCH:
+        found: list[Json] = site.get(f"/api{path(page).replace('?', '/search?')}&limit=120")
+        return found
+    trending: list[Json] = site.archive.trending()
+    return trending
+
+
+PAGES = [*PERIODS, Page(Kind.TRENDING), *(Page(Kind.SEARCH, q) for q in ("causal", "3D-SIS world"))]
+each_page = pytest.mark.parametrize("page", PAGES, ids=str)
+
+
+@each_page
+def test_a_page_and_the_api_tell_the_same(site: Site, page: Page) -> None:
+    listing = read_page(site.get(path(page)), page)
+    answer = read_answer(answer_for(site, page), page)
+    assert (listing.page, listing.source, listing.skipped) == (page, "data", ())
+    assert len(listing.papers) > 5
+    same(listing.papers, answer.papers)
+
+
+@each_page
+def test_cards_alone_give_the_same_ids_and_titles(site: Site, page: Page) -> None:
+    data = read_page(site.get(path(page)), page)
+    cards = read_page(site.get(path(page), "cards-only"), page)
+    assert (cards.page, cards.source) == (page, "cards")
+    differing = [
+        (paper.id, other.id)
+        for paper, other in zip(cards.papers, data.papers, strict=True)
+        if (paper.id, paper.title, paper.upvotes) != (other.id, other.title, other.upvotes)
+    ]
+    assert differing == []
+
+
+@each_page
+def test_broken_data_falls_to_the_same_cards(site: Site, page: Page) -> None:
+    broken = read_page(site.get(path(page), "badjson"), page)
+    cards = read_page(site.get(path(page), "cards-only"), page)
+    assert broken.skipped[0].startswith("its data: unreadable data")
+    same(broken.papers, cards.papers)
+
+
+@pytest.mark.parametrize("file", ERAS, ids=lambda file: file.name[:10])
+def test_a_page_of_any_era_tells_what_the_api_tells(replay: ModuleType, file: Path) -> None:
+    day = file.name[:10]
+    page = Page(Kind.DAY, day)
+    entries = json.loads(gzip.decompress(file.read_bytes()))
+    props = {"dailyPapers": entries, "dateString": day, "periodType": "day", "query": {}}
+    cards = "".join(replay.day_card(entry, int(day[:4])) for entry in entries)
+    label = f'<time datetime="{day}"></time>'
+    whole = replay.page(props, cards, "Daily Papers", label)
+    listing = read_page(whole, page)
+    same(listing.papers, read_answer(entries, page).papers)
+    bare = read_page(whole.replace(b' data-target="DailyPapers"', b""), page)
+    assert bare.source == "cards"
+    assert facts(bare.papers) == facts(listing.papers)
