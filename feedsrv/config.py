@@ -49,6 +49,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     contact: str = ""
     #: Seconds that a reader waits at most for a page that was never read.
     deadline: Annotated[float, msgspec.Meta(gt=0, le=60)] = 10.0
+    #: Seconds between two requests to upstream, after a burst of four.
+    spacing: Annotated[float, msgspec.Meta(ge=0, le=60)] = 1.0
     #: List days that a keyword feed covers.
     history_days: Annotated[int, msgspec.Meta(ge=1, le=366)] = 30
     #: From the environment alone, so that it stands in no file.

@@ -10,6 +10,7 @@
     │   └── UnknownFeedError    no feed has that name
     ├── UpstreamError           Hugging Face let us down; stays inside the service
     │   ├── FetchError          no usable answer came back
+    │   ├── SpentError          our own allowance of requests is spent; nothing was asked
     │   └── PageError           an answer came, without a list that can be read
     ├── NothingReadError        upstream fails, and nothing was ever read
     └── StoreError              the disk let us down; stays inside the service
@@ -121,6 +122,21 @@ class FetchError(UpstreamError):
 
     def __init__(self, url: str, reason: str, wait: float | None = None) -> None:
         super().__init__(url, reason)
+        self.args = (url, reason, wait)
+        self.wait = wait
+
+
+class SpentError(UpstreamError):
+    """Our own allowance of requests is spent for now, so nothing was asked.
+
+    Attributes:
+        wait: Seconds until there is some again.
+
+    """
+
+    def __init__(self, url: str, reason: str, wait: float) -> None:
+        super().__init__(url, reason)
+        self.args = (url, reason, wait)
         self.wait = wait
 
 
@@ -180,5 +196,6 @@ ANSWERS: dict[type[FeedsrvError], Answer] = {
     NothingReadError: Answer(503, "Nothing has been read yet", 1),
     StoreError: Answer(503, "The store cannot be used", 1),
     FetchError: Answer(503, "Hugging Face cannot be read", 1),
+    SpentError: Answer(503, "Hugging Face is not asked for now", 1),
     PageError: Answer(503, "Hugging Face cannot be read", 1),
 }

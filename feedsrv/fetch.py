@@ -27,11 +27,23 @@ _MOST_REDIRECTS = 5
 _WAIT = re.compile(r"\bt=(\d+)")
 
 
+class Held(NamedTuple):
+    """What is held of a path already: the validators that came with it."""
+
+    path: str
+    etag: str
+    modified: str
+
+
 class Fetched(NamedTuple):
-    """A body and the address it came from in the end."""
+    """A body, the address it came from in the end, and its validators."""
 
     url: str
     body: bytes
+    etag: str = ""
+    modified: str = ""
+    #: Upstream says that what is held is still right; there is no body.
+    unchanged: bool = False
 
 
 class Fetcher:
@@ -87,12 +99,21 @@ class Fetcher:
         """Return the moment that many seconds from now, for `get`."""
         return self._clock() + seconds
 
-    def get(self, path: str, by: float) -> Fetched:
+    def get(
+        self,
+        path: str,
+        by: float,
+        *,
+        turn: Callable[[], None] = lambda: None,
+        held: Held | None = None,
+    ) -> Fetched:
         """Return what upstream has at the path, redirects followed.
 
         Args:
             path: Path and query.
             by: The moment at which to give up: it covers connections, redirects and bodies.
+            turn: Called before each request; it may wait, or raise.
+            held: What need not be sent again.
 
         Raises:
             FetchError: No usable answer came back in time.
@@ -100,26 +121,33 @@ class Fetcher:
         """
         url = self._client.base_url.join(path)
         for _ in range(_MOST_REDIRECTS + 1):
-            answer = self._one(url, by)
+            turn()
+            answer = self._one(url, by, held)
             if isinstance(answer, Fetched):
                 return answer
             url = answer
         raise FetchError(str(url), "too many redirects")
 
-    def _one(self, url: httpx.URL, by: float) -> Fetched | httpx.URL:
+    def _one(self, url: httpx.URL, by: float, held: Held | None) -> Fetched | httpx.URL:
         """Return one answer's body, or where it says to go."""
         left = by - self._clock()
         if left <= 0:
             raise FetchError(str(url), "no time was left to ask")
+        conditions = _conditions(url, held)
         try:
             with (
                 _cut_at(left) as trace,
-                self._client.stream("GET", url, timeout=left, extensions=trace) as response,
+                self._client.stream(
+                    "GET", url, headers=conditions, timeout=left, extensions=trace
+                ) as response,
             ):
+                if response.status_code == httpx.codes.NOT_MODIFIED and conditions:
+                    return Fetched(str(url), b"", unchanged=True)
                 if response.has_redirect_location:
                     return self._next(url, response.headers["location"])
                 _refuse(response)
-                return Fetched(str(url), self._body(response, by))
+                validators = (response.headers.get(name, "") for name in ("etag", "last-modified"))
+                return Fetched(str(url), self._body(response, by), *validators)
         except (httpx.HTTPError, httpx.InvalidURL, zlib.error) as error:
             late = isinstance(error, httpx.TimeoutException) or self._clock() >= by
             reason = (
@@ -147,6 +175,14 @@ class Fetcher:
         if not body.strip():
             raise FetchError(str(response.url), "an empty answer")
         return bytes(body)
+
+
+def _conditions(url: httpx.URL, held: Held | None) -> dict[str, str]:
+    """Return the headers of a conditional request, where this is what we hold something of."""
+    if held is None or url.raw_path.decode() != held.path:
+        return {}
+    known = {"If-None-Match": held.etag, "If-Modified-Since": held.modified}
+    return {name: value for name, value in known.items() if value}
 
 
 def _unpacked(response: httpx.Response) -> Iterator[bytes]:

@@ -127,6 +127,9 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     skipped: tuple[str, ...] = ()
     #: Which part of upstream's answer it was read from.
     source: Literal["data", "cards", "api"] = "data"
+    #: The validators that came with the page, to ask for it again with.
+    etag: str = ""
+    modified: str = ""
 
 
 class Feed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

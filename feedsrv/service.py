@@ -2,68 +2,45 @@
 
 ::
 
-    a feed ── pages it is made of ── their listings ── papers, each once ── those that match
-                                        │
-                                        ├── kept and fresh: served
-                                        ├── kept and stale: served, and one refresh runs behind it
-                                        └── never read: waited for, up to the deadline
+    feeds ── the pages they are made of ── their listings ── papers that match ── each paper once
+                                               │
+                                               ├── kept and fresh: served
+                                               ├── kept and stale: served, and read again behind it
+                                               └── never read: waited for, up to the deadline
 
-    a refresh ── page, else JSON API ── read ── joined to what was kept ── kept
-                                          └── unreadable: the failure is kept, nothing is lost
-
-One thread asks upstream, so that it is asked one thing at a time, and each page once however many
-requests want it.
+What a reader waits for is read first; what is only stale, and the rest of the window of list days,
+is read behind it, the newest day first (`feedsrv.worker`).
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from datetime import UTC, date, datetime, timedelta
-from threading import Lock
+import os
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future, wait
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from random import random as _random  # noqa: TID251  # the default chance
+from threading import Event
 from typing import Self
+from uuid import uuid4
 
 import msgspec
 
 from feedsrv import __version__, demo
 from feedsrv.config import Config
-from feedsrv.errors import NothingReadError, UnknownFeedError, UpstreamError
+from feedsrv.errors import NothingReadError, SpentError, UnknownFeedError
 from feedsrv.fetch import Fetcher
+from feedsrv.freshness import left, newest, window
 from feedsrv.grammar import parse
-from feedsrv.huggingface import api_path, path, read, read_api
-from feedsrv.paper import (
-    Feed,
-    Found,
-    Kind,
-    Listing,
-    Page,
-    Paper,
-    Source,
-    merge,
-    recent,
-    succeed,
-    unite,
-)
+from feedsrv.paper import Feed, Found, Kind, Listing, Page, Paper, Source, merge, recent, unite
 from feedsrv.query import matches, positive_words
-from feedsrv.store import Failure, Store
+from feedsrv.store import Store
+from feedsrv.upstream import Upstream
+from feedsrv.worker import Worker
 
-log = logging.getLogger(__name__)
-
-#: How long the newest day is kept fresh, and lists of other kinds.
-_FRESH = {
-    Kind.DAY: timedelta(minutes=20),
-    Kind.WEEK: timedelta(hours=1),
-    Kind.MONTH: timedelta(hours=1),
-    Kind.TRENDING: timedelta(hours=1),
-    Kind.SEARCH: timedelta(hours=24),
-}
-#: The page has so much of the deadline, so that the API has a chance when the page hangs.
-_PAGE_SHARE = 0.7
-_FIRST_RETRY = timedelta(minutes=1)
-_LAST_RETRY = timedelta(minutes=30)
 #: Seconds that readers may keep an answer, at least and at most.
 _MAX_AGE = (300, 3600)
+_FIRST_RETRY = 60
 
 
 def _now() -> datetime:
@@ -82,6 +59,18 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     max_age: int
 
 
+class _Shelf(msgspec.Struct, frozen=True):
+    """What is kept of one source of a feed."""
+
+    #: The page to ask first.
+    asked: Page
+    listings: tuple[Listing, ...]
+    #: Pages to read, the one that matters most first.
+    due: tuple[Page, ...]
+    #: How long the first page is still fresh.
+    left: timedelta
+
+
 class Service:
     """Feeds from upstream and the store. Safe for threads.
 
@@ -90,6 +79,8 @@ class Service:
         fetcher: Asks upstream; closed with the service.
         store: Keeps listings; closed with the service.
         now: The clock.
+        sleep: Waits so many seconds; by default until then or until the service is closed.
+        chance: Gives a number from 0 to 1.
 
     """
 
@@ -100,27 +91,42 @@ class Service:
         store: Store,
         *,
         now: Callable[[], datetime] = _now,
+        sleep: Callable[[float], object] | None = None,
+        chance: Callable[[], float] = _random,
     ) -> None:
         self.config = config
         self._fetcher = fetcher
         self._store = store
         self._now = now
-        self._upstream = ThreadPoolExecutor(1, thread_name_prefix="upstream")
-        self._running: dict[Page, Future[Listing]] = {}
-        self._lock = Lock()
+        closing = Event()
+        owner = f"{os.getpid()}-{uuid4().hex}"
+        wait = sleep or closing.wait
+        self._upstream = Upstream(
+            config, fetcher, store, owner=owner, now=now, sleep=wait, chance=chance
+        )
+        searches = (Page(Kind.SEARCH, _words(feed)) for feed in config.feeds.values())
+        self._worker = Worker(self._upstream, frozenset(searches), self._due_days, closing)
 
     @classmethod
-    def open(cls, config: Config, *, now: Callable[[], datetime] = _now) -> Self:
+    def open(
+        cls,
+        config: Config,
+        *,
+        now: Callable[[], datetime] = _now,
+        sleep: Callable[[float], object] | None = None,
+        chance: Callable[[], float] = _random,
+    ) -> Self:
         """Return a service with the fetcher and the store that the settings ask for."""
         app = demo.upstream(demo.sample(), lambda: now().date()) if config.demo else None
         contact = config.contact or config.public_url or "no contact given"
         agent = f"feedsrv/{__version__} (feed server; {contact})"
         fetcher = Fetcher(config.upstream_url, agent=agent, token=config.hf_token, app=app)
-        return cls(config, fetcher, Store(config.cache_dir, config.upstream_url), now=now)
+        store = Store(config.cache_dir, config.upstream_url)
+        return cls(config, fetcher, store, now=now, sleep=sleep, chance=chance)
 
     def close(self) -> None:
-        """Finish the refresh that runs, drop those that wait, let go of network and disk."""
-        self._upstream.shutdown(cancel_futures=True)
+        """Finish the page that is being read, drop those that wait, let go of network and disk."""
+        self._worker.close()
         self._fetcher.close()
         self._store.close()
 
@@ -149,19 +155,84 @@ class Service:
             NothingReadError: Upstream fails, and nothing was ever read for one of them.
 
         """
-        now = self._now()
         seen: set[str] = set()
-        max_age = _MAX_AGE[1]
+        ages = [timedelta(seconds=_MAX_AGE[1])]
         found: list[tuple[Feed, tuple[Paper, ...]]] = []
         for feed in feeds:
-            groups = _groups(feed, now.date(), self.config.history_days)
-            listings, age = self._listings(groups, now)
+            shelves = self._filled([self._shelf(source, feed) for source in _sources(feed)])
+            listings = tuple(listing for shelf in shelves for listing in shelf.listings)
             papers = unite(listings)
             seen.update(paper.id for paper in papers)
-            max_age = min(max_age, age)
+            ages += [shelf.left for shelf in shelves]
             found.append((feed, _matching(feed, papers, _hits(feed, listings))))
         most = limit or max(feed.limit for feed in feeds)
+        max_age = max(_MAX_AGE[0], int(min(ages).total_seconds()))
         return Reading(found=merge(found)[:most], seen=len(seen), max_age=max_age)
+
+    def _shelf(self, source: Source, feed: Feed) -> _Shelf:
+        """Return what is kept for one source of the feed, and what of it has to be read."""
+        now = self._now()
+        kept = self._store.listing
+        today = now.date()
+        if source == "daily":
+            days = list(window(today, self.config.history_days, kept))
+            # One at a time: a page that was read names the one before it, and what lies behind a
+            # page that was not is a guess.
+            stale = (page for page, listing in days if left(page, listing, now) <= timedelta(0))
+            due = tuple(islice(filter(self._may_be_asked, stale), 1))
+            listings = tuple(listing for _, listing in days if listing is not None)
+            return _Shelf(newest(today), listings, due, left(*days[0], now))
+        pages = {
+            # Until this week has a list, last week's is what upstream gives for it.
+            "week": recent(Kind.WEEK, today, 8),
+            "month": recent(Kind.MONTH, today, 32),
+            "trending": (Page(Kind.TRENDING),),
+            "search": (Page(Kind.SEARCH, _words(feed)),),
+        }[source]
+        found = next((listing for page in pages if (listing := kept(page))), None)
+        age = left(pages[0], found, now)
+        due = (pages[0],) if age <= timedelta(0) else ()
+        return _Shelf(pages[0], (found,) if found is not None else (), due, age)
+
+    def _filled(self, shelves: list[_Shelf]) -> list[_Shelf]:
+        """Return the shelves with what was never read, as far as that can be had in time.
+
+        Raises:
+            NothingReadError: That is nothing at all, for all of them.
+
+        """
+        cold = {
+            shelf.asked: self._worker.awaited(shelf.asked)
+            for shelf in shelves
+            if not shelf.listings and self._may_be_asked(shelf.asked)
+        }
+        self._worker.behind(page for shelf in shelves for page in shelf.due if page not in cold)
+        if cold:
+            wait(cold.values(), timeout=self.config.deadline)
+        now = self._now()
+        filled = [_with(shelf, cold.get(shelf.asked), now) for shelf in shelves]
+        if filled and not any(shelf.listings for shelf in filled):
+            raise self._nothing([shelf.asked for shelf in shelves], cold)
+        return filled
+
+    def _nothing(
+        self, asked: Iterable[Page], cold: Mapping[Page, Future[Listing]]
+    ) -> NothingReadError:
+        """Return why there is nothing, and when asking again makes sense."""
+        ended = (future for future in cold.values() if future.done() and not future.cancelled())
+        cause = next((future.exception() for future in ended), None)
+        troubles = [trouble for page in asked if (trouble := self._upstream.trouble(page))]
+        reason, wait = f"no answer within {self.config.deadline:g} seconds", float(_FIRST_RETRY)
+        if troubles:
+            soonest = min(troubles, key=lambda trouble: trouble.retry_at)
+            reason, wait = soonest.reason, (soonest.retry_at - self._now()).total_seconds()
+        elif isinstance(cause, SpentError):
+            reason, wait = str(cause), cause.wait
+        elif cause is not None:
+            reason = "an unexpected error, told in the server's log"
+        error = NothingReadError(reason, max(1, round(wait)))
+        error.__cause__ = cause
+        return error
 
     def stamp(self, address: str, etag: str) -> datetime:
         """Return when what stands at the address last changed, for Last-Modified.
@@ -171,63 +242,11 @@ class Service:
         """
         return self._store.stamp(address, etag, self._now())
 
-    def _listings(
-        self, groups: tuple[tuple[Page, ...], ...], now: datetime
-    ) -> tuple[tuple[Listing, ...], int]:
-        """Return the listings of each group that can be had within the deadline, and a max-age.
+    # --- one page --------------------------------------------------------------------------
 
-        Of a group, the first page is asked for; what is kept of the others is used as it is.
-        """
-        kept = {group[0]: tuple(self._kept(group)) for group in groups}
-        cold: dict[Page, Future[Listing]] = {}
-        for asked, listings in kept.items():
-            stale = not listings or _left(listings[0], now) <= 0
-            if stale and self._may_ask(asked, now):
-                future = self._refresh(asked)
-                if not listings:
-                    cold[asked] = future
-        if cold:
-            wait(cold.values(), timeout=self.config.deadline)
-            kept |= {asked: (future.result(),) for asked, future in cold.items() if _came(future)}
-        if groups and not any(kept.values()):
-            raise self._nothing(kept, cold)
-        left = (_left(listings[0], now) if listings else 0 for listings in kept.values())
-        max_age = max(_MAX_AGE[0], min([_MAX_AGE[1], *left]))
-        return tuple(listing for listings in kept.values() for listing in listings), max_age
-
-    def _kept(self, group: tuple[Page, ...]) -> Iterator[Listing]:
-        """Yield what is kept of the group's pages, each listing once: several may lead to one."""
-        seen = set()
-        for page in group:
-            listing = self._store.listing(page)
-            if listing is not None and listing.page not in seen:
-                seen.add(listing.page)
-                yield listing
-                if page.kind is not Kind.DAY:
-                    return  # last week's list is no part of this week's
-
-    def _may_ask(self, page: Page, now: datetime) -> bool:
-        failure = self._store.failure(page)
-        return failure is None or failure.retry_at <= now
-
-    def _nothing(
-        self, asked: Iterable[Page], cold: Mapping[Page, Future[Listing]]
-    ) -> NothingReadError:
-        """Return why there is nothing, and when asking again makes sense."""
-        ended = (future for future in cold.values() if future.done() and not future.cancelled())
-        cause = next((future.exception() for future in ended), None)
-        failures = [failure for page in asked if (failure := self._store.failure(page))]
-        reason, left = f"no answer within {self.config.deadline:g} seconds", _FIRST_RETRY
-        if failures:
-            soonest = min(failures, key=lambda failure: failure.retry_at)
-            reason, left = soonest.reason, soonest.retry_at - self._now()
-        elif cause is not None:
-            reason = "an unexpected error, told in the server's log"
-        error = NothingReadError(reason, max(1, round(left.total_seconds())))
-        error.__cause__ = cause
-        return error
-
-    # --- one refresh -----------------------------------------------------------------------
+    def newest_day(self) -> Page:
+        """Return the page to ask for the newest day's list."""
+        return newest(self._now().date())
 
     def refresh(self, page: Page) -> Listing:
         """Return the page's listing, newly read, whatever is kept.
@@ -236,86 +255,25 @@ class Service:
             UpstreamError: It could not be read.
 
         """
-        return self._upstream.submit(self._update, page).result()
+        return self._worker.now(page)
 
-    def newest_day(self) -> Page:
-        """Return the page to ask for the newest day's list."""
-        return Page(Kind.DAY, self._now().date().isoformat())
+    def _may_be_asked(self, page: Page) -> bool:
+        return self._upstream.trouble(page) is None
 
-    def _refresh(self, page: Page) -> Future[Listing]:
-        """Return the running refresh of the page, started if there was none."""
-        with self._lock:
-            future = self._running.get(page)
-            if future is None:
-                future = self._upstream.submit(self._freshened, page)
-                self._running[page] = future
-                future.add_done_callback(lambda done: self._ended(page, done))
-            return future
-
-    def _ended(self, page: Page, future: Future[Listing]) -> None:
-        self._running.pop(page, None)
-        error = None if future.cancelled() else future.exception()
-        if error is not None and not isinstance(error, UpstreamError):
-            log.error("refreshing %s broke", page, exc_info=error)
-
-    def _freshened(self, page: Page) -> Listing:
-        """Return the page's listing, read now unless that was done while this request waited."""
-        kept = self._store.listing(page)
-        if kept is not None and _left(kept, self._now()) > 0:
-            return kept
-        return self._update(page)
-
-    def _update(self, asked: Page) -> Listing:
-        """Read the page and keep its listing, or how that failed."""
-        now = self._now()
-        try:
-            fresh = self._ask(asked, now)
-        except UpstreamError as error:
-            failure = _failure(self._store.failure(asked), error, self._now())
-            self._store.fail(asked, failure)
-            log.warning(
-                "%s was not read: %s; next try at %s", asked, error, f"{failure.retry_at:%H:%M:%S}"
-            )
-            raise
-        for skipped in fresh.skipped:
-            log.warning("%s: left out %s", fresh.page, skipped)
-        listing = succeed(self._store.listing(fresh.page), fresh)
-        self._store.keep(listing, asked)
-        log.info("%s: %d papers", listing.page, len(listing.papers))
-        return listing
-
-    def _ask(self, asked: Page, now: datetime) -> Listing:
-        """Return what upstream says: its page, else its JSON API."""
-        seconds = self.config.deadline
-        by = self._fetcher.by(seconds)
-        try:
-            page = self._fetcher.get(path(asked), self._fetcher.by(seconds * _PAGE_SHARE))
-            return read(page.body, page.url, asked=asked, read_at=now)
-        except UpstreamError as error:
-            try:
-                answer = self._fetcher.get(api_path(asked, now.date()), by)
-                listing = read_api(answer.body, answer.url, asked=asked, read_at=now)
-            except UpstreamError as second:
-                # The page's own failure says more; the API's stands behind it.
-                raise error from second
-            log.warning("%s was read from the API: %s", asked, error)
-            return listing
+    def _due_days(self) -> tuple[Page, ...]:
+        return self._shelf("daily", Feed(name="", title="")).due
 
 
 # --- decisions: values in, values out --------------------------------------------------------
 
 
-def _groups(feed: Feed, today: date, days: int) -> tuple[tuple[Page, ...], ...]:
-    """Return the pages that the feed is made of, a group for each source, the one to ask first."""
-    words = positive_words(parse(feed.query)) if feed.query else ""
-    groups: dict[Source, tuple[Page, ...]] = {
-        "daily": recent(Kind.DAY, today, days),
-        "week": recent(Kind.WEEK, today, 8),
-        "month": recent(Kind.MONTH, today, 32),
-        "trending": (Page(Kind.TRENDING),),
-        "search": (Page(Kind.SEARCH, words),) if words else (),
-    }
-    return tuple(groups[source] for source in feed.sources if groups[source])
+def _words(feed: Feed) -> str:
+    return positive_words(parse(feed.query)) if feed.query else ""
+
+
+def _sources(feed: Feed) -> tuple[Source, ...]:
+    """Return the feed's sources; without words there is nothing to search for."""
+    return tuple(source for source in feed.sources if source != "search" or _words(feed))
 
 
 def _matching(feed: Feed, papers: Iterable[Paper], trusted: frozenset[str]) -> tuple[Paper, ...]:
@@ -334,18 +292,10 @@ def _hits(feed: Feed, listings: tuple[Listing, ...]) -> frozenset[str]:
     return frozenset(paper.id for listing in searches for paper in listing.papers)
 
 
-def _came(future: Future[Listing]) -> bool:
-    return future.done() and not future.cancelled() and future.exception() is None
-
-
-def _left(listing: Listing, now: datetime) -> int:
-    """Return the seconds for which the listing is still fresh."""
-    return int((listing.read_at + _FRESH[listing.page.kind] - now).total_seconds())
-
-
-def _failure(before: Failure | None, error: UpstreamError, now: datetime) -> Failure:
-    """Return the failure to keep: the next try is later each time, or when upstream says."""
-    count = before.count + 1 if before else 1
-    pause = min(_FIRST_RETRY * 2 ** min(count - 1, 10), _LAST_RETRY)
-    asked = timedelta(seconds=getattr(error, "wait", None) or 0)
-    return Failure(reason=str(error), count=count, at=now, retry_at=now + max(pause, asked))
+def _with(shelf: _Shelf, future: Future[Listing] | None, now: datetime) -> _Shelf:
+    """Return the shelf with the listing that was waited for, if it came."""
+    if future is None or not future.done() or future.cancelled() or future.exception():
+        return shelf
+    listing = future.result()
+    age = left(shelf.asked, listing, now)
+    return msgspec.structs.replace(shelf, listings=(listing,), left=age)

@@ -11,14 +11,17 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections import OrderedDict
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
+from threading import RLock
 from typing import Any, TypeVar
 
 import diskcache
 import msgspec
 
 from feedsrv.errors import StoreError
+from feedsrv.freshness import Failure, Turns, next_turn, taken
 from feedsrv.paper import Listing, Page
 
 log = logging.getLogger(__name__)
@@ -39,20 +42,17 @@ _TROUBLE = (sqlite3.Error, OSError, diskcache.Timeout)
 _Kept = TypeVar("_Kept", bound=msgspec.Struct)
 
 
-class Failure(msgspec.Struct, frozen=True, kw_only=True):
-    """How reading a page failed, so that nobody asks again before it makes sense."""
-
-    reason: str
-    #: How many times in a row.
-    count: int
-    at: datetime
-    retry_at: datetime
-
-
 class _Moved(msgspec.Struct, frozen=True):
     """The page that was given where another was asked for: Friday's list on a Saturday."""
 
     page: Page
+
+
+class _Lease(msgspec.Struct, frozen=True):
+    """Who has the right to ask upstream, and until when."""
+
+    owner: str
+    until: datetime
 
 
 class _Stamp(msgspec.Struct, frozen=True):
@@ -104,6 +104,7 @@ class Store:
         self._opened: diskcache.Cache | None = None
         self._memory: OrderedDict[str, bytes] = OrderedDict()
         self._failing = False
+        self._lock = RLock()
         # What was decoded since anything was last kept, by this process or another: a listing takes
         # a millisecond to decode, and a look at the generation a hundredth of one.
         self._generation: object = None
@@ -124,26 +125,59 @@ class Store:
         return decoded[page]
 
     def _read(self, page: Page) -> Listing | None:
-        kept = self._get("listing", page, Listing)
-        if kept is None and (moved := self._get("moved", page, _Moved)):
-            return self._get("listing", moved.page, Listing)
+        kept = self._value(self._key("listing", page), Listing)
+        if kept is None and (moved := self._value(self._key("moved", page), _Moved)):
+            return self._value(self._key("listing", moved.page), Listing)
         return kept
 
     def keep(self, listing: Listing, asked: Page) -> None:
         """Keep a listing under its own page, and remember which page had been asked for."""
-        self._put("listing", listing.page, listing)
+        self._set(self._key("listing", listing.page), listing)
         if asked != listing.page:
-            self._put("moved", asked, _Moved(listing.page))
-        self._drop("failure", asked)
+            self._set(self._key("moved", asked), _Moved(listing.page))
+        for page in (asked, None):
+            if self.failure(page) is not None:
+                self._drop(self._key("failure", page))
         self._changed()
 
-    def failure(self, page: Page) -> Failure | None:
-        """Return how reading the page last failed, unless it has been read since."""
-        return self._get("failure", page, Failure)
+    def failure(self, page: Page | None) -> Failure | None:
+        """Return how reading the page, or upstream as a whole, failed; None if read since."""
+        return self._value(self._key("failure", page), Failure)
 
-    def fail(self, page: Page, failure: Failure) -> None:
-        """Remember how reading the page failed. What was kept of it stays."""
-        self._put("failure", page, failure)
+    def fail(self, page: Page | None, failure: Failure) -> None:
+        """Remember how reading the page, or upstream as a whole, failed. What was kept stays."""
+        self._set(self._key("failure", page), failure)
+
+    def lease(self, owner: str, now: datetime, length: timedelta) -> bool:
+        """Take the right to ask upstream, for so long at most; tell whether that went well."""
+
+        def take(held: _Lease | None) -> _Lease | None:
+            # A lease of more than its length was taken by a clock that was wrong.
+            is_free = held is None or held.owner == owner or not now < held.until <= now + length
+            return _Lease(owner, now + length) if is_free else None
+
+        return self._change(f"{self._upstream} lease", _Lease, take) is not None
+
+    def release(self, owner: str) -> None:
+        """Give the right to ask upstream back, if it is still held."""
+        key = f"{self._upstream} lease"
+        held = self._value(key, _Lease)
+        if held is not None and held.owner == owner:
+            self._drop(key)
+
+    def turn(self, now: datetime, *, adhoc: bool, spacing: timedelta) -> datetime | None:
+        """Take the next request's turn and return None, or return when there will be one."""
+        later: list[datetime] = []
+
+        def take(turns: Turns | None) -> Turns | None:
+            moment = next_turn(turns or Turns(), now, adhoc=adhoc, spacing=spacing)
+            if moment > now:
+                later.append(moment)
+                return None
+            return taken(turns or Turns(), now, adhoc=adhoc)
+
+        self._change(f"{self._upstream} turns", Turns, take)
+        return later[-1] if later else None
 
     def stamp(self, address: str, etag: str, now: datetime) -> datetime:
         """Return since when the address has answered with this etag, in whole seconds.
@@ -155,22 +189,15 @@ class Store:
         kept = self._value(key, _Stamp)
         if kept is not None and kept.etag == etag:
             return kept.modified
-        try:
-            with self._open().transact():
-                kept = self._value(key, _Stamp)  # another process may have been faster
-                return self._stamped(key, kept, etag, now)
-        except _TROUBLE as error:
-            self._troubled(error)
-            return self._stamped(key, kept, etag, now)
 
-    def _stamped(self, key: str, kept: _Stamp | None, etag: str, now: datetime) -> datetime:
-        if kept is not None and kept.etag == etag:
-            return kept.modified
-        modified = now.replace(microsecond=0)
-        if kept is not None:
-            modified = max(modified, kept.modified + timedelta(seconds=1))
-        self._set(key, _Stamp(etag, modified))
-        return modified
+        def change(kept: _Stamp | None) -> _Stamp:
+            if kept is not None and kept.etag == etag:
+                return kept
+            later = kept.modified + timedelta(seconds=1) if kept is not None else now
+            return _Stamp(etag, max(now, later).replace(microsecond=0))
+
+        stamp = self._change(key, _Stamp, change)
+        return stamp.modified if stamp is not None else now.replace(microsecond=0)
 
     def probe(self) -> Path:
         """Return the folder after writing a value to it and reading it back.
@@ -189,18 +216,19 @@ class Store:
         return self._folder
 
     def _open(self) -> diskcache.Cache:
-        if self._opened is None:
-            self._opened = diskcache.Cache(
-                str(self._folder),
-                timeout=_PATIENCE,
-                disk=_DataDisk,
-                # Every value in the database: beside it, as diskcache would have it for those over
-                # 32 kB, a set takes seven times as long, and `fetch` would have files to trust.
-                disk_min_file_size=64_000_000,
-                size_limit=LARGEST,
-                eviction_policy="least-recently-stored",
-            )
-        return self._opened
+        with self._lock:  # threads that make one file at the same time wait for each other
+            if self._opened is None:
+                self._opened = diskcache.Cache(
+                    str(self._folder),
+                    timeout=_PATIENCE,
+                    disk=_DataDisk,
+                    # Every value in the database: beside it, as diskcache would have it for those
+                    # over 32 kB, a set takes seven times as long, and `fetch` would trust files.
+                    disk_min_file_size=64_000_000,
+                    size_limit=LARGEST,
+                    eviction_policy="least-recently-stored",
+                )
+            return self._opened
 
     def _current(self) -> dict[Page, Listing | None]:
         """Return what was decoded, emptied if anything was kept since."""
@@ -221,14 +249,31 @@ class Store:
         except _TROUBLE as error:
             self._troubled(error)
 
-    def _key(self, what: str, page: Page) -> str:
-        return f"{self._upstream} {what} {page}"
+    def _key(self, what: str, page: Page | None) -> str:
+        return f"{self._upstream} {what} {page or 'all'}"
 
-    def _get(self, what: str, page: Page, kind: type[_Kept]) -> _Kept | None:
-        return self._value(self._key(what, page), kind)
+    def _change(
+        self, key: str, kind: type[_Kept], change: Callable[[_Kept | None], _Kept | None]
+    ) -> _Kept | None:
+        """Replace a value by what is made of it, as one step for all processes; None leaves it.
 
-    def _put(self, what: str, page: Page, value: msgspec.Struct) -> None:
-        self._set(self._key(what, page), value)
+        Without a disk, each process changes its own.
+        """
+        try:
+            with self._open().transact():
+                return self._changed_value(key, kind, change)
+        except _TROUBLE as error:
+            self._troubled(error)
+            with self._lock:
+                return self._changed_value(key, kind, change)
+
+    def _changed_value(
+        self, key: str, kind: type[_Kept], change: Callable[[_Kept | None], _Kept | None]
+    ) -> _Kept | None:
+        value = change(self._value(key, kind))
+        if value is not None:
+            self._set(key, value)
+        return value
 
     def _value(self, key: str, kind: type[_Kept]) -> _Kept | None:
         value = self._memory.get(key)
@@ -248,15 +293,15 @@ class Store:
             self._open().set(key, data)
         except _TROUBLE as error:
             self._troubled(error)
-            self._memory[key] = data
-            while len(self._memory) > _MOST_IN_MEMORY:
-                self._memory.popitem(last=False)
+            with self._lock:
+                self._memory[key] = data
+                while len(self._memory) > _MOST_IN_MEMORY:
+                    self._memory.popitem(last=False)
         else:
             self._memory.pop(key, None)
             self._failing = False
 
-    def _drop(self, what: str, page: Page) -> None:
-        key = self._key(what, page)
+    def _drop(self, key: str) -> None:
         self._memory.pop(key, None)
         try:
             self._open().delete(key)

@@ -77,6 +77,8 @@ def config(upstream: Loopback, tmp_path: Path) -> Config:
         upstream_url=upstream.url,
         cache_dir=tmp_path / "store",
         deadline=5.0,
+        spacing=0.0,
+        history_days=1,  # tests of the window make it longer
         feeds={"causal": causal},
     )
 
@@ -87,7 +89,9 @@ def make_service(config: Config, clock: Clock) -> Iterator[Callable[..., Service
     opened: list[Service] = []
 
     def make(**changes: object) -> Service:
-        service = Service.open(msgspec.structs.replace(config, **changes), now=clock)
+        service = Service.open(
+            msgspec.structs.replace(config, **changes), now=clock, chance=lambda: 0.5
+        )
         opened.append(service)
         return service
 

@@ -87,10 +87,20 @@ def test_at_the_weekend_fridays_list_is_kept_under_friday(
     clock.forward(days=4)  # a Saturday
     daily = feed("", "daily")
     before = service.read(daily)
-    assert upstream.log == ["/papers/date/2026-11-28", "/papers/date/2026-11-27"]
     assert ids(service.read(daily)) == ids(before)
-    assert len(upstream.log) == 2
+    assert upstream.log == ["/papers/date/2026-11-27"]
     assert {str(each.paper.listed) for each in before.found} == {"2026-11-27"}
+
+
+def test_on_a_holiday_the_list_before_it_is_kept_under_its_own_day(
+    service: Service, upstream: Loopback, clock: Clock
+) -> None:
+    upstream.today = lambda: clock.today().replace(day=23)
+    daily = feed("", "daily")
+    before = service.read(daily)
+    assert ids(service.read(daily)) == ids(before)
+    assert upstream.log == ["/papers/date/2026-11-24", "/papers/date/2026-11-23"]
+    assert {str(each.paper.listed) for each in before.found} == {"2026-11-23"}
 
 
 def test_on_monday_morning_last_weeks_list_is_this_weeks_until_there_is_one(
@@ -105,10 +115,12 @@ def test_on_monday_morning_last_weeks_list_is_this_weeks_until_there_is_one(
 
 
 def test_yesterdays_list_stays_in_the_feed_when_a_new_day_comes(
-    service: Service, upstream: Loopback, clock: Clock, until: Until
+    make_service: Make, upstream: Loopback, clock: Clock, until: Until
 ) -> None:
+    service = make_service(history_days=2)
     daily = feed("", "daily")
-    assert ids(service.read(daily)) == ["3", "2", "1"]
+    service.read(daily)
+    until(lambda: ids(service.read(daily)) == ["3", "2", "1", "5", "4"])
     upstream.papers = [paper | {"day": paper["day"] + 1} for paper in upstream.papers]
     upstream.papers.append(raw_paper(7))
     clock.forward(days=1)
@@ -259,11 +271,11 @@ def test_an_unexpected_error_behind_a_refresh_is_logged_and_not_swallowed(
     caplog: pytest.LogCaptureFixture,
     until: Until,
 ) -> None:
-    monkeypatch.setattr("feedsrv.service.read", lambda *args, **kwargs: 1 / 0)
+    monkeypatch.setattr("feedsrv.upstream.read", lambda *args, **kwargs: 1 / 0)
     with pytest.raises(NothingReadError, match="unexpected error") as caught:
         service.read(feed("", "daily"))
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
-    until(lambda: "refreshing day 2026-11-24 broke" in caplog.text)
+    until(lambda: "reading day 2026-11-24 broke" in caplog.text)
 
 
 def test_a_paper_that_cannot_be_read_is_named_in_the_log(

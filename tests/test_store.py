@@ -12,8 +12,9 @@ import diskcache
 import pytest
 
 from feedsrv.errors import StoreError
+from feedsrv.freshness import Failure
 from feedsrv.paper import Kind, Listing, Page
-from feedsrv.store import Failure, Store
+from feedsrv.store import Store
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 FRIDAY = Page(Kind.DAY, "2026-11-20")

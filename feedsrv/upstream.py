@@ -1,0 +1,215 @@
+"""One page of upstream, read and kept: with good manners, and once however many want it.
+
+::
+
+    a page ── whose turn is it? ── was it read meanwhile? ── may upstream be asked?
+                                                                     │
+        kept, joined to what was kept before ── read ── its page, else its API
+                                                                     │
+        the failure is kept, nothing else is lost ── no answer, or none that can be read
+
+All processes that share a store take turns: a lease, which ends by itself when its holder dies, and
+a record of the last requests.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+
+import msgspec
+
+from feedsrv.config import Config
+from feedsrv.errors import FetchError, SpentError, UpstreamError
+from feedsrv.fetch import Fetched, Fetcher, Held
+from feedsrv.freshness import Failure, failed, left
+from feedsrv.huggingface import api_path, path, read, read_api
+from feedsrv.paper import Listing, Page, succeed
+from feedsrv.store import Store
+
+log = logging.getLogger(__name__)
+
+#: The page has so much of the deadline, so that the API has a chance when the page hangs.
+_PAGE_SHARE = 0.7
+#: Seconds between two looks at a lease that another process holds.
+_GLANCE = 0.05
+#: Failures of different pages in a row after which upstream as a whole is left alone.
+_ENOUGH = 2
+
+
+class Upstream:
+    """Reads pages and keeps their listings.
+
+    Args:
+        config: The settings.
+        fetcher: Asks.
+        store: Keeps.
+        owner: A name that no other process and no other upstream of this process has.
+        now: The clock.
+        sleep: Waits so many seconds.
+        chance: Gives a number from 0 to 1.
+
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        fetcher: Fetcher,
+        store: Store,
+        *,
+        owner: str,
+        now: Callable[[], datetime],
+        sleep: Callable[[float], object],
+        chance: Callable[[], float],
+    ) -> None:
+        self._config = config
+        self._fetcher = fetcher
+        self._store = store
+        self._owner = owner
+        self._now = now
+        self._sleep = sleep
+        self._chance = chance
+
+    def trouble(self, page: Page) -> Failure | None:
+        """Return why the page is not asked for now; None where it may be."""
+        now = self._now()
+        of_page, of_all = self._store.failure(page), self._store.failure(None)
+        if of_page is not None and of_page.retry_at > now:
+            return of_page
+        if of_all is not None and of_all.retry_at > now and of_all.count >= _ENOUGH:
+            return of_all
+        return None
+
+    def update(
+        self, page: Page, *, adhoc: bool = False, always: bool = False, patience: float = 0
+    ) -> Listing:
+        """Return the page's listing, read now unless that was done since it was asked for.
+
+        Args:
+            page: The page.
+            adhoc: Whether it searches for a keyword that no configured feed has.
+            always: Read it even where what is kept is fresh, or a failure says not yet.
+            patience: Seconds to wait for a turn, beyond those of a deadline.
+
+        Raises:
+            UpstreamError: It could not be read.
+
+        """
+        patient = self._now() + timedelta(seconds=self._config.deadline + patience)
+        with self._lease(patient):
+            now = self._now()
+            kept = self._store.listing(page)
+            if kept is not None and not always and left(page, kept, now) > timedelta(0):
+                return kept
+            trouble = self.trouble(page)
+            if trouble is not None and not always:
+                wait = (trouble.retry_at - now).total_seconds()
+                raise FetchError(path(page), trouble.reason, wait)
+            try:
+                fresh = self._ask(page, kept, adhoc=adhoc, patient=patient)
+            except SpentError:
+                raise  # nothing was asked, so nothing failed
+            except UpstreamError as error:
+                self._failed(page, error)
+                raise
+            return self._kept(page, fresh)
+
+    def _kept(self, asked: Page, fresh: Listing) -> Listing:
+        for skipped in fresh.skipped:
+            log.warning("%s: left out %s", fresh.page, skipped)
+        listing = succeed(self._store.listing(fresh.page), fresh)
+        self._store.keep(listing, asked)
+        log.info("%s: %d papers", listing.page, len(listing.papers))
+        return listing
+
+    def _failed(self, page: Page, error: UpstreamError) -> None:
+        now, chance = self._now(), self._chance()
+        failure = failed(self._store.failure(page), error, now, chance)
+        self._store.fail(page, failure)
+        log.warning(
+            "%s was not read: %s; next try at %s UTC", page, error, f"{failure.retry_at:%H:%M:%S}"
+        )
+        if isinstance(error, FetchError):
+            # A second page that fails in a row, or word to come back later, is about them all.
+            before = self._store.failure(None)
+            spare = _ENOUGH - 1
+            of_all = failed(before, error, now, chance, spare=spare)
+            if error.wait:
+                of_all = msgspec.structs.replace(of_all, count=max(_ENOUGH, of_all.count))
+            self._store.fail(None, of_all)
+
+    # --- asking ----------------------------------------------------------------------------
+
+    def _ask(self, page: Page, kept: Listing | None, *, adhoc: bool, patient: datetime) -> Listing:
+        """Return what upstream says: its page, else its JSON API."""
+
+        def turn() -> None:
+            self._turn(page, adhoc=adhoc, patient=patient)
+
+        now, seconds = self._now(), self._config.deadline
+        by = self._fetcher.by(seconds)
+        try:
+            held = _held(kept)
+            page_by = self._fetcher.by(seconds * _PAGE_SHARE)
+            answer = self._fetcher.get(path(page), page_by, turn=turn, held=held)
+            return _read(answer, page, kept, now)
+        except SpentError:
+            raise
+        except UpstreamError as error:
+            try:
+                answer = self._fetcher.get(api_path(page, now.date()), by, turn=turn)
+                listing = read_api(answer.body, answer.url, asked=page, read_at=now)
+            except UpstreamError as second:
+                # The page's own failure says more; the API's stands behind it.
+                raise error from second
+            log.warning("%s was read from the API: %s", page, error)
+            return listing
+
+    def _turn(self, page: Page, *, adhoc: bool, patient: datetime) -> None:
+        """Wait until the next request may be made.
+
+        Raises:
+            SpentError: That is later than anybody has patience for.
+
+        """
+        spacing = timedelta(seconds=self._config.spacing)
+        while moment := self._store.turn(self._now(), adhoc=adhoc, spacing=spacing):
+            wait = (moment - self._now()).total_seconds()
+            if moment > patient:
+                raise SpentError(path(page), "the allowance of requests is spent for now", wait)
+            self._sleep(max(wait, _GLANCE))
+
+    @contextmanager
+    def _lease(self, patient: datetime) -> Iterator[None]:
+        """Hold the right to ask: one request at a time, by all processes on one store.
+
+        Raises:
+            SpentError: Others held it for longer than anybody has patience for.
+
+        """
+        # As long as one page can take; a holder that dies blocks nobody for longer.
+        length = timedelta(seconds=self._config.deadline + 2)
+        while not self._store.lease(self._owner, self._now(), length):
+            if self._now() >= patient:
+                raise SpentError("/papers", "others are asking, and it takes too long", wait=2)
+            self._sleep(_GLANCE)
+        try:
+            yield
+        finally:
+            self._store.release(self._owner)
+
+
+def _held(kept: Listing | None) -> Held | None:
+    """Return the validators of a listing that was read in full from its own page."""
+    if kept is None or kept.source != "data" or not (kept.etag or kept.modified):
+        return None
+    return Held(path(kept.page), kept.etag, kept.modified)
+
+
+def _read(answer: Fetched, asked: Page, kept: Listing | None, now: datetime) -> Listing:
+    if answer.unchanged and kept is not None:
+        return msgspec.structs.replace(kept, read_at=now, skipped=())
+    listing = read(answer.body, answer.url, asked=asked, read_at=now)
+    return msgspec.structs.replace(listing, etag=answer.etag, modified=answer.modified)
