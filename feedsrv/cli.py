@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -26,7 +26,7 @@ from feedsrv import __version__
 from feedsrv.config import Config, load
 from feedsrv.errors import ANSWERS, FeedsrvError, QueryError, StoreError, UpstreamError
 from feedsrv.grammar import parse
-from feedsrv.paper import Feed
+from feedsrv.paper import Feed, Listing, Page
 from feedsrv.query import And, Not, Or, Query, places, positive_words
 from feedsrv.service import Service
 from feedsrv.store import Store
@@ -175,6 +175,43 @@ def check(file: Path | None, demo: bool) -> None:
             click.echo(f"upstream   FAILS: {error}")
             failed = True
     sys.exit(int(failed))
+
+
+@main.command()
+@click.pass_obj
+def refresh(file: Path | None) -> None:
+    """Read every list that is not fresh: for cron, beside a running server or without one."""
+    config = load(file, os.environ)  # noqa: TID251  # the process's edge
+    logging.getLogger().setLevel(logging.ERROR)  # what happens is shown here
+    failed = 0
+    with _service(config) as service, _progress() as show:
+        for page, result, left in service.bring_up_to_date():
+            failed += isinstance(result, UpstreamError)
+            show(page, result, left)
+    click.echo("Everything is fresh." if not failed else f"{failed} could not be read.")
+    sys.exit(int(failed > 0))
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[Page, Listing | UpstreamError, int], None]]:
+    """Give a function that shows each page: as a bar on a terminal, as a line elsewhere."""
+    if not sys.stdout.isatty():
+        yield lambda page, result, _: click.echo(_line(page, result))
+        return
+    with click.progressbar(length=1, label="Reading", width=0, show_pos=True) as bar:
+
+        def show(page: Page, result: Listing | UpstreamError, left: int) -> None:
+            bar.length = bar.pos + 1 + left
+            bar.label = f"{page!s:24.24}"
+            bar.update(1)
+
+        yield show
+
+
+def _line(page: Page, result: Listing | UpstreamError) -> str:
+    if isinstance(result, UpstreamError):
+        return f"{page}: FAILED: {result}"
+    return f"{page}: {len(result.papers)} papers"
 
 
 # A query may begin with a hyphen: no short options here, -h included.

@@ -15,10 +15,9 @@ is read behind it, the newest day first (`feedsrv.worker`).
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, wait
 from datetime import UTC, datetime, timedelta
-from itertools import islice
 from random import random as _random  # noqa: TID251  # the default chance
 from threading import Event
 from typing import Self
@@ -28,12 +27,13 @@ import msgspec
 
 from feedsrv import __version__, demo
 from feedsrv.config import Config
-from feedsrv.errors import NothingReadError, SpentError, UnknownFeedError
+from feedsrv.errors import NothingReadError, SpentError, UnknownFeedError, UpstreamError
 from feedsrv.fetch import Fetcher
 from feedsrv.freshness import left, newest, window
 from feedsrv.grammar import parse
-from feedsrv.paper import Feed, Found, Kind, Listing, Page, Paper, Source, merge, recent, unite
-from feedsrv.query import matches, positive_words
+from feedsrv.paper import Feed, Found, Kind, Listing, Page, Paper, Source, merge, unite
+from feedsrv.query import matches
+from feedsrv.shelf import Shelf, shelf, sources, words
 from feedsrv.store import Store
 from feedsrv.upstream import Upstream
 from feedsrv.worker import Worker
@@ -41,6 +41,8 @@ from feedsrv.worker import Worker
 #: Seconds that readers may keep an answer, at least and at most.
 _MAX_AGE = (300, 3600)
 _FIRST_RETRY = 60
+#: Seconds that a bringing up to date waits for its turn: longer than an allowance can be spent.
+_PATIENCE = 600.0
 
 
 def _now() -> datetime:
@@ -57,18 +59,6 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     seen: int
     #: Seconds until asking again may bring something new.
     max_age: int
-
-
-class _Shelf(msgspec.Struct, frozen=True):
-    """What is kept of one source of a feed."""
-
-    #: The page to ask first.
-    asked: Page
-    listings: tuple[Listing, ...]
-    #: Pages to read, the one that matters most first.
-    due: tuple[Page, ...]
-    #: How long the first page is still fresh.
-    left: timedelta
 
 
 class Service:
@@ -104,7 +94,7 @@ class Service:
         self._upstream = Upstream(
             config, fetcher, store, owner=owner, now=now, sleep=wait, chance=chance
         )
-        searches = (Page(Kind.SEARCH, _words(feed)) for feed in config.feeds.values())
+        searches = (Page(Kind.SEARCH, words(feed)) for feed in config.feeds.values())
         self._worker = Worker(self._upstream, frozenset(searches), self._due_days, closing)
 
     @classmethod
@@ -159,42 +149,27 @@ class Service:
         ages = [timedelta(seconds=_MAX_AGE[1])]
         found: list[tuple[Feed, tuple[Paper, ...]]] = []
         for feed in feeds:
-            shelves = self._filled([self._shelf(source, feed) for source in _sources(feed)])
-            listings = tuple(listing for shelf in shelves for listing in shelf.listings)
+            shelves = self._filled([self._shelf(source, feed) for source in sources(feed)])
+            listings = tuple(listing for each in shelves for listing in each.listings)
             papers = unite(listings)
             seen.update(paper.id for paper in papers)
-            ages += [shelf.left for shelf in shelves]
+            ages += [each.left for each in shelves]
             found.append((feed, _matching(feed, papers, _hits(feed, listings))))
         most = limit or max(feed.limit for feed in feeds)
         max_age = max(_MAX_AGE[0], int(min(ages).total_seconds()))
         return Reading(found=merge(found)[:most], seen=len(seen), max_age=max_age)
 
-    def _shelf(self, source: Source, feed: Feed) -> _Shelf:
-        """Return what is kept for one source of the feed, and what of it has to be read."""
-        now = self._now()
-        kept = self._store.listing
-        today = now.date()
-        if source == "daily":
-            days = list(window(today, self.config.history_days, kept))
-            # One at a time: a page that was read names the one before it, and what lies behind a
-            # page that was not is a guess.
-            stale = (page for page, listing in days if left(page, listing, now) <= timedelta(0))
-            due = tuple(islice(filter(self._may_be_asked, stale), 1))
-            listings = tuple(listing for _, listing in days if listing is not None)
-            return _Shelf(newest(today), listings, due, left(*days[0], now))
-        pages = {
-            # Until this week has a list, last week's is what upstream gives for it.
-            "week": recent(Kind.WEEK, today, 8),
-            "month": recent(Kind.MONTH, today, 32),
-            "trending": (Page(Kind.TRENDING),),
-            "search": (Page(Kind.SEARCH, _words(feed)),),
-        }[source]
-        found = next((listing for page in pages if (listing := kept(page))), None)
-        age = left(pages[0], found, now)
-        due = (pages[0],) if age <= timedelta(0) else ()
-        return _Shelf(pages[0], (found,) if found is not None else (), due, age)
+    def _shelf(self, source: Source, feed: Feed) -> Shelf:
+        return shelf(
+            source,
+            feed,
+            now=self._now(),
+            days=self.config.history_days,
+            kept=self._store.listing,
+            may_be_asked=self._may_be_asked,
+        )
 
-    def _filled(self, shelves: list[_Shelf]) -> list[_Shelf]:
+    def _filled(self, shelves: list[Shelf]) -> list[Shelf]:
         """Return the shelves with what was never read, as far as that can be had in time.
 
         Raises:
@@ -202,17 +177,17 @@ class Service:
 
         """
         cold = {
-            shelf.asked: self._worker.awaited(shelf.asked)
-            for shelf in shelves
-            if not shelf.listings and self._may_be_asked(shelf.asked)
+            each.asked: self._worker.awaited(each.asked)
+            for each in shelves
+            if not each.listings and self._may_be_asked(each.asked)
         }
-        self._worker.behind(page for shelf in shelves for page in shelf.due if page not in cold)
+        self._worker.behind(page for each in shelves for page in each.due if page not in cold)
         if cold:
             wait(cold.values(), timeout=self.config.deadline)
         now = self._now()
-        filled = [_with(shelf, cold.get(shelf.asked), now) for shelf in shelves]
-        if filled and not any(shelf.listings for shelf in filled):
-            raise self._nothing([shelf.asked for shelf in shelves], cold)
+        filled = [_with(each, cold.get(each.asked), now) for each in shelves]
+        if filled and not any(each.listings for each in filled):
+            raise self._nothing([each.asked for each in shelves], cold)
         return filled
 
     def _nothing(
@@ -255,7 +230,38 @@ class Service:
             UpstreamError: It could not be read.
 
         """
-        return self._worker.now(page)
+        return self._worker.now(page, always=True, patience=0)
+
+    def bring_up_to_date(self) -> Iterator[tuple[Page, Listing | UpstreamError, int]]:
+        """Read what is not fresh: each list, the window, the searches of the configured feeds.
+
+        Yields each page with its listing or what went wrong, and how many are left, as far as that
+        is known. It waits for turns as long as it takes.
+        """
+        tried: set[Page] = set()
+        while due := [page for page in self._due() if page not in tried]:
+            tried.add(due[0])
+            result: Listing | UpstreamError
+            try:
+                result = self._worker.now(due[0], always=False, patience=_PATIENCE)
+            except UpstreamError as error:
+                result = error
+            yield due[0], result, self._unread() + len(due) - 1
+
+    def _due(self) -> tuple[Page, ...]:
+        """Return every page that is due, of all that this server serves."""
+        lists = (Feed(name="", title="", sources=("daily", "trending", "week", "month")),)
+        shelves = (
+            self._shelf(source, feed)
+            for feed in (*lists, *self.config.feeds.values())
+            for source in sources(feed)
+        )
+        return tuple(dict.fromkeys(page for each in shelves for page in each.due))
+
+    def _unread(self) -> int:
+        """Return how many days of the window were never read, the next one aside."""
+        days = window(self._now().date(), self.config.history_days, self._store.listing)
+        return max(0, sum(listing is None for _, listing in days) - 1)
 
     def _may_be_asked(self, page: Page) -> bool:
         return self._upstream.trouble(page) is None
@@ -265,15 +271,6 @@ class Service:
 
 
 # --- decisions: values in, values out --------------------------------------------------------
-
-
-def _words(feed: Feed) -> str:
-    return positive_words(parse(feed.query)) if feed.query else ""
-
-
-def _sources(feed: Feed) -> tuple[Source, ...]:
-    """Return the feed's sources; without words there is nothing to search for."""
-    return tuple(source for source in feed.sources if source != "search" or _words(feed))
 
 
 def _matching(feed: Feed, papers: Iterable[Paper], trusted: frozenset[str]) -> tuple[Paper, ...]:
@@ -292,7 +289,7 @@ def _hits(feed: Feed, listings: tuple[Listing, ...]) -> frozenset[str]:
     return frozenset(paper.id for listing in searches for paper in listing.papers)
 
 
-def _with(shelf: _Shelf, future: Future[Listing] | None, now: datetime) -> _Shelf:
+def _with(shelf: Shelf, future: Future[Listing] | None, now: datetime) -> Shelf:
     """Return the shelf with the listing that was waited for, if it came."""
     if future is None or not future.done() or future.cancelled() or future.exception():
         return shelf

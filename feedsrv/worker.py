@@ -72,14 +72,15 @@ class Worker:
                 self._is_queued = True
                 self._thread.submit(self._next)
 
-    def now(self, page: Page) -> Listing:
-        """Return the page's listing, newly read, whatever is kept.
+    def now(self, page: Page, *, always: bool, patience: float) -> Listing:
+        """Return the page's listing, read after what is being read; see `Upstream.update`.
 
         Raises:
             UpstreamError: It could not be read.
 
         """
-        return self._thread.submit(self._upstream.update, page, always=True).result()
+        update = self._upstream.update
+        return self._thread.submit(update, page, always=always, patience=patience).result()
 
     def _ended(self, page: Page, future: Future[Listing]) -> None:
         with self._lock:

@@ -1,0 +1,83 @@
+"""What is kept of one source of a feed, and what of it has to be read.
+
+Values in, values out: what is kept, and what may be asked for, come as functions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from itertools import islice
+
+import msgspec
+
+from feedsrv.freshness import left, newest, window
+from feedsrv.grammar import parse
+from feedsrv.paper import Feed, Kind, Listing, Page, Source, recent
+from feedsrv.query import positive_words
+
+_NONE = timedelta(0)
+
+
+class Shelf(msgspec.Struct, frozen=True):
+    """What is kept of one source of a feed."""
+
+    #: The page to ask first.
+    asked: Page
+    listings: tuple[Listing, ...]
+    #: Pages to read, the one that matters most first.
+    due: tuple[Page, ...]
+    #: How long the first page is still fresh.
+    left: timedelta
+
+
+def words(feed: Feed) -> str:
+    """Return what to search for at upstream; empty where there is nothing."""
+    return positive_words(parse(feed.query)) if feed.query else ""
+
+
+def sources(feed: Feed) -> tuple[Source, ...]:
+    """Return the feed's sources, without the search where there is nothing to search for."""
+    return tuple(source for source in feed.sources if source != "search" or words(feed))
+
+
+def shelf(
+    source: Source,
+    feed: Feed,
+    *,
+    now: datetime,
+    days: int,
+    kept: Callable[[Page], Listing | None],
+    may_be_asked: Callable[[Page], bool],
+) -> Shelf:
+    """Return what is kept for one source of the feed, and what of it has to be read.
+
+    Args:
+        source: The source.
+        feed: The feed; its query says what to search for.
+        now: The moment.
+        days: How many list days a window has.
+        kept: Returns what is kept of a page.
+        may_be_asked: Tells whether a page may be asked for, which it may not after a failure.
+
+    """
+    today = now.date()
+    if source == "daily":
+        found = list(window(today, days, kept))
+        # One at a time: a page that was read names the one before it, and what lies behind a page
+        # that was not is a guess.
+        stale = (page for page, listing in found if left(page, listing, now) <= _NONE)
+        due = tuple(islice(filter(may_be_asked, stale), 1))
+        listings = tuple(listing for _, listing in found if listing is not None)
+        return Shelf(newest(today), listings, due, left(*found[0], now))
+    pages = {
+        # Until this week has a list, last week's is what upstream gives for it.
+        "week": recent(Kind.WEEK, today, 8),
+        "month": recent(Kind.MONTH, today, 32),
+        "trending": (Page(Kind.TRENDING),),
+        "search": (Page(Kind.SEARCH, words(feed)),),
+    }[source]
+    first = next((listing for page in pages if (listing := kept(page))), None)
+    age = left(pages[0], first, now)
+    is_due = age <= _NONE and may_be_asked(pages[0])
+    return Shelf(pages[0], (first,) if first else (), pages[:1] if is_due else (), age)
