@@ -48,6 +48,9 @@ class Loopback:
         self.today = today
         self.log: list[str] = []
         self.agents: list[str] = []
+        #: What requests held, as far as they said so; `etag` makes them say so.
+        self.conditions: list[str] = []
+        self.etag = ""
         self.fault: Callable[[str], Response | None] = lambda path: None
         self.url = ""
 
@@ -56,10 +59,15 @@ class Loopback:
         path = request.full_path.rstrip("?")
         self.log.append(path)
         self.agents.append(str(request.user_agent))
+        self.conditions.append(request.headers.get("If-None-Match", ""))
         answer = self.fault(path)
-        if answer is not None:
-            return answer(environ, start)
-        return upstream(self.papers, self.today)(environ, start)
+        if answer is None:
+            site = upstream(self.papers, self.today)
+            answer = Response.from_app(site, environ)
+            if self.etag and answer.status_code == 200:
+                answer.headers["ETag"] = self.etag
+                answer.make_conditional(environ)
+        return answer(environ, start)
 
     def down(self, prefix: str = "/", status: int = 503) -> None:
         """Answer every path that begins so with an error, until `up`."""

@@ -1,0 +1,431 @@
+"""The window of list days, filled and kept fresh behind the readers, by one process or several."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import feedparser
+import msgspec
+import pytest
+from werkzeug.wrappers import Response
+
+from conftest import ROOT, Clock
+from feedsrv.config import Config
+from feedsrv.errors import NothingReadError, SpentError
+from feedsrv.fetch import Fetcher
+from feedsrv.paper import Feed, Kind, Page
+from feedsrv.service import Reading, Service
+from feedsrv.store import Store
+from feedsrv.upstream import Upstream
+from loopback import Json, Loopback, raw_paper, serving
+
+Make = Callable[..., Service]
+Until = Callable[[Callable[[], bool]], None]
+DAILY = Feed(name="all", title="all", sources=("daily",))
+CAUSAL = Feed(name="causal", title="causal", query="causal")
+
+
+@pytest.fixture
+def upstream(clock: Clock) -> Iterator[Loopback]:
+    """Twelve list days of two papers each, one of them causal."""
+    papers = [
+        raw_paper(day * 10 + n, day=day, title="Causal tides" if n else "Tides")
+        for day in range(12)
+        for n in range(2)
+    ]
+    site = Loopback(papers, clock.today)
+    with serving(site) as url:
+        site.url = url
+        yield site
+
+
+def ids(reading: Reading) -> list[int]:
+    return [int(each.paper.id[-5:]) for each in reading.found]
+
+
+def listed(upstream: Loopback) -> list[str]:
+    return [path for path in upstream.log if path.startswith("/papers/date/")]
+
+
+# --- the window --------------------------------------------------------------------------------
+
+
+def test_the_first_answer_is_of_two_pages_and_the_rest_comes_behind_newest_first(
+    make_service: Make, upstream: Loopback, until: Until
+) -> None:
+    gate = threading.Event()
+
+    def hold(path: str) -> None:
+        if path.endswith("-23"):
+            gate.wait(10)
+
+    upstream.fault = hold
+    service = make_service(history_days=8)
+    first = service.read(DAILY)
+    assert ids(first) == [1, 0]
+    gate.set()
+    until(lambda: len(service.read(DAILY).found) == 16)
+    assert ids(service.read(DAILY)) == [day * 10 + n for day in range(8) for n in (1, 0)]
+    expected = ["24", "23", "20", "19", "18", "17", "16", "13"]
+    assert listed(upstream) == [f"/papers/date/2026-11-{name}" for name in expected]
+
+
+def test_one_window_serves_every_keyword(
+    make_service: Make, upstream: Loopback, until: Until
+) -> None:
+    service = make_service(history_days=8)
+    until(lambda: len(service.read(DAILY).found) == 16)
+    asked = len(upstream.log)
+    for number in range(20):
+        query = Feed(name="x", title="x", query=f"causal -word{number}", sources=("daily",))
+        assert len(service.read(query).found) == 8
+    assert len(upstream.log) == asked
+
+
+def test_a_server_that_ended_half_way_goes_on_where_it_stopped(
+    make_service: Make, upstream: Loopback, clock: Clock, until: Until
+) -> None:
+    def stop_after_three(path: str) -> Response | None:
+        return Response("", 503) if len(upstream.log) > 3 else None
+
+    upstream.fault = stop_after_three
+    first = make_service(history_days=8)
+    until(lambda: first.read(DAILY) is not None and len(upstream.log) > 3)
+    first.close()
+    done = list(upstream.log[:3])
+    upstream.up()
+    clock.forward(minutes=3)
+    second = make_service(history_days=8)
+    until(lambda: len(second.read(DAILY).found) == 16)
+    assert all(upstream.log.count(path) == 1 for path in done)
+
+
+def test_a_laptop_that_was_closed_for_three_weeks_misses_nothing(
+    make_service: Make, upstream: Loopback, clock: Clock, until: Until
+) -> None:
+    service = make_service(history_days=20)
+    until(lambda: len(service.read(DAILY).found) == 24)
+    before = set(ids(service.read(DAILY)))
+    clock.forward(days=21)
+    upstream.papers = [paper | {"day": paper["day"] + 15} for paper in upstream.papers]
+    new = [raw_paper(1000 + day, day=day) for day in range(15)]
+    upstream.papers += new
+    service.read(DAILY)
+    until(lambda: {1000 + day for day in range(15)} <= set(ids(service.read(DAILY))))
+    assert set(ids(service.read(DAILY))) - {1000 + day for day in range(15)} <= before
+
+
+def test_a_day_is_read_again_by_its_age_and_never_loses_papers(
+    make_service: Make, upstream: Loopback, clock: Clock, until: Until
+) -> None:
+    service = make_service(history_days=5)
+    until(lambda: len(service.read(DAILY).found) == 10)
+    upstream.log.clear()
+    clock.forward(hours=4)
+    del upstream.papers[3]  # of yesterday
+    service.read(DAILY)
+    until(lambda: len(listed(upstream)) == 2)
+    assert listed(upstream) == ["/papers/date/2026-11-24", "/papers/date/2026-11-23"]
+    assert len(service.read(DAILY).found) == 10
+    upstream.log.clear()
+    clock.forward(hours=9)
+    service.read(DAILY)
+    until(lambda: len(listed(upstream)) == 5)
+
+
+def test_upstream_is_asked_with_the_validators_that_it_gave(
+    service: Service, upstream: Loopback, clock: Clock
+) -> None:
+    upstream.etag = '"one"'
+    first = service.refresh(service.newest_day())
+    clock.forward(minutes=5)
+    del upstream.papers[0]  # not seen: upstream says that nothing changed
+    again = service.refresh(service.newest_day())
+    assert upstream.conditions == ["", '"one"']
+    assert again.papers == first.papers
+    assert again.read_at == clock(), "an unchanged list is fresh again"
+
+
+def test_a_list_read_from_cards_is_asked_for_in_full(service: Service, upstream: Loopback) -> None:
+    upstream.fault = lambda path: Response(
+        '<time datetime="2026-11-24"></time>'
+        '<article><h3><a href="/papers/2611.00001">A title</a></h3></article>',
+        headers={"ETag": '"cards"'},
+    )
+    assert service.refresh(service.newest_day()).source == "cards"
+    upstream.up()
+    assert service.refresh(service.newest_day()).source == "data"
+    assert upstream.conditions == ["", ""]
+
+
+# --- turns -------------------------------------------------------------------------------------
+
+
+def test_adhoc_searches_that_are_spent_leave_keyword_feeds_to_the_window(
+    make_service: Make, upstream: Loopback, until: Until
+) -> None:
+    service = make_service(history_days=1, feeds={"causal": CAUSAL})
+    for number in range(40):
+        query = f"tides OR word{number}"
+        reading = service.read(Feed(name="x", title="x", query=query))
+        assert ids(reading)[:2] == [1, 0]
+    searches = [path for path in upstream.log if "q=" in path]
+    assert len(searches) == 30
+    service.read(CAUSAL)
+    assert upstream.log[-1] == "/papers?q=causal", "a configured feed's search is none of them"
+
+
+def test_with_the_whole_allowance_spent_a_cold_reader_is_told_when(
+    make_service: Make, upstream: Loopback, clock: Clock
+) -> None:
+    service = make_service()
+    for _ in range(60):
+        service.refresh(Page(Kind.TRENDING))
+    with pytest.raises(NothingReadError, match="allowance") as caught:
+        service.read(DAILY)
+    assert caught.value.wait == 300
+    assert len(upstream.log) == 60
+    clock.forward(minutes=5)
+    assert service.read(DAILY).found
+
+
+def make_upstream(config: Config, owner: str, clock: Clock, waits: list[float]) -> Upstream:
+    def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        clock.forward(seconds=seconds)
+
+    return Upstream(
+        config,
+        Fetcher(config.upstream_url, agent="feedsrv/test"),
+        Store(config.cache_dir, config.upstream_url),
+        owner=owner,
+        now=clock,
+        sleep=sleep,
+        chance=lambda: 0.5,
+    )
+
+
+def test_a_holder_of_the_lease_that_died_blocks_nobody_longer_than_the_lease(
+    config: Config, clock: Clock
+) -> None:
+    waits: list[float] = []
+    store = Store(config.cache_dir, config.upstream_url)
+    assert store.lease("the dead", clock(), timedelta(seconds=3))
+    began = clock()
+    upstream = make_upstream(config, "the living", clock, waits)
+    assert upstream.update(Page(Kind.TRENDING)).papers
+    assert timedelta(seconds=3) <= clock() - began <= timedelta(seconds=3.2)
+
+
+def test_a_lease_that_others_hold_for_too_long_is_told(config: Config, clock: Clock) -> None:
+    store = Store(config.cache_dir, config.upstream_url)
+    upstream = make_upstream(config, "the patient", clock, [])
+    assert store.lease("the busy", clock(), timedelta(seconds=7))
+    with pytest.raises(SpentError, match="others are asking"):
+        upstream.update(Page(Kind.TRENDING))
+
+
+def test_turns_are_waited_for(config: Config, clock: Clock, upstream: Loopback) -> None:
+    waits: list[float] = []
+    spaced = msgspec.structs.replace(config, spacing=2.0)
+    asking = make_upstream(spaced, "x", clock, waits)
+    for _ in range(6):
+        asking.update(Page(Kind.TRENDING), always=True)
+    assert waits == [2.0, 2.0]
+    assert len(upstream.log) == 6
+
+
+# --- several processes -------------------------------------------------------------------------
+
+
+@contextmanager
+def servers(count: int, upstream: Loopback, folder: Path) -> Iterator[list[str]]:
+    """Start so many server processes on one store, and give their addresses."""
+    started: list[subprocess.Popen[str]] = []
+    settings = folder / "feedsrv.toml"
+    settings.write_text("spacing = 0\nhistory_days = 8\n[feeds.causal]\nquery = 'causal'\n")
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("FEEDSRV_")} | {
+        "FEEDSRV_UPSTREAM_URL": upstream.url,
+        "FEEDSRV_CACHE_DIR": str(folder / "store"),
+        "FEEDSRV_CONFIG": str(settings),
+    }
+    try:
+        urls = []
+        for _ in range(count):
+            process = subprocess.Popen(
+                [sys.executable, "-m", "feedsrv", "serve", "--port", "0"],
+                stderr=subprocess.PIPE,
+                text=True,
+                cwd=ROOT,
+                env=environment,
+            )
+            started.append(process)
+        for process in started:
+            assert process.stderr is not None
+            urls.append(process.stderr.readline().split()[3].rstrip("/"))
+        yield urls
+    finally:
+        for process in started:
+            process.kill()
+            process.communicate()
+
+
+def fetched(url: str) -> bytes:
+    with urllib.request.urlopen(url, timeout=30) as answer:
+        body: bytes = answer.read()
+    return body
+
+
+def test_two_hundred_requests_over_two_processes_ask_for_each_page_once(
+    upstream: Loopback, clock: Clock, tmp_path: Path
+) -> None:
+    clock.now = datetime.now(UTC)
+    with servers(2, upstream, tmp_path) as urls:
+        addresses = [f"{urls[n % 2]}/papers.atom?q=causal" for n in range(200)]
+        with ThreadPoolExecutor(32) as pool:
+            bodies = list(pool.map(fetched, addresses))
+    for body in bodies:
+        feed = feedparser.parse(body)
+        assert not feed.bozo
+        assert len(feed.entries) >= 8
+        assert all(entry.title == "Causal tides" for entry in feed.entries)
+    pages = [path for path in upstream.log if path.startswith("/papers")]
+    assert len(pages) == len(set(pages))
+    assert "/papers?q=causal" in pages
+
+
+KEEP_READING = """
+import itertools, random, sys
+from pathlib import Path
+from datetime import UTC, datetime
+from feedsrv.config import Config
+from feedsrv.service import Service
+config = Config(upstream_url=sys.argv[1], cache_dir=Path(sys.argv[2]), spacing=0, deadline=2)
+service = Service.open(config)
+print("up", flush=True)
+for page in itertools.cycle(service._due() or [service.newest_day()]):
+    try:
+        service.refresh(page)
+    except Exception as error:
+        pass
+"""
+
+
+def test_killed_at_any_moment_a_process_loses_nothing_and_blocks_nobody_for_long(
+    config: Config, upstream: Loopback, tmp_path: Path, make_service: Make, clock: Clock
+) -> None:
+    clock.now = datetime.now(UTC)
+    service = make_service(deadline=1.0)
+    service.refresh(service.newest_day())
+    store = Store(config.cache_dir, upstream.url)
+    page = service.newest_day()
+    chance = random.Random(7)
+    for _ in range(50):
+        process = subprocess.Popen(
+            [sys.executable, "-c", KEEP_READING, upstream.url, str(config.cache_dir)],
+            stdout=subprocess.PIPE,
+            cwd=ROOT,
+        )
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"up\n"
+        time.sleep(chance.uniform(0.0, 0.1))  # a random moment is what is tried here
+        process.kill()
+        process.wait()
+        process.stdout.close()
+        listing = store.listing(page)
+        assert listing is not None
+        assert len(listing.papers) == 2
+    clock.now = datetime.now(UTC) + timedelta(seconds=30)
+    assert service.refresh(page).papers
+
+
+# --- ten days in the life of a server ----------------------------------------------------------
+
+
+class Diary:
+    """An upstream whose list days appear one by one: partial mornings, weekends, an outage."""
+
+    def __init__(self, upstream: Loopback, clock: Clock) -> None:
+        self.upstream = upstream
+        self.clock = clock
+        self.days: dict[date, list[Json]] = {}
+
+    def live(self, start: date) -> None:
+        """Make what the site shows be what it shows at this moment."""
+        today = self.clock.today()
+        number = (today - start).days
+        if today.isoweekday() < 6 and today not in self.days:
+            self.days[today] = [
+                raw_paper(number * 100 + n, title=f"Causal day {number}") for n in range(6)
+            ]
+        shown: list[Json] = []
+        for back, (day, papers) in enumerate(sorted(self.days.items(), reverse=True)):
+            count = len(papers)
+            if day == today and self.clock.now.hour < 10:
+                count = 1  # early in the day a list is partial
+            if number == 8 and back == 1:
+                count = 2  # and once an older one shrinks
+            shown += [paper | {"day": back} for paper in papers[:count]]
+        self.upstream.papers = shown
+        newest = max(self.days)
+        self.upstream.today = lambda: newest
+        if number == 4:
+            self.upstream.down()
+        else:
+            self.upstream.up()
+
+
+@pytest.mark.parametrize("feeds", [1, 200])
+def test_in_ten_days_every_paper_appears_once_and_upstream_is_asked_no_more_for_many_feeds(
+    make_service: Make,
+    upstream: Loopback,
+    clock: Clock,
+    until: Until,
+    feeds: int,
+) -> None:
+    clock.now = datetime(2026, 11, 18, 0, 5, tzinfo=UTC)  # a Wednesday
+    start = clock.today()
+    diary = Diary(upstream, clock)
+    service = make_service(history_days=30)
+    wanted = [
+        Feed(name="x", title="x", query=f"causal -never{n}", sources=("daily",))
+        for n in range(feeds)
+    ]
+    worker = service._worker
+
+    def idle() -> bool:
+        return not worker._waiting and not worker._is_queued
+
+    published: dict[int, set[datetime]] = {}
+    asked_before, per_day = 0, []
+    for step in range(10 * 24 * 2):
+        diary.live(start)
+        if step == 0:
+            service.read(*wanted[:1])
+        for feed in wanted[step % 2 :: 2] if feeds > 1 else wanted:
+            reading = service.read(feed, limit=200)
+            assert len(reading.found) == len({each.paper.id for each in reading.found})
+        for each in reading.found:
+            published.setdefault(int(each.paper.id[-5:]), set()).add(each.paper.published)
+        until(idle)
+        clock.forward(minutes=30)
+        if clock.now.hour == 0 and clock.now.minute < 30:
+            per_day.append(len(upstream.log) - asked_before)
+            asked_before = len(upstream.log)
+    shown = {int(paper["id"][-5:]) for papers in diary.days.values() for paper in papers}
+    assert published.keys() == shown
+    assert all(len(dates) == 1 for dates in published.values()), "published never moves"
+    assert max(per_day) < 150
+    logging.getLogger(__name__).info("%d feeds: upstream requests a day %s", feeds, per_day)
