@@ -63,6 +63,8 @@ def main(ctx: click.Context, file: Path | None) -> None:
     """Hugging Face Daily Papers as one feed per keyword."""
     logging.basicConfig(format="%(asctime)s %(levelname)-7s %(message)s", level=logging.INFO)
     logging.getLogger("httpx").setLevel(logging.WARNING)
+    # Cold feeds make readers wait for each other, which is no news.
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     ctx.obj = file
 
 

@@ -44,6 +44,8 @@ class Fetched(NamedTuple):
     modified: str = ""
     #: Upstream says that what is held is still right; there is no body.
     unchanged: bool = False
+    #: Seconds to leave upstream alone, where this answer was the last of an allowance.
+    wait: float = 0
 
 
 class Fetcher:
@@ -141,13 +143,14 @@ class Fetcher:
                     "GET", url, headers=conditions, timeout=left, extensions=trace
                 ) as response,
             ):
+                wait = _asked_wait(response.headers) or 0
                 if response.status_code == httpx.codes.NOT_MODIFIED and conditions:
-                    return Fetched(str(url), b"", unchanged=True)
+                    return Fetched(str(url), b"", unchanged=True, wait=wait)
                 if response.has_redirect_location:
                     return self._next(url, response.headers["location"])
                 _refuse(response)
-                validators = (response.headers.get(name, "") for name in ("etag", "last-modified"))
-                return Fetched(str(url), self._body(response, by), *validators)
+                etag, modified = (response.headers.get(k, "") for k in ("etag", "last-modified"))
+                return Fetched(str(url), self._body(response, by), etag, modified, wait=wait)
         except (httpx.HTTPError, httpx.InvalidURL, zlib.error) as error:
             late = isinstance(error, httpx.TimeoutException) or self._clock() >= by
             reason = (

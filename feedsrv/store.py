@@ -152,8 +152,10 @@ class Store:
         """Take the right to ask upstream, for so long at most; tell whether that went well."""
 
         def take(held: _Lease | None) -> _Lease | None:
-            # A lease of more than its length was taken by a clock that was wrong.
-            is_free = held is None or held.owner == owner or not now < held.until <= now + length
+            # A lease of twice its length was taken by a clock that was wrong. (Not of a little more
+            # than once: another process may have taken it while this one waited for the disk.)
+            is_held = held is not None and now < held.until <= now + 2 * length
+            is_free = held is None or held.owner == owner or not is_held
             return _Lease(owner, now + length) if is_free else None
 
         return self._change(f"{self._upstream} lease", _Lease, take) is not None

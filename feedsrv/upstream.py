@@ -108,13 +108,16 @@ class Upstream:
                 wait = (trouble.retry_at - now).total_seconds()
                 raise FetchError(path(page), trouble.reason, wait)
             try:
-                fresh = self._ask(page, kept, adhoc=adhoc, patient=patient)
+                fresh, wait = self._ask(page, kept, adhoc=adhoc, patient=patient)
             except SpentError:
                 raise  # nothing was asked, so nothing failed
             except UpstreamError as error:
                 self._failed(page, error)
                 raise
-            return self._kept(page, fresh)
+            listing = self._kept(page, fresh)
+            if wait:
+                self._used_up(wait)
+            return listing
 
     def _kept(self, asked: Page, fresh: Listing) -> Listing:
         for skipped in fresh.skipped:
@@ -123,6 +126,13 @@ class Upstream:
         self._store.keep(listing, asked)
         log.info("%s: %d papers", listing.page, len(listing.papers))
         return listing
+
+    def _used_up(self, wait: float) -> None:
+        """Leave upstream alone: this was the last request that it allows for now."""
+        now = self._now()
+        reason, retry_at = "upstream's allowance is used up for now", now + timedelta(seconds=wait)
+        failure = Failure(reason=reason, count=_ENOUGH, at=now, retry_at=retry_at)
+        self._store.fail(None, failure)
 
     def _failed(self, page: Page, error: UpstreamError) -> None:
         now, chance = self._now(), self._chance()
@@ -142,8 +152,10 @@ class Upstream:
 
     # --- asking ----------------------------------------------------------------------------
 
-    def _ask(self, page: Page, kept: Listing | None, *, adhoc: bool, patient: datetime) -> Listing:
-        """Return what upstream says: its page, else its JSON API."""
+    def _ask(
+        self, page: Page, kept: Listing | None, *, adhoc: bool, patient: datetime
+    ) -> tuple[Listing, float]:
+        """Return what upstream says, by its page, else its JSON API; and seconds to wait now."""
 
         def turn() -> None:
             self._turn(page, adhoc=adhoc, patient=patient)
@@ -154,7 +166,7 @@ class Upstream:
             held = _held(kept)
             page_by = self._fetcher.by(seconds * _PAGE_SHARE)
             answer = self._fetcher.get(path(page), page_by, turn=turn, held=held)
-            return _read(answer, page, kept, now)
+            return _read(answer, page, kept, now), answer.wait
         except SpentError:
             raise
         except UpstreamError as error:
@@ -165,7 +177,7 @@ class Upstream:
                 # The page's own failure says more; the API's stands behind it.
                 raise error from second
             log.warning("%s was read from the API: %s", page, error)
-            return listing
+            return listing, answer.wait
 
     def _turn(self, page: Page, *, adhoc: bool, patient: datetime) -> None:
         """Wait until the next request may be made.

@@ -51,6 +51,7 @@ class Loopback:
         #: What requests held, as far as they said so; `etag` makes them say so.
         self.conditions: list[str] = []
         self.etag = ""
+        self.headers: dict[str, str] = {}
         self.fault: Callable[[str], Response | None] = lambda path: None
         self.url = ""
 
@@ -64,6 +65,7 @@ class Loopback:
         if answer is None:
             site = upstream(self.papers, self.today)
             answer = Response.from_app(site, environ)
+            answer.headers.extend(self.headers)
             if self.etag and answer.status_code == 200:
                 answer.headers["ETag"] = self.etag
                 answer.make_conditional(environ)

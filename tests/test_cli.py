@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
 import re
 import signal
@@ -29,15 +31,18 @@ Run = Callable[..., Result]
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
     """Run the command in a folder without settings, with a store of its own."""
     monkeypatch.chdir(tmp_path)
+    levels = {name: logging.getLogger(name).level for name in ("", "httpx", "waitress.queue")}
 
     def invoke(*arguments: str, **environ: str) -> Result:
         environment = {"FEEDSRV_CACHE_DIR": str(tmp_path / "store")} | environ
         return CliRunner().invoke(main, arguments, env=environment, catch_exceptions=False)
 
-    return invoke
+    yield invoke
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
 
 
 # --- get, check, explain -----------------------------------------------------------------------
@@ -144,6 +149,65 @@ def test_explain_points_at_what_cannot_be_read(run: Run) -> None:
     result = run("explain", "--demo", "causal (a")
     assert result.exit_code == 2
     assert result.stderr.splitlines()[-2:] == ["causal (a", "         ^"]
+
+
+def test_refresh_reads_what_is_not_fresh_and_says_so_in_lines(
+    run: Run, upstream: Loopback, tmp_path: Path
+) -> None:
+    (tmp_path / "my.toml").write_text("spacing = 0\nhistory_days = 2\n[feeds.a]\nquery = 'fog'\n")
+    command = ("--config", str(tmp_path / "my.toml"), "refresh")
+    result = run(*command, FEEDSRV_UPSTREAM_URL=upstream.url)
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    assert [line.rpartition(":")[0].split()[0] for line in lines[:-1]] == [
+        "day",
+        "day",
+        "trending",
+        "week",
+        "month",
+        "search",
+    ]
+    assert lines[0].endswith(": 3 papers")
+    assert lines[-1] == "Everything is fresh."
+    again = run(*command, FEEDSRV_UPSTREAM_URL=upstream.url)
+    assert again.stdout == "Everything is fresh.\n"
+
+
+def test_refresh_tells_by_its_exit_code_that_something_failed(
+    run: Run, upstream: Loopback, tmp_path: Path
+) -> None:
+    (tmp_path / "my.toml").write_text("spacing = 0\nhistory_days = 1\n")
+    upstream.fault = lambda path: Response("", 500) if "month" in path else None
+    command = ("--config", str(tmp_path / "my.toml"), "refresh")
+    result = run(*command, FEEDSRV_UPSTREAM_URL=upstream.url)
+    assert result.exit_code == 1
+    assert re.search(r"^month \S+: FAILED: status 500", result.stdout, re.MULTILINE)
+    assert result.stdout.endswith("1 could not be read.\n")
+    assert "trending: 5 papers" in result.stdout
+
+
+def test_refresh_shows_a_bar_on_a_terminal(upstream: Loopback, tmp_path: Path) -> None:
+    (tmp_path / "my.toml").write_text("spacing = 0\nhistory_days = 2\n")
+    mine, theirs = os.openpty()
+    environment = os.environ | {
+        "FEEDSRV_UPSTREAM_URL": upstream.url,
+        "FEEDSRV_CACHE_DIR": str(tmp_path / "store"),
+        "FEEDSRV_CONFIG": str(tmp_path / "my.toml"),
+        "TERM": "xterm",
+        "COLUMNS": "100",
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-m", "feedsrv", "refresh"], stdout=theirs, stderr=theirs, env=environment
+    )
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):  # Linux says EIO when the other side has closed
+        while part := os.read(mine, 65536):
+            shown += part
+    assert process.wait(20) == 0
+    os.close(mine)
+    assert b"5/5" in shown
+    assert b"Everything is fresh." in shown
 
 
 def test_the_version_is_told_by_the_command_and_as_a_module(run: Run) -> None:

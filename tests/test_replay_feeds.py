@@ -7,8 +7,10 @@ import os
 import re
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +26,9 @@ REPLAY = SHARED / "replay" / "hf_replay.py"
 pytestmark = pytest.mark.skipif(not REPLAY.exists(), reason="needs the replay in ../shared/replay")
 
 
-@pytest.fixture(scope="module")
-def site() -> Iterator[str]:
+@contextmanager
+def replaying() -> Iterator[str]:
+    """Start the stand-in as a process, and give its address."""
     process = subprocess.Popen(
         [sys.executable, str(REPLAY), "--port", "0"], stdout=subprocess.PIPE, text=True
     )
@@ -39,11 +42,15 @@ def site() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def server(site: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("FEEDSRV_")} | {
-        "FEEDSRV_UPSTREAM_URL": site,
-        "FEEDSRV_CACHE_DIR": str(tmp_path_factory.mktemp("store")),
-    }
+def site() -> Iterator[str]:
+    with replaying() as address:
+        yield address
+
+
+@contextmanager
+def serving(environ: dict[str, str]) -> Iterator[str]:
+    """Start a server as a process, and give its address."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("FEEDSRV_")} | environ
     process = subprocess.Popen(
         [sys.executable, "-m", "feedsrv", "serve", "--port", "0"],
         stderr=subprocess.PIPE,
@@ -59,8 +66,14 @@ def server(site: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
         yield address[0]
     finally:
         process.kill()
-        process.wait()
-        process.stderr.close()
+        process.communicate()
+
+
+@pytest.fixture(scope="module")
+def server(site: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = str(tmp_path_factory.mktemp("store"))
+    with serving({"FEEDSRV_UPSTREAM_URL": site, "FEEDSRV_CACHE_DIR": folder}) as address:
+        yield address
 
 
 def fetched(url: str) -> bytes:
@@ -159,3 +172,43 @@ def test_the_library_reader_takes_the_feed(server: str, tmp_path: Path) -> None:
         client.update_feed(url)
         held = {entry.id for entry in client.get_entries()}
     assert held == {entry.id for entry in feedparser.parse(fetched(url)).entries}
+
+
+def test_on_an_empty_store_the_window_fills_behind_the_first_answer(
+    tmp_path: Path,
+) -> None:
+    """Each page once, never two at a time; a second server on the same store asks for nothing."""
+    (tmp_path / "fast.toml").write_text("spacing = 0.1\n")
+    with replaying() as site:
+        _assert_fills(site, tmp_path)
+
+
+def _assert_fills(site: str, tmp_path: Path) -> None:
+    environ = {
+        "FEEDSRV_UPSTREAM_URL": site,
+        "FEEDSRV_CACHE_DIR": str(tmp_path / "store"),
+        "FEEDSRV_CONFIG": str(tmp_path / "fast.toml"),
+    }
+    with serving(environ) as server:
+        began = time.monotonic()
+        assert len(feedparser.parse(fetched(f"{server}/papers.atom?q=causal")).entries) >= 30
+        assert time.monotonic() - began < 10
+        end = time.monotonic() + 30
+        while len([path for path in log(site) if "/date/" in path]) < 31:
+            assert time.monotonic() < end, log(site)
+            time.sleep(0.1)
+        everything = feedparser.parse(fetched(f"{server}/papers.atom?limit=200")).entries
+    days = {entry.published for entry in everything}
+    assert len(everything) == 200
+    rows = json.loads(fetched(f"{site}/__log__"))
+    paths = [row["path"] for row in rows]
+    assert len(paths) == len(set(paths))
+    assert sum("/date/" in path for path in paths) in {30, 31}, "one redirect on a holiday"
+    # A burst of four, and one more each tenth of a second: any ten take six tenths at least.
+    spans = [rows[n + 9]["at"] - rows[n]["at"] for n in range(len(rows) - 9)]
+    assert min(spans) > 0.55
+    assert len(days) >= 8
+    with serving(environ) as server:
+        assert fetched(f"{server}/papers.atom?q=causal")
+        assert fetched(f"{server}/papers.atom")
+    assert len(log(site)) == len(paths)

@@ -201,6 +201,20 @@ def test_with_the_whole_allowance_spent_a_cold_reader_is_told_when(
     assert service.read(DAILY).found
 
 
+def test_the_last_request_of_upstreams_allowance_is_the_last(
+    service: Service, upstream: Loopback, clock: Clock
+) -> None:
+    upstream.headers = {"ratelimit": '"pages";r=0;t=53'}
+    service.refresh(service.newest_day())
+    with pytest.raises(NothingReadError, match="used up") as caught:
+        service.read(Feed(name="x", title="x", sources=("trending",)))
+    assert caught.value.wait == 53
+    assert service.read(DAILY).found, "what is kept is served"
+    assert len(upstream.log) == 1
+    clock.forward(seconds=53)
+    assert service.read(Feed(name="x", title="x", sources=("trending",))).found
+
+
 def make_upstream(config: Config, owner: str, clock: Clock, waits: list[float]) -> Upstream:
     def sleep(seconds: float) -> None:
         waits.append(seconds)
