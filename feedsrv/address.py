@@ -62,6 +62,8 @@ def _trusted(config: Config, peer: str) -> bool:
         address = ip_address(peer)
     except ValueError:
         return False
+    # A server that listens on both families sees ::ffff:10.0.0.7 for 10.0.0.7.
+    address = getattr(address, "ipv4_mapped", None) or address
     return any(address in ip_network(each, strict=False) for each in config.trusted_proxies)
 
 

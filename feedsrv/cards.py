@@ -25,6 +25,8 @@ _DATE = re.compile(
 _NUMBER = re.compile(r"([\d.,]{1,12})(k?)")
 #: A link's text that is longer than this is an abstract: search cards hold theirs in one.
 _ABSTRACT = 80
+#: Articles that are looked at. The longest list seen had 105; search pages have 120.
+_MOST = 300
 
 
 def cards(soup: BeautifulSoup, *, day: date | None, year: int) -> tuple[Paper, ...]:
@@ -38,7 +40,7 @@ def cards(soup: BeautifulSoup, *, day: date | None, year: int) -> tuple[Paper, .
     """
     # A trending article holds two copies of its card, for wide and for narrow screens.
     found: dict[str, Paper] = {}
-    for article in soup.find_all("article"):
+    for article in soup.find_all("article", limit=_MOST):
         paper = _paper(article, day, year)
         if paper is not None:
             found.setdefault(paper.id, paper)

@@ -23,7 +23,7 @@ import waitress
 from werkzeug.test import Client
 
 from feedsrv import __version__
-from feedsrv.config import Config, load
+from feedsrv.config import DEFAULT_FILE, Config, load
 from feedsrv.errors import ANSWERS, FeedsrvError, QueryError, StoreError, UpstreamError
 from feedsrv.grammar import parse
 from feedsrv.paper import Feed, Listing, Page
@@ -32,8 +32,9 @@ from feedsrv.service import Service
 from feedsrv.store import Store
 from feedsrv.web import create_app
 
-#: Requests answered at the same time. A cold one waits for upstream, so more than there are cores.
-_THREADS = 16
+#: Requests answered at the same time. Those for what was never read wait, for eight pages at most
+#: (`feedsrv.worker`), so the others find a thread.
+_THREADS = 32
 
 
 class _Group(click.Group):
@@ -118,7 +119,8 @@ def _run(service: Service) -> None:
             err=True,
         )
         sys.exit(1)
-    signal.signal(signal.SIGTERM, _stop)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _stop)
     shown = "localhost" if config.host in {"127.0.0.1", "0.0.0.0", "::"} else config.host  # noqa: S104  # compared, not bound
     click.echo(
         f"feedsrv {__version__} at http://{shown}:{server.effective_port}/"
@@ -160,7 +162,9 @@ def get(file: Path | None, urlpath: str, include: bool, demo: bool) -> None:
 def check(file: Path | None, demo: bool) -> None:
     """Tell whether settings, store and upstream work."""
     config = load(file, os.environ, {"demo": demo or None})  # noqa: TID251  # the process's edge
-    click.echo(f"settings   good, {len(config.feeds)} feeds")
+    where = file or os.environ.get("FEEDSRV_CONFIG") or DEFAULT_FILE  # noqa: TID251  # as `load`
+    named = where if Path(where).exists() else "none found, defaults"
+    click.echo(f"settings   good, {len(config.feeds)} feeds ({named})")
     failed = False
     with _service(config) as service:
         try:
@@ -231,7 +235,8 @@ def explain(file: Path | None, query: str, limit: int, demo: bool) -> None:
     click.echo(f"\nsearched for at Hugging Face: {words or 'nothing, it has no words to look for'}")
     with _service(config) as service:
         reading = service.read(Feed(name="explained", title="explained", query=query, limit=limit))
-    click.echo(f"{len(reading.found)} of {reading.seen} papers shown (at most {limit})\n")
+    most = "at least " if len(reading.found) == limit else ""
+    click.echo(f"{most}{len(reading.found)} of {reading.seen} papers match\n")
     for paper in (each.paper for each in reading.found):
         click.echo(f"{paper.published:%Y-%m-%d}  {paper.id}  {paper.title}")
         for place in places(tree, paper):

@@ -21,6 +21,7 @@ from feedsrv.errors import ConfigError, QueryError
 from feedsrv.grammar import parse
 from feedsrv.paper import Feed
 from feedsrv.query import positive_words
+from feedsrv.text import clean
 
 #: Where the shipped file lies, seen from a clone.
 DEFAULT_FILE = Path("config/feedsrv.toml")
@@ -31,6 +32,10 @@ ENVIRONMENT = {
     "FEEDSRV_HF_TOKEN": "hf_token",
     "PORT": "port",
 }
+#: No user, password, fragment or foreign letters: it is shown to readers, and followed by them.
+_ADDRESS = re.compile(
+    r"https?://(?:[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?(?:/[A-Za-z0-9_.~-]+)*/?"
+)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
@@ -111,7 +116,8 @@ def settings(
             )
             _check(name, found[name])
         except ValueError as error:
-            problems.append(f"{origin}: {name}: {error}, not {value!r}")
+            shown = "" if name == "hf_token" else f", not {value!r}"
+            problems.append(f"{origin}: {name}: {error}{shown}")
     found["feeds"] = dict(_feeds(data.get("feeds", {}), file, problems))
     if environ.get("FEEDSRV_ACCESS_KEY"):
         problems.append(
@@ -132,7 +138,7 @@ def _given(
             yield file, name, value
     for variable, name in ENVIRONMENT.items():
         if environ.get(variable):
-            yield f"environment: {variable}", name, environ[variable]
+            yield f"environment: {variable}", name, environ[variable].strip()
     for name, value in arguments.items():
         if value is not None:
             yield "command line", name, value
@@ -152,8 +158,12 @@ def _check(name: str, value: object) -> None:
         parts = urlsplit(str(value))
         if parts.scheme not in {"http", "https"} or not parts.netloc or parts.query:
             raise ValueError("expected an address such as https://papers.example.org")
+        if not _ADDRESS.fullmatch(str(value)):
+            raise ValueError("expected plain letters, as in https://papers.example.org/feeds")
         if name == "upstream_url" and parts.path.strip("/"):
             raise ValueError("expected scheme and host alone")
+    if name in {"contact", "hf_token"} and not re.fullmatch(r"[\x20-\x7e]*", str(value)):
+        raise ValueError("expected plain letters and signs: it goes into a header")
 
 
 def _feeds(tables: object, file: str, problems: list[str]) -> Iterator[tuple[str, Feed]]:
@@ -175,7 +185,9 @@ def _feed(name: str, table: object) -> Feed:
         raise ValueError("a feed's name is of letters, digits, - and _")
     if not isinstance(table, Mapping) or "name" in table:
         raise ValueError("expected a table of query, title, sources, limit, link and match")
-    feed = msgspec.convert({"title": name, **table, "name": name}, Feed)
+    feed = msgspec.convert({**table, "title": table.get("title") or name, "name": name}, Feed)
+    if clean(feed.title) != feed.title:
+        raise ValueError("its title has a character that no feed can hold")
     words = positive_words(parse(feed.query)) if feed.query else ""
     if feed.sources == ("search",) and not words:
         raise ValueError('nothing to search for without words; add "daily" to its sources')

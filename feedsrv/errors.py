@@ -55,6 +55,7 @@ class QueryError(ReaderError):
     """
 
     def __init__(self, query: str, position: int, reason: str) -> None:
+        query = query[:1000]  # a query of a megabyte is not said back
         super().__init__(query, position, reason)
         self.query = query
         self.position = position

@@ -24,7 +24,9 @@ from feedsrv.errors import FetchError
 #: Bytes of a body once unpacked. The largest page seen had 1.7 MB.
 LARGEST = 8_000_000
 _MOST_REDIRECTS = 5
-_WAIT = re.compile(r"\bt=(\d+)")
+_WAIT = re.compile(r"\bt=(\d{1,9})(?!\d)", re.ASCII)
+#: Seconds that upstream's wish to be left alone is heeded for, at most.
+_LONGEST_WAIT = 3600.0
 
 
 class Held(NamedTuple):
@@ -151,6 +153,9 @@ class Fetcher:
                 _refuse(response)
                 etag, modified = (response.headers.get(k, "") for k in ("etag", "last-modified"))
                 return Fetched(str(url), self._body(response, by), etag, modified, wait=wait)
+        except httpx.LocalProtocolError as error:
+            # Its text holds our own headers, the token among them.
+            raise FetchError(str(url), "the request cannot be written") from error
         except (httpx.HTTPError, httpx.InvalidURL, zlib.error) as error:
             late = isinstance(error, httpx.TimeoutException) or self._clock() >= by
             reason = (
@@ -220,12 +225,12 @@ def _refuse(response: httpx.Response) -> None:
 
 def _asked_wait(headers: Mapping[str, str]) -> float | None:
     """Return the seconds to wait: from Retry-After, else from ``ratelimit: "pages";r=0;t=53``."""
-    after = headers.get("retry-after", "")
-    if after.isdecimal():
-        return float(after)
+    after = re.fullmatch(r"(\d{1,9})", headers.get("retry-after", ""), re.ASCII)
     limit = headers.get("ratelimit", "")
-    found = _WAIT.search(limit) if ";r=0;" in limit.replace(" ", "") else None
-    return float(found[1]) if found else None
+    spent = _WAIT.search(limit) if ";r=0;" in limit.replace(" ", "") else None
+    found = after or spent
+    # An hour at most: a mistake upstream must not silence a server for a year.
+    return min(float(found[1]), _LONGEST_WAIT) if found else None
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from lark.exceptions import UnexpectedCharacters, UnexpectedToken, VisitError
 
 from feedsrv.errors import QueryError
 from feedsrv.query import LONGEST, And, Count, Counter, Field, Has, Not, Or, Query, Term
+from feedsrv.text import FORBIDDEN
 from feedsrv.words import words
 
 MOST_TERMS = 32
@@ -62,6 +63,9 @@ def parse(text: str) -> Query:
     """
     if len(text) > LONGEST:
         raise QueryError(text, LONGEST, f"a query has at most {LONGEST} characters")
+    for found in FORBIDDEN.finditer(text):
+        if not found[0].isspace():
+            raise QueryError(text, found.start(), "no feed can hold this character")
     plain = text.translate(_TYPOGRAPHIC)
     _check(text, plain)
     try:

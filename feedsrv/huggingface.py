@@ -218,7 +218,9 @@ def _key(kind: Kind, name: str) -> str:
             return day[:7]
         case _:
             found = _PERIOD.fullmatch(name)
-            return name if found and ("W" in name) == (kind is Kind.WEEK) else ""
+            is_kind = found is not None and ("W" in name) == (kind is Kind.WEEK)
+            most = 53 if kind is Kind.WEEK else 12
+            return name if is_kind and 1 <= int(name[-2:]) <= most else ""
 
 
 def _day(name: str | None) -> str:

@@ -206,6 +206,9 @@ def _revised(kept: Paper | None, fresh: Paper, listing: Listing) -> Paper:
             comments=fresh.comments or kept.comments,
             stars=fresh.stars or kept.stars,
         )
+    if kept.listed:
+        # The day on which it was first listed is its date for ever.
+        fresh = msgspec.structs.replace(fresh, listed=kept.listed)
     if (kept.title, kept.abstract) == (fresh.title, fresh.abstract):
         return msgspec.structs.replace(fresh, revised=kept.revised)
     if not kept.abstract or not kept.authors:

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from email.utils import format_datetime
+from html import escape
 from typing import Any
 
 import feedgen.entry
@@ -147,7 +148,8 @@ def _rss_item(written: Any, entry: Entry) -> None:
     written.guid(entry.id, permalink=False)
     if entry.authors:
         written.dc.dc_creator(list(entry.authors))
-    written.description(entry.brief, isSummary=True)
+    # Readers of RSS take a description for HTML; a paper's text must not become markup there.
+    written.description(escape(entry.brief, quote=False), isSummary=True)
     written.content(entry.content)
     written.comments(next(link.href for link in entry.links if link.rel == "replies"))
     if entry.links[0].type == _PDF:

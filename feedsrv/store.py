@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from threading import RLock
@@ -29,12 +29,13 @@ log = logging.getLogger(__name__)
 #: A part of the folder's name: bump it when a kept listing can no longer be read, or when
 #: `feedsrv.words` prepares words in another way.
 VERSION = 1
-#: Bytes on disk. A day's list takes about 0.1 MB, a search 0.5 MB.
-LARGEST = 500_000_000
+#: Bytes on disk: of lists, and of all that anybody's keywords can make grow (searches and stamps),
+#: so that these push no list out. A day's list takes about 0.1 MB, a search 0.7 MB.
+LARGEST = {"lists": 200_000_000, "searches": 300_000_000}
 #: Values kept in memory while the disk fails.
-_MOST_IN_MEMORY = 64
+_MOST_IN_MEMORY = 100
 #: Listings held decoded; a window of thirty days and what is searched for most.
-_MOST_DECODED = 200
+_MOST_DECODED = 48
 #: Seconds to wait for another process that writes.
 _PATIENCE = 3.0
 _TROUBLE = (sqlite3.Error, OSError, diskcache.Timeout)
@@ -101,8 +102,8 @@ class Store:
     def __init__(self, folder: Path, upstream_url: str) -> None:
         self._folder = folder / f"v{VERSION}"
         self._upstream = upstream_url
-        self._opened: diskcache.Cache | None = None
-        self._memory: OrderedDict[str, bytes] = OrderedDict()
+        self._opened: dict[str, diskcache.Cache] = {}
+        self._memory: dict[str, bytes] = {}
         self._failing = False
         self._lock = RLock()
         # What was decoded since anything was last kept, by this process or another: a listing takes
@@ -112,17 +113,18 @@ class Store:
 
     def close(self) -> None:
         """Let go of the files."""
-        if self._opened is not None:
-            self._opened.close()
+        for cache in self._opened.values():
+            cache.close()
 
     def listing(self, page: Page) -> Listing | None:
         """Return the last good listing of the page, or of the page given in its place."""
         decoded = self._current()
-        if page not in decoded:
-            if len(decoded) >= _MOST_DECODED:
-                decoded.clear()
-            decoded[page] = self._read(page)
-        return decoded[page]
+        # The one asked for last stands last.
+        found = decoded.pop(page) if page in decoded else self._read(page)
+        decoded[page] = found
+        while len(decoded) > _MOST_DECODED:
+            decoded.pop(next(iter(decoded)), None)
+        return found
 
     def _read(self, page: Page) -> Listing | None:
         kept = self._value(self._key("listing", page), Listing)
@@ -209,28 +211,42 @@ class Store:
 
         """
         try:
-            cache = self._open()
-            cache.set("probe", b"1")
-            if cache.get("probe") != b"1":
+            self._open().set("probe", b"1")
+            if self._open().get("probe") != b"1":
                 raise StoreError(str(self._folder), "what was written cannot be read")
         except _TROUBLE as error:
             raise StoreError(str(self._folder), str(error) or type(error).__name__) from error
         return self._folder
 
-    def _open(self) -> diskcache.Cache:
+    def _open(self, key: str = "") -> diskcache.Cache:
+        """Return the files for that key, made if there are none."""
+        name = "searches" if key.startswith("stamp ") or " listing search " in key else "lists"
+        folder = self._folder / name
         with self._lock:  # threads that make one file at the same time wait for each other
-            if self._opened is None:
-                self._opened = diskcache.Cache(
-                    str(self._folder),
+            cache = self._opened.get(name)
+            if cache is None or not (folder / "cache.db").exists():
+                cache = diskcache.Cache(
+                    str(folder),
                     timeout=_PATIENCE,
                     disk=_DataDisk,
                     # Every value in the database: beside it, as diskcache would have it for those
                     # over 32 kB, a set takes seven times as long, and `fetch` would trust files.
                     disk_min_file_size=64_000_000,
-                    size_limit=LARGEST,
+                    size_limit=LARGEST[name],
                     eviction_policy="least-recently-stored",
                 )
-            return self._opened
+                self._opened[name] = cache
+            return cache
+
+    def _set_aside(self) -> None:
+        """Put files that are damaged aside, so that new ones are made in their place."""
+        with self._lock:
+            for cache in self._opened.values():
+                cache.close()
+            self._opened = {}
+            for name in LARGEST:
+                for damaged in (self._folder / name).glob("cache.db*"):
+                    damaged.replace(damaged.with_name(f"damaged-{damaged.name}"))
 
     def _current(self) -> dict[Page, Listing | None]:
         """Return what was decoded, emptied if anything was kept since."""
@@ -248,6 +264,8 @@ class Store:
         self._decoded = {}
         try:
             self._open().incr("generation")
+        except TypeError:  # not a number: somebody else wrote it
+            self._open().set("generation", 1)
         except _TROUBLE as error:
             self._troubled(error)
 
@@ -262,7 +280,7 @@ class Store:
         Without a disk, each process changes its own.
         """
         try:
-            with self._open().transact():
+            with self._open(key).transact():
                 return self._changed_value(key, kind, change)
         except _TROUBLE as error:
             self._troubled(error)
@@ -281,7 +299,7 @@ class Store:
         value = self._memory.get(key)
         try:
             if value is None:
-                value = self._open().get(key)
+                value = self._open(key).get(key)
             return None if value is None else msgspec.json.decode(value, type=kind)
         except _TROUBLE as error:
             self._troubled(error)
@@ -292,13 +310,13 @@ class Store:
     def _set(self, key: str, value: msgspec.Struct) -> None:
         data = msgspec.json.encode(value)
         try:
-            self._open().set(key, data)
+            self._open(key).set(key, data)
         except _TROUBLE as error:
             self._troubled(error)
             with self._lock:
                 self._memory[key] = data
                 while len(self._memory) > _MOST_IN_MEMORY:
-                    self._memory.popitem(last=False)
+                    self._memory.pop(min(self._memory, key=_worth))
         else:
             self._memory.pop(key, None)
             self._failing = False
@@ -306,7 +324,7 @@ class Store:
     def _drop(self, key: str) -> None:
         self._memory.pop(key, None)
         try:
-            self._open().delete(key)
+            self._open(key).delete(key)
         except _TROUBLE as error:
             self._troubled(error)
 
@@ -315,3 +333,15 @@ class Store:
         if not self._failing:
             log.warning("going on from memory: %s", StoreError(str(self._folder), str(error)))
         self._failing = True
+        if type(error) is sqlite3.DatabaseError:  # no subclass: the file is damaged
+            with suppress(OSError):
+                self._set_aside()
+
+
+def _worth(key: str) -> int:
+    """Return what is dropped first from memory: what anybody's keywords can make grow."""
+    if key.startswith("stamp "):
+        return 0
+    if " listing " not in key:
+        return 1
+    return 2 if " listing search " in key else 3

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from pylatexenc.latex2text import LatexNodes2Text, get_default_latex_context_db
 
 #: What XML 1.0 (section 2.2) forbids. One such character makes feedgen raise and loses the feed.
-_FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]")
+FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]")
 _SPACE = re.compile(r"\s+")
 _PARAGRAPH = re.compile(r"\n[^\S\n]*\n\s*")
 
@@ -61,7 +61,7 @@ _SPECS = get_default_latex_context_db()
 
 def clean(text: str) -> str:
     """Return the text with each character that XML forbids replaced by U+FFFD."""
-    return _FORBIDDEN.sub("\ufffd", text)
+    return FORBIDDEN.sub("\ufffd", text)
 
 
 def line(text: str) -> str:
@@ -140,6 +140,7 @@ def _symbol(name: str) -> str:
     return str(shown) if is_symbol else ""
 
 
+@lru_cache(maxsize=1024)
 def _converted(tex: str) -> str:
     """Return what pylatexenc makes of one accent or one letter of a mathematical alphabet."""
     return str(LatexNodes2Text(math_mode="text").latex_to_text(tex))

@@ -22,7 +22,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from feedsrv.config import Config
-from feedsrv.errors import FetchError, SpentError, UpstreamError
+from feedsrv.errors import FetchError, PageError, SpentError, UpstreamError
 from feedsrv.fetch import Fetched, Fetcher, Held
 from feedsrv.freshness import Failure, failed, left
 from feedsrv.huggingface import api_path, path, read, read_api
@@ -48,7 +48,7 @@ class Upstream:
         store: Keeps.
         owner: A name that no other process and no other upstream of this process has.
         now: The clock.
-        sleep: Waits so many seconds.
+        sleep: Waits so many seconds; returns True where it is no use to wait for more.
         chance: Gives a number from 0 to 1.
 
     """
@@ -98,7 +98,7 @@ class Upstream:
 
         """
         patient = self._now() + timedelta(seconds=self._config.deadline + patience)
-        with self._lease(patient):
+        with self._lease(page, patient):
             now = self._now()
             kept = self._store.listing(page)
             if kept is not None and not always and left(page, kept, now) > timedelta(0):
@@ -162,22 +162,30 @@ class Upstream:
 
         now, seconds = self._now(), self._config.deadline
         by = self._fetcher.by(seconds)
+        cards: Listing | None = None
+        error: UpstreamError
         try:
-            held = _held(kept)
             page_by = self._fetcher.by(seconds * _PAGE_SHARE)
-            answer = self._fetcher.get(path(page), page_by, turn=turn, held=held)
-            return _read(answer, page, kept, now), answer.wait
+            answer = self._fetcher.get(path(page), page_by, turn=turn, held=_held(kept))
+            listing = _read(answer, page, kept, now)
+            if listing.source == "data":
+                return listing, answer.wait
+            # Cards know no authors and often no abstract; the API knows all that the data does.
+            cards, error = listing, PageError(answer.url, "only its cards can be read")
         except SpentError:
             raise
-        except UpstreamError as error:
-            try:
-                answer = self._fetcher.get(api_path(page, now.date()), by, turn=turn)
-                listing = read_api(answer.body, answer.url, asked=page, read_at=now)
-            except UpstreamError as second:
-                # The page's own failure says more; the API's stands behind it.
-                raise error from second
-            log.warning("%s was read from the API: %s", page, error)
-            return listing, answer.wait
+        except UpstreamError as failure:
+            error = failure
+        try:
+            answer = self._fetcher.get(api_path(page, now.date()), by, turn=turn)
+            listing = read_api(answer.body, answer.url, asked=page, read_at=now)
+        except UpstreamError as second:
+            if cards is not None:
+                return cards, 0
+            # The page's own failure says more; the API's stands behind it.
+            raise error from second
+        log.warning("%s was read from the API: %s", page, error)
+        return listing, answer.wait
 
     def _turn(self, page: Page, *, adhoc: bool, patient: datetime) -> None:
         """Wait until the next request may be made.
@@ -191,10 +199,14 @@ class Upstream:
             wait = (moment - self._now()).total_seconds()
             if moment > patient:
                 raise SpentError(path(page), "the allowance of requests is spent for now", wait)
-            self._sleep(max(wait, _GLANCE))
+            self._pause(max(wait, _GLANCE), page)
+
+    def _pause(self, seconds: float, page: Page) -> None:
+        if self._sleep(seconds):
+            raise SpentError(path(page), "the server is closing", wait=2)
 
     @contextmanager
-    def _lease(self, patient: datetime) -> Iterator[None]:
+    def _lease(self, page: Page, patient: datetime) -> Iterator[None]:
         """Hold the right to ask: one request at a time, by all processes on one store.
 
         Raises:
@@ -205,8 +217,8 @@ class Upstream:
         length = timedelta(seconds=self._config.deadline + 2)
         while not self._store.lease(self._owner, self._now(), length):
             if self._now() >= patient:
-                raise SpentError("/papers", "others are asking, and it takes too long", wait=2)
-            self._sleep(_GLANCE)
+                raise SpentError(path(page), "others are asking, and it takes too long", wait=2)
+            self._pause(_GLANCE, page)
         try:
             yield
         finally:

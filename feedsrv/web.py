@@ -52,6 +52,7 @@ _DAY = 86400
 def create_app(service: Service) -> Flask:
     """Return the WSGI application that serves the service's feeds."""
     app = Flask("feedsrv")
+    app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.config["SEND_FILE_MAX_AGE_DEFAULT"] = _DAY
     app.add_template_filter(home)
 
@@ -186,7 +187,7 @@ def _kept(service: Service, ready: Ready, media_type: str, here: str, max_age: i
     return answer.kept(ready, request, media_type=media_type, max_age=max_age, modified=modified)
 
 
-@lru_cache(maxsize=128)
+@lru_cache(maxsize=32)
 def _written(suffix: str, head: Head, found: tuple[Found, ...]) -> Ready:
     """Return the feed, written once for each change of what it holds."""
     return answer.ready(FORMATS[suffix].write(head, entries(found)))
@@ -242,7 +243,10 @@ def _base(service: Service) -> str:
 
 def _unknown(service: Service, error: UnknownFeedError) -> Answer:
     """Answer with how to ask for the same without the settings."""
-    instead = f"{_base(service)}/papers.atom?q={quote(error.name)}"
+    try:
+        instead = f"{_base(service)}/papers.atom?q={quote(error.name)}"
+    except ParameterError as wrong:  # what is raised here, no other handler takes
+        return answer.problem(wrong)
     return answer.problem(error, feeds=list(error.known), instead=instead)
 
 

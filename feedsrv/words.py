@@ -31,9 +31,9 @@ _LONGEST = 40
 
 def fold(text: str) -> str:
     """Return the text without case, accents and typographic variants."""
-    apart = unicodedata.normalize("NFKD", text.translate(_VARIANTS))
+    apart = unicodedata.normalize("NFKD", text)
     bare = "".join(char for char in apart if not unicodedata.combining(char))
-    return bare.casefold()
+    return bare.translate(_VARIANTS).casefold()
 
 
 def words(text: str) -> list[str]:

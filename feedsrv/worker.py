@@ -11,11 +11,16 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Event, RLock
 
-from feedsrv.errors import UpstreamError
+from feedsrv.errors import SpentError, UpstreamError
 from feedsrv.paper import Kind, Listing, Page
 from feedsrv.upstream import Upstream
 
 log = logging.getLogger(__name__)
+
+#: Pages that can be waited for at the same time: about what can be read within a deadline. Who asks
+#: for one more gets it later, and holds no thread of the server in the meantime.
+_MOST_AWAITED = 8
+_MOST_WAITING = 300
 
 
 class Worker:
@@ -42,35 +47,79 @@ class Worker:
         self._due_days = due_days
         self._closing = closing
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="upstream")
-        # Reentrant: the callback of a reading that ended at once runs inside `awaited`.
+        # Reentrant: what a future tells when it is done may ask for more.
         self._lock = RLock()
         self._awaited: dict[Page, Future[Listing]] = {}
         self._waiting: dict[Page, None] = {}
-        self._is_queued = False
 
     def close(self) -> None:
         """Finish the page that is being read, and drop those that wait."""
         self._closing.set()
         self._thread.shutdown(cancel_futures=True)
+        for future in self._awaited.values():
+            future.cancel()
 
     def awaited(self, page: Page) -> Future[Listing]:
         """Return the reading of a page that somebody waits for, begun if it was not yet."""
         with self._lock:
             future = self._awaited.get(page)
             if future is None:
-                future = self._thread.submit(self._update, page)
+                future = Future()
+                if len(self._awaited) >= _MOST_AWAITED:
+                    self.behind([page])
+                    future.set_exception(SpentError(str(page), "too many wait already", wait=30))
+                    return future
                 self._awaited[page] = future
-                future.add_done_callback(lambda done: self._ended(page, done))
+                self._waiting.pop(page, None)
+                self._go()
             return future
 
     def behind(self, pages: Iterable[Page]) -> None:
         """Have the pages read when nobody waits for another, one by one."""
         allowed = [page for page in pages if self._upstream.trouble(page) is None]
         with self._lock:
-            self._waiting |= dict.fromkeys(allowed)
-            if self._waiting and not self._is_queued and not self._closing.is_set():
-                self._is_queued = True
-                self._thread.submit(self._next)
+            for page in allowed:
+                is_new = page not in self._awaited and page not in self._waiting
+                if is_new and len(self._waiting) < _MOST_WAITING:
+                    self._waiting[page] = None
+                    self._go()
+
+    def is_idle(self) -> bool:
+        """Tell whether nothing is being read, and nothing waits."""
+        with self._lock:
+            return not self._awaited and not self._waiting
+
+    def _go(self) -> None:
+        """Have the thread take one more page."""
+        if not self._closing.is_set():
+            self._thread.submit(self._next)
+
+    def _next(self) -> None:
+        """Read the page that matters most: awaited before others, days before searches."""
+        with self._lock:
+            pages = list(self._awaited) or list(self._waiting)
+            if not pages or self._closing.is_set():
+                return
+            page = min(pages, key=lambda page: page.kind is Kind.SEARCH)
+        listing: Listing | None = None
+        error: Exception | None = None
+        try:
+            listing = self._update(page)
+        except UpstreamError as failure:
+            error = failure
+            log.debug("%s stays as it is: %s", page, failure)
+        except Exception as failure:
+            error = failure
+            log.exception("reading %s broke", page)
+        if listing is not None and page.kind is Kind.DAY:
+            self.behind(due for due in self._due_days() if due != page)
+        with self._lock:
+            future = self._awaited.pop(page, None)
+            self._waiting.pop(page, None)
+        if future is not None and error is not None:
+            future.set_exception(error)
+        elif future is not None and listing is not None:
+            future.set_result(listing)
 
     def now(self, page: Page, *, always: bool, patience: float) -> Listing:
         """Return the page's listing, read after what is being read; see `Upstream.update`.
@@ -81,32 +130,6 @@ class Worker:
         """
         update = self._upstream.update
         return self._thread.submit(update, page, always=always, patience=patience).result()
-
-    def _ended(self, page: Page, future: Future[Listing]) -> None:
-        with self._lock:
-            self._awaited.pop(page, None)
-        error = None if future.cancelled() else future.exception()
-        if error is not None and not isinstance(error, UpstreamError):
-            log.error("reading %s broke", page, exc_info=error)
-        if error is None and page.kind is Kind.DAY and not future.cancelled():
-            self.behind(self._due_days())
-
-    def _next(self) -> None:
-        """Read one page of those that wait; then queue up again, behind what is waited for."""
-        with self._lock:
-            page = next(iter(self._waiting))
-            del self._waiting[page]
-        more: Iterable[Page] = ()
-        try:
-            self._update(page)
-            more = self._due_days() if page.kind is Kind.DAY else ()
-        except UpstreamError as error:
-            log.debug("%s stays as it is: %s", page, error)
-        except Exception:
-            log.exception("reading %s broke", page)
-        with self._lock:
-            self._is_queued = False
-        self.behind(more)
 
     def _update(self, page: Page) -> Listing:
         adhoc = page.kind is Kind.SEARCH and page not in self._own_searches

@@ -74,7 +74,7 @@ def test_get_tells_by_its_exit_code_whose_fault_it_was(run: Run, path: str, code
 def test_check_says_that_all_is_well(run: Run, upstream: Loopback, tmp_path: Path) -> None:
     result = run("check", FEEDSRV_UPSTREAM_URL=upstream.url)
     assert result.exit_code == 0
-    assert result.stdout.splitlines()[0] == "settings   good, 0 feeds"
+    assert result.stdout.splitlines()[0] == "settings   good, 0 feeds (none found, defaults)"
     assert f"store      good, {tmp_path / 'store'}" in result.stdout
     assert re.search(r"upstream   good, 3 papers on \d{4}-\d\d-\d\d\n", result.stdout)
 

@@ -93,6 +93,44 @@ def test_all_problems_are_named_at_once_with_file_and_key() -> None:
     assert "hf_secret" not in text
 
 
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("upstream_url", "http://user:s3cret@127.0.0.1"),
+        ("upstream_url", "http://127.0.0.1/#x"),
+        ("upstream_url", "ftp://127.0.0.1"),
+        ("public_url", "https://é.example"),
+        ("public_url", "http://a b/"),
+        ("public_url", 'http://a"b'),
+        ("public_url", "http://a.b/?q=x"),
+        ("public_url", "http://a\x01"),
+        ("contact", "Jörg <j@example.org>"),
+        ("trusted_proxies", ["10.0.0.0/99"]),
+    ],
+)
+def test_what_readers_or_headers_could_not_hold_is_refused(setting: str, value: object) -> None:
+    (problem,) = problems({setting: value})
+    assert problem.startswith(f"my.toml: {setting}: ")
+
+
+def test_a_token_is_stripped_and_never_said_back() -> None:
+    assert settings({}, "f", {"FEEDSRV_HF_TOKEN": "hf_x\r"}, {}).hf_token == "hf_x"
+    (problem,) = problems({}, FEEDSRV_HF_TOKEN="hf_söcret")
+    assert "hf_token" in problem
+    assert "söcret" not in problem
+
+
+@pytest.mark.parametrize("title", ["", None])
+def test_a_feed_without_a_title_has_its_name(title: str | None) -> None:
+    table = {"query": "x"} | ({} if title is None else {"title": title})
+    assert settings({"feeds": {"fog": table}}, "f", {}, {}).feeds["fog"].title == "fog"
+
+
+def test_a_title_that_no_feed_can_hold_is_refused() -> None:
+    (problem,) = problems({"feeds": {"a": {"query": "x", "title": "a \x01"}}})
+    assert "title" in problem
+
+
 @pytest.mark.parametrize("feeds", ["causal", ["causal"], 3])
 def test_feeds_must_be_tables(feeds: object) -> None:
     assert problems({"feeds": feeds}) == ("my.toml: feeds: expected tables such as [feeds.causal]",)

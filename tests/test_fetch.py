@@ -107,6 +107,33 @@ def test_an_answer_that_is_no_page_says_why_and_how_long_to_wait(
     assert caught.value.url.endswith("/papers")
 
 
+@pytest.mark.parametrize(
+    ("headers", "wait"),
+    [
+        ({"Retry-After": "31536000"}, 3600.0),
+        ({"Retry-After": "9" * 400}, None),
+        ({"Retry-After": "٣"}, None),
+        ({"ratelimit": '"pages";r=0;t=99999999'}, 3600.0),
+        ({"ratelimit": f'"pages";r=0;t={"9" * 400}'}, None),
+    ],
+)
+def test_a_mistake_upstream_silences_nobody_for_long(
+    headers: dict[str, str], wait: float | None
+) -> None:
+    with fetching(lambda _: Response("", 429, headers)) as get, pytest.raises(FetchError) as caught:
+        get()
+    assert caught.value.wait == wait
+
+
+def test_a_token_that_no_header_can_hold_is_not_told() -> None:
+    with (
+        Fetcher("http://127.0.0.1:1", agent="feedsrv/test", token="hf_secret\r") as fetcher,
+        pytest.raises(FetchError) as caught,
+    ):
+        fetcher.get("/papers", fetcher.by(5))
+    assert "secret" not in str(caught.value)
+
+
 def test_a_packed_page_is_unpacked() -> None:
     page = b"a list of papers " * 1000
     packed = gzip.compress(page)

@@ -160,16 +160,24 @@ def test_counters_and_all_else_are_as_last_read() -> None:
         ({"abstract": "A kite listens, and answers."}, LATER),
         ({"upvotes": 100, "comments": 100, "stars": 100}, None),
         ({"keywords": ("kites",), "summary": "Short.", "organization": "Lab"}, None),
-        ({"authors": ("Somebody Else",), "listed": date(2026, 8, 6)}, None),
+        ({"authors": ("Somebody Else",), "organization": "Elsewhere"}, None),
         ({}, None),
     ],
-    ids=["title", "abstract", "counters", "extras", "people-and-dates", "nothing"],
+    ids=["title", "abstract", "counters", "extras", "people", "nothing"],
 )
 def test_only_another_title_or_abstract_is_a_revision(
     change: dict[str, Any], revised: datetime | None
 ) -> None:
     found = succeed(listing(paper()), listing(paper(**change), read_at=LATER))
     assert found.papers == (paper(**change, revised=revised),)
+
+
+def test_a_paper_keeps_the_list_day_that_it_was_first_seen_with() -> None:
+    found = succeed(
+        listing(paper(listed=date(2026, 8, 7))),
+        listing(paper(listed=date(2026, 8, 6), title="Other"), read_at=LATER),
+    )
+    assert [each.listed for each in found.papers] == [date(2026, 8, 7)]
 
 
 def test_a_revision_is_remembered_by_later_readings_until_the_next() -> None:

@@ -1,71 +1,237 @@
-"""Real readers subscribe to a running server."""
+"""Real readers subscribe to a running server, over real sockets."""
 
 from __future__ import annotations
 
-import shutil
-import sqlite3
-import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
-from reader import make_reader
 
+from conftest import Clock
+from feedsrv.config import Config
+from feedsrv.paper import Feed, Kind, Page
 from feedsrv.service import Service
 from feedsrv.web import create_app
 from loopback import Loopback, raw_paper, serving
+from readers import CLIENTS, Client, Elfeed, Library, Logged, Newsboat, Rss2email, Sfeed
+
+KEYWORD = "/papers.atom?q=causal"
+TRENDING = Page(Kind.TRENDING)
+ARXIV = "https://arxiv.org/abs"
+TITLES = {
+    f"{ARXIV}/2611.00001": "Causal lighthouses",
+    f"{ARXIV}/2611.00003": "A study of lighthouse number 3",
+    f"{ARXIV}/2611.00005": "Causality by the sea",
+    f"{ARXIV}/2611.00006": "<i>Fog</i> & p < 0.05: a causal note",
+    f"{ARXIV}/2611.00007": 'Zoë’s "causal" 灯台 &amp; more',
+}
+#: RSS does not say whether a title is text or HTML, and rss2email takes it for the latter.
+TAKEN_FOR_HTML: dict[tuple[type[Client], str], dict[str, str]] = {
+    (Rss2email, "rss"): {
+        f"{ARXIV}/2611.00006": "_Fog_ & p < 0.05: a causal note",
+        f"{ARXIV}/2611.00007": 'Zoë’s "causal" 灯台 & more',
+    }
+}
+#: Mails that were sent stay as they are; sfeed tells entries apart by id, title and link.
+SHOWN_AFTER_A_NEW_TITLE: dict[type[Client], set[str]] = {
+    Rss2email: {"Causal lighthouses"},
+    Sfeed: {"Causal lighthouses", "Causal lighthouses, revised"},
+}
+KEEPS_ONE = {Newsboat, Elfeed}
+#: How three polls of an unchanged feed are answered. newsboat 2.21 sends its validators from the
+#: third poll on, later releases from the second.
+EACH_POLL = {Newsboat: ([200, 200, 304], [200, 304, 304]), Sfeed: ([200, 200, 200],)}
+VALIDATED = ([200, 304, 304],)
+
+Subscribe = Callable[..., Client]
 
 
 @pytest.fixture
-def server(service: Service, upstream: Loopback) -> Iterator[str]:
-    upstream.papers.append(raw_paper(6, title="<i>Fog</i> & p < 0.05: a causal note"))
-    with serving(create_app(service)) as url:
+def config(config: Config) -> Config:
+    sea = Feed(name="sea", title="By the sea", query="sea OR lighthouse")
+    return msgspec.structs.replace(config, feeds=config.feeds | {"sea": sea})
+
+
+@pytest.fixture
+def log(service: Service, upstream: Loopback) -> Logged:
+    for number in (6, 7):
+        title = TITLES[f"{ARXIV}/2611.0000{number}"]
+        upstream.papers.append(raw_paper(number, title=title, stars=number))
+    return Logged(create_app(service))
+
+
+@pytest.fixture
+def server(log: Logged) -> Iterator[str]:
+    with serving(log) as url:
         yield url
 
 
-TITLES = {
-    "https://arxiv.org/abs/2611.00001": "Causal lighthouses",
-    "https://arxiv.org/abs/2611.00003": "A study of lighthouse number 3",
-    "https://arxiv.org/abs/2611.00005": "Causality by the sea",
-    "https://arxiv.org/abs/2611.00006": "<i>Fog</i> & p < 0.05: a causal note",
-}
+@pytest.fixture
+def subscribe(server: str, tmp_path: Path) -> Subscribe:
+    """Return a function that opens a reader with these subscriptions."""
+
+    def open_one(kind: type[Client], *paths: str) -> Client:
+        folder = tmp_path / kind.__name__
+        folder.mkdir()
+        return kind(folder, *(server + path for path in paths))
+
+    return open_one
 
 
-def newsboat(url: str, folder: Path) -> dict[str, str]:
-    """Poll once with newsboat, and return the titles it holds by guid."""
-    if shutil.which("newsboat") is None:
-        pytest.skip("install newsboat: apt install newsboat")
-    (folder / "urls").write_text(f'"{url}"\n')
-    (folder / "config").write_text("cleanup-on-quit no\n")
-    subprocess.run(
-        ["newsboat", "-C", "config", "-u", "urls", "-c", "cache.db", "-x", "reload"],
-        cwd=folder,
-        env={"HOME": str(folder), "PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        timeout=60,
-        check=True,
-    )
-    connection = sqlite3.connect(folder / "cache.db")
-    held = dict(connection.execute("SELECT guid, title FROM rss_item").fetchall())
-    connection.close()
-    return held
+@pytest.fixture(params=CLIENTS, ids=[kind.__name__ for kind in CLIENTS])
+def kind(request: pytest.FixtureRequest) -> type[Client]:
+    found: type[Client] = request.param
+    return found
 
 
-def test_newsboat_holds_the_feed_after_each_of_three_polls(server: str, tmp_path: Path) -> None:
-    for _ in range(3):
-        held = newsboat(f"{server}/papers.atom?q=causal", tmp_path)
-        assert {guid: title.strip() for guid, title in held.items()} == TITLES
+def titles_in(suffix: str, kind: type[Client]) -> dict[str, str]:
+    return TITLES | TAKEN_FOR_HTML.get((kind, suffix), {})
 
 
-def test_the_library_reader_holds_the_feed_and_asks_with_its_validators(
-    server: str, tmp_path: Path
+@pytest.mark.parametrize("suffix", ["atom", "rss"])
+def test_a_reader_holds_the_feed_after_each_poll_and_new_votes_are_no_news(
+    kind: type[Client],
+    suffix: str,
+    subscribe: Subscribe,
+    log: Logged,
+    service: Service,
+    upstream: Loopback,
 ) -> None:
-    url = f"{server}/papers.atom?q=causal"
-    with make_reader(str(tmp_path / "db")) as client:
-        client.add_feed(url)
-        assert client.update_feed(url).new == 4  # type: ignore[union-attr]  # None is "not modified"
-        assert client.update_feed(url) is None
-        assert {entry.id: entry.title for entry in client.get_entries()} == TITLES
-        assert client.get_feed(url).title == "Daily Papers: causal"
+    titles = titles_in(suffix, kind)
+    client = subscribe(kind, f"/papers.{suffix}?q=causal")
+    for _ in range(3):
+        client.poll()
+        assert sorted(client.rows()) == sorted(titles.items())
+    assert log.statuses() in EACH_POLL.get(kind, VALIDATED)
+
+    for paper in upstream.papers:
+        paper |= {"upvotes": paper["upvotes"] + 100, "comments": 9, "stars": 4000}
+    service.refresh(service.newest_day())
+    client.poll()
+    assert log.statuses() == ([304] if client.validates else [200])
+    assert sorted(client.rows()) == sorted(titles.items())
+
+
+def test_a_reader_follows_a_feed_whose_papers_come_change_and_go(
+    kind: type[Client], subscribe: Subscribe, service: Service, upstream: Loopback
+) -> None:
+    """They all keep what has left the feed; none shows anything as new that is not."""
+    client = subscribe(kind, "/papers/trending.atom?q=causal")
+    for _ in range(3):
+        client.poll()
+    assert sorted(client.rows()) == sorted(TITLES.items())
+    if client.marks:
+        assert client.unread() == TITLES.keys()
+        client.mark_all_read()
+
+    first, *others = upstream.papers
+    upstream.papers = [
+        paper | {"upvotes": 0, "stars": 7 - place} for place, paper in enumerate(others)
+    ]
+    upstream.papers[1]["summary"] = "Whether fog causally delays ferries, seen again."
+    upstream.papers.append(raw_paper(8, title="Causal buoys", authors=[]))
+    service.refresh(TRENDING)
+    service.refresh(service.newest_day())
+    client.poll()
+    held = TITLES | {f"{ARXIV}/2611.00008": "Causal buoys"}
+    assert sorted(client.rows()) == sorted(held.items())
+    if client.marks:
+        assert client.unread() == {f"{ARXIV}/2611.00008"}
+
+    upstream.papers.append(first)
+    service.refresh(TRENDING)
+    client.poll()
+    assert sorted(client.rows()) == sorted(held.items()), "what comes back is still the same"
+    if client.marks:
+        assert client.unread() == {f"{ARXIV}/2611.00008"}
+
+
+def test_newsboat_sees_what_comes_within_the_second_in_which_something_went(
+    subscribe: Subscribe, service: Service, upstream: Loopback
+) -> None:
+    """It throws a body away whose Last-Modified did not rise, and keeps its ETag all the same."""
+    client = subscribe(Newsboat, "/papers/trending.atom?q=causal")
+    for _ in range(3):
+        client.poll()
+    upstream.papers.pop()
+    service.refresh(TRENDING)
+    client.poll()
+    upstream.papers.append(raw_paper(9, title="Causal gulls"))
+    service.refresh(TRENDING)  # the clock stands still
+    client.poll()
+    held = TITLES | {f"{ARXIV}/2611.00009": "Causal gulls"}
+    assert sorted(client.rows()) == sorted(held.items())
+
+
+def test_a_reader_subscribes_to_a_feed_that_is_still_empty(
+    kind: type[Client], subscribe: Subscribe, service: Service, upstream: Loopback
+) -> None:
+    client = subscribe(kind, "/papers.atom?q=walrus")
+    client.poll()
+    assert client.rows() == []
+    upstream.papers.append(raw_paper(8, title="Walrus ahoy"))
+    service.refresh(service.newest_day())
+    client.poll()
+    assert client.rows() == [(f"{ARXIV}/2611.00008", "Walrus ahoy")]
+
+
+def test_a_reader_keeps_what_it_holds_while_upstream_is_down(
+    kind: type[Client], subscribe: Subscribe, log: Logged, upstream: Loopback, clock: Clock
+) -> None:
+    client = subscribe(kind, KEYWORD)
+    client.poll()
+    upstream.down()
+    clock.forward(days=2)
+    client.poll()
+    assert sorted(client.rows()) == sorted(TITLES.items())
+    assert set(log.statuses()) <= {200, 304}
+
+
+def test_a_new_title_is_no_new_paper(
+    kind: type[Client], subscribe: Subscribe, service: Service, upstream: Loopback
+) -> None:
+    client = subscribe(kind, "/papers/trending.atom?q=causal")
+    client.poll()
+    if client.marks:
+        client.mark_all_read()
+    upstream.papers[0]["title"] = "Causal lighthouses, revised"
+    service.refresh(TRENDING)
+    client.poll()
+    titles = {title for name, title in client.rows() if name.endswith("00001")}
+    assert titles == SHOWN_AFTER_A_NEW_TITLE.get(kind, {"Causal lighthouses, revised"})
+    if client.marks:
+        assert client.unread() == set()
+
+
+def test_a_paper_of_two_feeds_stands_in_each_or_in_one_as_the_reader_has_it(
+    kind: type[Client], subscribe: Subscribe
+) -> None:
+    """RFC 4287 4.2.6 wants one id for one paper; some readers have one place for one id."""
+    client = subscribe(kind, "/feeds/causal.atom", "/feeds/sea.atom")
+    for _ in range(2):
+        client.poll()
+    names = [name for name, _ in client.rows()]
+    assert set(names) == TITLES.keys() | {f"{ARXIV}/2611.00002", f"{ARXIV}/2611.00004"}
+    assert names.count(f"{ARXIV}/2611.00005") == (1 if kind in KEEPS_ONE else 2)
+
+
+def test_a_union_brings_a_reader_each_paper_of_its_feeds_once(
+    kind: type[Client], subscribe: Subscribe, log: Logged
+) -> None:
+    client = subscribe(kind, "/feeds/causal+sea.atom")
+    for _ in range(2):
+        client.poll()
+    numbers = {
+        f"{ARXIV}/2611.{number:05d}": f"A study of lighthouse number {number}" for number in (2, 4)
+    }
+    assert sorted(client.rows()) == sorted((TITLES | numbers).items())
+    assert set(log.statuses()) <= {200, 304}
+
+
+def test_the_library_reader_takes_the_json_feed_too(subscribe: Subscribe, log: Logged) -> None:
+    client = subscribe(Library, "/papers.json?q=causal")
+    for _ in range(3):
+        client.poll()
+        assert sorted(client.rows()) == sorted(TITLES.items())
+    assert log.statuses() == [200, 304, 304]

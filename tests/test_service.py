@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 
 import pytest
@@ -328,3 +329,71 @@ def test_a_named_feed_is_found_and_an_unknown_one_lists_the_known(service: Servi
     with pytest.raises(UnknownFeedError) as caught:
         service.named("nope")
     assert caught.value.known == ("causal",)
+
+
+def test_cards_give_way_to_the_api_which_knows_more(service: Service, upstream: Loopback) -> None:
+    def cards(path: str) -> Response | None:
+        if path.startswith("/api"):
+            return None
+        return Response(
+            '<time datetime="2026-11-24"></time>'
+            '<article><h3><a href="/papers/2611.00001">A title</a></h3></article>'
+        )
+
+    upstream.fault = cards
+    listing = service.refresh(service.newest_day())
+    assert listing.source == "api"
+    assert listing.papers[0].authors
+
+
+def test_many_cold_keywords_hold_up_nobody_who_asks_for_what_is_kept(
+    make_service: Make, upstream: Loopback, until: Until
+) -> None:
+    service = make_service(deadline=3.0)
+    before = ids(service.read(feed()))
+    gate = threading.Event()
+
+    def hang(path: str) -> None:
+        if "q=" in path:
+            gate.wait(10)
+
+    upstream.fault = hang
+    began = time.monotonic()
+    threads = [
+        threading.Thread(target=service.read, args=(feed(f"tides OR word{number}"),))
+        for number in range(20)
+    ]
+    for thread in threads:
+        thread.start()
+    until(lambda: sum(thread.is_alive() for thread in threads) <= 8)
+    assert ids(service.read(feed())) == before
+    assert time.monotonic() - began < 2.5, "well before the deadline of those who wait"
+    gate.set()
+    for thread in threads:
+        thread.join()
+
+
+def test_a_day_that_somebody_waits_for_goes_before_searches(
+    service: Service, upstream: Loopback, until: Until
+) -> None:
+    gate, first = threading.Event(), threading.Event()
+
+    def hold(path: str) -> None:
+        first.set()
+        gate.wait(10)
+
+    upstream.fault = hold
+    keywords = [
+        threading.Thread(target=service.read, args=(feed(f"word{number}", "search"),))
+        for number in range(3)
+    ]
+    for thread in keywords:
+        thread.start()
+    first.wait(10)
+    day = threading.Thread(target=service.read, args=(feed("", "daily"),))
+    day.start()
+    until(lambda: service.newest_day() in service._worker._awaited)
+    gate.set()
+    for thread in (*keywords, day):
+        thread.join()
+    assert upstream.log[1] == "/papers/date/2026-11-24"

@@ -329,3 +329,15 @@ def test_the_demo_marks_every_feed_as_a_sample(make_client: MakeClient, config: 
         assert feed.entries
         assert not any("arxiv.org" in str(entry) for entry in feed.entries)
     assert "sample papers" in client.get("/").get_data(as_text=True)
+
+
+@pytest.mark.parametrize("suffix", [".atom", ".rss", ".json", ""])
+@pytest.mark.parametrize("query", ["a\x00b", "model\x01", "a\uffff"])
+def test_a_query_that_no_feed_can_hold_is_refused_in_each_format(
+    client: FlaskClient, suffix: str, query: str
+) -> None:
+    problem(client.get(f"/papers{suffix}", query_string={"q": query}), 400)
+
+
+def test_options_is_not_allowed_either(client: FlaskClient) -> None:
+    problem(client.options("/papers.atom"), 405)

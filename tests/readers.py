@@ -1,0 +1,299 @@
+"""Feed readers that people use, driven without a screen, and a log of what they ask.
+
+Each keeps its state in a folder of its own, as on a user's machine: poll again, and it goes on from
+what it held.
+"""
+
+from __future__ import annotations
+
+import mailbox
+import os
+import shutil
+import sqlite3
+import subprocess
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from contextlib import closing
+from email.header import decode_header, make_header
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+from wsgiref.types import StartResponse, WSGIEnvironment
+
+import pytest
+from reader import make_reader
+from werkzeug.datastructures import EnvironHeaders, Headers
+
+
+class Seen(NamedTuple):
+    """One request, and how it was answered."""
+
+    path: str
+    status: int
+    asked: Headers
+    answered: Headers
+
+
+class Logged:
+    """A WSGI application in front of another, that remembers what went through it."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+        self.seen: list[Seen] = []
+
+    def __call__(self, environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+        path = environ.get("PATH_INFO", "")
+        asked = Headers(EnvironHeaders(environ))
+
+        def begin(status: str, headers: list[tuple[str, str]], *error: Any) -> Any:
+            self.seen.append(Seen(path, int(status.split(maxsplit=1)[0]), asked, Headers(headers)))
+            return start(status, headers, *error)
+
+        answer: Iterable[bytes] = self._app(environ, begin)
+        return answer
+
+    def statuses(self) -> list[int]:
+        """Return how every request for a feed was answered, and forget them."""
+        found = [seen.status for seen in self.seen if "." in seen.path]
+        self.seen.clear()
+        return found
+
+
+def needs(program: str, package: str = "") -> None:
+    """Skip the test where the program is missing; in CI that is a failure."""
+    if shutil.which(program) is None:
+        pytest.skip(f"install {program}: apt install {package or program}")
+
+
+def program(*command: str | Path, folder: Path, given: bytes = b"") -> str:
+    """Run a program in the folder, away from the settings of whoever runs the tests."""
+    path = os.environ.get("PATH", os.defpath)
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env={"HOME": str(folder), "LC_ALL": "C.UTF-8", "PATH": path},
+        input=given,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=60,
+        check=False,
+    )
+    said = done.stdout.decode()
+    assert done.returncode == 0, said
+    return said
+
+
+class Client(ABC):
+    """A reader with its subscriptions."""
+
+    #: The program, and the package of Debian and Ubuntu that has it; none for a library.
+    program: ClassVar[str] = ""
+    package: ClassVar[str] = ""
+    #: Whether it asks with the validators that it was given.
+    validates: ClassVar[bool] = True
+    #: Whether it keeps apart what was read and what was not.
+    marks: ClassVar[bool] = True
+
+    def __init__(self, folder: Path, *urls: str) -> None:
+        if self.program:
+            needs(self.program, self.package)
+        self.folder = folder
+        self.urls = urls
+
+    @abstractmethod
+    def poll(self) -> None:
+        """Ask for each feed once."""
+
+    @abstractmethod
+    def rows(self) -> list[tuple[str, str]]:
+        """Return the id and title of all that it holds; what it holds twice stands there twice."""
+
+    def mark_all_read(self) -> None:
+        """Read everything."""
+        raise NotImplementedError
+
+    def unread(self) -> set[str]:
+        """Return the ids of what it shows as new."""
+        raise NotImplementedError
+
+    def run(self, *command: str | Path) -> str:
+        """Run a program in the reader's folder, and return what it said."""
+        return program(*command, folder=self.folder)
+
+
+class Newsboat(Client):
+    program = package = "newsboat"
+
+    def __init__(self, folder: Path, *urls: str) -> None:
+        super().__init__(folder, *urls)
+        # Without the quotes, newsboat takes what follows a space for tags.
+        (folder / "urls").write_text("".join(f'"{url}"\n' for url in urls))
+        (folder / "config").write_text("cleanup-on-quit no\n")
+
+    def poll(self) -> None:
+        self.run(*["newsboat", "-C", "config", "-u", "urls", "-c", "cache.db", "-x", "reload"])
+
+    def ask(self, statement: str) -> list[Any]:
+        """Run a statement in newsboat's database."""
+        with closing(sqlite3.connect(self.folder / "cache.db")) as database, database:
+            return database.execute(statement).fetchall()
+
+    def rows(self) -> list[tuple[str, str]]:
+        # newsboat 2.21 puts a space before a title that begins with markup of its own making.
+        found = self.ask("SELECT guid, title FROM rss_item WHERE deleted = 0")
+        return [(guid, title.strip()) for guid, title in found]
+
+    def mark_all_read(self) -> None:
+        self.ask("UPDATE rss_item SET unread = 0")
+
+    def unread(self) -> set[str]:
+        return {guid for (guid,) in self.ask("SELECT guid FROM rss_item WHERE unread = 1")}
+
+
+class Rss2email(Client):
+    """It sends a mail for each entry; a mail that was sent is never sent again."""
+
+    program, package = "r2e", "rss2email"
+
+    def __init__(self, folder: Path, *urls: str) -> None:
+        super().__init__(folder, *urls)
+        for name in ("cur", "new", "tmp"):
+            (folder / "mail" / name).mkdir(parents=True)
+        self.r2e("new", "somebody@example.org")
+        settings = {"email-protocol": "maildir", "maildir-path": f"{folder}/mail"}
+        settings |= {"maildir-mailbox": "."}
+        lines = (folder / "r2e.cfg").read_text().splitlines()
+        kept = [line for line in lines if line.partition(" =")[0] not in settings]
+        at = kept.index("[DEFAULT]") + 1
+        kept[at:at] = [f"{name} = {value}" for name, value in settings.items()]
+        (folder / "r2e.cfg").write_text("\n".join(kept) + "\n")
+        for place, url in enumerate(urls):
+            self.r2e("add", f"feed{place}", url)
+
+    def r2e(self, *arguments: str) -> str:
+        return self.run("r2e", "-c", "r2e.cfg", "-d", "r2e.json", *arguments)
+
+    def poll(self) -> None:
+        said = self.r2e("run")
+        # It says what goes wrong and exits with 0 all the same.
+        assert "[WARNING]" not in said, said
+        assert "[ERROR]" not in said, said
+
+    def rows(self) -> list[tuple[str, str]]:
+        box = mailbox.Maildir(self.folder / "mail", create=False)
+        found = [(mail["X-RSS-ID"], make_header(decode_header(mail["Subject"]))) for mail in box]
+        return [(name, str(subject)) for name, subject in found]
+
+    def mark_all_read(self) -> None:
+        for mail in (self.folder / "mail" / "new").iterdir():
+            mail.rename(self.folder / "mail" / "cur" / f"{mail.name}:2,S")
+
+    def unread(self) -> set[str]:
+        box = mailbox.Maildir(self.folder / "mail", create=False)
+        return {mail["X-RSS-ID"] for mail in box if "S" not in mail.get_flags()}
+
+
+class Sfeed(Client):
+    """It keeps lines of text, and asks with no validators."""
+
+    program = package = "sfeed"
+    validates = marks = False
+
+    def __init__(self, folder: Path, *urls: str) -> None:
+        super().__init__(folder, *urls)
+        feeds = " ".join(f"feed feed{place} '{url}';" for place, url in enumerate(urls))
+        (folder / "sfeedrc").write_text(f"sfeedpath='{folder}/feeds'\nfeeds() {{ {feeds} }}\n")
+
+    def poll(self) -> None:
+        self.run("sfeed_update", "sfeedrc")
+
+    def rows(self) -> list[tuple[str, str]]:
+        files = (self.folder / "feeds").iterdir()
+        lines = [line for file in files for line in file.read_text("utf-8").splitlines()]
+        fields = [line.split("\t") for line in lines]
+        return [(field[5], field[1]) for field in fields]
+
+
+_ELFEED = """
+(setq user-emacs-directory "{folder}/" elfeed-db-directory "{folder}/db" elfeed-use-curl t)
+(require 'elfeed)
+(setq elfeed-feeds '({urls}))
+(elfeed-db-load)
+{action}
+(elfeed-db-save)
+(with-elfeed-db-visit (entry feed)
+  (princ (format "entry\\t%s\\t%s\\t%s\\n" (cdr (elfeed-entry-id entry))
+    (elfeed-entry-title entry) (if (memq 'unread (elfeed-entry-tags entry)) "unread" "read"))))
+"""
+_ELFEED_POLL = """
+(elfeed-update)
+(with-timeout (30 (error "elfeed never ended"))
+  (while (> (elfeed-queue-count-total) 0) (accept-process-output nil 0.02)))
+"""
+_ELFEED_READ = "(with-elfeed-db-visit (entry feed) (elfeed-untag entry 'unread))"
+
+
+class Elfeed(Client):
+    """Emacs's."""
+
+    program, package = "emacs", "emacs-nox elpa-elfeed"
+
+    def __init__(self, folder: Path, *urls: str) -> None:
+        super().__init__(folder, *urls)
+        needs("curl")
+        found = sorted(Path("/usr/share/emacs/site-lisp/elpa").glob("elfeed-[0-9]*"))
+        if not found:
+            pytest.skip("install elfeed: apt install elpa-elfeed")
+        self.library = found[-1]
+        self.held: list[list[str]] = []
+
+    def emacs(self, action: str) -> None:
+        """Run elfeed on its database, and keep id, title and state of its entries."""
+        urls = " ".join(f'"{url}"' for url in self.urls)
+        script = _ELFEED.format(folder=self.folder, urls=urls, action=action)
+        (self.folder / "script.el").write_text(script)
+        said = self.run("emacs", "--batch", "-Q", "-L", self.library, "-l", "script.el")
+        lines = (line.split("\t") for line in said.splitlines())
+        self.held = [line[1:] for line in lines if line[0] == "entry"]
+
+    def poll(self) -> None:
+        self.emacs(_ELFEED_POLL)
+
+    def rows(self) -> list[tuple[str, str]]:
+        return [(name, title) for name, title, _ in self.held]
+
+    def mark_all_read(self) -> None:
+        self.emacs(_ELFEED_READ)
+
+    def unread(self) -> set[str]:
+        return {name for name, _, state in self.held if state == "unread"}
+
+
+class Library(Client):
+    """The Python library reader."""
+
+    def __init__(self, folder: Path, *urls: str) -> None:
+        super().__init__(folder, *urls)
+        with make_reader(str(folder / "db")) as client:
+            for url in urls:
+                client.add_feed(url)
+
+    def poll(self) -> None:
+        with make_reader(str(self.folder / "db")) as client:
+            for url in self.urls:
+                client.update_feed(url)
+
+    def rows(self) -> list[tuple[str, str]]:
+        with make_reader(str(self.folder / "db")) as client:
+            return [(entry.id, str(entry.title)) for entry in client.get_entries()]
+
+    def mark_all_read(self) -> None:
+        with make_reader(str(self.folder / "db")) as client:
+            for entry in client.get_entries():
+                client.mark_entry_as_read(entry)
+
+    def unread(self) -> set[str]:
+        with make_reader(str(self.folder / "db")) as client:
+            return {entry.id for entry in client.get_entries(read=False)}
+
+
+CLIENTS: list[type[Client]] = [Newsboat, Rss2email, Sfeed, Elfeed, Library]

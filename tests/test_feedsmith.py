@@ -1,0 +1,156 @@
+"""A parser that keeps everything, and in another language: npm's feedsmith."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import msgspec
+import pytest
+
+from conftest import ROOT
+from feedsrv.entry import FEED_SCHEME, KEYWORD_SCHEME, Entry
+from feedsrv.render import Outline, atom, json_feed, opml, rss
+from test_render import ARXIV, FEED, HEAD, HOME, PAPER, PDF, made
+
+NPM = ROOT / "tests" / "npm"
+Parse = Callable[..., dict[str, Any]]
+
+CROWD = tuple(f"Ada Quill the {place}th" for place in range(700))
+PAPERS = (
+    PAPER,
+    msgspec.structs.replace(
+        PAPER,
+        id="2611.01233",
+        title="<i>Fog</i> & p < 0.05: a “causal” note &amp; 灯台",
+        authors=CROWD,
+        revised=datetime.fromisoformat("2026-11-23T07:05:03+00:00"),
+    ),
+    msgspec.structs.replace(
+        PAPER, id="2611.01232", authors=(), abstract="", summary="", code="", project=""
+    ),
+)
+HELD = made(*PAPERS)
+
+
+@pytest.fixture(scope="module")
+def parse() -> Parse:
+    """Return a function that parses a document with feedsmith."""
+    node = shutil.which("node")
+    if node is None or not (NPM / "node_modules" / "feedsmith").exists():
+        pytest.skip("install feedsmith: npm ci --prefix tests/npm")
+
+    def parsed(document: bytes, *kind: str) -> dict[str, Any]:
+        command = [node, str(NPM / "parse.mjs"), *kind]
+        done = subprocess.run(command, input=document, capture_output=True, timeout=60, check=True)
+        found: dict[str, Any] = json.loads(done.stdout)
+        return found
+
+    return parsed
+
+
+def plain(found: Any) -> Any:
+    """Return a text: in Atom, it may have a type beside it, and must have none here."""
+    if isinstance(found, dict):
+        assert found.keys() == {"value"}
+        return found["value"]
+    return found
+
+
+def test_feedsmith_reads_the_atom_feed_whole(parse: Parse) -> None:
+    found = parse(atom(HEAD, HELD))
+    assert found["format"] == "atom"
+    feed = found["feed"]
+    assert feed["id"] == HEAD.id
+    assert (plain(feed["title"]), plain(feed["subtitle"])) == (HEAD.title, HEAD.subtitle)
+    assert {link["rel"]: link["href"] for link in feed["links"]} == {
+        "self": HEAD.self_url,
+        "alternate": HEAD.page_url,
+    }
+    for entry, held, paper in zip(feed["entries"], HELD, PAPERS, strict=True):
+        assert (entry["id"], plain(entry["title"])) == (held.id, held.title)
+        assert [author["name"] for author in entry.get("authors", [])] == list(paper.authors)
+        assert [
+            (link["rel"], link["href"], link["type"], link.get("title", ""))
+            for link in entry["links"]
+        ] == [(link.rel, link.href, link.type, link.title) for link in held.links]
+        assert datetime.fromisoformat(entry["published"]) == held.published
+        assert datetime.fromisoformat(entry["updated"]) == held.updated
+        assert [(each["scheme"], each["term"]) for each in entry["categories"]] == list(
+            held.categories
+        )
+        assert entry["content"] == {"type": "html", "value": held.content}
+
+
+def test_feedsmith_reads_the_rss_feed_whole(parse: Parse) -> None:
+    found = parse(rss(HEAD, made(*PAPERS, feed=msgspec.structs.replace(FEED, link="pdf"))))
+    assert found["format"] == "rss"
+    feed = found["feed"]
+    assert (feed["title"], feed["link"]) == (HEAD.title, HEAD.page_url)
+    assert [(link["rel"], link["href"]) for link in feed["atom"]["links"]] == [
+        ("self", HEAD.self_url)
+    ]
+    for item, held, paper in zip(feed["items"], HELD, PAPERS, strict=True):
+        assert item["guid"] == {"value": held.id, "isPermaLink": False}
+        assert item["title"] == held.title
+        assert item.get("dc", {}).get("creators", []) == list(paper.authors)
+        assert parsedate_to_datetime(item["pubDate"]) == held.published
+        assert item["link"] == held.id.replace("/abs/", "/pdf/")
+        assert [each["url"] for each in item["enclosures"]] == [item["link"]]
+        assert item["content"]["encoded"] == held.content
+        assert [(each["domain"], each["name"]) for each in item["categories"]] == [
+            (KEYWORD_SCHEME, "causal inference"),
+            (KEYWORD_SCHEME, "ships"),
+            (FEED_SCHEME, "causal"),
+        ]
+
+
+def test_feedsmith_reads_the_json_feed_whole(parse: Parse) -> None:
+    found = parse(json_feed(HEAD, HELD))
+    assert found["format"] == "json"
+    feed = found["feed"]
+    assert (feed["feed_url"], feed["home_page_url"]) == (HEAD.self_url, HEAD.page_url)
+    for item, held, paper in zip(feed["items"], HELD, PAPERS, strict=True):
+        assert (item["id"], item["title"]) == (held.id, held.title)
+        assert [author["name"] for author in item.get("authors", [])] == list(paper.authors)
+        assert datetime.fromisoformat(item["date_published"]) == held.published
+        assert datetime.fromisoformat(item["date_modified"]) == held.updated
+        assert item["content_html"] == held.content
+    first = feed["items"][0]
+    assert (first["url"], first["external_url"]) == (HOME, ARXIV)
+    assert [each["url"] for each in first["attachments"]] == [PDF]
+
+
+@pytest.mark.parametrize("held", [(), HELD[:1]], ids=["empty", "one"])
+def test_feedsmith_takes_short_feeds_too(parse: Parse, held: tuple[Entry, ...]) -> None:
+    for write, where in ((atom, "entries"), (rss, "items"), (json_feed, "items")):
+        feed = parse(write(HEAD, held))["feed"]
+        assert plain(feed["title"]) == HEAD.title
+        assert len(feed.get(where, [])) == len(held)
+
+
+def test_feedsmith_reads_the_list_of_subscriptions(parse: Parse) -> None:
+    one = Outline(
+        title='Fog & "ferries"',
+        description="About fog",
+        feed_url="http://my.server/feeds/fog.atom",
+        page_url="http://my.server/feeds/fog",
+    )
+    found = parse(opml("Daily Papers", [one]), "opml")
+    assert found["head"]["title"] == "Daily Papers"
+    (group,) = found["body"]["outlines"]
+    (outline,) = group["outlines"]
+    assert outline == {
+        "type": "rss",
+        "text": one.title,
+        "title": one.title,
+        "description": one.description,
+        "xmlUrl": one.feed_url,
+        "htmlUrl": one.page_url,
+        "language": "en",
+    }
