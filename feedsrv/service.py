@@ -142,14 +142,22 @@ class Service:
             limit: How many papers to take; without it, what the feeds say.
 
         Raises:
-            NothingReadError: Upstream fails, and nothing was ever read for one of them.
+            NothingReadError: Upstream fails, and nothing was ever read for any of them.
 
         """
+        nothing: list[NothingReadError] = []
         seen: set[str] = set()
         ages = [timedelta(seconds=_MAX_AGE[1])]
         found: list[tuple[Feed, tuple[Paper, ...]]] = []
         for feed in feeds:
-            shelves = self._filled([self._shelf(source, feed) for source in sources(feed)])
+            try:
+                shelves = self._filled([self._shelf(source, feed) for source in sources(feed)])
+            except NothingReadError as error:
+                if len(feeds) == len(nothing) + 1:
+                    raise
+                nothing.append(error)
+                ages.append(timedelta(0))
+                continue
             listings = tuple(listing for each in shelves for listing in each.listings)
             papers = unite(listings)
             seen.update(paper.id for paper in papers)

@@ -105,14 +105,14 @@ class Worker:
         error: Exception | None = None
         try:
             listing = self._update(page)
+            if page.kind is Kind.DAY:
+                self.behind(due for due in self._due_days() if due != page)
         except UpstreamError as failure:
             error = failure
             log.debug("%s stays as it is: %s", page, failure)
         except Exception as failure:
             error = failure
             log.exception("reading %s broke", page)
-        if listing is not None and page.kind is Kind.DAY:
-            self.behind(due for due in self._due_days() if due != page)
         with self._lock:
             future = self._awaited.pop(page, None)
             self._waiting.pop(page, None)

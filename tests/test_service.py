@@ -397,3 +397,16 @@ def test_a_day_that_somebody_waits_for_goes_before_searches(
     for thread in (*keywords, day):
         thread.join()
     assert upstream.log[1] == "/papers/date/2026-11-24"
+
+
+def test_a_union_is_answered_with_what_one_of_its_feeds_has(
+    service: Service, upstream: Loopback
+) -> None:
+    trending = feed("", "trending")
+    service.read(trending)
+    upstream.down()
+    reading = service.read(feed("", "month"), trending)
+    assert len(reading.found) == 5
+    assert reading.max_age == 300
+    with pytest.raises(NothingReadError):
+        service.read(feed("", "month"), feed("", "week"))
