@@ -662,6 +662,8 @@ def slow_words(text: str) -> list[str]:
     """Read words letter by letter, as people are told what a word is."""
     apart = unicodedata.normalize("NFKD", text.replace("\u2019", "'"))
     left = "".join(char for char in apart if not unicodedata.combining(char)).casefold()
+    for whole, plain in (("ł", "l"), ("ø", "o"), ("đ", "d"), ("\u00ad", "")):
+        left = left.replace(whole, plain)
     found: list[str] = []
     word = ""
     for place, char in enumerate(left):
