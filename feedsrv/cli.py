@@ -23,7 +23,7 @@ import waitress
 from werkzeug.test import Client
 
 from feedsrv import __version__
-from feedsrv.config import DEFAULT_FILE, Config, load
+from feedsrv.config import Config, load, source
 from feedsrv.errors import ANSWERS, FeedsrvError, QueryError, StoreError, UpstreamError
 from feedsrv.grammar import parse
 from feedsrv.paper import Feed, Listing, Page
@@ -35,6 +35,7 @@ from feedsrv.web import create_app
 #: Requests answered at the same time. Those for what was never read wait, for eight pages at most
 #: (`feedsrv.worker`), so the others find a thread.
 _THREADS = 32
+_ENVIRON = os.environ  # noqa: TID251  # the process's edge
 
 
 class _Group(click.Group):
@@ -77,7 +78,7 @@ def main(ctx: click.Context, file: Path | None) -> None:
 @click.pass_obj
 def serve(file: Path | None, host: str | None, port: int | None, demo: bool, or_demo: bool) -> None:
     """Serve the feeds."""
-    config = load(file, os.environ, {"host": host, "port": port, "demo": demo or None})  # noqa: TID251  # the process's edge
+    config = _settings(file, host=host, port=port, demo=demo or None)
     if or_demo and not demo and not _reachable(config):
         config = msgspec.structs.replace(config, demo=True)
     with _service(config) as service:
@@ -143,7 +144,7 @@ def _stop(number: int, frame: FrameType | None) -> NoReturn:
 @click.pass_obj
 def get(file: Path | None, urlpath: str, include: bool, demo: bool) -> None:
     """Print the answer to one request, such as '/papers.atom?q=causal', without a server."""
-    config = load(file, os.environ, {"demo": demo or None})  # noqa: TID251  # the process's edge
+    config = _settings(file, demo=demo or None)
     with _service(config) as service:
         base = config.public_url or f"http://localhost:{config.port}"
         answer = Client(create_app(service)).get(urlpath, base_url=base)
@@ -161,9 +162,8 @@ def get(file: Path | None, urlpath: str, include: bool, demo: bool) -> None:
 @click.pass_obj
 def check(file: Path | None, demo: bool) -> None:
     """Tell whether settings, store and upstream work."""
-    config = load(file, os.environ, {"demo": demo or None})  # noqa: TID251  # the process's edge
-    where = file or os.environ.get("FEEDSRV_CONFIG") or DEFAULT_FILE  # noqa: TID251  # as `load`
-    named = where if Path(where).exists() else "none found, defaults"
+    config = _settings(file, demo=demo or None)
+    named = source(file, _ENVIRON) or "none found, defaults"
     click.echo(f"settings   good, {len(config.feeds)} feeds ({named})")
     failed = False
     with _service(config) as service:
@@ -187,7 +187,7 @@ def check(file: Path | None, demo: bool) -> None:
 @click.pass_obj
 def refresh(file: Path | None) -> None:
     """Read every list that is not fresh: for cron, beside a running server or without one."""
-    config = load(file, os.environ)  # noqa: TID251  # the process's edge
+    config = _settings(file)
     logging.getLogger().setLevel(logging.ERROR)  # what happens is shown here
     failed = 0
     with _service(config) as service, _progress() as show:
@@ -228,7 +228,7 @@ def _line(page: Page, result: Listing | UpstreamError) -> str:
 @click.pass_obj
 def explain(file: Path | None, query: str, limit: int, demo: bool) -> None:
     """Show how a query is read, and which papers match it where."""
-    config = load(file, os.environ, {"demo": demo or None})  # noqa: TID251  # the process's edge
+    config = _settings(file, demo=demo or None)
     tree = parse(query)
     click.echo("\n".join(_drawn(tree)))
     words = positive_words(tree)
@@ -257,6 +257,10 @@ def _drawn(query: Query, lead: str = "", child: str = "") -> Iterator[str]:
             yield from _drawn(part, f"{child}└── ", f"{child}    ")
         case _:
             yield f"{lead}{query.described()}"
+
+
+def _settings(file: Path | None, **arguments: object) -> Config:
+    return load(file, _ENVIRON, arguments)
 
 
 @contextmanager

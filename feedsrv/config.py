@@ -80,9 +80,8 @@ def load(
         ConfigError: Something is wrong, all of it named at once.
 
     """
-    named = file or (Path(environ["FEEDSRV_CONFIG"]) if environ.get("FEEDSRV_CONFIG") else None)
-    file = named or DEFAULT_FILE
-    if named is None and not file.exists():
+    file = source(file, environ)
+    if file is None:
         return settings({}, "", environ, arguments or {})
     try:
         return settings(tomllib.loads(file.read_text("utf-8")), str(file), environ, arguments or {})
@@ -90,6 +89,15 @@ def load(
         raise ConfigError([f"{file}: cannot be read: {error.strerror}"]) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError([f"{file}: is no TOML: {error}"]) from error
+
+
+def source(file: Path | None, environ: Mapping[str, str]) -> Path | None:
+    """Return the file to read: the one given, the environment's, the default one if it is there."""
+    if file is not None:
+        return file
+    if environ.get("FEEDSRV_CONFIG"):
+        return Path(environ["FEEDSRV_CONFIG"])
+    return DEFAULT_FILE if DEFAULT_FILE.exists() else None
 
 
 def settings(

@@ -2,8 +2,8 @@
 
 A page holds its papers as JSON in an attribute, for its own script to use ("hydration"):
 ``<div data-target="DailyPapers" data-props="{…}">``. That is the full source. Where it is missing,
-the rendered cards give what they can, and where they give nothing the JSON API is asked, whose
-entries have the same shape. A page without a list that can be read is an error, never "no papers".
+the rendered cards give what they can; the JSON API, whose entries have the same shape as the data,
+knows more than they do. A page without a list that can be read is an error, never "no papers".
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import date, datetime
+from typing import Literal
 from urllib.parse import parse_qs, quote_plus, urlsplit
 
 import msgspec
@@ -161,7 +162,12 @@ def _expect(asked: Page, props: Props, url: str) -> None:
 
 
 def _listing(
-    page: Page, entries: Sequence[msgspec.Raw], url: str, read_at: datetime, *, source: str
+    page: Page,
+    entries: Sequence[msgspec.Raw],
+    url: str,
+    read_at: datetime,
+    *,
+    source: Literal["data", "api"],
 ) -> Listing:
     papers: dict[str, Paper] = {}
     skipped: list[str] = []
@@ -183,7 +189,7 @@ def _listing(
         papers=tuple(papers.values()),
         read_at=read_at,
         skipped=tuple(skipped),
-        source="api" if source == "api" else "data",
+        source=source,
     )
 
 

@@ -220,7 +220,7 @@ class Store:
 
     def _open(self, key: str = "") -> diskcache.Cache:
         """Return the files for that key, made if there are none."""
-        name = "searches" if key.startswith("stamp ") or " listing search " in key else "lists"
+        name = _files(key)
         folder = self._folder / name
         with self._lock:  # threads that make one file at the same time wait for each other
             cache = self._opened.get(name)
@@ -238,15 +238,14 @@ class Store:
                 self._opened[name] = cache
             return cache
 
-    def _set_aside(self) -> None:
+    def _set_aside(self, name: str) -> None:
         """Put files that are damaged aside, so that new ones are made in their place."""
         with self._lock:
-            for cache in self._opened.values():
+            cache = self._opened.pop(name, None)
+            if cache is not None:
                 cache.close()
-            self._opened = {}
-            for name in LARGEST:
-                for damaged in (self._folder / name).glob("cache.db*"):
-                    damaged.replace(damaged.with_name(f"damaged-{damaged.name}"))
+            for damaged in (self._folder / name).glob("cache.db*"):
+                damaged.replace(damaged.with_name(f"damaged-{damaged.name}"))
 
     def _current(self) -> dict[Page, Listing | None]:
         """Return what was decoded, emptied if anything was kept since."""
@@ -283,7 +282,7 @@ class Store:
             with self._open(key).transact():
                 return self._changed_value(key, kind, change)
         except _TROUBLE as error:
-            self._troubled(error)
+            self._troubled(error, key)
             with self._lock:
                 return self._changed_value(key, kind, change)
 
@@ -302,7 +301,7 @@ class Store:
                 value = self._open(key).get(key)
             return None if value is None else msgspec.json.decode(value, type=kind)
         except _TROUBLE as error:
-            self._troubled(error)
+            self._troubled(error, key)
         except (msgspec.DecodeError, TypeError) as error:
             log.warning("forgetting what was kept of %s, which cannot be read: %s", key, error)
         return None
@@ -312,7 +311,7 @@ class Store:
         try:
             self._open(key).set(key, data)
         except _TROUBLE as error:
-            self._troubled(error)
+            self._troubled(error, key)
             with self._lock:
                 self._memory[key] = data
                 while len(self._memory) > _MOST_IN_MEMORY:
@@ -326,16 +325,21 @@ class Store:
         try:
             self._open(key).delete(key)
         except _TROUBLE as error:
-            self._troubled(error)
+            self._troubled(error, key)
 
-    def _troubled(self, error: Exception) -> None:
+    def _troubled(self, error: Exception, key: str = "") -> None:
         """Say once that the disk fails, until it works again."""
         if not self._failing:
             log.warning("going on from memory: %s", StoreError(str(self._folder), str(error)))
         self._failing = True
         if type(error) is sqlite3.DatabaseError:  # no subclass: the file is damaged
             with suppress(OSError):
-                self._set_aside()
+                self._set_aside(_files(key))
+
+
+def _files(key: str) -> str:
+    """Return which files hold the key: what anybody's keywords can make grow has its own."""
+    return "searches" if key.startswith("stamp ") or " listing search " in key else "lists"
 
 
 def _worth(key: str) -> int:

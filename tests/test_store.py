@@ -251,3 +251,18 @@ def test_searches_and_stamps_have_files_of_their_own_and_push_no_list_out(
     assert again.listing(FRIDAY) == listing()
     (searches,) = tmp_path.glob("v*/searches/cache.db")
     assert searches.stat().st_size < 2_000_000
+
+
+def test_damage_to_the_searches_takes_no_list_away(tmp_path: Path) -> None:
+    search = Page(Kind.SEARCH, "fog")
+    first = Store(tmp_path, UPSTREAM)
+    first.keep(listing(), FRIDAY)
+    first.keep(listing(search), search)
+    first.close()
+    (damaged,) = tmp_path.glob("v*/searches/cache.db")
+    damaged.write_bytes(b"garbage" * 5000)
+    store = Store(tmp_path, UPSTREAM)
+    assert store.listing(search) is None
+    assert store.listing(FRIDAY) == listing()
+    store.keep(listing(search), search)
+    assert Store(tmp_path, UPSTREAM).listing(search) == listing(search)
