@@ -226,10 +226,13 @@ def unite(listings: tuple[Listing, ...]) -> tuple[Paper, ...]:
     best: dict[str, Paper] = {}
     for listing in listings:
         for paper in listing.papers:
-            other = best.get(paper.id)
-            if other is None or _rank(paper) < _rank(other):
-                best[paper.id] = paper
-    return tuple(sorted(best.values(), key=newest_first))
+            best[paper.id] = better(best.get(paper.id, paper), paper)
+    return tuple(sorted(best.values(), key=_age, reverse=True))
+
+
+def better(paper: Paper, other: Paper | None) -> Paper:
+    """Return which of two copies of a paper to show: the first, unless the other knows more."""
+    return other if other is not None and _rank(other) < _rank(paper) else paper
 
 
 def merge(found: Iterable[tuple[Feed, Sequence[Paper]]]) -> tuple[Found, ...]:
@@ -238,16 +241,14 @@ def merge(found: Iterable[tuple[Feed, Sequence[Paper]]]) -> tuple[Found, ...]:
     feeds: dict[str, tuple[Feed, ...]] = {}
     for feed, papers in found:
         for paper in papers:
-            other = best.setdefault(paper.id, paper)
-            if _rank(paper) < _rank(other):
-                best[paper.id] = paper
+            best[paper.id] = better(best.get(paper.id, paper), paper)
             feeds[paper.id] = (*feeds.get(paper.id, ()), feed)
-    return tuple(Found(paper, feeds[paper.id]) for paper in sorted(best.values(), key=newest_first))
+    papers = sorted(best.values(), key=_age, reverse=True)
+    return tuple(Found(paper, feeds[paper.id]) for paper in papers)
 
 
-def newest_first(paper: Paper) -> tuple[int, tuple[int, ...]]:
-    """Return the key that sorts papers by (published, id), the latest first."""
-    return -paper.published.toordinal(), tuple(-ord(char) for char in paper.id)
+def _age(paper: Paper) -> tuple[date, str]:
+    return paper.listed or paper.submitted, paper.id
 
 
 def _rank(paper: Paper) -> tuple[bool, bool, date]:

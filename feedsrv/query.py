@@ -157,7 +157,7 @@ def matches(query: Query, paper: Paper) -> bool:
         case Not(part):
             return not matches(part, paper)
         case Has() | Count():
-            return bool(_fact(query, paper))
+            return bool(fact(query, paper))
         case _:
             assert_never(query)
 
@@ -174,7 +174,7 @@ def places(query: Query, paper: Paper) -> tuple[str, ...]:
         case Not():
             return ()
         case Has() | Count():
-            return tuple(filter(None, [_fact(query, paper)]))
+            return tuple(filter(None, [fact(query, paper)]))
         case _:
             assert_never(query)
 
@@ -203,23 +203,30 @@ def _positive(query: Query) -> Iterator[str]:
 
 def _found(term: Term, paper: Paper) -> Iterator[str]:
     """Yield the names of the fields that hold the term's words."""
-    needle = _needle(term)
-    fields = ("title", "abstract", "keyword") if term.field == "" else (term.field,)
-    for field in fields:
-        held = getattr(paper.words, f"{field}_stems" if term.mode == "stems" else field)
-        if needle in held:
-            yield field
+    text = needle(term)
+    return (field for field in fields(term) if text in row_of(term, field, paper))
+
+
+def fields(term: Term) -> tuple[str, ...]:
+    """Return the names of the fields that the term looks in."""
+    return ("title", "abstract", "keyword") if term.field == "" else (term.field,)
+
+
+def row_of(term: Term, field: str, paper: Paper) -> str:
+    """Return the paper's prepared words to look for the term's `needle` in."""
+    return str(getattr(paper.words, f"{field}_stems" if term.mode == "stems" else field))
 
 
 @lru_cache(maxsize=4096)
-def _needle(term: Term) -> str:
+def needle(term: Term) -> str:
+    """Return what stands in a row of prepared words exactly where the term's words stand."""
     if term.mode == "stems":
         return row(map(stem, term.words))
-    needle = row(term.words)
-    return needle[:-1] if term.mode == "prefix" else needle
+    text = row(term.words)
+    return text[:-1] if term.mode == "prefix" else text
 
 
-def _fact(query: Has | Count, paper: Paper) -> str:
+def fact(query: Has | Count, paper: Paper) -> str:
     """Return the fact that makes the paper match, in words; nothing where it does not."""
     match query:
         case Has(link):

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, wait
 from datetime import UTC, datetime, timedelta
 from random import random as _random  # noqa: TID251  # the default chance
-from threading import Event
+from threading import Event, Lock
 from typing import Self
 from uuid import uuid4
 
@@ -31,7 +31,8 @@ from feedsrv.errors import NothingReadError, SpentError, UnknownFeedError, Upstr
 from feedsrv.fetch import Fetcher
 from feedsrv.freshness import left, newest, window
 from feedsrv.grammar import parse
-from feedsrv.paper import Feed, Found, Kind, Listing, Page, Paper, Source, merge, unite
+from feedsrv.index import Index
+from feedsrv.paper import Feed, Found, Kind, Listing, Page, Paper, Source, better, merge, unite
 from feedsrv.query import matches
 from feedsrv.shelf import Shelf, shelf, sources, words
 from feedsrv.store import Store
@@ -43,6 +44,8 @@ _MAX_AGE = (300, 3600)
 _FIRST_RETRY = 60
 #: Seconds that a bringing up to date waits for its turn: longer than an allowance can be spent.
 _PATIENCE = 600.0
+#: The window, trending, the week and the month.
+_MOST_INDEXES = 4
 
 
 def _now() -> datetime:
@@ -96,6 +99,8 @@ class Service:
         )
         searches = (Page(Kind.SEARCH, words(feed)) for feed in config.feeds.values())
         self._worker = Worker(self._upstream, frozenset(searches), self._due_days, closing)
+        self._indexes: dict[tuple[tuple[Page, datetime], ...], Index] = {}
+        self._indexing = Lock()
 
     @classmethod
     def open(
@@ -158,14 +163,30 @@ class Service:
                 nothing.append(error)
                 ages.append(timedelta(0))
                 continue
-            listings = tuple(listing for each in shelves for listing in each.listings)
-            papers = unite(listings)
-            seen.update(paper.id for paper in papers)
+            lists = tuple(listing for each in shelves for listing in each.listings)
+            index, hits = self._index(lists), unite(tuple(filter(_is_search, lists)))
+            seen.update(paper.id for paper in (*index.papers, *hits))
             ages += [each.left for each in shelves]
-            found.append((feed, _matching(feed, papers, _hits(feed, listings))))
+            found.append((feed, _matching(feed, index, hits)))
         most = limit or max(feed.limit for feed in feeds)
         max_age = max(_MAX_AGE[0], int(min(ages).total_seconds()))
         return Reading(found=merge(found)[:most], seen=len(seen), max_age=max_age)
+
+    def _index(self, listings: tuple[Listing, ...]) -> Index:
+        """Return the papers of the lists among the listings, arranged for matching.
+
+        That takes as long as hundreds of queries and does not change between two readings of
+        upstream, so the last ones are kept. What a search found is few papers, and other ones for
+        each keyword.
+        """
+        lists = tuple(listing for listing in listings if not _is_search(listing))
+        key = tuple((listing.page, listing.read_at) for listing in lists)
+        with self._indexing:
+            index = self._indexes.pop(key, None) or Index(unite(lists))
+            self._indexes[key] = index
+            while len(self._indexes) > _MOST_INDEXES:
+                self._indexes.pop(next(iter(self._indexes)))
+        return index
 
     def _shelf(self, source: Source, feed: Feed) -> Shelf:
         return shelf(
@@ -281,20 +302,23 @@ class Service:
 # --- decisions: values in, values out --------------------------------------------------------
 
 
-def _matching(feed: Feed, papers: Iterable[Paper], trusted: frozenset[str]) -> tuple[Paper, ...]:
-    """Return the papers that the feed asks for."""
+def _matching(feed: Feed, index: Index, hits: Iterable[Paper]) -> tuple[Paper, ...]:
+    """Return the papers that the feed asks for: of the lists, and of what upstream's search hit."""
     if not feed.query:
-        return tuple(papers)
+        return index.papers
     query = parse(feed.query)
-    return tuple(paper for paper in papers if paper.id in trusted or matches(query, paper))
+    found = {paper.id: paper for paper in index.matching(query)}
+    for hit in hits:
+        paper = better(index.get(hit.id) or hit, hit)
+        if feed.match == "upstream" or matches(query, paper):
+            found[paper.id] = paper
+        else:
+            found.pop(paper.id, None)
+    return tuple(found.values())
 
 
-def _hits(feed: Feed, listings: tuple[Listing, ...]) -> frozenset[str]:
-    """Return the ids that upstream's search found, where the feed trusts it."""
-    if feed.match == "strict":
-        return frozenset()
-    searches = (listing for listing in listings if listing.page.kind is Kind.SEARCH)
-    return frozenset(paper.id for listing in searches for paper in listing.papers)
+def _is_search(listing: Listing) -> bool:
+    return listing.page.kind is Kind.SEARCH
 
 
 def _with(shelf: Shelf, future: Future[Listing] | None, now: datetime) -> Shelf:

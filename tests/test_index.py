@@ -1,0 +1,64 @@
+"""Many papers are matched as each of them would be."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from feedsrv.grammar import parse
+from feedsrv.index import Index
+from feedsrv.paper import Paper
+from feedsrv.query import Query, matches
+from strategies import paper, papers, queries, terms
+
+LAW = settings(deadline=None, max_examples=100)
+
+
+@LAW
+@given(st.lists(papers(), max_size=8), queries())
+def test_a_query_finds_the_papers_that_match_it_in_their_order(
+    held: list[Paper], query: Query
+) -> None:
+    assert Index(held).matching(query) == tuple(one for one in held if matches(query, one))
+
+
+@LAW
+@given(st.lists(papers(), min_size=1, max_size=8), terms())
+def test_a_term_finds_the_papers_that_match_it(held: list[Paper], term: Query) -> None:
+    assert Index(held).matching(term) == tuple(one for one in held if matches(term, one))
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("fog", "both title"),
+        ('"fog on"', "both"),
+        ("fo*", "both title"),
+        ("ferries fog", "both"),
+        ("-fog", "none"),
+        ("fog OR harbour", "both title none"),
+        ("fog -(ferry OR harbour)", "title"),
+        ('title:"on ferries"', "both"),
+        ('author:"quill ada"', ""),
+        ("author:quill -has:code", "both"),
+        ("upvotes:>=0", "both title none"),
+        ("zebra", ""),
+        ("zebra*", ""),
+    ],
+)
+def test_what_an_index_finds(query: str, found: str) -> None:
+    held = {
+        "both": paper("Fog on ferries", authors=("Ada Quill",)),
+        "title": paper("Fog"),
+        "none": paper("A harbour"),
+    }
+    index = Index(list(held.values()))
+    assert index.matching(parse(query)) == tuple(held[name] for name in found.split())
+
+
+def test_a_paper_is_had_by_its_id() -> None:
+    one = paper("Fog")
+    assert Index([one]).get(one.id) is one
+    assert Index([one]).get("2611.99999") is None
+    assert Index([]).matching(parse("-fog")) == ()
