@@ -7,7 +7,7 @@ they can reach, and keep the query. Values in, values out: the request's parts c
 from __future__ import annotations
 
 import re
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from urllib.parse import urlencode
 
 from werkzeug.datastructures import Headers
@@ -50,21 +50,48 @@ def base(config: Config, *, scheme: str, peer: str, headers: Headers) -> str:
     return f"{scheme}://{host}{prefix}".rstrip("/")
 
 
-def parameters(query: str, limit: int | None) -> str:
+def client(config: Config, *, peer: str, headers: Headers) -> str:
+    """Return who asks: an address of IPv4, or a network of IPv6 as one household has it.
+
+    Behind trusted proxies it is the last address that they say and that is not their own.
+
+    Args:
+        config: The settings.
+        peer: The address at the other end of the connection.
+        headers: The request's.
+
+    """
+    asker = peer
+    for hop in reversed(headers.get("X-Forwarded-For", "").split(",")):
+        if not _trusted(config, asker):
+            break
+        asker = hop.strip() or asker
+    found = _ip(asker)
+    if isinstance(found, IPv6Address):
+        return str(ip_network((found, 64), strict=False))
+    return str(found or peer)
+
+
+def parameters(query: str, limit: int | None, key: str = "") -> str:
     """Return the known parameters in canonical order, with their question mark, or nothing."""
-    known = {"q": query or None, "limit": limit}
+    known = {"q": query or None, "limit": limit, "key": key or None}
     given = {name: value for name, value in known.items() if value is not None}
     return f"?{urlencode(given)}" if given else ""
 
 
 def _trusted(config: Config, peer: str) -> bool:
+    found = _ip(peer)
+    networks = (ip_network(each, strict=False) for each in config.trusted_proxies)
+    return found is not None and any(found in network for network in networks)
+
+
+def _ip(text: str) -> IPv4Address | IPv6Address | None:
     try:
-        address = ip_address(peer)
+        found = ip_address(text)
     except ValueError:
-        return False
+        return None
     # A server that listens on both families sees ::ffff:10.0.0.7 for 10.0.0.7.
-    address = getattr(address, "ipv4_mapped", None) or address
-    return any(address in ip_network(each, strict=False) for each in config.trusted_proxies)
+    return getattr(found, "ipv4_mapped", None) or found
 
 
 def _last(headers: Headers, name: str) -> str:

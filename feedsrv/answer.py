@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import math
 from collections.abc import Mapping
 from datetime import datetime
 from typing import NamedTuple
@@ -15,7 +16,14 @@ from flask import jsonify
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Request, Response
 
-from feedsrv.errors import ANSWERS, FeedsrvError, NothingReadError, QueryError
+from feedsrv.errors import (
+    ANSWERS,
+    AccessError,
+    FeedsrvError,
+    NothingReadError,
+    QueryError,
+    TooManyError,
+)
 
 #: Seconds for which a cache may show what it holds while this server is down.
 _STALE_IF_ERROR = 86400
@@ -39,7 +47,13 @@ def ready(body: bytes) -> Ready:
 
 
 def kept(
-    ready: Ready, request: Request, *, media_type: str, max_age: int, modified: datetime
+    ready: Ready,
+    request: Request,
+    *,
+    media_type: str,
+    max_age: int,
+    modified: datetime,
+    private: bool = False,
 ) -> Response:
     """Answer with the body, packed for those who take that, or with 304 to those who hold it."""
     packs = request.accept_encodings.quality("gzip") > 0
@@ -49,8 +63,9 @@ def kept(
         answer.headers["Content-Encoding"] = "gzip"
     # RFC 9110 15.4.5: a 304 repeats these, so they are set before it is decided.
     answer.vary.add("Accept-Encoding")
+    whose = "private" if private else "public"
     answer.headers["Cache-Control"] = (
-        f"public, max-age={max_age}, stale-while-revalidate=3600, stale-if-error={_STALE_IF_ERROR}"
+        f"{whose}, max-age={max_age}, stale-while-revalidate=3600, stale-if-error={_STALE_IF_ERROR}"
     )
     # RFC 9110 8.8.1: weak, because it is the same for the plain and the packed body.
     answer.set_etag(ready.etag, weak=True)
@@ -65,9 +80,16 @@ def uncached(answer: Response) -> Response:
     return answer
 
 
-def harden(answer: Response) -> Response:
-    """Return the answer with what keeps browsers from doing more with it than showing it."""
+def harden(answer: Response, *, private: bool) -> Response:
+    """Return the answer with what keeps browsers from doing more with it than showing it.
+
+    What an open server tells everybody, pages of others may read too: there are readers that run
+    in a browser.
+    """
     answer.headers["X-Content-Type-Options"] = "nosniff"
+    if not private and answer.mimetype != "text/html":
+        answer.headers["Access-Control-Allow-Origin"] = "*"
+        answer.headers["Access-Control-Expose-Headers"] = "ETag, Link, Retry-After"
     if answer.mimetype == "text/html":
         answer.headers["Content-Security-Policy"] = (
             "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'"
@@ -83,10 +105,13 @@ def problem(error: FeedsrvError, **facts: object) -> Response:
     match error:
         case QueryError():
             facts |= {"query": error.query, "position": error.position, "pointer": error.pointer()}
-        case NothingReadError():
+        case NothingReadError() | TooManyError():
             # In seconds: NetNewsWire reads numbers alone.
-            headers["Retry-After"] = str(error.wait)
-            facts |= {"retry_after": error.wait}
+            wait = math.ceil(error.wait)
+            headers["Retry-After"] = str(wait)
+            facts |= {"retry_after": wait}
+        case AccessError():
+            headers["WWW-Authenticate"] = 'Basic realm="feedsrv", charset="UTF-8"'  # RFC 7617 2
     return _problem(row.status, row.title, headers, detail=str(error), **facts)
 
 

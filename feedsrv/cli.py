@@ -126,7 +126,9 @@ def _run(service: Service) -> None:
     click.echo(
         f"feedsrv {__version__} at http://{shown}:{server.effective_port}/"
         f"{' with sample papers' if config.demo else ''}\n"
-        f"Put this into a feed reader: http://{shown}:{server.effective_port}/papers.atom?q=causal",
+        f"Put this into a feed reader: http://{shown}:{server.effective_port}/papers.atom?q=causal"
+        # Not the key itself: what is written here ends up in a log.
+        f"{'&key=YOUR-ACCESS-KEY' if config.access_key else ''}",
         err=True,
     )
     server.run()
@@ -147,7 +149,8 @@ def get(file: Path | None, urlpath: str, include: bool, demo: bool) -> None:
     config = _settings(file, demo=demo or None)
     with _service(config) as service:
         base = config.public_url or f"http://localhost:{config.port}"
-        answer = Client(create_app(service)).get(urlpath, base_url=base)
+        auth = ("feedsrv", config.access_key) if config.access_key else None
+        answer = Client(create_app(service)).get(urlpath, base_url=base, auth=auth)
         out = sys.stdout.buffer
         if include:
             out.write(f"HTTP/1.1 {answer.status}\r\n{answer.headers}".encode())

@@ -29,6 +29,7 @@ ENVIRONMENT = {
     "FEEDSRV_UPSTREAM_URL": "upstream_url",
     "FEEDSRV_CACHE_DIR": "cache_dir",
     "FEEDSRV_PUBLIC_URL": "public_url",
+    "FEEDSRV_ACCESS_KEY": "access_key",
     "FEEDSRV_HF_TOKEN": "hf_token",
     "PORT": "port",
 }
@@ -36,6 +37,8 @@ ENVIRONMENT = {
 _ADDRESS = re.compile(
     r"https?://(?:[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?(?:/[A-Za-z0-9_.~-]+)*/?"
 )
+#: Settings that stand in no message.
+_SECRETS = {"access_key", "hf_token"}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
@@ -58,6 +61,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     spacing: Annotated[float, msgspec.Meta(ge=0, le=60)] = 1.0
     #: List days that a keyword feed covers.
     history_days: Annotated[int, msgspec.Meta(ge=1, le=366)] = 30
+    #: What readers must show; empty for a server that is open to all.
+    access_key: str = ""
+    #: Keywords never asked for before that one client of an open server may ask for in an hour.
+    new_keywords: Annotated[int, msgspec.Meta(ge=0, le=100_000)] = 120
     #: From the environment alone, so that it stands in no file.
     hf_token: str = ""
     feeds: dict[str, Feed] = {}
@@ -124,14 +131,9 @@ def settings(
             )
             _check(name, found[name])
         except ValueError as error:
-            shown = "" if name == "hf_token" else f", not {value!r}"
+            shown = "" if name in _SECRETS else f", not {value!r}"
             problems.append(f"{origin}: {name}: {error}{shown}")
     found["feeds"] = dict(_feeds(data.get("feeds", {}), file, problems))
-    if environ.get("FEEDSRV_ACCESS_KEY"):
-        problems.append(
-            "environment: FEEDSRV_ACCESS_KEY: this version has no access keys and would be open to"
-            " all; unset it, and let a proxy ask for a password"
-        )
     if problems:
         raise ConfigError(problems)
     return Config(**found)
@@ -172,6 +174,10 @@ def _check(name: str, value: object) -> None:
             raise ValueError("expected scheme and host alone")
     if name in {"contact", "hf_token"} and not re.fullmatch(r"[\x20-\x7e]*", str(value)):
         raise ValueError("expected plain letters and signs: it goes into a header")
+    if name == "access_key" and not re.fullmatch(r"[\x21-\x7e]+", str(value)):
+        raise ValueError(
+            "expected plain letters and signs, without spaces; leave it out to be open to all"
+        )
 
 
 def _feeds(tables: object, file: str, problems: list[str]) -> Iterator[tuple[str, Feed]]:

@@ -7,6 +7,8 @@
     ├── ReaderError             the reader asked for something that cannot be given
     │   ├── QueryError          the query cannot be read
     │   ├── ParameterError      another part of the address cannot be read
+    │   ├── AccessError         the server is private, and no key for this was shown
+    │   ├── TooManyError        one client asks for too many new keywords
     │   └── UnknownFeedError    no feed has that name
     ├── UpstreamError           Hugging Face let us down; stays inside the service
     │   ├── FetchError          no usable answer came back
@@ -81,6 +83,46 @@ class ParameterError(ReaderError):
 
     def __str__(self) -> str:
         return f"{self.name} {self.reason}, not {self.value!r}"
+
+
+class AccessError(ReaderError):
+    """The server is private, and the request shows no key that opens what it asks for.
+
+    Attributes:
+        path: What was asked for. (The key that was shown is nobody's business.)
+
+    """
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.path = path
+
+    def __str__(self) -> str:
+        return (
+            "this server is private: add the key to the address as key=…, or give it as the"
+            " password, with any name"
+        )
+
+
+class TooManyError(ReaderError):
+    """One client asks for more keywords that nobody asked for before than is its share.
+
+    Attributes:
+        client: Who.
+        wait: Seconds until it may ask for the next.
+
+    """
+
+    def __init__(self, client: str, wait: float) -> None:
+        super().__init__(client, wait)
+        self.client = client
+        self.wait = wait
+
+    def __str__(self) -> str:
+        return (
+            "too many keywords that nobody asked for before; feeds that were read once are not"
+            " limited"
+        )
 
 
 class UnknownFeedError(ReaderError):
@@ -193,6 +235,8 @@ ANSWERS: dict[type[FeedsrvError], Answer] = {
     ConfigError: Answer(500, "The server's settings cannot be used", 2),
     QueryError: Answer(400, "The query cannot be read", 2),
     ParameterError: Answer(400, "The address cannot be read", 2),
+    AccessError: Answer(401, "A key is needed", 2),
+    TooManyError: Answer(429, "Too many new keywords", 1),
     UnknownFeedError: Answer(404, "There is no such feed", 2),
     NothingReadError: Answer(503, "Nothing has been read yet", 1),
     StoreError: Answer(503, "The store cannot be used", 1),

@@ -14,6 +14,7 @@ is read behind it, the newest day first (`feedsrv.worker`).
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, wait
@@ -26,6 +27,7 @@ from uuid import uuid4
 import msgspec
 
 from feedsrv import __version__, demo
+from feedsrv.allowance import Allowance
 from feedsrv.config import Config
 from feedsrv.errors import NothingReadError, SpentError, UnknownFeedError, UpstreamError
 from feedsrv.fetch import Fetcher
@@ -99,6 +101,7 @@ class Service:
         )
         searches = (Page(Kind.SEARCH, words(feed)) for feed in config.feeds.values())
         self._worker = Worker(self._upstream, frozenset(searches), self._due_days, closing)
+        self._allowance = Allowance(0 if config.access_key else config.new_keywords)
         self._indexes: dict[tuple[tuple[Page, datetime], ...], Index] = {}
         self._indexing = Lock()
 
@@ -139,14 +142,17 @@ class Service:
 
     # --- one request -----------------------------------------------------------------------
 
-    def read(self, *feeds: Feed, limit: int | None = None) -> Reading:
+    def read(self, *feeds: Feed, limit: int | None = None, client: str = "") -> Reading:
         """Return what the feeds hold, each paper once.
 
         Args:
             feeds: One feed, or several to unite.
             limit: How many papers to take; without it, what the feeds say.
+            client: Who asks; has a share of keywords that nobody asked for before. Nobody but
+                ourselves where it is empty.
 
         Raises:
+            TooManyError: The client's share of new keywords is used up for now.
             NothingReadError: Upstream fails, and nothing was ever read for any of them.
 
         """
@@ -156,7 +162,7 @@ class Service:
         found: list[tuple[Feed, tuple[Paper, ...]]] = []
         for feed in feeds:
             try:
-                shelves = self._filled([self._shelf(source, feed) for source in sources(feed)])
+                shelves = self._filled(self._shelves(feed, client))
             except NothingReadError as error:
                 if len(feeds) == len(nothing) + 1:
                     raise
@@ -187,6 +193,19 @@ class Service:
             while len(self._indexes) > _MOST_INDEXES:
                 self._indexes.pop(next(iter(self._indexes)))
         return index
+
+    def _shelves(self, feed: Feed, client: str) -> list[Shelf]:
+        """Return what is kept for the feed.
+
+        Raises:
+            TooManyError: It takes a search for a new keyword, and the client has had its share.
+
+        """
+        shelves = [self._shelf(source, feed) for source in sources(feed)]
+        for each in shelves:
+            if client and each.due and not each.listings and self._worker.is_new(each.asked):
+                self._allowance.take(client, self._now())
+        return shelves
 
     def _shelf(self, source: Source, feed: Feed) -> Shelf:
         return shelf(
@@ -244,7 +263,9 @@ class Service:
         It rises by a second at least with each change and never falls, whichever process asks:
         newsboat throws a body away whose Last-Modified did not rise.
         """
-        return self._store.stamp(address, etag, self._now())
+        # Not as it is: the key of a private server may stand in it.
+        name = hashlib.sha256(address.encode()).hexdigest()[:32]
+        return self._store.stamp(name, etag, self._now())
 
     # --- one page --------------------------------------------------------------------------
 

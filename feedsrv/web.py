@@ -5,16 +5,17 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import NamedTuple
 from urllib.parse import quote
 
 import msgspec
-from flask import Flask, Response, render_template, request
+from flask import Flask, Response, g, render_template, request
 from werkzeug.exceptions import HTTPException, InternalServerError, NotFound
 from werkzeug.wrappers import Response as Answer
 
 from feedsrv import __version__, address, answer
+from feedsrv.access import Pass, admitted
 from feedsrv.answer import Ready
 from feedsrv.entry import Entry, definition, entries, feed_id, home
 from feedsrv.errors import FeedsrvError, ParameterError, UnknownFeedError
@@ -90,12 +91,23 @@ def create_app(service: Service) -> Flask:
     def favicon() -> Answer:
         return app.send_static_file("favicon.ico")
 
-    app.after_request(answer.harden)
-    app.register_error_handler(UnknownFeedError, lambda error: _unknown(service, error))
+    _surround(app, service)
+    return app
+
+
+def _surround(app: Flask, service: Service) -> None:
+    """Have done what is done around every request: who may ask, what errors become."""
+    private = bool(service.config.access_key)
+
+    @app.before_request
+    def admit() -> None:
+        g.shown = _admitted(service) if request.path != "/healthz" else Pass()
+
+    app.after_request(partial(answer.harden, private=private))
+    app.register_error_handler(UnknownFeedError, partial(_unknown, service))
     app.register_error_handler(FeedsrvError, answer.problem)
     app.register_error_handler(HTTPException, answer.http_problem)
     app.register_error_handler(Exception, _broken)
-    return app
 
 
 # --- one feed --------------------------------------------------------------------------------
@@ -110,9 +122,10 @@ def _feed(service: Service, feeds: Sequence[Feed], suffix: str, query: str = "")
         known = ", ".join(f".{name}" for name in FORMATS)
         raise NotFound(f"There is no format .{suffix}; feeds end in one of {known}.")
     limit = _asked_limit()
-    reading = service.read(*feeds, limit=limit)
-    path = quote(request.path.removesuffix(f".{suffix}"), safe="/+")
-    here, tail = _base(service) + path, address.parameters(query, limit)
+    reading = service.read(*feeds, limit=limit, client=_client(service))
+    path = request.path.removesuffix(f".{suffix}")
+    here = _base(service) + quote(path, safe="/+")
+    tail = address.parameters(query, limit, _shown().key_for(path, query))
     links = {name: f"{here}.{name}{tail}" for name in FORMATS}
     head = _head(service, feeds, self_url=links.get(suffix, here + tail), page_url=here + tail)
     if suffix:
@@ -133,7 +146,7 @@ def _head(service: Service, feeds: Sequence[Feed], *, self_url: str, page_url: s
         subtitle="; ".join(dict.fromkeys(map(_described, feeds))),
         self_url=self_url,
         page_url=page_url,
-        icon_url=f"{_base(service)}/static/icon.png",
+        icon_url=_url(service, "/static/icon.png"),
         version=__version__,
     )
 
@@ -165,17 +178,16 @@ def _subscriptions(service: Service) -> Answer:
     name = request.args.get("format", "atom")
     if name not in FORMATS:
         raise ParameterError("format", name, f"must be one of {', '.join(FORMATS)}")
-    root = _base(service)
     outlines = (
         Outline(
             title=feed.title,
             description=_described(feed),
-            feed_url=f"{root}/feeds/{feed.name}.{name}",
-            page_url=f"{root}/feeds/{feed.name}",
+            feed_url=_url(service, f"/feeds/{feed.name}", f".{name}"),
+            page_url=_url(service, f"/feeds/{feed.name}"),
         )
         for feed in service.config.feeds.values()
     )
-    here = f"{root}/feeds.opml" + ("" if name == "atom" else f"?format={name}")
+    here = f"{_url(service, '/feeds.opml')} {name}"
     ready = answer.ready(opml("Daily Papers", outlines))
     found = _kept(service, ready, "text/x-opml", here, 3600)
     found.headers["Content-Disposition"] = "attachment; filename=feedsrv.opml"
@@ -184,7 +196,14 @@ def _subscriptions(service: Service) -> Answer:
 
 def _kept(service: Service, ready: Ready, media_type: str, here: str, max_age: int) -> Answer:
     modified = service.stamp(here, ready.etag)
-    return answer.kept(ready, request, media_type=media_type, max_age=max_age, modified=modified)
+    return answer.kept(
+        ready,
+        request,
+        media_type=media_type,
+        max_age=max_age,
+        modified=modified,
+        private=bool(service.config.access_key),
+    )
 
 
 @lru_cache(maxsize=32)
@@ -238,13 +257,44 @@ def _base(service: Service) -> str:
     return address.base(service.config, scheme=request.scheme, peer=peer, headers=request.headers)
 
 
+def _url(
+    service: Service, path: str, suffix: str = "", *, q: str = "", limit: int | None = None
+) -> str:
+    """Return an address of this server, with the key that opens it."""
+    tail = address.parameters(q, limit, _shown().key_for(path, q))
+    return f"{_base(service)}{quote(path, safe='/+')}{suffix}{tail}"
+
+
+def _client(service: Service) -> str:
+    return address.client(
+        service.config, peer=request.remote_addr or "unknown", headers=request.headers
+    )
+
+
+def _shown() -> Pass:
+    """Return what the request has shown to get in."""
+    shown: Pass = g.get("shown", Pass())
+    return shown
+
+
+def _admitted(service: Service) -> Pass:
+    login = request.authorization
+    return admitted(
+        service.config.access_key,
+        path=request.path,
+        query=_asked_query(),
+        key=request.args.get("key", ""),
+        password=login.password if login and login.type == "basic" else None,
+    )
+
+
 # --- errors: what they become is told in the table of feedsrv.errors -------------------------
 
 
 def _unknown(service: Service, error: UnknownFeedError) -> Answer:
     """Answer with how to ask for the same without the settings."""
     try:
-        instead = f"{_base(service)}/papers.atom?q={quote(error.name)}"
+        instead = _url(service, "/papers", ".atom", q=error.name)
     except ParameterError as wrong:  # what is raised here, no other handler takes
         return answer.problem(wrong)
     return answer.problem(error, feeds=list(error.known), instead=instead)

@@ -84,6 +84,12 @@ class Worker:
                     self._waiting[page] = None
                     self._go()
 
+    def is_new(self, page: Page) -> bool:
+        """Tell whether the page searches for an ad-hoc keyword, and is not being read already."""
+        with self._lock:
+            is_known = page in self._awaited or page in self._waiting
+        return self._is_adhoc(page) and not is_known
+
     def is_idle(self) -> bool:
         """Tell whether nothing is being read, and nothing waits."""
         with self._lock:
@@ -132,5 +138,7 @@ class Worker:
         return self._thread.submit(update, page, always=always, patience=patience).result()
 
     def _update(self, page: Page) -> Listing:
-        adhoc = page.kind is Kind.SEARCH and page not in self._own_searches
-        return self._upstream.update(page, adhoc=adhoc)
+        return self._upstream.update(page, adhoc=self._is_adhoc(page))
+
+    def _is_adhoc(self, page: Page) -> bool:
+        return page.kind is Kind.SEARCH and page not in self._own_searches

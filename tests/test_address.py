@@ -13,6 +13,7 @@ from werkzeug.datastructures import Headers
 
 from conftest import Clock
 from feedsrv.address import base, parameters
+from feedsrv.address import client as asker
 from feedsrv.config import Config
 from feedsrv.errors import ParameterError
 from feedsrv.paper import Feed
@@ -278,3 +279,31 @@ def test_a_malformed_host_gets_a_problem_and_no_address(
     assert answer.status_code == 400
     assert answer.content_type == "application/problem+json"
     assert "Host" in json.loads(answer.data)["detail"]
+
+
+# --- who asks --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "who"),
+    [
+        (STRANGER, "", STRANGER),
+        (STRANGER, "198.51.100.4", STRANGER),  # anybody may write that
+        (PROXY, "", PROXY),
+        (PROXY, "198.51.100.4", "198.51.100.4"),
+        (PROXY, "1.2.3.4, 198.51.100.4", "198.51.100.4"),  # the proxy adds behind
+        (PROXY, "198.51.100.4, 10.0.0.8", "198.51.100.4"),  # two proxies of ours
+        (PROXY, "nonsense", PROXY),
+        (PROXY, "198.51.100.4,", PROXY),
+        (f"::ffff:{STRANGER}", "", STRANGER),
+        ("2001:db8:1:2:3:4:5:6", "", "2001:db8:1:2::/64"),  # a household has a whole network
+        (PROXY, "2001:db8:1:2::9", "2001:db8:1:2::/64"),
+        ("unknown", "", "unknown"),
+    ],
+)
+def test_who_asks_is_the_last_address_that_can_be_believed(
+    peer: str, forwarded: str, who: str
+) -> None:
+    config = Config(trusted_proxies=("10.0.0.0/8",))
+    headers = Headers({"X-Forwarded-For": forwarded})
+    assert asker(config, peer=peer, headers=headers) == who

@@ -64,7 +64,7 @@ def test_all_problems_are_named_at_once_with_file_and_key() -> None:
             },
         },
         PORT="70000",
-        FEEDSRV_ACCESS_KEY="secret",
+        FEEDSRV_ACCESS_KEY="not so secret",
     )
     text = "\n".join(found)
     assert len(found) == 19
@@ -79,7 +79,7 @@ def test_all_problems_are_named_at_once_with_file_and_key() -> None:
         "hf_token: there is no such setting",
         "demo: there is no such setting",
         "environment: PORT: port: Expected `int` <= 65535",
-        "FEEDSRV_ACCESS_KEY: this version has no access keys",
+        "FEEDSRV_ACCESS_KEY: access_key: expected plain letters and signs, without spaces",
         "feeds.a b: a feed's name is of letters",
         "feeds.open.query: this quotation mark is never closed (at character 1)",
         "feeds.typo: Object contains unknown field `limits`",

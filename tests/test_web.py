@@ -10,6 +10,7 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from conftest import Clock
 from feedsrv.config import Config
 from feedsrv.errors import (
     ANSWERS,
@@ -164,14 +165,18 @@ def test_a_reader_that_holds_the_feed_gets_304(client: FlaskClient) -> None:
     assert other.status_code == 200
 
 
-def test_votes_alone_keep_304(client: FlaskClient, service: Service, upstream: Loopback) -> None:
+def test_votes_alone_keep_304(
+    client: FlaskClient, service: Service, upstream: Loopback, clock: Clock
+) -> None:
     etag = client.get("/papers.atom?q=causal").headers["ETag"]
     for paper in upstream.papers:
         paper["upvotes"] += 100
+    clock.forward(seconds=2)
     service.refresh(service.newest_day())
     again = client.get("/papers.atom?q=causal", headers={"If-None-Match": etag})
     assert again.status_code == 304
     upstream.papers.append(raw_paper(8, title="Causal buoys"))
+    clock.forward(seconds=2)
     service.refresh(service.newest_day())
     assert client.get("/papers.atom?q=causal", headers={"If-None-Match": etag}).status_code == 200
 
@@ -202,7 +207,7 @@ def test_a_limit_that_is_none_is_refused(client: FlaskClient, limit: str) -> Non
 def test_an_unknown_feed_says_how_to_ask_ad_hoc(client: FlaskClient) -> None:
     body = problem(client.get("/feeds/diffusion%20models.atom"), 404)
     assert body["feeds"] == ["causal"]
-    assert body["instead"] == "http://localhost/papers.atom?q=diffusion%20models"
+    assert body["instead"] == "http://localhost/papers.atom?q=diffusion+models"
     assert client.get(body["instead"]).status_code == 200
 
 
