@@ -10,7 +10,7 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 import msgspec
-from flask import Flask, Response, g, render_template, request
+from flask import Flask, Response, g, jsonify, render_template, request
 from werkzeug.exceptions import HTTPException, InternalServerError, NotFound
 from werkzeug.wrappers import Response as Answer
 
@@ -20,6 +20,7 @@ from feedsrv.answer import Ready
 from feedsrv.entry import Entry, definition, entries, feed_id, home
 from feedsrv.errors import FeedsrvError, ParameterError, UnknownFeedError
 from feedsrv.grammar import parse
+from feedsrv.openapi import description
 from feedsrv.paper import MOST_ENTRIES, Feed, Found
 from feedsrv.query import canonical
 from feedsrv.render import Head, Outline, atom, json_feed, opml, rss
@@ -86,6 +87,11 @@ def create_app(service: Service) -> Flask:
     @app.get("/healthz")
     def healthz() -> Answer:
         return answer.uncached(Response("ok\n", mimetype="text/plain"))
+
+    @app.get("/openapi.json")
+    def openapi() -> Answer:
+        types = {suffix: each.media_type for suffix, each in FORMATS.items()}
+        return jsonify(description(__version__, types, _LISTINGS, service.config.feeds))
 
     @app.get("/favicon.ico")
     def favicon() -> Answer:

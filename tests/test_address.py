@@ -294,7 +294,7 @@ def test_a_malformed_host_gets_a_problem_and_no_address(
         (PROXY, "1.2.3.4, 198.51.100.4", "198.51.100.4"),  # the proxy adds behind
         (PROXY, "198.51.100.4, 10.0.0.8", "198.51.100.4"),  # two proxies of ours
         (PROXY, "nonsense", PROXY),
-        (PROXY, "198.51.100.4,", PROXY),
+        (PROXY, "198.51.100.4,", "198.51.100.4"),
         (f"::ffff:{STRANGER}", "", STRANGER),
         ("2001:db8:1:2:3:4:5:6", "", "2001:db8:1:2::/64"),  # a household has a whole network
         (PROXY, "2001:db8:1:2::9", "2001:db8:1:2::/64"),
