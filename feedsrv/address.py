@@ -7,6 +7,7 @@ they can reach, and keep the query. Values in, values out: the request's parts c
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from urllib.parse import urlencode
 
@@ -38,7 +39,7 @@ def base(config: Config, *, scheme: str, peer: str, headers: Headers) -> str:
     if config.public_url:
         return config.public_url.rstrip("/")
     host, prefix = headers.get("Host", ""), ""
-    if _trusted(config, peer):
+    if is_trusted(config.trusted_proxies, peer):
         # A proxy adds its value behind what came with the request, so the last one is its own.
         scheme = _last(headers, "X-Forwarded-Proto") or scheme
         host = _last(headers, "X-Forwarded-Host") or host
@@ -63,7 +64,7 @@ def client(config: Config, *, peer: str, headers: Headers) -> str:
     """
     asker = peer
     for hop in reversed(headers.get("X-Forwarded-For", "").split(",")):
-        if not _trusted(config, asker):
+        if not is_trusted(config.trusted_proxies, asker):
             break
         asker = hop.strip() or asker
     found = _ip(asker)
@@ -79,9 +80,11 @@ def parameters(query: str, limit: int | None, key: str = "") -> str:
     return f"?{urlencode(given)}" if given else ""
 
 
-def _trusted(config: Config, peer: str) -> bool:
+@lru_cache(maxsize=1024)
+def is_trusted(proxies: tuple[str, ...], peer: str) -> bool:
+    """Tell whether the address is one of the proxies, or in one of their networks."""
     found = _ip(peer)
-    networks = (ip_network(each, strict=False) for each in config.trusted_proxies)
+    networks = (ip_network(each, strict=False) for each in proxies)
     return found is not None and any(found in network for network in networks)
 
 

@@ -8,13 +8,17 @@ from __future__ import annotations
 import gzip
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
+from functools import lru_cache
 from typing import NamedTuple
+from wsgiref.types import WSGIEnvironment
 
 from flask import jsonify
+from werkzeug.datastructures import Accept
 from werkzeug.exceptions import HTTPException
-from werkzeug.wrappers import Request, Response
+from werkzeug.http import http_date, is_resource_modified, parse_accept_header
+from werkzeug.wrappers import Response
 
 from feedsrv.errors import (
     ANSWERS,
@@ -25,8 +29,12 @@ from feedsrv.errors import (
     TooManyError,
 )
 
-#: Seconds for which a cache may show what it holds while this server is down.
-_STALE_IF_ERROR = 86400
+#: Where a request's environment holds the `Standing` that it was answered with.
+STANDING = "feedsrv.standing"
+#: Seconds that readers may keep an answer, at least and at most.
+_MAX_AGE = (300, 3600)
+#: For how many seconds a cache may show what it holds while it asks again, and while we are down.
+_WHEN_STALE = "stale-while-revalidate=3600, stale-if-error=86400"
 
 
 class Ready(NamedTuple):
@@ -46,32 +54,107 @@ def ready(body: bytes) -> Ready:
     return Ready(body, gzip.compress(body, 6, mtime=0), hashlib.sha256(body).hexdigest()[:32])
 
 
-def kept(
+class Standing(NamedTuple):
+    """An answer that may be said again until something changes: `reply` says it."""
+
+    body: bytes
+    packed: bytes
+    etag: str
+    modified: str
+    #: Header fields with the plain body, with the packed one, and with none.
+    plain: tuple[tuple[str, str], ...]
+    gzip: tuple[tuple[str, str], ...]
+    unchanged: tuple[tuple[str, str], ...]
+    #: Whose caches may keep it, in the words of Cache-Control.
+    whose: str
+    #: When asking again may bring something new.
+    fresh_until: datetime
+    #: When the answer has to be made again, if nothing changes before.
+    until: datetime
+
+
+class Reply(NamedTuple):
+    """What goes out: status line, header fields, body."""
+
+    status: str
+    headers: list[tuple[str, str]]
+    body: bytes
+
+
+def standing(
     ready: Ready,
-    request: Request,
     *,
     media_type: str,
-    max_age: int,
     modified: datetime,
-    private: bool = False,
-) -> Response:
-    """Answer with the body, packed for those who take that, or with 304 to those who hold it."""
-    packs = request.accept_encodings.quality("gzip") > 0
-    answer = Response(ready.packed if packs else ready.body)
-    answer.content_type = f"{media_type}; charset=utf-8"
-    if packs:
-        answer.headers["Content-Encoding"] = "gzip"
-    # RFC 9110 15.4.5: a 304 repeats these, so they are set before it is decided.
-    answer.vary.add("Accept-Encoding")
-    whose = "private" if private else "public"
-    answer.headers["Cache-Control"] = (
-        f"{whose}, max-age={max_age}, stale-while-revalidate=3600, stale-if-error={_STALE_IF_ERROR}"
-    )
+    fresh_until: datetime,
+    until: datetime,
+    private: bool,
+    links: Iterable[tuple[str, str]] = (),
+) -> Standing:
+    """Return the answer with all that can be said of it beforehand."""
     # RFC 9110 8.8.1: weak, because it is the same for the plain and the packed body.
-    answer.set_etag(ready.etag, weak=True)
+    etag, since = f'W/"{ready.etag}"', http_date(modified)
+    always = (
+        ("ETag", etag),
+        ("Vary", "Accept-Encoding"),
+        *links,
+        *hardening(media_type, private=private).items(),
+    )
     # Thunderbird sends If-Modified-Since alone, and never If-None-Match: readers get both.
-    answer.last_modified = modified
-    return answer.make_conditional(request)
+    content = (
+        ("Content-Type", f"{media_type}; charset=utf-8"),
+        ("Last-Modified", since),
+        *always,
+    )
+    return Standing(
+        body=ready.body,
+        packed=ready.packed,
+        etag=etag,
+        modified=since,
+        plain=(*content, ("Content-Length", str(len(ready.body)))),
+        gzip=(
+            *content,
+            ("Content-Encoding", "gzip"),
+            ("Content-Length", str(len(ready.packed))),
+        ),
+        unchanged=always,  # RFC 9110 15.4.5: what a cache needs to go on with what it holds
+        whose="private" if private else "public",
+        fresh_until=fresh_until,
+        until=until,
+    )
+
+
+def reply(standing: Standing, environ: WSGIEnvironment, now: datetime) -> Reply:
+    """Return the answer as this request wants it: packed or plain, or 304 to who holds it."""
+    left = int((standing.fresh_until - now).total_seconds())
+    max_age = min(max(left, _MAX_AGE[0]), _MAX_AGE[1])
+    control = ("Cache-Control", f"{standing.whose}, max-age={max_age}, {_WHEN_STALE}")
+    if _holds(standing, environ):
+        if "HTTP_IF_MATCH" in environ:
+            nothing = ("Content-Length", "0")
+            return Reply("412 Precondition Failed", [*standing.unchanged, control, nothing], b"")
+        return Reply("304 Not Modified", [*standing.unchanged, control], b"")
+    packs = _takes_gzip(environ.get("HTTP_ACCEPT_ENCODING", ""))
+    headers, body = (standing.gzip, standing.packed) if packs else (standing.plain, standing.body)
+    is_asked_for = environ["REQUEST_METHOD"] != "HEAD"
+    return Reply("200 OK", [*headers, control], body if is_asked_for else b"")
+
+
+def _holds(standing: Standing, environ: WSGIEnvironment) -> bool:
+    """Tell whether the asker holds what stands here, by its conditions (RFC 9110 13)."""
+    etag, since = environ.get("HTTP_IF_NONE_MATCH"), environ.get("HTTP_IF_MODIFIED_SINCE")
+    if "HTTP_IF_MATCH" not in environ:
+        # What nearly all send, and quickly told.
+        if etag is None and since is None:
+            return False
+        if etag == standing.etag:
+            return True
+    return not is_resource_modified(environ, standing.etag, last_modified=standing.modified)
+
+
+@lru_cache(maxsize=256)
+def _takes_gzip(accepted: str) -> bool:
+    return parse_accept_header(accepted, Accept).quality("gzip") > 0
 
 
 def uncached(answer: Response) -> Response:
@@ -80,22 +163,22 @@ def uncached(answer: Response) -> Response:
     return answer
 
 
-def harden(answer: Response, *, private: bool) -> Response:
-    """Return the answer with what keeps browsers from doing more with it than showing it.
+def hardening(media_type: str, *, private: bool) -> dict[str, str]:
+    """Return the header fields that keep browsers from doing more with an answer than showing it.
 
     What an open server tells everybody, pages of others may read too: there are readers that run
     in a browser.
     """
-    answer.headers["X-Content-Type-Options"] = "nosniff"
-    if not private and answer.mimetype != "text/html":
-        answer.headers["Access-Control-Allow-Origin"] = "*"
-        answer.headers["Access-Control-Expose-Headers"] = "ETag, Link, Retry-After"
-    if answer.mimetype == "text/html":
-        answer.headers["Content-Security-Policy"] = (
+    fields = {"X-Content-Type-Options": "nosniff"}
+    if media_type == "text/html":
+        fields["Content-Security-Policy"] = (
             "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'"
         )
-        answer.headers["Referrer-Policy"] = "no-referrer"
-    return answer
+        fields["Referrer-Policy"] = "no-referrer"
+    elif not private:
+        fields["Access-Control-Allow-Origin"] = "*"
+        fields["Access-Control-Expose-Headers"] = "ETag, Link, Retry-After"
+    return fields
 
 
 def problem(error: FeedsrvError, **facts: object) -> Response:

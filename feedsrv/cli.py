@@ -25,6 +25,7 @@ from werkzeug.test import Client
 from feedsrv import __version__
 from feedsrv.config import Config, load, source
 from feedsrv.errors import ANSWERS, FeedsrvError, QueryError, StoreError, UpstreamError
+from feedsrv.front import Front
 from feedsrv.grammar import parse
 from feedsrv.paper import Feed, Listing, Page
 from feedsrv.query import And, Not, Or, Query, places, positive_words
@@ -102,7 +103,7 @@ def _reachable(config: Config) -> bool:
 
 def _run(service: Service) -> None:
     config = service.config
-    app = create_app(service)
+    app = Front(create_app(service), service)
     try:
         server = waitress.create_server(
             app,

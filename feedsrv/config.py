@@ -65,6 +65,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     access_key: str = ""
     #: Keywords never asked for before that one client of an open server may ask for in an hour.
     new_keywords: Annotated[int, msgspec.Meta(ge=0, le=100_000)] = 120
+    #: Bytes of answers that each process keeps ready.
+    ready_bytes: Annotated[int, msgspec.Meta(ge=0)] = 16_000_000
     #: From the environment alone, so that it stands in no file.
     hf_token: str = ""
     feeds: dict[str, Feed] = {}

@@ -18,7 +18,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, wait
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from random import random as _random  # noqa: TID251  # the default chance
 from threading import Event, Lock
 from typing import Self
@@ -41,8 +41,9 @@ from feedsrv.store import Store
 from feedsrv.upstream import Upstream
 from feedsrv.worker import Worker
 
-#: Seconds that readers may keep an answer, at least and at most.
-_MAX_AGE = (300, 3600)
+#: What is due is asked for by whoever comes next, but not by everybody.
+_MOMENT = timedelta(seconds=1)
+_NEVER = timedelta(days=1)
 _FIRST_RETRY = 60
 #: Seconds that a bringing up to date waits for its turn: longer than an allowance can be spent.
 _PATIENCE = 600.0
@@ -62,8 +63,10 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     found: tuple[Found, ...]
     #: How many papers were looked at.
     seen: int
-    #: Seconds until asking again may bring something new.
-    max_age: int
+    #: When asking again may bring something new.
+    fresh_until: datetime
+    #: Until when all this stays as it is, unless something is kept; and nothing is due to be read.
+    until: datetime
 
 
 class Service:
@@ -102,7 +105,7 @@ class Service:
         searches = (Page(Kind.SEARCH, words(feed)) for feed in config.feeds.values())
         self._worker = Worker(self._upstream, frozenset(searches), self._due_days, closing)
         self._allowance = Allowance(0 if config.access_key else config.new_keywords)
-        self._indexes: dict[tuple[tuple[Page, datetime], ...], Index] = {}
+        self._indexes: dict[tuple[int, ...], tuple[tuple[Listing, ...], Index]] = {}
         self._indexing = Lock()
 
     @classmethod
@@ -158,7 +161,9 @@ class Service:
         """
         nothing: list[NothingReadError] = []
         seen: set[str] = set()
-        ages = [timedelta(seconds=_MAX_AGE[1])]
+        now = self._now()
+        midnight = datetime.combine(now.date() + timedelta(days=1), time(), UTC)
+        ages, quiet = [_NEVER], [midnight - now]  # the window moves on
         found: list[tuple[Feed, tuple[Paper, ...]]] = []
         for feed in feeds:
             try:
@@ -168,15 +173,21 @@ class Service:
                     raise
                 nothing.append(error)
                 ages.append(timedelta(0))
+                quiet.append(timedelta(0))
                 continue
             lists = tuple(listing for each in shelves for listing in each.listings)
             index, hits = self._index(lists), unite(tuple(filter(_is_search, lists)))
             seen.update(paper.id for paper in (*index.papers, *hits))
             ages += [each.left for each in shelves]
+            quiet += [each.quiet for each in shelves]
             found.append((feed, _matching(feed, index, hits)))
         most = limit or max(feed.limit for feed in feeds)
-        max_age = max(_MAX_AGE[0], int(min(ages).total_seconds()))
-        return Reading(found=merge(found)[:most], seen=len(seen), max_age=max_age)
+        return Reading(
+            found=merge(found)[:most],
+            seen=len(seen),
+            fresh_until=now + min(ages),
+            until=now + max(_MOMENT, min(quiet)),
+        )
 
     def _index(self, listings: tuple[Listing, ...]) -> Index:
         """Return the papers of the lists among the listings, arranged for matching.
@@ -186,13 +197,14 @@ class Service:
         each keyword.
         """
         lists = tuple(listing for listing in listings if not _is_search(listing))
-        key = tuple((listing.page, listing.read_at) for listing in lists)
+        # By identity: the store hands out the same listing until another one is kept.
+        key = tuple(map(id, lists))
         with self._indexing:
-            index = self._indexes.pop(key, None) or Index(unite(lists))
-            self._indexes[key] = index
+            held = self._indexes.pop(key, None) or (lists, Index(unite(lists)))
+            self._indexes[key] = held
             while len(self._indexes) > _MOST_INDEXES:
                 self._indexes.pop(next(iter(self._indexes)))
-        return index
+        return held[1]
 
     def _shelves(self, feed: Feed, client: str) -> list[Shelf]:
         """Return what is kept for the feed.
@@ -256,6 +268,14 @@ class Service:
         error = NothingReadError(reason, max(1, round(wait)))
         error.__cause__ = cause
         return error
+
+    def now(self) -> datetime:
+        """Return the time."""
+        return self._now()
+
+    def generation(self) -> object:
+        """Return what is another one as soon as anything was kept, by whichever process."""
+        return self._store.generation()
 
     def stamp(self, address: str, etag: str) -> datetime:
         """Return when what stands at the address last changed, for Last-Modified.
@@ -348,4 +368,4 @@ def _with(shelf: Shelf, future: Future[Listing] | None, now: datetime) -> Shelf:
         return shelf
     listing = future.result()
     age = left(shelf.asked, listing, now)
-    return msgspec.structs.replace(shelf, listings=(listing,), left=age)
+    return msgspec.structs.replace(shelf, listings=(listing,), left=age, quiet=age)

@@ -29,6 +29,8 @@ class Shelf(msgspec.Struct, frozen=True):
     due: tuple[Page, ...]
     #: How long the first page is still fresh.
     left: timedelta
+    #: How long each of them is.
+    quiet: timedelta
 
 
 def words(feed: Feed) -> str:
@@ -66,10 +68,11 @@ def shelf(
         found = list(window(today, days, kept))
         # One at a time: a page that was read names the one before it, and what lies behind a page
         # that was not is a guess.
-        stale = (page for page, listing in found if left(page, listing, now) <= _NONE)
+        lefts = {page: left(page, listing, now) for page, listing in found}
+        stale = (page for page, age in lefts.items() if age <= _NONE)
         due = tuple(islice(filter(may_be_asked, stale), 1))
         listings = tuple(listing for _, listing in found if listing is not None)
-        return Shelf(newest(today), listings, due, left(*found[0], now))
+        return Shelf(newest(today), listings, due, lefts[found[0][0]], min(lefts.values()))
     pages = {
         # Until this week has a list, last week's is what upstream gives for it.
         "week": recent(Kind.WEEK, today, 8),
@@ -80,4 +83,4 @@ def shelf(
     first = next((listing for page in pages if (listing := kept(page))), None)
     age = left(pages[0], first, now)
     is_due = age <= _NONE and may_be_asked(pages[0])
-    return Shelf(pages[0], (first,) if first else (), pages[:1] if is_due else (), age)
+    return Shelf(pages[0], (first,) if first else (), pages[:1] if is_due else (), age, age)

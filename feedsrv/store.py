@@ -109,6 +109,7 @@ class Store:
         # What was decoded since anything was last kept, by this process or another: a listing takes
         # a millisecond to decode, and a look at the generation a hundredth of one.
         self._generation: object = None
+        self._changes = 0
         self._decoded: dict[Page, Listing | None] = {}
 
     def close(self) -> None:
@@ -141,6 +142,15 @@ class Store:
             if self.failure(page) is not None:
                 self._drop(self._key("failure", page))
         self._changed()
+
+    def generation(self) -> object:
+        """Return what is another one as soon as anything was kept, by whichever process."""
+        shared: object = None
+        try:
+            shared = self._open().get("generation")
+        except _TROUBLE as error:
+            self._troubled(error)
+        return shared, self._changes  # without a disk each process knows of its own alone
 
     def failure(self, page: Page | None) -> Failure | None:
         """Return how reading the page, or upstream as a whole, failed; None if read since."""
@@ -249,17 +259,14 @@ class Store:
 
     def _current(self) -> dict[Page, Listing | None]:
         """Return what was decoded, emptied if anything was kept since."""
-        generation: object = None
-        try:
-            generation = self._open().get("generation")
-        except _TROUBLE as error:
-            self._troubled(error)
+        generation = self.generation()
         if generation != self._generation:
             self._generation, self._decoded = generation, {}
         return self._decoded
 
     def _changed(self) -> None:
         """Tell every process that something was kept."""
+        self._changes += 1
         self._decoded = {}
         try:
             self._open().incr("generation")

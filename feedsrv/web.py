@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from functools import lru_cache, partial
 from typing import NamedTuple
 from urllib.parse import quote
 
 import msgspec
 from flask import Flask, Response, g, jsonify, render_template, request
+from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException, InternalServerError, NotFound
 from werkzeug.wrappers import Response as Answer
 
@@ -109,7 +111,12 @@ def _surround(app: Flask, service: Service) -> None:
     def admit() -> None:
         g.shown = _admitted(service) if request.path != "/healthz" else Pass()
 
-    app.after_request(partial(answer.harden, private=private))
+    @app.after_request
+    def harden(response: Answer) -> Answer:
+        if answer.STANDING not in request.environ:  # such a one has them already
+            response.headers.update(answer.hardening(response.mimetype or "", private=private))
+        return response
+
     app.register_error_handler(UnknownFeedError, partial(_unknown, service))
     app.register_error_handler(FeedsrvError, answer.problem)
     app.register_error_handler(HTTPException, answer.http_problem)
@@ -139,9 +146,15 @@ def _feed(service: Service, feeds: Sequence[Feed], suffix: str, query: str = "")
     else:
         page = _page(service, "feed.html", head=head, found=reading.found, links=links)
         ready, media_type = answer.ready(page.encode()), "text/html"
-    found = _kept(service, ready, media_type, head.self_url, reading.max_age)
-    found.headers.extend(_link_headers(head, suffix, links))
-    return found
+    return _kept(
+        service,
+        ready,
+        here=head.self_url,
+        media_type=media_type,
+        fresh_until=reading.fresh_until,
+        until=reading.until,
+        links=_link_headers(head, suffix, links),
+    )
 
 
 def _head(service: Service, feeds: Sequence[Feed], *, self_url: str, page_url: str) -> Head:
@@ -195,21 +208,45 @@ def _subscriptions(service: Service) -> Answer:
     )
     here = f"{_url(service, '/feeds.opml')} {name}"
     ready = answer.ready(opml("Daily Papers", outlines))
-    found = _kept(service, ready, "text/x-opml", here, 3600)
-    found.headers["Content-Disposition"] = "attachment; filename=feedsrv.opml"
-    return found
-
-
-def _kept(service: Service, ready: Ready, media_type: str, here: str, max_age: int) -> Answer:
-    modified = service.stamp(here, ready.etag)
-    return answer.kept(
+    saved = ("Content-Disposition", "attachment; filename=feedsrv.opml")
+    later = service.now() + timedelta(hours=1)
+    return _kept(
+        service,
         ready,
-        request,
-        media_type=media_type,
-        max_age=max_age,
-        modified=modified,
-        private=bool(service.config.access_key),
+        here=here,
+        media_type="text/x-opml",
+        fresh_until=later,
+        until=later,
+        links=[saved],
     )
+
+
+def _kept(
+    service: Service,
+    ready: Ready,
+    *,
+    here: str,
+    media_type: str,
+    fresh_until: datetime,
+    until: datetime,
+    links: Iterable[tuple[str, str]],
+) -> Answer:
+    """Answer with what caches and readers keep, and leave it for who asks the same again."""
+    standing = answer.standing(
+        ready,
+        media_type=media_type,
+        modified=service.stamp(here, ready.etag),
+        fresh_until=fresh_until,
+        until=until,
+        private=bool(service.config.access_key),
+        links=links,
+    )
+    request.environ[answer.STANDING] = standing
+    said = answer.reply(standing, request.environ, service.now())
+    # In a list: of mere bytes Response would say the length itself, which for HEAD is 0.
+    response = Response([said.body], said.status)
+    response.headers = Headers(said.headers)  # and none of those that Response makes up
+    return response
 
 
 @lru_cache(maxsize=32)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 
 from feedsrv.config import load
+from feedsrv.front import Front
 from feedsrv.service import Service
 from feedsrv.web import create_app
 
-app = create_app(Service.open(load(None, os.environ)))  # noqa: TID251  # the process's edge
+_service = Service.open(load(None, os.environ))  # noqa: TID251  # the process's edge
+app = Front(create_app(_service), _service)

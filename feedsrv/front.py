@@ -1,0 +1,101 @@
+"""What stands in front of the routes: answers that are ready, found by what was asked for.
+
+Routing, reading what is kept and writing a feed take a hundred times as long as handing out bytes
+that are there. An answer made by the routes stays ready until anything is kept anew, by whichever
+process, or anything of it is due to be read again; then the routes make the next one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from threading import Lock
+from typing import NamedTuple
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+from cachetools import LRUCache
+
+from feedsrv.address import is_trusted
+from feedsrv.answer import STANDING, Standing, reply
+from feedsrv.service import Service
+
+_METHODS = {"GET", "HEAD"}
+_FORWARDED = ("HTTP_X_FORWARDED_PROTO", "HTTP_X_FORWARDED_HOST", "HTTP_X_FORWARDED_PREFIX")
+#: What an answer takes beside its bodies, about.
+_OVERHEAD = 3_000
+
+_Name = tuple[str, ...]
+
+
+class _Ready(NamedTuple):
+    standing: Standing
+    generation: object
+
+
+def _size(ready: _Ready) -> int:
+    return len(ready.standing.body) + len(ready.standing.packed) + _OVERHEAD
+
+
+class Front:
+    """A WSGI application that answers what is ready by itself and asks another for the rest.
+
+    Args:
+        app: The routes. They leave what may be said again in the request's environment.
+        service: Tells the time, and when something was kept.
+
+    """
+
+    def __init__(self, app: WSGIApplication, service: Service) -> None:
+        self._app = app
+        self._service = service
+        self._ready: LRUCache[_Name, _Ready] = LRUCache(service.config.ready_bytes, _size)
+        self._lock = Lock()
+
+    def __call__(self, environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+        if environ["REQUEST_METHOD"] not in _METHODS:
+            return self._app(environ, start)
+        name = self._name(environ)
+        # Before anything is read: what is kept meanwhile makes the answer an old one.
+        generation = self._service.generation()
+        with self._lock:
+            ready = self._ready.get(name)
+        now = self._service.now()
+        if ready is None or ready.generation != generation or ready.standing.until <= now:
+            return self._made(name, generation, environ, start)
+        return _said(ready.standing, environ, now, start)
+
+    def _name(self, environ: WSGIEnvironment) -> _Name:
+        """Return all of a request that an answer depends on, but what `reply` looks at."""
+        get = environ.get
+        name = (
+            environ["PATH_INFO"],
+            get("QUERY_STRING", ""),
+            get("HTTP_HOST", ""),
+            environ["wsgi.url_scheme"],
+            get("HTTP_AUTHORIZATION", ""),
+        )
+        trusted = self._service.config.trusted_proxies
+        if trusted and is_trusted(trusted, get("REMOTE_ADDR", "")):
+            name += tuple(get(header, "") for header in _FORWARDED)
+        return name
+
+    def _made(
+        self, name: _Name, generation: object, environ: WSGIEnvironment, start: StartResponse
+    ) -> Iterable[bytes]:
+        """Answer with what the routes say, and keep it where they say that it may be."""
+        answer = self._app(environ, start)
+        standing = environ.get(STANDING)
+        if standing is not None:
+            ready = _Ready(standing, generation)
+            with self._lock:
+                if _size(ready) <= self._ready.maxsize:
+                    self._ready[name] = ready
+        return answer
+
+
+def _said(
+    standing: Standing, environ: WSGIEnvironment, now: datetime, start: StartResponse
+) -> Iterable[bytes]:
+    said = reply(standing, environ, now)
+    start(said.status, said.headers)
+    return [said.body]

@@ -1,0 +1,275 @@
+"""What is ready is answered as the routes answer it, until something changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import product
+from typing import Any
+
+import pytest
+from flask import Flask
+from werkzeug.test import Client, EnvironBuilder
+
+from conftest import Clock
+from feedsrv.front import Front
+from feedsrv.service import Service
+from feedsrv.web import create_app
+from loopback import Loopback, raw_paper
+
+Said = tuple[str, list[tuple[str, str]], bytes]
+
+PATHS = (
+    *("/papers.atom", "/papers.atom?q=causal", "/papers.rss?q=causal&limit=1", "/papers?q=causal"),
+    *("/papers.json?limit=2&q=causal&utm=x", "/papers/trending.atom", "/papers/week?q=fog"),
+    *("/feeds/causal.atom", "/feeds/causal", "/feeds.opml", "/feeds.opml?format=rss", "/"),
+    *("/papers.atom?q=(", "/papers.atom?limit=0", "/feeds/none.atom", "/papers.xml", "/nothing"),
+    *(
+        "/papers.atom?q=caf%E9",
+        "/papers.atom?q=%F0%9F%90%A6",
+        "/papers.atom?q=a%00b",
+        "/papers.atom?",
+    ),
+    *("/healthz", "/openapi.json", "//papers.atom", "/papers.atom/", "/papers%2Eatom"),
+)
+HEADERS: tuple[dict[str, str], ...] = (
+    {},
+    {"Accept-Encoding": "gzip"},
+    {"Accept-Encoding": "br;q=1.0, gzip;q=0"},
+    {"Accept-Encoding": "*"},
+    {"If-None-Match": '"other"'},
+    {"If-None-Match": "*"},
+    {"If-Modified-Since": "Tue, 24 Nov 2026 09:30:00 GMT", "Accept-Encoding": "gzip"},
+    {"If-Modified-Since": "Tue, 24 Nov 2026 09:29:59 GMT"},
+    {"If-Modified-Since": "yesterday"},
+    {"If-Match": '"other"'},
+    {"Range": "bytes=0-9"},
+    {"Authorization": "Basic eDp5"},
+    {"Host": "papers.example.org"},
+    {"Host": "bad host"},
+    {"X-Forwarded-Host": "papers.example.org", "X-Forwarded-Proto": "https"},
+)
+
+
+def environ(path: str, **options: Any) -> dict[str, Any]:
+    builder = EnvironBuilder(path=path.partition("?")[0], **options)
+    try:
+        made = builder.get_environ()
+    finally:
+        builder.close()
+    return made | {"QUERY_STRING": path.partition("?")[2]}
+
+
+def said(app: Any, asked: dict[str, Any]) -> Said:
+    """Return status, header fields and body, as a server would send them."""
+    started: list[tuple[str, list[tuple[str, str]]]] = []
+    parts = app(dict(asked), lambda status, headers: started.append((status, headers)))
+    try:
+        body = b"".join(parts)
+    finally:
+        if hasattr(parts, "close"):
+            parts.close()
+    status, headers = started[-1]
+    return status, sorted(headers), body
+
+
+class Watched:
+    """The routes, with a count of what reached them."""
+
+    def __init__(self, app: Flask) -> None:
+        self.app = app
+        self.count = 0
+
+    def __call__(self, environ: Any, start: Any) -> Any:
+        self.count += 1
+        return self.app(environ, start)
+
+
+@pytest.fixture
+def routes(service: Service) -> Watched:
+    app = create_app(service)
+    for path in ("/papers.atom?q=causal", "/papers/trending.atom"):
+        said(app, environ(path))  # what has to be read first is read, so nothing changes later
+    return Watched(app)
+
+
+@pytest.fixture
+def front(service: Service, routes: Watched) -> Front:
+    return Front(routes, service)
+
+
+# --- the same answer -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("key", ["", "k3y"])
+def test_every_byte_and_header_is_what_the_routes_say(
+    make_service: Callable[..., Service], path: str, key: str
+) -> None:
+    service = make_service(trusted_proxies=("127.0.0.1",), access_key=key)
+    app = create_app(service)
+    front = Front(app, service)
+    for method, headers in product(("GET", "HEAD", "POST", "OPTIONS"), HEADERS):
+        for address in (path, f"{path}{'&' if '?' in path else '?'}key=k3y"):
+            asked = environ(address, method=method, headers=headers)
+            plain = said(app, asked)
+            assert said(front, asked) == plain, (method, headers)
+            assert said(front, asked) == plain, (method, headers, "from what is ready")
+
+
+def test_who_holds_it_gets_304_from_what_is_ready(front: Front, routes: Watched) -> None:
+    first = said(front, environ("/papers.atom"))
+    etag = dict(first[1])["ETag"]
+    for held in (etag, etag.removeprefix("W/"), f'"x", {etag}', "*"):
+        status, headers, body = said(
+            front, environ("/papers.atom", headers={"If-None-Match": held})
+        )
+        assert (status, body) == ("304 Not Modified", b"")
+        assert dict(headers)["ETag"] == etag
+        assert "Content-Length" not in dict(headers)
+    assert routes.count == 1
+
+
+# --- how long it is ready --------------------------------------------------------------------
+
+
+def test_a_ready_answer_does_not_reach_the_routes(front: Front, routes: Watched) -> None:
+    for _ in range(5):
+        said(front, environ("/papers.atom?q=causal"))
+        said(front, environ("/papers.atom?q=causal", method="HEAD"))
+        said(front, environ("/papers.atom?q=causal", headers={"Accept-Encoding": "gzip"}))
+    assert routes.count == 1
+
+
+def test_it_is_ready_no_more_when_a_listing_changes(
+    front: Front, service: Service, upstream: Loopback
+) -> None:
+    before = said(front, environ("/papers.atom"))
+    upstream.papers.append(raw_paper(8, title="Buoys"))
+    service.refresh(service.newest_day())
+    after = said(front, environ("/papers.atom"))
+    assert b"Buoys" in after[2]
+    assert b"Buoys" not in before[2]
+
+
+def test_nor_when_another_process_keeps_one(
+    front: Front, make_service: Callable[..., Service], upstream: Loopback
+) -> None:
+    said(front, environ("/papers.atom"))
+    upstream.papers.append(raw_paper(8, title="Buoys"))
+    other = make_service()
+    other.refresh(other.newest_day())
+    assert b"Buoys" in said(front, environ("/papers.atom"))[2]
+
+
+def test_nor_when_one_is_kept_while_the_routes_are_at_work(
+    service: Service, upstream: Loopback
+) -> None:
+    app = create_app(service)
+
+    def slow(asked: Any, start: Any) -> Any:
+        parts = app(asked, start)
+        if not any(paper["title"] == "Buoys" for paper in upstream.papers):
+            upstream.papers.append(raw_paper(8, title="Buoys"))
+            service.refresh(service.newest_day())
+        return parts
+
+    front = Front(slow, service)
+    assert b"Buoys" not in said(front, environ("/papers.atom"))[2]
+    assert b"Buoys" in said(front, environ("/papers.atom"))[2]
+
+
+def test_without_a_disk_it_still_ends_with_a_change(
+    make_service: Callable[..., Service], upstream: Loopback, tmp_path: Any
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    service = make_service(cache_dir=tmp_path / "file" / "store")
+    front = Front(create_app(service), service)
+    said(front, environ("/papers.atom"))
+    upstream.papers.append(raw_paper(8, title="Buoys"))
+    service.refresh(service.newest_day())
+    assert b"Buoys" in said(front, environ("/papers.atom"))[2]
+
+
+def test_the_routes_are_asked_again_when_a_page_is_due(
+    front: Front,
+    routes: Watched,
+    clock: Clock,
+    upstream: Loopback,
+    until: Callable[[Callable[[], bool]], None],
+) -> None:
+    said(front, environ("/papers.atom"))
+    clock.forward(minutes=19)
+    headers = said(front, environ("/papers.atom"))[1]
+    assert routes.count == 1
+    assert "max-age=300," in dict(headers)["Cache-Control"], "it counts down"
+    clock.forward(minutes=2)
+    asked = len(upstream.log)
+    said(front, environ("/papers.atom"))
+    assert routes.count == 2
+    until(lambda: len(upstream.log) > asked)
+
+
+def test_midnight_ends_it(front: Front, routes: Watched, clock: Clock, service: Service) -> None:
+    clock.now = clock.now.replace(hour=23, minute=55)
+    service.refresh(Page(Kind.TRENDING))
+    said(front, environ("/papers/trending.atom"))
+    clock.forward(minutes=4)
+    said(front, environ("/papers/trending.atom"))
+    assert routes.count == 1
+    clock.forward(minutes=2)
+    said(front, environ("/papers/trending.atom"))
+    assert routes.count == 2
+
+
+def test_while_upstream_is_down_the_routes_are_asked_once_a_second_at_most(
+    front: Front, routes: Watched, clock: Clock, upstream: Loopback
+) -> None:
+    said(front, environ("/papers.atom"))
+    upstream.down()
+    clock.forward(hours=1)
+    for _ in range(5):
+        assert said(front, environ("/papers.atom"))[0] == "200 OK"
+    assert routes.count == 2
+
+
+# --- whose it is, and how many ---------------------------------------------------------------
+
+
+def test_no_answer_for_one_host_is_given_to_another(front: Front) -> None:
+    for host in ("a.example.org", "b.example.org", "a.example.org"):
+        body = said(front, environ("/papers.atom", headers={"Host": host}))[2]
+        assert f"http://{host}/papers.atom".encode() in body
+
+
+def test_an_error_is_never_kept(front: Front, routes: Watched) -> None:
+    for path in ("/papers.atom?q=(", "/feeds/none.atom", "/nothing"):
+        first, again = said(front, environ(path)), said(front, environ(path))
+        assert first == again
+    assert routes.count == 6
+
+
+def test_answers_take_no_more_memory_than_they_are_allowed(
+    make_service: Callable[..., Service],
+) -> None:
+    service = make_service(ready_bytes=40_000, new_keywords=0)
+    routes = Watched(create_app(service))
+    front = Front(routes, service)
+    for number in range(12):
+        said(front, environ(f"/papers.atom?unknown={number}"))
+    routes.count = 0
+    said(front, environ("/papers.atom?unknown=11"))
+    assert routes.count == 0, "the last is still there"
+    said(front, environ("/papers.atom?unknown=0"))
+    assert routes.count == 1, "the first is not"
+    held = front._ready
+    assert 0 < held.currsize <= held.maxsize == 40_000
+    nothing = Front(routes, make_service(ready_bytes=0))
+    assert said(nothing, environ("/papers.atom"))[0] == "200 OK"
+
+
+def test_a_real_client_sees_no_difference(front: Front, service: Service) -> None:
+    for path in ("/papers.atom", "/papers?q=causal"):
+        for app in (front, front, create_app(service)):
+            answer = Client(app).get(path)
+            assert answer.status_code == 200
+            assert int(answer.headers["Content-Length"]) == len(answer.data)
