@@ -1,0 +1,262 @@
+"""Two servers on one store, twenty readers, and an upstream that fails in another way every moment.
+
+    python bench/soak.py [SECONDS]        (make soak; ten minutes by default)
+
+The servers' clock runs sixty times as fast, so that ten minutes are ten hours of refreshing. It
+fails if a feed that was answered once is ever answered with an error, if Last-Modified does not
+rise with a change, or if memory or open files grow.
+"""
+
+from __future__ import annotations
+
+import gzip
+import http.client
+import json
+import random
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from datetime import UTC, date, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import ClassVar
+from urllib.parse import quote
+from wsgiref.types import StartResponse, WSGIEnvironment
+
+import waitress
+from werkzeug.serving import WSGIRequestHandler, make_server
+from werkzeug.wrappers import Response
+
+from feedsrv.config import Config
+from feedsrv.demo import sample, upstream
+from feedsrv.front import Front
+from feedsrv.service import Service
+from feedsrv.web import create_app
+
+FASTER = 60
+EPOCH = datetime(2026, 11, 24, 6, tzinfo=UTC)
+READERS = 20
+FEEDS = (
+    *("/papers.atom", "/papers.rss", "/papers.json", "/papers", "/papers/week.atom"),
+    *("/papers/month.rss", "/papers/trending.json", "/papers/week.atom?q=model"),
+    *(f"/papers.atom?q={word}" for word in ("causal", "diffusion", "agent", "robot", "speech")),
+    *(f"/papers.rss?q={quote(words)}" for words in ('"world model"', "train* -survey")),
+)
+MEGABYTES, FILES = 12, 12
+
+
+def clock(since: float) -> Callable[[], datetime]:
+    return lambda: EPOCH + timedelta(seconds=(time.time() - since) * FASTER)
+
+
+# --- upstream ----------------------------------------------------------------------------------
+
+
+def _page(body: bytes, **headers: str) -> Response:
+    return Response(body, headers=headers, mimetype="text/html")
+
+
+def _late(seconds: float) -> Response:
+    time.sleep(seconds)
+    return Response("", 503)
+
+
+BOMB = gzip.compress(b"<p>" + b"x" * 60_000_000)
+FAULTS: dict[str, Callable[[], Response]] = {
+    "503": lambda: Response("", 503),
+    "404": lambda: Response("", 404),
+    "429": lambda: Response("", 429, headers={"Retry-After": "30"}),
+    "a bot wall": lambda: Response("", 202, headers={"x-amzn-waf-action": "challenge"}),
+    "log in": lambda: Response("", 302, headers={"Location": "/login"}),
+    "elsewhere": lambda: Response("", 302, headers={"Location": "http://127.0.0.1:9/"}),
+    "rubbish": lambda: _page(b"<html><p>hello"),
+    "nothing": lambda: _page(b""),
+    "a bomb": lambda: _page(BOMB, **{"Content-Encoding": "gzip"}),
+    "cut off": lambda: _page(BOMB[:1000], **{"Content-Encoding": "gzip"}),
+    "silence": lambda: _late(3),
+}
+
+
+class Site:
+    """The sample papers, of which one is revised again and again; or the fault of the moment."""
+
+    def __init__(self, today: Callable[[], date]) -> None:
+        self.papers = sample()
+        self.fault: str = ""
+        self.asked: Counter[str] = Counter()
+        self.app = upstream(self.papers, today)
+
+    def __call__(self, environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+        self.asked[self.fault or "all is well"] += 1
+        answer = FAULTS[self.fault]() if self.fault else Response.from_app(self.app, environ)
+        return answer(environ, start)
+
+    def change(self, chance: random.Random) -> None:
+        self.fault = "" if chance.random() < 0.4 else chance.choice(list(FAULTS))
+        paper = chance.choice(self.papers)
+        paper["title"] = f"{paper['title'].partition(' (')[0]} ({chance.randrange(1000)})"
+        paper["upvotes"] += 1
+
+
+class Quiet(WSGIRequestHandler):
+    """Says nothing of each request."""
+
+    def log(self, *args: object) -> None:
+        pass
+
+
+# --- servers -----------------------------------------------------------------------------------
+
+
+def serve(url: str, folder: str, port: str, since: str) -> None:
+    """Be one of the servers: feedsrv as it is, but for its clock."""
+    config = Config(
+        upstream_url=url, cache_dir=Path(folder), deadline=1.0, spacing=0.0, history_days=8
+    )
+    service = Service.open(config, now=clock(float(since)))
+    waitress.serve(Front(create_app(service), service), port=int(port), threads=32, _quiet=True)
+
+
+def resources(process: int) -> tuple[float, int]:
+    """Return megabytes of memory and the number of open files."""
+    status = Path(f"/proc/{process}/status").read_text()
+    kilobytes = next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS"))
+    return int(kilobytes) / 1000, len(list(Path(f"/proc/{process}/fd").iterdir()))
+
+
+# --- readers -----------------------------------------------------------------------------------
+
+
+class Reader(threading.Thread):
+    """Polls feeds at one server, with validators, and notes what it sees."""
+
+    #: Feeds that any reader was given once: from then on they are known.
+    known: ClassVar[set[str]] = set()
+    seen: ClassVar[Counter[str]] = Counter()
+    wrong: ClassVar[list[str]] = []
+    slowest: ClassVar[float] = 0.0
+
+    def __init__(self, port: int, number: int, stop: threading.Event) -> None:
+        super().__init__(daemon=True)
+        self.port, self.chance, self.stop = port, random.Random(number), stop
+        self.held: dict[str, tuple[str, datetime]] = {}
+
+    def run(self) -> None:
+        while not self.stop.wait(self.chance.random() * 0.1):
+            feed = self.chance.choice(FEEDS)
+            try:
+                self.poll(feed)
+            except OSError as error:
+                self.wrong.append(f"{feed}: {error!r}")
+
+    def poll(self, feed: str) -> None:
+        was_known = feed in self.known
+        headers = {"Accept-Encoding": "gzip"} if self.chance.random() < 0.7 else {}
+        if feed in self.held and self.chance.random() < 0.8:
+            headers["If-None-Match"] = self.held[feed][0]
+        begun = time.monotonic()
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection.request("GET", feed, headers=headers | {"Host": "feeds.example.org"})
+        answer = connection.getresponse()
+        answer.read()
+        connection.close()
+        self.seen[f"{answer.status}{'' if was_known else ' at first'}"] += 1
+        if was_known:
+            Reader.slowest = max(Reader.slowest, time.monotonic() - begun)
+        if answer.status >= 400 and was_known:
+            self.wrong.append(f"{feed}: {answer.status}, though it was answered before")
+        if answer.status == 200:
+            self.known.add(feed)
+            etag = str(answer.headers["ETag"])
+            modified = parsedate_to_datetime(str(answer.headers["Last-Modified"]))
+            before = self.held.get(feed)
+            if before and before[0] != etag and modified <= before[1]:
+                self.wrong.append(f"{feed}: changed, but Last-Modified is {modified}")
+            self.held[feed] = etag, modified
+
+
+# --- the whole ---------------------------------------------------------------------------------
+
+
+def main(seconds: float) -> int:
+    since, chance, stop = time.time(), random.Random(1), threading.Event()
+    site = Site(lambda: clock(since)().date())
+    upstream_server = make_server("127.0.0.1", 0, site, threaded=True, request_handler=Quiet)
+    threading.Thread(target=upstream_server.serve_forever, daemon=True).start()
+    samples: list[tuple[float, ...]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        ports, servers = [], []
+        for number in range(2):
+            ports.append(18_300 + number)
+            command = [
+                sys.executable,
+                __file__,
+                "--serve",
+                f"http://127.0.0.1:{upstream_server.port}",
+            ]
+            servers.append(
+                subprocess.Popen(
+                    [*command, folder, str(ports[-1]), str(since)], stderr=subprocess.DEVNULL
+                )
+            )
+        for port in ports:
+            await_port(port)
+        readers = [Reader(ports[number % 2], number, stop) for number in range(READERS)]
+        for reader in readers:
+            reader.start()
+        begun = time.monotonic()
+        while time.monotonic() - begun < seconds:
+            time.sleep(3)
+            site.change(chance)
+            samples.append(tuple(sum((resources(each.pid) for each in servers), ())))
+        stop.set()
+        for reader in readers:
+            reader.join(30)
+        for each in servers:
+            each.send_signal(signal.SIGTERM)
+            each.wait(15)
+    return report(site, samples, seconds)
+
+
+def await_port(port: int) -> None:
+    for _ in range(600):
+        try:
+            http.client.HTTPConnection("127.0.0.1", port, timeout=1).connect()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return
+    raise SystemExit("the server does not answer")
+
+
+def report(site: Site, samples: list[tuple[float, ...]], seconds: float) -> int:
+    print(f"{seconds:g} seconds, {READERS} readers, two servers; requests by status:")
+    print("   ", dict(sorted(Reader.seen.items())))
+    print("requests to upstream by its state:\n   ", json.dumps(dict(site.asked.most_common())))
+    print(f"slowest answer of a known feed: {Reader.slowest:.2f} s")
+    failed = list(Reader.wrong[:20])
+    quarter = max(1, len(samples) // 4)
+    for column, what, most in ((0, "MB", MEGABYTES), (1, "files", FILES)):
+        for server in (0, 1):
+            values = [each[column + 2 * server] for each in samples]
+            early = statistics.median(values[quarter : 2 * quarter] or values)
+            late = statistics.median(values[-quarter:])
+            print(f"server {server + 1}: {what} {early:.0f} in the second quarter, {late:.0f} last")
+            if late - early > most:
+                failed.append(f"server {server + 1} grew from {early:.0f} to {late:.0f} {what}")
+    print(*failed, sep="\n")
+    print("FAILED" if failed else "all well")
+    return int(bool(failed))
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--serve"]:
+        serve(*sys.argv[2:6])
+    else:
+        sys.exit(main(float(sys.argv[1]) if len(sys.argv) > 1 else 600))
