@@ -13,6 +13,7 @@ import diskcache
 import pytest
 
 from feedsrv.errors import StoreError
+from feedsrv.files import Files
 from feedsrv.freshness import Failure
 from feedsrv.paper import Kind, Listing, Page
 from feedsrv.store import Store
@@ -25,6 +26,10 @@ UPSTREAM = "https://huggingface.co"
 
 def listing(page: Page = FRIDAY) -> Listing:
     return Listing(page=page, papers=(), read_at=NOON)
+
+
+def files(store: Store, part: str = "lists") -> Files:
+    return store._disk._files[part]
 
 
 @pytest.fixture
@@ -103,21 +108,21 @@ def test_a_planted_pickle_as_a_key_does_not_run(store: Store, tmp_path: Path) ->
     again = Store(tmp_path, UPSTREAM)
     again.keep(listing(), FRIDAY)
     with pytest.raises(OSError, match="refusing to unpickle"):
-        list(again._open())
+        list(files(again)._open())
     assert not mark.exists()
 
 
 @pytest.mark.parametrize("value", [b"", b"{", b"[]", b"\xff\xfe", b'{"page": 3}', b"null"])
 def test_a_value_that_cannot_be_read_is_as_good_as_none(store: Store, value: bytes) -> None:
-    store._open().set(f"{UPSTREAM} listing {FRIDAY}", value)
+    files(store).set(f"{UPSTREAM} listing {FRIDAY}", value)
     assert store.listing(FRIDAY) is None
 
 
 def test_nothing_but_text_and_bytes_gets_into_the_files(store: Store) -> None:
-    with pytest.raises(TypeError, match="keys are text"):
-        store._open().set(("a", "tuple"), b"x")
+    with pytest.raises(TypeError, match="names are text"):
+        files(store)._open().set(("a", "tuple"), b"x")
     with pytest.raises(TypeError, match="values are bytes"):
-        store._open().set("key", {"a": "dict"})
+        files(store)._open().set("key", {"a": "dict"})
 
 
 def test_the_kept_form_is_json(store: Store, tmp_path: Path) -> None:
@@ -231,7 +236,7 @@ def test_a_folder_that_was_deleted_is_made_again(store: Store, tmp_path: Path) -
 
 def test_a_generation_that_is_no_number_is_begun_anew(store: Store) -> None:
     store.keep(listing(), FRIDAY)
-    store._open().set("generation", b"null")
+    files(store).set("generation", b"null")
     store.keep(listing(), FRIDAY)
     assert store.listing(FRIDAY) == listing()
 
