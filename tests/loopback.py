@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import re
 import socket
+import subprocess
+import sys
 import threading
+import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
+from pathlib import Path
 from typing import Any
 from wsgiref.types import StartResponse, WSGIEnvironment
 
@@ -96,6 +102,40 @@ def serving(app: Any) -> Iterator[str]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+@contextmanager
+def server_process(
+    *arguments: str, **environ: str
+) -> Iterator[tuple[subprocess.Popen[str], str, str]]:
+    """Start feedsrv as a process on a free port; give it, its address and what it said."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("FEEDSRV_")} | environ
+    process = subprocess.Popen(
+        [sys.executable, "-m", "feedsrv", "serve", "--port", "0", *arguments],
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[1],
+        env=environment,
+    )
+    assert process.stderr is not None
+    said = ""
+    try:
+        while not (found := re.search(r"reader: (http://localhost:\d+)/papers", said)):
+            line = process.stderr.readline()
+            assert line, said
+            said += line
+        yield process, found[1], said
+    finally:
+        process.kill()
+        process.wait()
+        process.stderr.close()
+
+
+def fetched(url: str) -> bytes:
+    """Return what a server that is no mock answers; an error raises."""
+    with urllib.request.urlopen(url, timeout=30) as answer:
+        body: bytes = answer.read()
+    return body
 
 
 @contextmanager

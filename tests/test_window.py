@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import logging
-import os
 import random
 import subprocess
 import sys
 import threading
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -29,7 +27,7 @@ from feedsrv.paper import Feed, Kind, Page
 from feedsrv.service import Reading, Service
 from feedsrv.store import Store
 from feedsrv.upstream import Upstream
-from loopback import Json, Loopback, raw_paper, serving
+from loopback import Json, Loopback, fetched, raw_paper, server_process, serving
 
 Make = Callable[..., Service]
 Until = Callable[[Callable[[], bool]], None]
@@ -267,39 +265,16 @@ def test_turns_are_waited_for(config: Config, clock: Clock, upstream: Loopback) 
 @contextmanager
 def servers(count: int, upstream: Loopback, folder: Path) -> Iterator[list[str]]:
     """Start so many server processes on one store, and give their addresses."""
-    started: list[subprocess.Popen[str]] = []
     settings = folder / "feedsrv.toml"
     settings.write_text("spacing = 0\nhistory_days = 8\n[feeds.causal]\nquery = 'causal'\n")
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("FEEDSRV_")} | {
+    environ = {
         "FEEDSRV_UPSTREAM_URL": upstream.url,
         "FEEDSRV_CACHE_DIR": str(folder / "store"),
         "FEEDSRV_CONFIG": str(settings),
     }
-    try:
-        urls = []
-        for _ in range(count):
-            process = subprocess.Popen(
-                [sys.executable, "-m", "feedsrv", "serve", "--port", "0"],
-                stderr=subprocess.PIPE,
-                text=True,
-                cwd=ROOT,
-                env=environment,
-            )
-            started.append(process)
-        for process in started:
-            assert process.stderr is not None
-            urls.append(process.stderr.readline().split()[3].rstrip("/"))
-        yield urls
-    finally:
-        for process in started:
-            process.kill()
-            process.communicate()
-
-
-def fetched(url: str) -> bytes:
-    with urllib.request.urlopen(url, timeout=30) as answer:
-        body: bytes = answer.read()
-    return body
+    with ExitStack() as stack, ThreadPoolExecutor(count) as pool:
+        started = [server_process(**environ) for _ in range(count)]
+        yield [url for _, url, _ in pool.map(stack.enter_context, started)]
 
 
 def test_two_hundred_requests_over_two_processes_ask_for_each_page_once(
