@@ -153,7 +153,7 @@ class Disk:
             StoreError: That did not work.
 
         """
-        self._done(self._first, lambda files: files.set("probe", b"1"), writes=True)
+        self._done(self._first, _probe, writes=True)
         if self._done(self._first, lambda files: files.get("probe"), writes=False) != b"1":
             raise StoreError(str(self.folder), "what was written cannot be read")
 
@@ -211,11 +211,19 @@ class Disk:
             self._troubles.setdefault(part, (error.reason, now))
 
     def _works(self, part: str) -> None:
+        """See whether the other parts work again too, which may not be written for long."""
         with self._lock:
             if self._troubles.pop(part, None) is None:
                 return
-            for writes in (False, True):
-                self._resting.pop((part, writes), None)
-            if not self._troubles:
+            self._resting.clear()
+            others = list(self._troubles)
+            if not others:
                 log.info("the store at %s can be used again", self.folder)
+        for other in others:
+            with suppress(StoreError):
+                self._done(other, _probe, writes=True)
         self.changed()
+
+
+def _probe(files: Files) -> None:
+    files.set("probe", b"1")

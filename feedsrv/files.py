@@ -249,7 +249,7 @@ def _held(database: Path) -> Iterator[None]:
 
 def _cause(error: Exception) -> Exception:
     """Return what failed first: diskcache hides it behind a Timeout, or a ROLLBACK that failed."""
-    while isinstance(error.__context__, sqlite3.Error):
+    while isinstance(error.__context__, sqlite3.Error | OSError):
         error = error.__context__
     return error
 

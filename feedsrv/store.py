@@ -156,9 +156,12 @@ class Store:
             for each, (_, held) in list(self._decoded.items()):
                 if each == asked or held.page == listing.page:
                     del self._decoded[each]
-        for page in (asked, None):
-            if self.failure(page) is not None:
-                self._disk.delete(self._key("failure", page))
+        for page in {asked, listing.page}:
+            # Held for the case that the disk loses it; of no generation, so it is read at first.
+            self._hold(page, object(), listing)
+        for failed in (asked, None):
+            if self.failure(failed) is not None:
+                self._disk.delete(self._key("failure", failed))
         self._disk.changed()
 
     def _write(self, listing: Listing, asked: Page) -> None:

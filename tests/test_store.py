@@ -146,15 +146,6 @@ def test_a_disk_that_fails_is_replaced_by_memory_and_said_once(
     assert len([record for record in caplog.records if "from memory" in record.message]) == 1
 
 
-def test_the_disk_is_used_again_when_it_works_again(tmp_path: Path) -> None:
-    (tmp_path / "folder").write_text("in the way")
-    store = Store(tmp_path / "folder", UPSTREAM)
-    store.keep(listing(), FRIDAY)
-    (tmp_path / "folder").unlink()
-    store.keep(listing(), FRIDAY)
-    assert Store(tmp_path / "folder", UPSTREAM).listing(FRIDAY) == listing()
-
-
 def test_memory_is_bounded_while_the_disk_fails(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     store = Store(tmp_path / "file", UPSTREAM)
@@ -226,36 +217,11 @@ def test_a_damaged_file_is_put_aside_and_made_anew(tmp_path: Path, damage: bytes
     assert Store(tmp_path, UPSTREAM).listing(FRIDAY) == listing()
 
 
-def test_a_folder_that_was_deleted_is_made_again(store: Store, tmp_path: Path) -> None:
-    store.keep(listing(), FRIDAY)
-    shutil.rmtree(tmp_path / "v1")
-    assert store.listing(SATURDAY) is None
-    store.keep(listing(), FRIDAY)
-    assert Store(tmp_path, UPSTREAM).listing(FRIDAY) == listing()
-
-
 def test_a_generation_that_is_no_number_is_begun_anew(store: Store) -> None:
     store.keep(listing(), FRIDAY)
     files(store).set("generation", b"null")
     store.keep(listing(), FRIDAY)
     assert store.listing(FRIDAY) == listing()
-
-
-def test_searches_and_stamps_have_files_of_their_own_and_push_no_list_out(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr("feedsrv.store.LARGEST", {"lists": 10_000_000, "searches": 200_000})
-    store = Store(tmp_path, UPSTREAM)
-    store.keep(listing(), FRIDAY)
-    for number in range(300):
-        page = Page(Kind.SEARCH, f"word{number} " + "x" * 2000)
-        store.keep(listing(page), page)
-        store.stamp(f"http://a.b/{number}", "etag", NOON)
-    store.close()
-    again = Store(tmp_path, UPSTREAM)
-    assert again.listing(FRIDAY) == listing()
-    (searches,) = tmp_path.glob("v*/searches/cache.db")
-    assert searches.stat().st_size < 2_000_000
 
 
 def test_damage_to_the_searches_takes_no_list_away(tmp_path: Path) -> None:
