@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from datetime import UTC, datetime, timedelta
@@ -20,6 +21,7 @@ import pytest
 
 from conftest import Clock
 from feedsrv import store as store_module
+from feedsrv.errors import StoreError
 from feedsrv.files import Files
 from feedsrv.paper import Feed, Kind, Listing, Page
 from feedsrv.service import Service
@@ -243,12 +245,14 @@ def test_a_server_that_starts_meanwhile_reads_what_is_there(
 ) -> None:
     store.keep(listing(DAYS[0]), DAYS[0])
     store.close()
+    began = time.monotonic()
     with incident(tmp_path):
         late = reopened(tmp_path)
         assert late.listing(DAYS[0]) == listing(DAYS[0])
         late.keep(listing(DAYS[1]), DAYS[1])
         assert late.listing(DAYS[1]) == listing(DAYS[1])
         late.close()
+    assert time.monotonic() - began < 20, "diskcache would wait for a minute"
 
 
 def test_files_that_nobody_can_write_are_read(store: Store, tmp_path: Path) -> None:
@@ -388,6 +392,38 @@ def test_a_file_that_another_process_made_anew_is_the_one_that_is_used(
     assert other.listing(DAYS[2]) == listing(DAYS[2])
     assert store.listing(DAYS[1]) == listing(DAYS[1])
     other.close()
+
+
+def test_a_generation_does_not_begin_where_that_of_a_lost_file_began(tmp_path: Path) -> None:
+    """Else a process that looks seldom would take the new one for the one that it knows."""
+    begun = set()
+    for name in "abc":
+        files = Files(tmp_path / name, 1_000_000)
+        files.count("generation")
+        begun.add(files.get("generation"))
+        files.close()
+    assert len(begun) == 3
+
+
+def test_a_connection_whose_transaction_cannot_end_holds_no_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = (Files(tmp_path / "lists", 1_000_000) for _ in range(2))
+    one.set("a", b"1")
+
+    def fail(kept: bytes | None) -> bytes | None:
+        assert one._cache is not None
+        # From now on neither COMMIT nor ROLLBACK reaches the database.
+        one._cache._con.set_authorizer(lambda action, *_: int(action == sqlite3.SQLITE_TRANSACTION))
+        return b"2"
+
+    with pytest.raises(StoreError, match="not authorized"):
+        one.change("a", fail)
+    monkeypatch.setattr("feedsrv.files._PATIENCE", 0.1)
+    other.set("a", b"3")
+    assert one.get("a") == b"3"
+    for files in (one, other):
+        files.close()
 
 
 # --- other versions ------------------------------------------------------------------------------

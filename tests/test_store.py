@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+import itertools
 import os
 import pickle
-import shutil
+import random
 import sqlite3
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import diskcache
+import msgspec
 import pytest
 
 from feedsrv.errors import StoreError
@@ -17,6 +20,7 @@ from feedsrv.files import Files
 from feedsrv.freshness import Failure
 from feedsrv.paper import Kind, Listing, Page
 from feedsrv.store import Store
+from loopback import killing
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 FRIDAY = Page(Kind.DAY, "2026-11-20")
@@ -82,7 +86,9 @@ def database(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("where", ["value", "file"])
-def test_a_planted_pickle_does_not_run(store: Store, tmp_path: Path, where: str) -> None:
+def test_a_planted_pickle_does_not_run(
+    store: Store, tmp_path: Path, where: str, caplog: pytest.LogCaptureFixture
+) -> None:
     """CVE-2025-69872: diskcache unpickles what it finds, its JSONDisk too."""
     store.keep(listing(), FRIDAY)
     mark, trap = tmp_path / "it-ran", pickle.dumps(Trap(tmp_path / "it-ran"))
@@ -91,8 +97,17 @@ def test_a_planted_pickle_does_not_run(store: Store, tmp_path: Path, where: str)
         value, name = (trap, None) if where == "value" else (None, "planted.val")
         connection.execute("UPDATE Cache SET mode = 4, value = ?, filename = ?", (value, name))
     connection.close()
-    assert Store(tmp_path, UPSTREAM).listing(FRIDAY) is None
+    again = Store(tmp_path, UPSTREAM)
+    for _ in range(2):
+        assert again.listing(FRIDAY) is None
+    assert store.listing(FRIDAY) == listing(), "who held it keeps it anew"
+    assert again.listing(FRIDAY) == listing()
     assert not mark.exists()
+    assert len(caplog.records) == 2, "a line for each of the two"
+    assert "cannot be used" in caplog.text
+    with sqlite3.connect(database(tmp_path)) as connection:
+        connection.execute("UPDATE Cache SET mode = 4, value = ?, filename = ?", (value, name))
+    connection.close()
     # The trap is a real one: diskcache as it comes would have run it.
     diskcache.Cache(str(database(tmp_path).parent)).get(f"{UPSTREAM} listing {FRIDAY}")
     assert mark.exists()
@@ -237,3 +252,54 @@ def test_damage_to_the_searches_takes_no_list_away(tmp_path: Path) -> None:
     assert store.listing(FRIDAY) == listing()
     store.keep(listing(search), search)
     assert Store(tmp_path, UPSTREAM).listing(search) == listing(search)
+
+
+# --- killed while it writes ----------------------------------------------------------------------
+
+KEPT = [FRIDAY, Page(Kind.TRENDING), Page(Kind.SEARCH, "fog"), Page(Kind.SEARCH, "snow")]
+#: As many words as a listing of a hundred kilobytes has.
+WORDS = 10_000
+
+
+def keep_for_ever(folder: str) -> None:
+    """Keep one listing after the other, each full of its number, in a process to be killed."""
+    store = Store(Path(folder), UPSTREAM, own=KEPT[2:3])
+    for number in itertools.count(os.getpid() * 10_000):
+        for page in KEPT:
+            store.keep(numbered(page, number), page)
+            store.stamp(f"http://a.b/{page}", str(number), NOON)
+
+
+def numbered(page: Page, number: int) -> Listing:
+    return msgspec.structs.replace(listing(page), skipped=(str(number),) * WORDS)
+
+
+def test_killed_two_hundred_times_while_it_writes_every_listing_is_whole(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Four processes write to one store at a time, and each is killed at a moment of its own."""
+    first = Store(tmp_path, UPSTREAM, own=KEPT[2:3])
+    for page in KEPT:
+        first.keep(numbered(page, 0), page)
+    first.close()
+
+    def killed(seed: int) -> set[tuple[str, ...]]:
+        chance, seen = random.Random(seed), set()
+        with killing("test_store", "keep_for_ever", str(tmp_path)) as kill:
+            for _ in range(50):
+                kill(chance.uniform(0.0, 0.12))
+                store = Store(tmp_path, UPSTREAM, own=KEPT[2:3])  # that knows only what is on disk
+                for page in KEPT:
+                    found = store.listing(page)
+                    assert found is not None
+                    assert len(found.skipped) == WORDS
+                    assert len(set(found.skipped)) == 1
+                    seen.add(found.skipped[:1])
+                store.close()
+        return seen
+
+    with ThreadPoolExecutor(4) as pool:
+        seen = set().union(*pool.map(killed, range(4)))
+    assert len(seen) > 100, "they did write"
+    assert "is damaged" not in caplog.text
+    assert [path.name for path in (tmp_path / "v1").glob("damaged*")] == []
