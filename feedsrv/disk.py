@@ -133,8 +133,8 @@ class Disk:
     def size(self) -> int:
         """Return the bytes that the files take, with those that are put aside."""
         total = 0
-        for file in self.folder.rglob("*"):
-            with suppress(OSError):  # deleted meanwhile
+        with suppress(OSError):  # deleted meanwhile
+            for file in self.folder.rglob("*.db*"):
                 total += file.stat().st_size
         return total
 

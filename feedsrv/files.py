@@ -157,29 +157,31 @@ class Files:
         """Return what the work gives, the second time where the files were damaged."""
         seen = _number(self._database)
         try:
-            return self._tried(work)
+            return self._tried(work, seen)
         except _TROUBLE as error:
             cause = _cause(error)
         if _is_damage(cause) and self._put_aside(seen, cause):
             try:
-                return self._tried(work)
+                return self._tried(work, _number(self._database))
             except _TROUBLE as error:
                 cause = _cause(error)
         raise StoreError(str(self._folder.parent), str(cause) or type(cause).__name__) from cause
 
-    def _tried(self, work: Callable[[diskcache.Cache], _Result]) -> _Result:
+    def _tried(self, work: Callable[[diskcache.Cache], _Result], seen: object) -> _Result:
         try:
-            return work(self._open())
+            return work(self._open(seen))
         except _TROUBLE:
             self.close()  # a connection whose COMMIT failed would hold the lock for ever
             raise
 
-    def _open(self) -> diskcache.Cache:
+    def _open(self, seen: object) -> diskcache.Cache:
         """Return the database, made if there is none."""
+        # Another number is another file: this one was deleted, or put aside by a process that found
+        # it damaged, and what is written to it is lost.
+        if self._cache is not None and seen is not None and seen == self._number:
+            return self._cache
         with self._lock:  # threads that make it at the same time wait for each other
             number = _number(self._database)
-            # Another number is another file: this one was deleted, or put aside by a process that
-            # found it damaged, and what is written to it is lost.
             if self._cache is None or number is None or number != self._number:
                 if number is not None:
                     # diskcache writes while it opens, and would wait for a minute.
@@ -192,6 +194,8 @@ class Files:
                     # Every value in the database: beside it, as diskcache would have it for those
                     # over 32 kB, a set takes seven times as long, and `fetch` would trust files.
                     disk_min_file_size=64_000_000,
+                    # A file that is cut short while it is mapped kills whoever reads it (SIGBUS).
+                    sqlite_mmap_size=0,
                     size_limit=self._largest,
                     # At each set diskcache would drop ten values, large or small: `_written` drops
                     # as much as has to be.

@@ -131,8 +131,10 @@ def pragma(folder: Path, name: str, value: int) -> Iterator[None]:
     """Have each new connection to the store begin with this: diskcache reads it in its settings."""
     with closing(sqlite3.connect(database(folder), isolation_level=None)) as connection:
         connection.execute("INSERT INTO Settings VALUES (?, ?)", (f"sqlite_{name}", value))
-        yield
-        connection.execute("DELETE FROM Settings WHERE key = ?", (f"sqlite_{name}",))
+        try:
+            yield
+        finally:
+            connection.execute("DELETE FROM Settings WHERE key = ?", (f"sqlite_{name}",))
 
 
 @contextmanager
@@ -165,9 +167,11 @@ def locked(folder: Path) -> Iterator[None]:
         stdout=subprocess.PIPE,
     )
     assert process.stdout is not None
-    assert process.stdout.readline() == b"held\n"
-    yield
-    process.communicate()
+    try:
+        assert process.stdout.readline() == b"held\n"
+        yield
+    finally:
+        process.communicate()
 
 
 Incident = Callable[[Path], AbstractContextManager[None]]
@@ -370,12 +374,38 @@ def test_processes_that_find_one_damage_at_once_lose_nothing_that_they_keep(
     assert len(list((tmp_path / "v1").glob("damaged-*"))) == 1
 
 
+CUT_SHORT = """
+import os, sys, pathlib, sqlite3
+from feedsrv.files import Files
+folder = pathlib.Path(sys.argv[1])
+files = Files(folder, 10_000_000)
+for number in range(9):
+    files.set(str(number), b"x" * 100_000)
+sqlite3.connect(folder / "cache.db").execute("PRAGMA wal_checkpoint(TRUNCATE)")
+files.close()
+files.get("0")
+os.truncate(folder / "cache.db", 2 * 4096)
+for number in range(9):
+    files.get(str(number))
+files.set("1", b"1")
+"""
+
+
+def test_a_file_that_is_cut_short_while_it_is_read_does_not_kill_the_reader(
+    tmp_path: Path,
+) -> None:
+    """It would, by SIGBUS, were it mapped."""
+    subprocess.run([sys.executable, "-c", CUT_SHORT, str(tmp_path / "lists")], check=True)
+    assert Files(tmp_path / "lists", 1_000_000).get("1") == b"1"
+
+
 def test_what_is_damaged_again_and_again_does_not_pile_up(store: Store, tmp_path: Path) -> None:
     for _ in range(5):
         store.keep(listing(DAYS[0]), DAYS[0])
         store.close()
         with damaged(tmp_path):
             assert store.listing(DAYS[0]) == listing(DAYS[0])
+        assert store.trouble(NOON) is None
     found = sorted(path.name for path in (tmp_path / "v1").iterdir())
     assert found == ["damaged-lists", "lists", "lock"]
 

@@ -123,7 +123,7 @@ def test_a_planted_pickle_as_a_key_does_not_run(store: Store, tmp_path: Path) ->
     again = Store(tmp_path, UPSTREAM)
     again.keep(listing(), FRIDAY)
     with pytest.raises(OSError, match="refusing to unpickle"):
-        list(files(again)._open())
+        list(files(again)._open(None))
     assert not mark.exists()
 
 
@@ -135,9 +135,9 @@ def test_a_value_that_cannot_be_read_is_as_good_as_none(store: Store, value: byt
 
 def test_nothing_but_text_and_bytes_gets_into_the_files(store: Store) -> None:
     with pytest.raises(TypeError, match="names are text"):
-        files(store)._open().set(("a", "tuple"), b"x")
+        files(store)._open(None).set(("a", "tuple"), b"x")
     with pytest.raises(TypeError, match="values are bytes"):
-        files(store)._open().set("key", {"a": "dict"})
+        files(store)._open(None).set("key", {"a": "dict"})
 
 
 def test_the_kept_form_is_json(store: Store, tmp_path: Path) -> None:
