@@ -66,6 +66,7 @@ class Disk:
         self._resting: dict[tuple[str, bool], float] = {}
         self._generation: object = None
         self._lock = RLock()
+        self._returning = RLock()
 
     def close(self) -> None:
         """Let go of the files."""
@@ -164,10 +165,7 @@ class Disk:
             StoreError: They fail, or did a moment ago.
 
         """
-        with self._lock:
-            resting = self._resting.get((part, writes))
-            if resting is not None and self._clock() < resting:
-                raise StoreError(str(self.folder), self._troubles[part][0])
+        self._try_no_sooner(part, writes=writes)
         try:
             if writes:
                 self._write_back(part)
@@ -178,6 +176,12 @@ class Disk:
         if writes:
             self._works(part)
         return result
+
+    def _try_no_sooner(self, part: str, *, writes: bool) -> None:
+        with self._lock:
+            resting = self._resting.get((part, writes))
+            if resting is not None and self._clock() < resting:
+                raise StoreError(str(self.folder), self._troubles[part][0])
 
     def _remember(self, key: Key, value: bytes | None) -> None:
         with self._lock:
@@ -192,14 +196,24 @@ class Disk:
         Another process whose disk did not fail may have written something newer. But where the
         files were lost this is all there is, and upstream may not answer.
         """
-        with self._lock:
-            for key in [key for key in self._memory if key.part == part]:
-                value = self._memory[key]
+        if not self._waiting(part):
+            return
+        # One thread at a time, so that none writes what another has meanwhile replaced; but what
+        # only reads does not wait for it, as it would for `_lock`.
+        with self._returning:
+            self._try_no_sooner(part, writes=True)  # another thread may just have tried
+            for key, value in self._waiting(part):
                 if value is None:
                     self._files[part].delete(key.name)
                 else:
                     self._files[part].set(key.name, value)
-                del self._memory[key]
+                with self._lock:
+                    if self._memory.get(key) is value:
+                        self._memory.pop(key, None)
+
+    def _waiting(self, part: str) -> list[tuple[Key, bytes | None]]:
+        with self._lock:
+            return [each for each in self._memory.items() if each[0].part == part]
 
     def _fails(self, part: str, error: StoreError, *, writes: bool) -> None:
         """Leave the files alone for a while; say so once, until all work again."""

@@ -59,6 +59,9 @@ class _DataDisk(diskcache.Disk):  # type: ignore[misc]  # diskcache has no types
         is_plain = mode == diskcache.core.MODE_RAW and isinstance(value, bytes | int)
         return value if is_plain else b""
 
+    def remove(self, file_path: str) -> None:
+        """Delete nothing: no value of ours is in a file, and a planted name may be any file's."""
+
 
 class Files:
     """Bytes by name in one folder. Safe for threads and processes.

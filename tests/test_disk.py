@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
@@ -282,6 +283,34 @@ def test_readers_do_not_wait_each_time_for_files_that_failed(
         seconds.now += 11
         store.keep(listing(DAYS[1]), DAYS[1])
         assert tried
+
+
+def test_who_reads_does_not_wait_for_what_is_written_back(
+    store: Store, seconds: Seconds, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.keep(listing(DAYS[0]), DAYS[0])
+    with locked(tmp_path):
+        monkeypatch.setattr("feedsrv.files._PATIENCE", 0.1)
+        store.close()
+        store._disk._files["lists"]._cache = None
+        store.keep(listing(DAYS[1]), DAYS[1])
+        seconds.now += 11
+        writing = threading.Event()
+
+        def hang(*_: object) -> None:
+            writing.set()
+            assert read.wait(10)
+            raise StoreError("the folder", "locked for long")
+
+        read = threading.Event()
+        monkeypatch.setattr(store._disk._files["lists"], "set", hang)
+        writer = threading.Thread(target=store.keep, args=(listing(DAYS[2]), DAYS[2]))
+        writer.start()
+        assert writing.wait(10)
+        assert store.listing(DAYS[0]) == listing(DAYS[0])
+        assert store.listing(DAYS[1]) == listing(DAYS[1])
+        read.set()
+        writer.join()
 
 
 @pytest.mark.usefixtures("_impatient")

@@ -105,12 +105,25 @@ def test_a_planted_pickle_does_not_run(
     assert not mark.exists()
     assert len(caplog.records) == 2, "a line for each of the two"
     assert "cannot be used" in caplog.text
+    (database(tmp_path).parent / "planted.val").write_bytes(trap)
     with sqlite3.connect(database(tmp_path)) as connection:
         connection.execute("UPDATE Cache SET mode = 4, value = ?, filename = ?", (value, name))
     connection.close()
     # The trap is a real one: diskcache as it comes would have run it.
     diskcache.Cache(str(database(tmp_path).parent)).get(f"{UPSTREAM} listing {FRIDAY}")
     assert mark.exists()
+
+
+def test_a_planted_name_of_a_file_deletes_no_file(store: Store, tmp_path: Path) -> None:
+    """diskcache deletes what is named beside a value that it replaces."""
+    store.keep(listing(), FRIDAY)
+    (tmp_path / "precious").write_text("of somebody else")
+    with sqlite3.connect(database(tmp_path)) as connection:
+        connection.execute("UPDATE Cache SET filename = ?", (str(tmp_path / "precious"),))
+    connection.close()
+    store.keep(listing(), FRIDAY)
+    assert store.listing(FRIDAY) == listing()
+    assert (tmp_path / "precious").exists()
 
 
 def test_a_planted_pickle_as_a_key_does_not_run(store: Store, tmp_path: Path) -> None:
