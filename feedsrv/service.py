@@ -36,7 +36,7 @@ from feedsrv.grammar import parse
 from feedsrv.index import Index
 from feedsrv.paper import Feed, Found, Kind, Listing, Page, Paper, Source, better, merge, unite
 from feedsrv.query import matches
-from feedsrv.shelf import Shelf, shelf, sources, words
+from feedsrv.shelf import Shelf, searches, shelf, sources
 from feedsrv.store import Store
 from feedsrv.upstream import Upstream
 from feedsrv.worker import Worker
@@ -102,8 +102,8 @@ class Service:
         self._upstream = Upstream(
             config, fetcher, store, owner=owner, now=now, sleep=wait, chance=chance
         )
-        searches = (Page(Kind.SEARCH, words(feed)) for feed in config.feeds.values())
-        self._worker = Worker(self._upstream, frozenset(searches), self._due_days, closing)
+        own = searches(config.feeds.values())
+        self._worker = Worker(self._upstream, own, self._due_days, closing)
         self._allowance = Allowance(0 if config.access_key else config.new_keywords)
         self._indexes: dict[tuple[int, ...], tuple[tuple[Listing, ...], Index]] = {}
         self._indexing = Lock()
@@ -122,7 +122,8 @@ class Service:
         contact = config.contact or config.public_url or "no contact given"
         agent = f"feedsrv/{__version__} (feed server; {contact})"
         fetcher = Fetcher(config.upstream_url, agent=agent, token=config.hf_token, app=app)
-        store = Store(config.cache_dir, config.upstream_url)
+        own = searches(config.feeds.values())
+        store = Store(config.cache_dir, config.upstream_url, own=own)
         return cls(config, fetcher, store, now=now, sleep=sleep, chance=chance)
 
     def close(self) -> None:

@@ -5,7 +5,7 @@ Values in, values out: what is kept, and what may be asked for, come as function
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from itertools import islice
 
@@ -36,6 +36,11 @@ class Shelf(msgspec.Struct, frozen=True):
 def words(feed: Feed) -> str:
     """Return what to search for at upstream; empty where there is nothing."""
     return positive_words(parse(feed.query)) if feed.query else ""
+
+
+def searches(feeds: Iterable[Feed]) -> frozenset[Page]:
+    """Return the pages on which upstream's search finds what the feeds look for."""
+    return frozenset(Page(Kind.SEARCH, words(feed)) for feed in feeds if words(feed))
 
 
 def sources(feed: Feed) -> tuple[Source, ...]:

@@ -1,46 +1,51 @@
-"""Where listings are kept: on disk, and in memory while the disk fails.
+"""Where listings are kept, with what went wrong, whose turn it is, and since when an answer stands.
 
-Every diskcache name lives here. diskcache unpickles what it finds in its files, its JSONDisk too
-(CVE-2025-69872), so that whoever can write the folder could run code in the server. Here nothing is
-pickled and nothing is unpickled: values are bytes of JSON, keys are text, and `_DataDisk` refuses
-the rest.
+Kept is JSON, in one of three parts of the disk (`feedsrv.disk`): what the server would have without
+any feed, what its configured feeds search for, and what anybody's keywords make grow.
 """
 
 from __future__ import annotations
 
 import logging
-import sqlite3
-from collections.abc import Callable
-from contextlib import suppress
+import time
+from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 from pathlib import Path
 from threading import RLock
-from typing import Any, TypeVar
+from typing import TypeVar
 
-import diskcache
 import msgspec
 
-from feedsrv.errors import StoreError
+from feedsrv.disk import Disk, Key
 from feedsrv.freshness import Failure, Turns, next_turn, taken
-from feedsrv.paper import Listing, Page
+from feedsrv.paper import Kind, Listing, Page
 
 log = logging.getLogger(__name__)
 
 #: A part of the folder's name: bump it when a kept listing can no longer be read, or when
 #: `feedsrv.words` prepares words in another way.
 VERSION = 1
-#: Bytes on disk: of lists, and of all that anybody's keywords can make grow (searches and stamps),
-#: so that these push no list out. A day's list takes about 0.1 MB, a search 0.7 MB.
-LARGEST = {"lists": 200_000_000, "searches": 300_000_000}
-#: Values kept in memory while the disk fails.
-_MOST_IN_MEMORY = 100
+#: Bytes on disk: of lists, of the configured feeds' searches, and of all that anybody's keywords
+#: can make grow (searches and stamps), so that these push none of the others out. A day's list
+#: takes about 0.1 MB, a search 0.7 MB.
+LARGEST = {"lists": 200_000_000, "feeds": 100_000_000, "searches": 300_000_000}
+#: Each configured search may take so much, however many there are.
+_LARGEST_SEARCH = 1_000_000
 #: Listings held decoded; a window of thirty days and what is searched for most.
 _MOST_DECODED = 48
-#: Seconds to wait for another process that writes.
-_PATIENCE = 3.0
-_TROUBLE = (sqlite3.Error, OSError, diskcache.Timeout)
+#: Seconds between two notes that somebody's search is asked for. It is stored anew once a day, but
+#: a flood of others can fill its part within an hour; a note is one small write.
+_NOTED_FOR = 600.0
+_MOST_NOTED = 1000
 
 _Kept = TypeVar("_Kept", bound=msgspec.Struct)
+
+
+class Trouble(msgspec.Struct, frozen=True):
+    """Why nothing can be kept on disk, and since when."""
+
+    reason: str
+    since: datetime
 
 
 class _Moved(msgspec.Struct, frozen=True):
@@ -63,69 +68,66 @@ class _Stamp(msgspec.Struct, frozen=True):
     modified: datetime
 
 
-class _DataDisk(diskcache.Disk):  # type: ignore[misc]  # diskcache has no types
-    """diskcache's files without pickles.
-
-    `Cache.get` takes an OSError for a missing value, which is what a planted one should be.
-    """
-
-    def put(self, key: object) -> tuple[object, bool]:
-        if not isinstance(key, str):
-            raise TypeError("keys are text")
-        return key, True
-
-    def get(self, key: object, raw: bool) -> object:
-        if not raw:
-            raise OSError("refusing to unpickle a key")
-        return key
-
-    def store(self, value: Any, read: bool, key: object = diskcache.UNKNOWN) -> Any:
-        if not isinstance(value, bytes | int):  # `Cache.incr` writes a number
-            raise TypeError("values are bytes")
-        return super().store(value, read, key=key)
-
-    def fetch(self, mode: int, filename: str, value: object, read: bool) -> object:
-        if mode != diskcache.core.MODE_RAW or not isinstance(value, bytes | int):
-            raise OSError("refusing what is not plain bytes")
-        return value
-
-
 class Store:
     """Listings and failures, by page. Safe for threads and processes; never raises but in `probe`.
 
     Args:
         folder: Where to keep them; made when first needed.
         upstream_url: What they were read from: listings of two upstreams do not mix.
+        own: The searches of the configured feeds; any other is an ad-hoc one.
+        clock: Gives seconds that never go backwards.
 
     """
 
-    def __init__(self, folder: Path, upstream_url: str) -> None:
-        self._folder = folder / f"v{VERSION}"
+    def __init__(
+        self,
+        folder: Path,
+        upstream_url: str,
+        *,
+        own: Collection[Page] = (),
+        clock: Callable[[], float] = time.monotonic,  # noqa: TID251  # the default clock
+    ) -> None:
+        mine = folder / f"v{VERSION}"
+        largest = LARGEST | {"feeds": max(LARGEST["feeds"], len(own) * _LARGEST_SEARCH)}
+        self._disk = Disk(mine, largest, clock)
         self._upstream = upstream_url
-        self._opened: dict[str, diskcache.Cache] = {}
-        self._memory: dict[str, bytes] = {}
-        self._failing = False
+        self._own = frozenset(own)
+        self._clock = clock
+        # What was decoded, and in which generation: a listing takes a millisecond to decode, and a
+        # look at the generation a hundredth of one.
+        self._decoded: dict[Page, tuple[object, Listing]] = {}
+        self._noted: dict[Page, float] = {}
+        self._told = False
         self._lock = RLock()
-        # What was decoded since anything was last kept, by this process or another: a listing takes
-        # a millisecond to decode, and a look at the generation a hundredth of one.
-        self._generation: object = None
-        self._changes = 0
-        self._decoded: dict[Page, Listing | None] = {}
+        if others := sorted(str(other) for other in folder.glob("v*") if other != mine):
+            log.info("kept by other versions, to delete when these no longer run: %s", *others)
 
     def close(self) -> None:
         """Let go of the files."""
-        for cache in self._opened.values():
-            cache.close()
+        self._disk.close()
 
     def listing(self, page: Page) -> Listing | None:
         """Return the last good listing of the page, or of the page given in its place."""
-        decoded = self._current()
-        # The one asked for last stands last.
-        found = decoded.pop(page) if page in decoded else self._read(page)
-        decoded[page] = found
-        while len(decoded) > _MOST_DECODED:
-            decoded.pop(next(iter(decoded)), None)
+        generation = self._disk.generation()
+        before, held = self._decoded.get(page, (None, None))
+        found = held
+        if held is None or before != generation:
+            found = self._read(page)
+        if found is None and held is not None:
+            # The files were deleted or damaged, or it was dropped: it is kept anew.
+            found = held
+            self._write(found, page)
+        if found is not None:
+            self._hold(page, generation, found)
+            self._note(page)
         return found
+
+    def _hold(self, page: Page, generation: object, listing: Listing) -> None:
+        with self._lock:
+            self._decoded.pop(page, None)  # so that the one asked for last stands last
+            self._decoded[page] = generation, listing
+            while len(self._decoded) > _MOST_DECODED:
+                del self._decoded[next(iter(self._decoded))]
 
     def _read(self, page: Page) -> Listing | None:
         kept = self._value(self._key("listing", page), Listing)
@@ -133,24 +135,43 @@ class Store:
             return self._value(self._key("listing", moved.page), Listing)
         return kept
 
+    def _note(self, page: Page) -> None:
+        """Have an ad-hoc search that is asked for outlive those that nobody asks for."""
+        if self._part(page) != "searches":
+            return
+        now = self._clock()
+        with self._lock:
+            if now - self._noted.get(page, -_NOTED_FOR) < _NOTED_FOR:
+                return
+            self._noted.pop(page, None)
+            self._noted[page] = now
+            while len(self._noted) > _MOST_NOTED:
+                del self._noted[next(iter(self._noted))]
+        self._disk.touch(self._key("listing", page))
+
     def keep(self, listing: Listing, asked: Page) -> None:
         """Keep a listing under its own page, and remember which page had been asked for."""
+        self._write(listing, asked)
+        with self._lock:  # also where no generation can tell of it
+            for each, (_, held) in list(self._decoded.items()):
+                if each == asked or held.page == listing.page:
+                    del self._decoded[each]
+        for page in {asked, listing.page}:
+            # Held for the case that the disk loses it; of no generation, so it is read at first.
+            self._hold(page, object(), listing)
+        for failed in (asked, None):
+            if self.failure(failed) is not None:
+                self._disk.delete(self._key("failure", failed))
+        self._disk.changed()
+
+    def _write(self, listing: Listing, asked: Page) -> None:
         self._set(self._key("listing", listing.page), listing)
         if asked != listing.page:
             self._set(self._key("moved", asked), _Moved(listing.page))
-        for page in (asked, None):
-            if self.failure(page) is not None:
-                self._drop(self._key("failure", page))
-        self._changed()
 
     def generation(self) -> object:
         """Return what is another one as soon as anything was kept, by whichever process."""
-        shared: object = None
-        try:
-            shared = self._open().get("generation")
-        except _TROUBLE as error:
-            self._troubled(error)
-        return shared, self._changes  # without a disk each process knows of its own alone
+        return self._disk.generation()
 
     def failure(self, page: Page | None) -> Failure | None:
         """Return how reading the page, or upstream as a whole, failed; None if read since."""
@@ -170,27 +191,28 @@ class Store:
             is_free = held is None or held.owner == owner or not is_held
             return _Lease(owner, now + length) if is_free else None
 
-        return self._change(f"{self._upstream} lease", _Lease, take) is not None
+        return self._change(Key("lists", f"{self._upstream} lease"), _Lease, take) is not None
 
     def release(self, owner: str) -> None:
         """Give the right to ask upstream back, if it is still held."""
-        key = f"{self._upstream} lease"
+        key = Key("lists", f"{self._upstream} lease")
         held = self._value(key, _Lease)
         if held is not None and held.owner == owner:
-            self._drop(key)
+            self._disk.delete(key)
 
     def turn(self, now: datetime, *, adhoc: bool, spacing: timedelta) -> datetime | None:
         """Take the next request's turn and return None, or return when there will be one."""
         later: list[datetime] = []
 
         def take(turns: Turns | None) -> Turns | None:
+            later.clear()  # a disk that fails at the end has it taken again, in memory
             moment = next_turn(turns or Turns(), now, adhoc=adhoc, spacing=spacing)
             if moment > now:
                 later.append(moment)
                 return None
             return taken(turns or Turns(), now, adhoc=adhoc)
 
-        self._change(f"{self._upstream} turns", Turns, take)
+        self._change(Key("lists", f"{self._upstream} turns"), Turns, take)
         return later[-1] if later else None
 
     def stamp(self, address: str, etag: str, now: datetime) -> datetime:
@@ -199,7 +221,8 @@ class Store:
         A change is later than the one before by a second at least, even where the clock says
         otherwise. Without a disk, each process remembers for itself.
         """
-        key = f"stamp {address}"
+        # One that is dropped, by the many that others ask for, begins anew with a later date.
+        key = Key("searches", f"stamp {address}")
         kept = self._value(key, _Stamp)
         if kept is not None and kept.etag == etag:
             return kept.modified
@@ -213,6 +236,15 @@ class Store:
         stamp = self._change(key, _Stamp, change)
         return stamp.modified if stamp is not None else now.replace(microsecond=0)
 
+    def size(self) -> int:
+        """Return the bytes that all this takes on disk."""
+        return self._disk.size()
+
+    def trouble(self, now: datetime) -> Trouble | None:
+        """Return why nothing can be kept on disk, and since when; None while it can be."""
+        found = self._disk.trouble()
+        return Trouble(found[0], now - timedelta(seconds=found[1])) if found else None
+
     def probe(self) -> Path:
         """Return the folder after writing a value to it and reading it back.
 
@@ -220,139 +252,41 @@ class Store:
             StoreError: That did not work.
 
         """
-        try:
-            self._open().set("probe", b"1")
-            if self._open().get("probe") != b"1":
-                raise StoreError(str(self._folder), "what was written cannot be read")
-        except _TROUBLE as error:
-            raise StoreError(str(self._folder), str(error) or type(error).__name__) from error
-        return self._folder
+        self._disk.probe()
+        return self._disk.folder
 
-    def _open(self, key: str = "") -> diskcache.Cache:
-        """Return the files for that key, made if there are none."""
-        name = _files(key)
-        folder = self._folder / name
-        with self._lock:  # threads that make one file at the same time wait for each other
-            cache = self._opened.get(name)
-            if cache is None or not (folder / "cache.db").exists():
-                cache = diskcache.Cache(
-                    str(folder),
-                    timeout=_PATIENCE,
-                    disk=_DataDisk,
-                    # Every value in the database: beside it, as diskcache would have it for those
-                    # over 32 kB, a set takes seven times as long, and `fetch` would trust files.
-                    disk_min_file_size=64_000_000,
-                    size_limit=LARGEST[name],
-                    eviction_policy="least-recently-stored",
-                )
-                self._opened[name] = cache
-            return cache
+    def _part(self, page: Page | None) -> str:
+        """Return which part of the disk holds what is kept of the page."""
+        if page is None or page.kind is not Kind.SEARCH:
+            return "lists"
+        return "feeds" if page in self._own else "searches"
 
-    def _set_aside(self, name: str) -> None:
-        """Put files that are damaged aside, so that new ones are made in their place."""
-        with self._lock:
-            cache = self._opened.pop(name, None)
-            if cache is not None:
-                cache.close()
-            for damaged in (self._folder / name).glob("cache.db*"):
-                damaged.replace(damaged.with_name(f"damaged-{damaged.name}"))
+    def _key(self, what: str, page: Page | None) -> Key:
+        return Key(self._part(page), f"{self._upstream} {what} {page or 'all'}")
 
-    def _current(self) -> dict[Page, Listing | None]:
-        """Return what was decoded, emptied if anything was kept since."""
-        generation = self.generation()
-        if generation != self._generation:
-            self._generation, self._decoded = generation, {}
-        return self._decoded
+    def _value(self, key: Key, kind: type[_Kept]) -> _Kept | None:
+        return self._decode(self._disk.get(key), kind, key)
 
-    def _changed(self) -> None:
-        """Tell every process that something was kept."""
-        self._changes += 1
-        self._decoded = {}
-        try:
-            self._open().incr("generation")
-        except TypeError:  # not a number: somebody else wrote it
-            self._open().set("generation", 1)
-        except _TROUBLE as error:
-            self._troubled(error)
-
-    def _key(self, what: str, page: Page | None) -> str:
-        return f"{self._upstream} {what} {page or 'all'}"
+    def _set(self, key: Key, value: msgspec.Struct) -> None:
+        self._disk.set(key, msgspec.json.encode(value))
 
     def _change(
-        self, key: str, kind: type[_Kept], change: Callable[[_Kept | None], _Kept | None]
+        self, key: Key, kind: type[_Kept], change: Callable[[_Kept | None], _Kept | None]
     ) -> _Kept | None:
-        """Replace a value by what is made of it, as one step for all processes; None leaves it.
+        """Replace a value by what is made of it, as one step for all processes; None leaves it."""
 
-        Without a disk, each process changes its own.
-        """
+        def changed(data: bytes | None) -> bytes | None:
+            value = change(self._decode(data, kind, key))
+            return None if value is None else msgspec.json.encode(value)
+
+        return self._decode(self._disk.change(key, changed), kind, key)
+
+    def _decode(self, data: bytes | None, kind: type[_Kept], key: Key) -> _Kept | None:
+        """Return the value; None where there is none that can be read."""
         try:
-            with self._open(key).transact():
-                return self._changed_value(key, kind, change)
-        except _TROUBLE as error:
-            self._troubled(error, key)
-            with self._lock:
-                return self._changed_value(key, kind, change)
-
-    def _changed_value(
-        self, key: str, kind: type[_Kept], change: Callable[[_Kept | None], _Kept | None]
-    ) -> _Kept | None:
-        value = change(self._value(key, kind))
-        if value is not None:
-            self._set(key, value)
-        return value
-
-    def _value(self, key: str, kind: type[_Kept]) -> _Kept | None:
-        value = self._memory.get(key)
-        try:
-            if value is None:
-                value = self._open(key).get(key)
-            return None if value is None else msgspec.json.decode(value, type=kind)
-        except _TROUBLE as error:
-            self._troubled(error, key)
-        except (msgspec.DecodeError, TypeError) as error:
-            log.warning("forgetting what was kept of %s, which cannot be read: %s", key, error)
+            return None if data is None else msgspec.json.decode(data, type=kind)
+        except msgspec.DecodeError as error:
+            if not self._told:  # where one cannot be read, there are often many
+                self._told = True
+                log.warning("reading anew what is kept but cannot be used, %s: %s", key.name, error)
         return None
-
-    def _set(self, key: str, value: msgspec.Struct) -> None:
-        data = msgspec.json.encode(value)
-        try:
-            self._open(key).set(key, data)
-        except _TROUBLE as error:
-            self._troubled(error, key)
-            with self._lock:
-                self._memory[key] = data
-                while len(self._memory) > _MOST_IN_MEMORY:
-                    self._memory.pop(min(self._memory, key=_worth))
-        else:
-            self._memory.pop(key, None)
-            self._failing = False
-
-    def _drop(self, key: str) -> None:
-        self._memory.pop(key, None)
-        try:
-            self._open(key).delete(key)
-        except _TROUBLE as error:
-            self._troubled(error, key)
-
-    def _troubled(self, error: Exception, key: str = "") -> None:
-        """Say once that the disk fails, until it works again."""
-        if not self._failing:
-            log.warning("going on from memory: %s", StoreError(str(self._folder), str(error)))
-        self._failing = True
-        if type(error) is sqlite3.DatabaseError:  # no subclass: the file is damaged
-            with suppress(OSError):
-                self._set_aside(_files(key))
-
-
-def _files(key: str) -> str:
-    """Return which files hold the key: what anybody's keywords can make grow has its own."""
-    return "searches" if key.startswith("stamp ") or " listing search " in key else "lists"
-
-
-def _worth(key: str) -> int:
-    """Return what is dropped first from memory: what anybody's keywords can make grow."""
-    if key.startswith("stamp "):
-        return 0
-    if " listing " not in key:
-        return 1
-    return 2 if " listing search " in key else 3

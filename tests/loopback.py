@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import re
+import signal
 import socket
+import subprocess
+import sys
 import threading
+import time
+import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
+from pathlib import Path
 from typing import Any
 from wsgiref.types import StartResponse, WSGIEnvironment
 
@@ -96,6 +104,88 @@ def serving(app: Any) -> Iterator[str]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+@contextmanager
+def server_process(
+    *arguments: str, **environ: str
+) -> Iterator[tuple[subprocess.Popen[str], str, str]]:
+    """Start feedsrv as a process on a free port; give it, its address and what it said."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("FEEDSRV_")} | environ
+    process = subprocess.Popen(
+        [sys.executable, "-m", "feedsrv", "serve", "--port", "0", *arguments],
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[1],
+        env=environment,
+    )
+    assert process.stderr is not None
+    said = ""
+    try:
+        while not (found := re.search(r"reader: (http://localhost:\d+)/papers", said)):
+            line = process.stderr.readline()
+            assert line, said
+            said += line
+        yield process, found[1], said
+    finally:
+        process.kill()
+        process.wait()
+        process.stderr.close()
+
+
+FORKS = """
+import importlib, os, sys
+module, name, *arguments = sys.argv[1:]
+work = getattr(importlib.import_module(module), name)
+for _ in sys.stdin:
+    child = os.fork()
+    if not child:
+        try:
+            work(*arguments)
+        finally:
+            os._exit(1)
+    print(child, flush=True)
+    print(os.waitpid(child, 0)[1], flush=True)
+"""
+
+
+@contextmanager
+def killing(module: str, work: str, *arguments: str) -> Iterator[Callable[[float], None]]:
+    """Give a function that has the endless work done by a process, killed after so many seconds.
+
+    One process imports what is needed and forks the others, so that each begins at once.
+    """
+    here = Path(__file__).parent
+    process = subprocess.Popen(
+        [sys.executable, "-c", FORKS, module, work, *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": f"{here}{os.pathsep}{here.parent}"},
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    asked, told = process.stdin, process.stdout
+
+    def kill(seconds: float) -> None:
+        asked.write("one more\n")
+        asked.flush()
+        child = int(told.readline())
+        time.sleep(seconds)  # a moment is what is tried here
+        os.kill(child, signal.SIGKILL)
+        assert int(told.readline()) == signal.SIGKILL, "it ended by itself"
+
+    try:
+        yield kill
+    finally:
+        process.communicate()
+
+
+def fetched(url: str) -> bytes:
+    """Return what a server that is no mock answers; an error raises."""
+    with urllib.request.urlopen(url, timeout=30) as answer:
+        body: bytes = answer.read()
+    return body
 
 
 @contextmanager

@@ -13,7 +13,6 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import feedparser
@@ -25,7 +24,7 @@ from conftest import ROOT
 from feedsrv import __version__
 from feedsrv.cli import main
 from feedsrv.demo import sample
-from loopback import Loopback
+from loopback import Loopback, fetched, server_process
 
 Run = Callable[..., Result]
 
@@ -221,40 +220,9 @@ def test_the_version_is_told_by_the_command_and_as_a_module(run: Run) -> None:
 # --- serve -------------------------------------------------------------------------------------
 
 
-@contextmanager
-def serving(*arguments: str, **environ: str) -> Iterator[tuple[subprocess.Popen[str], str, str]]:
-    """Start a server as a process; give it, its address and what it said."""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("FEEDSRV_")} | environ
-    process = subprocess.Popen(
-        [sys.executable, "-m", "feedsrv", "serve", "--port", "0", *arguments],
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=ROOT,
-        env=environment,
-    )
-    assert process.stderr is not None
-    said = ""
-    try:
-        while not (found := re.search(r"reader: (http://localhost:\d+)/papers", said)):
-            line = process.stderr.readline()
-            assert line, said
-            said += line
-        yield process, found[1], said
-    finally:
-        process.kill()
-        process.wait()
-        process.stderr.close()
-
-
-def fetched(url: str) -> bytes:
-    with urllib.request.urlopen(url, timeout=20) as answer:
-        body: bytes = answer.read()
-    return body
-
-
 def test_the_server_serves_the_shipped_feeds(upstream: Loopback, tmp_path: Path) -> None:
     environ = {"FEEDSRV_UPSTREAM_URL": upstream.url, "FEEDSRV_CACHE_DIR": str(tmp_path)}
-    with serving(**environ) as (_, url, said):
+    with server_process(**environ) as (_, url, said):
         assert f"feedsrv {__version__} at {url}/\n" in said
         for path in ("/papers.atom?q=causal", "/feeds/causal.atom", "/papers/trending.atom"):
             feed = feedparser.parse(fetched(url + path))
@@ -265,7 +233,7 @@ def test_the_server_serves_the_shipped_feeds(upstream: Loopback, tmp_path: Path)
 
 def test_the_demo_needs_no_network_and_leaves_nothing_behind(tmp_path: Path) -> None:
     environ = {"FEEDSRV_CACHE_DIR": str(tmp_path / "store"), "TMPDIR": str(tmp_path)}
-    with serving("--demo", **environ) as (process, url, said):
+    with server_process("--demo", **environ) as (process, url, said):
         assert "with sample papers" in said
         feed = feedparser.parse(fetched(f"{url}/papers.atom?q=causal"))
         assert feed.feed.title == "Sample papers: Daily Papers: causal"
@@ -277,7 +245,7 @@ def test_the_demo_needs_no_network_and_leaves_nothing_behind(tmp_path: Path) -> 
 
 def test_where_upstream_cannot_be_reached_the_demo_starts_and_says_so(tmp_path: Path) -> None:
     environ = {"FEEDSRV_UPSTREAM_URL": "http://127.0.0.1:1", "FEEDSRV_CACHE_DIR": str(tmp_path)}
-    with serving("--or-demo", **environ) as (_, url, said):
+    with server_process("--or-demo", **environ) as (_, url, said):
         assert "http://127.0.0.1:1 cannot be read from here" in said
         assert "Starting the demo instead" in said
         assert b"Sample papers" in fetched(f"{url}/papers.atom")
@@ -285,14 +253,14 @@ def test_where_upstream_cannot_be_reached_the_demo_starts_and_says_so(tmp_path: 
 
 def test_where_upstream_can_be_reached_there_is_no_demo(upstream: Loopback, tmp_path: Path) -> None:
     environ = {"FEEDSRV_UPSTREAM_URL": upstream.url, "FEEDSRV_CACHE_DIR": str(tmp_path)}
-    with serving("--or-demo", **environ) as (_, url, said):
+    with server_process("--or-demo", **environ) as (_, url, said):
         assert "demo" not in said
         assert b"Sample" not in fetched(f"{url}/papers.atom")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_the_server_well(number: signal.Signals) -> None:
-    with serving("--demo") as (process, url, _):
+    with server_process("--demo") as (process, url, _):
         assert fetched(f"{url}/healthz") == b"ok\n"
         process.send_signal(number)
         assert process.wait(10) == 0
@@ -328,7 +296,7 @@ def test_another_wsgi_server_can_run_the_application(tmp_path: Path) -> None:
 
 
 def test_an_answer_other_than_a_feed_has_its_status_on_the_wire() -> None:
-    with serving("--demo") as (_, url, _said):
+    with server_process("--demo") as (_, url, _said):
         with pytest.raises(urllib.error.HTTPError) as caught:
             fetched(f"{url}/feeds/none.atom")
         assert caught.value.code == 404

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +18,8 @@ from lxml import etree
 from lxml.isoschematron import Schematron
 from reader import make_reader
 
-from conftest import ROOT, SHARED
+from conftest import SHARED
+from loopback import fetched, server_process
 
 REPLAY = SHARED / "replay" / "hf_replay.py"
 pytestmark = pytest.mark.skipif(not REPLAY.exists(), reason="needs the replay in ../shared/replay")
@@ -47,39 +46,12 @@ def site() -> Iterator[str]:
         yield address
 
 
-@contextmanager
-def serving(environ: dict[str, str]) -> Iterator[str]:
-    """Start a server as a process, and give its address."""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("FEEDSRV_")} | environ
-    process = subprocess.Popen(
-        [sys.executable, "-m", "feedsrv", "serve", "--port", "0"],
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=ROOT,
-        env=environment,
-    )
-    assert process.stderr is not None
-    try:
-        process.stderr.readline()
-        address = re.search(r"http://localhost:\d+", process.stderr.readline())
-        assert address
-        yield address[0]
-    finally:
-        process.kill()
-        process.communicate()
-
-
 @pytest.fixture(scope="module")
 def server(site: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = str(tmp_path_factory.mktemp("store"))
-    with serving({"FEEDSRV_UPSTREAM_URL": site, "FEEDSRV_CACHE_DIR": folder}) as address:
+    environ = {"FEEDSRV_UPSTREAM_URL": site, "FEEDSRV_CACHE_DIR": folder}
+    with server_process(**environ) as (_, address, _said):
         yield address
-
-
-def fetched(url: str) -> bytes:
-    with urllib.request.urlopen(url, timeout=30) as answer:
-        body: bytes = answer.read()
-    return body
 
 
 def log(site: str) -> list[str]:
@@ -189,7 +161,7 @@ def _assert_fills(site: str, tmp_path: Path) -> None:
         "FEEDSRV_CACHE_DIR": str(tmp_path / "store"),
         "FEEDSRV_CONFIG": str(tmp_path / "fast.toml"),
     }
-    with serving(environ) as server:
+    with server_process(**environ) as (_, server, _said):
         began = time.monotonic()
         assert len(feedparser.parse(fetched(f"{server}/papers.atom?q=causal")).entries) >= 30
         assert time.monotonic() - began < 10
@@ -208,7 +180,7 @@ def _assert_fills(site: str, tmp_path: Path) -> None:
     spans = [rows[n + 9]["at"] - rows[n]["at"] for n in range(len(rows) - 9)]
     assert min(spans) > 0.55
     assert len(days) >= 8
-    with serving(environ) as server:
+    with server_process(**environ) as (_, server, _said):
         assert fetched(f"{server}/papers.atom?q=causal")
         assert fetched(f"{server}/papers.atom")
     assert len(log(site)) == len(paths)

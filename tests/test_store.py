@@ -1,21 +1,26 @@
 from __future__ import annotations
 
+import itertools
 import os
 import pickle
-import shutil
+import random
 import sqlite3
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import diskcache
+import msgspec
 import pytest
 
 from feedsrv.errors import StoreError
+from feedsrv.files import Files
 from feedsrv.freshness import Failure
 from feedsrv.paper import Kind, Listing, Page
 from feedsrv.store import Store
+from loopback import killing
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 FRIDAY = Page(Kind.DAY, "2026-11-20")
@@ -25,6 +30,10 @@ UPSTREAM = "https://huggingface.co"
 
 def listing(page: Page = FRIDAY) -> Listing:
     return Listing(page=page, papers=(), read_at=NOON)
+
+
+def files(store: Store, part: str = "lists") -> Files:
+    return store._disk._files[part]
 
 
 @pytest.fixture
@@ -77,7 +86,9 @@ def database(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("where", ["value", "file"])
-def test_a_planted_pickle_does_not_run(store: Store, tmp_path: Path, where: str) -> None:
+def test_a_planted_pickle_does_not_run(
+    store: Store, tmp_path: Path, where: str, caplog: pytest.LogCaptureFixture
+) -> None:
     """CVE-2025-69872: diskcache unpickles what it finds, its JSONDisk too."""
     store.keep(listing(), FRIDAY)
     mark, trap = tmp_path / "it-ran", pickle.dumps(Trap(tmp_path / "it-ran"))
@@ -86,11 +97,33 @@ def test_a_planted_pickle_does_not_run(store: Store, tmp_path: Path, where: str)
         value, name = (trap, None) if where == "value" else (None, "planted.val")
         connection.execute("UPDATE Cache SET mode = 4, value = ?, filename = ?", (value, name))
     connection.close()
-    assert Store(tmp_path, UPSTREAM).listing(FRIDAY) is None
+    again = Store(tmp_path, UPSTREAM)
+    for _ in range(2):
+        assert again.listing(FRIDAY) is None
+    assert store.listing(FRIDAY) == listing(), "who held it keeps it anew"
+    assert again.listing(FRIDAY) == listing()
     assert not mark.exists()
+    assert len(caplog.records) == 2, "a line for each of the two"
+    assert "cannot be used" in caplog.text
+    (database(tmp_path).parent / "planted.val").write_bytes(trap)
+    with sqlite3.connect(database(tmp_path)) as connection:
+        connection.execute("UPDATE Cache SET mode = 4, value = ?, filename = ?", (value, name))
+    connection.close()
     # The trap is a real one: diskcache as it comes would have run it.
     diskcache.Cache(str(database(tmp_path).parent)).get(f"{UPSTREAM} listing {FRIDAY}")
     assert mark.exists()
+
+
+def test_a_planted_name_of_a_file_deletes_no_file(store: Store, tmp_path: Path) -> None:
+    """diskcache deletes what is named beside a value that it replaces."""
+    store.keep(listing(), FRIDAY)
+    (tmp_path / "precious").write_text("of somebody else")
+    with sqlite3.connect(database(tmp_path)) as connection:
+        connection.execute("UPDATE Cache SET filename = ?", (str(tmp_path / "precious"),))
+    connection.close()
+    store.keep(listing(), FRIDAY)
+    assert store.listing(FRIDAY) == listing()
+    assert (tmp_path / "precious").exists()
 
 
 def test_a_planted_pickle_as_a_key_does_not_run(store: Store, tmp_path: Path) -> None:
@@ -103,21 +136,21 @@ def test_a_planted_pickle_as_a_key_does_not_run(store: Store, tmp_path: Path) ->
     again = Store(tmp_path, UPSTREAM)
     again.keep(listing(), FRIDAY)
     with pytest.raises(OSError, match="refusing to unpickle"):
-        list(again._open())
+        list(files(again)._open(None))
     assert not mark.exists()
 
 
 @pytest.mark.parametrize("value", [b"", b"{", b"[]", b"\xff\xfe", b'{"page": 3}', b"null"])
 def test_a_value_that_cannot_be_read_is_as_good_as_none(store: Store, value: bytes) -> None:
-    store._open().set(f"{UPSTREAM} listing {FRIDAY}", value)
+    files(store).set(f"{UPSTREAM} listing {FRIDAY}", value)
     assert store.listing(FRIDAY) is None
 
 
 def test_nothing_but_text_and_bytes_gets_into_the_files(store: Store) -> None:
-    with pytest.raises(TypeError, match="keys are text"):
-        store._open().set(("a", "tuple"), b"x")
+    with pytest.raises(TypeError, match="names are text"):
+        files(store)._open(None).set(("a", "tuple"), b"x")
     with pytest.raises(TypeError, match="values are bytes"):
-        store._open().set("key", {"a": "dict"})
+        files(store)._open(None).set("key", {"a": "dict"})
 
 
 def test_the_kept_form_is_json(store: Store, tmp_path: Path) -> None:
@@ -139,15 +172,6 @@ def test_a_disk_that_fails_is_replaced_by_memory_and_said_once(
     assert store.listing(FRIDAY) == listing()
     assert store.listing(SATURDAY) is None
     assert len([record for record in caplog.records if "from memory" in record.message]) == 1
-
-
-def test_the_disk_is_used_again_when_it_works_again(tmp_path: Path) -> None:
-    (tmp_path / "folder").write_text("in the way")
-    store = Store(tmp_path / "folder", UPSTREAM)
-    store.keep(listing(), FRIDAY)
-    (tmp_path / "folder").unlink()
-    store.keep(listing(), FRIDAY)
-    assert Store(tmp_path / "folder", UPSTREAM).listing(FRIDAY) == listing()
 
 
 def test_memory_is_bounded_while_the_disk_fails(tmp_path: Path) -> None:
@@ -221,36 +245,11 @@ def test_a_damaged_file_is_put_aside_and_made_anew(tmp_path: Path, damage: bytes
     assert Store(tmp_path, UPSTREAM).listing(FRIDAY) == listing()
 
 
-def test_a_folder_that_was_deleted_is_made_again(store: Store, tmp_path: Path) -> None:
-    store.keep(listing(), FRIDAY)
-    shutil.rmtree(tmp_path / "v1")
-    assert store.listing(SATURDAY) is None
-    store.keep(listing(), FRIDAY)
-    assert Store(tmp_path, UPSTREAM).listing(FRIDAY) == listing()
-
-
 def test_a_generation_that_is_no_number_is_begun_anew(store: Store) -> None:
     store.keep(listing(), FRIDAY)
-    store._open().set("generation", b"null")
+    files(store).set("generation", b"null")
     store.keep(listing(), FRIDAY)
     assert store.listing(FRIDAY) == listing()
-
-
-def test_searches_and_stamps_have_files_of_their_own_and_push_no_list_out(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr("feedsrv.store.LARGEST", {"lists": 10_000_000, "searches": 200_000})
-    store = Store(tmp_path, UPSTREAM)
-    store.keep(listing(), FRIDAY)
-    for number in range(300):
-        page = Page(Kind.SEARCH, f"word{number} " + "x" * 2000)
-        store.keep(listing(page), page)
-        store.stamp(f"http://a.b/{number}", "etag", NOON)
-    store.close()
-    again = Store(tmp_path, UPSTREAM)
-    assert again.listing(FRIDAY) == listing()
-    (searches,) = tmp_path.glob("v*/searches/cache.db")
-    assert searches.stat().st_size < 2_000_000
 
 
 def test_damage_to_the_searches_takes_no_list_away(tmp_path: Path) -> None:
@@ -266,3 +265,54 @@ def test_damage_to_the_searches_takes_no_list_away(tmp_path: Path) -> None:
     assert store.listing(FRIDAY) == listing()
     store.keep(listing(search), search)
     assert Store(tmp_path, UPSTREAM).listing(search) == listing(search)
+
+
+# --- killed while it writes ----------------------------------------------------------------------
+
+KEPT = [FRIDAY, Page(Kind.TRENDING), Page(Kind.SEARCH, "fog"), Page(Kind.SEARCH, "snow")]
+#: As many words as a listing of a hundred kilobytes has.
+WORDS = 10_000
+
+
+def keep_for_ever(folder: str) -> None:
+    """Keep one listing after the other, each full of its number, in a process to be killed."""
+    store = Store(Path(folder), UPSTREAM, own=KEPT[2:3])
+    for number in itertools.count(os.getpid() * 10_000):
+        for page in KEPT:
+            store.keep(numbered(page, number), page)
+            store.stamp(f"http://a.b/{page}", str(number), NOON)
+
+
+def numbered(page: Page, number: int) -> Listing:
+    return msgspec.structs.replace(listing(page), skipped=(str(number),) * WORDS)
+
+
+def test_killed_two_hundred_times_while_it_writes_every_listing_is_whole(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Four processes write to one store at a time, and each is killed at a moment of its own."""
+    first = Store(tmp_path, UPSTREAM, own=KEPT[2:3])
+    for page in KEPT:
+        first.keep(numbered(page, 0), page)
+    first.close()
+
+    def killed(seed: int) -> set[tuple[str, ...]]:
+        chance, seen = random.Random(seed), set()
+        with killing("test_store", "keep_for_ever", str(tmp_path)) as kill:
+            for _ in range(50):
+                kill(chance.uniform(0.0, 0.12))
+                store = Store(tmp_path, UPSTREAM, own=KEPT[2:3])  # that knows only what is on disk
+                for page in KEPT:
+                    found = store.listing(page)
+                    assert found is not None
+                    assert len(found.skipped) == WORDS
+                    assert len(set(found.skipped)) == 1
+                    seen.add(found.skipped[:1])
+                store.close()
+        return seen
+
+    with ThreadPoolExecutor(4) as pool:
+        seen = set().union(*pool.map(killed, range(4)))
+    assert len(seen) > 100, "they did write"
+    assert "is damaged" not in caplog.text
+    assert [path.name for path in (tmp_path / "v1").glob("damaged*")] == []

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
-import os
 import random
-import subprocess
-import sys
 import threading
-import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -21,15 +17,15 @@ import msgspec
 import pytest
 from werkzeug.wrappers import Response
 
-from conftest import ROOT, Clock
+from conftest import Clock
 from feedsrv.config import Config
-from feedsrv.errors import NothingReadError, SpentError
+from feedsrv.errors import NothingReadError, SpentError, UpstreamError
 from feedsrv.fetch import Fetcher
 from feedsrv.paper import Feed, Kind, Page
 from feedsrv.service import Reading, Service
 from feedsrv.store import Store
 from feedsrv.upstream import Upstream
-from loopback import Json, Loopback, raw_paper, serving
+from loopback import Json, Loopback, fetched, killing, raw_paper, server_process, serving
 
 Make = Callable[..., Service]
 Until = Callable[[Callable[[], bool]], None]
@@ -267,39 +263,16 @@ def test_turns_are_waited_for(config: Config, clock: Clock, upstream: Loopback) 
 @contextmanager
 def servers(count: int, upstream: Loopback, folder: Path) -> Iterator[list[str]]:
     """Start so many server processes on one store, and give their addresses."""
-    started: list[subprocess.Popen[str]] = []
     settings = folder / "feedsrv.toml"
     settings.write_text("spacing = 0\nhistory_days = 8\n[feeds.causal]\nquery = 'causal'\n")
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("FEEDSRV_")} | {
+    environ = {
         "FEEDSRV_UPSTREAM_URL": upstream.url,
         "FEEDSRV_CACHE_DIR": str(folder / "store"),
         "FEEDSRV_CONFIG": str(settings),
     }
-    try:
-        urls = []
-        for _ in range(count):
-            process = subprocess.Popen(
-                [sys.executable, "-m", "feedsrv", "serve", "--port", "0"],
-                stderr=subprocess.PIPE,
-                text=True,
-                cwd=ROOT,
-                env=environment,
-            )
-            started.append(process)
-        for process in started:
-            assert process.stderr is not None
-            urls.append(process.stderr.readline().split()[3].rstrip("/"))
-        yield urls
-    finally:
-        for process in started:
-            process.kill()
-            process.communicate()
-
-
-def fetched(url: str) -> bytes:
-    with urllib.request.urlopen(url, timeout=30) as answer:
-        body: bytes = answer.read()
-    return body
+    with ExitStack() as stack, ThreadPoolExecutor(count) as pool:
+        started = [server_process(**environ) for _ in range(count)]
+        yield [url for _, url, _ in pool.map(stack.enter_context, started)]
 
 
 def test_two_hundred_requests_over_two_processes_ask_for_each_page_once(
@@ -320,47 +293,31 @@ def test_two_hundred_requests_over_two_processes_ask_for_each_page_once(
     assert "/papers?q=causal" in pages
 
 
-KEEP_READING = """
-import itertools, random, sys
-from pathlib import Path
-from datetime import UTC, datetime
-from feedsrv.config import Config
-from feedsrv.service import Service
-config = Config(upstream_url=sys.argv[1], cache_dir=Path(sys.argv[2]), spacing=0, deadline=2)
-service = Service.open(config)
-print("up", flush=True)
-for page in itertools.cycle(service._due() or [service.newest_day()]):
-    try:
-        service.refresh(page)
-    except Exception as error:
-        pass
-"""
+def keep_reading(url: str, folder: str) -> None:
+    """Read pages for ever, in a process that will be killed."""
+    config = Config(upstream_url=url, cache_dir=Path(folder), spacing=0, deadline=2)
+    service = Service.open(config)
+    for page in itertools.cycle(service._due() or [service.newest_day()]):
+        with suppress(UpstreamError):
+            service.refresh(page)
 
 
 def test_killed_at_any_moment_a_process_loses_nothing_and_blocks_nobody_for_long(
-    config: Config, upstream: Loopback, tmp_path: Path, make_service: Make, clock: Clock
+    config: Config, upstream: Loopback, make_service: Make, clock: Clock
 ) -> None:
+    """What is kept is under test in test_store; here, the right to ask that the dead one had."""
     clock.now = datetime.now(UTC)
     service = make_service(deadline=1.0)
-    service.refresh(service.newest_day())
-    store = Store(config.cache_dir, upstream.url)
     page = service.newest_day()
+    service.refresh(page)
+    store = Store(config.cache_dir, upstream.url)
     chance = random.Random(7)
-    for _ in range(50):
-        process = subprocess.Popen(
-            [sys.executable, "-c", KEEP_READING, upstream.url, str(config.cache_dir)],
-            stdout=subprocess.PIPE,
-            cwd=ROOT,
-        )
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"up\n"
-        time.sleep(chance.uniform(0.0, 0.1))  # a random moment is what is tried here
-        process.kill()
-        process.wait()
-        process.stdout.close()
-        listing = store.listing(page)
-        assert listing is not None
-        assert len(listing.papers) == 2
+    with killing("test_window", "keep_reading", upstream.url, str(config.cache_dir)) as kill:
+        for _ in range(20):
+            kill(chance.uniform(0.0, 0.15))
+            listing = store.listing(page)
+            assert listing is not None
+            assert len(listing.papers) == 2
     clock.now = datetime.now(UTC) + timedelta(seconds=30)
     assert service.refresh(page).papers
 

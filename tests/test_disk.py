@@ -1,0 +1,698 @@
+"""What befalls the disk: each time the listings stay, it is said once, and all is kept again."""
+
+from __future__ import annotations
+
+import logging
+import resource
+import shutil
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import diskcache
+import msgspec
+import pytest
+
+from conftest import Clock
+from feedsrv import store as store_module
+from feedsrv.errors import StoreError
+from feedsrv.files import Files
+from feedsrv.paper import Feed, Kind, Listing, Page
+from feedsrv.service import Service
+from feedsrv.store import Store
+from loopback import Loopback, fetched, server_process
+
+NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
+DAYS = [Page(Kind.DAY, f"2026-11-{number}") for number in (16, 17, 18, 19, 20)]
+FOG, SNOW = Page(Kind.SEARCH, "fog"), Page(Kind.SEARCH, "snow")
+UPSTREAM = "https://huggingface.co"
+Until = Callable[[Callable[[], bool]], None]
+
+
+def listing(page: Page) -> Listing:
+    return Listing(page=page, papers=(), read_at=NOON)
+
+
+class Seconds:
+    """A clock of seconds that stands still until it is set."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def seconds() -> Seconds:
+    return Seconds()
+
+
+@pytest.fixture
+def store(tmp_path: Path, seconds: Seconds) -> Iterator[Store]:
+    opened = Store(tmp_path, UPSTREAM, own=[FOG], clock=seconds)
+    yield opened
+    opened.close()
+
+
+def reopened(folder: Path) -> Store:
+    return Store(folder, UPSTREAM, own=[FOG])
+
+
+def database(folder: Path, part: str = "lists") -> Path:
+    return folder / "v1" / part / "cache.db"
+
+
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [each.getMessage() for each in caplog.records if each.levelno >= logging.WARNING]
+
+
+# --- incidents: each happens on entering, and its cause is gone on leaving -----------------------
+
+
+@contextmanager
+def deleted(folder: Path) -> Iterator[None]:
+    shutil.rmtree(folder / "v1")
+    yield
+
+
+@contextmanager
+def damaged(folder: Path) -> Iterator[None]:
+    for leftover in database(folder).parent.glob("cache.db-*"):
+        leftover.unlink()
+    database(folder).write_bytes(b"garbage" * 5000)
+    yield
+
+
+@contextmanager
+def damaged_inside(folder: Path) -> Iterator[None]:
+    """Leave the header as it is, so that the file opens."""
+    with closing(sqlite3.connect(database(folder))) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    content = database(folder).read_bytes()
+    database(folder).write_bytes(content[:4096] + bytes(len(content) - 4096))
+    yield
+
+
+@contextmanager
+def emptied(folder: Path) -> Iterator[None]:
+    for leftover in database(folder).parent.glob("cache.db-*"):
+        leftover.unlink()
+    database(folder).write_bytes(b"")
+    yield
+
+
+@contextmanager
+def another_program(folder: Path) -> Iterator[None]:
+    """Put a sound database of something else there."""
+    shutil.rmtree(folder / "v1" / "lists")
+    database(folder).parent.mkdir()
+    with closing(sqlite3.connect(database(folder))) as connection:
+        connection.execute("CREATE TABLE Cache (recipe TEXT)")
+    yield
+
+
+@contextmanager
+def in_the_way(folder: Path) -> Iterator[None]:
+    shutil.rmtree(folder / "v1")
+    (folder / "v1").write_text("not a folder")
+    yield
+    (folder / "v1").unlink()
+
+
+@contextmanager
+def pragma(folder: Path, name: str, value: int) -> Iterator[None]:
+    """Have each new connection to the store begin with this: diskcache reads it in its settings."""
+    with closing(sqlite3.connect(database(folder), isolation_level=None)) as connection:
+        connection.execute("INSERT INTO Settings VALUES (?, ?)", (f"sqlite_{name}", value))
+        try:
+            yield
+        finally:
+            connection.execute("DELETE FROM Settings WHERE key = ?", (f"sqlite_{name}",))
+
+
+@contextmanager
+def full(folder: Path) -> Iterator[None]:
+    with pragma(folder, "max_page_count", 1):  # sqlite takes it for as many as there are
+        yield
+
+
+@contextmanager
+def read_only(folder: Path) -> Iterator[None]:
+    with pragma(folder, "query_only", 1):
+        yield
+
+
+LOCK = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("BEGIN IMMEDIATE")
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Have another process hold the lock for writing."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", LOCK, str(database(folder))],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    try:
+        assert process.stdout.readline() == b"held\n"
+        yield
+    finally:
+        process.communicate()
+
+
+Incident = Callable[[Path], AbstractContextManager[None]]
+#: What happens, and words of the line that tells of it; none where nothing is worth a word.
+INCIDENTS = [
+    (deleted, ""),
+    (damaged, "is damaged (file is not a database)"),
+    (damaged_inside, "is damaged (database disk image is malformed)"),
+    (emptied, "is damaged (no such table"),
+    (another_program, "is damaged (no such column"),
+    (in_the_way, "Not a directory"),
+    (full, "database or disk is full"),
+    (read_only, "attempt to write a readonly database"),
+    (locked, "database is locked"),
+]
+LASTING = [in_the_way, full, read_only, locked]
+
+
+@pytest.fixture
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("feedsrv.files._PATIENCE", 0.1)
+
+
+@pytest.mark.usefixtures("_impatient")
+@pytest.mark.parametrize(("incident", "said"), INCIDENTS, ids=lambda each: str(each)[:60])
+def test_whatever_happens_listings_stay_and_are_all_kept_again_afterwards(
+    store: Store,
+    seconds: Seconds,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    incident: Incident,
+    said: str,
+) -> None:
+    before, during, after = DAYS[0], DAYS[1], DAYS[2]
+    store.keep(listing(before), before)
+    assert store.listing(before) == listing(before)
+    store.close()
+    with incident(tmp_path):
+        assert store.listing(before) == listing(before)
+        for number in range(20):
+            store.stamp(f"http://a.b/{number}", "etag", NOON)
+        for number in range(20):
+            big = listing(during)
+            big = msgspec.structs.replace(big, skipped=("x" * 5000 * number,))
+            store.keep(big, during)
+        store.keep(listing(during), during)
+        assert store.lease("me", NOON, timedelta(seconds=5))
+        assert not store.lease("you", NOON, timedelta(seconds=5))
+        assert [store.listing(page) for page in DAYS[:3]] == [
+            listing(before),
+            listing(during),
+            None,
+        ]
+        assert (store.trouble(NOON) is not None) is (incident in LASTING)
+    seconds.now += 11
+    store.close()  # what `pragma` says is its connections'
+    store.keep(listing(after), after)
+    assert store.trouble(NOON) is None
+    assert store.listing(before) == listing(before), "who asks for it has it kept again"
+    store.close()
+    again = reopened(tmp_path)
+    assert [again.listing(page) for page in DAYS[:3]] == [listing(page) for page in DAYS[:3]]
+    again.close()
+    told = warnings(caplog)
+    assert len(told) == (1 if said else 0), told
+    assert all(said in line for line in told)
+
+
+@pytest.mark.usefixtures("_impatient")
+@pytest.mark.parametrize("incident", [full, read_only, locked], ids=lambda each: each.__name__)
+def test_a_server_that_starts_meanwhile_reads_what_is_there(
+    store: Store,
+    tmp_path: Path,
+    incident: Incident,
+) -> None:
+    store.keep(listing(DAYS[0]), DAYS[0])
+    store.close()
+    began = time.monotonic()
+    with incident(tmp_path):
+        late = reopened(tmp_path)
+        assert late.listing(DAYS[0]) == listing(DAYS[0])
+        late.keep(listing(DAYS[1]), DAYS[1])
+        assert late.listing(DAYS[1]) == listing(DAYS[1])
+        late.close()
+    assert time.monotonic() - began < 20, "diskcache would wait for a minute"
+
+
+def test_files_that_nobody_can_write_are_read(store: Store, tmp_path: Path) -> None:
+    store.keep(listing(DAYS[0]), DAYS[0])
+    store.close()
+    name = f"{UPSTREAM} listing {DAYS[0]}"
+    assert Files(tmp_path / "v1" / "lists", 1).peek(name)
+    assert Files(tmp_path / "v1" / "none", 1).peek(name) is None
+
+
+@pytest.mark.usefixtures("_impatient")
+def test_readers_do_not_wait_each_time_for_files_that_failed(
+    store: Store, seconds: Seconds, tmp_path: Path
+) -> None:
+    store.keep(listing(DAYS[0]), DAYS[0])
+    with locked(tmp_path):
+        store.keep(listing(DAYS[1]), DAYS[1])
+        tried: list[object] = []
+        store._disk._files["lists"].set = lambda *given: tried.append(given)  # type: ignore[method-assign]  # counts
+        for _ in range(20):
+            store.keep(listing(DAYS[1]), DAYS[1])
+        assert not tried
+        seconds.now += 11
+        store.keep(listing(DAYS[1]), DAYS[1])
+        assert tried
+
+
+def test_who_reads_does_not_wait_for_what_is_written_back(
+    store: Store, seconds: Seconds, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.keep(listing(DAYS[0]), DAYS[0])
+    with locked(tmp_path):
+        monkeypatch.setattr("feedsrv.files._PATIENCE", 0.1)
+        store.close()
+        store._disk._files["lists"]._cache = None
+        store.keep(listing(DAYS[1]), DAYS[1])
+        seconds.now += 11
+        writing = threading.Event()
+
+        def hang(*_: object) -> None:
+            writing.set()
+            assert read.wait(10)
+            raise StoreError("the folder", "locked for long")
+
+        read = threading.Event()
+        monkeypatch.setattr(store._disk._files["lists"], "set", hang)
+        writer = threading.Thread(target=store.keep, args=(listing(DAYS[2]), DAYS[2]))
+        writer.start()
+        assert writing.wait(10)
+        assert store.listing(DAYS[0]) == listing(DAYS[0])
+        assert store.listing(DAYS[1]) == listing(DAYS[1])
+        read.set()
+        writer.join()
+
+
+@pytest.mark.usefixtures("_impatient")
+def test_trouble_is_told_with_its_reason_and_since_when(
+    store: Store, seconds: Seconds, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    store.keep(listing(DAYS[0]), DAYS[0])
+    assert store.trouble(NOON) is None
+    store.close()
+    with full(tmp_path):
+        for number in range(50):
+            page = Page(Kind.DAY, f"2025-01-{number}")
+            store.keep(msgspec.structs.replace(listing(page), skipped=("x" * 3000,)), page)
+        seconds.now += 90
+        trouble = store.trouble(NOON)
+        assert trouble is not None
+        assert trouble.since == NOON - timedelta(seconds=90)
+        assert trouble.reason == "database or disk is full"
+    store.close()  # what `pragma` says is its connections'
+    store.keep(listing(DAYS[0]), DAYS[0])
+    assert store.trouble(NOON) is None
+    assert caplog.messages[-1] == f"the store at {tmp_path / 'v1'} can be used again"
+
+
+def test_the_size_is_that_of_all_files(store: Store, tmp_path: Path) -> None:
+    assert store.size() == 0
+    store.keep(msgspec.structs.replace(listing(FOG), skipped=("x" * 100_000,)), FOG)
+    files = [file for file in tmp_path.rglob("*") if file.is_file()]
+    assert store.size() >= sum(file.stat().st_size for file in files) >= 100_000
+
+
+# --- damage, by several at once ------------------------------------------------------------------
+
+
+def test_of_two_that_find_the_same_damage_the_second_leaves_the_new_file(tmp_path: Path) -> None:
+    one, other = (Files(tmp_path / "lists", 1_000_000) for _ in range(2))
+    one.set("a", b"1")
+    assert other.get("a") == b"1"
+    seen = (tmp_path / "lists" / "cache.db").stat()
+    damage = sqlite3.DatabaseError("malformed")
+    assert one._put_aside((seen.st_dev, seen.st_ino), damage)
+    one.set("a", b"2")
+    assert other._put_aside((seen.st_dev, seen.st_ino), damage)
+    assert other.get("a") == one.get("a") == b"2"
+    for files in (one, other):
+        files.close()
+
+
+KEEP_AFTER_A_WORD = """
+import sys, pathlib, test_disk as t
+store = t.reopened(pathlib.Path(sys.argv[1]))
+page = t.Page(t.Kind.DAY, sys.argv[2])
+print(store.listing(t.DAYS[0]) is not None, flush=True)
+sys.stdin.readline()
+for _ in range(20):
+    store.keep(t.listing(page), page)
+"""
+
+
+def test_processes_that_find_one_damage_at_once_lose_nothing_that_they_keep(
+    store: Store, tmp_path: Path
+) -> None:
+    store.keep(listing(DAYS[0]), DAYS[0])
+    store.close()
+    names = [f"2025-01-0{number}" for number in range(1, 5)]
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", KEEP_AFTER_A_WORD, str(tmp_path), name],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=Path(__file__).parent,
+            env={"PYTHONPATH": f"{Path(__file__).parent}:{Path(__file__).parents[1]}"},
+        )
+        for name in names
+    ]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "True\n"
+    with damaged(tmp_path):
+        said = [process.communicate("\n", timeout=60)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0, 0, 0], said
+    assert sum(line.count("is damaged") for line in said) == 1, said
+    again = reopened(tmp_path)
+    for name in names:
+        assert again.listing(Page(Kind.DAY, name))
+    again.close()
+    assert len(list((tmp_path / "v1").glob("damaged-*"))) == 1
+
+
+CUT_SHORT = """
+import os, sys, pathlib, sqlite3
+from feedsrv.files import Files
+folder = pathlib.Path(sys.argv[1])
+files = Files(folder, 10_000_000)
+for number in range(9):
+    files.set(str(number), b"x" * 100_000)
+sqlite3.connect(folder / "cache.db").execute("PRAGMA wal_checkpoint(TRUNCATE)")
+files.close()
+files.get("0")
+os.truncate(folder / "cache.db", 2 * 4096)
+for number in range(9):
+    files.get(str(number))
+files.set("1", b"1")
+"""
+
+
+def test_a_file_that_is_cut_short_while_it_is_read_does_not_kill_the_reader(
+    tmp_path: Path,
+) -> None:
+    """It would, by SIGBUS, were it mapped."""
+    subprocess.run([sys.executable, "-c", CUT_SHORT, str(tmp_path / "lists")], check=True)
+    assert Files(tmp_path / "lists", 1_000_000).get("1") == b"1"
+
+
+def test_what_is_damaged_again_and_again_does_not_pile_up(store: Store, tmp_path: Path) -> None:
+    for _ in range(5):
+        store.keep(listing(DAYS[0]), DAYS[0])
+        store.close()
+        with damaged(tmp_path):
+            assert store.listing(DAYS[0]) == listing(DAYS[0])
+        assert store.trouble(NOON) is None
+    found = sorted(path.name for path in (tmp_path / "v1").iterdir())
+    assert found == ["damaged-lists", "lists", "lock"]
+
+
+def test_a_file_that_another_process_made_anew_is_the_one_that_is_used(
+    store: Store, tmp_path: Path
+) -> None:
+    """Else one would go on writing to a deleted file, for as long as it runs."""
+    store.keep(listing(DAYS[0]), DAYS[0])
+    with deleted(tmp_path):
+        other = reopened(tmp_path)
+        other.keep(listing(DAYS[1]), DAYS[1])
+    store.keep(listing(DAYS[2]), DAYS[2])
+    assert other.listing(DAYS[2]) == listing(DAYS[2])
+    assert store.listing(DAYS[1]) == listing(DAYS[1])
+    other.close()
+
+
+def test_a_generation_does_not_begin_where_that_of_a_lost_file_began(tmp_path: Path) -> None:
+    """Else a process that looks seldom would take the new one for the one that it knows."""
+    begun = set()
+    for name in "abc":
+        files = Files(tmp_path / name, 1_000_000)
+        files.count("generation")
+        begun.add(files.get("generation"))
+        files.close()
+    assert len(begun) == 3
+
+
+def test_a_connection_whose_transaction_cannot_end_holds_no_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = (Files(tmp_path / "lists", 1_000_000) for _ in range(2))
+    one.set("a", b"1")
+
+    def fail(kept: bytes | None) -> bytes | None:
+        assert one._cache is not None
+        # From now on neither COMMIT nor ROLLBACK reaches the database.
+        one._cache._con.set_authorizer(lambda action, *_: int(action == sqlite3.SQLITE_TRANSACTION))
+        return b"2"
+
+    with pytest.raises(StoreError, match="not authorized"):
+        one.change("a", fail)
+    monkeypatch.setattr("feedsrv.files._PATIENCE", 0.1)
+    other.set("a", b"3")
+    assert one.get("a") == b"3"
+    for files in (one, other):
+        files.close()
+
+
+# --- other versions ------------------------------------------------------------------------------
+
+
+def as_before(folder: Path, name: str) -> diskcache.Cache:
+    """Open a part as the release before opened it, number as a value included."""
+    return diskcache.Cache(
+        str(folder / "v1" / name), disk_min_file_size=64_000_000, size_limit=200_000_000
+    )
+
+
+def test_the_folder_of_an_older_version_is_left_alone_and_named_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    (tmp_path / "v0" / "lists").mkdir(parents=True)
+    (tmp_path / "v0" / "lists" / "cache.db").write_bytes(b"of old")
+    store = reopened(tmp_path)
+    store.keep(listing(DAYS[0]), DAYS[0])
+    assert store.listing(DAYS[0]) == listing(DAYS[0])
+    assert (tmp_path / "v0" / "lists" / "cache.db").read_bytes() == b"of old"
+    assert len(caplog.messages) == 1
+    assert str(tmp_path / "v0") in caplog.text
+    store.close()
+
+
+def test_values_of_another_shape_are_read_anew_and_told_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with as_before(tmp_path, "lists") as cache:
+        for page in DAYS:
+            cache.set(f"{UPSTREAM} listing {page}", b'{"papers": "of another shape"}')
+        cache.set(f"{UPSTREAM} failure {DAYS[0]}", b'{"why": 1}')
+        cache.set(f"{UPSTREAM} turns", b"[]")
+        cache.set("generation", b"3")
+    store = reopened(tmp_path)
+    for _ in range(2):
+        assert [store.listing(page) for page in DAYS] == [None] * len(DAYS)
+        assert store.failure(DAYS[0]) is None
+        assert store.turn(NOON, adhoc=False, spacing=timedelta(0)) is None
+    for page in DAYS:
+        store.keep(listing(page), page)
+    assert [store.listing(page) for page in DAYS] == [listing(page) for page in DAYS]
+    assert len(warnings(caplog)) == 1
+    store.close()
+
+
+def test_what_the_release_before_kept_is_there_and_both_see_what_the_other_keeps(
+    store: Store, tmp_path: Path
+) -> None:
+    with as_before(tmp_path, "lists") as lists, as_before(tmp_path, "searches") as searches:
+        lists.set(f"{UPSTREAM} listing {DAYS[0]}", msgspec.json.encode(listing(DAYS[0])))
+        searches.set(f"{UPSTREAM} listing {SNOW}", msgspec.json.encode(listing(SNOW)))
+        lists.incr("generation")
+        assert store.listing(DAYS[0]) == listing(DAYS[0])
+        assert store.listing(SNOW) == listing(SNOW)
+        newer = msgspec.structs.replace(listing(DAYS[0]), read_at=NOON + timedelta(hours=1))
+        lists.set(f"{UPSTREAM} listing {DAYS[0]}", msgspec.json.encode(newer))
+        lists.incr("generation")
+        assert store.listing(DAYS[0]) == newer
+        before = lists.get("generation")
+        store.keep(listing(DAYS[1]), DAYS[1])
+        assert lists.get("generation") == before + 1
+
+
+def test_two_versions_on_one_folder_keep_out_of_each_others_way(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_module, "VERSION", 2)
+    other = reopened(tmp_path)
+    newer = msgspec.structs.replace(listing(DAYS[0]), read_at=NOON + timedelta(hours=1))
+    store.keep(listing(DAYS[0]), DAYS[0])
+    other.keep(newer, DAYS[0])
+    assert store.listing(DAYS[0]) == listing(DAYS[0])
+    assert other.listing(DAYS[0]) == newer
+    other.close()
+
+
+# --- sizes ---------------------------------------------------------------------------------------
+
+#: Beyond the documented size, of each part: a write-ahead log, which sqlite lets grow to a thousand
+#: pages and a large value, and its index.
+SLACK = 5_000_000
+
+
+def big(page: Page, size: int = 100_000) -> Listing:
+    return msgspec.structs.replace(listing(page), skipped=("x" * size,))
+
+
+def test_adhoc_searches_push_out_no_list_no_configured_search_and_no_polled_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: Seconds
+) -> None:
+    sizes = {"lists": 3_000_000, "feeds": 3_000_000, "searches": 4_000_000}
+    monkeypatch.setattr(store_module, "LARGEST", sizes)
+    store = Store(tmp_path, UPSTREAM, own=[FOG], clock=seconds)
+    safe = [*DAYS, FOG, SNOW]  # snow is no feed's, but somebody polls it
+    for page in safe:
+        store.keep(big(page), page)
+    forgotten = Page(Kind.SEARCH, "forgotten")
+    store.keep(big(forgotten), forgotten)
+    store._decoded.clear()  # what the disk holds is the question
+    largest = 0
+    for number in range(400):  # ten times as much as there is room for
+        seconds.now += 60
+        page = Page(Kind.SEARCH, f"word{number}")
+        store.keep(big(page), page)
+        store.stamp(f"http://a.b/{number}", "etag", NOON)
+        if number % 15 == 0:
+            assert store.listing(SNOW) == big(SNOW)
+        store._decoded.clear()
+        largest = max(largest, store.size())
+    store.close()
+    again = Store(tmp_path, UPSTREAM, own=[FOG])
+    assert [again.listing(page) for page in safe] == [big(page) for page in safe]
+    assert again.listing(forgotten) is None
+    assert again.listing(Page(Kind.SEARCH, "word0")) is None
+    assert again.listing(Page(Kind.SEARCH, "word399"))
+    again.close()
+    in_use = sum(database(tmp_path, part).stat().st_size for part in ("lists", "feeds"))
+    assert largest < sizes["searches"] + in_use + 3 * SLACK
+
+
+def test_many_small_values_leave_room_for_a_large_one(tmp_path: Path) -> None:
+    """What is dropped is as much as has to be, not so many values at a time."""
+    files = Files(tmp_path / "searches", 2_000_000)
+    for number in range(4000):
+        files.set(f"small {number}", b"x" * 200)
+    for number in range(20):
+        files.set(f"large {number}", b"x" * 500_000)
+        assert (tmp_path / "searches" / "cache.db").stat().st_size < 2_000_000 + 600_000
+    files.close()
+
+
+def test_noting_that_a_search_is_asked_for_is_a_small_write(
+    store: Store, seconds: Seconds, tmp_path: Path
+) -> None:
+    store.keep(big(SNOW, 1_000_000), SNOW)
+    log = database(tmp_path, "searches").with_name("cache.db-wal")
+    with closing(sqlite3.connect(database(tmp_path, "searches"))) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    for _ in range(5):
+        seconds.now += 601
+        assert store.listing(SNOW)
+    assert 0 < log.stat().st_size < 300_000
+
+
+def test_the_searches_of_many_configured_feeds_have_room(tmp_path: Path) -> None:
+    many = [Page(Kind.SEARCH, f"word{number}") for number in range(500)]
+    assert Store(tmp_path, UPSTREAM, own=many)._disk._files["feeds"]._largest == 500_000_000
+    assert reopened(tmp_path)._disk._files["feeds"]._largest == 100_000_000
+
+
+def test_a_service_tells_its_store_which_searches_are_its_own(
+    make_service: Callable[..., Service], tmp_path: Path, until: Until
+) -> None:
+    service = make_service()
+    service.read(service.named("causal"))
+    service.read(Feed(name="x", title="x", query="lighthouse"))
+    until(service._worker.is_idle)
+    for part, word in (("feeds", "causal"), ("searches", "lighthouse")):
+        with closing(sqlite3.connect(database(tmp_path / "store", part))) as connection:
+            names = connection.execute("SELECT key FROM Cache WHERE key LIKE '% listing %'")
+            assert [name.split()[-1] for (name,) in names] == [word]
+
+
+# --- server processes ----------------------------------------------------------------------------
+
+
+@contextmanager
+def no_room(process: subprocess.Popen[str]) -> Iterator[None]:
+    """Let no file of the process grow, nor be written at all."""
+    before = resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+    yield
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("incident", [deleted, damaged, in_the_way, locked, no_room])
+def test_a_server_goes_on_with_the_same_bytes_and_says_so_once(
+    upstream: Loopback,
+    clock: Clock,
+    tmp_path: Path,
+    until: Until,
+    incident: Callable[[Any], AbstractContextManager[None]],
+) -> None:
+    clock.now = datetime.now(UTC)
+    folder, settings = tmp_path / "store", tmp_path / "feedsrv.toml"
+    settings.write_text("spacing = 0\nhistory_days = 2\n[feeds.causal]\nquery = 'causal'\n")
+    environ = {
+        "FEEDSRV_UPSTREAM_URL": upstream.url,
+        "FEEDSRV_CACHE_DIR": str(folder),
+        "FEEDSRV_CONFIG": str(settings),
+    }
+    feed = "/feeds/causal.atom"
+    with server_process(**environ) as (process, url, _):
+        fetched(url + feed)
+        until(lambda: len([path for path in upstream.log if "date" in path]) == 2)
+        before = fetched(url + feed)
+        until(lambda: fetched(url + feed) == before)
+        with incident(process if incident is no_room else folder):
+            assert fetched(url + feed) == before
+            # Something to keep, so that the disk is needed.
+            assert b"<entry>" in fetched(f"{url}/papers.atom?q=lighthouse")
+            assert fetched(url + feed) == before
+        upstream.down()
+        assert fetched(url + feed) == before
+        process.terminate()
+        assert process.stderr is not None
+        said = [line for line in process.stderr.read().splitlines() if "store" in line]
+    assert len([line for line in said if "WARNING" in line]) == (incident is not deleted), said
+    if incident in {deleted, damaged}:  # all is on disk again, without any help of upstream
+        with server_process(**environ) as (_, url, _said):
+            assert fetched(url + feed).count(b"<entry>") == before.count(b"<entry>")
