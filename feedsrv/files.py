@@ -6,7 +6,7 @@ pickled and nothing is unpickled: values are bytes, names are text, and `_DataDi
 rest.
 
 What is offered is what any other place for bytes would offer: get, set, delete, a change of one
-name as one step, a touch, and a count.
+name as one step, and a touch.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from threading import RLock
 from typing import Any, TypeVar
-from uuid import uuid4
 
 import diskcache
 
@@ -118,18 +117,6 @@ class Files:
         """Have the value outlive those that were stored or touched before."""
         # The same bytes again: sqlite writes only the pages that differ.
         self.change(name, lambda value: value)
-
-    def count(self, name: str) -> None:
-        """Make the number greater; it does not begin where it began in files that were lost."""
-        beginning = uuid4().int >> 80
-
-        def work(cache: diskcache.Cache) -> None:
-            try:
-                cache.incr(name, default=beginning)
-            except TypeError:  # not a number: somebody else wrote it
-                cache.set(name, beginning)
-
-        self._written(work)
 
     def peek(self, name: str) -> bytes | None:
         """Return a value from files that nobody can write, which diskcache cannot open."""

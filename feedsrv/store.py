@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 from pathlib import Path
 from threading import RLock
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 #: A part of the folder's name: bump it when a kept listing can no longer be read, or when
 #: `feedsrv.words` prepares words in another way.
-VERSION = 1
+VERSION = 2
 #: Bytes on disk: of lists, of the configured feeds' searches, and of all that anybody's keywords
 #: can make grow (searches and stamps), so that these push none of the others out. A day's list
 #: takes about 0.1 MB, a search 0.7 MB.
@@ -68,6 +68,16 @@ class _Stamp(msgspec.Struct, frozen=True):
     modified: datetime
 
 
+class _Held(NamedTuple):
+    """A listing held decoded, which takes a millisecond; to see that it still stands, much less."""
+
+    #: In which it was last seen to stand.
+    generation: object
+    #: Of its bytes on disk, where they were seen.
+    digest: int | None
+    listing: Listing
+
+
 class Store:
     """Listings and failures, by page. Safe for threads and processes; never raises but in `probe`.
 
@@ -93,9 +103,7 @@ class Store:
         self._upstream = upstream_url
         self._own = frozenset(own)
         self._clock = clock
-        # What was decoded, and in which generation: a listing takes a millisecond to decode, and a
-        # look at the generation a hundredth of one.
-        self._decoded: dict[Page, tuple[object, Listing]] = {}
+        self._decoded: dict[Page, _Held] = {}
         self._noted: dict[Page, float] = {}
         self._told = False
         self._lock = RLock()
@@ -107,33 +115,43 @@ class Store:
         self._disk.close()
 
     def listing(self, page: Page) -> Listing | None:
-        """Return the last good listing of the page, or of the page given in its place."""
+        """Return the last good listing of the page, or of the page given in its place.
+
+        It is the same object until another one is kept.
+        """
         generation = self._disk.generation()
-        before, held = self._decoded.get(page, (None, None))
-        found = held
-        if held is None or before != generation:
-            found = self._read(page)
-        if found is None and held is not None:
-            # The files were deleted or damaged, or it was dropped: it is kept anew.
-            found = held
-            self._write(found, page)
+        held = self._decoded.get(page)
+        if held is not None and held.generation == generation:
+            found: Listing | None = held.listing
+        else:
+            data, found = self._read(page, held)
+            if found is None and held is not None:
+                # The files were deleted or damaged, or it was dropped: it is kept anew.
+                found = held.listing
+                self._write(found, page)
+            if found is not None:
+                self._hold(page, _Held(generation, hash(data) if data else None, found))
         if found is not None:
-            self._hold(page, generation, found)
             self._note(page)
         return found
 
-    def _hold(self, page: Page, generation: object, listing: Listing) -> None:
+    def _hold(self, page: Page, held: _Held) -> None:
         with self._lock:
-            self._decoded.pop(page, None)  # so that the one asked for last stands last
-            self._decoded[page] = generation, listing
+            self._decoded.pop(page, None)  # so that the one read last stands last
+            self._decoded[page] = held
             while len(self._decoded) > _MOST_DECODED:
                 del self._decoded[next(iter(self._decoded))]
 
-    def _read(self, page: Page) -> Listing | None:
-        kept = self._value(self._key("listing", page), Listing)
-        if kept is None and (moved := self._value(self._key("moved", page), _Moved)):
-            return self._value(self._key("listing", moved.page), Listing)
-        return kept
+    def _read(self, page: Page, held: _Held | None) -> tuple[bytes | None, Listing | None]:
+        """Return what is kept, as it is and decoded; which it need not be if it is held already."""
+        key = self._key("listing", page)
+        data = self._disk.get(key)
+        if data is None and (moved := self._value(self._key("moved", page), _Moved)):
+            key = self._key("listing", moved.page)
+            data = self._disk.get(key)
+        if data and held is not None and hash(data) == held.digest:
+            return data, held.listing
+        return data, self._decode(data, Listing, key)
 
     def _note(self, page: Page) -> None:
         """Have an ad-hoc search that is asked for outlive those that nobody asks for."""
@@ -153,12 +171,12 @@ class Store:
         """Keep a listing under its own page, and remember which page had been asked for."""
         self._write(listing, asked)
         with self._lock:  # also where no generation can tell of it
-            for each, (_, held) in list(self._decoded.items()):
-                if each == asked or held.page == listing.page:
+            for each, held in list(self._decoded.items()):
+                if each == asked or held.listing.page == listing.page:
                     del self._decoded[each]
         for page in {asked, listing.page}:
             # Held for the case that the disk loses it; of no generation, so it is read at first.
-            self._hold(page, object(), listing)
+            self._hold(page, _Held(object(), None, listing))
         for failed in (asked, None):
             if self.failure(failed) is not None:
                 self._disk.delete(self._key("failure", failed))

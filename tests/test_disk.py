@@ -33,6 +33,7 @@ NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 DAYS = [Page(Kind.DAY, f"2026-11-{number}") for number in (16, 17, 18, 19, 20)]
 FOG, SNOW = Page(Kind.SEARCH, "fog"), Page(Kind.SEARCH, "snow")
 UPSTREAM = "https://huggingface.co"
+MINE = f"v{store_module.VERSION}"
 Until = Callable[[Callable[[], bool]], None]
 
 
@@ -67,7 +68,7 @@ def reopened(folder: Path) -> Store:
 
 
 def database(folder: Path, part: str = "lists") -> Path:
-    return folder / "v1" / part / "cache.db"
+    return folder / MINE / part / "cache.db"
 
 
 def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -79,7 +80,7 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 @contextmanager
 def deleted(folder: Path) -> Iterator[None]:
-    shutil.rmtree(folder / "v1")
+    shutil.rmtree(folder / MINE)
     yield
 
 
@@ -112,7 +113,7 @@ def emptied(folder: Path) -> Iterator[None]:
 @contextmanager
 def another_program(folder: Path) -> Iterator[None]:
     """Put a sound database of something else there."""
-    shutil.rmtree(folder / "v1" / "lists")
+    shutil.rmtree(folder / MINE / "lists")
     database(folder).parent.mkdir()
     with closing(sqlite3.connect(database(folder))) as connection:
         connection.execute("CREATE TABLE Cache (recipe TEXT)")
@@ -121,10 +122,10 @@ def another_program(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def in_the_way(folder: Path) -> Iterator[None]:
-    shutil.rmtree(folder / "v1")
-    (folder / "v1").write_text("not a folder")
+    shutil.rmtree(folder / MINE)
+    (folder / MINE).write_text("not a folder")
     yield
-    (folder / "v1").unlink()
+    (folder / MINE).unlink()
 
 
 @contextmanager
@@ -264,8 +265,8 @@ def test_files_that_nobody_can_write_are_read(store: Store, tmp_path: Path) -> N
     store.keep(listing(DAYS[0]), DAYS[0])
     store.close()
     name = f"{UPSTREAM} listing {DAYS[0]}"
-    assert Files(tmp_path / "v1" / "lists", 1).peek(name)
-    assert Files(tmp_path / "v1" / "none", 1).peek(name) is None
+    assert Files(tmp_path / MINE / "lists", 1).peek(name)
+    assert Files(tmp_path / MINE / "none", 1).peek(name) is None
 
 
 @pytest.mark.usefixtures("_impatient")
@@ -333,13 +334,13 @@ def test_trouble_is_told_with_its_reason_and_since_when(
     store.close()  # what `pragma` says is its connections'
     store.keep(listing(DAYS[0]), DAYS[0])
     assert store.trouble(NOON) is None
-    assert caplog.messages[-1] == f"the store at {tmp_path / 'v1'} can be used again"
+    assert caplog.messages[-1] == f"the store at {tmp_path / MINE} can be used again"
 
 
 def test_the_size_is_that_of_all_files(store: Store, tmp_path: Path) -> None:
     assert store.size() == 0
     store.keep(msgspec.structs.replace(listing(FOG), skipped=("x" * 100_000,)), FOG)
-    files = [file for file in tmp_path.rglob("*") if file.is_file()]
+    files = [file for file in tmp_path.rglob("*.db*") if file.is_file()]
     assert store.size() >= sum(file.stat().st_size for file in files) >= 100_000
 
 
@@ -400,7 +401,7 @@ def test_processes_that_find_one_damage_at_once_lose_nothing_that_they_keep(
     for name in names:
         assert again.listing(Page(Kind.DAY, name))
     again.close()
-    assert len(list((tmp_path / "v1").glob("damaged-*"))) == 1
+    assert len(list((tmp_path / MINE).glob("damaged-*"))) == 1
 
 
 CUT_SHORT = """
@@ -435,8 +436,8 @@ def test_what_is_damaged_again_and_again_does_not_pile_up(store: Store, tmp_path
         with damaged(tmp_path):
             assert store.listing(DAYS[0]) == listing(DAYS[0])
         assert store.trouble(NOON) is None
-    found = sorted(path.name for path in (tmp_path / "v1").iterdir())
-    assert found == ["damaged-lists", "lists", "lock"]
+    found = sorted(path.name for path in (tmp_path / MINE).iterdir())
+    assert found == ["changes", "damaged-lists", "lists", "lock"]
 
 
 def test_a_file_that_another_process_made_anew_is_the_one_that_is_used(
@@ -453,15 +454,20 @@ def test_a_file_that_another_process_made_anew_is_the_one_that_is_used(
     other.close()
 
 
-def test_a_generation_does_not_begin_where_that_of_a_lost_file_began(tmp_path: Path) -> None:
-    """Else a process that looks seldom would take the new one for the one that it knows."""
-    begun = set()
-    for name in "abc":
-        files = Files(tmp_path / name, 1_000_000)
-        files.count("generation")
-        begun.add(files.get("generation"))
-        files.close()
-    assert len(begun) == 3
+def test_the_file_that_tells_of_changes_is_bounded_and_begun_anew_as_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("feedsrv.disk._MOST_CHANGES", 3)
+    one, other = reopened(tmp_path), reopened(tmp_path)
+    seen = {other.generation()}
+    for number in range(1, 20):
+        one.keep(listing(DAYS[0]), DAYS[0])
+        seen.add(other.generation())
+        assert len(seen) > number / 2, "a change was not seen"
+        changes = tmp_path / f"v{store_module.VERSION}" / "changes"
+        assert not changes.exists() or changes.stat().st_size <= 3
+    one.close()
+    other.close()
 
 
 def test_a_connection_whose_transaction_cannot_end_holds_no_lock(
@@ -489,9 +495,9 @@ def test_a_connection_whose_transaction_cannot_end_holds_no_lock(
 
 
 def as_before(folder: Path, name: str) -> diskcache.Cache:
-    """Open a part as the release before opened it, number as a value included."""
+    """Open a part as diskcache does by itself."""
     return diskcache.Cache(
-        str(folder / "v1" / name), disk_min_file_size=64_000_000, size_limit=200_000_000
+        str(folder / MINE / name), disk_min_file_size=64_000_000, size_limit=200_000_000
     )
 
 
@@ -518,7 +524,6 @@ def test_values_of_another_shape_are_read_anew_and_told_once(
             cache.set(f"{UPSTREAM} listing {page}", b'{"papers": "of another shape"}')
         cache.set(f"{UPSTREAM} failure {DAYS[0]}", b'{"why": 1}')
         cache.set(f"{UPSTREAM} turns", b"[]")
-        cache.set("generation", b"3")
     store = reopened(tmp_path)
     for _ in range(2):
         assert [store.listing(page) for page in DAYS] == [None] * len(DAYS)
@@ -531,28 +536,10 @@ def test_values_of_another_shape_are_read_anew_and_told_once(
     store.close()
 
 
-def test_what_the_release_before_kept_is_there_and_both_see_what_the_other_keeps(
-    store: Store, tmp_path: Path
-) -> None:
-    with as_before(tmp_path, "lists") as lists, as_before(tmp_path, "searches") as searches:
-        lists.set(f"{UPSTREAM} listing {DAYS[0]}", msgspec.json.encode(listing(DAYS[0])))
-        searches.set(f"{UPSTREAM} listing {SNOW}", msgspec.json.encode(listing(SNOW)))
-        lists.incr("generation")
-        assert store.listing(DAYS[0]) == listing(DAYS[0])
-        assert store.listing(SNOW) == listing(SNOW)
-        newer = msgspec.structs.replace(listing(DAYS[0]), read_at=NOON + timedelta(hours=1))
-        lists.set(f"{UPSTREAM} listing {DAYS[0]}", msgspec.json.encode(newer))
-        lists.incr("generation")
-        assert store.listing(DAYS[0]) == newer
-        before = lists.get("generation")
-        store.keep(listing(DAYS[1]), DAYS[1])
-        assert lists.get("generation") == before + 1
-
-
 def test_two_versions_on_one_folder_keep_out_of_each_others_way(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store_module, "VERSION", 2)
+    monkeypatch.setattr(store_module, "VERSION", store_module.VERSION + 1)
     other = reopened(tmp_path)
     newer = msgspec.structs.replace(listing(DAYS[0]), read_at=NOON + timedelta(hours=1))
     store.keep(listing(DAYS[0]), DAYS[0])
