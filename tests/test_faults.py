@@ -1,0 +1,144 @@
+"""Whatever happens upstream: each fault, by page and API, with nothing kept and with something."""
+
+from __future__ import annotations
+
+import re
+import socket
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import feedparser
+import pytest
+from werkzeug.wrappers import Response
+
+from conftest import Clock
+from faults import FAULTS, HANGING
+from feedsrv.service import Service
+from feedsrv.web import create_app
+from loopback import Loopback, answering, raw_paper
+
+Make = Callable[..., Service]
+Until = Callable[[Callable[[], bool]], None]
+
+FEED = "/papers.atom"
+SCOPES = {"the page": "/papers", "the API": "/api", "both": "/"}
+
+
+class Seen(NamedTuple):
+    """What a reader sees who asks while nothing is kept: entries and where from, or why not."""
+
+    page_fails: str
+    api_fails: str
+    both_fail: str
+
+
+#: With something kept, all of these give what is kept: 200, the same bytes, at once.
+TABLE = {
+    "500": Seen("3 from api", "3 from data", "status 500"),
+    "503": Seen("3 from api", "3 from data", "status 503"),
+    "403": Seen("3 from api", "3 from data", "status 403"),
+    "404": Seen("3 from api", "3 from data", "status 404"),
+    "429": Seen("3 from api", "3 from data", "too many requests"),
+    "429-retry-after": Seen("3 from api", "3 from data", "too many requests"),
+    "waf": Seen("3 from api", "3 from data", "a wall against bots"),
+    "timeout": Seen("3 from api", "3 from data", "no answer (in time|within)"),
+    "slow": Seen("3 from api", "3 from data", "no (whole )?answer (in time|within)"),
+    "reset": Seen("3 from api", "3 from data", "no answer: "),
+    "truncate": Seen("3 from api", "3 from data", "no answer: peer closed connection"),
+    "empty": Seen("3 from api", "3 from data", "an empty answer"),
+    "nolist": Seen("3 from api", "3 from data", "no data of a list of papers"),
+    "badjson": Seen("3 from api", "3 from data", "3 from cards"),
+    "badutf8": Seen("3 from api", "3 from data", "no data of a list of papers"),
+    "huge": Seen("3 from api", "3 from data", "over 8 MB"),
+    "bomb": Seen("3 from api", "3 from data", "over 8 MB"),
+    "redirect-out": Seen("3 from api", "3 from data", "sends to another server"),
+    "login": Seen("3 from api", "3 from data", "asks to log in"),
+    "shrunk": Seen("1 from data", "3 from data", "1 from data"),
+    "cards-only": Seen("3 from api", "3 from data", "3 from cards"),
+    "api-down": Seen("3 from api", "3 from data", "status 500"),
+}
+each_fault = pytest.mark.parametrize("fault", TABLE)
+each_scope = pytest.mark.parametrize("scope", SCOPES)
+
+
+@pytest.fixture(autouse=True)
+def _nobody_else(upstream: Loopback, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Hold every test to it: no connection and no name looked up but upstream's."""
+    contacted: set[tuple[Any, ...]] = set()
+    connect, look_up = socket.socket.connect, socket.getaddrinfo
+
+    def connecting(self: socket.socket, address: tuple[Any, ...]) -> None:
+        contacted.add(address[:2])
+        connect(self, address)
+
+    def looking_up(host: str, port: int, *args: Any, **more: Any) -> Any:
+        contacted.add((host, port))
+        return look_up(host, port, *args, **more)
+
+    monkeypatch.setattr(socket.socket, "connect", connecting)
+    monkeypatch.setattr(socket, "getaddrinfo", looking_up)
+    yield
+    assert contacted <= {("127.0.0.1", int(upstream.url.rpartition(":")[2]))}
+
+
+@pytest.fixture
+def service(make_service: Make, request: pytest.FixtureRequest) -> Service:
+    """Return a service that gives up soon where nothing else ends the fault."""
+    hangs = request.node.callspec.params.get("fault") in HANGING
+    return make_service(deadline=0.5 if hangs else 5.0)
+
+
+def test_every_fault_stands_in_the_table() -> None:
+    assert TABLE.keys() == FAULTS.keys()
+
+
+@each_scope
+@each_fault
+def test_with_nothing_kept_the_other_way_is_tried_and_a_failure_says_why_and_when(
+    service: Service, upstream: Loopback, fault: str, scope: str
+) -> None:
+    upstream.arm(fault, SCOPES[scope])
+    answer = create_app(service).test_client().get(FEED)
+    expected = TABLE[fault][list(SCOPES).index(scope)]
+    if expected[0].isdigit():
+        kept = service._store.listing(service.newest_day())
+        assert answer.status_code == 200
+        assert kept is not None
+        assert f"{len(feedparser.parse(answer.data).entries)} from {kept.source}" == expected
+    else:
+        assert (answer.status_code, answer.mimetype) == (503, "application/problem+json")
+        said = answer.json["detail"].removeprefix("nothing has been read from Hugging Face yet: ")
+        assert re.match(expected, said)
+        assert answer.headers["Retry-After"] == str(answer.json["retry_after"]) == "60"
+
+
+#: Minutes after the list was read at which readers ask while the fault lasts.
+POLLS = {"once": (21,), "for an hour": (21, 31, 41, 51, 61, 71, 81)}
+
+
+@pytest.mark.parametrize("lasting", POLLS)
+@each_scope
+@each_fault
+def test_what_is_kept_is_served_at_once_and_to_the_byte_and_news_come_when_it_is_over(
+    service: Service, upstream: Loopback, clock: Clock, until: Until, fault: str, scope: str, lasting: str
+) -> None:
+    client = create_app(service).test_client()
+    kept = client.get(FEED)
+    upstream.arm(fault, SCOPES[scope])
+    before = 0
+    for minutes in POLLS[lasting]:
+        clock.forward(minutes=minutes - before)
+        before = minutes
+        began = time.monotonic()
+        answer = client.get(FEED)
+        assert time.monotonic() - began < 0.3
+        assert (answer.status_code, answer.data) == (200, kept.data)
+        until(service._worker.is_idle)
+    assert client.get(FEED).data == kept.data, "nor does what was read meanwhile change it"
+    assert len(upstream.log) > 1, "upstream was asked again, and failed"
+    upstream.up()
+    upstream.papers.append(raw_paper(9))
+    clock.forward(minutes=31)
+    client.get(FEED)
+    until(lambda: b"2611.00009" in client.get(FEED).data)
