@@ -32,9 +32,10 @@ from feedsrv.service import Service
 from feedsrv.store import Store
 from feedsrv.web import create_app
 
-#: Requests answered at the same time. Those for what was never read wait, for eight pages at most
-#: (`feedsrv.worker`), so the others find a thread.
+#: Requests answered at the same time. Of those for what was never read, half as many wait for long
+#: (`feedsrv.service`), for eight pages at most (`feedsrv.worker`), so the others find a thread.
 _THREADS = 32
+_BUT = {"data": "", "cards": ", but from its cards", "api": ", but from the JSON API"}
 _ENVIRON = os.environ  # noqa: TID251  # the process's edge
 
 
@@ -175,11 +176,18 @@ def check(file: Path | None, demo: bool) -> None:
             failed = True
         try:
             newest = service.refresh(service.newest_day())
-            how = "" if newest.source == "data" else f", but from its {newest.source}"
+            how = _BUT[newest.source]
             click.echo(f"upstream   good, {len(newest.papers)} papers on {newest.page.key}{how}")
+            for skipped in newest.skipped:
+                click.echo(f"layout     CHANGED?: left out of {newest.page}: {skipped}")
         except UpstreamError as error:
             click.echo(f"upstream   FAILS: {error}")
             failed = True
+        for kind, file, at in service.unreadable():
+            click.echo(
+                f"layout     CHANGED?: an unreadable {kind} page of {at:%Y-%m-%d} is kept at {file};"
+                " please report it, then delete it"
+            )
     sys.exit(int(failed))
 
 

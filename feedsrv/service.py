@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, wait
 from datetime import UTC, datetime, timedelta
 from random import random as _random  # noqa: TID251  # the default chance
-from threading import Event
+from threading import BoundedSemaphore, Event
 from typing import Self
 from uuid import uuid4
 
@@ -34,13 +34,18 @@ from feedsrv.grammar import parse
 from feedsrv.paper import Feed, Found, Kind, Listing, Page, Paper, Source, merge, unite
 from feedsrv.query import matches
 from feedsrv.shelf import Shelf, shelf, sources, words
-from feedsrv.store import Store
+from feedsrv.store import Store, Unreadable
 from feedsrv.upstream import Upstream
 from feedsrv.worker import Worker
 
 #: Seconds that readers may keep an answer, at least and at most.
 _MAX_AGE = (300, 3600)
 _FIRST_RETRY = 60
+#: Requests that may wait for the whole deadline at the same time: half of the server's threads, so
+#: that a page that hangs leaves the other half to feeds that are kept. Any more wait for a second,
+#: which is enough for a page that does not hang.
+_MOST_PATIENT = 16
+_SHORT_PATIENCE = 1.0
 #: Seconds that a bringing up to date waits for its turn: longer than an allowance can be spent.
 _PATIENCE = 600.0
 
@@ -88,6 +93,7 @@ class Service:
         self._fetcher = fetcher
         self._store = store
         self._now = now
+        self._patient = BoundedSemaphore(_MOST_PATIENT)
         closing = Event()
         owner = f"{os.getpid()}-{uuid4().hex}"
         wait = sleep or closing.wait
@@ -191,12 +197,22 @@ class Service:
         }
         self._worker.behind(page for each in shelves for page in each.due if page not in cold)
         if cold:
-            wait(cold.values(), timeout=self.config.deadline)
+            self._wait(cold.values())
         now = self._now()
         filled = [_with(each, cold.get(each.asked), now) for each in shelves]
         if filled and not any(each.listings for each in filled):
             raise self._nothing([each.asked for each in shelves], cold)
         return filled
+
+    def _wait(self, futures: Iterable[Future[Listing]]) -> None:
+        """Wait until all are there: up to the deadline, or shorter where many wait already."""
+        is_patient = self._patient.acquire(blocking=False)
+        try:
+            deadline = self.config.deadline
+            wait(futures, timeout=deadline if is_patient else min(_SHORT_PATIENCE, deadline))
+        finally:
+            if is_patient:
+                self._patient.release()
 
     def _nothing(
         self, asked: Iterable[Page], cold: Mapping[Page, Future[Listing]]
@@ -224,6 +240,10 @@ class Service:
         newsboat throws a body away whose Last-Modified did not rise.
         """
         return self._store.stamp(address, etag, self._now())
+
+    def unreadable(self) -> tuple[Unreadable, ...]:
+        """Return the pages that could not be read, as files to attach to a bug report."""
+        return self._store.unreadable()
 
     # --- one page --------------------------------------------------------------------------
 

@@ -9,13 +9,14 @@ the rest.
 from __future__ import annotations
 
 import logging
+import os
 import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import RLock
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import diskcache
 import msgspec
@@ -38,9 +39,18 @@ _MOST_IN_MEMORY = 100
 _MOST_DECODED = 48
 #: Seconds to wait for another process that writes.
 _PATIENCE = 3.0
+_DAY = 86400
 _TROUBLE = (sqlite3.Error, OSError, diskcache.Timeout)
 
 _Kept = TypeVar("_Kept", bound=msgspec.Struct)
+
+
+class Unreadable(NamedTuple):
+    """An answer without a list that could be read, as a file to attach to a bug report."""
+
+    kind: str
+    path: Path
+    at: datetime
 
 
 class _Moved(msgspec.Struct, frozen=True):
@@ -202,6 +212,31 @@ class Store:
 
         stamp = self._change(key, _Stamp, change)
         return stamp.modified if stamp is not None else now.replace(microsecond=0)
+
+    def keep_unreadable(self, name: str, body: bytes, now: datetime) -> None:
+        """Keep an answer that could not be read in a file of that name, one a day at most."""
+        file = self._folder.parent / "unreadable" / name
+        part = file.with_suffix(".part")
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            if file.exists() and abs(now.timestamp() - file.stat().st_mtime) < _DAY:
+                return
+            part.write_bytes(body)
+            os.utime(part, (now.timestamp(), now.timestamp()))
+            part.replace(file)
+        except OSError as error:
+            log.warning("no file for a bug report: %s", error)
+
+    def unreadable(self) -> tuple[Unreadable, ...]:
+        """Return the answers that could not be read, as far as they are kept: the last by kind."""
+        try:
+            return tuple(
+                Unreadable(file.stem, file, datetime.fromtimestamp(file.stat().st_mtime, UTC))
+                for file in sorted((self._folder.parent / "unreadable").glob("*"))
+                if file.suffix != ".part"
+            )
+        except OSError:
+            return ()
 
     def probe(self) -> Path:
         """Return the folder after writing a value to it and reading it back.

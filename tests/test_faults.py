@@ -121,7 +121,13 @@ POLLS = {"once": (21,), "for an hour": (21, 31, 41, 51, 61, 71, 81)}
 @each_scope
 @each_fault
 def test_what_is_kept_is_served_at_once_and_to_the_byte_and_news_come_when_it_is_over(
-    service: Service, upstream: Loopback, clock: Clock, until: Until, fault: str, scope: str, lasting: str
+    service: Service,
+    upstream: Loopback,
+    clock: Clock,
+    until: Until,
+    fault: str,
+    scope: str,
+    lasting: str,
 ) -> None:
     client = create_app(service).test_client()
     kept = client.get(FEED)
