@@ -167,6 +167,7 @@ def check(file: Path | None, demo: bool) -> None:
     named = source(file, _ENVIRON) or "none found, defaults"
     click.echo(f"settings   good, {len(config.feeds)} feeds ({named})")
     failed = False
+    changes: list[str] = []
     with _service(config) as service:
         try:
             folder = Store(service.config.cache_dir, config.upstream_url).probe()
@@ -178,16 +179,17 @@ def check(file: Path | None, demo: bool) -> None:
             newest = service.refresh(service.newest_day())
             how = _BUT[newest.source]
             click.echo(f"upstream   good, {len(newest.papers)} papers on {newest.page.key}{how}")
-            for skipped in newest.skipped:
-                click.echo(f"layout     CHANGED?: left out of {newest.page}: {skipped}")
+            changes = [f"left out of {newest.page}: {skipped}" for skipped in newest.skipped]
         except UpstreamError as error:
             click.echo(f"upstream   FAILS: {error}")
             failed = True
-        for kind, file, at in service.unreadable():
-            click.echo(
-                f"layout     CHANGED?: an unreadable {kind} page of {at:%Y-%m-%d} is kept at {file};"
-                " please report it, then delete it"
-            )
+        changes += [
+            f"an unreadable {kept.kind} page of {kept.at:%Y-%m-%d} is kept at {kept.path};"
+            " please report it, then delete it"
+            for kept in service.unreadable()
+        ]
+    for change in changes:
+        click.echo(f"layout     CHANGED?: {change}")
     sys.exit(int(failed))
 
 

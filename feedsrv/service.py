@@ -15,7 +15,7 @@ is read behind it, the newest day first (`feedsrv.worker`).
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
 from datetime import UTC, datetime, timedelta
 from random import random as _random  # noqa: TID251  # the default chance
@@ -45,7 +45,7 @@ _FIRST_RETRY = 60
 #: that a page that hangs leaves the other half to feeds that are kept. Any more wait for a second,
 #: which is enough for a page that does not hang.
 _MOST_PATIENT = 16
-_SHORT_PATIENCE = 1.0
+_SHORT = 1.0
 #: Seconds that a bringing up to date waits for its turn: longer than an allowance can be spent.
 _PATIENCE = 600.0
 
@@ -151,24 +151,26 @@ class Service:
             NothingReadError: Upstream fails, and nothing was ever read for any of them.
 
         """
-        nothing: list[NothingReadError] = []
+        asked = [(feed, [self._shelf(each, feed) for each in sources(feed)]) for feed in feeds]
+        every = [shelf for _, shelves in asked for shelf in shelves]
+        cold = self._begun(every)
+        waited = self._wait(cold.values()) if cold else 0.0
+        now = self._now()
         seen: set[str] = set()
         ages = [timedelta(seconds=_MAX_AGE[1])]
         found: list[tuple[Feed, tuple[Paper, ...]]] = []
-        for feed in feeds:
-            try:
-                shelves = self._filled([self._shelf(source, feed) for source in sources(feed)])
-            except NothingReadError as error:
-                if len(feeds) == len(nothing) + 1:
-                    raise
-                nothing.append(error)
+        for feed, shelves in asked:
+            filled = [_with(each, cold.get(each.asked), now) for each in shelves]
+            listings = tuple(listing for each in filled for listing in each.listings)
+            if filled and not listings:
                 ages.append(timedelta(0))
                 continue
-            listings = tuple(listing for each in shelves for listing in each.listings)
             papers = unite(listings)
             seen.update(paper.id for paper in papers)
-            ages += [each.left for each in shelves]
+            ages += [each.left for each in filled]
             found.append((feed, _matching(feed, papers, _hits(feed, listings))))
+        if not found:
+            raise self._nothing([each.asked for each in every], cold, waited)
         most = limit or max(feed.limit for feed in feeds)
         max_age = max(_MAX_AGE[0], int(min(ages).total_seconds()))
         return Reading(found=merge(found)[:most], seen=len(seen), max_age=max_age)
@@ -183,45 +185,35 @@ class Service:
             may_be_asked=self._may_be_asked,
         )
 
-    def _filled(self, shelves: list[Shelf]) -> list[Shelf]:
-        """Return the shelves with what was never read, as far as that can be had in time.
-
-        Raises:
-            NothingReadError: That is nothing at all, for all of them.
-
-        """
+    def _begun(self, shelves: Sequence[Shelf]) -> dict[Page, Future[Listing]]:
+        """Begin to read what was never read, to be waited for, and behind it what is stale."""
         cold = {
             each.asked: self._worker.awaited(each.asked)
             for each in shelves
             if not each.listings and self._may_be_asked(each.asked)
         }
         self._worker.behind(page for each in shelves for page in each.due if page not in cold)
-        if cold:
-            self._wait(cold.values())
-        now = self._now()
-        filled = [_with(each, cold.get(each.asked), now) for each in shelves]
-        if filled and not any(each.listings for each in filled):
-            raise self._nothing([each.asked for each in shelves], cold)
-        return filled
+        return cold
 
-    def _wait(self, futures: Iterable[Future[Listing]]) -> None:
-        """Wait until all are there: up to the deadline, or shorter where many wait already."""
+    def _wait(self, futures: Iterable[Future[Listing]]) -> float:
+        """Wait until all are there, and return for how many seconds at most that was."""
         is_patient = self._patient.acquire(blocking=False)
+        seconds = self.config.deadline if is_patient else min(_SHORT, self.config.deadline)
         try:
-            deadline = self.config.deadline
-            wait(futures, timeout=deadline if is_patient else min(_SHORT_PATIENCE, deadline))
+            wait(futures, timeout=seconds)
         finally:
             if is_patient:
                 self._patient.release()
+        return seconds
 
     def _nothing(
-        self, asked: Iterable[Page], cold: Mapping[Page, Future[Listing]]
+        self, asked: Iterable[Page], cold: Mapping[Page, Future[Listing]], waited: float
     ) -> NothingReadError:
         """Return why there is nothing, and when asking again makes sense."""
         ended = (future for future in cold.values() if future.done() and not future.cancelled())
         cause = next((future.exception() for future in ended), None)
         troubles = [trouble for page in asked if (trouble := self._upstream.trouble(page))]
-        reason, wait = f"no answer within {self.config.deadline:g} seconds", float(_FIRST_RETRY)
+        reason, wait = f"no answer within {waited:g} seconds", float(_FIRST_RETRY)
         if troubles:
             soonest = min(troubles, key=lambda trouble: trouble.retry_at)
             reason, wait = soonest.reason, (soonest.retry_at - self._now()).total_seconds()

@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 
 import feedparser
 import pytest
-from werkzeug.wrappers import Response
 
 from conftest import Clock
 from faults import FAULTS, HANGING
+from feedsrv.paper import Feed
 from feedsrv.service import Service
 from feedsrv.web import create_app
-from loopback import Loopback, answering, raw_paper
+from loopback import Loopback, raw_paper
 
 Make = Callable[..., Service]
 Until = Callable[[Callable[[], bool]], None]
@@ -83,10 +83,9 @@ def _nobody_else(upstream: Loopback, monkeypatch: pytest.MonkeyPatch) -> Iterato
 
 
 @pytest.fixture
-def service(make_service: Make, request: pytest.FixtureRequest) -> Service:
+def service(make_service: Make, fault: str) -> Service:
     """Return a service that gives up soon where nothing else ends the fault."""
-    hangs = request.node.callspec.params.get("fault") in HANGING
-    return make_service(deadline=0.5 if hangs else 5.0)
+    return make_service(deadline=0.5 if fault in HANGING else 5.0)
 
 
 def test_every_fault_stands_in_the_table() -> None:
@@ -108,6 +107,7 @@ def test_with_nothing_kept_the_other_way_is_tried_and_a_failure_says_why_and_whe
         assert f"{len(feedparser.parse(answer.data).entries)} from {kept.source}" == expected
     else:
         assert (answer.status_code, answer.mimetype) == (503, "application/problem+json")
+        assert answer.json is not None
         said = answer.json["detail"].removeprefix("nothing has been read from Hugging Face yet: ")
         assert re.match(expected, said)
         assert answer.headers["Retry-After"] == str(answer.json["retry_after"]) == "60"
@@ -148,3 +148,17 @@ def test_what_is_kept_is_served_at_once_and_to_the_byte_and_news_come_when_it_is
     clock.forward(minutes=31)
     client.get(FEED)
     until(lambda: b"2611.00009" in client.get(FEED).data)
+
+
+# --- how long a reader waits -------------------------------------------------------------------
+
+
+def test_a_union_of_cold_feeds_waits_for_one_deadline_in_all(
+    make_service: Make, upstream: Loopback
+) -> None:
+    feeds = {name: Feed(name=name, title=name, query=name) for name in ("fog", "tides", "ferry")}
+    upstream.arm("timeout")
+    client = create_app(make_service(deadline=1.0, feeds=feeds)).test_client()
+    began = time.monotonic()
+    assert client.get("/feeds/fog+tides+ferry.atom").status_code == 503
+    assert time.monotonic() - began < 1.5

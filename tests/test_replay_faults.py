@@ -92,6 +92,7 @@ def test_real_pages_fail_as_the_table_says_and_what_is_kept_stays(
         assert feedparser.parse(cold.data).entries
     else:
         assert cold.status_code == 503
+        assert cold.json is not None
         assert re.search(OTHERWISE.get(fault, expected), cold.json["detail"])
     order(reset=True)
     clock.forward(minutes=31)
