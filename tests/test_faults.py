@@ -6,17 +6,20 @@ import re
 import socket
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import feedparser
 import pytest
+from werkzeug.wrappers import Response
 
 from conftest import Clock
 from faults import FAULTS, HANGING
-from feedsrv.paper import Feed
+from feedsrv.errors import PageError
+from feedsrv.paper import Kind, Page
 from feedsrv.service import Service
 from feedsrv.web import create_app
-from loopback import Loopback, raw_paper
+from loopback import Loopback, answering, raw_paper
 
 Make = Callable[..., Service]
 Until = Callable[[Callable[[], bool]], None]
@@ -58,13 +61,21 @@ TABLE = {
     "cards-only": Seen("3 from api", "3 from data", "3 from cards"),
     "api-down": Seen("3 from api", "3 from data", "status 500"),
 }
+#: One page of each kind.
+PAGES = [
+    Page(Kind.DAY, "2026-11-24"),
+    Page(Kind.WEEK, "2026-W48"),
+    Page(Kind.MONTH, "2026-11"),
+    Page(Kind.TRENDING),
+    Page(Kind.SEARCH, "causal"),
+]
 each_fault = pytest.mark.parametrize("fault", TABLE)
 each_scope = pytest.mark.parametrize("scope", SCOPES)
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def _nobody_else(upstream: Loopback, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Hold every test to it: no connection and no name looked up but upstream's."""
+    """Hold a test to it: no connection and no name looked up but upstream's."""
     contacted: set[tuple[Any, ...]] = set()
     connect, look_up = socket.socket.connect, socket.getaddrinfo
 
@@ -83,9 +94,9 @@ def _nobody_else(upstream: Loopback, monkeypatch: pytest.MonkeyPatch) -> Iterato
 
 
 @pytest.fixture
-def service(make_service: Make, fault: str) -> Service:
+def service(make_service: Make, fault: str, _nobody_else: None) -> Service:
     """Return a service that gives up soon where nothing else ends the fault."""
-    return make_service(deadline=0.5 if fault in HANGING else 5.0)
+    return make_service(deadline=0.3 if fault in HANGING else 5.0)
 
 
 def test_every_fault_stands_in_the_table() -> None:
@@ -114,7 +125,7 @@ def test_with_nothing_kept_the_other_way_is_tried_and_a_failure_says_why_and_whe
 
 
 #: Minutes after the list was read at which readers ask while the fault lasts.
-POLLS = {"once": (21,), "for an hour": (21, 31, 41, 51, 61, 71, 81)}
+POLLS = {"once": (21,), "for an hour": (21, 31, 51, 81)}
 
 
 @pytest.mark.parametrize("lasting", POLLS)
@@ -150,15 +161,82 @@ def test_what_is_kept_is_served_at_once_and_to_the_byte_and_news_come_when_it_is
     until(lambda: b"2611.00009" in client.get(FEED).data)
 
 
-# --- how long a reader waits -------------------------------------------------------------------
+# --- nobody else is contacted ------------------------------------------------------------------
 
 
-def test_a_union_of_cold_feeds_waits_for_one_deadline_in_all(
+@each_scope
+def test_where_a_redirect_leads_to_out_of_upstream_nobody_is_asked(
+    make_service: Make, upstream: Loopback, scope: str
+) -> None:
+    heard: list[socket.socket] = []
+    with answering(heard.append) as outside:
+        upstream.fault = lambda path: (
+            Response("", 302, {"Location": f"{outside}{path}"})
+            if path.startswith(SCOPES[scope])
+            else None
+        )
+        answer = create_app(make_service()).test_client().get(FEED)
+        assert answer.status_code == (503 if scope == "both" else 200)
+    assert heard == []
+
+
+# --- a page that cannot be read ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.kind))
+def test_a_page_that_cannot_be_read_is_kept_by_its_kind_for_a_bug_report(
+    make_service: Make, upstream: Loopback, clock: Clock, tmp_path: Path, page: Page
+) -> None:
+    service = make_service()
+    upstream.arm("nolist")
+    with pytest.raises(PageError):
+        service.refresh(page)
+    kept = tmp_path / "store" / "unreadable"
+    assert service.unreadable() == (
+        (page.kind, kept / f"{page.kind}.html", clock()),
+        (page.kind, kept / f"{page.kind}.json", clock()),
+    )
+    assert b"Redesigned" in (kept / f"{page.kind}.html").read_bytes()
+
+
+def test_a_page_whose_cards_alone_can_be_read_is_kept_too(
     make_service: Make, upstream: Loopback
 ) -> None:
-    feeds = {name: Feed(name=name, title=name, query=name) for name in ("fog", "tides", "ferry")}
-    upstream.arm("timeout")
-    client = create_app(make_service(deadline=1.0, feeds=feeds)).test_client()
-    began = time.monotonic()
-    assert client.get("/feeds/fog+tides+ferry.atom").status_code == 503
-    assert time.monotonic() - began < 1.5
+    service = make_service()
+    upstream.arm("cards-only")
+    assert service.refresh(service.newest_day()).source == "cards"
+    assert [kept.path.name for kept in service.unreadable()] == ["day.html"]
+
+
+def test_a_page_that_breaks_the_reading_of_it_is_kept_and_left_alone_for_a_while(
+    make_service: Make, upstream: Loopback, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = make_service()
+    monkeypatch.setattr("feedsrv.upstream.read", lambda *args, **kwargs: 1 / 0)
+    client = create_app(service).test_client()
+    for _ in range(3):
+        answer = client.get(FEED)
+        assert answer.status_code == 503
+        assert answer.json is not None
+        assert "unexpected error" in answer.json["detail"]
+    assert len(upstream.log) == 1
+    assert [kept.path.name for kept in service.unreadable()] == ["day.html"]
+    monkeypatch.undo()
+    clock.forward(minutes=2)
+    assert client.get(FEED).status_code == 200
+
+
+def test_what_a_page_asks_for_is_heeded_where_the_api_stands_in_for_it(
+    make_service: Make, upstream: Loopback, clock: Clock
+) -> None:
+    upstream.fault = lambda path: (
+        Response("", 429, {"Retry-After": "120"}) if path.startswith("/papers") else None
+    )
+    client = create_app(make_service()).test_client()
+    assert client.get(FEED).status_code == 200
+    answer = client.get("/papers/trending.atom")
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "120")
+    assert len(upstream.log) == 2
+    upstream.up()
+    clock.forward(seconds=121)
+    assert client.get("/papers/trending.atom").status_code == 200
