@@ -266,3 +266,34 @@ def test_damage_to_the_searches_takes_no_list_away(tmp_path: Path) -> None:
     assert store.listing(FRIDAY) == listing()
     store.keep(listing(search), search)
     assert Store(tmp_path, UPSTREAM).listing(search) == listing(search)
+
+
+# --- for bug reports ---------------------------------------------------------------------------
+
+
+def test_an_answer_that_cannot_be_read_is_kept_as_it_came_one_a_day(
+    store: Store, tmp_path: Path
+) -> None:
+    file = tmp_path / "unreadable" / "day.html"
+    for hours, body, is_new in (
+        (0, b"one \xff", True),
+        (23, b"two", False),
+        (24, b"three", True),
+        (-30, b"a clock that was set back", True),
+    ):
+        now = NOON + timedelta(hours=hours)
+        store.keep_unreadable("day.html", body, now)
+        assert (file.read_bytes() == body) is is_new
+        if is_new:
+            assert Store(tmp_path, UPSTREAM).unreadable() == (("day", file, now),)
+    assert list(file.parent.iterdir()) == [file]
+
+
+def test_what_is_kept_for_bug_reports_may_fail(
+    store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert store.unreadable() == ()
+    (tmp_path / "unreadable").write_text("in the way")
+    store.keep_unreadable("day.html", b"x", NOON)
+    assert "no file for a bug report" in caplog.text
+    assert store.unreadable() == ()
