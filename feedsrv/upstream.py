@@ -219,6 +219,7 @@ class Upstream:
             if moment > patient:
                 raise SpentError(path(page), "the allowance of requests is spent for now", wait)
             self._pause(max(wait, _GLANCE), page)
+            self._hold(page, patient)  # it may have ended meanwhile
 
     def _pause(self, seconds: float, page: Page) -> None:
         if self._sleep(seconds):
@@ -226,7 +227,15 @@ class Upstream:
 
     @contextmanager
     def _lease(self, page: Page, patient: datetime) -> Iterator[None]:
-        """Hold the right to ask: one request at a time, by all processes on one store.
+        """Hold the right to ask: one request at a time, by all processes on one store."""
+        self._hold(page, patient)
+        try:
+            yield
+        finally:
+            self._store.release(self._owner)
+
+    def _hold(self, page: Page, patient: datetime) -> None:
+        """Take the right to ask, or hold it for longer.
 
         Raises:
             SpentError: Others held it for longer than anybody has patience for.
@@ -238,10 +247,6 @@ class Upstream:
             if self._now() >= patient:
                 raise SpentError(path(page), "others are asking, and it takes too long", wait=2)
             self._pause(_GLANCE, page)
-        try:
-            yield
-        finally:
-            self._store.release(self._owner)
 
 
 def _held(kept: Listing | None) -> Held | None:
