@@ -190,10 +190,12 @@ class Upstream:
             with self._reported(f"{page.kind}.json", answer, now):
                 listing = read_api(answer.body, answer.url, asked=page, read_at=now)
         except UpstreamError as second:
+            if isinstance(second, FetchError):
+                wait = max(wait, second.wait or 0)
             if cards is not None:
                 return cards, wait
             # The page's own failure says more; the API's stands behind it.
-            raise error from second
+            raise FetchError(error.url, error.reason, wait) if wait else error from second
         log.warning("%s was read from the API: %s", page, error)
         return listing, max(wait, answer.wait)
 

@@ -33,16 +33,16 @@ def test_a_union_of_cold_feeds_waits_for_one_deadline_in_all(
 ) -> None:
     feeds = {name: Feed(name=name, title=name, query=name) for name in ("fog", "tides", "ferry")}
     upstream.arm("timeout")
-    client = create_app(make_service(deadline=1.0, feeds=feeds)).test_client()
+    client = create_app(make_service(deadline=2.0, feeds=feeds)).test_client()
     began = time.monotonic()
     assert client.get("/feeds/fog+tides+ferry.atom").status_code == 503
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < 3.5
 
 
 def test_what_is_kept_is_served_while_upstream_hangs(
     make_service: Make, upstream: Loopback, clock: Clock, until: Until
 ) -> None:
-    service = make_service(deadline=3.0)
+    service = make_service(deadline=5.0)
     client = create_app(service).test_client()
     kept = client.get(FEED).data
     upstream.arm("timeout")
@@ -51,7 +51,7 @@ def test_what_is_kept_is_served_while_upstream_hangs(
     assert client.get(FEED).data == kept
     until(lambda: len(upstream.log) == 2)
     assert client.get(FEED).data == kept, "while the page is being asked for"
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < 3
     assert not service._worker.is_idle()
 
 
