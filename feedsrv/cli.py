@@ -33,9 +33,10 @@ from feedsrv.service import Service
 from feedsrv.store import Store
 from feedsrv.web import create_app
 
-#: Requests answered at the same time. Those for what was never read wait, for eight pages at most
-#: (`feedsrv.worker`), so the others find a thread.
+#: Requests answered at the same time. Of those for what was never read, half as many wait for long
+#: (`feedsrv.service`), for eight pages at most (`feedsrv.worker`), so the others find a thread.
 _THREADS = 32
+_BUT = {"data": "", "cards": ", but from its cards", "api": ", but from the JSON API"}
 _ENVIRON = os.environ  # noqa: TID251  # the process's edge
 
 
@@ -170,6 +171,7 @@ def check(file: Path | None, demo: bool) -> None:
     named = source(file, _ENVIRON) or "none found, defaults"
     click.echo(f"settings   good, {len(config.feeds)} feeds ({named})")
     failed = False
+    changes: list[str] = []
     with _service(config) as service:
         try:
             folder = Store(service.config.cache_dir, config.upstream_url).probe()
@@ -179,11 +181,19 @@ def check(file: Path | None, demo: bool) -> None:
             failed = True
         try:
             newest = service.refresh(service.newest_day())
-            how = "" if newest.source == "data" else f", but from its {newest.source}"
+            how = _BUT[newest.source]
             click.echo(f"upstream   good, {len(newest.papers)} papers on {newest.page.key}{how}")
+            changes = [f"left out of {newest.page}: {skipped}" for skipped in newest.skipped]
         except UpstreamError as error:
             click.echo(f"upstream   FAILS: {error}")
             failed = True
+        changes += [
+            f"an unreadable {kept.kind} page of {kept.at:%Y-%m-%d} is kept at {kept.path};"
+            " please report it, then delete it"
+            for kept in service.unreadable()
+        ]
+    for change in changes:
+        click.echo(f"layout     CHANGED?: {change}")
     sys.exit(int(failed))
 
 

@@ -116,7 +116,7 @@ class Fetcher:
         Args:
             path: Path and query.
             by: The moment at which to give up: it covers connections, redirects and bodies.
-            turn: Called before each request; it may wait, or raise.
+            turn: Called before each further request; it may wait, or raise.
             held: What need not be sent again.
 
         Raises:
@@ -124,8 +124,9 @@ class Fetcher:
 
         """
         url = self._client.base_url.join(path)
-        for _ in range(_MOST_REDIRECTS + 1):
-            turn()
+        for redirects in range(_MOST_REDIRECTS + 1):
+            if redirects:
+                turn()
             answer = self._one(url, by, held)
             if isinstance(answer, Fetched):
                 return answer

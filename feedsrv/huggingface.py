@@ -62,6 +62,11 @@ def api_path(page: Page, today: date) -> str:
             return f"/api/papers/search?q={quote_plus(page.key)}&limit=120"
 
 
+#: Tags on a page; the fullest seen had nine thousand. Each takes half a kilobyte of memory to read,
+#: so that a page of nothing but tags could take a gigabyte.
+_MOST_TAGS = 100_000
+#: Papers of one list; the longest seen had 120.
+_MOST_PAPERS = 1000
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
 _PERIOD = re.compile(r"\d{4}-W?\d\d", re.ASCII)
 
@@ -82,8 +87,8 @@ def read(body: bytes, url: str, *, asked: Page, read_at: datetime) -> Listing:
 
     """
     text = body.decode("utf-8", "replace")
-    if "<" not in text or text.startswith("<?xml"):
-        # BeautifulSoup would warn, into the log, that this is no HTML; it is not.
+    if not 0 < text.count("<") < _MOST_TAGS or text.startswith("<?xml"):
+        # BeautifulSoup would warn, into the log, where this is no HTML.
         raise PageError(url, "not a page that can be read")
     try:
         soup = BeautifulSoup(text, "lxml")
@@ -169,6 +174,8 @@ def _listing(
     *,
     source: Literal["data", "api"],
 ) -> Listing:
+    if len(entries) > _MOST_PAPERS:
+        raise PageError(url, f"{len(entries)} papers in one list")
     papers: dict[str, Paper] = {}
     skipped: list[str] = []
     day = _as_date(page)

@@ -29,6 +29,7 @@ class Index:
     def __init__(self, papers: Sequence[Paper]) -> None:
         self.papers = tuple(papers)
         self._by_id = {paper.id: paper for paper in self.papers}
+        self.ids = frozenset(self._by_id)
         self._fields: dict[str, _Field] = {}
 
     def get(self, name: str) -> Paper | None:

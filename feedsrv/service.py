@@ -16,11 +16,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
 from datetime import UTC, datetime, time, timedelta
 from random import random as _random  # noqa: TID251  # the default chance
-from threading import Event, Lock
+from threading import BoundedSemaphore, Event
 from typing import Self
 from uuid import uuid4
 
@@ -32,10 +32,9 @@ from feedsrv.config import Config
 from feedsrv.errors import NothingReadError, SpentError, UnknownFeedError, UpstreamError
 from feedsrv.fetch import Fetcher
 from feedsrv.freshness import left, newest, window
-from feedsrv.grammar import parse
-from feedsrv.index import Index
-from feedsrv.paper import Feed, Found, Kind, Listing, Page, Paper, Source, better, merge, unite
-from feedsrv.query import matches
+from feedsrv.paper import Feed, Found, Listing, Page, Paper, Source, merge
+from feedsrv.reports import Unreadable
+from feedsrv.selection import Selector
 from feedsrv.shelf import Shelf, searches, shelf, sources
 from feedsrv.store import Store
 from feedsrv.upstream import Upstream
@@ -45,10 +44,13 @@ from feedsrv.worker import Worker
 _MOMENT = timedelta(seconds=1)
 _NEVER = timedelta(days=1)
 _FIRST_RETRY = 60
+#: Requests that may wait for the whole deadline at the same time: half of the server's threads, so
+#: that a page that hangs leaves the other half to feeds that are kept. Any more wait for a second,
+#: which is enough for a page that does not hang.
+_MOST_PATIENT = 16
+_SHORT = 1.0
 #: Seconds that a bringing up to date waits for its turn: longer than an allowance can be spent.
 _PATIENCE = 600.0
-#: The window, trending, the week and the month.
-_MOST_INDEXES = 4
 
 
 def _now() -> datetime:
@@ -96,6 +98,7 @@ class Service:
         self._fetcher = fetcher
         self._store = store
         self._now = now
+        self._patient = BoundedSemaphore(_MOST_PATIENT)
         closing = Event()
         owner = f"{os.getpid()}-{uuid4().hex}"
         wait = sleep or closing.wait
@@ -105,8 +108,7 @@ class Service:
         own = searches(config.feeds.values())
         self._worker = Worker(self._upstream, own, self._due_days, closing)
         self._allowance = Allowance(0 if config.access_key else config.new_keywords)
-        self._indexes: dict[tuple[int, ...], tuple[tuple[Listing, ...], Index]] = {}
-        self._indexing = Lock()
+        self._selector = Selector()
 
     @classmethod
     def open(
@@ -160,28 +162,30 @@ class Service:
             NothingReadError: Upstream fails, and nothing was ever read for any of them.
 
         """
-        nothing: list[NothingReadError] = []
-        seen: set[str] = set()
+        asked = [(feed, [self._shelf(each, feed) for each in sources(feed)]) for feed in feeds]
+        every = [shelf for _, shelves in asked for shelf in shelves]
+        self._take_share(client, every)
+        cold = self._begun(every)
+        waited = self._wait(cold.values()) if cold else 0.0
         now = self._now()
+        seen: frozenset[str] = frozenset()
         midnight = datetime.combine(now.date() + timedelta(days=1), time(), UTC)
         ages, quiet = [_NEVER], [midnight - now]  # the window moves on
         found: list[tuple[Feed, tuple[Paper, ...]]] = []
-        for feed in feeds:
-            try:
-                shelves = self._filled(self._shelves(feed, client))
-            except NothingReadError as error:
-                if len(feeds) == len(nothing) + 1:
-                    raise
-                nothing.append(error)
+        for feed, shelves in asked:
+            filled = [_with(each, cold.get(each.asked), now) for each in shelves]
+            listings = tuple(listing for each in filled for listing in each.listings)
+            if filled and not listings:
                 ages.append(timedelta(0))
                 quiet.append(timedelta(0))
                 continue
-            lists = tuple(listing for each in shelves for listing in each.listings)
-            index, hits = self._index(lists), unite(tuple(filter(_is_search, lists)))
-            seen.update(paper.id for paper in (*index.papers, *hits))
-            ages += [each.left for each in shelves]
-            quiet += [each.quiet for each in shelves]
-            found.append((feed, _matching(feed, index, hits)))
+            selection = self._selector.selected(feed, listings)
+            seen |= selection.seen
+            ages += [each.left for each in filled]
+            quiet += [each.quiet for each in filled]
+            found.append((feed, selection.papers))
+        if not found:
+            raise self._nothing([each.asked for each in every], cold, waited)
         most = limit or max(feed.limit for feed in feeds)
         return Reading(
             found=merge(found)[:most],
@@ -190,35 +194,16 @@ class Service:
             until=now + max(_MOMENT, min(quiet)),
         )
 
-    def _index(self, listings: tuple[Listing, ...]) -> Index:
-        """Return the papers of the lists among the listings, arranged for matching.
-
-        That takes as long as hundreds of queries and does not change between two readings of
-        upstream, so the last ones are kept. What a search found is few papers, and other ones for
-        each keyword.
-        """
-        lists = tuple(listing for listing in listings if not _is_search(listing))
-        # By identity: the store hands out the same listing until another one is kept.
-        key = tuple(map(id, lists))
-        with self._indexing:
-            held = self._indexes.pop(key, None) or (lists, Index(unite(lists)))
-            self._indexes[key] = held
-            while len(self._indexes) > _MOST_INDEXES:
-                self._indexes.pop(next(iter(self._indexes)))
-        return held[1]
-
-    def _shelves(self, feed: Feed, client: str) -> list[Shelf]:
-        """Return what is kept for the feed.
+    def _take_share(self, client: str, shelves: Iterable[Shelf]) -> None:
+        """Count the searches for new keywords that this takes against the client's share.
 
         Raises:
-            TooManyError: It takes a search for a new keyword, and the client has had its share.
+            TooManyError: It has had its share.
 
         """
-        shelves = [self._shelf(source, feed) for source in sources(feed)]
-        for each in shelves:
-            if client and each.due and not each.listings and self._worker.is_new(each.asked):
+        for each in shelves if client else ():
+            if each.due and not each.listings and self._worker.is_new(each.asked):
                 self._allowance.take(client, self._now())
-        return shelves
 
     def _shelf(self, source: Source, feed: Feed) -> Shelf:
         return shelf(
@@ -230,35 +215,35 @@ class Service:
             may_be_asked=self._may_be_asked,
         )
 
-    def _filled(self, shelves: list[Shelf]) -> list[Shelf]:
-        """Return the shelves with what was never read, as far as that can be had in time.
-
-        Raises:
-            NothingReadError: That is nothing at all, for all of them.
-
-        """
+    def _begun(self, shelves: Sequence[Shelf]) -> dict[Page, Future[Listing]]:
+        """Begin to read what was never read, to be waited for, and behind it what is stale."""
         cold = {
             each.asked: self._worker.awaited(each.asked)
             for each in shelves
             if not each.listings and self._may_be_asked(each.asked)
         }
         self._worker.behind(page for each in shelves for page in each.due if page not in cold)
-        if cold:
-            wait(cold.values(), timeout=self.config.deadline)
-        now = self._now()
-        filled = [_with(each, cold.get(each.asked), now) for each in shelves]
-        if filled and not any(each.listings for each in filled):
-            raise self._nothing([each.asked for each in shelves], cold)
-        return filled
+        return cold
+
+    def _wait(self, futures: Iterable[Future[Listing]]) -> float:
+        """Wait until all are there, and return for how many seconds at most that was."""
+        is_patient = self._patient.acquire(blocking=False)
+        seconds = self.config.deadline if is_patient else min(_SHORT, self.config.deadline)
+        try:
+            wait(futures, timeout=seconds)
+        finally:
+            if is_patient:
+                self._patient.release()
+        return seconds
 
     def _nothing(
-        self, asked: Iterable[Page], cold: Mapping[Page, Future[Listing]]
+        self, asked: Iterable[Page], cold: Mapping[Page, Future[Listing]], waited: float
     ) -> NothingReadError:
         """Return why there is nothing, and when asking again makes sense."""
         ended = (future for future in cold.values() if future.done() and not future.cancelled())
         cause = next((future.exception() for future in ended), None)
         troubles = [trouble for page in asked if (trouble := self._upstream.trouble(page))]
-        reason, wait = f"no answer within {self.config.deadline:g} seconds", float(_FIRST_RETRY)
+        reason, wait = f"no answer within {waited:g} seconds", float(_FIRST_RETRY)
         if troubles:
             soonest = min(troubles, key=lambda trouble: trouble.retry_at)
             reason, wait = soonest.reason, (soonest.retry_at - self._now()).total_seconds()
@@ -287,6 +272,10 @@ class Service:
         # Not as it is: the key of a private server may stand in it.
         name = hashlib.sha256(address.encode()).hexdigest()[:32]
         return self._store.stamp(name, etag, self._now())
+
+    def unreadable(self) -> tuple[Unreadable, ...]:
+        """Return the pages that could not be read, as files to attach to a bug report."""
+        return self._store.reports.all()
 
     # --- one page --------------------------------------------------------------------------
 
@@ -342,25 +331,6 @@ class Service:
 
 
 # --- decisions: values in, values out --------------------------------------------------------
-
-
-def _matching(feed: Feed, index: Index, hits: Iterable[Paper]) -> tuple[Paper, ...]:
-    """Return the papers that the feed asks for: of the lists, and of what upstream's search hit."""
-    if not feed.query:
-        return index.papers
-    query = parse(feed.query)
-    found = {paper.id: paper for paper in index.matching(query)}
-    for hit in hits:
-        paper = better(index.get(hit.id) or hit, hit)
-        if feed.match == "upstream" or matches(query, paper):
-            found[paper.id] = paper
-        else:
-            found.pop(paper.id, None)
-    return tuple(found.values())
-
-
-def _is_search(listing: Listing) -> bool:
-    return listing.page.kind is Kind.SEARCH
 
 
 def _with(shelf: Shelf, future: Future[Listing] | None, now: datetime) -> Shelf:

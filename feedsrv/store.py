@@ -19,6 +19,7 @@ import msgspec
 from feedsrv.disk import Disk, Key
 from feedsrv.freshness import Failure, Turns, next_turn, taken
 from feedsrv.paper import Kind, Listing, Page
+from feedsrv.reports import Reports
 
 log = logging.getLogger(__name__)
 
@@ -100,6 +101,8 @@ class Store:
         mine = folder / f"v{VERSION}"
         largest = LARGEST | {"feeds": max(LARGEST["feeds"], len(own) * _LARGEST_SEARCH)}
         self._disk = Disk(mine, largest, clock)
+        #: Beside the versions: what is in it is no value of ours.
+        self.reports = Reports(folder / "unreadable")
         self._upstream = upstream_url
         self._own = frozenset(own)
         self._clock = clock

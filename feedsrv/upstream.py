@@ -114,6 +114,10 @@ class Upstream:
             except UpstreamError as error:
                 self._failed(page, error)
                 raise
+            except Exception:
+                # A page that breaks the reading of it is not asked for again at each request.
+                self._failed(page, PageError(path(page), "an unexpected error, told in the log"))
+                raise
             listing = self._kept(page, fresh)
             if wait:
                 self._used_up(wait)
@@ -160,32 +164,49 @@ class Upstream:
         def turn() -> None:
             self._turn(page, adhoc=adhoc, patient=patient)
 
+        turn()  # before the deadline begins: waiting for it is no fault of upstream's
         now, seconds = self._now(), self._config.deadline
-        by = self._fetcher.by(seconds)
+        by, page_by = self._fetcher.by(seconds), self._fetcher.by(seconds * _PAGE_SHARE)
         cards: Listing | None = None
+        wait = 0.0
         error: UpstreamError
         try:
-            page_by = self._fetcher.by(seconds * _PAGE_SHARE)
             answer = self._fetcher.get(path(page), page_by, turn=turn, held=_held(kept))
-            listing = _read(answer, page, kept, now)
+            wait = answer.wait
+            with self._reported(f"{page.kind}.html", answer, now):
+                listing = _read(answer, page, kept, now)
             if listing.source == "data":
-                return listing, answer.wait
+                return listing, wait
             # Cards know no authors and often no abstract; the API knows all that the data does.
             cards, error = listing, PageError(answer.url, "only its cards can be read")
-        except SpentError:
-            raise
-        except UpstreamError as failure:
+            self._store.reports.keep(f"{page.kind}.html", answer.body, now)
+        except FetchError as failure:
+            error, wait = failure, failure.wait or 0
+        except PageError as failure:
             error = failure
         try:
+            turn()
             answer = self._fetcher.get(api_path(page, now.date()), by, turn=turn)
-            listing = read_api(answer.body, answer.url, asked=page, read_at=now)
+            with self._reported(f"{page.kind}.json", answer, now):
+                listing = read_api(answer.body, answer.url, asked=page, read_at=now)
         except UpstreamError as second:
+            if isinstance(second, FetchError):
+                wait = max(wait, second.wait or 0)
             if cards is not None:
-                return cards, 0
+                return cards, wait
             # The page's own failure says more; the API's stands behind it.
-            raise error from second
+            raise FetchError(error.url, error.reason, wait) if wait else error from second
         log.warning("%s was read from the API: %s", page, error)
-        return listing, answer.wait
+        return listing, max(wait, answer.wait)
+
+    @contextmanager
+    def _reported(self, name: str, answer: Fetched, now: datetime) -> Iterator[None]:
+        """Keep an answer that cannot be read in a file of that name, for a bug report."""
+        try:
+            yield
+        except Exception:
+            self._store.reports.keep(name, answer.body, now)
+            raise
 
     def _turn(self, page: Page, *, adhoc: bool, patient: datetime) -> None:
         """Wait until the next request may be made.
@@ -200,6 +221,7 @@ class Upstream:
             if moment > patient:
                 raise SpentError(path(page), "the allowance of requests is spent for now", wait)
             self._pause(max(wait, _GLANCE), page)
+            self._hold(page, patient)  # it may have ended meanwhile
 
     def _pause(self, seconds: float, page: Page) -> None:
         if self._sleep(seconds):
@@ -207,7 +229,15 @@ class Upstream:
 
     @contextmanager
     def _lease(self, page: Page, patient: datetime) -> Iterator[None]:
-        """Hold the right to ask: one request at a time, by all processes on one store.
+        """Hold the right to ask: one request at a time, by all processes on one store."""
+        self._hold(page, patient)
+        try:
+            yield
+        finally:
+            self._store.release(self._owner)
+
+    def _hold(self, page: Page, patient: datetime) -> None:
+        """Take the right to ask, or hold it for longer.
 
         Raises:
             SpentError: Others held it for longer than anybody has patience for.
@@ -219,10 +249,6 @@ class Upstream:
             if self._now() >= patient:
                 raise SpentError(path(page), "others are asking, and it takes too long", wait=2)
             self._pause(_GLANCE, page)
-        try:
-            yield
-        finally:
-            self._store.release(self._owner)
 
 
 def _held(kept: Listing | None) -> Held | None:

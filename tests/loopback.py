@@ -21,6 +21,7 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 from werkzeug.wrappers import Request, Response
 
+from faults import FAULTS
 from feedsrv.demo import upstream
 
 Json = dict[str, Any]
@@ -61,6 +62,7 @@ class Loopback:
         self.etag = ""
         self.headers: dict[str, str] = {}
         self.fault: Callable[[str], Response | None] = lambda path: None
+        self._armed = ("", "/")
         self.url = ""
 
     def __call__(self, environ: WSGIEnvironment, start: StartResponse) -> Any:
@@ -77,7 +79,14 @@ class Loopback:
             if self.etag and answer.status_code == 200:
                 answer.headers["ETag"] = self.etag
                 answer.make_conditional(environ)
+            name, prefix = self._armed
+            if name and path.startswith(prefix):
+                return FAULTS[name](answer)(environ, start)
         return answer(environ, start)
+
+    def arm(self, name: str, prefix: str = "/") -> None:
+        """Answer every path that begins so with the fault of that name, until `up`."""
+        self._armed = (name, prefix)
 
     def down(self, prefix: str = "/", status: int = 503) -> None:
         """Answer every path that begins so with an error, until `up`."""
@@ -85,6 +94,7 @@ class Loopback:
 
     def up(self) -> None:
         self.fault = lambda path: None
+        self._armed = ("", "/")
 
 
 class _Quiet(WSGIRequestHandler):

@@ -13,6 +13,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import feedparser
@@ -24,7 +25,7 @@ from conftest import ROOT
 from feedsrv import __version__
 from feedsrv.cli import main
 from feedsrv.demo import sample
-from loopback import Loopback, fetched, server_process
+from loopback import Loopback, fetched, raw_paper, server_process
 
 Run = Callable[..., Result]
 
@@ -88,6 +89,43 @@ def test_check_tells_when_upstream_is_read_from_its_cards(run: Run, upstream: Lo
     upstream.fault = cards_only
     result = run("check", FEEDSRV_UPSTREAM_URL=upstream.url)
     assert "1 papers on 2026-11-24, but from its cards" in result.stdout
+
+
+def test_check_names_papers_that_were_left_out(run: Run, upstream: Loopback) -> None:
+    upstream.papers += [raw_paper(number) for number in range(10, 21)]
+    upstream.papers.append(raw_paper(99, title=17))
+    result = run("check", FEEDSRV_UPSTREAM_URL=upstream.url)
+    assert result.exit_code == 0
+    assert re.search(
+        r"^layout     CHANGED\?: left out of day \S+: 2611.00099: Expected `str`",
+        result.stdout,
+        re.MULTILINE,
+    )
+
+
+@pytest.mark.parametrize(("prefix", "code"), [("/papers", 0), ("/", 1)])
+def test_check_names_the_page_that_could_not_be_read_until_it_is_deleted(
+    run: Run, upstream: Loopback, tmp_path: Path, prefix: str, code: int
+) -> None:
+    upstream.arm("nolist", prefix)
+    result = run("check", FEEDSRV_UPSTREAM_URL=upstream.url)
+    assert result.exit_code == code
+    assert ("good, 3 papers" in result.stdout) is (code == 0)
+    assert ("but from the JSON API" in result.stdout) is (code == 0)
+    file = tmp_path / "store" / "unreadable" / "day.html"
+    today = datetime.now(UTC).date()
+    told = (
+        f"layout     CHANGED?: an unreadable day page of {today} is kept at {file};"
+        " please report it, then delete it\n"
+    )
+    assert told in result.stdout
+    upstream.up()
+    result = run("check", FEEDSRV_UPSTREAM_URL=upstream.url)
+    assert result.exit_code == 0
+    assert told in result.stdout
+    for kept in file.parent.iterdir():
+        kept.unlink()
+    assert "layout" not in run("check", FEEDSRV_UPSTREAM_URL=upstream.url).stdout
 
 
 def test_check_names_each_thing_that_fails(run: Run, tmp_path: Path) -> None:

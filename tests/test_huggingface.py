@@ -233,6 +233,56 @@ def test_up_to_a_tenth_of_unreadable_papers_is_skipped_and_more_is_a_change_of_l
         assert "2608.00000: Expected `str`" in reason
 
 
+#: Each key of a paper, and another type than it has; None for a key that is left out.
+CHANGES = [
+    *((key, None) for key in ("title", "summary", "authors", "publishedAt", "upvotes")),
+    *((key, 7) for key in ("title", "summary", "authors", "publishedAt", "submittedOnDailyAt")),
+    *((key, 7) for key in ("mediaUrls", "projectPage", "githubRepo", "ai_summary")),
+    *((key, "x") for key in ("upvotes", "githubStars", "ai_keywords", "organization")),
+    ("authors", ["Ada Quill"]),
+    ("authors", [{"fullname": "Ada Quill"}]),
+    ("organization", {"fullname": "Lighthouse"}),
+]
+
+
+@pytest.mark.parametrize(("key", "value"), CHANGES, ids=str)
+def test_a_paper_whose_key_vanished_or_changed_its_type_is_left_out_by_name(
+    key: str, value: object
+) -> None:
+    sound = [entry(f"2608.{n:05}") for n in range(9)]
+    changed = entry("2608.99099", **{key: value})
+    for listing in (
+        read_page(html(props(DAY, [*sound, changed]))),
+        read_answer([*sound, changed]),
+    ):
+        assert len(listing.papers) == 9
+        (reason,) = listing.skipped
+        assert reason.startswith("2608.99099: ")
+        assert key in reason
+
+
+@pytest.mark.parametrize("key", ["paper", "id"])
+def test_a_paper_without_a_name_is_left_out_by_its_place(key: str) -> None:
+    sound = [entry(f"2608.{n:05}") for n in range(9)]
+    nameless = {"numComments": 1} if key == "paper" else entry(id=None)
+    (reason,) = read_page(html(props(DAY, [*sound, nameless]))).skipped
+    assert reason.startswith("paper 10: ")
+    assert key in reason
+
+
+@pytest.mark.parametrize("changed", [None, 7, "x", {}, {"papers": []}], ids=repr)
+def test_a_list_that_vanished_or_changed_its_type_is_refused(changed: object) -> None:
+    data = props(DAY, []) | {"dailyPapers": changed}
+    assert "list" in refusal(lambda: read_page(html(data)))
+    assert "list" in refusal(lambda: read_answer(changed))
+
+
+def test_more_than_any_list_or_page_has_is_refused_before_it_takes_memory() -> None:
+    assert "1001 papers" in refusal(lambda: read_answer([entry()] * 1001))
+    assert "not a page" in refusal(lambda: read_page(b"<br>" * 100_000))
+    assert read_page(html(props(DAY, [entry()]), inside="<br>" * 90_000)).source == "data"
+
+
 @pytest.mark.parametrize("bad", [None, 7, "x", [], {}, {"paper": None}], ids=repr)
 def test_an_entry_without_an_id_is_named_by_its_place(bad: object) -> None:
     data: Json = {"dailyPapers": [*(entry(f"2608.{n:05}") for n in range(11)), bad]}

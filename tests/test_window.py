@@ -218,7 +218,7 @@ def make_upstream(config: Config, owner: str, clock: Clock, waits: list[float]) 
 
     return Upstream(
         config,
-        Fetcher(config.upstream_url, agent="feedsrv/test"),
+        Fetcher(config.upstream_url, agent="feedsrv/test", clock=lambda: clock().timestamp()),
         Store(config.cache_dir, config.upstream_url),
         owner=owner,
         now=clock,
@@ -255,6 +255,35 @@ def test_turns_are_waited_for(config: Config, clock: Clock, upstream: Loopback) 
         asking.update(Page(Kind.TRENDING), always=True)
     assert waits == [2.0, 2.0]
     assert len(upstream.log) == 6
+
+
+def test_waiting_for_a_turn_takes_nothing_from_the_time_to_answer(
+    config: Config, clock: Clock, upstream: Loopback
+) -> None:
+    waits: list[float] = []
+    asking = make_upstream(config, "x", clock, waits)
+    for _ in range(60):
+        asking.update(Page(Kind.TRENDING), always=True)
+    assert asking.update(Page(Kind.MONTH, "2026-11"), patience=600).papers
+    assert sum(waits) == 300, "until the allowance is there again; the deadline is five seconds"
+
+
+def test_after_a_long_wait_for_a_turn_it_is_not_asked_beside_another(
+    config: Config, clock: Clock, upstream: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asking = make_upstream(config, "x", clock, [])
+    for _ in range(60):
+        asking.update(Page(Kind.TRENDING), always=True)
+    began, pause = clock(), asking._pause
+
+    def meanwhile(seconds: float, page: Page) -> None:
+        pause(seconds, page)
+        if seconds > 100:
+            assert asking._store.lease("another", clock(), timedelta(seconds=3))
+
+    monkeypatch.setattr(asking, "_pause", meanwhile)
+    assert asking.update(Page(Kind.MONTH, "2026-11"), patience=600).papers
+    assert timedelta(seconds=303) <= clock() - began <= timedelta(seconds=304)
 
 
 # --- several processes -------------------------------------------------------------------------

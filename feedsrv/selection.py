@@ -1,0 +1,69 @@
+"""Which of the papers that are kept a feed selects."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from threading import Lock
+from typing import NamedTuple
+
+from feedsrv.grammar import parse
+from feedsrv.index import Index
+from feedsrv.paper import Feed, Kind, Listing, Paper, better, unite
+from feedsrv.query import matches
+
+#: The window, trending, the week and the month.
+_MOST = 4
+
+
+class Selection(NamedTuple):
+    """The papers that a feed selects, and the ids of all that were looked at."""
+
+    papers: tuple[Paper, ...]
+    seen: frozenset[str]
+
+
+class Selector:
+    """Selects papers, with indexes that outlive a request. Safe for threads.
+
+    To make one takes as long as hundreds of queries, and what it is made of does not change between
+    two readings of upstream, so the last ones are kept. What a search found needs none: it is few
+    papers, and other ones for each keyword.
+    """
+
+    def __init__(self) -> None:
+        # By the identity of listings: the store hands out the same until another one is kept.
+        self._indexes: dict[tuple[int, ...], tuple[tuple[Listing, ...], Index]] = {}
+        self._lock = Lock()
+
+    def selected(self, feed: Feed, listings: Iterable[Listing]) -> Selection:
+        """Return the papers of the listings that the feed asks for, each once."""
+        every = tuple(listings)
+        lists = tuple(each for each in every if each.page.kind is not Kind.SEARCH)
+        searches = tuple(each for each in every if each.page.kind is Kind.SEARCH)
+        index, hits = self._index(lists), unite(searches)
+        seen = index.ids.union(hit.id for hit in hits) if hits else index.ids
+        return Selection(_matching(feed, index, hits), seen)
+
+    def _index(self, lists: tuple[Listing, ...]) -> Index:
+        key = tuple(map(id, lists))
+        with self._lock:
+            held = self._indexes.pop(key, None) or (lists, Index(unite(lists)))
+            self._indexes[key] = held
+            while len(self._indexes) > _MOST:
+                del self._indexes[next(iter(self._indexes))]
+        return held[1]
+
+
+def _matching(feed: Feed, index: Index, hits: tuple[Paper, ...]) -> tuple[Paper, ...]:
+    """Return the papers that the feed asks for: of the lists, and of what upstream's search hit."""
+    if not feed.query:
+        return index.papers
+    query = parse(feed.query)
+    found = {paper.id: paper for paper in index.matching(query)}
+    for hit in hits:
+        paper = better(index.get(hit.id) or hit, hit)
+        if feed.match == "upstream" or matches(query, paper):
+            found[paper.id] = paper
+        else:
+            found.pop(paper.id, None)
+    return tuple(found.values())
