@@ -21,6 +21,8 @@ _WORD = re.compile(
     r"[^\W_]+(?:'[^\W_]+)*(?:\+\+|\#(?![^\W_]))?"
     r"|[\u2300-\u23ff\u2600-\u27bf\u2b00-\u2bff\U0001f000-\U0001faff]"
 )
+#: Only case is folded in the rest, which is nearly all of an abstract.
+_BEYOND_ASCII = re.compile(r"[^\x00-\x7f]+")
 #: What Unicode does not take apart, and a soft hyphen, which is no part of the word it stands in.
 _VARIANTS = str.maketrans("łŁøØđĐ\u2019", "lLoOdD'", "\u00ad")
 #: Between two authors or two keywords, so that no phrase reaches from one into the next.
@@ -31,9 +33,13 @@ _LONGEST = 40
 
 def fold(text: str) -> str:
     """Return the text without case, accents and typographic variants."""
-    apart = unicodedata.normalize("NFKD", text)
+    return _BEYOND_ASCII.sub(_bare, text).casefold()
+
+
+def _bare(found: re.Match[str]) -> str:
+    apart = unicodedata.normalize("NFKD", found[0])
     bare = "".join(char for char in apart if not unicodedata.combining(char))
-    return bare.translate(_VARIANTS).casefold()
+    return bare.translate(_VARIANTS)
 
 
 def words(text: str) -> list[str]:
