@@ -69,5 +69,11 @@ class _Asking:
     def end(self, _tag: Any) -> None:
         self._depth -= 1
 
+    def data(self, _data: Any) -> None:
+        """Pass over the text."""
+
+    def comment(self, _text: Any) -> None:
+        """Pass over it."""
+
     def close(self) -> None:
         """Return nothing: the answer has been taken by then."""
