@@ -65,13 +65,22 @@ def clean(text: str) -> str:
 
 def line(text: str) -> str:
     """Return the text as one clean line: folds and runs of white space become one space."""
-    return " ".join(clean(symbols(text)).split())
+    shown = symbols(text)
+    return shown.strip() if _is_plain(shown) else " ".join(clean(shown).split())
 
 
 def paragraphs(text: str) -> str:
     """Return the text as clean paragraphs, each one line, parted by an empty line."""
-    parts = (" ".join(part.split()) for part in _PARAGRAPH.split(clean(symbols(text))))
+    shown = symbols(text)
+    if _is_plain(shown):
+        return shown.strip()
+    parts = (" ".join(part.split()) for part in _PARAGRAPH.split(clean(shown)))
     return "\n\n".join(part for part in parts if part)
+
+
+def _is_plain(text: str) -> bool:
+    """Tell whether each character is allowed, and white space is single spaces: most texts are."""
+    return text.isprintable() and "  " not in text
 
 
 def link(text: str) -> str:

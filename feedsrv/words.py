@@ -8,7 +8,6 @@ the sharp of *C#* belong to it. An emoji is a word.
 from __future__ import annotations
 
 import re
-import string
 import unicodedata
 from collections.abc import Iterable
 from functools import lru_cache
@@ -25,7 +24,7 @@ _WORD = re.compile(
 #: Only case is folded in the rest, which is nearly all of an abstract.
 _BEYOND_ASCII = re.compile(r"[^\x00-\x7f]+")
 #: ASCII that no word holds, whatever stands beside it.
-_GAPS = dict.fromkeys(map(ord, set(string.punctuation) - set("'+#")), " ")
+_GAPS = {code: " " for code in range(128) if not chr(code).isalnum() and chr(code) not in "'+#"}
 #: What Unicode does not take apart, and a soft hyphen, which is no part of the word it stands in.
 _VARIANTS = str.maketrans("łŁøØđĐ\u2019", "lLoOdD'", "\u00ad")
 #: Between two authors or two keywords, so that no phrase reaches from one into the next.
@@ -50,14 +49,15 @@ def words(text: str) -> list[str]:
     folded = fold(text)
     if not folded.isascii():
         return _WORD.findall(folded)
-    # Most of a page's time goes by here: a piece between two gaps is nearly always one word.
-    found: list[str] = []
-    for piece in folded.translate(_GAPS).split():
-        if piece.isalnum():
-            found.append(piece)
-        else:
-            found += _WORD.findall(piece)
-    return found
+    # Half of the time that a page takes goes by here, and expressions are slow.
+    pieces = folded.translate(_GAPS).split()
+    if "'" not in folded and "+" not in folded and "#" not in folded:
+        return pieces
+    return [word for piece in pieces for word in _signed(piece)]
+
+
+def _signed(piece: str) -> list[str]:
+    return [piece] if piece.isalnum() else _WORD.findall(piece)
 
 
 @lru_cache(maxsize=65536)
