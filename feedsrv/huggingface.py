@@ -118,7 +118,7 @@ def read_api(body: bytes, url: str, *, asked: Page, read_at: datetime) -> Listin
 
 
 def _props(text: str, url: str) -> Props:
-    data = first(text, _data_of)
+    data = first(text, data_of)
     if data is None:
         raise PageError(url, "no data of a list of papers on the page")
     try:
@@ -127,7 +127,7 @@ def _props(text: str, url: str) -> Props:
         raise PageError(url, f"unreadable data of a list of papers: {error}") from error
 
 
-def _data_of(_tag: str, attributes: Mapping[str, str]) -> str | None:
+def data_of(_tag: str, attributes: Mapping[str, str]) -> str | None:
     return attributes.get("data-props") if attributes.get("data-target") == "DailyPapers" else None
 
 

@@ -1,0 +1,347 @@
+"""Pages as Hugging Face writes them, with damage; and what must hold of whatever is read of them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime
+from html import escape
+from random import Random
+from typing import Any
+
+import msgspec
+from bs4 import BeautifulSoup
+
+from feedsrv.errors import PageError
+from feedsrv.huggingface import data_of, path, read, read_api
+from feedsrv.paper import Kind, Listing, Page, Paper
+from feedsrv.tags import first, is_modest
+from feedsrv.text import FORBIDDEN
+
+Json = dict[str, Any]
+READ_AT = datetime(2026, 8, 7, 12, tzinfo=UTC)
+DAY = "2026-08-07"
+FRAMES: dict[Page, Json] = {
+    Page(Kind.DAY, DAY): {"dateString": DAY, "periodType": "day", "prevDate": "2026-08-06"},
+    Page(Kind.WEEK, "2026-W32"): {"dateString": "2026-W32", "periodType": "week"},
+    Page(Kind.MONTH, "2026-08"): {"dateString": "2026-08", "periodType": "month"},
+    Page(Kind.TRENDING): {"isTrending": True},
+    Page(Kind.SEARCH, "pear tree"): {"dateString": DAY, "query": {"q": "pear tree"}},
+}
+PAGES = list(FRAMES)
+
+_WORDS = "kites listen to the harbour model's causal world-models, 3D and C++ naïve “tides” — 100 %"
+_ODD_TEXTS = [
+    *("", " ", "\n\n", "\x00", "\x1b[0m", "\x85", "\ufffe", "\uffff", "\ud800", "\udc00x", "\u2028"),
+    *("$x^2$", "$\\frac{1}{2}$", "\\'{e}", "\\(", "$" * 50, "{" * 50, "\\mathcal{AB}", "\\" * 9),
+    *("&quot;", "&amp;lt;", "&#0;", "&#xD800;", "&nosuch;", '"', "'", "]]>", "<!--", "-->", "<b>"),
+    *("<script>alert(1)</script>", "\u202eabc", "e\u0301", "Z\u0351\u036b", "\ufdfa", "\u0130"),
+    *("\U0001f469\u200d\U0001f52c", "\ufeff", "\u200b", "\xad", "x" * 3000, "a " * 1500, "é" * 400),
+]
+_ODD_VALUES: list[Any] = [
+    *(None, True, False, 0, -1, 2**31, 2**63, 2**64, -(2**70), 10**400, 1.5, 1e308, [], {}, [[]]),
+    *("day", "week", "search", DAY, "2026-W32", "2026-W54", "2026-13", "2026-02-30", "٢٠٢٦-٠٨-٠٧"),
+    *("2026-08-07T00:00:00.000Z", "2026-08-07T25:00:00Z", "0001-01-01T00:00:00+14:00"),
+    *("9999-12-31T23:59:59-12:00", "2026-08-07T00:00:00", "2608.99001", "2608.99001v9", "../x"),
+    *("javascript:alert(1)", "https://[", "https://example.org/\n x", " http://x", "ftp://x", "//x"),
+    *({"name": "x"}, {"paper": {}}, [None], ["https://example.org/a.mp4"], {"q": None}),
+]
+_FRAGMENTS = [
+    *("<article>", "</article>", "<h3>", "</h3>", '<a href="/papers/2608.99003">', "</a>", "<p>"),
+    *('<a href="/papers/2608.99003#community">', "<li>9 authors", "<ul>", "<span>", "</span>"),
+    *("<label>", "Upvote", "Mar 9, 2026", "Feb 30", "99999 authors", "1.2k", "9" * 400, "&#xD800;"),
+    *("<!--", "-->", "<![", "<![CDATA[", "]]>", "<?x", "<script>", "</script>", "<style>", "<title>"),
+    *("<textarea>", "<plaintext>", "<template>", "<svg>", "<math>", "<table>", "<select>", "<base>"),
+    *('<time datetime="2026-08-05">', '<div data-target="DailyPapers" data-props="', '">', "'", '"'),
+    *('<div data-target="DailyPapers" data-props>', " data-props='{}'", 'data-target="x" ', "<", ">"),
+    *("&", "&quot", "&quot;", "&#34;", "[", "]", "{", "}", "null", ",", ":", "1e999", "-", "\\u0000"),
+    *("\0", "\ufeff", "\r\n", "\x0b", '<meta charset="utf-16">', "</html>", "</body>", "<html a=b>"),
+    *("<iframe>", "<noscript>", "<br/>", "</br>", "</p>", "<a b='", "<a/b/c>", "<frameset>", "=\"\""),
+]
+_BYTES = [*(each.encode() for each in _FRAGMENTS), b"\xff", b"\xc3", b"\xed\xa0\x80", b"\x80" * 9]
+
+
+def page(chance: Random) -> tuple[bytes, Page, bool]:
+    """Return a page or an API's answer, the page that was asked for, and whether it is the API's."""
+    asked = chance.choice(PAGES)
+    api = chance.random() < 0.2
+    text = json.dumps(_data(chance, asked, api=api), ensure_ascii=chance.random() < 0.3)
+    if chance.random() < 0.15:
+        text = _spoiled(chance, text)
+    if not api:
+        text = _around(chance, text)
+    if chance.random() < 0.1:
+        asked = chance.choice(PAGES)
+    return _bytes(chance, text), asked, api
+
+
+def outcome(case: tuple[bytes, Page, bool]) -> str:
+    """Return what came of it, in a word or two.
+
+    Raises:
+        AssertionError: What must hold of a reading does not.
+
+    """
+    body, asked, api = case
+    if not api:
+        _hold_against_tree(body.decode("utf-8", "replace"))
+    reader = read_api if api else read
+    try:
+        listing = reader(body, f"https://huggingface.co{path(asked)}", asked=asked, read_at=READ_AT)
+    except PageError as error:
+        assert error.reason
+        return f"PageError: {_class(error.reason)}"
+    _hold(listing, asked)
+    return f"listing from {listing.source}"
+
+
+# --- what must hold --------------------------------------------------------------------------
+
+
+def _hold_against_tree(text: str) -> None:
+    """What is found without a tree must be what BeautifulSoup's has."""
+    if "<" not in text or text.startswith("<?xml") or not is_modest(text):
+        return  # no page, or none to make a tree of
+    soup = BeautifulSoup(text, "lxml")
+    data = soup.find(attrs={"data-target": "DailyPapers", "data-props": True})
+    assert first(text, data_of) == (data and data["data-props"])
+    stamp = soup.find("time", attrs={"datetime": True})
+    label = first(text, lambda tag, attributes: attributes.get("datetime") if tag == "time" else None)
+    assert label == (stamp and stamp["datetime"])
+
+
+def _hold(listing: Listing, asked: Page) -> None:
+    assert listing.page.kind is asked.kind
+    assert listing.papers or asked.kind is Kind.SEARCH
+    ids = [paper.id for paper in listing.papers]
+    assert len(set(ids)) == len(ids)
+    for text in _strings(msgspec.to_builtins(listing)):
+        assert not FORBIDDEN.search(text), text
+    for paper in listing.papers:
+        _hold_paper(paper)
+    assert msgspec.json.decode(msgspec.json.encode(listing), type=Listing) == listing
+
+
+def _hold_paper(paper: Paper) -> None:
+    assert re.fullmatch(r"[A-Za-z0-9][\w.-]{0,63}", paper.id, re.ASCII)
+    assert paper.title
+    assert "\n" not in paper.title
+    assert type(paper.submitted) is date
+    assert paper.published.tzinfo is UTC
+    for link in filter(None, (paper.code, paper.project, *paper.media)):
+        assert re.match(r"https?://[^\s]+$", link, re.IGNORECASE), link
+    assert all(" ".join(author.split()) == author != "" for author in paper.authors)
+    assert paper.words.title.startswith(" ")
+
+
+def _strings(value: Any) -> Iterator[str]:
+    match value:
+        case str():
+            yield value
+        case dict():
+            for inner in value.values():
+                yield from _strings(inner)
+        case list() | tuple():
+            for inner in value:
+                yield from _strings(inner)
+
+
+_CLASSES = {
+    "no data of": "no data on the page",
+    "unreadable data": "unreadable data",
+    "papers cannot be read": "too many unreadable papers",
+    "in place of": "another list than was asked for",
+    "says which": "nothing says which day",
+    "no list of papers in the API": "no list in the API's answer",
+}
+
+
+def _class(reason: str) -> str:
+    return next((name for part, name in _CLASSES.items() if part in reason), reason[:60])
+
+
+# --- the data --------------------------------------------------------------------------------
+
+
+def _data(chance: Random, asked: Page, *, api: bool) -> Any:
+    size = chance.choice((1, 1, 1, 2, 3, 4)) if chance.random() < 0.998 else 100
+    entries = [_entry(chance, number) for number in range(size)]
+    where = "searchResults" if asked.kind is Kind.SEARCH else "dailyPapers"
+    data: Any = entries if api else {"dailyPapers": [], **FRAMES[asked], where: entries}
+    for _ in range(chance.choice((0, 0, 0, 1, 1, 2, 4))):
+        _damage(chance, data)
+    return data
+
+
+def _entry(chance: Random, number: int) -> Json:
+    paper: Json = {
+        "id": f"2608.{chance.choice((number, number, chance.randrange(99999))):05}",
+        "authors": [
+            {"name": _text(chance), "hidden": chance.random() < 0.2}
+            for _ in range(chance.randrange(4))
+        ],
+        "publishedAt": f"2026-08-0{chance.randint(1, 9)}T00:00:00.000Z",
+        "title": _text(chance),
+        "summary": _text(chance) + chance.choice(("", "\n\n", "\n")) + _text(chance),
+        "upvotes": chance.randrange(300),
+    }
+    optional = {
+        "submittedOnDailyAt": f"2026-08-0{chance.choice((7, 7, 6))}T00:00:00.000Z",
+        "githubRepo": chance.choice(("https://github.com/example/kite", " HTTP://x.y/z\n")),
+        "githubStars": chance.randrange(10**5),
+        "projectPage": chance.choice(("https://example.org/?a=1&b=2", "javascript:alert(1)", "")),
+        "ai_summary": _text(chance),
+        "ai_keywords": [_text(chance) for _ in range(chance.randrange(3))],
+        "mediaUrls": ["https://example.org/kite.mp4", _text(chance)],
+        "organization": {"name": "lab", "fullname": _text(chance)},
+    }
+    paper |= {key: value for key, value in optional.items() if chance.random() < 0.6}
+    return {"paper": paper, "title": paper["title"], "numComments": chance.randrange(9)}
+
+
+def _text(chance: Random) -> str:
+    words = _WORDS.split()
+    text = " ".join(chance.choice(words) for _ in range(chance.randrange(1, 8)))
+    if chance.random() < 0.25:
+        place = chance.randrange(len(text))
+        text = text[:place] + chance.choice(_ODD_TEXTS) + text[place:]
+    if chance.random() < 0.02:
+        text += "".join(chr(chance.randrange(0x110000)) for _ in range(9))
+    return text
+
+
+def _damage(chance: Random, data: Any) -> None:
+    """Delete, replace, double, rename, swap or nest something, somewhere in the data."""
+    places = list(_places(data))
+    if not places:
+        return
+    parent, key = chance.choice(places)
+    match chance.randrange(8):
+        case 0:
+            del parent[key]
+        case 1 | 2:
+            parent[key] = chance.choice(_ODD_VALUES)
+        case 3 | 4 if isinstance(parent[key], str):
+            parent[key] = _text(chance)
+        case 5 if isinstance(parent, list):
+            parent.append(json.loads(json.dumps(parent[key])))
+        case 6 if isinstance(parent, dict):
+            parent[chance.choice([*parent, _text(chance)])] = parent.pop(key)
+        case _:
+            other, place = chance.choice(places)
+            if place in other if isinstance(other, dict) else place < len(other):
+                parent[key] = json.loads(json.dumps(other[place]))
+
+
+def _places(value: Any) -> Iterator[tuple[Any, Any]]:
+    for key, inner in list(value.items() if isinstance(value, dict) else enumerate(value)):
+        yield value, key
+        if isinstance(inner, dict | list):
+            yield from _places(inner)
+
+
+def _spoiled(chance: Random, text: str) -> str:
+    """Return the JSON with a piece cut out, put in or repeated."""
+    place = chance.randrange(len(text))
+    match chance.randrange(4):
+        case 0:
+            return text[:place]
+        case 1:
+            return text[:place] + text[place + chance.randrange(1, 9) :]
+        case 2:
+            return text[:place] + chance.choice(_FRAGMENTS) + text[place:]
+        case _:
+            deep = chance.choice(("[", '{"paper":', "9", " ", '"')) * chance.choice((9, 999, 9999))
+            return text[:place] + deep + text[place:]
+
+
+# --- the page around it ----------------------------------------------------------------------
+
+
+def _around(chance: Random, data: str) -> str:
+    quoted = chance.choice(_QUOTINGS)(data)
+    attributes = [' data-target="DailyPapers"', f" data-props={quoted}", ' class="contents"']
+    if chance.random() < 0.2:
+        chance.shuffle(attributes)
+    tag = chance.choice(("div", "div", "div", "section", "p", "x-y", "time", "article"))
+    cards = "".join(_card(chance) for _ in range(chance.choice((0, 0, 1, 2, 3))))
+    label = chance.choice(("", "", f'<time datetime="{DAY}T00:00:00.000Z"></time>'))
+    holder = f"<{tag}{''.join(attributes)}>{label}{cards}</{tag}>"
+    match chance.randrange(40):
+        case 0:
+            holder = f"<!--{holder}-->{cards}"
+        case 1:
+            holder = f"<script>{holder}</script>"
+        case 2:
+            holder = f"<p title='{holder}'>"
+        case 3:
+            holder *= 2
+        case 4 | 5 | 6 | 7:
+            holder = label + cards
+    return (
+        '<!doctype html>\n<html class=""><head><meta charset="utf-8" /></head><body><!--[--><main>'
+        '<div class="contents" data-target="MainHeader" data-props="{}"></div>'
+        f"{holder}</main><!--]--></body></html>"
+    )
+
+
+_QUOTINGS: tuple[Callable[[str], str], ...] = (
+    *(lambda data: f'"{escape(data)}"',) * 8,
+    lambda data: f'"{escape(data).replace("&quot;", "&#34;")}"',
+    lambda data: f'"{escape(data).replace("&quot;", "&QUOT;")}"',
+    lambda data: f"'{escape(data, quote=False).replace(chr(39), '&apos;')}'",
+    lambda data: escape(data),
+    lambda data: f'"{data}"',
+)
+
+
+def _card(chance: Random) -> str:
+    name = chance.choice(("2608.99001", "2608.99002", "2608.99003v2", "2608.9", "../x", "٢٦٠٨.٩٩٠٠١"))
+    title, abstract = escape(_text(chance)), escape(_text(chance))
+    parts = [
+        f'<a href="/login?next=%2Fpapers%2F{name}"><div>{chance.choice(("7", "-", "1.2k"))}</div></a>',
+        f'<h3><a href="/papers/{name}">{title}</a></h3>',
+        f"<p>{abstract}</p>",
+        "<ul><li>2 authors</li></ul>",
+        "<span>Published on Sep 26, 2025</span>",
+        f'<a href="https://github.com/{title}"><span>1.28k</span></a>',
+        f'<a href="/papers/{name}#community">3</a><a href="/lab">{title}</a>',
+    ]
+    if chance.random() < 0.3:
+        parts[chance.randrange(len(parts))] = chance.choice(_FRAGMENTS)
+    if chance.random() < 0.1:
+        chance.shuffle(parts)
+    return f"<article>{''.join(parts)}{chance.choice(('</article>',) * 9 + ('',))}"
+
+
+def _bytes(chance: Random, text: str) -> bytes:
+    """Return the page as it came over the line: most often whole."""
+    body = text.encode("utf-8", "surrogatepass")
+    match chance.randrange(60):
+        case 0:
+            return text.encode("utf-16", "surrogatepass")
+        case 1:
+            return text.encode("latin-1", "replace")
+        case 2:
+            return b"\xef\xbb\xbf" + body
+        case 3:
+            return chance.choice(_BYTES) * chance.choice((1, 30, 300, 3000)) + body
+        case 4:
+            return b"".join(chance.choice(_BYTES) for _ in range(chance.randrange(60)))
+    while chance.random() < 0.3 and body:
+        start = chance.randrange(len(body))
+        end = start + chance.choice((0, 1, 1, 9, 99, 9999))
+        match chance.randrange(5):
+            case 0:
+                body = body[:start]
+            case 1:
+                body = body[:start] + body[end:]
+            case 2:
+                body = body[:end] + body[start:]
+            case 3:
+                body = body[:start] + bytes([chance.randrange(256)]) + body[start + 1 :]
+            case _:
+                times = 1 if chance.random() < 0.97 else 500
+                body = body[:start] + chance.choice(_BYTES) * times + body[start:]
+    return body
