@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
 from html import escape
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from bs4 import BeautifulSoup
@@ -62,8 +62,18 @@ _FRAGMENTS = [
 _BYTES = [*(each.encode() for each in _FRAGMENTS), b"\xff", b"\xc3", b"\xed\xa0\x80", b"\x80" * 9]
 
 
-def page(chance: Random) -> tuple[bytes, Page, bool]:
-    """Return a page or an API's answer, the page that was asked for, and whether it is the API's."""
+class Case(NamedTuple):
+    """A page or an API's answer, and what it came in answer to."""
+
+    body: bytes
+    asked: Page
+    api: bool
+    #: Whether a tree is made of it too, which takes as long as all the rest.
+    with_tree: bool
+
+
+def page(chance: Random) -> Case:
+    """Return a page or an API's answer, with or without damage."""
     asked = chance.choice(PAGES)
     api = chance.random() < 0.2
     text = json.dumps(_data(chance, asked, api=api), ensure_ascii=chance.random() < 0.3)
@@ -73,22 +83,21 @@ def page(chance: Random) -> tuple[bytes, Page, bool]:
         text = _around(chance, text)
     if chance.random() < 0.1:
         asked = chance.choice(PAGES)
-    return _bytes(chance, text), asked, api
+    return Case(_bytes(chance, text), asked, api, with_tree=not api and chance.random() < 0.25)
 
 
-def outcome(case: tuple[bytes, Page, bool]) -> str:
+def outcome(case: Case) -> str:
     """Return what came of it, in a word or two.
 
     Raises:
         AssertionError: What must hold of a reading does not.
 
     """
-    body, asked, api = case
-    if not api:
-        _hold_against_tree(body.decode("utf-8", "replace"))
-    reader = read_api if api else read
+    if case.with_tree:
+        _hold_against_tree(case.body.decode("utf-8", "replace"))
+    reader, asked = read_api if case.api else read, case.asked
     try:
-        listing = reader(body, f"https://huggingface.co{path(asked)}", asked=asked, read_at=READ_AT)
+        listing = reader(case.body, f"https://huggingface.co{path(asked)}", asked=asked, read_at=READ_AT)
     except PageError as error:
         assert error.reason
         return f"PageError: {_class(error.reason)}"

@@ -64,6 +64,8 @@ def api_path(page: Page, today: date) -> str:
 
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
 _PERIOD = re.compile(r"\d{4}-W?\d\d", re.ASCII)
+#: Papers of a list that is one. The longest have 120; megabytes of empty ones would take minutes.
+_MOST = 1000
 
 # --- reading ---------------------------------------------------------------------------------
 
@@ -166,6 +168,8 @@ def _listing(
     *,
     source: Literal["data", "api"],
 ) -> Listing:
+    if len(entries) > _MOST:
+        raise PageError(url, f"a list of {len(entries)} papers")
     papers: dict[str, Paper] = {}
     skipped: list[str] = []
     day = _as_date(page)
