@@ -274,7 +274,7 @@ def _around(chance: Random, data: str) -> str:
     if chance.random() < 0.2:
         chance.shuffle(attributes)
     tag = chance.choice(("div", "div", "div", "section", "p", "x-y", "time", "article"))
-    cards = "".join(_card(chance) for _ in range(chance.choice((0, 0, 1, 2, 3))))
+    cards = "".join(_card(chance) for _ in range(chance.choice((0, 0, 0, 1, 2))))
     label = chance.choice(("", "", f'<time datetime="{DAY}T00:00:00.000Z"></time>'))
     holder = f"<{tag}{''.join(attributes)}>{label}{cards}</{tag}>"
     match chance.randrange(40):

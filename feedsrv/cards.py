@@ -31,6 +31,8 @@ _MOST = 300
 _DEEPEST = 2
 #: Characters of the small print, with its white space. Longer text is not read to its end.
 _SMALL_PRINT = 200
+#: Characters of a text. Whole abstracts have 2,000; there are longer texts that take long to fold.
+_LONGEST = 20_000
 
 
 def cards(markup: str, *, day: date | None, year: int) -> tuple[Paper, ...]:
@@ -77,7 +79,7 @@ def _paper(article: Tag, day: date | None, year: int) -> Paper | None:
 
 def _joined(tag: Tag) -> str:
     """Return the text, its pieces as they stand: a highlight must not glue or split a word."""
-    return re.sub(r"\s+", " ", "".join(tag.strings)).strip()
+    return " ".join("".join(tag.strings).split())[:_LONGEST]
 
 
 def _small(tag: Tag) -> str:

@@ -255,7 +255,7 @@ def _from_cards(
 ) -> Listing:
     """Return what the rendered cards give, in place of the data whose error is given."""
     key = _own_key(asked, _shown(text, url))
-    if key is None or not is_modest(text):
+    if key is None or "<article" not in text or not is_modest(text):
         raise instead
     dated = asked.kind in {Kind.DAY, Kind.WEEK, Kind.MONTH}
     page = Page(asked.kind, key)
