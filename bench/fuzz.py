@@ -1,4 +1,4 @@
-"""Throw damaged pages and queries at the readers; nothing but listings, queries and our errors may come.
+"""Throw damaged pages and queries at the readers: only lists, queries and our errors may come.
 
     make fuzz                       # 100 seconds, on all cores
     make fuzz SECONDS=600 SEED=7    # for longer, with other cases
@@ -27,6 +27,7 @@ from typing import Any
 
 import fuzz_pages
 import fuzz_queries
+import fuzz_readings
 
 #: Cases that a process takes at a time.
 BATCH = 500
@@ -38,7 +39,7 @@ HANGS = 300.0
 LEAST_READ = 0.3
 
 KINDS: dict[str, tuple[Callable[[Random], Any], Callable[[Any], str]]] = {
-    "pages": (fuzz_pages.page, fuzz_pages.outcome),
+    "pages": (fuzz_pages.page, fuzz_readings.outcome),
     "queries": (fuzz_queries.query, fuzz_queries.outcome),
 }
 
@@ -118,7 +119,9 @@ def report(kind: str, tally: Tally, took: float) -> list[str]:
     print(f"  slowest: {slowest:.2f} s, --only {kind}:{number}")
     for number, trace in tally.crashes[:5]:
         print(f"\n--only {kind}:{number}\n{trace}")
-    read = sum(count for name, count in tally.outcomes.items() if name.startswith(("listing", "a q")))
+    read = sum(
+        count for name, count in tally.outcomes.items() if name.startswith(("listing", "a q"))
+    )
     wrong = {
         f"{len(tally.crashes)} {kind} crash": tally.crashes,
         f"{kind}:{number} takes {slowest:.1f} s": slowest > LONGEST,
@@ -137,10 +140,15 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--cores", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--only", metavar="KIND:NUMBER", help="show one case, and what comes of it")
     found = parser.parse_args()
-    if found.only is None and found.seconds == float("inf") and sys.maxsize in {
-        found.pages,
-        found.queries,
-    }:
+    if (
+        found.only is None
+        and found.seconds == float("inf")
+        and sys.maxsize
+        in {
+            found.pages,
+            found.queries,
+        }
+    ):
         parser.error("say how many (--pages and --queries) or for how long (--seconds)")
     return found
 
@@ -161,7 +169,7 @@ def main() -> int:
                 kind, asked.seed, count=count, seconds=asked.seconds / 2, cores=asked.cores
             )
             wrong += report(kind, tally, took)
-    print(f"\nseed {asked.seed}: {'; '.join(wrong) or 'nothing but lists, queries and our own errors'}")
+    print(f"\nseed {asked.seed}: {'; '.join(wrong) or 'only lists, queries and our own errors'}")
     return 1 if wrong else 0
 
 

@@ -14,15 +14,70 @@ from feedsrv.words import prepared
 
 _WORDS = (
     *("causal", "causally", "world", "model", "models", "diffusion", "ai", "3d", "c++", "c#"),
-    *("o'reilly", "O\u2019Reilly", "naïve", "world-model", "kites", "2601.00001", "the", "é", "李明"),
+    *(
+        "o'reilly",
+        "O\u2019Reilly",
+        "naïve",
+        "world-model",
+        "kites",
+        "2601.00001",
+        "the",
+        "é",
+        "李明",
+    ),
     *("\U0001f426", "nai\u0308ve", "ß", "\u0130", "\ufdfa", "x" * 45, "or", "and", "not", "\u05e9"),
 )
 _FIELDS = ("title:", "abstract:", "author:", "org:", "keyword:", "id:", "TITLE:")
 _FACTS = ("has:code", "has:project", "has:media", "upvotes:>=20", "comments:<3", "stars:=100")
 _ODD = (
-    *('"', "(", ")", "((", "))", "-", "--", "!", "*", "**", "|", "||", ":", "::", "OR", "AND", "NOT"),
-    *(" ", "\t", "\n", "\xa0", "\u3000", "\x00", "\x1b", "\x85", "\ud800", "\ufffe", "\u2028", "\\"),
-    *("\u201c", "\u201d", "\u201e", "\xab", "\u2018", "\u2013", "\u2212", "'", "#", "+", "_", "/", "v2"),
+    *(
+        '"',
+        "(",
+        ")",
+        "((",
+        "))",
+        "-",
+        "--",
+        "!",
+        "*",
+        "**",
+        "|",
+        "||",
+        ":",
+        "::",
+        "OR",
+        "AND",
+        "NOT",
+    ),
+    *(
+        " ",
+        "\t",
+        "\n",
+        "\xa0",
+        "\u3000",
+        "\x00",
+        "\x1b",
+        "\x85",
+        "\ud800",
+        "\ufffe",
+        "\u2028",
+        "\\",
+    ),
+    *(
+        "\u201c",
+        "\u201d",
+        "\u201e",
+        "\xab",
+        "\u2018",
+        "\u2013",
+        "\u2212",
+        "'",
+        "#",
+        "+",
+        "_",
+        "/",
+        "v2",
+    ),
     *("has:", "upvotes:", "upvotes:>", "stars:>=99999999999", "foo:", "foo:bar", "title:(", 'id:"'),
     *("\u200b", "\xad", "\ufeff", "\u202e", "\u0301", "\U000e0001", "a" * 240, "(" * 9, "-" * 99),
 )
@@ -72,17 +127,14 @@ def outcome(text: str) -> str:
     try:
         tree = parse(text)
     except QueryError as error:
-        assert 0 <= error.position <= len(text)
-        assert error.pointer().endswith("^")
-        return f"QueryError: {_class(error.reason)}"
+        return f"QueryError: {_class(text, error)}"
     searched = positive_words(tree)
     assert len(searched) <= LONGEST
     assert not FORBIDDEN.search(searched)
     for paper in PAPERS:
         found = matches(tree, paper)
         assert matches(Not(tree), paper) is not found
-        where = places(tree, paper)
-        assert all(isinstance(place, str) and place for place in where)
+        assert all(places(tree, paper))
     written = str(tree)
     if len(written) > LONGEST:
         return "a query that is too long when it is written out"  # folding makes one letter many
@@ -92,11 +144,13 @@ def outcome(text: str) -> str:
     return "a query"
 
 
-def _class(reason: str) -> str:
+def _class(text: str, error: QueryError) -> str:
+    assert 0 <= error.position <= len(text)
+    assert error.pointer().endswith("^")
     for quoted in ("there is no field", "expected a word or quoted words, not"):
-        if reason.startswith(quoted):
+        if error.reason.startswith(quoted):
             return f"{quoted} …"
-    return reason.partition(", as in ")[0]
+    return error.reason.partition(", as in ")[0]
 
 
 def _any(chance: Random, depth: int) -> str:
@@ -136,16 +190,17 @@ def _damaged(chance: Random, text: str) -> str:
     place, other = sorted((chance.randrange(len(text) + 1), chance.randrange(len(text) + 1)))
     match chance.randrange(8):
         case 0:
-            return text[:place] + text[place + 1 :]
+            text = text[:place] + text[place + 1 :]
         case 1:
-            return text[:place]
+            text = text[:place]
         case 2:
-            return text[:other] + text[place:]
+            text = text[:other] + text[place:]
         case 3:
-            return text[other:] + text[place:other] + text[:place]
+            text = text[other:] + text[place:other] + text[:place]
         case 4:
-            return text[:place] + chr(chance.randrange(0x110000)) + text[place:]
+            text = text[:place] + chr(chance.randrange(0x110000)) + text[place:]
         case 5:
-            return "(" * (depth := chance.randrange(12)) + text + ")" * depth
+            text = "(" * (depth := chance.randrange(12)) + text + ")" * depth
         case _:
-            return text[:place] + chance.choice(_ODD) + text[place:]
+            text = text[:place] + chance.choice(_ODD) + text[place:]
+    return text

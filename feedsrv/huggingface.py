@@ -130,7 +130,13 @@ def _props(text: str, url: str) -> Props:
 
 
 def data_of(_tag: str, attributes: Mapping[str, str]) -> str | None:
+    """Return the data that a tag holds; none of another tag than the one with the papers."""
     return attributes.get("data-props") if attributes.get("data-target") == "DailyPapers" else None
+
+
+def label_of(tag: str, attributes: Mapping[str, str]) -> str | None:
+    """Return the day that a tag shows; none of another tag than ``time``."""
+    return attributes.get("datetime") if tag == "time" else None
 
 
 def _from_data(props: Props, text: str, url: str, asked: Page, read_at: datetime) -> Listing:
@@ -240,7 +246,7 @@ def _day(name: str | None) -> str:
 
 def _shown(text: str, url: str) -> Iterator[str | None]:
     """Yield what the page shows above its cards, then what its address names, new and old."""
-    yield first(text, lambda tag, attributes: attributes.get("datetime") if tag == "time" else None)
+    yield first(text, label_of)
     parts = urlsplit(url)
     yield from parse_qs(parts.query).get("date", [])
     yield parts.path.rpartition("/")[2]

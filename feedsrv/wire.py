@@ -20,8 +20,8 @@ _ID = re.compile(r"[A-Za-z0-9][\w.-]{0,63}", re.ASCII)
 _VERSION = re.compile(r"(?<=\d)v\d+$")
 
 
-# Characters of a name or an address, and of an abstract, of which arXiv takes 1,920. There are texts
-# that take minutes to fold where they are long; a paper with one is unreadable.
+# Characters of a name or an address, and of an abstract, of which arXiv takes 1,920. Some texts
+# take minutes to fold where they are megabytes; a paper with one is unreadable.
 _Short = Annotated[str, msgspec.Meta(max_length=5_000)]
 _Long = Annotated[str, msgspec.Meta(max_length=20_000)]
 
