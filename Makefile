@@ -3,6 +3,7 @@
 #   make run     start the server (sample papers where Hugging Face cannot be reached)
 #   make test    the whole suite, with its coverage gate
 #   make check   lint, types, import contracts; changes nothing
+#   make fuzz    damaged pages and queries by the ten thousand; SECONDS=600 SEED=7 for more, and others
 #   make lock    bring the lock files up to date
 #
 # Needs Python 3.11 or newer; another than python3 is named with `make PYTHON=python3.13 run`.
@@ -12,7 +13,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run test check format lock clean
+.PHONY: run test check fuzz format lock clean
 
 run: $(VENV)/.run
 	@$(BIN)/feedsrv serve --or-demo
@@ -28,6 +29,11 @@ check: $(VENV)/.dev
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+SECONDS ?= 100
+SEED ?= 1
+fuzz: $(VENV)/.dev
+	$(BIN)/python bench/fuzz.py --seconds $(SECONDS) --seed $(SEED)
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix
