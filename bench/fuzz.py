@@ -137,7 +137,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--queries", type=int, default=sys.maxsize, metavar="N")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="in all, half for each")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--cores", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--cores", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--only", metavar="KIND:NUMBER", help="show one case, and what comes of it")
     found = parser.parse_args()
     if (

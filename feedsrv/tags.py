@@ -48,8 +48,7 @@ class _Asking:
 
     def run(self, markup: str) -> bool:
         """Tell whether all of the page was looked at."""
-        # lxml would take a byte order mark for text, and open a body for it.
-        # https://bugs.launchpad.net/lxml/+bug/1948551
+        # As BeautifulSoup does, for https://bugs.launchpad.net/lxml/+bug/1948551.
         markup = markup.removeprefix("\N{BYTE ORDER MARK}")
         target: Any = self  # the stubs ask for methods that lxml does without, which is faster
         parser = etree.HTMLParser(target=target)
