@@ -26,7 +26,9 @@ def first(markup: str, wanted: Wanted) -> str | None:
     """
     asking = _Asking(wanted)
     asking.run(markup)
-    return asking.answer
+    # lxml ties target and parser into a knot; the answer shall not lie in it until that is found.
+    answer, asking.answer = asking.answer, None
+    return answer
 
 
 def is_modest(markup: str) -> bool:

@@ -52,6 +52,11 @@ def test_the_first_tag_that_answers_is_taken(markup: str, data: str | None) -> N
     assert first(markup, data_of) == data
 
 
+def test_only_a_time_shows_the_day() -> None:
+    markup = '<ins datetime="2026-01-01"></ins><time></time><time datetime="2026-08-06">'
+    assert first(markup, label_of) == "2026-08-06"
+
+
 pieces = st.sampled_from(
     [
         HOLDER, HOLDER.replace('"', "'"), HOLDER[:-1], "<time datetime='2026-08-05'>", "</time>",
