@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from html import escape
 from random import Random
 from typing import Any, NamedTuple
@@ -23,107 +24,35 @@ PAGES = list(FRAMES)
 
 _WORDS = "kites listen to the harbour model's causal world-models, 3D and C++ naïve “tides” — 100 %"
 _ODD_TEXTS = [
-    *(
-        "",
-        " ",
-        "\n\n",
-        "\x00",
-        "\x1b[0m",
-        "\x85",
-        "\ufffe",
-        "\uffff",
-        "\ud800",
-        "\udc00x",
-        "\u2028",
-    ),
-    *("$x^2$", "$\\frac{1}{2}$", "\\'{e}", "\\(", "$" * 50, "{" * 50, "\\mathcal{AB}", "\\" * 9),
-    *("&quot;", "&amp;lt;", "&#0;", "&#xD800;", "&nosuch;", '"', "'", "]]>", "<!--", "-->", "<b>"),
-    *("<script>alert(1)</script>", "\u202eabc", "e\u0301", "Z\u0351\u036b", "\ufdfa", "\u0130"),
-    *("\U0001f469\u200d\U0001f52c", "\ufeff", "\u200b", "\xad", "x" * 3000, "a " * 1500, "é" * 400),
-]
+    "", " ", "\n\n", "\x00", "\x1b[0m", "\x85", "\ufffe", "\uffff", "\ud800", "\udc00x", "\u2028",
+    "$x^2$", "$\\frac{1}{2}$", "\\'{e}", "\\(", "$" * 50, "{" * 50, "\\mathcal{AB}", "\\" * 9,
+    "&quot;", "&amp;lt;", "&#0;", "&#xD800;", "&nosuch;", '"', "'", "]]>", "<!--", "-->", "<b>",
+    "<script>alert(1)</script>", "\u202eabc", "e\u0301", "Z\u0351\u036b", "\ufdfa", "\u0130",
+    "\U0001f469\u200d\U0001f52c", "\ufeff", "\u200b", "\xad", "x" * 3000, "a " * 1500, "é" * 400,
+]  # fmt: skip
 _ODD_VALUES: list[Any] = [
-    *(None, True, False, 0, -1, 2**31, 2**63, 2**64, -(2**70), 10**400, 1.5, 1e308, [], {}, [[]]),
-    *("day", "week", "search", DAY, "2026-W32", "2026-W54", "2026-13", "2026-02-30", "٢٠٢٦-٠٨-٠٧"),
-    *("2026-08-07T00:00:00.000Z", "2026-08-07T25:00:00Z", "0001-01-01T00:00:00+14:00"),
-    *("9999-12-31T23:59:59-12:00", "2026-08-07T00:00:00", "2608.99001", "2608.99001v9", "../x"),
-    *(
-        "javascript:alert(1)",
-        "https://[",
-        "https://example.org/\n x",
-        " http://x",
-        "ftp://x",
-        "//x",
-    ),
-    *({"name": "x"}, {"paper": {}}, [None], ["https://example.org/a.mp4"], {"q": None}),
-]
+    None, True, False, 0, -1, 2**31, 2**63, 2**64, -(2**70), 10**400, 1.5, 1e308, [], {}, [[]],
+    "day", "week", "search", DAY, "2026-W32", "2026-W54", "2026-13", "2026-02-30", "٢٠٢٦-٠٨-٠٧",
+    "2026-08-07T00:00:00.000Z", "2026-08-07T25:00:00Z", "0001-01-01T00:00:00+14:00",
+    "9999-12-31T23:59:59-12:00", "2026-08-07T00:00:00", "2608.99001", "2608.99001v9", "../x",
+    "javascript:alert(1)", "https://[", "https://example.org/\n x", " http://x", "ftp://x", "//x",
+    {"name": "x"}, {"paper": {}}, [None], ["https://example.org/a.mp4"], {"q": None},
+]  # fmt: skip
 _FRAGMENTS = [
-    *("<article>", "</article>", "<h3>", "</h3>", '<a href="/papers/2608.99003">', "</a>", "<p>"),
-    *('<a href="/papers/2608.99003#community">', "<li>9 authors", "<ul>", "<span>", "</span>"),
-    *("<label>", "Upvote", "Mar 9, 2026", "Feb 30", "99999 authors", "1.2k", "9" * 400, "&#xD800;"),
-    *(
-        "<!--",
-        "-->",
-        "<![",
-        "<![CDATA[",
-        "]]>",
-        "<?x",
-        "<script>",
-        "</script>",
-        "<style>",
-        "<title>",
-    ),
-    *(
-        "<textarea>",
-        "<plaintext>",
-        "<template>",
-        "<svg>",
-        "<math>",
-        "<table>",
-        "<select>",
-        "<base>",
-    ),
-    *(
-        '<time datetime="2026-08-05">',
-        '<div data-target="DailyPapers" data-props="',
-        '">',
-        "'",
-        '"',
-    ),
-    *(
-        '<div data-target="DailyPapers" data-props>',
-        " data-props='{}'",
-        'data-target="x" ',
-        "<",
-        ">",
-    ),
-    *(
-        "&",
-        "&quot",
-        "&quot;",
-        "&#34;",
-        "[",
-        "]",
-        "{",
-        "}",
-        "null",
-        ",",
-        ":",
-        "1e999",
-        "-",
-        "\\u0000",
-    ),
-    *(
-        "\0",
-        "\ufeff",
-        "\r\n",
-        "\x0b",
-        '<meta charset="utf-16">',
-        "</html>",
-        "</body>",
-        "<html a=b>",
-    ),
-    *("<iframe>", "<noscript>", "<br/>", "</br>", "</p>", "<a b='", "<a/b/c>", "<frameset>", '=""'),
-]
+    "<article>", "</article>", "<h3>", "</h3>", '<a href="/papers/2608.99003">', "</a>", "<p>",
+    '<a href="/papers/2608.99003#community">', "<li>9 authors", "<ul>", "<span>", "</span>",
+    "<label>", "Upvote", "Mar 9, 2026", "Feb 30", "99999 authors", "1.2k", "9" * 400, "&#xD800;",
+    "<!--", "-->", "<![", "<![CDATA[", "]]>", "<?x", "<script>", "</script>", "<style>",
+    "<title>",
+    "<textarea>", "<plaintext>", "<template>", "<svg>", "<math>", "<table>", "<select>", "<base>",
+    '<time datetime="2026-08-05">', '<div data-target="DailyPapers" data-props="', '">', "'", '"',
+    '<div data-target="DailyPapers" data-props>', " data-props='{}'", 'data-target="x" ', "<",
+    ">",
+    "&", "&quot", "&quot;", "&#34;", "[", "]", "{", "}", "null", ",", ":", "1e999", "-",
+    "\\u0000",
+    "\0", "\ufeff", "\r\n", "\x0b", '<meta charset="utf-16">', "</html>", "</body>", "<html a=b>",
+    "<iframe>", "<noscript>", "<br/>", "</br>", "</p>", "<a b='", "<a/b/c>", "<frameset>", '=""',
+]  # fmt: skip
 _BYTES = [*(each.encode() for each in _FRAGMENTS), b"\xff", b"\xc3", b"\xed\xa0\x80", b"\x80" * 9]
 
 
@@ -211,17 +140,17 @@ def _damage(chance: Random, data: Any) -> None:
         case 0:
             del parent[key]
         case 1 | 2:
-            parent[key] = chance.choice(_ODD_VALUES)
+            parent[key] = deepcopy(chance.choice(_ODD_VALUES))
         case 3 | 4 if isinstance(parent[key], str):
             parent[key] = _text(chance)
         case 5 if isinstance(parent, list):
-            parent.append(json.loads(json.dumps(parent[key])))
+            parent.append(deepcopy(parent[key]))
         case 6 if isinstance(parent, dict):
             parent[chance.choice([*parent, _text(chance)])] = parent.pop(key)
         case _:
             other, place = chance.choice(places)
             if place in other if isinstance(other, dict) else place < len(other):
-                parent[key] = json.loads(json.dumps(other[place]))
+                parent[key] = deepcopy(other[place])
 
 
 def _places(value: Any) -> Iterator[tuple[Any, Any]]:
