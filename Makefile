@@ -3,6 +3,7 @@
 #   make run     start the server (sample papers where Hugging Face cannot be reached)
 #   make test    the whole suite, with its coverage gate
 #   make check   lint, types, import contracts; changes nothing
+#   make fuzz    damaged pages and queries by the ten thousand; SECONDS=600 SEED=7 for more, and others
 #   make soak    two servers, twenty readers, a failing upstream, for ten minutes
 #   make audit   known security holes in the libraries that are locked
 #   make lock    bring the lock files up to date
@@ -14,7 +15,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run test check soak audit format lock clean
+.PHONY: run test check fuzz soak audit format lock clean
 
 run: $(VENV)/.run
 	@$(BIN)/feedsrv serve --or-demo
@@ -31,10 +32,13 @@ check: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# Ten minutes; SECONDS=60 make soak for a look.
-SECONDS ?= 600
+# A time of one's own: SECONDS=600 SEED=7 make fuzz, SECONDS=60 make soak.
+SEED ?= 1
+fuzz: $(VENV)/.dev
+	$(BIN)/python bench/fuzz.py --seconds $(or $(SECONDS),100) --seed $(SEED)
+
 soak: $(VENV)/.dev
-	$(BIN)/python bench/soak.py $(SECONDS)
+	$(BIN)/python bench/soak.py $(or $(SECONDS),600)
 
 # Needs the internet: it asks for known holes in the versions that are locked. docs/security.md has
 # what is known of those that it leaves out.

@@ -27,30 +27,31 @@ _NUMBER = re.compile(r"([\d.,]{1,12})(k?)")
 _ABSTRACT = 80
 #: Articles that are looked at. The longest list seen had 105; search pages have 120.
 _MOST = 300
+#: Articles that one may stand in. Unclosed ones nest, and each is read with all that follows it.
+_DEEPEST = 2
+#: Characters of the small print, with its white space. Longer text is not read to its end.
+_SMALL_PRINT = 200
+#: Characters of a text. Whole abstracts have 2,000; there are longer texts that take long to fold.
+_LONGEST = 20_000
 
 
-def cards(soup: BeautifulSoup, *, day: date | None, year: int) -> tuple[Paper, ...]:
+def cards(markup: str, *, day: date | None, year: int) -> tuple[Paper, ...]:
     """Return each paper once, in page order, as far as its card tells.
 
     Args:
-        soup: The page.
+        markup: The page.
         day: The list day, for a day's list.
         year: The listing's year, for dates that are shown without one.
 
     """
     # A trending article holds two copies of its card, for wide and for narrow screens.
     found: dict[str, Paper] = {}
-    for article in soup.find_all("article", limit=_MOST):
-        paper = _paper(article, day, year)
+    for article in BeautifulSoup(markup, "lxml").find_all("article", limit=_MOST):
+        outer = article.find_parents("article", limit=_DEEPEST + 1)
+        paper = _paper(article, day, year) if len(outer) <= _DEEPEST else None
         if paper is not None:
             found.setdefault(paper.id, paper)
     return tuple(found.values())
-
-
-def label(soup: BeautifulSoup) -> str:
-    """Return the day that the page shows above its cards, as its ``time`` element has it."""
-    stamp = soup.select_one("time[datetime]")
-    return str(stamp["datetime"]) if stamp else ""
 
 
 def _paper(article: Tag, day: date | None, year: int) -> Paper | None:
@@ -78,7 +79,17 @@ def _paper(article: Tag, day: date | None, year: int) -> Paper | None:
 
 def _joined(tag: Tag) -> str:
     """Return the text, its pieces as they stand: a highlight must not glue or split a word."""
-    return re.sub(r"\s+", " ", "".join(tag.strings)).strip()
+    return " ".join("".join(tag.strings).split())[:_LONGEST]
+
+
+def _small(tag: Tag) -> str:
+    """Return the text as `_joined` does; nothing where it is too long for small print."""
+    length = 0
+    for piece in tag.strings:
+        length += len(piece)
+        if length > _SMALL_PRINT:
+            return ""
+    return _joined(tag)
 
 
 def _abstract(article: Tag) -> str:
@@ -91,7 +102,7 @@ def _abstract(article: Tag) -> str:
 
 def _author_count(article: Tag) -> int:
     for item in article.select("li"):
-        if found := _AUTHORS.search(_joined(item)):
+        if found := _AUTHORS.search(_small(item)):
             return int(found[1])
     return 0
 
@@ -99,7 +110,7 @@ def _author_count(article: Tag) -> int:
 def _organization(article: Tag) -> str:
     """Return the name in the chip in the authors' place: a link to /NAME and no more."""
     for tag in article.find_all("a", href=re.compile(r"^/[\w.-]+$")):
-        if name := _joined(tag):
+        if name := _small(tag):
             return name
     return ""
 
@@ -118,7 +129,7 @@ def _shown(article: Tag, year: int) -> date | None:
 def _own_texts(article: Tag) -> Iterator[str]:
     """Yield the texts of the card's small print: no date in a title, abstract or link is one."""
     for tag in article.select("span, time"):
-        text = _joined(tag)
+        text = _small(tag)
         if len(text) <= len("Published on Sep 26, 2025") and not tag.find_parent(["h3", "p", "a"]):
             yield text
 
@@ -126,13 +137,13 @@ def _own_texts(article: Tag) -> Iterator[str]:
 def _votes(article: Tag) -> int:
     """Return the votes: a number, or a hyphen for none, in the box that asks to log in."""
     for box in article.select('a[href^="/login?next=%2Fpapers%2F"], label'):
-        if found := _NUMBER.fullmatch(_joined(box).removeprefix("Upvote").strip()):
+        if found := _NUMBER.fullmatch(_small(box).removeprefix("Upvote").strip()):
             return _number(found)
     return 0
 
 
 def _number_in(tag: Tag | None) -> int:
-    found = _NUMBER.search(_joined(tag)) if tag else None
+    found = _NUMBER.search(_small(tag)) if tag else None
     return _number(found) if found else 0
 
 

@@ -9,18 +9,18 @@ knows more than they do. A page without a list that can be read is an error, nev
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
+from itertools import chain
 from typing import Literal
 from urllib.parse import parse_qs, quote_plus, urlsplit
 
 import msgspec
-from bs4 import BeautifulSoup
-from bs4.exceptions import ParserRejectedMarkup
 
-from feedsrv.cards import cards, label
+from feedsrv.cards import cards
 from feedsrv.errors import PageError
 from feedsrv.paper import Kind, Listing, Page, Paper
+from feedsrv.tags import first, is_modest
 from feedsrv.wire import Props, paper_of
 
 # --- where things are ------------------------------------------------------------------------
@@ -65,10 +65,10 @@ def api_path(page: Page, today: date) -> str:
 #: Tags on a page; the fullest seen had nine thousand. Each takes half a kilobyte of memory to read,
 #: so that a page of nothing but tags could take a gigabyte.
 _MOST_TAGS = 100_000
-#: Papers of one list; the longest seen had 120.
-_MOST_PAPERS = 1000
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
 _PERIOD = re.compile(r"\d{4}-W?\d\d", re.ASCII)
+#: Papers of a list that is one. The longest have 120; megabytes of empty ones would take minutes.
+_MOST = 1000
 
 # --- reading ---------------------------------------------------------------------------------
 
@@ -91,18 +91,14 @@ def read(body: bytes, url: str, *, asked: Page, read_at: datetime) -> Listing:
         # BeautifulSoup would warn, into the log, where this is no HTML.
         raise PageError(url, "not a page that can be read")
     try:
-        soup = BeautifulSoup(text, "lxml")
-    except (ParserRejectedMarkup, AssertionError, RecursionError) as error:
-        raise PageError(url, "not a page that can be read") from error
-    try:
-        props = _props(soup, url)
+        props = _props(text, url)
     except PageError as error:
-        return _from_cards(soup, url, asked, read_at, instead=error)
+        return _from_cards(text, url, asked, read_at, instead=error)
     _expect(asked, props, url)  # of another list the cards are no use either
     try:
-        return _from_data(props, soup, url, asked, read_at)
+        return _from_data(props, text, url, asked, read_at)
     except PageError as error:
-        return _from_cards(soup, url, asked, read_at, instead=error)
+        return _from_cards(text, url, asked, read_at, instead=error)
 
 
 def read_api(body: bytes, url: str, *, asked: Page, read_at: datetime) -> Listing:
@@ -126,25 +122,32 @@ def read_api(body: bytes, url: str, *, asked: Page, read_at: datetime) -> Listin
     return msgspec.structs.replace(listing, page=Page(Kind.DAY, day), papers=papers)
 
 
-def _props(soup: BeautifulSoup, url: str) -> Props:
-    element = soup.select_one('[data-target="DailyPapers"][data-props]')
-    if element is None:
+def _props(text: str, url: str) -> Props:
+    data = first(text, data_of)
+    if data is None:
         raise PageError(url, "no data of a list of papers on the page")
     try:
-        return msgspec.json.decode(str(element["data-props"]).encode(), type=Props)
+        return msgspec.json.decode(data, type=Props)
     except (ValueError, RecursionError) as error:
         raise PageError(url, f"unreadable data of a list of papers: {error}") from error
 
 
-def _from_data(
-    props: Props, soup: BeautifulSoup, url: str, asked: Page, read_at: datetime
-) -> Listing:
+def data_of(_tag: str, attributes: Mapping[str, str]) -> str | None:
+    """Return the data that a tag holds; none of another tag than the one with the papers."""
+    return attributes.get("data-props") if attributes.get("data-target") == "DailyPapers" else None
+
+
+def label_of(tag: str, attributes: Mapping[str, str]) -> str | None:
+    """Return the day that a tag shows; none of another tag than ``time``."""
+    return attributes.get("datetime") if tag == "time" else None
+
+
+def _from_data(props: Props, text: str, url: str, asked: Page, read_at: datetime) -> Listing:
     # Search pages carry the newest day's list too, and the results beside it.
     entries = props.search_results if asked.kind is Kind.SEARCH else props.daily_papers
     if entries is None:
         raise PageError(url, "the data holds no list of papers")
-    names = [props.date_string, props.date, label(soup), *_named(url)]
-    key = _own_key(asked, names)
+    key = _own_key(asked, chain([props.date_string, props.date], _shown(text, url)))
     if key is None:
         raise PageError(url, f"nothing on the page says which {asked.kind} it lists")
     listing = _listing(Page(asked.kind, key), entries, url, read_at, source="data")
@@ -174,8 +177,8 @@ def _listing(
     *,
     source: Literal["data", "api"],
 ) -> Listing:
-    if len(entries) > _MOST_PAPERS:
-        raise PageError(url, f"{len(entries)} papers in one list")
+    if len(entries) > _MOST:
+        raise PageError(url, f"a list of {len(entries)} papers")
     papers: dict[str, Paper] = {}
     skipped: list[str] = []
     day = _as_date(page)
@@ -206,7 +209,7 @@ def _name(raw: msgspec.Raw) -> str:
     return found[1].decode() if found else ""
 
 
-def _own_key(asked: Page, names: Sequence[str | None]) -> str | None:
+def _own_key(asked: Page, names: Iterable[str | None]) -> str | None:
     """Return the listing's own day, week or month: the first name that is one, of its kind."""
     if asked.kind in {Kind.TRENDING, Kind.SEARCH}:
         return asked.key
@@ -244,10 +247,12 @@ def _day(name: str | None) -> str:
         return ""
 
 
-def _named(url: str) -> list[str]:
-    """Return what an address names: ``/papers/date/DAY`` or, of old, ``/papers?date=DAY``."""
+def _shown(text: str, url: str) -> Iterator[str | None]:
+    """Yield what the page shows above its cards, then what its address names, new and old."""
+    yield first(text, label_of)
     parts = urlsplit(url)
-    return [*parse_qs(parts.query).get("date", []), parts.path.rpartition("/")[2]]
+    yield from parse_qs(parts.query).get("date", [])
+    yield parts.path.rpartition("/")[2]
 
 
 def _as_date(page: Page) -> date | None:
@@ -255,15 +260,15 @@ def _as_date(page: Page) -> date | None:
 
 
 def _from_cards(
-    soup: BeautifulSoup, url: str, asked: Page, read_at: datetime, *, instead: PageError
+    text: str, url: str, asked: Page, read_at: datetime, *, instead: PageError
 ) -> Listing:
     """Return what the rendered cards give, in place of the data whose error is given."""
-    key = _own_key(asked, [label(soup), *_named(url)])
-    if key is None:
+    key = _own_key(asked, _shown(text, url))
+    if key is None or "<article" not in text or not is_modest(text):
         raise instead
     dated = asked.kind in {Kind.DAY, Kind.WEEK, Kind.MONTH}
     page = Page(asked.kind, key)
-    papers = cards(soup, day=_as_date(page), year=int(key[:4]) if dated else read_at.year)
+    papers = cards(text, day=_as_date(page), year=int(key[:4]) if dated else read_at.year)
     if not papers:
         raise instead
     reason = f"its data: {instead.reason}"

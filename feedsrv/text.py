@@ -14,7 +14,6 @@ from pylatexenc.latex2text import LatexNodes2Text, get_default_latex_context_db
 
 #: What XML 1.0 (section 2.2) forbids. One such character makes feedgen raise and loses the feed.
 FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]")
-_SPACE = re.compile(r"\s+")
 _PARAGRAPH = re.compile(r"\n[^\S\n]*\n\s*")
 
 # `$…$` as pandoc reads it, so that "from $5 to $10" stays money: no space inside the dollars, no
@@ -66,13 +65,22 @@ def clean(text: str) -> str:
 
 def line(text: str) -> str:
     """Return the text as one clean line: folds and runs of white space become one space."""
-    return _SPACE.sub(" ", clean(symbols(text))).strip()
+    shown = symbols(text)
+    return shown.strip() if _is_plain(shown) else " ".join(clean(shown).split())
 
 
 def paragraphs(text: str) -> str:
     """Return the text as clean paragraphs, each one line, parted by an empty line."""
-    parts = (_SPACE.sub(" ", part).strip() for part in _PARAGRAPH.split(clean(symbols(text))))
+    shown = symbols(text)
+    if _is_plain(shown):
+        return shown.strip()
+    parts = (" ".join(part.split()) for part in _PARAGRAPH.split(clean(shown)))
     return "\n\n".join(part for part in parts if part)
+
+
+def _is_plain(text: str) -> bool:
+    """Tell whether each character is allowed, and white space is single spaces: most texts are."""
+    return text.isprintable() and "  " not in text
 
 
 def link(text: str) -> str:
@@ -81,7 +89,7 @@ def link(text: str) -> str:
     Upstream's addresses hold leading spaces and even line breaks in the middle. Anything but http
     and https is dropped: it would be a way to bring a script into a page.
     """
-    address = _SPACE.sub("", clean(text))
+    address = "".join(clean(text).split())
     try:
         parts = urlsplit(address)
     except ValueError:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime
+from typing import Annotated
 
 import msgspec
 
@@ -19,38 +20,44 @@ _ID = re.compile(r"[A-Za-z0-9][\w.-]{0,63}", re.ASCII)
 _VERSION = re.compile(r"(?<=\d)v\d+$")
 
 
+# Characters of a name or an address, and of an abstract, of which arXiv takes 1,920. Some texts
+# take minutes to fold where they are megabytes; a paper with one is unreadable.
+_Short = Annotated[str, msgspec.Meta(max_length=5_000)]
+_Long = Annotated[str, msgspec.Meta(max_length=20_000)]
+
+
 class _Author(msgspec.Struct):
-    name: str
+    name: _Short
     hidden: bool | None = None
 
 
 class _Organization(msgspec.Struct):
-    name: str
-    fullname: str | None = None
+    name: _Short
+    fullname: _Short | None = None
 
 
 class _Details(msgspec.Struct, rename="camel"):
     id: str
-    title: str
-    summary: str
+    title: _Short
+    summary: _Long
     authors: list[_Author]
     published_at: datetime
     upvotes: int
     submitted_on_daily_at: datetime | None = None
-    media_urls: list[str] | None = None
-    project_page: str | None = None
-    github_repo: str | None = None
+    media_urls: list[_Short] | None = None
+    project_page: _Short | None = None
+    github_repo: _Short | None = None
     github_stars: int | None = None
-    ai_summary: str | None = msgspec.field(default=None, name="ai_summary")
-    ai_keywords: list[str] | None = msgspec.field(default=None, name="ai_keywords")
+    ai_summary: _Long | None = msgspec.field(default=None, name="ai_summary")
+    ai_keywords: list[_Short] | None = msgspec.field(default=None, name="ai_keywords")
     organization: _Organization | None = None
 
 
 class _Entry(msgspec.Struct, rename="camel"):
     paper: _Details
     num_comments: int | None = None
-    media_urls: list[str] | None = None
-    media_url: str | None = None  # May and June 2024
+    media_urls: list[_Short] | None = None
+    media_url: _Short | None = None  # May and June 2024
     organization: _Organization | None = None
     submitter_organization: _Organization | None = None  # four days of September 2025
 

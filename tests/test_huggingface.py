@@ -362,6 +362,36 @@ def test_a_card_without_a_readable_date_is_of_the_month_of_its_id(
     assert read_page(card(extra=shown).encode()).papers[0].submitted == submitted
 
 
+@pytest.mark.parametrize("key", ["title", "summary", "ai_summary", "projectPage", "githubRepo"])
+def test_a_text_that_would_take_minutes_makes_its_paper_unreadable(key: str) -> None:
+    # Python's normalization of such a text takes the square of its length.
+    assert "length" in refusal(lambda: read_answer([entry(**{key: "e\u0301\u0316" * 1_000_000})]))
+
+
+def test_a_list_of_far_more_papers_than_any_page_has_is_refused_before_it_is_read() -> None:
+    assert "a list of 1001 papers" in refusal(lambda: read_answer([0] * 1001))
+    assert len(read_answer([entry(f"2608.{n:05}") for n in range(1000)]).papers) == 1000
+
+
+def test_cards_that_are_never_closed_are_read_as_far_as_three_deep() -> None:
+    unclosed = [card(f"2608.{n:05}").removesuffix("</article>") for n in range(50)]
+    listing = read_page("".join(unclosed).encode())
+    assert [paper.id for paper in listing.papers] == ["2608.00000", "2608.00001", "2608.00002"]
+
+
+def test_a_page_of_nothing_but_tags_is_no_list_of_cards() -> None:
+    assert len(read_page((card() + "<b></b>" * 20_000).encode()).papers) == 1
+    assert refusal(lambda: read_page((card() + "<b></b>" * 30_000).encode()))
+    assert refusal(lambda: read_page((card() + "<div>" * 200).encode()))
+
+
+def test_the_text_of_a_card_is_cut_where_no_abstract_goes_on() -> None:
+    body = card(extra=f"<p>{'a ' * 20_000}</p><span>{'x' * 300} Mar 9</span>").encode()
+    (paper,) = read_page(body).papers
+    assert len(paper.abstract) == 19_999
+    assert paper.submitted == date(2026, 8, 1)
+
+
 def test_cards_stand_in_only_where_the_data_cannot_be_read() -> None:
     assert read_page(html(props(DAY, [entry()]), card())).papers[0].id == "2608.99001"
     listing = read_page(html(props(DAY, []), card()))

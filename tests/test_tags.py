@@ -1,0 +1,119 @@
+"""Tags found without a tree: what BeautifulSoup's tree would have, and bounds."""
+
+from __future__ import annotations
+
+from html import escape
+
+import pytest
+from bs4 import BeautifulSoup
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from builders import DAY, card, entry, html, page_of, props
+from feedsrv.huggingface import data_of, label_of
+from feedsrv.tags import DEEPEST, MOST, Wanted, first, is_modest
+
+HOLDER = '<div data-target="DailyPapers" data-props="{}">'
+
+
+def in_tree(markup: str, wanted: Wanted) -> str | None:
+    """The first answer of the whole page's tree."""
+    for tag in BeautifulSoup(markup, "lxml").find_all(True):
+        answer = wanted(tag.name, {name: str(value) for name, value in tag.attrs.items()})
+        if answer is not None:
+            return answer
+    return None
+
+
+@pytest.mark.parametrize(
+    ("markup", "data"),
+    [
+        (HOLDER, "{}"),
+        (HOLDER + HOLDER.replace("{}", "[]"), "{}"),
+        (f'<div data-target="MainHeader" data-props="[]"></div>{HOLDER}', "{}"),
+        ("<p data-props='[&quot;&amp;lt;&#34;]' data-target=DailyPapers>", '["&lt;"]'),
+        ('<P DATA-PROPS="{}" DATA-TARGET="DailyPapers">', "{}"),
+        ('<div data-target="DailyPapers"></div>' + HOLDER, "{}"),
+        ('<div data-target="DailyPapers" data-props>' + HOLDER, ""),
+        (f"<!--{HOLDER}-->", None),
+        (f"<script>{HOLDER}</script>", None),
+        (f"<p title='{HOLDER}'>", None),
+        (HOLDER[:-1], None),
+        ('<div data-target="dailypapers" data-props="{}">', None),
+        ("\ufeff\ufeff" + HOLDER.replace("div", "html"), "{}"),
+        ("", None),
+    ],
+    ids=[
+        "one", "first-of-two", "other-target", "quotes", "capitals", "without-data", "empty",
+        "comment", "script", "in-an-attribute", "cut-off", "other-case", "marks", "nothing",
+    ],
+)  # fmt: skip
+def test_the_first_tag_that_answers_is_taken(markup: str, data: str | None) -> None:
+    assert first(markup, data_of) == data
+
+
+def test_only_a_time_shows_the_day() -> None:
+    markup = '<ins datetime="2026-01-01"></ins><time></time><time datetime="2026-08-06">'
+    assert first(markup, label_of) == "2026-08-06"
+
+
+pieces = st.sampled_from(
+    [
+        HOLDER, HOLDER.replace('"', "'"), HOLDER[:-1], "<time datetime='2026-08-05'>", "</time>",
+        "<time>", card(), "<!--", "-->", "<![CDATA[", "]]>", "<?x", "<script>", "</script>", "<p>",
+        "<textarea>", "<title>", "<template>", "<plaintext>", "<iframe>", "<svg>", "<table>",
+        "</p>", "<html a='b'>", "<body data-target='DailyPapers' data-props='b'>", "</body>",
+        "</html>",
+        "<meta charset='utf-16'>", "\0", "\r\n", "\ufeff", "\ud7ff", "\U0001f426", "&quot", "&#0;",
+        "&#xD800;", "&amp;lt;", "<", ">", "'", '"', "=", "/", "<a b='", "data-props=", "</div>",
+    ]
+)  # fmt: skip
+real = st.just(
+    html(props(DAY, [entry(title='“Kites” & "tides" $\\alpha$ 1 < 2')]), card()).decode()
+)
+
+
+@st.composite
+def mutated(draw: st.DrawFn) -> str:
+    """A page with pieces put in and cut out, or nothing but pieces."""
+    text = draw(real | st.lists(pieces | st.text(max_size=4), max_size=12).map("".join))
+    for _ in range(draw(st.integers(0, 3))):
+        start = draw(st.integers(0, len(text)))
+        end = start + draw(st.sampled_from([0, 0, 1, 7, 300]))
+        text = text[:start] + draw(pieces) + text[end:]
+    return text
+
+
+@given(mutated())
+@settings(deadline=None, max_examples=500)
+def test_what_is_found_is_what_the_tree_of_the_whole_page_would_have(markup: str) -> None:
+    markup = f"<{markup}"  # without any tag BeautifulSoup warns that this is no page
+    for wanted in (data_of, label_of):
+        assert first(markup, wanted) == in_tree(markup, wanted)
+
+
+@given(st.text())
+def test_data_is_read_as_it_was_before_it_was_escaped(text: str) -> None:
+    markup = f"<div data-target='DailyPapers' data-props='{escape(text)}'>"
+    assert first(markup, data_of) == in_tree(markup, data_of)
+    if text.isprintable():
+        assert first(page_of(text).decode(), data_of) == text
+
+
+@pytest.mark.parametrize(
+    ("before", "modest"),
+    [
+        ("<b></b>" * 1000, True),
+        ("<b></b>" * MOST, False),
+        ("<div>" * (DEEPEST - 5), True),
+        ("<div>" * DEEPEST, False),
+        ("<div>" * 1_000_000, False),
+    ],
+    ids=["real", "many", "real-depth", "deep", "endless"],
+)
+def test_a_page_of_more_or_deeper_tags_than_real_ones_is_read_up_to_there(
+    before: str, modest: bool
+) -> None:
+    assert is_modest(before + HOLDER) is modest
+    assert first(before + HOLDER, data_of) == ("{}" if modest else None)
+    assert first(HOLDER + before, data_of) == "{}"
