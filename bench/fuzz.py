@@ -30,7 +30,7 @@ import fuzz_queries
 import fuzz_readings
 
 #: Cases that a process takes at a time.
-BATCH = 500
+BATCH = 100
 #: Seconds of computing that no case may take.
 LONGEST = 5.0
 #: Seconds after which a batch is given up, with a traceback of where it hangs.
