@@ -48,10 +48,10 @@ class Ready(NamedTuple):
 def ready(body: bytes) -> Ready:
     """Return the body with all that can be made of it once, and not for each request.
 
-    Packing takes ten times as long as all the rest of a request. No time stands in it: the same
-    bytes pack to the same bytes.
+    Packing takes as long as writing a feed; at level 4 it takes half of what it takes at 6, for four
+    bytes in a hundred. No time stands in it: the same bytes pack to the same bytes.
     """
-    return Ready(body, gzip.compress(body, 6, mtime=0), hashlib.sha256(body).hexdigest()[:32])
+    return Ready(body, gzip.compress(body, 4, mtime=0), hashlib.sha256(body).hexdigest()[:32])
 
 
 class Standing(NamedTuple):

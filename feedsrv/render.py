@@ -3,10 +3,11 @@
 feedgen 1.0.0 writes Atom and RSS for us, with traps that this module steers around; a test for each
 notices when a later release mends it:
 
-- the links of entries lose all but their address, and rel is limited to five values: `_Links`
+- the links of entries lose all but their address, and rel is limited to five values: `_Rest`
   writes them, as an extension;
 - feeds and entries are stamped with the clock when they are made: every date is set;
 - entries are put in front of the others: ``order="append"``;
+- persons and categories are checked key by key, which takes half of its time: `_Rest` writes them;
 - the channel's link in RSS is the last link given, whatever its rel: alternate comes last;
 - RSS takes no author without a mail address: Dublin Core's creator does;
 - RSS dates are written by way of the locale of the whole process: `_rfc822` replaces that.
@@ -68,26 +69,40 @@ class _Feed(BaseExtension):  # type: ignore[misc]  # feedgen has no types
     """feedgen wants an extension of the feed beside one of its entries."""
 
 
-class _Links(BaseEntryExtension):  # type: ignore[misc]  # feedgen has no types
-    """Write an entry's links with everything they have.
+class _Rest(BaseEntryExtension):  # type: ignore[misc]  # feedgen has no types
+    """Write what feedgen writes wrongly or slowly: an entry's links, authors and categories.
 
-    feedgen's own writer reuses the name of its loop variable and keeps the address alone
+    Its own writer reuses the name of its loop variable and keeps a link's address alone
     (python-feedgen issue 135), so a PDF becomes a second alternate, against RFC 4287 4.1.2.
     """
 
     def __init__(self) -> None:
-        self.links: tuple[Link, ...] = ()
+        self.entry: Entry | None = None
 
-    def extend_atom(self, entry: etree._Element) -> etree._Element:
-        """Put our links where feedgen's were."""
-        for written in entry.findall("link"):
-            entry.remove(written)
-        for link in self.links:
-            attributes = {"rel": link.rel, "type": link.type, "href": link.href}
-            if link.title:
-                attributes["title"] = link.title
-            etree.SubElement(entry, "link", attributes)
-        return entry
+    def extend_atom(self, written: etree._Element) -> etree._Element:
+        """Put our links where feedgen's were, and the authors and categories behind them."""
+        if self.entry is None:
+            return written
+        for theirs in written.findall("link"):
+            written.remove(theirs)
+        for author in self.entry.authors:
+            etree.SubElement(etree.SubElement(written, "author"), "name").text = author
+        for link in self.entry.links:
+            etree.SubElement(written, "link", _attributes(link))
+        for scheme, term in self.entry.categories:
+            etree.SubElement(written, "category", term=term, scheme=scheme)
+        return written
+
+    def extend_rss(self, written: etree._Element) -> etree._Element:
+        """Write the categories."""
+        for scheme, term in self.entry.categories if self.entry else ():
+            etree.SubElement(written, "category", domain=scheme).text = term
+        return written
+
+
+def _attributes(link: Link) -> dict[str, str]:
+    found = {"rel": link.rel, "type": link.type, "href": link.href}
+    return found | {"title": link.title} if link.title else found
 
 
 # --- Atom and RSS ----------------------------------------------------------------------------
@@ -110,7 +125,7 @@ def _feed(
 ) -> FeedGenerator:
     feed = FeedGenerator()
     feed.load_extension("dc", atom=False)
-    feed.register_extension("links", _Feed, _Links, rss=False)
+    feed.register_extension("rest", _Feed, _Rest)
     feed.language("en")
     feed.id(head.id)
     feed.title(head.title)
@@ -126,8 +141,7 @@ def _feed(
         written.title(entry.title)
         written.published(entry.published)
         written.updated(entry.updated)
-        for scheme, term in entry.categories:
-            written.category(term=term, scheme=scheme)
+        written.rest.entry = entry
         written.link(href=entry.links[0].href, rel="alternate")
         write(written, entry)
     return feed
@@ -135,9 +149,6 @@ def _feed(
 
 def _atom_entry(written: Any, entry: Entry) -> None:
     written.id(entry.id)
-    # RFC 4287 4.1.2: an entry without authors has its feed's.
-    written.author([{"name": name} for name in entry.authors])
-    written.links.links = entry.links
     written.content(entry.content, type="html")
     if entry.summary:
         written.summary(entry.summary)
