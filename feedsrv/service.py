@@ -263,15 +263,17 @@ class Service:
         """Return what is another one as soon as anything was kept, by whichever process."""
         return self._store.generation()
 
+    def is_known(self, address: str) -> bool:
+        """Tell whether the address was ever answered: then it is somebody's subscription."""
+        return self._store.is_known(_hidden(address))
+
     def stamp(self, address: str, etag: str) -> datetime:
         """Return when what stands at the address last changed, for Last-Modified.
 
         It rises by a second at least with each change and never falls, whichever process asks:
         newsboat throws a body away whose Last-Modified did not rise.
         """
-        # Not as it is: the key of a private server may stand in it.
-        name = hashlib.sha256(address.encode()).hexdigest()[:32]
-        return self._store.stamp(name, etag, self._now())
+        return self._store.stamp(_hidden(address), etag, self._now())
 
     def unreadable(self) -> tuple[Unreadable, ...]:
         """Return the pages that could not be read, as files to attach to a bug report."""
@@ -331,6 +333,11 @@ class Service:
 
 
 # --- decisions: values in, values out --------------------------------------------------------
+
+
+def _hidden(address: str) -> str:
+    """Return a name for the address that does not tell the key of a private server."""
+    return hashlib.sha256(address.encode()).hexdigest()[:32]
 
 
 def _with(shelf: Shelf, future: Future[Listing] | None, now: datetime) -> Shelf:

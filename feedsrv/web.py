@@ -135,12 +135,13 @@ def _feed(service: Service, feeds: Sequence[Feed], suffix: str, query: str = "")
         known = ", ".join(f".{name}" for name in FORMATS)
         raise NotFound(f"There is no format .{suffix}; feeds end in one of {known}.")
     limit = _asked_limit()
-    reading = service.read(*feeds, limit=limit, client=_client(service))
     path = request.path.removesuffix(f".{suffix}")
     here = _base(service) + quote(path, safe="/+")
     tail = address.parameters(query, limit, _shown().key_for(path, query))
     links = {name: f"{here}.{name}{tail}" for name in FORMATS}
     head = _head(service, feeds, self_url=links.get(suffix, here + tail), page_url=here + tail)
+    client = "" if service.is_known(head.self_url) else _client(service)
+    reading = service.read(*feeds, limit=limit, client=client)
     if suffix:
         ready, media_type = _written(suffix, head, reading.found), FORMATS[suffix].media_type
     else:

@@ -7,6 +7,7 @@ import random
 import sqlite3
 import subprocess
 import sys
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -160,7 +161,7 @@ def test_the_kept_form_is_json(store: Store, tmp_path: Path) -> None:
             "SELECT value FROM Cache WHERE key LIKE '%listing%'"
         ).fetchall()
     connection.close()
-    assert bytes(value).startswith(b'{"page":{"kind":"day"')
+    assert zlib.decompress(bytes(value)).startswith(b'{"page":{"kind":"day"')
 
 
 def test_a_disk_that_fails_is_replaced_by_memory_and_said_once(
