@@ -70,7 +70,7 @@ class Server(MTServer):
         )
 
     def run(self) -> None:
-        """Serve until SIGTERM or SIGINT; then finish what is under way. A second one ends it."""
+        """Serve until a signal comes; finish what is under way, unless a second one comes."""
         self.startup(self._spawn_wsgi_worker, self._application)
         # Windows wakes no thread that waits without an end, not even for Ctrl-C.
         while not self.main_loop_interrupt.wait(1):
@@ -82,15 +82,11 @@ class Server(MTServer):
             signal.signal(number, signal.SIG_DFL)
         super().signal_handler_interrupt(*args, **kwargs)
 
-    def signal_handler_reload(self, *args: Any, **kwargs: Any) -> None:
-        """Stop on SIGHUP too: there is nothing to reload, and the terminal has gone."""
-        self.signal_handler_interrupt(*args, **kwargs)
-
     def _init_shared_socket(self) -> None:
         # granian's own sockets share their port with whoever else wants it (SO_REUSEPORT), so that
         # a second server would take half of the requests and say nothing.
         holder: Callable[..., SocketHolder] = SocketHolder  # its stub leaves the arguments out
-        self._shd = holder(self._listener.fileno(), False, _CONNECTIONS)
+        self._shd = holder(self._listener.detach(), False, _CONNECTIONS)  # which closes it, too
 
 
 def _listen(host: str, port: int) -> socket.socket:
