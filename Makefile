@@ -3,6 +3,7 @@
 #   make run     start the server (sample papers where Hugging Face cannot be reached)
 #   make test    the whole suite, with its coverage gate
 #   make check   lint, types, import contracts; changes nothing
+#   make bench   measure, into docs/performance.md (nginx and wrk, where they are installed)
 #   make lock    bring the lock files up to date
 #
 # Needs Python 3.11 or newer; another than python3 is named with `make PYTHON=python3.13 run`.
@@ -12,7 +13,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run test check format lock clean
+.PHONY: run test check format bench lock clean
 
 run: $(VENV)/.run
 	@$(BIN)/feedsrv serve --or-demo
@@ -32,6 +33,12 @@ check: $(VENV)/.dev
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+# Seconds of each run of the load generator.
+SECONDS ?= 3
+bench: $(VENV)/.dev
+	$(BIN)/python bench/serve.py --seconds $(SECONDS)
+	@test ! -e bench/read.py || $(BIN)/python bench/read.py
 
 # No --emit-index-url: the lock files name packages, versions and hashes, and no place to get them.
 lock: $(VENV)/.dev

@@ -23,8 +23,9 @@ from granian.server.mt import MTServer
 #: Requests answered at the same time. Those for what was never read wait, for eight pages at most
 #: (`feedsrv.worker`), so the others find a thread.
 _THREADS = 32
-#: Connections kept open at the same time; more of them wait until one is closed.
-_CONNECTIONS = 1024
+#: Connections open at the same time; more of them wait until one is closed. A process may commonly
+#: have 1024 files open, and the store needs some.
+_CONNECTIONS = 768
 #: How long a connection may take to say what it wants, and may be kept without wanting anything.
 _HEADER_MS = 5_000
 #: How long a client may leave what was sent to it lying. There is nothing else that ends those who
