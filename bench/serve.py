@@ -12,62 +12,30 @@ else the machine does meets all of them; what counts is the median of the ratios
 from __future__ import annotations
 
 import argparse
-import gzip
 import os
 import platform
-import random
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
-import threading
-import time
-import urllib.error
-import urllib.request
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from datetime import UTC, date, datetime
-from email.message import Message
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
 from statistics import median
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from werkzeug.serving import WSGIRequestHandler, make_server
-
-from feedsrv.demo import upstream
+from subjects import FEED, HELLO, NGINX, PATH, Subject, fetched, subjects
 
 ROOT = Path(__file__).parents[1]
 REPORT = ROOT / "docs" / "performance.md"
-PATH = "/papers.atom"
-FEED, NGINX, HELLO = "feedsrv", "nginx", "Flask hello"
 CONNECTIONS = (10, 50)
 #: What is asked for, and the headers that ask for it, with the server's own validator.
 ASKED = {"200": (), "200 gzip": ("Accept-Encoding: gzip",), "304": ("If-None-Match: {etag}",)}
 #: What the project holds itself to.
 OF_NGINX, OF_HELLO = 0.5, 4.0
-HELLO_CODE = """
-import sys
-from flask import Flask
-from feedsrv.server import Server
-app = Flask("hello")
-app.get("/papers.atom")(lambda: "hello")
-Server(app, "127.0.0.1", int(sys.argv[1])).run()
-"""
-NGINX_CONF = """
-daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/error.log;
-events {{ worker_connections 1024; }}
-http {{
-  access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000000; gzip_static on;
-  types {{ application/atom+xml atom; }}
-  client_body_temp_path {folder}/1; proxy_temp_path {folder}/2; fastcgi_temp_path {folder}/3;
-  uwsgi_temp_path {folder}/4; scgi_temp_path {folder}/5;
-  server {{ listen 127.0.0.1:{port}; root {folder}; }}
-}}
-"""
 
 
 class Run(NamedTuple):
@@ -79,158 +47,8 @@ class Run(NamedTuple):
     cost: float
 
 
-class Subject:
-    """A server under load."""
-
-    def __init__(self, process: subprocess.Popen[bytes], port: int, started: float) -> None:
-        self.process = process
-        self.url = f"http://127.0.0.1:{port}"
-        #: Seconds from its start to its first answer.
-        self.started = started
-        self.idle = self.memory()
-
-    def etag(self) -> str:
-        """Return the feed's validator."""
-        return fetched(self.url + PATH)[1].get("ETag", "")
-
-    def memory(self) -> float:
-        """Return the memory of all its processes in MB, shared pages by their share (PSS)."""
-        rollups = (Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in self.pids())
-        return sum(int(re.search(r"\nPss:\s+(\d+)", text)[1]) for text in rollups) / 1024
-
-    def processor(self) -> float:
-        """Return the seconds of processor time that its processes have spent."""
-        stats = (Path(f"/proc/{pid}/stat").read_text() for pid in self.pids())
-        ticks = sum(sum(map(int, text.rpartition(")")[2].split()[11:13])) for text in stats)
-        return ticks / os.sysconf("SC_CLK_TCK")
-
-    def pids(self) -> Iterator[int]:
-        """Yield its processes, and theirs."""
-        pids = [self.process.pid]
-        for pid in pids:
-            for children in Path(f"/proc/{pid}/task").glob("*/children"):
-                pids += map(int, children.read_text().split())
-            yield pid
-
-
-# --- what is measured ------------------------------------------------------------------------
-
-
-def papers(count: int) -> list[dict[str, Any]]:
-    """Return invented papers, with abstracts as long as real ones are."""
-    dice = random.Random(1)  # the same papers each time
-    letters = "etaoinshrdlucmfwyp"
-    words = ["".join(dice.choices(letters, k=dice.randint(2, 11))) for _ in range(1500)]
-
-    def text(most: int) -> str:
-        return " ".join(dice.choices(words, k=most)).capitalize()
-
-    return [
-        {
-            "id": f"2611.{number:05d}",
-            "day": 0,
-            "title": text(9),
-            "summary": text(30) + ".",
-            "authors": ["Ada Quill", "Bo Lantern", "Cy Meadow"],
-            "upvotes": number,
-            "comments": 1,
-            "keywords": ["lighthouses"],
-        }
-        for number in range(1, count + 1)
-    ]
-
-
-class _Quiet(WSGIRequestHandler):
-    def log(self, *args: Any) -> None:
-        pass
-
-
-@contextmanager
-def pages() -> Iterator[str]:
-    """Serve Hugging Face's pages with invented papers, and give their address."""
-    today: Callable[[], date] = lambda: datetime.now(UTC).date()  # noqa: E731
-    server = make_server(
-        "127.0.0.1", 0, upstream(papers(50), today), threaded=True, request_handler=_Quiet
-    )
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-
-
-@contextmanager
-def running(command: list[str], port: int, path: str, **environ: str) -> Iterator[Subject]:
-    """Run a server until the measurement is over."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("FEEDSRV_")}
-    begun = time.monotonic()
-    process = subprocess.Popen(
-        command, env=clean | environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    try:
-        while True:
-            try:
-                fetched(f"http://127.0.0.1:{port}{path}")
-                break
-            except OSError:
-                if process.poll() is not None or time.monotonic() > begun + 20:
-                    sys.exit(f"this does not start: {' '.join(command)}")
-                time.sleep(0.005)
-        yield Subject(process, port, time.monotonic() - begun)
-    finally:
-        process.terminate()
-        process.wait(40)
-
-
-@contextmanager
-def subjects(folder: Path) -> Iterator[dict[str, Subject]]:
-    """Start the three."""
-    ports = free_ports(3)
-    settings = folder / "feedsrv.toml"
-    settings.write_text("history_days = 1\n")
-    folder.chmod(0o755)  # nginx gives up root
-    with ExitStack() as stack:
-        feedsrv = stack.enter_context(
-            running(
-                [sys.executable, "-m", "feedsrv", "serve", "--port", str(ports[0])],
-                ports[0],
-                "/healthz",
-                FEEDSRV_CONFIG=str(settings),
-                FEEDSRV_CACHE_DIR=str(folder / "store"),
-                FEEDSRV_UPSTREAM_URL=stack.enter_context(pages()),
-            )
-        )
-        feed, headers = fetched(feedsrv.url + PATH)
-        packed, _ = fetched(feedsrv.url + PATH, {"Accept-Encoding": "gzip"})
-        if gzip.decompress(packed) != feed or headers.get_content_type() != "application/atom+xml":
-            sys.exit("the feed is not what it should be")
-        print(f"feed: {len(feed):,} bytes, {len(packed):,} with gzip")
-        (folder / PATH[1:]).write_bytes(feed)
-        (folder / f"{PATH[1:]}.gz").write_bytes(packed)
-        conf = folder / "nginx.conf"
-        conf.write_text(NGINX_CONF.format(folder=folder, port=ports[1]))
-        hello = [sys.executable, "-c", HELLO_CODE, str(ports[2])]
-        yield {
-            NGINX: stack.enter_context(running(["nginx", "-c", str(conf)], ports[1], PATH)),
-            FEED: feedsrv,
-            HELLO: stack.enter_context(running(hello, ports[2], PATH)),
-        }
-
-
-def free_ports(count: int) -> list[int]:
-    """Return ports that nobody uses."""
-    with ExitStack() as stack:
-        held = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [each.getsockname()[1] for each in held]
-
-
-def fetched(url: str, headers: Mapping[str, str] | None = None) -> tuple[bytes, Message]:
-    """Return an answer's body and headers."""
-    with urllib.request.urlopen(urllib.request.Request(url, headers=headers or {})) as answer:
-        return answer.read(), answer.headers
-
-
-# --- the measurement -------------------------------------------------------------------------
+#: By server, what was asked for, and connections; in order of the rounds.
+Runs = dict[tuple[str, str, int], list[Run]]
 
 
 def load(subject: Subject, seconds: int, connections: int, headers: list[str]) -> Run:
@@ -248,11 +66,9 @@ def load(subject: Subject, seconds: int, connections: int, headers: list[str]) -
     return Run(rate, (subject.processor() - begun) / answered * 1e6)
 
 
-def measured(
-    found: dict[str, Subject], seconds: int, rounds: int
-) -> dict[tuple[str, str, int], list[Run]]:
-    """Return the runs of each server by what was asked for, in order of the rounds."""
-    runs = defaultdict(list)
+def measured(found: dict[str, Subject], seconds: int, rounds: int) -> Runs:
+    """Load each server with each question, in turn."""
+    runs: Runs = defaultdict(list)
     etags = {name: subject.etag() for name, subject in found.items()}
     for turn in range(rounds):
         print(f"round {turn + 1} of {rounds} ...", flush=True)
@@ -260,27 +76,29 @@ def measured(
             for name, subject in found.items():
                 if name != HELLO or asked == "200":
                     given = [each.format(etag=etags[name]) for each in headers]
+                    if subject.kind(given) != asked:
+                        sys.exit(f"{name} answers {subject.kind(given)} in place of {asked}")
                     runs[name, asked, connections].append(
                         load(subject, seconds, connections, given)
                     )
     return runs
 
 
-def table(runs: dict[tuple[str, str, int], list[Run]]) -> Iterator[str]:
-    """Yield the rows, with the ratio of each round to the same round of what it stands beside."""
-    yield "| answer | connections | server | requests/s | µs of CPU each | feedsrv to it | wanted |"
-    yield "|---|---|---|---|---|---|---|"
-    for (name, asked, connections), these in sorted(runs.items(), key=lambda each: each[0][1:]):
-        rates, cost = [run.rate for run in these], median(run.cost for run in these)
-        row = f"| {asked} | {connections} | {name} | {spread(rates, ',.0f')} | {cost:.0f} |"
-        if name == FEED:
-            yield f"{row} | |"
-            continue
-        ours = runs[FEED, asked, connections]
-        ratios = [our.rate / its.rate for our, its in zip(ours, these, strict=True)]
-        wanted = OF_HELLO if name == HELLO else OF_NGINX
-        reached = "yes" if median(ratios) >= wanted else "no"
-        yield f"{row} {spread(ratios, '.2f')} | {wanted}: {reached} |"
+def table(runs: Runs) -> Iterator[str]:
+    """Yield the rows; a ratio is the median of those within each round."""
+    ratios = f"{FEED} to {NGINX}, {OF_NGINX} wanted | {FEED} to {HELLO}, {OF_HELLO} wanted"
+    costs = f"µs of CPU each: {NGINX}, {FEED}, {HELLO}"
+    yield f"| answer | connections | {NGINX} | {FEED} | {HELLO} | {ratios} | {costs} |"
+    yield "|---|---|---|---|---|---|---|---|"
+    for connections, asked in product(CONNECTIONS, ASKED):
+        three = [runs[NGINX, asked, connections], runs[FEED, asked, connections]]
+        three.append(runs[HELLO, "200", connections])
+        nginx, feed, hello = rates = [[run.rate for run in each] for each in three]
+        ratios = [[a / b for a, b in zip(feed, other, strict=True)] for other in (nginx, hello)]
+        cells = [asked, str(connections), *(spread(each, ",.0f") for each in rates)]
+        cells += [spread(each, ".2f") for each in ratios]
+        cells.append(", ".join(f"{median(run.cost for run in each):.0f}" for each in three))
+        yield f"| {' | '.join(cells)} |"
 
 
 def spread(values: list[float], form: str) -> str:
@@ -288,7 +106,7 @@ def spread(values: list[float], form: str) -> str:
     return f"**{median(values):{form}}** ({min(values):{form}} to {max(values):{form}})"
 
 
-def report(found: dict[str, Subject], runs: dict[Any, list[Run]], seconds: int) -> str:
+def report(found: dict[str, Subject], runs: Runs, seconds: int) -> str:
     """Return the tables, and what they were measured on."""
     rounds = len(next(iter(runs.values())))
     feedsrv = found[FEED]
