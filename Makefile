@@ -3,6 +3,7 @@
 #   make run     start the server (sample papers where Hugging Face cannot be reached)
 #   make test    the whole suite, with its coverage gate
 #   make check   lint, types, import contracts; changes nothing
+#   make bench   measure, into docs/performance.md (nginx and wrk, where they are installed)
 #   make fuzz    damaged pages and queries by the ten thousand; SECONDS=600 SEED=7 for more, and others
 #   make soak    two servers, twenty readers, a failing upstream, for ten minutes
 #   make audit   known security holes in the libraries that are locked
@@ -15,7 +16,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run test check fuzz soak audit format lock clean
+.PHONY: run test check bench fuzz soak audit format lock clean
 
 run: $(VENV)/.run
 	@$(BIN)/feedsrv serve --or-demo
@@ -48,6 +49,12 @@ audit: $(VENV)/.dev
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+# Seconds of each run of the load generator.
+SECONDS ?= 3
+bench: $(VENV)/.dev
+	$(BIN)/python bench/serve.py --seconds $(or $(SECONDS),3)
+	$(BIN)/python bench/read.py
 
 # No --emit-index-url: the lock files name packages, versions and hashes, and no place to get them.
 lock: $(VENV)/.dev

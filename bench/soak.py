@@ -29,13 +29,13 @@ from typing import ClassVar
 from urllib.parse import quote
 from wsgiref.types import StartResponse, WSGIEnvironment
 
-import waitress
 from werkzeug.serving import WSGIRequestHandler, make_server
 from werkzeug.wrappers import Response
 
 from feedsrv.config import Config
 from feedsrv.demo import sample, upstream
 from feedsrv.front import Front
+from feedsrv.server import Server
 from feedsrv.service import Service
 from feedsrv.web import create_app
 
@@ -120,7 +120,8 @@ def serve(url: str, folder: str, port: str, since: str) -> None:
         upstream_url=url, cache_dir=Path(folder), deadline=1.0, spacing=0.0, history_days=8
     )
     service = Service.open(config, now=clock(float(since)))
-    waitress.serve(Front(create_app(service), service), port=int(port), threads=32, _quiet=True)
+    Server(Front(create_app(service), service), "127.0.0.1", int(port)).run()
+    service.close()
 
 
 def resources(process: int) -> tuple[float, int]:

@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 import msgspec
-import waitress
 from werkzeug.test import Client
 
 from feedsrv import __version__
@@ -29,13 +26,11 @@ from feedsrv.front import Front
 from feedsrv.grammar import parse
 from feedsrv.paper import Feed, Listing, Page
 from feedsrv.query import And, Not, Or, Query, places, positive_words
+from feedsrv.server import Server
 from feedsrv.service import Service
 from feedsrv.store import Store
 from feedsrv.web import create_app
 
-#: Requests answered at the same time. Of those for what was never read, half as many wait for long
-#: (`feedsrv.service`), for eight pages at most (`feedsrv.worker`), so the others find a thread.
-_THREADS = 32
 _BUT = {"data": "", "cards": ", but from its cards", "api": ", but from the JSON API"}
 _ENVIRON = os.environ  # noqa: TID251  # the process's edge
 
@@ -67,8 +62,6 @@ def main(ctx: click.Context, file: Path | None) -> None:
     """Hugging Face Daily Papers as one feed per keyword."""
     logging.basicConfig(format="%(asctime)s %(levelname)-7s %(message)s", level=logging.INFO)
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    # Cold feeds make readers wait for each other, which is no news.
-    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     ctx.obj = file
 
 
@@ -104,17 +97,8 @@ def _reachable(config: Config) -> bool:
 
 def _run(service: Service) -> None:
     config = service.config
-    app = Front(create_app(service), service)
     try:
-        server = waitress.create_server(
-            app,
-            host=config.host,
-            port=config.port,
-            threads=_THREADS,
-            ident="feedsrv",
-            # feedsrv.address decides whom to believe.
-            clear_untrusted_proxy_headers=False,
-        )
+        server = Server(Front(create_app(service), service), config.host, config.port)
     except OSError as error:
         click.echo(
             f"feedsrv: cannot listen on {config.host} port {config.port}:"
@@ -122,23 +106,16 @@ def _run(service: Service) -> None:
             err=True,
         )
         sys.exit(1)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _stop)
     shown = "localhost" if config.host in {"127.0.0.1", "0.0.0.0", "::"} else config.host  # noqa: S104  # compared, not bound
     click.echo(
-        f"feedsrv {__version__} at http://{shown}:{server.effective_port}/"
+        f"feedsrv {__version__} at http://{shown}:{server.port}/"
         f"{' with sample papers' if config.demo else ''}\n"
-        f"Put this into a feed reader: http://{shown}:{server.effective_port}/papers.atom?q=causal"
+        f"Put this into a feed reader: http://{shown}:{server.port}/papers.atom?q=causal"
         # Not the key itself: what is written here ends up in a log.
         f"{'&key=YOUR-ACCESS-KEY' if config.access_key else ''}",
         err=True,
     )
     server.run()
-
-
-def _stop(number: int, frame: FrameType | None) -> NoReturn:
-    """End as Ctrl-C does: requests under way are finished, files are closed."""
-    raise KeyboardInterrupt
 
 
 @main.command()

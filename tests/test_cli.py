@@ -34,7 +34,7 @@ Run = Callable[..., Result]
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
     """Run the command in a folder without settings, with a store of its own."""
     monkeypatch.chdir(tmp_path)
-    levels = {name: logging.getLogger(name).level for name in ("", "httpx", "waitress.queue")}
+    levels = {name: logging.getLogger(name).level for name in ("", "httpx")}
 
     def invoke(*arguments: str, **environ: str) -> Result:
         environment = {"FEEDSRV_CACHE_DIR": str(tmp_path / "store")} | environ

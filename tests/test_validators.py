@@ -17,12 +17,12 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import pytest
-import waitress
 from werkzeug.datastructures import Headers
 
 from conftest import Clock
 from feedsrv.config import Config
 from feedsrv.paper import Feed, Kind, Page
+from feedsrv.server import Server as Production
 from feedsrv.service import Service
 from feedsrv.web import create_app
 from loopback import Loopback, raw_paper
@@ -85,18 +85,17 @@ class Server:
 
 @contextmanager
 def running(service: Service) -> Iterator[Server]:
-    server = waitress.create_server(
-        create_app(service), host="127.0.0.1", port=0, clear_untrusted_proxy_headers=False
-    )
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    try:
-        yield Server(server.effective_port)
-    finally:
-        # In the thread that serves: it must not be waiting for what is being closed.
-        server.trigger.pull_trigger(lambda: server.asyncore.close_all(server._map))
-        thread.join()
-        server.task_dispatcher.shutdown()
+    with pytest.MonkeyPatch.context() as patch:
+        # Only the main thread may ask for signals.
+        patch.setattr("granian.server.common.set_main_signals", lambda *handlers: None)
+        server = Production(create_app(service), "127.0.0.1", 0)
+        thread = threading.Thread(target=server.run)
+        thread.start()
+        try:
+            yield Server(server.port)
+        finally:
+            server.main_loop_interrupt.set()
+            thread.join()
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,259 @@
+"""The server on real sockets: slow clients, odd requests, and how it ends."""
+
+from __future__ import annotations
+
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from feedsrv.server import _listen
+
+Until = Callable[[Callable[[], bool]], None]
+ROOT = Path(__file__).parents[1]
+#: One path is answered at once, one when a line is given, and one at a length that fills buffers.
+CODE = """
+import sys
+from feedsrv import server
+
+server._HEADER_MS, server._UNREAD_MS = map(int, sys.argv[1:])
+
+def application(environ, start):
+    if environ["PATH_INFO"] == "/waits":
+        print("waiting", flush=True)
+        sys.stdin.readline()
+    start("200 OK", [("Content-Type", "text/plain")])
+    return [b"x" * 8_000_000 if environ["PATH_INFO"] == "/long" else b"hello"]
+
+found = server.Server(application, "127.0.0.1", 0)
+print(f"reader: http://127.0.0.1:{found.port}/papers", flush=True)
+found.run()
+print("ended", flush=True)
+"""
+DEMO = ["-m", "feedsrv", "serve", "--demo", "--port", "0"]
+
+
+class Running:
+    """A server in a process of its own."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        found = None
+        while not found:
+            line = self.line()
+            assert line, "it did not start"
+            found = re.search(r"reader: http://[^:]+:(\d+)/papers", line)
+        self.address = ("127.0.0.1", int(found[1]))
+
+    def line(self) -> str:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline()
+
+    def give_line(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+
+    def connection(self, sent: bytes = b"") -> socket.socket:
+        connection = socket.create_connection(self.address, 20)
+        connection.sendall(sent)
+        return connection
+
+    def answer(self, sent: bytes) -> bytes:
+        with self.connection(sent) as connection:
+            return rest(connection)
+
+    def refuses(self) -> bool:
+        try:
+            self.connection().close()
+        except ConnectionRefusedError:
+            return True
+        return False
+
+    def stop(self) -> None:
+        self.process.send_signal(signal.SIGTERM)
+
+
+def rest(connection: socket.socket) -> bytes:
+    """Return all that comes until the other side closes."""
+    return b"".join(iter(lambda: connection.recv(65536), b""))
+
+
+def request(path: str, *headers: str, method: str = "GET", version: str = "1.1") -> bytes:
+    lines = [f"{method} {path} HTTP/{version}", "Host: localhost", "Connection: close", *headers]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+@contextmanager
+def running(arguments: list[str]) -> Iterator[Running]:
+    process = subprocess.Popen(
+        [sys.executable, *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=ROOT,
+    )
+    with process:
+        try:
+            yield Running(process)
+        finally:
+            process.kill()
+
+
+@pytest.fixture
+def server() -> Iterator[Running]:
+    with running(["-c", CODE, "5000", "30000"]) as found:
+        yield found
+
+
+@pytest.fixture
+def impatient() -> Iterator[Running]:
+    """A server that gives clients a quarter of a second for what it otherwise gives them more."""
+    with running(["-c", CODE, "250", "250"]) as found:
+        yield found
+
+
+# --- slow clients ------------------------------------------------------------------------------
+
+
+def test_clients_that_say_nothing_or_half_or_do_not_read_keep_nobody_waiting(
+    server: Running,
+) -> None:
+    with ExitStack() as stack:
+        for sent in (b"", b"GET /hello HTTP/1.1\r\nHo"):
+            for _ in range(200):
+                stack.enter_context(server.connection(sent))
+        for _ in range(40):  # more than there are threads
+            stack.enter_context(server.connection(request("/long")))
+        begun = time.monotonic()
+        assert server.answer(request("/hello")).endswith(b"hello")
+        assert time.monotonic() - begun < 3
+
+
+@pytest.mark.parametrize(
+    "sent", [b"", b"GET /hello HTTP/1.1\r\nHo", b"GET /hello HTTP/1.1\r\nHost: x\r\n\r\n"]
+)
+def test_a_connection_that_wants_nothing_is_closed(impatient: Running, sent: bytes) -> None:
+    with impatient.connection(sent) as connection:
+        assert rest(connection).endswith(b"hello" if sent.endswith(b"\r\n\r\n") else b"")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a socket option of Linux")
+def test_an_answer_that_nobody_reads_does_not_hold_the_end(impatient: Running) -> None:
+    with impatient.connection(request("/long")):
+        assert impatient.answer(request("/hello")).endswith(b"hello")
+        impatient.stop()
+        assert impatient.process.wait(15) == 0
+
+
+# --- how it ends -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_request_under_way_is_finished_and_no_other_is_taken(
+    server: Running, until: Until, number: signal.Signals
+) -> None:
+    with server.connection(request("/waits")) as connection:
+        assert server.line() == "waiting\n"
+        server.process.send_signal(number)
+        until(server.refuses)
+        server.give_line()
+        assert rest(connection).endswith(b"\r\n\r\nhello")
+    assert server.line() == "ended\n"
+    assert server.process.wait(10) == 0
+
+
+def test_a_second_signal_ends_it_at_once(server: Running, until: Until) -> None:
+    with server.connection(request("/waits")):
+        assert server.line() == "waiting\n"
+        server.stop()
+        until(server.refuses)
+        server.stop()
+        assert server.process.wait(10) == -signal.SIGTERM
+
+
+def test_two_servers_never_share_a_port() -> None:
+    with _listen("127.0.0.1", 0) as one, pytest.raises(OSError, match="in use"):
+        _listen("127.0.0.1", one.getsockname()[1])
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="no IPv6 on this machine")
+def test_all_addresses_of_ipv6_are_those_of_ipv4_too() -> None:
+    with _listen("::", 0) as found:
+        socket.create_connection(("127.0.0.1", found.getsockname()[1]), 5).close()
+
+
+# --- odd requests ------------------------------------------------------------------------------
+
+HOST = "Host: localhost\r\nConnection: close\r\n"
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (f"GET /healthz HTTP/1.0\r\n{HOST}\r\n", 200),
+        (f"GET http://elsewhere.example/healthz HTTP/1.1\r\n{HOST}\r\n", 200),
+        (f"GET /papers.atom?q=\u4e2d HTTP/1.1\r\n{HOST}\r\n", 200),
+        (f"GET /papers.atom HTTP/1.1\r\n{HOST}If-None-Match: \u4e2d\r\n\r\n", 200),
+        (f"GET /papers.atom HTTP/1.1\r\n{HOST}Authorization: Basic \u4e2d\r\n\r\n", 200),
+        ("GET /papers.atom HTTP/1.1\r\nConnection: close\r\n\r\n", 400),
+        ("GET /papers.atom HTTP/1.1\r\nConnection: close\r\nHost: \u4e2d\r\n\r\n", 400),
+        ("GET /papers.atom HTTP/1.1\r\nConnection: close\r\nHost: a b\r\n\r\n", 400),
+        (f"GET /papers\0.atom HTTP/1.1\r\n{HOST}\r\n", 400),
+        (f"GET /healthz HTTP/1.1\r\n{HOST}X: a\0b\r\n\r\n", 400),
+        (f"GET /healthz HTTP/1.1\r\n{HOST}X: a\rb\r\n\r\n", 400),
+        (f"GET /healthz HTTP/9\r\n{HOST}\r\n", 400),
+        (f"POST /healthz HTTP/1.1\r\n{HOST}Content-Length: -4\r\n\r\nbody", 400),
+        ("\x16\x03\x01 no TLS here\r\n\r\n", 400),
+        (f"GET /feeds/%00%FF%zz.atom HTTP/1.1\r\n{HOST}\r\n", 404),
+        (f"GET /%0d%0aX:%20y HTTP/1.1\r\n{HOST}\r\n", 404),
+        (f"OPTIONS * HTTP/1.1\r\n{HOST}\r\n", 404),
+        (f"BREW /papers.atom HTTP/1.1\r\n{HOST}\r\n", 405),
+        (f"POST /papers.atom HTTP/1.1\r\n{HOST}Content-Length: 9\r\n\r\nhalf", 405),
+        (f"POST /papers.atom HTTP/1.1\r\n{HOST}Transfer-Encoding: chunked\r\n\r\nzz\r\n", 405),
+        (f"GET /healthz?{'a' * 70_000} HTTP/1.1\r\n{HOST}\r\n", 414),
+        (f"GET /healthz HTTP/1.1\r\n{HOST}X: {'a' * 1_000_000}\r\n\r\n", 431),
+    ],
+)
+def test_an_odd_request_is_answered_or_refused_and_breaks_nothing(
+    demo: Running, sent: str, status: int
+) -> None:
+    answer = demo.answer(sent.encode())
+    assert re.match(rb"HTTP/1\.[01] (\d+) ", answer)
+    assert int(answer.split()[1]) == status
+
+
+@pytest.fixture(scope="module")
+def demo() -> Iterator[Running]:
+    with running(DEMO) as found:
+        yield found
+        found.stop()
+        said = found.process.communicate()[0]
+    assert "Traceback" not in said
+    assert "broke" not in said
+
+
+def test_requests_sent_in_one_go_are_all_answered(demo: Running) -> None:
+    one = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    assert demo.answer(3 * one + request("/healthz")).count(b"\r\n\r\nok\n") == 4
+
+
+def test_neither_head_nor_304_has_a_body(demo: Running) -> None:
+    whole, _, body = demo.answer(request("/papers.atom")).partition(b"\r\n\r\n")
+    assert body
+    head, _, nothing = demo.answer(request("/papers.atom", method="HEAD")).partition(b"\r\n\r\n")
+    assert (head.split()[1], nothing) == (b"200", b"")
+    assert f"content-length: {len(body)}".encode() in head.lower()
+    etag = re.search(rb"(?i)\netag: (\S+)", whole)
+    assert etag
+    known = f"If-None-Match: {etag[1].decode()}"
+    head, _, nothing = demo.answer(request("/papers.atom", known)).partition(b"\r\n\r\n")
+    assert (head.split()[1], nothing) == (b"304", b"")
