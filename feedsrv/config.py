@@ -60,6 +60,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     history_days: Annotated[int, msgspec.Meta(ge=1, le=366)] = 30
     #: From the environment alone, so that it stands in no file.
     hf_token: str = ""
+    #: Readers that can be led to a feed from its page: name to address, with {url} for the feed's.
+    readers: dict[str, str] = {}
     feeds: dict[str, Feed] = {}
     #: Serve sample papers; from the command line alone.
     demo: bool = False
@@ -170,8 +172,17 @@ def _check(name: str, value: object) -> None:
             raise ValueError("expected plain letters, as in https://papers.example.org/feeds")
         if name == "upstream_url" and parts.path.strip("/"):
             raise ValueError("expected scheme and host alone")
+    if name == "readers" and isinstance(value, Mapping):
+        _check_readers(value)
     if name in {"contact", "hf_token"} and not re.fullmatch(r"[\x20-\x7e]*", str(value)):
         raise ValueError("expected plain letters and signs: it goes into a header")
+
+
+def _check_readers(readers: Mapping[str, str]) -> None:
+    for address in readers.values():
+        parts = urlsplit(address)
+        if parts.scheme not in {"http", "https"} or not parts.netloc or "{url}" not in address:
+            raise ValueError('expected addresses such as "https://rss.example.org/add?url={url}"')
 
 
 def _feeds(tables: object, file: str, problems: list[str]) -> Iterator[tuple[str, Feed]]:

@@ -29,11 +29,12 @@ from feedsrv import __version__, demo
 from feedsrv.config import Config
 from feedsrv.errors import NothingReadError, SpentError, UnknownFeedError, UpstreamError
 from feedsrv.fetch import Fetcher
-from feedsrv.freshness import left, newest, window
+from feedsrv.freshness import Failure, left, newest, window
 from feedsrv.grammar import parse
 from feedsrv.paper import Feed, Found, Kind, Listing, Page, Paper, Source, merge, unite
 from feedsrv.query import matches
-from feedsrv.shelf import Shelf, shelf, sources, words
+from feedsrv.shelf import Shelf, Window, shelf, sources, words
+from feedsrv.status import Disk, Status, status
 from feedsrv.store import Store
 from feedsrv.upstream import Upstream
 from feedsrv.worker import Worker
@@ -55,6 +56,9 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
 
     #: The papers that match, newest first, as many as were asked for.
     found: tuple[Found, ...]
+    #: How many papers before these match, and how many in all.
+    before: int
+    matching: int
     #: How many papers were looked at.
     seen: int
     #: Seconds until asking again may bring something new.
@@ -88,14 +92,16 @@ class Service:
         self._fetcher = fetcher
         self._store = store
         self._now = now
+        self._window = Window(())
         closing = Event()
         owner = f"{os.getpid()}-{uuid4().hex}"
         wait = sleep or closing.wait
         self._upstream = Upstream(
             config, fetcher, store, owner=owner, now=now, sleep=wait, chance=chance
         )
-        searches = (Page(Kind.SEARCH, words(feed)) for feed in config.feeds.values())
-        self._worker = Worker(self._upstream, frozenset(searches), self._due_days, closing)
+        feeds = (feed for feed in config.feeds.values() if "search" in sources(feed))
+        self._searches = tuple(dict.fromkeys(Page(Kind.SEARCH, words(feed)) for feed in feeds))
+        self._worker = Worker(self._upstream, frozenset(self._searches), self._due_days, closing)
 
     @classmethod
     def open(
@@ -134,12 +140,13 @@ class Service:
 
     # --- one request -----------------------------------------------------------------------
 
-    def read(self, *feeds: Feed, limit: int | None = None) -> Reading:
+    def read(self, *feeds: Feed, limit: int | None = None, page: int = 1) -> Reading:
         """Return what the feeds hold, each paper once.
 
         Args:
             feeds: One feed, or several to unite.
             limit: How many papers to take; without it, what the feeds say.
+            page: Which of the parts of that size to take, the newest papers being 1.
 
         Raises:
             NothingReadError: Upstream fails, and nothing was ever read for any of them.
@@ -165,7 +172,34 @@ class Service:
             found.append((feed, _matching(feed, papers, _hits(feed, listings))))
         most = limit or max(feed.limit for feed in feeds)
         max_age = max(_MAX_AGE[0], int(min(ages).total_seconds()))
-        return Reading(found=merge(found)[:most], seen=len(seen), max_age=max_age)
+        every, before = merge(found), (page - 1) * most
+        return Reading(
+            found=every[before : before + most],
+            before=before,
+            matching=len(every),
+            seen=len(seen),
+            max_age=max_age,
+        )
+
+    def window(self) -> Window:
+        """Return what is kept of the window. It waits for nothing, and nothing is searched for.
+
+        The window is brought up to date behind it, as for any feed.
+        """
+        days = tuple(window(self._now().date(), self.config.history_days, self._store.listing))
+        if not self._window.is_of(days):
+            self._window = Window(days)
+        self._worker.behind(self._due_days())
+        return self._window
+
+    def older(self, query: str) -> int | None:
+        """Return how many papers beyond the window a kept search knows; None where none is kept."""
+        feed = Feed(name="", title="", query=query)
+        search = self._store.listing(Page(Kind.SEARCH, words(feed))) if words(feed) else None
+        if search is None:
+            return None
+        known = {paper.id for paper in self._window.papers}
+        return sum(paper.id not in known for paper in _matching(feed, search.papers, frozenset()))
 
     def _shelf(self, source: Source, feed: Feed) -> Shelf:
         return shelf(
@@ -224,6 +258,30 @@ class Service:
         newsboat throws a body away whose Last-Modified did not rise.
         """
         return self._store.stamp(address, etag, self._now())
+
+    def now(self) -> datetime:
+        """Return the moment, by the service's clock."""
+        return self._now()
+
+    def failure(self, feed: Feed) -> Failure | None:
+        """Return how the feed's own search failed, or all of upstream, where it still does."""
+        page = Page(Kind.SEARCH, words(feed))
+        of_search = self._store.failure(page) if "search" in sources(feed) else None
+        return of_search or self._store.failure(None)
+
+    def status(self) -> Status:
+        """Return how this server is. Upstream is not asked."""
+        folder, size = self._store.size_on_disk()
+        return status(
+            version=__version__,
+            now=self._now(),
+            days=self.config.history_days,
+            searches=self._searches,
+            kept=self._store.listing,
+            failure=self._store.failure,
+            turns=self._store.turns(),
+            store=Disk(path=str(folder), bytes=size),
+        )
 
     # --- one page --------------------------------------------------------------------------
 

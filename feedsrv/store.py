@@ -183,6 +183,17 @@ class Store:
         self._change(f"{self._upstream} turns", Turns, take)
         return later[-1] if later else None
 
+    def turns(self) -> Turns:
+        """Return the requests that were made of late, by all processes."""
+        return self._value(f"{self._upstream} turns", Turns) or Turns()
+
+    def size_on_disk(self) -> tuple[Path, int]:
+        """Return the folder, and how many bytes its files take; none where it cannot be read."""
+        try:
+            return self._folder, sum(file.stat().st_size for file in self._folder.rglob("*.db*"))
+        except OSError:
+            return self._folder, 0
+
     def stamp(self, address: str, etag: str, now: datetime) -> datetime:
         """Return since when the address has answered with this etag, in whole seconds.
 

@@ -5,24 +5,23 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import NamedTuple
-from urllib.parse import quote
 
 import msgspec
 from flask import Flask, Response, render_template, request
 from werkzeug.exceptions import HTTPException, InternalServerError, NotFound
 from werkzeug.wrappers import Response as Answer
 
-from feedsrv import __version__, address, answer
-from feedsrv.answer import Ready
+from feedsrv import __version__, address, answer, page, prose
+from feedsrv.answer import Problem, Ready
 from feedsrv.entry import Entry, definition, entries, feed_id, home
-from feedsrv.errors import FeedsrvError, ParameterError, UnknownFeedError
+from feedsrv.errors import FeedsrvError, ParameterError, QueryError, UnknownFeedError
 from feedsrv.grammar import parse
 from feedsrv.paper import MOST_ENTRIES, Feed, Found
 from feedsrv.query import canonical
 from feedsrv.render import Head, Outline, atom, json_feed, opml, rss
-from feedsrv.service import Service
+from feedsrv.service import Reading, Service
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +45,19 @@ _LISTINGS = {
     "week": Feed(name="week", title="Daily Papers of the week", sources=("week",)),
     "month": Feed(name="month", title="Daily Papers of the month", sources=("month",)),
 }
+_PROSE = (
+    prose.ago,
+    prose.count,
+    prose.day,
+    prose.moment,
+    prose.number,
+    prose.sentence,
+    prose.size,
+    prose.until,
+)
 _DAY = 86400
+#: Pages of a feed that people can leaf through.
+_MOST_PAGES = 999
 
 
 def create_app(service: Service) -> Flask:
@@ -54,8 +65,22 @@ def create_app(service: Service) -> Flask:
     app = Flask("feedsrv")
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.config["SEND_FILE_MAX_AGE_DEFAULT"] = _DAY
+    app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True}
     app.add_template_filter(home)
+    for written in _PROSE:
+        app.add_template_filter(written)
 
+    _route_feeds(app, service)
+    _route_pages(app, service)
+    app.after_request(answer.harden)
+    app.register_error_handler(UnknownFeedError, lambda error: _unknown(service, error))
+    app.register_error_handler(FeedsrvError, lambda e: _refused(service, answer.problem(e), e))
+    app.register_error_handler(HTTPException, lambda e: _refused(service, answer.http_problem(e)))
+    app.register_error_handler(Exception, lambda error: _broken(service, error))
+    return app
+
+
+def _route_feeds(app: Flask, service: Service) -> None:
     @app.get("/papers", defaults={"suffix": ""})
     @app.get("/papers.<suffix>")
     def papers(suffix: str) -> Answer:
@@ -78,9 +103,29 @@ def create_app(service: Service) -> Flask:
     def subscriptions() -> Answer:
         return _subscriptions(service)
 
+
+def _route_pages(app: Flask, service: Service) -> None:
     @app.get("/")
-    def index() -> str:
-        return _page(service, "index.html", feeds=service.config.feeds.values())
+    def index() -> Answer:
+        window, today = service.window(), service.now().date()
+        feeds = service.config.feeds.values()
+        cards = [page.feed_card(feed, window, service.failure(feed), today) for feed in feeds]
+        return _now(_page(service, "index.html", **_previewed(service), cards=cards))
+
+    @app.get("/preview")
+    def preview() -> Answer:
+        return _now(_page(service, "preview.html", **_previewed(service)))
+
+    @app.get("/status")
+    def status() -> Answer:
+        return _now(
+            _page(service, "status.html", status=service.status(), list_name=page.list_name)
+        )
+
+    @app.get("/status.json")
+    def status_data() -> Answer:
+        data = msgspec.json.format(msgspec.json.encode(service.status()), indent=1)
+        return answer.uncached(Response(data, mimetype="application/json"))
 
     @app.get("/healthz")
     def healthz() -> Answer:
@@ -89,13 +134,6 @@ def create_app(service: Service) -> Flask:
     @app.get("/favicon.ico")
     def favicon() -> Answer:
         return app.send_static_file("favicon.ico")
-
-    app.after_request(answer.harden)
-    app.register_error_handler(UnknownFeedError, lambda error: _unknown(service, error))
-    app.register_error_handler(FeedsrvError, answer.problem)
-    app.register_error_handler(HTTPException, answer.http_problem)
-    app.register_error_handler(Exception, _broken)
-    return app
 
 
 # --- one feed --------------------------------------------------------------------------------
@@ -109,20 +147,43 @@ def _feed(service: Service, feeds: Sequence[Feed], suffix: str, query: str = "")
     if suffix and suffix not in FORMATS:
         known = ", ".join(f".{name}" for name in FORMATS)
         raise NotFound(f"There is no format .{suffix}; feeds end in one of {known}.")
-    limit = _asked_limit()
-    reading = service.read(*feeds, limit=limit)
-    path = quote(request.path.removesuffix(f".{suffix}"), safe="/+")
-    here, tail = _base(service) + path, address.parameters(query, limit)
-    links = {name: f"{here}.{name}{tail}" for name in FORMATS}
-    head = _head(service, feeds, self_url=links.get(suffix, here + tail), page_url=here + tail)
+    limit, number = _asked("limit", MOST_ENTRIES), 1 if suffix else _asked("page", _MOST_PAGES) or 1
+    reading = service.read(*feeds, limit=limit, page=number)
+    path = request.path.removesuffix(f".{suffix}")
+    url = partial(_url(service), path, q=query, limit=limit)
+    links = {name: url(suffix=f".{name}") for name in FORMATS}
+    own = url(page=_part(number))
+    head = _head(service, feeds, self_url=links.get(suffix, own), page_url=own)
     if suffix:
         ready, media_type = _written(suffix, head, reading.found), FORMATS[suffix].media_type
     else:
-        page = _page(service, "feed.html", head=head, found=reading.found, links=links)
-        ready, media_type = answer.ready(page.encode()), "text/html"
+        twin = _twin(service, reading, url, number, head=head, links=links, query=query)
+        ready, media_type = answer.ready(twin.encode()), "text/html"
     found = _kept(service, ready, media_type, head.self_url, reading.max_age)
     found.headers.extend(_link_headers(head, suffix, links))
     return found
+
+
+def _twin(
+    service: Service, reading: Reading, url: Callable[..., str], number: int, **values: object
+) -> str:
+    """Return a part of the feed as a page for people."""
+    is_last = reading.before + len(reading.found) >= reading.matching
+    return _page(
+        service,
+        "feed.html",
+        cards=page.cards(reading.found),
+        reading=reading,
+        newer=url(page=_part(number - 1)) if number > 1 else "",
+        older="" if is_last else url(page=number + 1),
+        number=number,
+        **values,
+    )
+
+
+def _part(number: int) -> int | None:
+    """Return how an address names that part of a feed: the first has the feed's own address."""
+    return number if number > 1 else None
 
 
 def _head(service: Service, feeds: Sequence[Feed], *, self_url: str, page_url: str) -> Head:
@@ -133,7 +194,7 @@ def _head(service: Service, feeds: Sequence[Feed], *, self_url: str, page_url: s
         subtitle="; ".join(dict.fromkeys(map(_described, feeds))),
         self_url=self_url,
         page_url=page_url,
-        icon_url=f"{_base(service)}/static/icon.png",
+        icon_url=_url(service)("/static/icon.png"),
         version=__version__,
     )
 
@@ -165,17 +226,17 @@ def _subscriptions(service: Service) -> Answer:
     name = request.args.get("format", "atom")
     if name not in FORMATS:
         raise ParameterError("format", name, f"must be one of {', '.join(FORMATS)}")
-    root = _base(service)
+    url = _url(service)
     outlines = (
         Outline(
             title=feed.title,
             description=_described(feed),
-            feed_url=f"{root}/feeds/{feed.name}.{name}",
-            page_url=f"{root}/feeds/{feed.name}",
+            feed_url=url(f"/feeds/{feed.name}", f".{name}"),
+            page_url=url(f"/feeds/{feed.name}"),
         )
         for feed in service.config.feeds.values()
     )
-    here = f"{root}/feeds.opml" + ("" if name == "atom" else f"?format={name}")
+    here = url("/feeds.opml", format=name if name != "atom" else None)
     ready = answer.ready(opml("Daily Papers", outlines))
     found = _kept(service, ready, "text/x-opml", here, 3600)
     found.headers["Content-Disposition"] = "attachment; filename=feedsrv.opml"
@@ -204,16 +265,34 @@ def _link_headers(head: Head, suffix: str, links: Mapping[str, str]) -> Iterator
             yield "Link", f'<{url}>; rel="alternate"; type="{media_type}"'
 
 
+def _previewed(service: Service) -> dict[str, object]:
+    """Return what a feed of the query in the address would hold, and where it is."""
+    shown = page.shown(_asked_query(), service.window(), service.older)
+    query = "" if shown.problem else shown.query
+    url = _url(service)
+    return {
+        "shown": shown,
+        "links": {name: url("/papers", f".{name}", q=query) for name in FORMATS},
+    }
+
+
 def _page(service: Service, template: str, **values: object) -> str:
     """Return a page for people."""
     return render_template(
         template,
-        base=_base(service),
+        url=_url(service),
+        subscribe=partial(page.subscribe, service.config.readers),
         demo=service.config.demo,
         formats=FORMATS,
         version=__version__,
+        now=service.now(),
         **values,
     )
+
+
+def _now(text: str) -> Answer:
+    """Answer with a page that tells how things are at this moment."""
+    return answer.uncached(Response(text, mimetype="text/html"))
 
 
 # --- the address -----------------------------------------------------------------------------
@@ -224,13 +303,19 @@ def _asked_query() -> str:
     return " ".join(request.args.get("q", "").split())
 
 
-def _asked_limit() -> int | None:
-    text = request.args.get("limit")
+def _asked(name: str, most: int) -> int | None:
+    """Return the number that stands in the address under that name."""
+    text = request.args.get(name)
     if text is None:
         return None
-    if not re.fullmatch(r"[1-9][0-9]{0,2}", text) or int(text) > MOST_ENTRIES:
-        raise ParameterError("limit", text, f"must be a number from 1 to {MOST_ENTRIES}")
+    if not re.fullmatch(r"[1-9][0-9]{0,2}", text, re.ASCII) or int(text) > most:
+        raise ParameterError(name, text, f"must be a number from 1 to {most}")
     return int(text)
+
+
+def _url(service: Service) -> Callable[..., str]:
+    """Return the function that makes every address of this server."""
+    return partial(address.url, _base(service))
 
 
 def _base(service: Service) -> str:
@@ -241,16 +326,29 @@ def _base(service: Service) -> str:
 # --- errors: what they become is told in the table of feedsrv.errors -------------------------
 
 
+def _refused(service: Service, problem: Problem, error: Exception | None = None) -> Answer:
+    """Answer with what went wrong: a page for browsers, data for everything else."""
+    if not answer.is_for_people(request):
+        return answer.refused(problem)
+    try:
+        trouble = page.problem(error) if isinstance(error, QueryError) else None
+        query = _asked_query()
+        text = _page(service, "error.html", problem=problem, trouble=trouble, query=query)
+    except ParameterError:  # the address of this server is what is wrong
+        return answer.refused(problem)
+    return answer.refused(problem, text)
+
+
 def _unknown(service: Service, error: UnknownFeedError) -> Answer:
     """Answer with how to ask for the same without the settings."""
     try:
-        instead = f"{_base(service)}/papers.atom?q={quote(error.name)}"
+        instead = _url(service)("/papers", ".atom", q=error.name)
     except ParameterError as wrong:  # what is raised here, no other handler takes
-        return answer.problem(wrong)
-    return answer.problem(error, feeds=list(error.known), instead=instead)
+        return _refused(service, answer.problem(wrong))
+    return _refused(service, answer.problem(error, feeds=list(error.known), instead=instead))
 
 
-def _broken(error: Exception) -> Answer:
+def _broken(service: Service, error: Exception) -> Answer:
     """Answer 500 without a word about our insides, which go to the log."""
     log.error("%s %s broke", request.method, request.path, exc_info=error)
-    return answer.http_problem(InternalServerError())
+    return _refused(service, answer.http_problem(InternalServerError()))
