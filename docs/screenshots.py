@@ -1,12 +1,11 @@
 """Make the pictures in this folder again, from the demo's papers: ``make screenshots``.
 
-Needs Chromium, at /usr/bin/chromium or where CHROMIUM says. They look best with the fonts Inter and
-Gelasio (Debian: fonts-inter, fonts-gelasio).
+Needs Chromium at /usr/bin/chromium. The pictures look best with the fonts Inter and P052 (Debian:
+fonts-inter, fonts-urw-base35).
 """
 
 from __future__ import annotations
 
-import os
 import sys
 import tempfile
 import threading
@@ -23,6 +22,7 @@ from feedsrv.config import load
 from feedsrv.service import Service
 from feedsrv.web import create_app
 
+CHROMIUM = "/usr/bin/chromium"
 HERE = Path(__file__).parent
 #: A Tuesday; the demo's papers end on it.
 NOW = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
@@ -57,13 +57,12 @@ def server(folder: Path) -> Iterator[str]:
 
 def main() -> None:
     """Make every picture."""
-    program = os.environ.get("CHROMIUM", "/usr/bin/chromium")
     with (
         tempfile.TemporaryDirectory() as folder,
         server(Path(folder)) as url,
         sync_playwright() as play,
     ):
-        browser = play.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         for name, path, width, height, scheme in PICTURES:
             page = browser.new_page(
                 viewport={"width": width, "height": height},

@@ -14,6 +14,8 @@ from feedsrv.shelf import Day
 
 #: Of one day, and of the highest bar.
 _WIDTH, _HEIGHT = 10, 40
+#: Papers of a day that make the highest bar at least, so that a single one does not fill a chart.
+_LEAST = 3
 
 
 class Bar(msgspec.Struct, frozen=True):
@@ -42,7 +44,8 @@ def chart(papers: Iterable[Paper], days: Sequence[Day]) -> Chart:
     """Return how many of the papers each list day has, oldest first."""
     counts = Counter(paper.published.date() for paper in papers)
     most = max((counts[day.date] for day in days), default=0)
-    bars = tuple(_bar(place, day, counts[day.date], most) for place, day in enumerate(days))
+    scale = max(most, _LEAST)
+    bars = tuple(_bar(place, day, counts[day.date], scale) for place, day in enumerate(days))
     first, last = (
         (prose.short_day(days[0].date), prose.short_day(days[-1].date)) if days else ("", "")
     )
@@ -56,8 +59,8 @@ def chart(papers: Iterable[Paper], days: Sequence[Day]) -> Chart:
     )
 
 
-def _bar(place: int, day: Day, count: int, most: int) -> Bar:
-    height = round(_HEIGHT * count / most, 1) if most else 0.0
+def _bar(place: int, day: Day, count: int, scale: int) -> Bar:
+    height = round(_HEIGHT * count / scale, 1)
     papers = prose.count(count, "paper") if day.is_read else "not read yet"
     said = f"{prose.day(day.date)}: {papers}"
     return Bar(place * _WIDTH, round(_HEIGHT - height, 1), height, said, day.is_read)

@@ -9,8 +9,9 @@ from itertools import islice
 import msgspec
 
 from feedsrv import prose
+from feedsrv.grammar import parse
 from feedsrv.paper import Paper
-from feedsrv.query import LONGEST, And, Not, Or, Query, Term, positive_words
+from feedsrv.query import LONGEST, And, Not, Or, Query, Term, matches, positive_words
 from feedsrv.shelf import Window
 from feedsrv.words import words
 
@@ -43,11 +44,13 @@ def hint(
     """
     found, seen = window.found(query), len(window.papers)
     if not found:
-        return Hint(_nothing(query, tree, window, older), _tries(_eased(tree), window, seen))
+        tries = _eased(tree, window)
+        return Hint(_nothing(query, tree, window, older), tuple(islice(tries, _MOST_TRIES)))
     if len(found) * _TOO_WIDE < seen or seen < _ENOUGH:
         return None
-    tries = _tries(_narrowed(query, tree, found), window, len(found) // 2)
-    return Hint(f"That is {prose.share(len(found), seen)} of all papers, much for one feed.", tries)
+    tries = ((text, many) for text, many in _narrowed(query, tree, window) if many)
+    said = f"That is {prose.share(len(found), seen)} of all papers, much for one feed."
+    return Hint(said, tuple(islice(tries, _MOST_TRIES)))
 
 
 def _nothing(query: str, tree: Query, window: Window, older: Callable[[str], int | None]) -> str:
@@ -61,40 +64,52 @@ def _nothing(query: str, tree: Query, window: Window, older: Callable[[str], int
     return f"{said}."
 
 
-def _tries(queries: Iterable[str], window: Window, most: int) -> tuple[tuple[str, int], ...]:
-    """Return the first few queries that match something, and no more than so many papers."""
-    counted = ((query, len(window.found(query))) for query in queries)
-    return tuple(
-        islice(((query, many) for query, many in counted if 0 < many <= most), _MOST_TRIES)
-    )
-
-
-def _eased(tree: Query) -> Iterator[str]:
-    """Yield queries that ask for less."""
+def _eased(tree: Query, window: Window) -> Iterator[tuple[str, int]]:
+    """Yield queries that ask for less and match something, each with how many papers."""
     match tree:
-        case Term("", words, "exact") if len(words) > 1:
-            yield str(And(tuple(Term("", (word,), "stems") for word in words)))
+        case Term("", asked, "exact") if len(asked) > 1:
+            loose = And(tuple(Term("", (word,), "stems") for word in asked))
+            candidates = [(str(loose), _count(loose, window.papers))]
         case Term("title" | "abstract" | "keyword", _, _):
-            yield str(msgspec.structs.replace(tree, field=""))
+            anywhere = msgspec.structs.replace(tree, field="")
+            candidates = [(str(anywhere), _count(anywhere, window.papers))]
         case And(parts):
-            for place in range(len(parts)):
-                rest = parts[:place] + parts[place + 1 :]
-                if not all(isinstance(part, Not) for part in rest):
-                    yield str(rest[0] if len(rest) == 1 else And(rest))
+            candidates = list(_without_one(parts, window.papers))
+        case _:
+            candidates = []
+    yield from ((text, many) for text, many in candidates if many)
 
 
-def _narrowed(query: str, tree: Query, found: Sequence[Paper]) -> Iterator[str]:
+def _without_one(parts: Sequence[Query], papers: Iterable[Paper]) -> Iterator[tuple[str, int]]:
+    """Yield the parts of a query but for one, for each, with how many papers match."""
+    missing: Counter[int] = Counter()
+    for paper in papers:
+        failing = (place for place, part in enumerate(parts) if not matches(part, paper))
+        first, second = next(failing, None), next(failing, None)
+        if first is not None and second is None:
+            missing[first] += 1
+    for place in range(len(parts)):
+        rest = (*parts[:place], *parts[place + 1 :])
+        if not all(isinstance(part, Not) for part in rest):
+            yield str(rest[0] if len(rest) == 1 else And(rest)), missing[place]
+
+
+def _narrowed(query: str, tree: Query, window: Window) -> Iterator[tuple[str, int]]:
     """Yield queries that ask for more: for the words in titles, for a keyword too."""
+    found = window.found(query)
     if isinstance(tree, Term) and not tree.field:
-        yield str(msgspec.structs.replace(tree, field="title"))
+        in_title = msgspec.structs.replace(tree, field="title")
+        yield str(in_title), _count(in_title, found)
     has = set(positive_words(tree).split())
     keywords = Counter(keyword.lower() for paper in found for keyword in paper.keywords)
-    for keyword, _ in keywords.most_common(3 * _MOST_TRIES):
-        if has.isdisjoint(words(keyword)):
-            text = f"({query})" if isinstance(tree, Or) else query
-            narrowed = f"{text} {keyword_query(keyword)}"
-            if len(narrowed) <= LONGEST and words(keyword):
-                yield narrowed
+    for keyword, _ in keywords.most_common(2 * _MOST_TRIES):
+        text = f"{f'({query})' if isinstance(tree, Or) else query} {keyword_query(keyword)}"
+        if words(keyword) and has.isdisjoint(words(keyword)) and len(text) <= LONGEST:
+            yield text, _count(parse(keyword_query(keyword)), found)
+
+
+def _count(query: Query, papers: Iterable[Paper]) -> int:
+    return sum(matches(query, paper) for paper in papers)
 
 
 def keyword_query(keyword: str) -> str:

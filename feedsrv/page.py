@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from itertools import compress
 from operator import not_
 from urllib.parse import quote
@@ -57,8 +57,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
 
     paper: Paper
     title: Markup
-    #: The part of the abstract that shows why it matched.
-    excerpt: Markup
+    #: In paragraphs; of a brief card, the part that shows why it matched.
     abstract: tuple[Markup, ...]
     authors: tuple[Markup, ...]
     more_authors: tuple[Markup, ...]
@@ -77,7 +76,6 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
     seen: int = 0
     read: int = 0
     days: int = 0
-    share: str = ""
     pace: str = ""
     chart: Chart | None = None
     hint: Hint | None = None
@@ -91,6 +89,8 @@ class FeedCard(msgspec.Struct, frozen=True, kw_only=True):
     feed: Feed
     week: int
     chart: Chart
+    #: When the newest list that was read was.
+    read_at: datetime | None
     failure: Failure | None
 
 
@@ -121,11 +121,10 @@ def shown(query: str, window: Window, older: Callable[[str], int | None]) -> Sho
         seen=seen,
         read=read,
         days=len(days),
-        share=prose.share(len(found), seen),
         pace=_pace(len(found), read),
         chart=chart(found, days),
         hint=hint(query, tree, window, older),
-        cards=tuple(card(paper, tree) for paper in found[:_MOST_SHOWN]),
+        cards=tuple(card(paper, tree, is_brief=True) for paper in found[:_MOST_SHOWN]),
         snippet=snippet(query),
     )
 
@@ -161,8 +160,11 @@ def _asked(feeds: Iterable[Feed]) -> Query | None:
     return trees[0] if len(trees) == 1 else Or(trees) if trees else None
 
 
-def card(paper: Paper, query: Query | None) -> Card:
-    """Return the paper with what the query asks for marked."""
+def card(paper: Paper, query: Query | None, *, is_brief: bool = False) -> Card:
+    """Return the paper with what the query asks for marked.
+
+    Brief, it has the part of its abstract that shows why it matched, and else all of it.
+    """
 
     def found(field: str, text: str) -> tuple[Span, ...]:
         return spans(query, field, text) if query is not None else ()
@@ -176,11 +178,12 @@ def card(paper: Paper, query: Query | None) -> Card:
         for place, name in enumerate(paper.authors)
     ]
     authors = [marked("author", name) for name in paper.authors]
+    paragraphs = [(each, found("abstract", each)) for each in paper.abstract.split("\n\n") if each]
+    told = [excerpt(*_first(paragraphs), _MOST_EXCERPT)] if is_brief and paragraphs else paragraphs
     return Card(
         paper=paper,
         title=marked("title", paper.title),
-        excerpt=_marked(*excerpt(paper.abstract, found("abstract", paper.abstract), _MOST_EXCERPT)),
-        abstract=tuple(marked("abstract", each) for each in paper.abstract.split("\n\n") if each),
+        abstract=tuple(_marked(text, at) for text, at in told),
         authors=tuple(compress(authors, first)),
         more_authors=tuple(compress(authors, map(not_, first))),
         organization=marked("org", paper.organization),
@@ -191,6 +194,11 @@ def card(paper: Paper, query: Query | None) -> Card:
         ),
         where=tuple(_where(query, paper)) if query is not None else (),
     )
+
+
+def _first(paragraphs: Sequence[tuple[str, tuple[Span, ...]]]) -> tuple[str, tuple[Span, ...]]:
+    """Return the first paragraph that has a mark, else the first."""
+    return next((each for each in paragraphs if each[1]), paragraphs[0])
 
 
 def _marked(text: str, found: Sequence[Span]) -> Markup:
@@ -214,7 +222,13 @@ def feed_card(feed: Feed, window: Window, failure: Failure | None, today: date) 
     since = today - timedelta(days=_WEEK)
     found = window.found(feed.query)
     week = sum(paper.published.date() > since for paper in found)
-    return FeedCard(feed=feed, week=week, chart=chart(found, window.days), failure=failure)
+    return FeedCard(
+        feed=feed,
+        week=week,
+        chart=chart(found, window.days),
+        read_at=window.read_at,
+        failure=failure,
+    )
 
 
 def snippet(query: str) -> str:

@@ -51,7 +51,10 @@ class Window:
         self._made_of = tuple(days)
         #: Oldest first.
         self.days = tuple(_day(*each) for each in reversed(self._made_of))
-        self.papers = unite(tuple(listing for _, listing in self._made_of if listing is not None))
+        listings = tuple(listing for _, listing in self._made_of if listing is not None)
+        self.papers = unite(listings)
+        #: When the newest list that was read was; None for none.
+        self.read_at = listings[0].read_at if listings else None
         #: Return the papers that match a query as it is written, newest first.
         self.found = lru_cache(maxsize=_MOST_REMEMBERED)(self._found)
 

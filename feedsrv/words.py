@@ -43,6 +43,8 @@ def words(text: str) -> list[str]:
 
 def placed(text: str) -> list[tuple[str, int, int]]:
     """Return the folded words of the text, each with where in the text it begins and ends."""
+    if text.isascii():
+        return [(word[0], *word.span()) for word in _WORD.finditer(text.casefold())]
     # Folding knows no neighbours, so that each character can be folded for itself.
     folded = [_folded(char) for char in text]
     origin = [at for at, part in enumerate(folded) for _ in part]
