@@ -103,9 +103,10 @@ def _narrowed(query: str, tree: Query, window: Window) -> Iterator[tuple[str, in
     has = set(positive_words(tree).split())
     keywords = Counter(keyword.lower() for paper in found for keyword in paper.keywords)
     for keyword, _ in keywords.most_common(2 * _MOST_TRIES):
-        text = f"{f'({query})' if isinstance(tree, Or) else query} {keyword_query(keyword)}"
-        if words(keyword) and has.isdisjoint(words(keyword)) and len(text) <= LONGEST:
-            yield text, _count(parse(keyword_query(keyword)), found)
+        more = keyword_query(keyword)
+        text = f"{f'({query})' if isinstance(tree, Or) else query} {more}"
+        if more and has.isdisjoint(words(keyword)) and len(text) <= LONGEST:
+            yield text, _count(parse(more), found)
 
 
 def _count(query: Query, papers: Iterable[Paper]) -> int:
@@ -113,5 +114,7 @@ def _count(query: Query, papers: Iterable[Paper]) -> int:
 
 
 def keyword_query(keyword: str) -> str:
-    """Return the query for other papers with that keyword."""
-    return f'keyword:"{keyword.replace(chr(34), " ").strip()}"'
+    """Return the query for papers with that keyword; empty where there is none."""
+    asked = tuple(words(keyword))
+    query = str(Term("keyword", asked, "exact")) if asked else ""
+    return query if len(query) <= LONGEST else ""

@@ -190,7 +190,7 @@ def card(paper: Paper, query: Query | None, *, is_brief: bool = False) -> Card:
         keywords=tuple(
             Keyword(marked("keyword", each), keyword_query(each), bool(found("keyword", each)))
             for each in paper.keywords
-            if words(each)
+            if keyword_query(each)
         ),
         where=tuple(_where(query, paper)) if query is not None else (),
     )
