@@ -44,7 +44,7 @@ def hint(
     """
     found, seen = window.found(query), len(window.papers)
     if not found:
-        tries = _eased(tree, window)
+        tries = ((text, many) for text, many in _eased(tree, window.papers) if many)
         return Hint(_nothing(query, tree, window, older), tuple(islice(tries, _MOST_TRIES)))
     if len(found) * _TOO_WIDE < seen or seen < _ENOUGH:
         return None
@@ -64,20 +64,23 @@ def _nothing(query: str, tree: Query, window: Window, older: Callable[[str], int
     return f"{said}."
 
 
-def _eased(tree: Query, window: Window) -> Iterator[tuple[str, int]]:
-    """Yield queries that ask for less and match something, each with how many papers."""
+def _eased(tree: Query, papers: Sequence[Paper]) -> Iterator[tuple[str, int]]:
+    """Yield queries that ask for less, each with how many papers match."""
+    looser: Query | None = None
     match tree:
         case Term("", asked, "exact") if len(asked) > 1:
-            loose = And(tuple(Term("", (word,), "stems") for word in asked))
-            candidates = [(str(loose), _count(loose, window.papers))]
+            looser = And(tuple(Term("", (word,), "stems") for word in asked))
         case Term("title" | "abstract" | "keyword", _, _):
-            anywhere = msgspec.structs.replace(tree, field="")
-            candidates = [(str(anywhere), _count(anywhere, window.papers))]
-        case And(parts):
-            candidates = list(_without_one(parts, window.papers))
-        case _:
-            candidates = []
-    yield from ((text, many) for text, many in candidates if many)
+            looser = msgspec.structs.replace(tree, field="")
+        case Term("", _, "stems"):
+            looser = msgspec.structs.replace(tree, mode="prefix")
+        case And((*others, Term("", _, "stems") as last)):
+            # Somebody who types has not come to the end of the last word.
+            looser = And((*others, msgspec.structs.replace(last, mode="prefix")))
+    if looser is not None:
+        yield str(looser), _count(looser, papers)
+    if isinstance(tree, And):
+        yield from _without_one(tree.parts, papers)
 
 
 def _without_one(parts: Sequence[Query], papers: Iterable[Paper]) -> Iterator[tuple[str, int]]:

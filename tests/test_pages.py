@@ -6,6 +6,7 @@ import json
 import tomllib
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -30,6 +31,7 @@ from feedsrv.shelf import Window
 from feedsrv.store import Store
 from feedsrv.web import create_app
 from loopback import Loopback, raw_paper
+from readers import needs, program
 from strategies import papers, queries, query_texts
 
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"
@@ -193,6 +195,8 @@ def crowd(upstream: Loopback) -> Loopback:
         ("ferry fog whale", "No paper", {"ferry fog": 10}),
         ('"grey fog"', "No paper", {"grey fog": 30}),
         ("title:grey", "No paper", {"grey": 30}),
+        ("harb", "No paper", {"harb*": 30}),
+        ("ferry harb", "No paper", {"ferry harb*": 10, "ferry": 10}),
         ("whale -fog", "No paper", {}),
         ("whale", "a feed asks Hugging Face's search for older ones too", {}),
         ("title:ferry tides", None, {}),
@@ -417,6 +421,26 @@ def test_a_twin_is_the_same_bytes_for_the_same_papers(
     assert again.status_code == 304
 
 
+@pytest.mark.parametrize("path", ["/", "/?q=causal", "/papers?q=causal", "/feeds/causal"])
+def test_a_reader_finds_every_format_from_a_page(
+    client: FlaskClient, tmp_path: Path, path: str
+) -> None:
+    links = soup(client.get(path)).select("head link[rel=alternate]")[:3]
+    assert [link["type"] for link in links] == [
+        "application/atom+xml",
+        "application/rss+xml",
+        "application/feed+json",
+    ]
+    for link in links:
+        assert client.get(str(link["href"])).mimetype == link["type"]
+    needs("sfeed_web", "sfeed")
+    found = program("sfeed_web", "http://localhost/", given=client.get(path).data, folder=tmp_path)
+    # sfeed_web 1.7 knows no JSON Feed.
+    assert [line.split("\t") for line in found.splitlines()][:2] == [
+        [link["href"], link["type"]] for link in links[:2]
+    ]
+
+
 # --- status --------------------------------------------------------------------------------------
 
 
@@ -501,7 +525,7 @@ def test_a_list_has_a_name(page: Page, name: str) -> None:
     assert list_name(page) == name
 
 
-def test_a_store_that_is_not_there_has_no_size(tmp_path: Any) -> None:
+def test_a_store_that_is_not_there_has_no_size(tmp_path: Path) -> None:
     assert Store(tmp_path / "none", "http://a.example").size_on_disk()[1] == 0
 
 
