@@ -4,6 +4,7 @@
 #   make test    the whole suite, with its coverage gate
 #   make check   lint, types, import contracts; changes nothing
 #   make lock    bring the lock files up to date
+#   make screenshots    make the pictures in docs/ again; needs Chromium
 #
 # Needs Python 3.11 or newer; another than python3 is named with `make PYTHON=python3.13 run`.
 
@@ -12,7 +13,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run test check format lock clean
+.PHONY: run test check format lock screenshots clean
 
 run: $(VENV)/.run
 	@$(BIN)/feedsrv serve --or-demo
@@ -37,6 +38,9 @@ format: $(VENV)/.dev
 lock: $(VENV)/.dev
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header pyproject.toml --output-file requirements.txt
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header pyproject.toml --group dev --output-file requirements-dev.txt
+
+screenshots: $(VENV)/.dev
+	$(BIN)/python docs/screenshots.py
 
 clean:
 	rm -rf $(VENV) .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -28,10 +28,10 @@ HERE = Path(__file__).parent
 NOW = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
 #: File, path, width, height, scheme.
 PICTURES = (
-    ("page-light", "/?q=diffusion+language+models", 1000, 1150, "light"),
-    ("page-dark", "/", 1000, 1150, "dark"),
+    ("page-light", "/?q=diffusion+models", 1000, 1480, "light"),
+    ("page-dark", "/", 1000, 1195, "dark"),
     ("page-phone", "/?q=world+model", 390, 844, "light"),
-    ("feed", "/papers?q=causal&limit=4", 1000, 1150, "light"),
+    ("feed", "/papers?q=causal&limit=4", 1000, 1100, "light"),
     ("status", "/status", 1000, 800, "dark"),
 )
 
@@ -67,7 +67,6 @@ def main() -> None:
             page = browser.new_page(
                 viewport={"width": width, "height": height},
                 color_scheme="dark" if scheme == "dark" else "light",
-                device_scale_factor=1.5,
             )
             page.goto(url + path)
             page.screenshot(path=HERE / f"{name}.png")

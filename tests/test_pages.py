@@ -292,7 +292,7 @@ def test_configured_feeds_are_cards(make_client: MakeClient) -> None:
     feed = one(page, ".feed")
     assert said(one(page, ".feed h3")) == "Causal matters"
     assert said(one(page, ".feed code")) == "causal"
-    assert "3 papers this week · read just now" in said(feed)
+    assert "3 papers this week read just now" in said(feed)
     assert "at most 2 a day" in str(one(page, ".feed svg")["aria-label"])
     assert [link["href"] for link in page.select(".formats a")] == [
         f"http://localhost/feeds/causal.{name}" for name in ("atom", "rss", "json")

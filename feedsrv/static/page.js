@@ -28,7 +28,7 @@ function later(query, wait, quietly) {
 
 // Show what a feed of the query would hold. An answer that comes late is not wanted any more.
 async function show(query, quietly) {
-  if (document.hidden && quietly) return again(query);
+  if (quietly && isInUse()) return again(query);
   asked?.abort();
   asked = new AbortController();
   const own = new URL(input.form.action);
@@ -50,6 +50,11 @@ async function show(query, quietly) {
     say("The server cannot be reached. Press Enter to try again.");
   }
   preview.ariaBusy = "false";
+}
+
+// What somebody does not look at need not be fresh, and what somebody works with must not change.
+function isInUse() {
+  return document.hidden || preview.contains(document.activeElement) || preview.querySelector("[open]");
 }
 
 // While the window is still being read, look again in a moment.
