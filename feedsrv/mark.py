@@ -56,7 +56,8 @@ def excerpt(text: str, marked: Sequence[Span], most: int) -> tuple[str, tuple[Sp
         return text, tuple(marked)
     first = marked[0][0] if marked else 0
     begin = max(0, min(first - most // 3, len(text) - most))
-    begin = text.find(" ", begin, first) + 1 if begin else 0
+    space = text.find(" ", begin, first) if begin else -1
+    begin = space + 1 if space >= 0 else begin
     end = text.rfind(" ", begin + most // 2, begin + most)
     end = len(text) if begin + most >= len(text) else (end if end > first else begin + most)
     lead = "… " if begin else ""

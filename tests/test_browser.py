@@ -143,6 +143,17 @@ def test_what_is_typed_last_is_what_is_shown_and_stays_after_a_reload(
     expect(page.locator("#q")).to_have_value("sea")
 
 
+def test_an_answer_that_nobody_waits_for_any_more_is_dropped(open_page: Open, site: str) -> None:
+    page = open_page(site)
+    page.route("**/preview?q=causal", lambda route: None)  # never answered
+    with page.expect_event("request", lambda asked: asked.url.endswith("/preview?q=causal")):
+        page.locator("#q").fill("causal")
+    with page.expect_event("requestfailed", lambda asked: asked.url.endswith("q=causal")):
+        page.locator("#q").fill("sea")
+    expect(page.locator(".tally")).to_contain_text("1 of 6 papers match")
+    page.unroute_all(behavior="ignoreErrors")
+
+
 def test_without_scripts_enter_shows_the_same(open_page: Open, site: str) -> None:
     page = open_page(site, java_script_enabled=False)
     page.locator("#q").fill("causal")

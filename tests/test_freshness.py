@@ -207,6 +207,7 @@ def test_failures_in_a_row_tell_when_the_first_was() -> None:
     first = failed(None, error, NOON, 0.5)
     second = failed(first, error, NOON + timedelta(hours=1), 0.5)
     assert (second.since, second.at) == (NOON, NOON + timedelta(hours=1))
+    assert failed(second, error, NOON + timedelta(hours=2), 0.5).since == NOON
     # What was kept by a version that did not tell.
     old = msgspec.structs.replace(first, since=None)
     assert failed(old, error, NOON + timedelta(hours=1), 0.5).since == NOON

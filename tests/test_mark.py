@@ -27,6 +27,7 @@ def marked(query: str, text: str, field: str = "title") -> str:
         ("diffus*", "Diffusion, diffusers; confused", "[Diffusion], [diffusers]; confused"),
         ("world mod*", "world models", "[world] [models]"),
         ("cafe", "Le Café, cafe\u0301s", "Le [Café], [cafe\u0301s]"),
+        ("cafe", "a cafe\u0301 here", "a [cafe\u0301] here"),
         ("naive", "the na\u00adive way", "the [na\u00adive] way"),
         ("half", "½ is half", "½ is [half]"),
         ("1", "½ is one", "[½] is one"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -18,8 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from werkzeug.test import TestResponse
 
-from builders import DAY, listing
+from builders import DAY, listing, paper
 from conftest import Clock
+from feedsrv.chart import chart
 from feedsrv.config import Config
 from feedsrv.errors import QueryError
 from feedsrv.grammar import parse
@@ -27,7 +28,7 @@ from feedsrv.page import card, list_name, problem, snippet, subscribe
 from feedsrv.paper import Kind, Page, Paper
 from feedsrv.query import Query, matches
 from feedsrv.service import Service
-from feedsrv.shelf import Window
+from feedsrv.shelf import Day, Window
 from feedsrv.store import Store
 from feedsrv.web import create_app
 from loopback import Loopback, raw_paper
@@ -112,6 +113,36 @@ def test_the_chart_says_in_words_what_it_shows(make_client: MakeClient) -> None:
         "23 November 2026: 1 paper",
         "24 November 2026: 2 papers",
     ]
+
+
+@pytest.mark.parametrize(
+    ("days", "said_of_it"),
+    [
+        ({}, "No list day has been read."),
+        (
+            {4: None, 5: 0, 6: 0},
+            "Papers on each of 3 list days from 4 August to 6 August 2026: none.",
+        ),
+        (
+            {4: None, 5: 0, 6: 2},
+            (
+                "Papers on each of 3 list days from 4 August to 6 August 2026: at most 2 a day,"
+                " on 6 August, none on 1 day."
+            ),
+        ),
+    ],
+)
+def test_a_chart_in_words_tells_none_from_not_read(
+    days: dict[int, int | None], said_of_it: str
+) -> None:
+    shown = [Day(date(2026, 8, day), many is not None) for day, many in days.items()]
+    found = [
+        paper(listed=date(2026, 8, day)) for day, many in days.items() for _ in range(many or 0)
+    ]
+    made = chart(found, shown)
+    assert made.said == said_of_it
+    assert [bar.height for bar in made.bars if bar.height] == [26.7] * (len(found) // 2)
+    assert all(bar.said.endswith("not read yet") != bar.is_read for bar in made.bars)
 
 
 def test_the_addresses_are_there_atom_first_and_work(make_client: MakeClient) -> None:
@@ -381,6 +412,14 @@ def test_a_twin_shows_all_of_a_paper(upstream: Loopback, make_client: MakeClient
     assert queries == [['keyword:"sea fog"'], ['keyword:"so called"']]
 
 
+def test_an_author_that_is_asked_for_is_shown_however_long_the_list() -> None:
+    crowd = paper(authors=tuple(f"Ada Quill {place}" for place in range(671)))
+    shown = card(crowd, parse('author:"quill 400"'))
+    assert len(shown.authors) == 7
+    assert shown.authors[-1] == "Ada <mark>Quill 400</mark>"
+    assert len(shown.authors) + len(shown.more_authors) == 671
+
+
 def test_one_can_leaf_through_a_twin(make_client: MakeClient) -> None:
     client = make_client(history_days=2)
     path, seen = "/papers?limit=2", []
@@ -479,6 +518,7 @@ def test_the_status_tells_what_fails_and_since_when(
         "Hugging Face cannot be read: status 503. It failed first 5 minutes ago; it is asked again"
         " in a moment, when a reader comes."
     ) in said(page)
+    assert json.loads(client.get("/status.json").data)["failure"]["since"] == "2026-11-25T09:30:00Z"
     (row,) = page.select("tr.bad")
     assert said(row) == (
         "25 November 2026 – never cannot be read since 25 November 2026, 09:30 UTC: status 503"
@@ -596,16 +636,16 @@ def test_a_host_that_is_none_gets_no_page(client: FlaskClient) -> None:
 
 
 @given(papers(), queries(), st.booleans())
-def test_a_card_has_no_markup_but_marks(paper: Paper, query: Query, is_brief: bool) -> None:
-    shown = card(paper, query, is_brief=is_brief)
+def test_a_card_has_no_markup_but_marks(one_of: Paper, query: Query, is_brief: bool) -> None:
+    shown = card(one_of, query, is_brief=is_brief)
     texts = [shown.title, shown.organization, *shown.abstract, *shown.authors, *shown.more_authors]
     texts += [keyword.text for keyword in shown.keywords]
     for text in texts:
         bare = text.replace("<mark>", "").replace("</mark>", "")
         assert not set(bare) & set("<>\"'")
-    assert BeautifulSoup(f"<p>{shown.title}</p>", "html.parser").get_text() == paper.title
+    assert BeautifulSoup(f"<p>{shown.title}</p>", "html.parser").get_text() == one_of.title
     for keyword in shown.keywords:
-        assert matches(parse(keyword.query), paper)
+        assert matches(parse(keyword.query), one_of)
 
 
 HOSTILE = (
