@@ -37,7 +37,9 @@ def browser() -> Iterator[Browser]:
         pytest.skip("install chromium")
     with sync_playwright() as play:
         # Root, as in a container, has no sandbox.
-        browser = play.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        browser = play.chromium.launch(
+            executable_path=program, args=["--no-sandbox", "--disable-dev-shm-usage"]
+        )
         yield browser
         browser.close()
 
