@@ -8,6 +8,7 @@
 #   make soak    two servers, twenty readers, a failing upstream, for ten minutes
 #   make audit   known security holes in the libraries that are locked
 #   make lock    bring the lock files up to date
+#   make screenshots    make the pictures in docs/ again; needs Chromium
 #
 # Needs Python 3.11 or newer; another than python3 is named with `make PYTHON=python3.13 run`.
 
@@ -16,7 +17,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run test check bench fuzz soak audit format lock clean
+.PHONY: run test check bench fuzz soak audit format lock screenshots clean
 
 run: $(VENV)/.run
 	@$(BIN)/feedsrv serve --or-demo
@@ -60,6 +61,9 @@ bench: $(VENV)/.dev
 lock: $(VENV)/.dev
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header pyproject.toml --output-file requirements.txt
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header pyproject.toml --group dev --output-file requirements-dev.txt
+
+screenshots: $(VENV)/.dev
+	$(BIN)/python docs/screenshots.py
 
 clean:
 	rm -rf $(VENV) .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache

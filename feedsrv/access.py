@@ -29,6 +29,10 @@ class Pass(NamedTuple):
     #: What the key opens, where that is one address alone.
     only: str = ""
 
+    def everywhere(self) -> str:
+        """Return the key of the address if it opens every other too."""
+        return "" if self.only else self.key
+
     def key_for(self, path: str, query: str = "") -> str:
         """Return the key that goes into an address of this server, so that its readers get in.
 
@@ -36,8 +40,8 @@ class Pass(NamedTuple):
         gets the own key of each address. A request with an own key learns no other but those of
         static files, which its page needs.
         """
-        if not self.access_key or (self.key and not self.only):
-            return self.key
+        if not self.access_key or self.everywhere():
+            return self.everywhere()
         if not self.only or self.only == _name(path, query) or path.startswith("/static/"):
             return own_key(self.access_key, path, query)
         return ""

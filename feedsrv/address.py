@@ -7,9 +7,10 @@ they can reach, and keep the query. Values in, values out: the request's parts c
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from werkzeug.datastructures import Headers
 
@@ -73,10 +74,21 @@ def client(config: Config, *, peer: str, headers: Headers) -> str:
     return str(found or peer)
 
 
-def parameters(query: str, limit: int | None, key: str = "") -> str:
-    """Return the known parameters in canonical order, with their question mark, or nothing."""
-    known = {"q": query or None, "limit": limit, "key": key or None}
-    given = {name: value for name, value in known.items() if value is not None}
+def url(base: str, path: str, suffix: str = "", **parameters: object) -> str:
+    """Return an address of this server: the only function that makes one.
+
+    Args:
+        base: Where this server is, without a slash at its end.
+        path: The path, unquoted.
+        suffix: Of a feed's format, with its dot.
+        parameters: In the order in which they are to stand; those that are empty do not.
+
+    """
+    return f"{base}{quote(path, safe='/+')}{suffix}{_parameters(parameters)}"
+
+
+def _parameters(parameters: Mapping[str, object]) -> str:
+    given = {name: value for name, value in parameters.items() if value}
     return f"?{urlencode(given)}" if given else ""
 
 

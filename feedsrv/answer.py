@@ -18,7 +18,7 @@ from flask import jsonify
 from werkzeug.datastructures import Accept
 from werkzeug.exceptions import HTTPException
 from werkzeug.http import http_date, is_resource_modified, parse_accept_header
-from werkzeug.wrappers import Response
+from werkzeug.wrappers import Request, Response
 
 from feedsrv.errors import (
     ANSWERS,
@@ -172,7 +172,8 @@ def hardening(media_type: str, *, private: bool) -> dict[str, str]:
     fields = {"X-Content-Type-Options": "nosniff"}
     if media_type == "text/html":
         fields["Content-Security-Policy"] = (
-            "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'"
+            "default-src 'none'; style-src 'self'; img-src 'self'; script-src 'self';"
+            " connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
         )
         fields["Referrer-Policy"] = "no-referrer"
     elif not private:
@@ -181,8 +182,18 @@ def hardening(media_type: str, *, private: bool) -> dict[str, str]:
     return fields
 
 
-def problem(error: FeedsrvError, **facts: object) -> Response:
-    """Answer with what the error's row in the table says, and the facts it carries."""
+class Problem(NamedTuple):
+    """What went wrong, as RFC 9457 has it."""
+
+    status: int
+    title: str
+    headers: Mapping[str, str]
+    #: The sentence under ``detail``, and whatever else helps.
+    facts: Mapping[str, object]
+
+
+def problem(error: FeedsrvError, **facts: object) -> Problem:
+    """Return what the error's row in the table says, and the facts it carries."""
     row = ANSWERS[type(error)]
     headers: dict[str, str] = {}
     match error:
@@ -195,18 +206,35 @@ def problem(error: FeedsrvError, **facts: object) -> Response:
             facts |= {"retry_after": wait}
         case AccessError():
             headers["WWW-Authenticate"] = 'Basic realm="feedsrv", charset="UTF-8"'  # RFC 7617 2
-    return _problem(row.status, row.title, headers, detail=str(error), **facts)
+    return Problem(row.status, row.title, headers, {"detail": str(error), **facts})
 
 
-def http_problem(error: HTTPException) -> Response:
-    """Answer with an error that the web framework found: an unknown path, a wrong method."""
+def http_problem(error: HTTPException) -> Problem:
+    """Return an error that the web framework found: an unknown path, a wrong method."""
     headers = {name: value for name, value in error.get_headers() if name == "Allow"}
-    return _problem(error.code or 500, error.name, headers, detail=error.description)
+    return Problem(error.code or 500, error.name, headers, {"detail": error.description})
 
 
-def _problem(status: int, title: str, headers: Mapping[str, str], **facts: object) -> Response:
-    answer = jsonify(type="about:blank", title=title, status=status, **facts)
-    answer.status_code = status
-    answer.headers.extend(headers)
-    answer.mimetype = "application/problem+json"
+def is_for_people(request: Request) -> bool:
+    """Tell whether a browser asks: one that would rather have HTML than any feed, and says so.
+
+    Miniflux takes HTML as gladly as feeds, to find feeds in it; it is a reader all the same.
+    """
+    accepted = request.accept_mimetypes
+    others = ["application/problem+json", "application/atom+xml", "application/rss+xml"]
+    return accepted["text/html"] > max(accepted[other] for other in others)
+
+
+def refused(problem: Problem, page: str | None = None) -> Response:
+    """Answer with a problem: as problem+json (RFC 9457), or as a page that says the same."""
+    if page is None:
+        answer: Response = jsonify(
+            type="about:blank", title=problem.title, status=problem.status, **problem.facts
+        )
+        answer.mimetype = "application/problem+json"
+    else:
+        answer = Response(page, mimetype="text/html")
+        answer.vary.add("Accept")
+    answer.status_code = problem.status
+    answer.headers.extend(problem.headers)
     return uncached(answer)

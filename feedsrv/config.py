@@ -69,6 +69,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     ready_bytes: Annotated[int, msgspec.Meta(ge=0)] = 16_000_000
     #: From the environment alone, so that it stands in no file.
     hf_token: str = ""
+    #: Readers that can be led to a feed from its page: name to address, with {url} for the feed's.
+    readers: dict[str, str] = {}
     feeds: dict[str, Feed] = {}
     #: Serve sample papers; from the command line alone.
     demo: bool = False
@@ -163,23 +165,37 @@ def _path(kind: type, value: object) -> Path:
 
 
 def _check(name: str, value: object) -> None:
-    if name == "trusted_proxies" and isinstance(value, tuple):
-        for each in value:
-            ip_network(each, strict=False)
-    if name in {"public_url", "upstream_url"} and value:
-        parts = urlsplit(str(value))
-        if parts.scheme not in {"http", "https"} or not parts.netloc or parts.query:
-            raise ValueError("expected an address such as https://papers.example.org")
-        if not _ADDRESS.fullmatch(str(value)):
-            raise ValueError("expected plain letters, as in https://papers.example.org/feeds")
-        if name == "upstream_url" and parts.path.strip("/"):
-            raise ValueError("expected scheme and host alone")
-    if name in {"contact", "hf_token"} and not re.fullmatch(r"[\x20-\x7e]*", str(value)):
-        raise ValueError("expected plain letters and signs: it goes into a header")
-    if name == "access_key" and not re.fullmatch(r"[\x21-\x7e]+", str(value)):
-        raise ValueError(
-            "expected plain letters and signs, without spaces; leave it out to be open to all"
-        )
+    match name, value:
+        case "trusted_proxies", tuple():
+            for each in value:
+                ip_network(each, strict=False)
+        case "public_url" | "upstream_url", str() if value:
+            _check_address(name, value)
+        case "readers", dict():
+            _check_readers(value)
+        case "contact" | "hf_token", str() if not re.fullmatch(r"[\x20-\x7e]*", value):
+            raise ValueError("expected plain letters and signs: it goes into a header")
+        case "access_key", str() if not re.fullmatch(r"[\x21-\x7e]+", value):
+            raise ValueError(
+                "expected plain letters and signs, without spaces; leave it out to be open to all"
+            )
+
+
+def _check_address(name: str, value: str) -> None:
+    parts = urlsplit(value)
+    if parts.scheme not in {"http", "https"} or not parts.netloc or parts.query:
+        raise ValueError("expected an address such as https://papers.example.org")
+    if not _ADDRESS.fullmatch(value):
+        raise ValueError("expected plain letters, as in https://papers.example.org/feeds")
+    if name == "upstream_url" and parts.path.strip("/"):
+        raise ValueError("expected scheme and host alone")
+
+
+def _check_readers(readers: Mapping[str, str]) -> None:
+    for address in readers.values():
+        parts = urlsplit(address)
+        if parts.scheme not in {"http", "https"} or not parts.netloc or "{url}" not in address:
+            raise ValueError('expected addresses such as "https://rss.example.org/add?url={url}"')
 
 
 def _feeds(tables: object, file: str, problems: list[str]) -> Iterator[tuple[str, Feed]]:

@@ -110,6 +110,8 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     count: int
     at: datetime
     retry_at: datetime
+    #: When the first in the row was; what was kept before this was told has none.
+    since: datetime | None = None
 
 
 _FIRST_PAUSE = timedelta(minutes=1)
@@ -135,7 +137,13 @@ def failed(
         0.9 + 0.2 * chance
     )
     asked = timedelta(seconds=getattr(error, "wait", None) or 0)
-    return Failure(reason=str(error), count=count, at=now, retry_at=now + max(pause, asked))
+    return Failure(
+        reason=str(error),
+        count=count,
+        at=now,
+        retry_at=now + max(pause, asked),
+        since=(before.since or before.at) if before else now,
+    )
 
 
 # --- the next request ------------------------------------------------------------------------
@@ -151,7 +159,7 @@ class Turns(msgspec.Struct, frozen=True):
 
 #: Upstream allows 100 pages in five minutes to an address that shows no token.
 _WINDOW = timedelta(minutes=5)
-_MOST = 60
+MOST_TURNS = 60
 _MOST_ADHOC = 30
 _BURST = 4
 
@@ -166,8 +174,8 @@ def next_turn(turns: Turns, now: datetime, *, adhoc: bool, spacing: timedelta) -
     every = [moment for moment in turns.all if since < moment <= now]
     searches = [moment for moment in turns.adhoc if since < moment <= now]
     moments = [now]
-    if len(every) >= _MOST:
-        moments.append(every[-_MOST] + _WINDOW)
+    if len(every) >= MOST_TURNS:
+        moments.append(every[-MOST_TURNS] + _WINDOW)
     if adhoc and len(searches) >= _MOST_ADHOC:
         moments.append(searches[-_MOST_ADHOC] + _WINDOW)
     if every:
@@ -177,6 +185,12 @@ def next_turn(turns: Turns, now: datetime, *, adhoc: bool, spacing: timedelta) -
             full = max(full, moment) + spacing
         moments.append(full - (_BURST - 1) * spacing)
     return max(moments)
+
+
+def turns_left(turns: Turns, now: datetime) -> int:
+    """Return how many requests may still be made within the five minutes that end now."""
+    since = now - _WINDOW
+    return max(0, MOST_TURNS - sum(since < moment <= now for moment in turns.all))
 
 
 def taken(turns: Turns, now: datetime, *, adhoc: bool) -> Turns:

@@ -31,6 +31,7 @@ def description(
     limit = _parameter(
         "query", "limit", "How many entries", type="integer", minimum=1, maximum=MOST_ENTRIES
     )
+    part = _parameter("query", "page", "Which part", type="integer", minimum=1, maximum=999)
     name = _parameter("path", "name", "A configured feed, or several with + between", minLength=1)
     name["examples"] = {feed: {"value": feed} for feed in feeds}
     listing = _parameter("path", "listing", "Which list", enum=sorted(lists))
@@ -42,13 +43,16 @@ def description(
         ("/papers", "Papers of the window", []),
         ("/papers/{listing}", "The papers of one list", [listing]),
     ):
-        paths[path] = _get(f"{what}, as a page", page, [*parameters, query, limit])
+        paths[path] = _get(f"{what}, as a page", page, [*parameters, query, limit, part])
         paths[f"{path}.{{format}}"] = _get(what, feed, [*parameters, format_, query, limit])
     what = "The papers of configured feeds, each once"
-    paths["/feeds/{name}"] = _get(f"{what}, as a page", page, [name, limit])
+    paths["/feeds/{name}"] = _get(f"{what}, as a page", page, [name, limit, part])
     paths["/feeds/{name}.{format}"] = _get(what, feed, [name, format_, limit])
     paths["/feeds.opml"] = _get("Every configured feed", {"text/x-opml": {}}, [opml])
-    paths["/"] = _get("A page with all of them", page, [])
+    paths["/"] = _get("A page to find papers on, with all of them", page, [query])
+    paths["/preview"] = _get("The part of it that tells of a query", page, [query])
+    paths["/status"] = _get("What was read when, and what fails, as a page", page, [])
+    paths["/status.json"] = _get("The same as data", {"application/json": {}}, [])
     paths["/healthz"] = _get("Whether the process can answer", {"text/plain": {}}, [])
     paths["/openapi.json"] = _get("This description", {"application/json": {}}, [])
     return {

@@ -40,11 +40,13 @@ class Selector:
         every = tuple(listings)
         lists = tuple(each for each in every if each.page.kind is not Kind.SEARCH)
         searches = tuple(each for each in every if each.page.kind is Kind.SEARCH)
-        index, hits = self._index(lists), unite(searches)
+        index, hits = self.index(lists), unite(searches)
         seen = index.ids.union(hit.id for hit in hits) if hits else index.ids
         return Selection(_matching(feed, index, hits), seen)
 
-    def _index(self, lists: tuple[Listing, ...]) -> Index:
+    def index(self, listings: Iterable[Listing]) -> Index:
+        """Return the papers of lists, arranged for matching."""
+        lists = tuple(listings)
         key = tuple(map(id, lists))
         with self._lock:
             held = self._indexes.pop(key, None) or (lists, Index(unite(lists)))

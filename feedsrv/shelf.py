@@ -5,18 +5,21 @@ Values in, values out: what is kept, and what may be asked for, come as function
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterable, Sequence
+from datetime import date, datetime, timedelta
+from functools import lru_cache
 from itertools import islice
 
 import msgspec
 
 from feedsrv.freshness import left, newest, window
 from feedsrv.grammar import parse
-from feedsrv.paper import Feed, Kind, Listing, Page, Source, recent
+from feedsrv.index import Index
+from feedsrv.paper import Feed, Kind, Listing, Page, Paper, Source, recent
 from feedsrv.query import positive_words
 
 _NONE = timedelta(0)
+_MOST_REMEMBERED = 256
 
 
 class Shelf(msgspec.Struct, frozen=True):
@@ -31,6 +34,50 @@ class Shelf(msgspec.Struct, frozen=True):
     left: timedelta
     #: How long each of them is.
     quiet: timedelta
+
+
+class Day(msgspec.Struct, frozen=True):
+    """A list day of the window."""
+
+    date: date
+    is_read: bool
+
+
+class Window:
+    """What is kept of the list days, and which of its papers a query asks for.
+
+    A page asks for the same few queries again and again, while somebody types and for each of the
+    configured feeds, so the answers are remembered.
+    """
+
+    def __init__(self, days: Iterable[tuple[Page, Listing | None]], index: Index) -> None:
+        self._made_of = tuple(days)
+        self.index = index
+        #: Oldest first.
+        self.days = tuple(_day(*each) for each in reversed(self._made_of))
+        self.papers = index.papers
+        read = (listing.read_at for _, listing in self._made_of if listing is not None)
+        #: When the newest list that was read was; None for none.
+        self.read_at = next(read, None)
+        #: Return the papers that match a query as it is written, newest first.
+        self.found = lru_cache(maxsize=_MOST_REMEMBERED)(self._found)
+
+    def is_of(self, days: Sequence[tuple[Page, Listing | None]]) -> bool:
+        """Tell whether it was made of the very same listings."""
+        pairs = zip(days, self._made_of, strict=False)
+        return len(days) == len(self._made_of) and all(
+            ours[0] == theirs[0] and ours[1] is theirs[1] for ours, theirs in pairs
+        )
+
+    def _found(self, query: str) -> tuple[Paper, ...]:
+        if not query:
+            return self.papers
+        return self.index.matching(parse(query))
+
+
+def _day(page: Page, listing: Listing | None) -> Day:
+    own = listing.page if listing is not None else page
+    return Day(date.fromisoformat(own.key), listing is not None)
 
 
 def words(feed: Feed) -> str:

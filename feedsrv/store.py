@@ -246,6 +246,10 @@ class Store:
         self._change(Key("lists", f"{self._upstream} turns"), Turns, take)
         return later[-1] if later else None
 
+    def turns(self) -> Turns:
+        """Return the requests that were made of late, by all processes."""
+        return self._value(Key("lists", f"{self._upstream} turns"), Turns) or Turns()
+
     def stamp(self, address: str, etag: str, now: datetime) -> datetime:
         """Return since when the address has answered with this etag, in whole seconds.
 

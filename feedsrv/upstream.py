@@ -135,7 +135,7 @@ class Upstream:
         """Leave upstream alone: this was the last request that it allows for now."""
         now = self._now()
         reason, retry_at = "upstream's allowance is used up for now", now + timedelta(seconds=wait)
-        failure = Failure(reason=reason, count=_ENOUGH, at=now, retry_at=retry_at)
+        failure = Failure(reason=reason, count=_ENOUGH, at=now, retry_at=retry_at, since=now)
         self._store.fail(None, failure)
 
     def _failed(self, page: Page, error: UpstreamError) -> None:

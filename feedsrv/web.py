@@ -1,32 +1,29 @@
-"""Routes: an address to a feed, and the feed to an answer."""
+"""Routes: an address to a feed or a page, and that to an answer."""
 
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache, partial
 from typing import NamedTuple
-from urllib.parse import quote
 
 import msgspec
-from flask import Flask, Response, g, jsonify, render_template, request
+from flask import Flask, Response, jsonify, render_template, request
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException, InternalServerError, NotFound
 from werkzeug.wrappers import Response as Answer
 
-from feedsrv import __version__, address, answer
-from feedsrv.access import Pass, admitted
-from feedsrv.answer import Ready
+from feedsrv import __version__, answer, asked, page, prose
+from feedsrv.answer import Problem, Ready
 from feedsrv.entry import Entry, definition, entries, feed_id, home
-from feedsrv.errors import FeedsrvError, ParameterError, UnknownFeedError
+from feedsrv.errors import FeedsrvError, ParameterError, QueryError, UnknownFeedError
 from feedsrv.grammar import parse
 from feedsrv.openapi import description
 from feedsrv.paper import MOST_ENTRIES, Feed, Found
 from feedsrv.query import canonical
 from feedsrv.render import Head, Outline, atom, json_feed, opml, rss
-from feedsrv.service import Service
+from feedsrv.service import Reading, Service
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +47,13 @@ _LISTINGS = {
     "week": Feed(name="week", title="Daily Papers of the week", sources=("week",)),
     "month": Feed(name="month", title="Daily Papers of the month", sources=("month",)),
 }
+_PROSE = (
+    *(prose.ago, prose.count, prose.day, prose.moment),
+    *(prose.number, prose.sentence, prose.size, prose.until),
+)
 _DAY = 86400
+#: Pages of a feed that people can leaf through.
+_MOST_PAGES = 999
 
 
 def create_app(service: Service) -> Flask:
@@ -58,18 +61,27 @@ def create_app(service: Service) -> Flask:
     app = Flask("feedsrv")
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.config["SEND_FILE_MAX_AGE_DEFAULT"] = _DAY
-    app.add_template_filter(home)
+    app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True}
+    for written in (home, *_PROSE):
+        app.add_template_filter(written)
+    _route_feeds(app, service)
+    _route_pages(app, service)
+    _route_programs(app, service)
+    _surround(app, service)
+    return app
 
+
+def _route_feeds(app: Flask, service: Service) -> None:
     @app.get("/papers", defaults={"suffix": ""})
     @app.get("/papers.<suffix>")
     def papers(suffix: str) -> Answer:
-        query = _asked_query()
+        query = asked.query()
         return _feed(service, [_adhoc(query)], suffix, query)
 
     @app.get(f"/papers/<any({','.join(_LISTINGS)}):listing>", defaults={"suffix": ""})
     @app.get(f"/papers/<any({','.join(_LISTINGS)}):listing>.<suffix>")
     def listing(listing: str, suffix: str) -> Answer:
-        query = _asked_query()
+        query = asked.query()
         return _feed(service, [_narrowed(_LISTINGS[listing], query)], suffix, query)
 
     @app.get("/feeds/<names>", defaults={"suffix": ""})
@@ -82,9 +94,34 @@ def create_app(service: Service) -> Flask:
     def subscriptions() -> Answer:
         return _subscriptions(service)
 
+
+def _route_pages(app: Flask, service: Service) -> None:
     @app.get("/")
-    def index() -> str:
-        return _page(service, "index.html", feeds=service.config.feeds.values())
+    def index() -> Answer:
+        window, today = service.window(), service.now().date()
+        feeds = service.config.feeds.values()
+        cards = [page.feed_card(feed, window, service.failure(feed), today) for feed in feeds]
+        return _now(_page(service, "index.html", **_previewed(service), cards=cards))
+
+    @app.get("/preview")
+    def preview() -> Answer:
+        return _now(_page(service, "preview.html", **_previewed(service)))
+
+    @app.get("/status")
+    def status() -> Answer:
+        named = page.list_name
+        return _now(_page(service, "status.html", status=service.status(), list_name=named))
+
+    @app.get("/favicon.ico")
+    def favicon() -> Answer:
+        return app.send_static_file("favicon.ico")
+
+
+def _route_programs(app: Flask, service: Service) -> None:
+    @app.get("/status.json")
+    def status_data() -> Answer:
+        data = msgspec.json.format(msgspec.json.encode(service.status()), indent=1)
+        return answer.uncached(Response(data, mimetype="application/json"))
 
     @app.get("/healthz")
     def healthz() -> Answer:
@@ -95,13 +132,6 @@ def create_app(service: Service) -> Flask:
         types = {suffix: each.media_type for suffix, each in FORMATS.items()}
         return jsonify(description(__version__, types, _LISTINGS, service.config.feeds))
 
-    @app.get("/favicon.ico")
-    def favicon() -> Answer:
-        return app.send_static_file("favicon.ico")
-
-    _surround(app, service)
-    return app
-
 
 def _surround(app: Flask, service: Service) -> None:
     """Have done what is done around every request: who may ask, what errors become."""
@@ -109,7 +139,8 @@ def _surround(app: Flask, service: Service) -> None:
 
     @app.before_request
     def admit() -> None:
-        g.shown = _admitted(service) if request.path != "/healthz" else Pass()
+        if request.path != "/healthz":
+            asked.admit(service.config)
 
     @app.after_request
     def harden(response: Answer) -> Answer:
@@ -118,9 +149,9 @@ def _surround(app: Flask, service: Service) -> None:
         return response
 
     app.register_error_handler(UnknownFeedError, partial(_unknown, service))
-    app.register_error_handler(FeedsrvError, answer.problem)
-    app.register_error_handler(HTTPException, answer.http_problem)
-    app.register_error_handler(Exception, _broken)
+    app.register_error_handler(FeedsrvError, lambda e: _refused(service, answer.problem(e), e))
+    app.register_error_handler(HTTPException, lambda e: _refused(service, answer.http_problem(e)))
+    app.register_error_handler(Exception, partial(_broken, service))
 
 
 # --- one feed --------------------------------------------------------------------------------
@@ -134,19 +165,20 @@ def _feed(service: Service, feeds: Sequence[Feed], suffix: str, query: str = "")
     if suffix and suffix not in FORMATS:
         known = ", ".join(f".{name}" for name in FORMATS)
         raise NotFound(f"There is no format .{suffix}; feeds end in one of {known}.")
-    limit = _asked_limit()
+    limit = asked.number("limit", MOST_ENTRIES)
+    part = 1 if suffix else asked.number("page", _MOST_PAGES) or 1
     path = request.path.removesuffix(f".{suffix}")
-    here = _base(service) + quote(path, safe="/+")
-    tail = address.parameters(query, limit, _shown().key_for(path, query))
-    links = {name: f"{here}.{name}{tail}" for name in FORMATS}
-    head = _head(service, feeds, self_url=links.get(suffix, here + tail), page_url=here + tail)
-    client = "" if service.is_known(head.self_url) else _client(service)
-    reading = service.read(*feeds, limit=limit, client=client)
+    url = partial(asked.url(service.config), path, q=query, limit=limit)
+    links = {name: url(suffix=f".{name}") for name in FORMATS}
+    own = url(page=_part(part))
+    head = _head(service, feeds, self_url=links.get(suffix, own), page_url=own)
+    client = "" if service.is_known(head.self_url) else asked.client(service.config)
+    reading = service.read(*feeds, limit=limit, page=part, client=client)
     if suffix:
         ready, media_type = _written(suffix, head, reading.found), FORMATS[suffix].media_type
     else:
-        page = _page(service, "feed.html", head=head, found=reading.found, links=links)
-        ready, media_type = answer.ready(page.encode()), "text/html"
+        twin = _twin(service, reading, url, part, head=head, links=links, query=query)
+        ready, media_type = answer.ready(twin.encode()), "text/html"
     return _kept(
         service,
         ready,
@@ -158,6 +190,28 @@ def _feed(service: Service, feeds: Sequence[Feed], suffix: str, query: str = "")
     )
 
 
+def _twin(
+    service: Service, reading: Reading, url: Callable[..., str], number: int, **values: object
+) -> str:
+    """Return a part of the feed as a page for people."""
+    is_last = reading.before + len(reading.found) >= reading.matching
+    return _page(
+        service,
+        "feed.html",
+        cards=page.cards(reading.found),
+        reading=reading,
+        newer=url(page=_part(number - 1)) if number > 1 else "",
+        older="" if is_last else url(page=number + 1),
+        number=number,
+        **values,
+    )
+
+
+def _part(number: int) -> int | None:
+    """Return how an address names that part of a feed: the first has the feed's own address."""
+    return number if number > 1 else None
+
+
 def _head(service: Service, feeds: Sequence[Feed], *, self_url: str, page_url: str) -> Head:
     title = " + ".join(feed.title for feed in feeds)
     return Head(
@@ -166,7 +220,7 @@ def _head(service: Service, feeds: Sequence[Feed], *, self_url: str, page_url: s
         subtitle="; ".join(dict.fromkeys(map(_described, feeds))),
         self_url=self_url,
         page_url=page_url,
-        icon_url=_url(service, "/static/icon.png"),
+        icon_url=asked.url(service.config)("/static/icon.png"),
         version=__version__,
     )
 
@@ -198,16 +252,17 @@ def _subscriptions(service: Service) -> Answer:
     name = request.args.get("format", "atom")
     if name not in FORMATS:
         raise ParameterError("format", name, f"must be one of {', '.join(FORMATS)}")
+    url = asked.url(service.config)
     outlines = (
         Outline(
             title=feed.title,
             description=_described(feed),
-            feed_url=_url(service, f"/feeds/{feed.name}", f".{name}"),
-            page_url=_url(service, f"/feeds/{feed.name}"),
+            feed_url=url(f"/feeds/{feed.name}", f".{name}"),
+            page_url=url(f"/feeds/{feed.name}"),
         )
         for feed in service.config.feeds.values()
     )
-    here = f"{_url(service, '/feeds.opml')} {name}"
+    here = url("/feeds.opml", format=name if name != "atom" else None)
     ready = answer.ready(opml("Daily Papers", outlines))
     saved = ("Content-Disposition", "attachment; filename=feedsrv.opml")
     later = service.now() + timedelta(hours=1)
@@ -267,84 +322,63 @@ def _link_headers(head: Head, suffix: str, links: Mapping[str, str]) -> Iterator
             yield "Link", f'<{url}>; rel="alternate"; type="{media_type}"'
 
 
+def _previewed(service: Service) -> dict[str, object]:
+    """Return what a feed of the query in the address would hold, and where it is."""
+    shown = page.shown(asked.query(), service.window(), service.older)
+    query = "" if shown.problem else shown.query
+    url = asked.url(service.config)
+    return {
+        "shown": shown,
+        "links": {name: url("/papers", f".{name}", q=query) for name in FORMATS},
+    }
+
+
 def _page(service: Service, template: str, **values: object) -> str:
     """Return a page for people."""
     return render_template(
         template,
-        base=_base(service),
+        url=asked.url(service.config),
+        key=asked.shown().everywhere(),
+        subscribe=partial(page.subscribe, service.config.readers),
         demo=service.config.demo,
         formats=FORMATS,
         version=__version__,
+        now=service.now(),
         **values,
     )
 
 
-# --- the address -----------------------------------------------------------------------------
-
-
-def _asked_query() -> str:
-    """Return the query as it stands in the address, white space evened; empty for none."""
-    return " ".join(request.args.get("q", "").split())
-
-
-def _asked_limit() -> int | None:
-    text = request.args.get("limit")
-    if text is None:
-        return None
-    if not re.fullmatch(r"[1-9][0-9]{0,2}", text) or int(text) > MOST_ENTRIES:
-        raise ParameterError("limit", text, f"must be a number from 1 to {MOST_ENTRIES}")
-    return int(text)
-
-
-def _base(service: Service) -> str:
-    peer = request.remote_addr or ""
-    return address.base(service.config, scheme=request.scheme, peer=peer, headers=request.headers)
-
-
-def _url(
-    service: Service, path: str, suffix: str = "", *, q: str = "", limit: int | None = None
-) -> str:
-    """Return an address of this server, with the key that opens it."""
-    tail = address.parameters(q, limit, _shown().key_for(path, q))
-    return f"{_base(service)}{quote(path, safe='/+')}{suffix}{tail}"
-
-
-def _client(service: Service) -> str:
-    return address.client(
-        service.config, peer=request.remote_addr or "unknown", headers=request.headers
-    )
-
-
-def _shown() -> Pass:
-    """Return what the request has shown to get in."""
-    shown: Pass = g.get("shown", Pass())
-    return shown
-
-
-def _admitted(service: Service) -> Pass:
-    login = request.authorization
-    return admitted(
-        service.config.access_key,
-        path=request.path,
-        query=_asked_query(),
-        key=request.args.get("key", ""),
-        password=login.password if login and login.type == "basic" else None,
-    )
+def _now(text: str) -> Answer:
+    """Answer with a page that tells how things are at this moment."""
+    return answer.uncached(Response(text, mimetype="text/html"))
 
 
 # --- errors: what they become is told in the table of feedsrv.errors -------------------------
 
 
+def _refused(service: Service, problem: Problem, error: Exception | None = None) -> Answer:
+    """Answer with what went wrong: a page for browsers, data for everything else."""
+    if not answer.is_for_people(request):
+        return answer.refused(problem)
+    try:
+        trouble = page.problem(error) if isinstance(error, QueryError) else None
+        query = asked.query()
+        text = _page(service, "error.html", problem=problem, trouble=trouble, query=query)
+    except ParameterError:  # the address of this server is what is wrong
+        return answer.refused(problem)
+    return answer.refused(problem, text)
+
+
 def _unknown(service: Service, error: UnknownFeedError) -> Answer:
     """Answer with how to ask for the same without the settings."""
     try:
-        instead = _url(service, "/papers", ".atom", q=error.name)
+        instead = asked.url(service.config)("/papers", ".atom", q=error.name)
     except ParameterError as wrong:  # what is raised here, no other handler takes
-        return answer.problem(wrong)
-    return answer.problem(error, feeds=list(error.known), instead=instead)
+        return _refused(service, answer.problem(wrong))
+    return _refused(service, answer.problem(error, feeds=list(error.known), instead=instead))
 
 
-def _broken(error: Exception) -> Answer:
+def _broken(service: Service, error: Exception) -> Answer:
     """Answer 500 without a word about our insides, which go to the log."""
     log.error("%s %s broke", request.method, request.path, exc_info=error)
-    return answer.http_problem(InternalServerError())
+    return _refused(service, answer.http_problem(InternalServerError()))

@@ -60,6 +60,27 @@ def _signed(piece: str) -> list[str]:
     return [piece] if piece.isalnum() else _WORD.findall(piece)
 
 
+def placed(text: str) -> list[tuple[str, int, int]]:
+    """Return the folded words of the text, each with where in the text it begins and ends."""
+    if text.isascii():
+        return [(word[0], *word.span()) for word in _WORD.finditer(text.casefold())]
+    # Folding knows no neighbours, so that each character can be folded for itself.
+    folded = [_folded(char) for char in text]
+    origin = [at for at, part in enumerate(folded) for _ in part]
+    found = []
+    for word in _WORD.finditer("".join(folded)):
+        end = origin[word.end() - 1] + 1
+        while end < len(folded) and not folded[end]:
+            end += 1  # an accent of its own belongs to the letter before it
+        found.append((word[0], origin[word.start()], end))
+    return found
+
+
+@lru_cache(maxsize=4096)
+def _folded(char: str) -> str:
+    return fold(char)
+
+
 @lru_cache(maxsize=65536)
 def stem(word: str) -> str:
     """Return the word's English stem: *causal* for *causal*, *causally* and *causality*."""

@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 from werkzeug.datastructures import Headers
 
 from conftest import Clock
-from feedsrv.address import base, parameters
+from feedsrv.address import base, url
 from feedsrv.address import client as asker
 from feedsrv.config import Config
 from feedsrv.errors import ParameterError
@@ -202,7 +202,7 @@ def test_what_is_malformed_is_refused_from_a_trusted_proxy_and_not_seen_from_oth
 def test_parameters_stand_in_one_order_and_are_quoted(
     query: str, limit: int | None, expected: str
 ) -> None:
-    assert parameters(query, limit) == expected
+    assert url("http://a", "/papers", q=query, limit=limit) == f"http://a/papers{expected}"
 
 
 # --- in answers ----------------------------------------------------------------------------------

@@ -106,6 +106,10 @@ def test_all_problems_are_named_at_once_with_file_and_key() -> None:
         ("public_url", "http://a\x01"),
         ("contact", "Jörg <j@example.org>"),
         ("trusted_proxies", ["10.0.0.0/99"]),
+        ("readers", {"Mine": "https://rss.example.org/add"}),
+        ("readers", {"Mine": "javascript:{url}"}),
+        ("readers", {"Mine": "https:///{url}"}),
+        ("readers", "https://rss.example.org/?u={url}"),
     ],
 )
 def test_what_readers_or_headers_could_not_hold_is_refused(setting: str, value: object) -> None:
@@ -129,6 +133,11 @@ def test_a_feed_without_a_title_has_its_name(title: str | None) -> None:
 def test_a_title_that_no_feed_can_hold_is_refused() -> None:
     (problem,) = problems({"feeds": {"a": {"query": "x", "title": "a \x01"}}})
     assert "title" in problem
+
+
+def test_readers_have_a_name_and_an_address() -> None:
+    readers = {"Mine": "https://rss.example.org/i/?c=feed&a=add&url_rss={url}"}
+    assert settings({"readers": readers}, "f", {}, {}).readers == readers
 
 
 @pytest.mark.parametrize("feeds", ["causal", ["causal"], 3])

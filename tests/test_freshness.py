@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -197,7 +198,19 @@ def test_a_failure_says_why_and_when() -> None:
         count=1,
         at=NOON,
         retry_at=NOON + timedelta(minutes=1),
+        since=NOON,
     )
+
+
+def test_failures_in_a_row_tell_when_the_first_was() -> None:
+    error = PageError("http://a.b/papers", "the list is empty")
+    first = failed(None, error, NOON, 0.5)
+    second = failed(first, error, NOON + timedelta(hours=1), 0.5)
+    assert (second.since, second.at) == (NOON, NOON + timedelta(hours=1))
+    assert failed(second, error, NOON + timedelta(hours=2), 0.5).since == NOON
+    # What was kept by a version that did not tell.
+    old = msgspec.structs.replace(first, since=None)
+    assert failed(old, error, NOON + timedelta(hours=1), 0.5).since == NOON
 
 
 def test_spare_failures_do_not_lengthen_the_wait() -> None:

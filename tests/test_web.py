@@ -304,18 +304,6 @@ def test_health_is_told_without_upstream(client: FlaskClient, upstream: Loopback
     assert upstream.log == []
 
 
-def test_the_front_page_leads_to_the_feeds_without_upstream(
-    client: FlaskClient, upstream: Loopback
-) -> None:
-    page = client.get("/").get_data(as_text=True)
-    assert 'href="http://localhost/feeds/causal.atom"' in page
-    assert 'type="application/atom+xml"' in page
-    assert upstream.log == []
-    with client.get("/static/style.css") as style:
-        assert style.status_code == 200
-    assert "script-src" not in client.get("/").headers["Content-Security-Policy"]
-
-
 def test_the_demo_marks_every_feed_as_a_sample(make_client: MakeClient, config: Config) -> None:
     client = make_client(demo=True, upstream_url="https://huggingface.co")
     for path in (

@@ -1,0 +1,123 @@
+"""What to do about a query that finds too much or nothing, in plain words."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+
+import msgspec
+
+from feedsrv import prose
+from feedsrv.grammar import parse
+from feedsrv.paper import Paper
+from feedsrv.query import LONGEST, And, Not, Or, Query, Term, matches, positive_words
+from feedsrv.shelf import Window
+from feedsrv.words import words
+
+#: A query that matches more than one paper in four is too wide for a feed, where there are enough
+#: papers to tell.
+_TOO_WIDE = 4
+_ENOUGH = 20
+_MOST_TRIES = 3
+
+
+class Hint(msgspec.Struct, frozen=True):
+    """What to do about a query that finds too much or nothing."""
+
+    said: str
+    #: Other queries, and how many papers each matches.
+    tries: tuple[tuple[str, int], ...] = ()
+
+
+def hint(
+    query: str, tree: Query, window: Window, older: Callable[[str], int | None]
+) -> Hint | None:
+    """Return what to tell somebody whose query finds too much or nothing; None for any other.
+
+    Args:
+        query: As it is written.
+        tree: As it is read.
+        window: What is kept of the list days.
+        older: Returns how many older papers a search is known to find, where one is kept.
+
+    """
+    found, seen = window.found(query), len(window.papers)
+    if not found:
+        tries = ((text, many) for text, many in _eased(tree, window.papers) if many)
+        return Hint(_nothing(query, tree, window, older), tuple(islice(tries, _MOST_TRIES)))
+    if len(found) * _TOO_WIDE < seen or seen < _ENOUGH:
+        return None
+    tries = ((text, many) for text, many in _narrowed(query, tree, window) if many)
+    said = f"That is {prose.share(len(found), seen)} of all papers, much for one feed."
+    return Hint(said, tuple(islice(tries, _MOST_TRIES)))
+
+
+def _nothing(query: str, tree: Query, window: Window, older: Callable[[str], int | None]) -> str:
+    """Return how it comes that nothing is shown, and what a feed would have all the same."""
+    said = f"No paper of the last {prose.count(len(window.days), 'list day')} matches"
+    known = older(query)
+    if known:
+        said += f"; Hugging Face's search knows {prose.count(known, 'older one')}"
+    elif known is None and positive_words(tree):
+        said += "; a feed asks Hugging Face's search for older ones too"
+    return f"{said}."
+
+
+def _eased(tree: Query, papers: Sequence[Paper]) -> Iterator[tuple[str, int]]:
+    """Yield queries that ask for less, each with how many papers match."""
+    looser: Query | None = None
+    match tree:
+        case Term("", asked, "exact") if len(asked) > 1:
+            looser = And(tuple(Term("", (word,), "stems") for word in asked))
+        case Term("title" | "abstract" | "keyword", _, _):
+            looser = msgspec.structs.replace(tree, field="")
+        case Term("", _, "stems"):
+            looser = msgspec.structs.replace(tree, mode="prefix")
+        case And((*others, Term("", _, "stems") as last)):
+            # Somebody who types has not come to the end of the last word.
+            looser = And((*others, msgspec.structs.replace(last, mode="prefix")))
+    if looser is not None:
+        yield str(looser), _count(looser, papers)
+    if isinstance(tree, And):
+        yield from _without_one(tree.parts, papers)
+
+
+def _without_one(parts: Sequence[Query], papers: Iterable[Paper]) -> Iterator[tuple[str, int]]:
+    """Yield the parts of a query but for one, for each, with how many papers match."""
+    missing: Counter[int] = Counter()
+    for paper in papers:
+        failing = (place for place, part in enumerate(parts) if not matches(part, paper))
+        first, second = next(failing, None), next(failing, None)
+        if first is not None and second is None:
+            missing[first] += 1
+    for place in range(len(parts)):
+        rest = (*parts[:place], *parts[place + 1 :])
+        if not all(isinstance(part, Not) for part in rest):
+            yield str(rest[0] if len(rest) == 1 else And(rest)), missing[place]
+
+
+def _narrowed(query: str, tree: Query, window: Window) -> Iterator[tuple[str, int]]:
+    """Yield queries that ask for more: for the words in titles, for a keyword too."""
+    found = window.found(query)
+    if isinstance(tree, Term) and not tree.field:
+        in_title = msgspec.structs.replace(tree, field="title")
+        yield str(in_title), _count(in_title, found)
+    has = set(positive_words(tree).split())
+    keywords = Counter(keyword.lower() for paper in found for keyword in paper.keywords)
+    for keyword, _ in keywords.most_common(2 * _MOST_TRIES):
+        more = keyword_query(keyword)
+        text = f"{f'({query})' if isinstance(tree, Or) else query} {more}"
+        if more and has.isdisjoint(words(keyword)) and len(text) <= LONGEST:
+            yield text, _count(parse(more), found)
+
+
+def _count(query: Query, papers: Iterable[Paper]) -> int:
+    return sum(matches(query, paper) for paper in papers)
+
+
+def keyword_query(keyword: str) -> str:
+    """Return the query for papers with that keyword; empty where there is none."""
+    asked = tuple(words(keyword))
+    query = str(Term("keyword", asked, "exact")) if asked else ""
+    return query if len(query) <= LONGEST else ""

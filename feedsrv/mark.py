@@ -1,0 +1,111 @@
+"""Where in a text a query's words stand, so that a page can mark them.
+
+What is marked is what `feedsrv.query.matches` found: the same words, by the same rules, told by
+their places. What a query excludes is never marked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from feedsrv.query import And, Or, Query, Term
+from feedsrv.words import placed, stem
+
+Span = tuple[int, int]
+Piece = tuple[str, bool]
+_PLAIN = ("title", "abstract", "keyword")
+
+
+def spans(query: Query, field: str, text: str) -> tuple[Span, ...]:
+    """Return where in a field's text the query's words stand, in order and without overlaps.
+
+    Args:
+        query: The query.
+        field: Which field the text is: title, abstract, keyword, author or org. Of several authors
+            or keywords, the text is one.
+        text: As it is shown.
+
+    """
+    terms = [term for term in _terms(query) if field == term.field or _is_plain(term, field)]
+    if not terms:
+        return ()
+    found = placed(text)
+    return tuple(_joined(sorted(span for term in terms for span in _found(term, found))))
+
+
+def pieces(text: str, marked: Sequence[Span]) -> Iterator[Piece]:
+    """Yield the text in pieces, each with whether it is marked; joined, they are the text."""
+    end = 0
+    for start, after in marked:
+        yield text[end:start], False
+        yield text[start:after], True
+        end = after
+    yield text[end:], False
+
+
+def excerpt(text: str, marked: Sequence[Span], most: int) -> tuple[str, tuple[Span, ...]]:
+    """Return the part of a text that shows the first mark, whole words of it, and its marks.
+
+    Args:
+        text: The text.
+        marked: Its marks, in order.
+        most: Characters of the part, about.
+
+    """
+    if len(text) <= most:
+        return text, tuple(marked)
+    first = marked[0][0] if marked else 0
+    begin = max(0, min(first - most // 3, len(text) - most))
+    space = text.find(" ", begin, first) if begin else -1
+    begin = space + 1 if space >= 0 else begin
+    end = text.rfind(" ", begin + most // 2, begin + most)
+    end = len(text) if begin + most >= len(text) else (end if end > first else begin + most)
+    lead = "… " if begin else ""
+    shown = lead + text[begin:end] + (" …" if end < len(text) else "")
+    shift = len(lead) - begin
+    kept = ((max(a, begin), min(b, end)) for a, b in marked if a < end and b > begin)
+    return shown, tuple((a + shift, b + shift) for a, b in kept)
+
+
+def _is_plain(term: Term, field: str) -> bool:
+    return not term.field and field in _PLAIN
+
+
+def _terms(query: Query) -> Iterator[Term]:
+    """Yield the terms that a paper may match by."""
+    match query:
+        case Term():
+            yield query
+        case And(parts) | Or(parts):
+            for part in parts:
+                yield from _terms(part)
+        case _:
+            pass
+
+
+def _found(term: Term, text: Sequence[tuple[str, int, int]]) -> Iterator[Span]:
+    """Yield where the term's words stand side by side among the placed words of a text."""
+    by = stem if term.mode == "stems" else str
+    wanted = [by(word) for word in term.words]
+    held = [by(word) for word, _, _ in text]
+    lead, last, size = wanted[:-1], wanted[-1], len(wanted)
+    for at in range(len(held) - size + 1):
+        if held[at : at + size - 1] != lead:
+            continue
+        ending = held[at + size - 1]
+        if ending.startswith(last) if term.mode == "prefix" else ending == last:
+            yield text[at][1], text[at + size - 1][2]
+
+
+def _joined(found: Sequence[Span]) -> Iterator[Span]:
+    """Yield the spans in order, those that overlap as one."""
+    start = end = -1
+    for begin, after in found:
+        if begin < end:
+            end = max(end, after)
+            continue
+        if start >= 0:
+            yield start, end
+        start, end = begin, after
+    if start >= 0:
+        yield start, end

@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from feedsrv.grammar import parse
+from feedsrv.mark import excerpt, pieces, spans
+from feedsrv.paper import Paper
+from feedsrv.query import Query, Term, places
+from feedsrv.words import placed, words
+from strategies import papers, queries, terms, texts
+
+
+def marked(query: str, text: str, field: str = "title") -> str:
+    found = pieces(text, spans(parse(query), field, text))
+    return "".join(f"[{piece}]" if is_marked else piece for piece, is_marked in found)
+
+
+@pytest.mark.parametrize(
+    ("query", "text", "expected"),
+    [
+        ("causal", "Causal lighthouses, causally", "[Causal] lighthouses, [causally]"),
+        ("ferry fog", "Fog delays every ferry", "[Fog] delays every [ferry]"),
+        ('"world model"', "A World-Model of worlds", "A [World-Model] of worlds"),
+        ('"world model" OR "model zoo"', "world model zoo", "[world model zoo]"),
+        ("diffus*", "Diffusion, diffusers; confused", "[Diffusion], [diffusers]; confused"),
+        ("world mod*", "world models", "[world] [models]"),
+        ("cafe", "Le Café, cafe\u0301s", "Le [Café], [cafe\u0301s]"),
+        ("cafe", "a cafe\u0301 here", "a [cafe\u0301] here"),
+        ("naive", "the na\u00adive way", "the [na\u00adive] way"),
+        ("half", "½ is half", "½ is [half]"),
+        ("1", "½ is one", "[½] is one"),
+        ("C++", "C, C++ and C#", "C, [C++] and C#"),
+        ("fog -ferry", "fog and ferry", "[fog] and ferry"),
+        ("abstract:fog", "fog", "fog"),
+        ("title:fog", "fog", "[fog]"),
+        ("has:code upvotes:>3 fog", "has:code fog", "has:code [fog]"),
+        ("fog", "", ""),
+    ],
+)
+def test_the_words_of_a_query_are_marked_as_they_are_matched(
+    query: str, text: str, expected: str
+) -> None:
+    assert marked(query, text) == expected
+
+
+@pytest.mark.parametrize(
+    ("query", "field", "expected"),
+    [
+        ("quill", "author", "Ada Quill"),
+        ('author:"ada quill"', "author", "[Ada Quill]"),
+        ("author:quill", "title", "Ada Quill"),
+        ("org:quill", "org", "Ada [Quill]"),
+        ("quill", "keyword", "Ada [Quill]"),
+    ],
+)
+def test_a_field_is_marked_by_what_looks_there(query: str, field: str, expected: str) -> None:
+    assert marked(query, "Ada Quill", field) == expected
+
+
+@given(texts())
+def test_words_are_placed_as_they_are_found(text: str) -> None:
+    found = placed(text)
+    assert [word for word, _, _ in found] == words(text)
+    ends = [0, *(end for _, _, end in found)]
+    assert all(start < end <= len(text) for _, start, end in found)
+    # Of one character that holds two words, both stand in it.
+    assert all(start >= end - 1 for (_, start, _), end in zip(found, ends, strict=False))
+
+
+@given(queries(), st.sampled_from(["title", "abstract", "keyword", "author", "org"]), texts())
+def test_marked_text_without_its_marks_is_the_text(query: Query, field: str, text: str) -> None:
+    found = spans(query, field, text)
+    assert "".join(piece for piece, _ in pieces(text, found)) == text
+    ends = (0, *(end for _, end in found))
+    assert all(before <= start < end for before, (start, end) in zip(ends, found, strict=False))
+
+
+@given(terms(), papers())
+def test_a_field_has_marks_just_where_the_query_matched(term: Term, paper: Paper) -> None:
+    matched = {place.partition(":")[0] for place in places(term, paper)}
+    held = {
+        "title": [paper.title],
+        "abstract": [paper.abstract],
+        "keyword": paper.keywords,
+        "author": paper.authors,
+        "org": [paper.organization],
+    }
+    found = {name for name, texts in held.items() if any(spans(term, name, t) for t in texts)}
+    assert found == matched - {"id"}
+
+
+@given(texts(), st.data(), st.integers(10, 60))
+def test_an_excerpt_is_a_part_of_the_text_with_its_first_mark(
+    text: str, data: st.DataObject, most: int
+) -> None:
+    cuts = sorted(data.draw(st.sets(st.integers(0, len(text)), max_size=6)))
+    found = tuple(zip(cuts[::2], cuts[1::2], strict=False))
+    shown, kept = excerpt(text, found, most)
+    assert shown.removeprefix("… ").removesuffix(" …") in text
+    assert len(shown) <= most + 4 or shown == text
+    assert all(0 <= start < end <= len(shown) for start, end in kept)
+    if found and found[0][0] < found[0][1]:
+        start, end = found[0]
+        assert kept
+        assert text[start:end].startswith(shown[kept[0][0] : kept[0][1]])
+
+
+def test_an_excerpt_begins_and_ends_with_whole_words() -> None:
+    text = " ".join(f"word{place}" for place in range(100))
+    at = text.index("word50")
+    shown, kept = excerpt(text, [(at, at + 6)], 60)
+    assert shown == "… word48 word49 word50 word51 word52 word53 word54 word55 …"
+    assert [shown[start:end] for start, end in kept] == ["word50"]
