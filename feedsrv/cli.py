@@ -167,7 +167,7 @@ def check(file: Path | None, demo: bool) -> None:
         changes += [
             f"an unreadable {kept.kind} page of {kept.at:%Y-%m-%d} is kept at {kept.path};"
             " please report it, then delete it"
-            for kept in service.unreadable()
+            for kept in service.overview.unreadable()
         ]
     for change in changes:
         click.echo(f"layout     CHANGED?: {change}")

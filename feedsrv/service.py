@@ -31,13 +31,11 @@ from feedsrv.allowance import Allowance
 from feedsrv.config import Config
 from feedsrv.errors import NothingReadError, SpentError, UnknownFeedError, UpstreamError
 from feedsrv.fetch import Fetcher
-from feedsrv.freshness import Failure, left, newest, window
-from feedsrv.index import Index
-from feedsrv.paper import Feed, Found, Kind, Listing, Page, Paper, Source, merge
-from feedsrv.reports import Unreadable
+from feedsrv.freshness import left, newest, window
+from feedsrv.overview import Overview
+from feedsrv.paper import Feed, Found, Listing, Page, Paper, Source, merge
 from feedsrv.selection import Selector
-from feedsrv.shelf import Shelf, Window, searches, shelf, sources, words
-from feedsrv.status import Disk, Status, status
+from feedsrv.shelf import Shelf, searches, shelf, sources
 from feedsrv.store import Store
 from feedsrv.upstream import Upstream
 from feedsrv.worker import Worker
@@ -104,17 +102,24 @@ class Service:
         self._store = store
         self._now = now
         self._patient = BoundedSemaphore(_MOST_PATIENT)
-        self._window = Window((), Index(()))
         closing = Event()
         owner = f"{os.getpid()}-{uuid4().hex}"
         wait = sleep or closing.wait
         self._upstream = Upstream(
             config, fetcher, store, owner=owner, now=now, sleep=wait, chance=chance
         )
-        self._own = searches(config.feeds.values())
-        self._worker = Worker(self._upstream, self._own, self._due_days, closing)
+        own = searches(config.feeds.values())
+        self._worker = Worker(self._upstream, own, self._due_days, closing)
         self._allowance = Allowance(0 if config.access_key else config.new_keywords)
         self._selector = Selector()
+        self.overview = Overview(
+            config,
+            store,
+            self._selector,
+            own=own,
+            bring_up_to_date=lambda: self._worker.behind(self._due_days()),
+            now=now,
+        )
 
     @classmethod
     def open(
@@ -206,27 +211,6 @@ class Service:
             until=now + max(_MOMENT, min(quiet)),
         )
 
-    def window(self) -> Window:
-        """Return what is kept of the window. It waits for nothing, and nothing is searched for.
-
-        The window is brought up to date behind it, as for any feed.
-        """
-        days = tuple(window(self._now().date(), self.config.history_days, self._store.listing))
-        if not self._window.is_of(days):
-            lists = (listing for _, listing in days if listing is not None)
-            self._window = Window(days, self._selector.index(lists))
-        self._worker.behind(self._due_days())
-        return self._window
-
-    def older(self, query: str) -> int | None:
-        """Return how many papers beyond the window a kept search knows; None where none is kept."""
-        feed = Feed(name="", title="", query=query, sources=("search",))
-        kept = [self._store.listing(Page(Kind.SEARCH, words(feed))) for _ in sources(feed)]
-        if not kept or kept[0] is None:
-            return None
-        found = self._selector.selected(feed, [kept[0]]).papers
-        return sum(self._window.index.get(paper.id) is None for paper in found)
-
     def _take_share(self, client: str, shelves: Iterable[Shelf]) -> None:
         """Count the searches for new keywords that this takes against the client's share.
 
@@ -307,36 +291,6 @@ class Service:
         newsboat throws a body away whose Last-Modified did not rise.
         """
         return self._store.stamp(_hidden(address), etag, self._now())
-
-    def unreadable(self) -> tuple[Unreadable, ...]:
-        """Return the pages that could not be read, as files to attach to a bug report."""
-        return self._store.reports.all()
-
-    def failure(self, feed: Feed) -> Failure | None:
-        """Return how the feed's own search failed, or all of upstream, where it still does."""
-        page = Page(Kind.SEARCH, words(feed))
-        of_search = self._store.failure(page) if "search" in sources(feed) else None
-        return of_search or self._store.failure(None)
-
-    def status(self) -> Status:
-        """Return how this server is. Upstream is not asked."""
-        now = self._now()
-        trouble = self._store.trouble(now)
-        return status(
-            version=__version__,
-            now=now,
-            days=self.config.history_days,
-            searches=self._own,
-            kept=self._store.listing,
-            failure=self._store.failure,
-            turns=self._store.turns(),
-            store=Disk(
-                bytes=self._store.size(),
-                trouble=trouble.reason if trouble else "",
-                since=trouble.since if trouble else None,
-            ),
-            unreadable=[(each.path.name, each.at) for each in self.unreadable()],
-        )
 
     # --- one page --------------------------------------------------------------------------
 

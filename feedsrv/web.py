@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
-from functools import lru_cache, partial
-from typing import NamedTuple
+from functools import partial
 
 import msgspec
 from flask import Flask, Response, jsonify, render_template, request
@@ -16,32 +15,17 @@ from werkzeug.wrappers import Response as Answer
 
 from feedsrv import __version__, answer, asked, page, prose
 from feedsrv.answer import Problem, Ready
-from feedsrv.entry import Entry, definition, entries, feed_id, home
+from feedsrv.entry import home
 from feedsrv.errors import FeedsrvError, ParameterError, QueryError, UnknownFeedError
+from feedsrv.formats import FORMATS, head, link_headers, subscriptions, written
 from feedsrv.grammar import parse
 from feedsrv.openapi import description
-from feedsrv.paper import MOST_ENTRIES, Feed, Found
-from feedsrv.query import canonical
-from feedsrv.render import Head, Outline, atom, json_feed, opml, rss
+from feedsrv.paper import MOST_ENTRIES, Feed
 from feedsrv.service import Reading, Service
 
 log = logging.getLogger(__name__)
 
 
-class Format(NamedTuple):
-    """One way of writing a feed."""
-
-    media_type: str
-    title: str
-    write: Callable[[Head, Sequence[Entry]], bytes]
-
-
-#: By suffix. Atom first, everywhere.
-FORMATS = {
-    "atom": Format("application/atom+xml", "Atom", atom),
-    "rss": Format("application/rss+xml", "RSS", rss),
-    "json": Format("application/feed+json", "JSON Feed", json_feed),
-}
 _LISTINGS = {
     "trending": Feed(name="trending", title="Trending papers", sources=("trending",)),
     "week": Feed(name="week", title="Daily Papers of the week", sources=("week",)),
@@ -62,8 +46,8 @@ def create_app(service: Service) -> Flask:
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.config["SEND_FILE_MAX_AGE_DEFAULT"] = _DAY
     app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True}
-    for written in (home, *_PROSE):
-        app.add_template_filter(written)
+    for each in (home, *_PROSE):
+        app.add_template_filter(each)
     _route_feeds(app, service)
     _route_pages(app, service)
     _route_programs(app, service)
@@ -91,16 +75,18 @@ def _route_feeds(app: Flask, service: Service) -> None:
         return _feed(service, [service.named(name) for name in united], suffix)
 
     @app.get("/feeds.opml")
-    def subscriptions() -> Answer:
+    def opml() -> Answer:
         return _subscriptions(service)
 
 
 def _route_pages(app: Flask, service: Service) -> None:
     @app.get("/")
     def index() -> Answer:
-        window, today = service.window(), service.now().date()
+        window, today = service.overview.window(), service.now().date()
         feeds = service.config.feeds.values()
-        cards = [page.feed_card(feed, window, service.failure(feed), today) for feed in feeds]
+        cards = [
+            page.feed_card(feed, window, service.overview.failure(feed), today) for feed in feeds
+        ]
         return _now(_page(service, "index.html", **_previewed(service), cards=cards))
 
     @app.get("/preview")
@@ -108,9 +94,11 @@ def _route_pages(app: Flask, service: Service) -> None:
         return _now(_page(service, "preview.html", **_previewed(service)))
 
     @app.get("/status")
-    def status() -> Answer:
+    def status_page() -> Answer:
         named = page.list_name
-        return _now(_page(service, "status.html", status=service.status(), list_name=named))
+        return _now(
+            _page(service, "status.html", status=service.overview.status(), list_name=named)
+        )
 
     @app.get("/favicon.ico")
     def favicon() -> Answer:
@@ -120,7 +108,7 @@ def _route_pages(app: Flask, service: Service) -> None:
 def _route_programs(app: Flask, service: Service) -> None:
     @app.get("/status.json")
     def status_data() -> Answer:
-        data = msgspec.json.format(msgspec.json.encode(service.status()), indent=1)
+        data = msgspec.json.format(msgspec.json.encode(service.overview.status()), indent=1)
         return answer.uncached(Response(data, mimetype="application/json"))
 
     @app.get("/healthz")
@@ -171,22 +159,29 @@ def _feed(service: Service, feeds: Sequence[Feed], suffix: str, query: str = "")
     url = partial(asked.url(service.config), path, q=query, limit=limit)
     links = {name: url(suffix=f".{name}") for name in FORMATS}
     own = url(page=_part(part))
-    head = _head(service, feeds, self_url=links.get(suffix, own), page_url=own)
-    client = "" if service.is_known(head.self_url) else asked.client(service.config)
+    icon = asked.url(service.config)("/static/icon.png")
+    about = head(
+        feeds,
+        demo=service.config.demo,
+        self_url=links.get(suffix, own),
+        page_url=own,
+        icon_url=icon,
+    )
+    client = "" if service.is_known(about.self_url) else asked.client(service.config)
     reading = service.read(*feeds, limit=limit, page=part, client=client)
     if suffix:
-        ready, media_type = _written(suffix, head, reading.found), FORMATS[suffix].media_type
+        ready, media_type = written(suffix, about, reading.found), FORMATS[suffix].media_type
     else:
-        twin = _twin(service, reading, url, part, head=head, links=links, query=query)
+        twin = _twin(service, reading, url, part, head=about, links=links, query=query)
         ready, media_type = answer.ready(twin.encode()), "text/html"
     return _kept(
         service,
         ready,
-        here=head.self_url,
+        here=about.self_url,
         media_type=media_type,
         fresh_until=reading.fresh_until,
         until=reading.until,
-        links=_link_headers(head, suffix, links),
+        links=link_headers(about, suffix, links),
     )
 
 
@@ -212,28 +207,6 @@ def _part(number: int) -> int | None:
     return number if number > 1 else None
 
 
-def _head(service: Service, feeds: Sequence[Feed], *, self_url: str, page_url: str) -> Head:
-    title = " + ".join(feed.title for feed in feeds)
-    return Head(
-        id=feed_id(_definition(feed) for feed in feeds),
-        title=f"Sample papers: {title}" if service.config.demo else title,
-        subtitle="; ".join(dict.fromkeys(map(_described, feeds))),
-        self_url=self_url,
-        page_url=page_url,
-        icon_url=asked.url(service.config)("/static/icon.png"),
-        version=__version__,
-    )
-
-
-def _definition(feed: Feed) -> str:
-    return definition(feed, canonical(parse(feed.query)) if feed.query else "")
-
-
-def _described(feed: Feed) -> str:
-    about = f" that match: {feed.query}" if feed.query else ""
-    return f"Papers from Hugging Face Daily Papers{about}"
-
-
 def _adhoc(query: str) -> Feed:
     if not query:
         return Feed(name="all", title="Daily Papers", sources=("daily",))
@@ -253,17 +226,8 @@ def _subscriptions(service: Service) -> Answer:
     if name not in FORMATS:
         raise ParameterError("format", name, f"must be one of {', '.join(FORMATS)}")
     url = asked.url(service.config)
-    outlines = (
-        Outline(
-            title=feed.title,
-            description=_described(feed),
-            feed_url=url(f"/feeds/{feed.name}", f".{name}"),
-            page_url=url(f"/feeds/{feed.name}"),
-        )
-        for feed in service.config.feeds.values()
-    )
     here = url("/feeds.opml", format=name if name != "atom" else None)
-    ready = answer.ready(opml("Daily Papers", outlines))
+    ready = answer.ready(subscriptions(service.config, name, url))
     saved = ("Content-Disposition", "attachment; filename=feedsrv.opml")
     later = service.now() + timedelta(hours=1)
     return _kept(
@@ -305,26 +269,9 @@ def _kept(
     return response
 
 
-@lru_cache(maxsize=32)
-def _written(suffix: str, head: Head, found: tuple[Found, ...]) -> Ready:
-    """Return the feed, written once for each change of what it holds."""
-    return answer.ready(FORMATS[suffix].write(head, entries(found)))
-
-
-def _link_headers(head: Head, suffix: str, links: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Yield Link headers (RFC 8288 3): the feed itself, and what says the same in other forms."""
-    yield "Link", f'<{head.self_url}>; rel="self"'
-    if suffix:
-        yield "Link", f'<{head.page_url}>; rel="alternate"; type="text/html"'
-    for name, url in links.items():
-        if name != suffix:
-            media_type = FORMATS[name].media_type
-            yield "Link", f'<{url}>; rel="alternate"; type="{media_type}"'
-
-
 def _previewed(service: Service) -> dict[str, object]:
     """Return what a feed of the query in the address would hold, and where it is."""
-    shown = page.shown(asked.query(), service.window(), service.older)
+    shown = page.shown(asked.query(), service.overview.window(), service.overview.older)
     query = "" if shown.problem else shown.query
     url = asked.url(service.config)
     return {

@@ -203,7 +203,7 @@ def test_a_page_that_cannot_be_read_is_kept_by_its_kind_for_a_bug_report(
     with pytest.raises(PageError):
         service.refresh(page)
     kept = tmp_path / "store" / "unreadable"
-    assert service.unreadable() == (
+    assert service.overview.unreadable() == (
         (page.kind, kept / f"{page.kind}.html", clock()),
         (page.kind, kept / f"{page.kind}.json", clock()),
     )
@@ -216,7 +216,7 @@ def test_a_page_whose_cards_alone_can_be_read_is_kept_too(
     service = make_service()
     upstream.arm("cards-only")
     assert service.refresh(service.newest_day()).source == "cards"
-    assert [kept.path.name for kept in service.unreadable()] == ["day.html"]
+    assert [kept.path.name for kept in service.overview.unreadable()] == ["day.html"]
 
 
 def test_a_page_that_breaks_the_reading_of_it_is_kept_and_left_alone_for_a_while(
@@ -231,7 +231,7 @@ def test_a_page_that_breaks_the_reading_of_it_is_kept_and_left_alone_for_a_while
         assert answer.json is not None
         assert "unexpected error" in answer.json["detail"]
     assert len(upstream.log) == 1
-    assert [kept.path.name for kept in service.unreadable()] == ["day.html"]
+    assert [kept.path.name for kept in service.overview.unreadable()] == ["day.html"]
     monkeypatch.undo()
     clock.forward(minutes=2)
     assert client.get(FEED).status_code == 200

@@ -11,8 +11,9 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.wrappers import Response
 
+from feedsrv.formats import FORMATS
 from feedsrv.service import Service
-from feedsrv.web import FORMATS, create_app
+from feedsrv.web import create_app
 from loopback import Loopback, serving
 
 #: By the contract, unknown parameters are ignored; and no schema can say what a query may be.
