@@ -7,6 +7,7 @@ import tomllib
 from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
+from threading import Event
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -267,9 +268,16 @@ def test_older_papers_that_a_kept_search_knows_are_counted(
 def test_typing_asks_upstream_for_the_window_and_for_no_keyword(
     client: FlaskClient, service: Service, upstream: Loopback, until: Callable[..., None]
 ) -> None:
+    answers = Event()
+
+    def late(path: str) -> None:
+        answers.wait(10)
+
+    upstream.fault = late  # else the list may be there before the page is written
     first = soup(client.get("/?q=causal"))
     assert "The papers are being read for the first time" in said(first)
     assert first.select("[data-again]")
+    answers.set()
     until(service._worker.is_idle)
     asked = list(upstream.log)
     for length in range(1, 7):
