@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from threading import Lock
 from typing import NamedTuple
+
+import msgspec
+from cachetools import LRUCache
+from werkzeug.datastructures import ETags
 
 from feedsrv import __version__, answer
 from feedsrv.answer import Ready
 from feedsrv.config import Config
 from feedsrv.entry import Entry, definition, entries, feed_id
 from feedsrv.grammar import parse
-from feedsrv.paper import Feed, Found
+from feedsrv.paper import Feed, Found, Words
 from feedsrv.query import canonical
 from feedsrv.render import Head, Outline, atom, json_feed, opml, rss
 
@@ -30,6 +35,12 @@ FORMATS = {
     "rss": Format("application/rss+xml", "RSS", rss),
     "json": Format("application/feed+json", "JSON Feed", json_feed),
 }
+
+
+#: The etags of what was written of late, by a hash of all that goes into it. Thousands of feeds are
+#: polled every hour and have nothing new: to see that takes a tenth of writing them.
+_etags: LRUCache[int, str] = LRUCache(50_000)
+_lock = Lock()
 
 
 def head(feeds: Sequence[Feed], *, demo: bool, self_url: str, page_url: str, icon_url: str) -> Head:
@@ -55,10 +66,38 @@ def _described(feed: Feed) -> str:
     return f"Papers from Hugging Face Daily Papers{about}"
 
 
+def written(suffix: str, head: Head, found: Sequence[Found], held: ETags | None = None) -> Ready:
+    """Return the feed, written once for each change of what it holds.
+
+    Args:
+        suffix: The format's.
+        head: What the feed says of itself.
+        found: Its papers.
+        held: What the asker holds. If that is this very feed, it is not written again, and its
+            bodies are empty: nobody wants them.
+
+    """
+    still = tuple(_uncounted(each) for each in found)
+    name = hash((suffix, head, still))
+    with _lock:
+        known = _etags.get(name)
+    if known is not None and held is not None and held.contains_weak(known):
+        return Ready(b"", b"", known)
+    ready = _written(suffix, head, still)
+    with _lock:
+        _etags[name] = ready.etag
+    return ready
+
+
 @lru_cache(maxsize=32)
-def written(suffix: str, head: Head, found: tuple[Found, ...]) -> Ready:
-    """Return the feed, written once for each change of what it holds."""
+def _written(suffix: str, head: Head, found: tuple[Found, ...]) -> Ready:
     return answer.ready(FORMATS[suffix].write(head, entries(found)))
+
+
+def _uncounted(found: Found) -> Found:
+    """Return what was found without what no feed tells, but what changes every hour."""
+    paper = msgspec.structs.replace(found.paper, upvotes=0, comments=0, stars=0, words=Words())
+    return Found(paper, found.feeds)
 
 
 def link_headers(head: Head, suffix: str, links: Mapping[str, str]) -> Iterator[tuple[str, str]]:

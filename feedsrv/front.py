@@ -8,7 +8,6 @@ process, or anything of it is due to be read again; then the routes make the nex
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
 from threading import Lock
 from typing import NamedTuple
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -20,6 +19,7 @@ from feedsrv.answer import STANDING, Standing, reply
 from feedsrv.service import Service
 
 _METHODS = {"GET", "HEAD"}
+_WHOLE = "200 OK"
 _FORWARDED = ("HTTP_X_FORWARDED_PROTO", "HTTP_X_FORWARDED_HOST", "HTTP_X_FORWARDED_PREFIX")
 #: What an answer takes beside its bodies, about.
 _OVERHEAD = 3_000
@@ -62,7 +62,11 @@ class Front:
         now = self._service.now()
         if ready is None or ready.generation != generation or ready.standing.until <= now:
             return self._made(name, generation, environ, start)
-        return _said(ready.standing, environ, now, start)
+        said = reply(ready.standing, environ, now)
+        if said.status == _WHOLE and not ready.standing.body:  # it was made for who holds it
+            return self._made(name, generation, environ, start)
+        start(said.status, said.headers)
+        return [said.body]
 
     def _name(self, environ: WSGIEnvironment) -> _Name:
         """Return all of a request that an answer depends on, but what `reply` looks at."""
@@ -91,11 +95,3 @@ class Front:
                 if _size(ready) <= self._ready.maxsize:
                     self._ready[name] = ready
         return answer
-
-
-def _said(
-    standing: Standing, environ: WSGIEnvironment, now: datetime, start: StartResponse
-) -> Iterable[bytes]:
-    said = reply(standing, environ, now)
-    start(said.status, said.headers)
-    return [said.body]

@@ -170,7 +170,10 @@ def _feed(service: Service, feeds: Sequence[Feed], suffix: str, query: str = "")
     client = "" if service.is_known(about.self_url) else asked.client(service.config)
     reading = service.read(*feeds, limit=limit, page=part, client=client)
     if suffix:
-        ready, media_type = written(suffix, about, reading.found), FORMATS[suffix].media_type
+        # If-Match asks for more than whether it is held (RFC 9110 13.1.1).
+        held = None if "If-Match" in request.headers else request.if_none_match
+        ready = written(suffix, about, reading.found, held)
+        media_type = FORMATS[suffix].media_type
     else:
         twin = _twin(service, reading, url, part, head=about, links=links, query=query)
         ready, media_type = answer.ready(twin.encode()), "text/html"

@@ -11,6 +11,7 @@ from flask import Flask
 from werkzeug.test import Client, EnvironBuilder
 
 from conftest import Clock
+from feedsrv import formats
 from feedsrv.front import Front
 from feedsrv.paper import Kind, Page
 from feedsrv.service import Service
@@ -131,6 +132,27 @@ def test_who_holds_it_gets_304_from_what_is_ready(front: Front, routes: Watched)
         assert dict(headers)["ETag"] == etag
         assert "Content-Length" not in dict(headers)
     assert routes.count == 1
+
+
+def test_who_holds_it_costs_no_writing_and_leaves_a_body_to_who_does_not(
+    service: Service, upstream: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    front = Front(create_app(service), service)
+    said(front, environ("/papers.atom"))
+    first = said(front, environ("/papers.atom"))
+    etag = dict(first[1])["ETag"]
+    for paper in upstream.papers:
+        paper["upvotes"] += 1
+    service.refresh(service.newest_day())
+    formats._written.cache_clear()
+    unwritable = formats.FORMATS["atom"]._replace(write=lambda *_: pytest.fail("it was written"))
+    monkeypatch.setitem(formats.FORMATS, "atom", unwritable)
+    for _ in range(2):
+        asked = environ("/papers.atom", headers={"If-None-Match": etag})
+        assert said(front, asked)[0] == "304 Not Modified"
+    monkeypatch.undo()
+    for headers in ({}, {"If-Match": etag.removeprefix("W/"), "If-None-Match": etag}):
+        assert said(front, environ("/papers.atom", headers=headers))[2] == first[2]
 
 
 # --- how long it is ready --------------------------------------------------------------------

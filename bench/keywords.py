@@ -1,0 +1,229 @@
+"""What many keywords cost: each polled once an hour, by a reader with validators.
+
+    .venv/bin/python bench/keywords.py [--keywords 100,1000,10000]
+
+The routes with the front before them, asked as fast as they answer, with a clock that is moved on
+with each poll. The papers are invented, and new ones come every hour. Upstream is a process of its
+own. The first hour fills the store and is not counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from random import Random
+from typing import Any, NamedTuple
+from urllib.parse import quote_plus
+
+from werkzeug.serving import WSGIRequestHandler, make_server
+from werkzeug.test import EnvironBuilder
+
+from feedsrv.config import Config
+from feedsrv.demo import sample, upstream
+from feedsrv.front import Front
+from feedsrv.service import Service
+from feedsrv.web import create_app
+
+BEGIN = datetime(2026, 11, 24, 6, tzinfo=UTC)
+DAYS, A_DAY, AN_HOUR = 30, 50, 8
+#: Polls of an hour that are made; where there are more keywords, the rest is reckoned.
+MOST_POLLS = 10_000
+HOURS = 2
+
+
+def papers(chance: Random) -> list[dict[str, Any]]:
+    """Return a window of papers, whose texts are the samples' sentences in another order."""
+    sentences = [part for each in sample() for part in each["summary"].split(". ")]
+    titles = [each["title"] for each in sample()]
+    keywords = [word for each in sample() for word in each["keywords"]]
+    return [
+        {
+            "id": f"2611.{number:05d}",
+            "day": number // A_DAY,
+            "title": f"{chance.choice(titles)} {number}",
+            "summary": ". ".join(chance.sample(sentences, 8)),
+            "authors": [f"Author {chance.randrange(3000)} Quill" for _ in range(6)],
+            "upvotes": chance.randrange(90),
+            "comments": 2,
+            "keywords": chance.sample(keywords, 5),
+        }
+        for number in range(DAYS * A_DAY)
+    ]
+
+
+# --- upstream, in a process of its own -----------------------------------------------------------
+
+
+class Quiet(WSGIRequestHandler):
+    """Says nothing of each request."""
+
+    def log(self, *args: object) -> None:
+        pass
+
+
+def site() -> None:
+    every = papers(Random(1))  # the same as the keywords are drawn from
+    server = make_server("127.0.0.1", 0, upstream(every, BEGIN.date), request_handler=Quiet)
+    print(server.server_port, flush=True)
+    threading.Thread(target=publish, args=(every,), daemon=True).start()
+    server.serve_forever()
+
+
+# --- one number of keywords ----------------------------------------------------------------------
+
+
+def publish(every: list[dict[str, Any]]) -> None:
+    """Have papers come: a new one each ten seconds, which is often, for so short an hour."""
+
+
+class Cost(NamedTuple):
+    """What an hour cost, by the parts."""
+
+    keywords: int
+    polls: int
+    serving: float
+    reading: float
+    asked: int
+    unchanged: float
+    memory: float
+    disk: float
+
+
+class Clock:
+    """The time, moved on by hand; whoever waits moves it on too."""
+
+    def __init__(self) -> None:
+        self.now = BEGIN
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def forward(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+
+def queries(chance: Random, number: int) -> list[str]:
+    """Return so many queries of one to three words that stand in the papers."""
+    words = [
+        word.strip(".,:;()") for each in papers(Random(1))[:300] for word in each["summary"].split()
+    ]
+    common = [word for word, _ in Counter(filter(str.isalpha, words)).most_common(1200)]
+    found: dict[str, None] = {}
+    while len(found) < number:
+        found[" ".join(chance.sample(common, chance.choice((1, 2, 2, 3))))] = None
+    return list(found)
+
+
+def cost(url: str, number: int) -> Cost:
+    clock, chance = Clock(), Random(number)
+    with tempfile.TemporaryDirectory() as folder:
+        config = Config(
+            upstream_url=url, cache_dir=Path(folder), new_keywords=0, spacing=0.0, history_days=DAYS
+        )
+        service = Service.open(config, now=clock, sleep=clock.forward)
+        front = Front(create_app(service), service)
+        for _ in service.bring_up_to_date():
+            pass
+        asked = queries(chance, number)
+        polled = asked if number <= MOST_POLLS else chance.sample(asked, MOST_POLLS)
+        etags: dict[str, str] = {}
+        for hour in range(HOURS):
+            begun, reading, statuses = time.thread_time(), time.process_time(), Counter[str]()
+            for query in chance.sample(polled, len(polled)):
+                clock.now += timedelta(hours=1) / len(polled)
+                statuses[poll(front, query, etags)] += 1
+            serving = time.thread_time() - begun
+            reading = time.process_time() - reading - serving
+        turns = service.overview.status().allowance
+        gc.collect()
+        scale = number / len(polled)
+        found = Cost(
+            keywords=number,
+            polls=len(polled),
+            serving=serving * scale,
+            reading=reading,
+            asked=(turns.most - turns.left) * 12,
+            unchanged=statuses["304"] / len(polled),
+            memory=memory(),
+            disk=service.overview.status().store.bytes / 1e6,
+        )
+        service.close()
+        return found
+
+
+def poll(front: Front, query: str, etags: dict[str, str]) -> str:
+    """Ask as a reader does, and return the status."""
+    held = {"If-None-Match": etags[query]} if query in etags else {}
+    builder = EnvironBuilder(
+        path="/papers.atom", headers={"Accept-Encoding": "gzip", "Host": "a.example", **held}
+    )
+    environ = builder.get_environ() | {"QUERY_STRING": f"q={quote_plus(query)}"}
+    seen: list[tuple[str, list[tuple[str, str]]]] = []
+    parts = front(environ, lambda status, headers, *_: seen.append((status, headers)))  # type: ignore[arg-type,return-value]
+    b"".join(parts)
+    status, headers = seen[-1]
+    etags[query] = dict(headers).get("ETag", "")
+    return status[:3]
+
+
+def memory() -> float:
+    """Return the megabytes that this process takes."""
+    status = Path("/proc/self/status").read_text("ascii")
+    return int(next(line.split()[1] for line in status.splitlines() if "VmRSS" in line)) / 1000
+
+
+def table(costs: list[Cost]) -> Iterator[str]:
+    yield "| keywords | CPU s an hour, serving | reading | ms a poll | unchanged | pages an hour | MB | MB on disk |"
+    yield "|---|---|---|---|---|---|---|---|"
+    for each in costs:
+        note = "" if each.polls == each.keywords else f" (of {each.polls:,} polls)"
+        yield (
+            f"| {each.keywords:,}{note} | {each.serving:.1f} | {each.reading:.1f}"
+            f" | {each.serving / each.keywords * 1000:.2f} | {each.unchanged:.0%}"
+            f" | {each.asked} | {each.memory:.0f} | {each.disk:.0f} |"
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--keywords", default="100,1000,10000,100000")
+    parser.add_argument("--site", action="store_true")
+    parser.add_argument("--one", help="of such a number alone, in this process")
+    given = parser.parse_args()
+    if given.site:
+        site()
+    if given.one:
+        url, number = given.one.split()
+        print(*cost(url, int(number)))
+        return
+    with subprocess.Popen(
+        [sys.executable, __file__, "--site"], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        url = f"http://127.0.0.1:{process.stdout.readline().strip()}"
+        costs = []
+        for number in given.keywords.split(","):
+            # Each in a process of its own, for its memory.
+            done = subprocess.run(
+                [sys.executable, __file__, "--one", f"{url} {number}"],
+                check=True,
+                capture_output=True,
+                text=True,
+            )
+            values = done.stdout.split()
+            costs.append(Cost(int(values[0]), int(values[1]), *map(float, values[2:])))  # type: ignore[arg-type]
+            print(f"{number} keywords done", flush=True)
+        process.kill()
+    print("\n".join(table(costs)))
+
+
+if __name__ == "__main__":
+    main()
