@@ -97,13 +97,14 @@ def _narrowed(query: str, tree: Query, window: Window) -> Iterator[tuple[str, in
     if isinstance(tree, Term) and not tree.field:
         in_title = msgspec.structs.replace(tree, field="title")
         yield str(in_title), len(window.index.matching(in_title))
+    ids = {paper.id for paper in found}
     has = set(positive_words(tree).split())
     keywords = Counter(keyword.lower() for paper in found for keyword in paper.keywords)
     for keyword, _ in keywords.most_common(2 * _MOST_TRIES):
         more = keyword_query(keyword)
         text = f"{f'({query})' if isinstance(tree, Or) else query} {more}"
         if more and has.isdisjoint(words(keyword)) and len(text) <= LONGEST:
-            yield text, len(window.index.matching(parse(text)))
+            yield text, sum(paper.id in ids for paper in window.index.matching(parse(more)))
 
 
 def keyword_query(keyword: str) -> str:
