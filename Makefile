@@ -56,6 +56,7 @@ SECONDS ?= 3
 bench: $(VENV)/.dev
 	$(BIN)/python bench/serve.py --seconds $(or $(SECONDS),3)
 	$(BIN)/python bench/read.py
+	$(BIN)/python bench/query.py
 
 # No --emit-index-url: the lock files name packages, versions and hashes, and no place to get them.
 lock: $(VENV)/.dev

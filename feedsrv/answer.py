@@ -33,6 +33,8 @@ from feedsrv.errors import (
 STANDING = "feedsrv.standing"
 #: Seconds that readers may keep an answer, at least and at most.
 _MAX_AGE = (300, 3600)
+#: Characters of an Accept-Encoding that is looked at.
+_LONGEST_ACCEPTED = 250
 #: For how many seconds a cache may show what it holds while it asks again, and while we are down.
 _WHEN_STALE = "stale-while-revalidate=3600, stale-if-error=86400"
 
@@ -152,8 +154,13 @@ def _holds(standing: Standing, environ: WSGIEnvironment) -> bool:
     return not is_resource_modified(environ, standing.etag, last_modified=standing.modified)
 
 
-@lru_cache(maxsize=256)
 def _takes_gzip(accepted: str) -> bool:
+    # What no client sends is neither read nor remembered.
+    return len(accepted) <= _LONGEST_ACCEPTED and _knows_gzip(accepted)
+
+
+@lru_cache(maxsize=256)
+def _knows_gzip(accepted: str) -> bool:
     return parse_accept_header(accepted, Accept).quality("gzip") > 0
 
 

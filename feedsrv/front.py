@@ -30,10 +30,12 @@ _Name = tuple[str, ...]
 class _Ready(NamedTuple):
     standing: Standing
     generation: object
+    #: Bytes that it takes, with its name: whoever asks may make an address as long as a feed.
+    size: int
 
 
 def _size(ready: _Ready) -> int:
-    return len(ready.standing.body) + len(ready.standing.packed) + _OVERHEAD
+    return ready.size
 
 
 class Front:
@@ -90,8 +92,9 @@ class Front:
         answer = self._app(environ, start)
         standing = environ.get(STANDING)
         if standing is not None:
-            ready = _Ready(standing, generation)
+            size = len(standing.body) + len(standing.packed) + sum(map(len, name)) + _OVERHEAD
+            ready = _Ready(standing, generation, size)
             with self._lock:
-                if _size(ready) <= self._ready.maxsize:
+                if size <= self._ready.maxsize:
                     self._ready[name] = ready
         return answer

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 
 import msgspec
 
 from feedsrv import prose
 from feedsrv.grammar import parse
-from feedsrv.paper import Paper
-from feedsrv.query import LONGEST, And, Not, Or, Query, Term, matches, positive_words
+from feedsrv.index import Index
+from feedsrv.query import LONGEST, And, Not, Or, Query, Term, positive_words
 from feedsrv.shelf import Window
 from feedsrv.words import words
 
@@ -44,7 +44,7 @@ def hint(
     """
     found, seen = window.found(query), len(window.papers)
     if not found:
-        tries = ((text, many) for text, many in _eased(tree, window.papers) if many)
+        tries = ((text, many) for text, many in _eased(tree, window.index) if many)
         return Hint(_nothing(query, tree, window, older), tuple(islice(tries, _MOST_TRIES)))
     if len(found) * _TOO_WIDE < seen or seen < _ENOUGH:
         return None
@@ -64,7 +64,7 @@ def _nothing(query: str, tree: Query, window: Window, older: Callable[[str], int
     return f"{said}."
 
 
-def _eased(tree: Query, papers: Sequence[Paper]) -> Iterator[tuple[str, int]]:
+def _eased(tree: Query, index: Index) -> Iterator[tuple[str, int]]:
     """Yield queries that ask for less, each with how many papers match."""
     looser: Query | None = None
     match tree:
@@ -78,23 +78,17 @@ def _eased(tree: Query, papers: Sequence[Paper]) -> Iterator[tuple[str, int]]:
             # Somebody who types has not come to the end of the last word.
             looser = And((*others, msgspec.structs.replace(last, mode="prefix")))
     if looser is not None:
-        yield str(looser), _count(looser, papers)
+        yield str(looser), len(index.matching(looser))
     if isinstance(tree, And):
-        yield from _without_one(tree.parts, papers)
+        yield from _without_one(tree.parts, index)
 
 
-def _without_one(parts: Sequence[Query], papers: Iterable[Paper]) -> Iterator[tuple[str, int]]:
+def _without_one(parts: Sequence[Query], index: Index) -> Iterator[tuple[str, int]]:
     """Yield the parts of a query but for one, for each, with how many papers match."""
-    missing: Counter[int] = Counter()
-    for paper in papers:
-        failing = (place for place, part in enumerate(parts) if not matches(part, paper))
-        first, second = next(failing, None), next(failing, None)
-        if first is not None and second is None:
-            missing[first] += 1
-    for place in range(len(parts)):
+    for place, many in enumerate(index.missing(parts)):
         rest = (*parts[:place], *parts[place + 1 :])
         if not all(isinstance(part, Not) for part in rest):
-            yield str(rest[0] if len(rest) == 1 else And(rest)), missing[place]
+            yield str(rest[0] if len(rest) == 1 else And(rest)), many
 
 
 def _narrowed(query: str, tree: Query, window: Window) -> Iterator[tuple[str, int]]:
@@ -102,18 +96,15 @@ def _narrowed(query: str, tree: Query, window: Window) -> Iterator[tuple[str, in
     found = window.found(query)
     if isinstance(tree, Term) and not tree.field:
         in_title = msgspec.structs.replace(tree, field="title")
-        yield str(in_title), _count(in_title, found)
+        yield str(in_title), len(window.index.matching(in_title))
+    ids = {paper.id for paper in found}
     has = set(positive_words(tree).split())
     keywords = Counter(keyword.lower() for paper in found for keyword in paper.keywords)
     for keyword, _ in keywords.most_common(2 * _MOST_TRIES):
         more = keyword_query(keyword)
         text = f"{f'({query})' if isinstance(tree, Or) else query} {more}"
         if more and has.isdisjoint(words(keyword)) and len(text) <= LONGEST:
-            yield text, _count(parse(more), found)
-
-
-def _count(query: Query, papers: Iterable[Paper]) -> int:
-    return sum(matches(query, paper) for paper in papers)
+            yield text, sum(paper.id in ids for paper in window.index.matching(parse(more)))
 
 
 def keyword_query(keyword: str) -> str:

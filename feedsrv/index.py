@@ -41,6 +41,16 @@ class Index:
         found = self._of(query, (1 << len(self.papers)) - 1)
         return tuple(self.papers[place] for place in _places(found))
 
+    def missing(self, parts: Sequence[Query]) -> list[int]:
+        """Return for each part how many papers match all of the others and not it."""
+        every = (1 << len(self.papers)) - 1
+        matching = [self._of(part, every) for part in parts]
+        all_of_them, but_one = every, 0
+        for found in matching:
+            but_one = but_one & found | all_of_them & ~found
+            all_of_them &= found
+        return [(but_one & ~found).bit_count() for found in matching]
+
     def _of(self, query: Query, among: int) -> int:
         """Return those of the papers that match; the fewer are left, the less is looked at."""
         match query:

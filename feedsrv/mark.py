@@ -6,7 +6,7 @@ their places. What a query excludes is never marked.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from feedsrv.query import And, Or, Query, Term
 from feedsrv.words import placed, stem
@@ -30,7 +30,19 @@ def spans(query: Query, field: str, text: str) -> tuple[Span, ...]:
     if not terms:
         return ()
     found = placed(text)
-    return tuple(_joined(sorted(span for term in terms for span in _found(term, found))))
+    held = [word for word, _, _ in found]
+    # Once for all terms: a query may have 32, and a page of papers 200 abstracts.
+    forms = {"stems": list(map(stem, held))} if any(t.mode == "stems" for t in terms) else {}
+    places = {mode: _places(forms.get(mode, held)) for mode in {term.mode for term in terms}}
+    return tuple(
+        _joined(
+            sorted(
+                (found[at][1], found[end - 1][2])
+                for term in terms
+                for at, end in _found(term, forms.get(term.mode, held), places[term.mode])
+            )
+        )
+    )
 
 
 def pieces(text: str, marked: Sequence[Span]) -> Iterator[Piece]:
@@ -83,18 +95,33 @@ def _terms(query: Query) -> Iterator[Term]:
             pass
 
 
-def _found(term: Term, text: Sequence[tuple[str, int, int]]) -> Iterator[Span]:
-    """Yield where the term's words stand side by side among the placed words of a text."""
+def _places(held: Sequence[str]) -> dict[str, list[int]]:
+    """Return for each word of a text where it stands."""
+    places: dict[str, list[int]] = {}
+    for at, word in enumerate(held):
+        places.setdefault(word, []).append(at)
+    return places
+
+
+def _found(
+    term: Term, held: Sequence[str], places: Mapping[str, Sequence[int]]
+) -> Iterator[tuple[int, int]]:
+    """Yield from which to before which of a text's words the term's stand side by side."""
     by = stem if term.mode == "stems" else str
-    wanted = [by(word) for word in term.words]
-    held = [by(word) for word, _, _ in text]
-    lead, last, size = wanted[:-1], wanted[-1], len(wanted)
-    for at in range(len(held) - size + 1):
-        if held[at : at + size - 1] != lead:
+    *lead, last = map(by, term.words)
+    size = len(term.words)
+    if lead:
+        begins: Iterable[int] = places.get(lead[0], ())
+    elif term.mode == "prefix":
+        begins = (at for word in places if word.startswith(last) for at in places[word])
+    else:
+        begins = places.get(last, ())
+    for at in begins:
+        if len(held) < at + size or held[at : at + size - 1] != lead:
             continue
         ending = held[at + size - 1]
         if ending.startswith(last) if term.mode == "prefix" else ending == last:
-            yield text[at][1], text[at + size - 1][2]
+            yield at, at + size
 
 
 def _joined(found: Sequence[Span]) -> Iterator[Span]:

@@ -173,11 +173,9 @@ def card(paper: Paper, query: Query | None, *, is_brief: bool = False) -> Card:
         return _marked(text, found(field, text))
 
     # Those that are asked for are shown, however long the list.
-    first = [
-        place < _MOST_AUTHORS or bool(found("author", name))
-        for place, name in enumerate(paper.authors)
-    ]
-    authors = [marked("author", name) for name in paper.authors]
+    at = [found("author", name) for name in paper.authors]
+    first = [place < _MOST_AUTHORS or bool(its) for place, its in enumerate(at)]
+    authors = [_marked(name, its) for name, its in zip(paper.authors, at, strict=True)]
     paragraphs = [(each, found("abstract", each)) for each in paper.abstract.split("\n\n") if each]
     told = [excerpt(*_first(paragraphs), _MOST_EXCERPT)] if is_brief and paragraphs else paragraphs
     return Card(
@@ -202,6 +200,8 @@ def _first(paragraphs: Sequence[tuple[str, tuple[Span, ...]]]) -> tuple[str, tup
 
 
 def _marked(text: str, found: Sequence[Span]) -> Markup:
+    if not found:
+        return escape(text)
     parts = (
         Markup("<mark>{}</mark>").format(piece) if is_marked else escape(piece)
         for piece, is_marked in pieces(text, found)

@@ -45,6 +45,8 @@ def create_app(service: Service) -> Flask:
     app = Flask("feedsrv")
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.config["SEND_FILE_MAX_AGE_DEFAULT"] = _DAY
+    # Its redirects know neither public_url nor trusted proxies, and name whatever host was asked.
+    app.url_map.merge_slashes = False
     app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True}
     for each in (home, *_PROSE):
         app.add_template_filter(each)

@@ -293,6 +293,29 @@ def test_answers_take_no_more_memory_than_they_are_allowed(
     assert said(nothing, environ("/papers.atom"))[0] == "200 OK"
 
 
+def test_the_length_of_an_address_counts(make_service: Callable[..., Service]) -> None:
+    """Whoever asks chooses it, and the answer may be short."""
+    service = make_service(ready_bytes=100_000)
+    front = Front(create_app(service), service)
+    for number in range(5):
+        said(front, environ(f"/feeds.opml?unknown={number}{'x' * 40_000}"))
+    assert len(front._ready) == 2
+
+
+def test_an_endless_accept_encoding_is_neither_read_nor_remembered(front: Front) -> None:
+    for number in range(3):
+        headers = {"Accept-Encoding": f"gzip, x{number}{'x' * 60_000}"}
+        answer = dict(said(front, environ("/papers.atom", headers=headers))[1])
+        assert "Content-Encoding" not in answer
+
+
+def test_no_redirect_names_the_host_that_was_asked(front: Front) -> None:
+    asked = environ("/papers//week.atom", headers={"Host": "elsewhere.example"})
+    status, headers, _ = said(front, asked)
+    assert status == "404 NOT FOUND"
+    assert "Location" not in dict(headers)
+
+
 def test_a_real_client_sees_no_difference(front: Front, service: Service) -> None:
     for path in ("/papers.atom", "/papers?q=causal"):
         for app in (front, front, create_app(service)):

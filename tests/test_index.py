@@ -29,6 +29,15 @@ def test_a_term_finds_the_papers_that_match_it(held: list[Paper], term: Query) -
     assert Index(held).matching(term) == tuple(one for one in held if matches(term, one))
 
 
+@LAW
+@given(st.lists(papers(), max_size=8), st.lists(queries(), min_size=2, max_size=4))
+def test_it_counts_the_papers_that_fail_one_part_alone(
+    held: list[Paper], parts: list[Query]
+) -> None:
+    failing = [[n for n, part in enumerate(parts) if not matches(part, one)] for one in held]
+    assert Index(held).missing(parts) == [failing.count([n]) for n in range(len(parts))]
+
+
 @pytest.mark.parametrize(
     ("query", "found"),
     [
