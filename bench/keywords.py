@@ -3,8 +3,8 @@
     .venv/bin/python bench/keywords.py [--keywords 100,1000,10000]
 
 The routes with the front before them, asked as fast as they answer, with a clock that is moved on
-with each poll. The papers are invented, and new ones come every hour. Upstream is a process of its
-own. The first hour fills the store and is not counted.
+with each poll. The papers are invented, and their votes change with each reading. Upstream is a
+process of its own. The first hour fills the store and is not counted.
 """
 
 from __future__ import annotations
@@ -16,15 +16,18 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
 from urllib.parse import quote_plus
+from wsgiref.types import StartResponse, WSGIEnvironment
 
+from werkzeug.datastructures import Headers
 from werkzeug.serving import WSGIRequestHandler, make_server
-from werkzeug.test import EnvironBuilder
+from werkzeug.test import Client, EnvironBuilder
+from werkzeug.wrappers import Response
 
 from feedsrv.config import Config
 from feedsrv.demo import sample, upstream
@@ -33,7 +36,7 @@ from feedsrv.service import Service
 from feedsrv.web import create_app
 
 BEGIN = datetime(2026, 11, 24, 6, tzinfo=UTC)
-DAYS, A_DAY, AN_HOUR = 30, 50, 8
+DAYS, A_DAY = 30, 50
 #: Polls of an hour that are made; where there are more keywords, the rest is reckoned.
 MOST_POLLS = 10_000
 HOURS = 2
@@ -71,17 +74,23 @@ class Quiet(WSGIRequestHandler):
 
 def site() -> None:
     every = papers(Random(1))  # the same as the keywords are drawn from
-    server = make_server("127.0.0.1", 0, upstream(every, BEGIN.date), request_handler=Quiet)
+    pages = upstream(every, BEGIN.date)
+    # One for all keywords: what is measured is what we do with it.
+    found = Client(pages).get("/papers?q=model").data
+
+    def voted(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+        for paper in every[::7]:
+            paper["upvotes"] += 1
+        searched = environ.get("QUERY_STRING", "").startswith("q=")
+        answer = Response(found, mimetype="text/html") if searched else pages
+        return answer(environ, start)
+
+    server = make_server("127.0.0.1", 0, voted, request_handler=Quiet)
     print(server.server_port, flush=True)
-    threading.Thread(target=publish, args=(every,), daemon=True).start()
     server.serve_forever()
 
 
 # --- one number of keywords ----------------------------------------------------------------------
-
-
-def publish(every: list[dict[str, Any]]) -> None:
-    """Have papers come: a new one each ten seconds, which is often, for so short an hour."""
 
 
 class Cost(NamedTuple):
@@ -135,7 +144,7 @@ def cost(url: str, number: int) -> Cost:
         asked = queries(chance, number)
         polled = asked if number <= MOST_POLLS else chance.sample(asked, MOST_POLLS)
         etags: dict[str, str] = {}
-        for hour in range(HOURS):
+        for _ in range(HOURS):
             begun, reading, statuses = time.thread_time(), time.process_time(), Counter[str]()
             for query in chance.sample(polled, len(polled)):
                 clock.now += timedelta(hours=1) / len(polled)
@@ -162,15 +171,18 @@ def cost(url: str, number: int) -> Cost:
 def poll(front: Front, query: str, etags: dict[str, str]) -> str:
     """Ask as a reader does, and return the status."""
     held = {"If-None-Match": etags[query]} if query in etags else {}
-    builder = EnvironBuilder(
-        path="/papers.atom", headers={"Accept-Encoding": "gzip", "Host": "a.example", **held}
-    )
+    headers: dict[str, str] = {"Accept-Encoding": "gzip", "Host": "a.example", **held}
+    builder = EnvironBuilder(path="/papers.atom", headers=Headers(headers))
     environ = builder.get_environ() | {"QUERY_STRING": f"q={quote_plus(query)}"}
     seen: list[tuple[str, list[tuple[str, str]]]] = []
-    parts = front(environ, lambda status, headers, *_: seen.append((status, headers)))  # type: ignore[arg-type,return-value]
-    b"".join(parts)
-    status, headers = seen[-1]
-    etags[query] = dict(headers).get("ETag", "")
+
+    def start(status: str, fields: list[tuple[str, str]], *_: object) -> Callable[[bytes], object]:
+        seen.append((status, fields))
+        return lambda _: None
+
+    b"".join(front(environ, start))
+    status, fields = seen[-1]
+    etags[query] = dict(fields).get("ETag", "")
     return status[:3]
 
 
@@ -181,7 +193,8 @@ def memory() -> float:
 
 
 def table(costs: list[Cost]) -> Iterator[str]:
-    yield "| keywords | CPU s an hour, serving | reading | ms a poll | unchanged | pages an hour | MB | MB on disk |"
+    heads = ("keywords", "CPU s an hour, serving", "reading", "ms a poll", "unchanged")
+    yield f"| {' | '.join((*heads, 'pages an hour', 'MB', 'MB on disk'))} |"
     yield "|---|---|---|---|---|---|---|---|"
     for each in costs:
         note = "" if each.polls == each.keywords else f" (of {each.polls:,} polls)"

@@ -20,7 +20,7 @@ from string import ascii_lowercase
 from feedsrv import page
 from feedsrv.grammar import MOST_TERMS, parse
 from feedsrv.index import Index
-from feedsrv.paper import Kind, Listing, Page, Paper
+from feedsrv.paper import Feed, Found, Kind, Listing, Page, Paper
 from feedsrv.query import LONGEST
 from feedsrv.shelf import Window
 from feedsrv.words import prepared
@@ -136,13 +136,13 @@ def measured(text: str, held: Window) -> list[float]:
         parse.cache_clear()
         held.found.cache_clear()
 
-    tree = parse(text)
+    tree, feed = parse(text), Feed(name="one", title="One", query=text)
     found = held.index.matching(tree)
     steps = (
         lambda: parse(text),
         lambda: held.index.matching(tree),
         lambda: page.shown(text, held, lambda _: None),
-        lambda: [page.card(each, tree) for each in found[:200]],
+        lambda: page.cards(Found(each, (feed,)) for each in found[:200]),
     )
     return [len(found), *(took(step, forget) for step in steps)]
 

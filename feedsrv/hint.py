@@ -20,6 +20,8 @@ from feedsrv.words import words
 _TOO_WIDE = 4
 _ENOUGH = 20
 _MOST_TRIES = 3
+#: Parts of a query of which one may be too much; of more, nobody can tell.
+_MOST_PARTS = 8
 
 
 class Hint(msgspec.Struct, frozen=True):
@@ -79,7 +81,7 @@ def _eased(tree: Query, index: Index) -> Iterator[tuple[str, int]]:
             looser = And((*others, msgspec.structs.replace(last, mode="prefix")))
     if looser is not None:
         yield str(looser), len(index.matching(looser))
-    if isinstance(tree, And):
+    if isinstance(tree, And) and len(tree.parts) <= _MOST_PARTS:
         yield from _without_one(tree.parts, index)
 
 

@@ -16,6 +16,11 @@ Piece = tuple[str, bool]
 _PLAIN = ("title", "abstract", "keyword")
 
 
+def is_sought(query: Query, field: str) -> bool:
+    """Tell whether the query looks for any words in that field."""
+    return any(_is_in(term, field) for term in _terms(query))
+
+
 def spans(query: Query, field: str, text: str) -> tuple[Span, ...]:
     """Return where in a field's text the query's words stand, in order and without overlaps.
 
@@ -26,7 +31,7 @@ def spans(query: Query, field: str, text: str) -> tuple[Span, ...]:
         text: As it is shown.
 
     """
-    terms = [term for term in _terms(query) if field == term.field or _is_plain(term, field)]
+    terms = [term for term in _terms(query) if _is_in(term, field)]
     if not terms:
         return ()
     found = placed(text)
@@ -79,8 +84,8 @@ def excerpt(text: str, marked: Sequence[Span], most: int) -> tuple[str, tuple[Sp
     return shown, tuple((a + shift, b + shift) for a, b in kept)
 
 
-def _is_plain(term: Term, field: str) -> bool:
-    return not term.field and field in _PLAIN
+def _is_in(term: Term, field: str) -> bool:
+    return field == term.field or (not term.field and field in _PLAIN)
 
 
 def _terms(query: Query) -> Iterator[Term]:

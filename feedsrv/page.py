@@ -23,7 +23,7 @@ from feedsrv.errors import QueryError
 from feedsrv.freshness import Failure
 from feedsrv.grammar import parse
 from feedsrv.hint import Hint, hint, keyword_query
-from feedsrv.mark import Span, excerpt, pieces, spans
+from feedsrv.mark import Span, excerpt, is_sought, pieces, spans
 from feedsrv.paper import Feed, Found, Kind, Page, Paper
 from feedsrv.query import Or, Query, places
 from feedsrv.shelf import Window
@@ -40,7 +40,12 @@ READERS = {
 _MOST_SHOWN = 8
 _MOST_EXCERPT = 260
 _MOST_AUTHORS = 6
+_MOST_LOOKED = 60
+#: Papers of a page in which words are marked. It takes longer than all the rest, and nobody looks
+#: through two hundred.
+_MOST_MARKED = 50
 _WEEK = 7
+_MARKED = ("title", "abstract", "author", "org", "keyword")
 
 
 class Keyword(msgspec.Struct, frozen=True):
@@ -152,7 +157,10 @@ def _pace(found: int, days: int) -> str:
 
 def cards(found: Iterable[Found]) -> tuple[Card, ...]:
     """Return the papers of a feed, each marked by what its feeds ask for."""
-    return tuple(card(each.paper, _asked(each.feeds)) for each in found)
+    return tuple(
+        card(each.paper, _asked(each.feeds) if place < _MOST_MARKED else None)
+        for place, each in enumerate(found)
+    )
 
 
 def _asked(feeds: Iterable[Feed]) -> Query | None:
@@ -165,15 +173,20 @@ def card(paper: Paper, query: Query | None, *, is_brief: bool = False) -> Card:
 
     Brief, it has the part of its abstract that shows why it matched, and else all of it.
     """
+    sought = {field for field in _MARKED if query is not None and is_sought(query, field)}
 
     def found(field: str, text: str) -> tuple[Span, ...]:
-        return spans(query, field, text) if query is not None else ()
+        return spans(query, field, text) if query is not None and field in sought else ()
 
     def marked(field: str, text: str) -> Markup:
         return _marked(text, found(field, text))
 
     # Those that are asked for are shown, however long the list.
-    at = [found("author", name) for name in paper.authors]
+    # Of a crowd not every name is looked at, while somebody types.
+    looked = _MOST_LOOKED if is_brief else len(paper.authors)
+    at = [
+        found("author", name) if place < looked else () for place, name in enumerate(paper.authors)
+    ]
     first = [place < _MOST_AUTHORS or bool(its) for place, its in enumerate(at)]
     authors = [_marked(name, its) for name, its in zip(paper.authors, at, strict=True)]
     paragraphs = [(each, found("abstract", each)) for each in paper.abstract.split("\n\n") if each]
