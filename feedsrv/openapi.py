@@ -49,7 +49,7 @@ def description(
     paths["/feeds/{name}"] = _get(f"{what}, as a page", page, [name, limit, part])
     paths["/feeds/{name}.{format}"] = _get(what, feed, [name, format_, limit])
     paths["/feeds.opml"] = _get("Every configured feed", {"text/x-opml": {}}, [opml])
-    paths["/"] = _get("A page to find papers on, with all of them", page, [query])
+    paths["/"] = _get("A page to find papers on", page, [query])
     paths["/preview"] = _get("The part of it that tells of a query", page, [query])
     paths["/status"] = _get("What was read when, and what fails, as a page", page, [])
     paths["/status.json"] = _get("The same as data", {"application/json": {}}, [])

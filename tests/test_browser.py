@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from itertools import cycle
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from conftest import ROOT
 from feedsrv.service import Service
 from feedsrv.web import create_app
 from loopback import Loopback, raw_paper, serving
+from test_hostile import LINKS, WORDS, hostile
 
 AXE = ROOT / "tests" / "npm" / "node_modules" / "axe-core" / "axe.min.js"
 PATHS = (
@@ -249,3 +251,48 @@ def test_a_server_that_is_gone_is_told_of(open_page: Open, service: Service) -> 
         page.locator("#q").fill("causal")
         expect(page.locator("#live")).to_contain_text("The server cannot be reached.")
         page.unroute("**/preview*")
+
+
+def test_strangers_words_do_nothing(
+    open_page: Open, make_service: Callable[..., Service], upstream: Loopback
+) -> None:
+    """What the browser complains of, such as a script that was not allowed, fails the test."""
+    upstream.papers[:] = [
+        hostile(number, words, link)
+        for number, (words, link) in enumerate(zip(WORDS.values(), cycle(LINKS), strict=False), 1)
+    ]
+    service = make_service()
+    for _ in service.bring_up_to_date():
+        pass
+    with serving(create_app(service)) as url:
+        for path in ("/papers", "/?q=causal", "/papers?q=%3Cscript%3Epwned%3D1%3C%2Fscript%3E+("):
+            page = open_page(f"{url}{path}")
+            for each in page.locator("details").all():
+                each.evaluate("details => details.open = true")
+            assert page.evaluate("typeof pwned") == "undefined"
+            assert page.locator("script").count() == 1
+            assert page.locator("main img, main style, iframe, base").count() == 0
+
+
+def test_a_private_servers_key_comes_along_wherever_one_goes(
+    open_page: Open, make_service: Callable[..., Service]
+) -> None:
+    service = make_service(access_key="k3y")
+    for _ in service.bring_up_to_date():
+        pass
+    with serving(create_app(service)) as url:
+        page = open_page(f"{url}/?key=k3y")
+        page.get_by_label("What do you look for?").press_sequentially("causal")
+        expect(page.locator(".tally")).to_contain_text("papers match")
+        assert "key=k3y" in page.url
+        address = page.locator("#address-atom").input_value()
+        assert page.request.get(address).status == 200
+        links = page.locator(f"a[href^='{url}'], link[href^='{url}'], img[src^='{url}']").all()
+        ours = {each.get_attribute("href") or each.get_attribute("src") or "" for each in links}
+        assert len(ours) > 10
+        assert [each for each in ours if page.request.get(each).status >= 400] == []
+        plain = open_page(f"{url}/?key=k3y", java_script_enabled=False)
+        plain.get_by_label("What do you look for?").fill("causal")
+        plain.get_by_label("What do you look for?").press("Enter")
+        expect(plain.locator(".tally")).to_contain_text("papers match")
+        assert plain.request.get(f"{url}/").status == 401
