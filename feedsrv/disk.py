@@ -32,6 +32,9 @@ _REST = 10.0
 #: Bytes after which the file that tells of changes is begun anew.
 _MOST_CHANGES = 1_000_000
 
+#: Seconds for which a glance is as good as a look.
+_GLANCE = 0.005
+
 _Result = TypeVar("_Result")
 
 
@@ -68,6 +71,8 @@ class Disk:
         self._resting: dict[tuple[str, bool], float] = {}
         self._changes = folder / "changes"
         self._changed = 0
+        self._looks_at = 0.0
+        self._seen: object = None
         self._lock = RLock()
         self._returning = RLock()
 
@@ -120,7 +125,7 @@ class Disk:
         with suppress(StoreError):
             self._done(key.part, lambda files: files.touch(key.name), writes=True)
 
-    def generation(self) -> object:
+    def generation(self) -> tuple[object, int]:
         """Return what is another value after each `changed`, by whichever process.
 
         It takes a look at a file's size alone, because every request wants to know it.
@@ -130,6 +135,18 @@ class Disk:
         except OSError:
             return None, self._changed  # this process's own changes are all that it can know of
         return (found.st_ino, found.st_mtime_ns, found.st_size), self._changed
+
+    def glance(self) -> object:
+        """Return the `generation`, of others' changes as it was five milliseconds ago at most.
+
+        To look costs little, but it lets other threads go first: at ten thousand requests a second
+        that is most of what a request takes.
+        """
+        now = self._clock()
+        if now >= self._looks_at:
+            self._looks_at = now + _GLANCE
+            self._seen, _ = self.generation()
+        return self._seen, self._changed
 
     def changed(self) -> None:
         """Tell every process that something was kept."""

@@ -277,7 +277,7 @@ class Service:
         return self._now()
 
     def generation(self) -> object:
-        """Return what is another one as soon as anything was kept, by whichever process."""
+        """Return what is another one when anything was kept, by whichever process."""
         return self._store.generation()
 
     def is_known(self, address: str) -> bool:

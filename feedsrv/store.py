@@ -201,8 +201,11 @@ class Store:
             self._set(self._key("moved", asked), _Moved(listing.page))
 
     def generation(self) -> object:
-        """Return what is another one as soon as anything was kept, by whichever process."""
-        return self._disk.generation()
+        """Return what is another one as soon as anything was kept, by whichever process.
+
+        What another process kept shows within five milliseconds.
+        """
+        return self._disk.glance()
 
     def failure(self, page: Page | None) -> Failure | None:
         """Return how reading the page, or upstream as a whole, failed; None if read since."""

@@ -465,10 +465,10 @@ def test_the_file_that_tells_of_changes_is_bounded_and_begun_anew_as_another(
 ) -> None:
     monkeypatch.setattr("feedsrv.disk._MOST_CHANGES", 3)
     one, other = reopened(tmp_path), reopened(tmp_path)
-    seen = {other.generation()}
+    seen = {other._disk.generation()}
     for number in range(1, 20):
         one.keep(listing(DAYS[0]), DAYS[0])
-        seen.add(other.generation())
+        seen.add(other._disk.generation())
         assert len(seen) > number / 2, "a change was not seen"
         changes = tmp_path / f"v{store_module.VERSION}" / "changes"
         assert not changes.exists() or changes.stat().st_size <= 3

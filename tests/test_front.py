@@ -178,13 +178,16 @@ def test_it_is_ready_no_more_when_a_listing_changes(
 
 
 def test_nor_when_another_process_keeps_one(
-    front: Front, make_service: Callable[..., Service], upstream: Loopback
+    front: Front,
+    make_service: Callable[..., Service],
+    upstream: Loopback,
+    until: Callable[[Callable[[], bool]], None],
 ) -> None:
     said(front, environ("/papers.atom"))
     upstream.papers.append(raw_paper(8, title="Buoys"))
     other = make_service()
     other.refresh(other.newest_day())
-    assert b"Buoys" in said(front, environ("/papers.atom"))[2]
+    until(lambda: b"Buoys" in said(front, environ("/papers.atom"))[2])
 
 
 def test_nor_when_one_is_kept_while_the_routes_are_at_work(
