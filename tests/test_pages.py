@@ -18,6 +18,7 @@ from flask.testing import FlaskClient
 from hypothesis import given
 from hypothesis import strategies as st
 from werkzeug.test import TestResponse
+from werkzeug.wrappers import Response
 
 from builders import DAY, listing, paper
 from conftest import Clock
@@ -572,6 +573,27 @@ def test_the_status_is_there_as_data(
 )
 def test_a_list_has_a_name(page: Page, name: str) -> None:
     assert list_name(page) == name
+
+
+def test_the_status_tells_of_pages_that_could_not_be_read(
+    client: FlaskClient, service: Service, upstream: Loopback
+) -> None:
+    upstream.fault = lambda path: Response("<html><p>a new layout</html>", mimetype="text/html")
+    client.get("/papers.atom")
+    page = soup(client.get("/status"))
+    assert "Has Hugging Face changed its pages?" in said(page)
+    assert "day.html of 24 November 2026" in said(page)
+    names = [name for name, _ in client.get("/status.json").get_json()["unreadable"]]
+    assert names == ["day.html", "day.json"]
+
+
+def test_the_status_tells_of_a_disk_that_fails(make_client: MakeClient, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    client = make_client(cache_dir=tmp_path / "file" / "store")
+    assert client.get("/papers.atom").status_code == 200
+    page = soup(client.get("/status"))
+    assert "Nothing can be kept on disk since 24 November 2026" in said(page)
+    assert "Not a directory" in client.get("/status.json").get_json()["store"]["trouble"]
 
 
 # --- errors --------------------------------------------------------------------------------------
