@@ -58,7 +58,7 @@ def environ(path: str, **options: Any) -> dict[str, Any]:
         made = builder.get_environ()
     finally:
         builder.close()
-    return made | {"QUERY_STRING": path.partition("?")[2]}
+    return made | {"QUERY_STRING": path.partition("?")[2], "REMOTE_ADDR": "127.0.0.1"}
 
 
 def said(app: Any, asked: dict[str, Any]) -> Said:
@@ -268,6 +268,18 @@ def test_no_answer_for_one_host_is_given_to_another(front: Front) -> None:
     for host in ("a.example.org", "b.example.org", "a.example.org"):
         body = said(front, environ("/papers.atom", headers={"Host": host}))[2]
         assert f"http://{host}/papers.atom".encode() in body
+
+
+def test_no_answer_for_one_forwarded_host_is_given_to_another(
+    make_service: Callable[..., Service],
+) -> None:
+    service = make_service(trusted_proxies=("127.0.0.1",))
+    front = Front(create_app(service), service)
+    for host in ("a.example.org", "b.example.org", "a.example.org"):
+        headers = {"X-Forwarded-Host": host, "X-Forwarded-Proto": "https"}
+        body = said(front, environ("/papers.atom", headers=headers))[2]
+        assert f"https://{host}/papers.atom".encode() in body
+    assert b"https://" + host.encode() not in said(front, environ("/papers.atom"))[2]
 
 
 def test_an_error_is_never_kept(front: Front, routes: Watched) -> None:
