@@ -233,8 +233,10 @@ def test_head_is_get_without_its_body(server: Server, path: str) -> None:
     assert head.body == b""
     assert got.body
     assert head.status == got.status
-    ignored = {"Date", "Server", "Connection"}
-    kept = [[pair for pair in each.headers if pair[0] not in ignored] for each in (got, head)]
+    ignored = {"date", "server", "connection"}  # Date: a second may pass between the two
+    kept = [
+        [pair for pair in each.headers if pair[0].lower() not in ignored] for each in (got, head)
+    ]
     assert kept[0] == kept[1]
 
 
