@@ -97,8 +97,9 @@ def _reachable(config: Config) -> bool:
 
 def _run(service: Service) -> None:
     config = service.config
+    front = Front(create_app(service), service)
     try:
-        server = Server(Front(create_app(service), service), config.host, config.port)
+        server = Server(front, config.host, config.port, front.ready)
     except OSError as error:
         click.echo(
             f"feedsrv: cannot listen on {config.host} port {config.port}:"

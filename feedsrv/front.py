@@ -15,7 +15,7 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 from cachetools import LRUCache
 
 from feedsrv.address import is_trusted
-from feedsrv.answer import STANDING, Standing, reply
+from feedsrv.answer import STANDING, Reply, Standing, reply
 from feedsrv.service import Service
 
 _METHODS = {"GET", "HEAD"}
@@ -54,21 +54,28 @@ class Front:
         self._lock = Lock()
 
     def __call__(self, environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
-        if environ["REQUEST_METHOD"] not in _METHODS:
-            return self._app(environ, start)
-        name = self._name(environ)
-        # Before anything is read: what is kept meanwhile makes the answer an old one.
-        generation = self._service.generation()
-        with self._lock:
-            ready = self._ready.get(name)
-        now = self._service.now()
-        if ready is None or ready.generation != generation or ready.standing.until <= now:
-            return self._made(name, generation, environ, start)
-        said = reply(ready.standing, environ, now)
-        if said.status == _WHOLE and not ready.standing.body:  # it was made for who holds it
-            return self._made(name, generation, environ, start)
+        said = self.ready(environ)
+        if said is None:
+            return self._made(environ, start)
         start(said.status, said.headers)
         return [said.body]
+
+    def ready(self, environ: WSGIEnvironment) -> Reply | None:
+        """Return the answer if it is ready, without waiting for anything; None if it is not."""
+        if environ["REQUEST_METHOD"] not in _METHODS:
+            return None
+        name = self._name(environ)
+        with self._lock:
+            ready = self._ready.get(name)
+        if ready is None or ready.generation != self._service.generation():
+            return None
+        now = self._service.now()
+        if ready.standing.until <= now:
+            return None
+        said = reply(ready.standing, environ, now)
+        if said.status == _WHOLE and not ready.standing.body:  # it was made for who holds it
+            return None
+        return said
 
     def _name(self, environ: WSGIEnvironment) -> _Name:
         """Return all of a request that an answer depends on, but what `reply` looks at."""
@@ -85,10 +92,11 @@ class Front:
             name += tuple(get(header, "") for header in _FORWARDED)
         return name
 
-    def _made(
-        self, name: _Name, generation: object, environ: WSGIEnvironment, start: StartResponse
-    ) -> Iterable[bytes]:
+    def _made(self, environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
         """Answer with what the routes say, and keep it where they say that it may be."""
+        name = self._name(environ)
+        # Before anything is read: what is kept meanwhile makes the answer an old one.
+        generation = self._service.generation()
         answer = self._app(environ, start)
         standing = environ.get(STANDING)
         if standing is not None:
