@@ -18,10 +18,12 @@ from feedsrv.server import _listen
 
 Until = Callable[[Callable[[], bool]], None]
 ROOT = Path(__file__).parents[1]
-#: One path is answered at once, one when a line is given, and one at a length that fills buffers.
+#: One path is ready, one answered at once, one when a line is given, one at a length that fills
+#: buffers, and one breaks.
 CODE = """
 import sys
 from feedsrv import server
+from feedsrv.answer import Reply
 
 server._HEADER_MS, server._UNREAD_MS = map(int, sys.argv[1:])
 
@@ -29,10 +31,16 @@ def application(environ, start):
     if environ["PATH_INFO"] == "/waits":
         print("waiting", flush=True)
         sys.stdin.readline()
+    if environ["PATH_INFO"] == "/breaks":
+        raise OSError("no such luck")
     start("200 OK", [("Content-Type", "text/plain")])
     return [b"x" * 8_000_000 if environ["PATH_INFO"] == "/long" else b"hello"]
 
-found = server.Server(application, "127.0.0.1", 0)
+def ready(environ):
+    if environ["PATH_INFO"] == "/ready":
+        return Reply("200 OK", [("Content-Type", "text/plain")], b"at once")
+
+found = server.Server(application, "127.0.0.1", 0, ready)
 print(f"reader: http://127.0.0.1:{found.port}/papers", flush=True)
 found.run()
 print("ended", flush=True)
@@ -152,6 +160,23 @@ def test_an_answer_that_nobody_reads_does_not_hold_the_end(impatient: Running) -
         assert impatient.answer(request("/hello")).endswith(b"hello")
         impatient.stop()
         assert impatient.process.wait(15) == 0
+
+
+def test_what_is_ready_is_answered_while_every_thread_waits(server: Running) -> None:
+    with ExitStack() as stack:
+        waiting = [stack.enter_context(server.connection(request("/waits"))) for _ in range(40)]
+        for _ in range(32):
+            assert server.line() == "waiting\n"
+        assert server.answer(request("/ready")).endswith(b"\r\n\r\nat once")
+        for _ in waiting:
+            server.give_line()
+        assert all(rest(connection).endswith(b"\r\n\r\nhello") for connection in waiting)
+
+
+def test_an_application_that_breaks_is_said_to_be_broken_and_goes_on(server: Running) -> None:
+    assert server.answer(request("/breaks")).startswith(b"HTTP/1.1 500 ")
+    assert "/breaks broke" in server.line()
+    assert server.answer(request("/hello")).endswith(b"hello")
 
 
 # --- how it ends -------------------------------------------------------------------------------
