@@ -87,10 +87,11 @@ class Server:
         self._stopping = threading.Event()
 
     def run(self) -> None:
-        """Serve until a signal comes; finish what is under way, unless a second one comes."""
+        """Serve until `stop` or a signal; finish what is under way, unless a second one comes."""
         logging.getLogger("_granian").setLevel(logging.ERROR)  # each start of a thread is no news
-        for number in _signals():
-            signal.signal(number, self._stop)
+        if threading.current_thread() is threading.main_thread():  # others may not ask for signals
+            for number in _signals():
+                signal.signal(number, self._signalled)
         worker, stop, ended = self._worker(), WorkerSignal(), threading.Event()
         stop.add_cb(ended.set)
         with ThreadPoolExecutor(_THREADS, "request") as threads:
@@ -102,6 +103,10 @@ class Server:
             stop.set()
             ended.wait()
         loop.close()
+
+    def stop(self) -> None:
+        """Take no more requests, and have `run` return when those under way are answered."""
+        self._stopping.set()
 
     def _answering(self, threads: ThreadPoolExecutor) -> Callable[[Any, WSGIEnvironment], None]:
         """Return what granian calls for each request: it answers, or has another thread answer."""
@@ -145,11 +150,10 @@ class Server:
             (None, MetricsAggregator(1)),
         )
 
-    def _stop(self, *_: object) -> None:
-        """End at the first signal; a second one ends at once."""
+    def _signalled(self, *_: object) -> None:
         for number in _signals():
             signal.signal(number, signal.SIG_DFL)
-        self._stopping.set()
+        self.stop()
 
 
 def _signals() -> list[signal.Signals]:

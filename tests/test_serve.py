@@ -22,15 +22,18 @@ ROOT = Path(__file__).parents[1]
 #: buffers, and one breaks.
 CODE = """
 import sys
+import threading
 from feedsrv import server
 from feedsrv.answer import Reply
 
 server._HEADER_MS, server._UNREAD_MS = map(int, sys.argv[1:])
+reading = threading.Lock()
 
 def application(environ, start):
     if environ["PATH_INFO"] == "/waits":
         print("waiting", flush=True)
-        sys.stdin.readline()
+        with reading:  # lines that threads read at the same time are lost
+            sys.stdin.readline()
     if environ["PATH_INFO"] == "/breaks":
         raise OSError("no such luck")
     start("200 OK", [("Content-Type", "text/plain")])

@@ -85,17 +85,14 @@ class Server:
 
 @contextmanager
 def running(service: Service) -> Iterator[Server]:
-    with pytest.MonkeyPatch.context() as patch:
-        # Only the main thread may ask for signals.
-        patch.setattr("granian.server.common.set_main_signals", lambda *handlers: None)
-        server = Production(create_app(service), "127.0.0.1", 0)
-        thread = threading.Thread(target=server.run)
-        thread.start()
-        try:
-            yield Server(server.port)
-        finally:
-            server.main_loop_interrupt.set()
-            thread.join()
+    server = Production(create_app(service), "127.0.0.1", 0)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        yield Server(server.port)
+    finally:
+        server.stop()
+        thread.join()
 
 
 @pytest.fixture(scope="module")
