@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[1]
 #: One path is ready, one answered at once, one when a line is given, one at a length that fills
 #: buffers, and one breaks.
 CODE = """
+import os
 import sys
 import threading
 from feedsrv import server
@@ -31,7 +32,7 @@ reading = threading.Lock()
 
 def application(environ, start):
     if environ["PATH_INFO"] == "/waits":
-        print("waiting", flush=True)
+        os.write(1, b"waiting\\n")  # in one piece, which print is not
         with reading:  # lines that threads read at the same time are lost
             sys.stdin.readline()
     if environ["PATH_INFO"] == "/breaks":
