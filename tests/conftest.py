@@ -122,7 +122,7 @@ def until() -> Callable[[Callable[[], bool]], None]:
     """Return a function that waits for a condition, and fails after ten seconds without it."""
 
     def wait(condition: Callable[[], bool]) -> None:
-        end = time.monotonic() + 10
+        end = time.monotonic() + 30
         while not condition():
             assert time.monotonic() < end, "it never came true"
             time.sleep(0.01)

@@ -229,7 +229,7 @@ def test_one_deadline_covers_whatever_upstream_does(talk: Callable[[socket.socke
     began = time.monotonic()
     with talking(talk) as get, pytest.raises(FetchError, match=r"in time|no time"):
         get(seconds=0.5)
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 10
 
 
 def test_nothing_is_asked_when_no_time_is_left() -> None:

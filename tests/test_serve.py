@@ -122,14 +122,14 @@ def running(arguments: list[str]) -> Iterator[Running]:
 
 @pytest.fixture
 def server() -> Iterator[Running]:
-    with running(["-c", CODE, "5000", "30000"]) as found:
+    with running(["-c", CODE, "30000", "60000"]) as found:
         yield found
 
 
 @pytest.fixture
 def impatient() -> Iterator[Running]:
-    """A server that gives clients a quarter of a second for what it otherwise gives them more."""
-    with running(["-c", CODE, "250", "250"]) as found:
+    """A server that gives clients a second for what it otherwise gives them more."""
+    with running(["-c", CODE, "1000", "1000"]) as found:
         yield found
 
 
@@ -147,7 +147,7 @@ def test_clients_that_say_nothing_or_half_or_do_not_read_keep_nobody_waiting(
             stack.enter_context(server.connection(request("/long")))
         begun = time.monotonic()
         assert server.answer(request("/hello")).endswith(b"hello")
-        assert time.monotonic() - begun < 3
+        assert time.monotonic() - begun < 15
 
 
 @pytest.mark.parametrize(

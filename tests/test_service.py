@@ -349,13 +349,13 @@ def test_cards_give_way_to_the_api_which_knows_more(service: Service, upstream: 
 def test_many_cold_keywords_hold_up_nobody_who_asks_for_what_is_kept(
     make_service: Make, upstream: Loopback, until: Until
 ) -> None:
-    service = make_service(deadline=3.0)
+    service = make_service(deadline=8.0)
     before = ids(service.read(feed()))
     gate = threading.Event()
 
     def hang(path: str) -> None:
         if "q=" in path:
-            gate.wait(10)
+            gate.wait(20)
 
     upstream.fault = hang
     began = time.monotonic()
@@ -367,7 +367,7 @@ def test_many_cold_keywords_hold_up_nobody_who_asks_for_what_is_kept(
         thread.start()
     until(lambda: sum(thread.is_alive() for thread in threads) <= 8)
     assert ids(service.read(feed())) == before
-    assert time.monotonic() - began < 2.5, "well before the deadline of those who wait"
+    assert time.monotonic() - began < 7, "well before the deadline of those who wait"
     gate.set()
     for thread in threads:
         thread.join()

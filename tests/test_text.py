@@ -323,4 +323,4 @@ def test_long_and_broken_tex_takes_no_time(piece: str) -> None:
     started = time.monotonic()
     symbols(f"${piece * 3000}$")
     symbols(piece * 3000)
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 10
