@@ -164,8 +164,8 @@ def _assert_fills(site: str, tmp_path: Path) -> None:
     with server_process(**environ) as (_, server, _said):
         began = time.monotonic()
         assert len(feedparser.parse(fetched(f"{server}/papers.atom?q=causal")).entries) >= 30
-        assert time.monotonic() - began < 10
-        end = time.monotonic() + 30
+        assert time.monotonic() - began < 20
+        end = time.monotonic() + 90
         while len([path for path in log(site) if "/date/" in path]) < 31:
             assert time.monotonic() < end, log(site)
             time.sleep(0.1)
