@@ -36,7 +36,7 @@ from feedsrv.service import Service
 from feedsrv.web import create_app
 
 BEGIN = datetime(2026, 11, 24, 6, tzinfo=UTC)
-DAYS, A_DAY = 30, 50
+DAYS, A_DAY, SEARCH = 30, 50, 120
 #: Polls of an hour that are made; where there are more keywords, the rest is reckoned.
 MOST_POLLS = 10_000
 HOURS = 2
@@ -75,8 +75,10 @@ class Quiet(WSGIRequestHandler):
 def site() -> None:
     every = papers(Random(1))  # the same as the keywords are drawn from
     pages = upstream(every, BEGIN.date)
-    # One for all keywords: what is measured is what we do with it.
-    found = Client(pages).get("/papers?q=model").data
+    # One for all keywords, with as many papers as Hugging Face gives: what is measured is what we
+    # do with it.
+    about = [paper for paper in every if "model" in paper["summary"]][:SEARCH]
+    found = Client(upstream(about, BEGIN.date)).get("/papers?q=model").data
 
     def voted(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
         for paper in every[::7]:
