@@ -1,15 +1,17 @@
 """The ``feedsrv`` command.
 
 Exit codes: 0 all is well, 1 something outside fails (upstream, disk, a port), 2 the settings or the
-command line cannot be used.
+command line cannot be used, 128 and the signal's number where a signal ended a command.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,8 +23,8 @@ from werkzeug.test import Client
 
 from feedsrv import __version__
 from feedsrv.config import Config, load, source
+from feedsrv.current import Current
 from feedsrv.errors import ANSWERS, FeedsrvError, QueryError, StoreError, UpstreamError
-from feedsrv.front import Front
 from feedsrv.grammar import parse
 from feedsrv.paper import Feed, Listing, Page
 from feedsrv.query import And, Not, Or, Query, places, positive_words
@@ -62,7 +64,29 @@ def main(ctx: click.Context, file: Path | None) -> None:
     """Hugging Face Daily Papers as one feed per keyword."""
     logging.basicConfig(format="%(asctime)s %(levelname)-7s %(message)s", level=logging.INFO)
     logging.getLogger("httpx").setLevel(logging.WARNING)
+    ctx.with_resource(_signals())
     ctx.obj = file
+
+
+@contextmanager
+def _signals() -> Iterator[None]:
+    """Have a signal end the command as an error does, so that it lets go of what it holds."""
+    if threading.current_thread() is not threading.main_thread():  # others may not ask for signals
+        yield
+        return
+    numbers = (signal.SIGTERM, signal.SIGINT)
+
+    def ended(number: int, _: object) -> None:
+        for each in numbers:
+            signal.signal(each, signal.SIG_DFL)  # a second one ends it at once
+        raise SystemExit(128 + number)
+
+    before = {number: signal.signal(number, ended) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @main.command()
@@ -73,11 +97,11 @@ def main(ctx: click.Context, file: Path | None) -> None:
 @click.pass_obj
 def serve(file: Path | None, host: str | None, port: int | None, demo: bool, or_demo: bool) -> None:
     """Serve the feeds."""
-    config = _settings(file, host=host, port=port, demo=demo or None)
-    if or_demo and not demo and not _reachable(config):
-        config = msgspec.structs.replace(config, demo=True)
-    with _service(config) as service:
-        _run(service)
+    demo = demo or (or_demo and not _reachable(_settings(file, host=host, port=port)))
+    with Current(
+        lambda: _service(_settings(file, host=host, port=port, demo=demo or None))
+    ) as current:
+        _run(current)
 
 
 def _reachable(config: Config) -> bool:
@@ -95,11 +119,12 @@ def _reachable(config: Config) -> bool:
         return True
 
 
-def _run(service: Service) -> None:
-    config = service.config
-    front = Front(create_app(service), service)
+def _run(current: Current) -> None:
+    config = current.config
+    # To a server on a terminal, SIGHUP says that the terminal was closed.
+    reload = None if os.isatty(0) else current.reload
     try:
-        server = Server(front, config.host, config.port, front.ready)
+        server = Server(current, config.host, config.port, current.ready, reload)
     except OSError as error:
         click.echo(
             f"feedsrv: cannot listen on {config.host} port {config.port}:"

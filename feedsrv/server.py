@@ -61,6 +61,8 @@ class Server:
         host: Where to listen.
         port: Likewise; 0 takes one that is free.
         ready: Gives the answer to a request if it can be had without waiting for anything.
+        reload: Called for each SIGHUP, by a thread of its own, one at a time. Without it SIGHUP
+            ends the server, as SIGTERM does.
 
     Attributes:
         port: Where it listens, known before it runs.
@@ -79,9 +81,11 @@ class Server:
         host: str,
         port: int,
         ready: Callable[[WSGIEnvironment], Reply | None] = _nothing,
+        reload: Callable[[], None] | None = None,
     ) -> None:
         self._application = application
         self._ready = ready
+        self._reload = reload
         self._listener = _listen(host, port)
         self.port: int = self._listener.getsockname()[1]
         self.base = _base(host, self.port)
@@ -89,6 +93,8 @@ class Server:
         self.known: dict[bytes, WSGIEnvironment] = {}
         self._loop = _event_loop()
         self._threads = ThreadPoolExecutor(_THREADS, "request")
+        #: Requests may have all the others for as long as they like.
+        self._reloading = ThreadPoolExecutor(1, "reload")
         self._connections: set[Connection] = set()
         #: Connections on their way there; the event loop itself holds them loosely.
         self._coming: set[asyncio.Task[Any]] = set()
@@ -101,7 +107,7 @@ class Server:
                 signal.signal(number, self._signalled)
         self._look()
         self._welcome()
-        with self._threads:
+        with self._reloading, self._threads:
             self._loop.run_forever()
         self._loop.close()
 
@@ -197,9 +203,13 @@ class Server:
         if not self._connections and not self._coming:
             self._loop.stop()
 
-    def _signalled(self, *_: object) -> None:
-        for number in _signals():
-            signal.signal(number, signal.SIG_DFL)
+    def _signalled(self, number: int, _: object) -> None:
+        if self._reload is not None and number == getattr(signal, "SIGHUP", None):
+            # Not by this thread, which may be anywhere, in the midst of handing on a request too.
+            self._loop.call_soon_threadsafe(self._reloading.submit, self._reload)
+            return
+        for each in _signals():
+            signal.signal(each, signal.SIG_DFL)
         self.stop()
 
 

@@ -124,6 +124,7 @@ def server_process(
     environment = {k: v for k, v in os.environ.items() if not k.startswith("FEEDSRV_")} | environ
     process = subprocess.Popen(
         [sys.executable, "-m", "feedsrv", "serve", "--port", "0", *arguments],
+        stdin=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
         cwd=Path(__file__).parents[1],

@@ -1,0 +1,121 @@
+"""The application as the settings are now, and its exchange for another while requests go on.
+
+::
+
+    reload ── the settings, read again ── a service and its routes, opened beside the old ones
+                                                        │
+              the old service is closed ── its requests end ── new requests go to the new one
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, ExitStack
+from threading import Condition
+from typing import Self
+from wsgiref.types import StartResponse, WSGIEnvironment
+
+from werkzeug.wsgi import ClosingIterator
+
+from feedsrv.answer import Reply
+from feedsrv.config import Config
+from feedsrv.errors import FeedsrvError
+from feedsrv.front import Front
+from feedsrv.service import Service
+from feedsrv.web import create_app
+
+log = logging.getLogger(__name__)
+
+Opened = AbstractContextManager[Service]
+
+
+class _Site:
+    """A service with its routes, and how many requests it is answering."""
+
+    def __init__(self, opened: Opened) -> None:
+        with ExitStack() as stack:
+            self.service = stack.enter_context(opened)
+            self.front = Front(create_app(self.service), self.service)
+            self.close = stack.pop_all().close
+        self.busy = 0
+
+
+class Current:
+    """A WSGI application that can be exchanged without losing a request. Safe for threads.
+
+    Args:
+        opened: Opens a service by the settings as they are when it is called; raises a
+            FeedsrvError where they cannot be used.
+
+    """
+
+    def __init__(self, opened: Callable[[], Opened]) -> None:
+        self._opened = opened
+        self._changed = Condition()
+        self._site = _Site(opened())
+
+    @property
+    def config(self) -> Config:
+        """The settings that are in use."""
+        return self._site.service.config
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._site.close()
+
+    def __call__(self, environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+        site = self._entered()
+        try:
+            return ClosingIterator(site.front(environ, start), lambda: self._left(site))
+        except BaseException:
+            self._left(site)
+            raise
+
+    def ready(self, environ: WSGIEnvironment) -> Reply | None:
+        """Return the answer if it is ready, without waiting for anything; None if it is not."""
+        site = self._entered()
+        try:
+            return site.front.ready(environ)
+        finally:
+            self._left(site)
+
+    def reload(self) -> None:
+        """Go on with the settings as they are now; with the old ones where they cannot be used.
+
+        It returns when no request is under way on the old ones. One call at a time.
+        """
+        try:
+            new = _Site(self._opened())
+        except FeedsrvError as error:
+            log.error("the settings stay as they were:\n%s", error)  # noqa: TRY400  # no bug of ours
+            return
+        except Exception:
+            log.exception("the settings stay as they were")
+            return
+        with self._changed:
+            old, self._site = self._site, new
+        _tell(old.service.config, new.service.config)
+        with self._changed:
+            self._changed.wait_for(lambda: not old.busy)
+        old.close()  # which gives back its right to ask upstream
+
+    def _entered(self) -> _Site:
+        with self._changed:
+            site = self._site
+            site.busy += 1
+            return site
+
+    def _left(self, site: _Site) -> None:
+        with self._changed:
+            site.busy -= 1
+            if not site.busy and site is not self._site:
+                self._changed.notify_all()
+
+
+def _tell(old: Config, new: Config) -> None:
+    log.info("the settings were read again, %d feeds", len(new.feeds))
+    if (old.host, old.port) != (new.host, new.port):
+        log.warning("host and port stay as they were until the server is started again")
