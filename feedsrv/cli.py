@@ -167,10 +167,17 @@ def get(file: Path | None, urlpath: str, include: bool, demo: bool) -> None:
 
 @main.command()
 @click.option("--demo", is_flag=True, help="Against the bundled sample papers.")
+@click.option(
+    "--upstream", is_flag=True, help="Upstream alone, for cron: a changed layout fails it too."
+)
 @click.pass_obj
-def check(file: Path | None, demo: bool) -> None:
+def check(file: Path | None, demo: bool, upstream: bool) -> None:
     """Tell whether settings, store and upstream work."""
     config = _settings(file, demo=demo or None)
+    if upstream:
+        with _service(config) as service:
+            listing = service.refresh(service.newest_day())
+        sys.exit(int(not _is_as_expected(listing, config)))
     named = source(file, _ENVIRON) or "none found, defaults"
     click.echo(f"settings   good, {len(config.feeds)} feeds ({named})")
     failed = False
@@ -198,6 +205,20 @@ def check(file: Path | None, demo: bool) -> None:
     for change in changes:
         click.echo(f"layout     CHANGED?: {change}")
     sys.exit(int(failed))
+
+
+def _is_as_expected(listing: Listing, config: Config) -> bool:
+    """Say what upstream's newest list is like, and tell whether that is as it should be."""
+    click.echo(f"upstream   reachable, {config.upstream_url}")
+    changes = [f"left out: {skipped}" for skipped in listing.skipped]
+    if listing.source != "data":
+        changes.insert(0, f"its data cannot be read{_BUT[listing.source]}")
+    for change in changes:
+        click.echo(f"layout     CHANGED: {change}")
+    if not changes:
+        click.echo("layout     as expected")
+    click.echo(f"papers     {len(listing.papers)} on {listing.page.key}")
+    return not changes
 
 
 @main.command()

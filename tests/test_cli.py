@@ -13,7 +13,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import feedparser
@@ -25,6 +25,7 @@ from conftest import ROOT
 from feedsrv import __version__
 from feedsrv.cli import main
 from feedsrv.demo import sample
+from feedsrv.store import Store
 from loopback import Loopback, fetched, raw_paper, server_process
 
 Run = Callable[..., Result]
@@ -138,6 +139,56 @@ def test_check_names_each_thing_that_fails(run: Run, tmp_path: Path) -> None:
     assert result.exit_code == 1
     assert "store      FAILS: the store at" in result.stdout
     assert "upstream   FAILS: no answer" in result.stdout
+
+
+# --- check --upstream, the canary --------------------------------------------------------------
+
+
+def test_the_canary_says_that_all_is_as_expected(run: Run, upstream: Loopback) -> None:
+    result = run("check", "--upstream", FEEDSRV_UPSTREAM_URL=upstream.url)
+    assert result.exit_code == 0
+    assert result.stdout == (
+        f"upstream   reachable, {upstream.url}\n"
+        "layout     as expected\n"
+        f"papers     3 on {result.stdout.split()[-1]}\n"
+    )
+    assert all(path.startswith("/papers/date/") for path in upstream.log)
+
+
+def test_the_canary_fails_when_the_layout_changed(run: Run, upstream: Loopback) -> None:
+    upstream.arm("nolist", "/papers")
+    result = run("check", "--upstream", FEEDSRV_UPSTREAM_URL=upstream.url)
+    assert result.exit_code == 1
+    assert "CHANGED: its data cannot be read, but from the JSON API\n" in result.stdout
+    assert "papers     3 on " in result.stdout
+
+
+def test_the_canary_fails_when_papers_are_left_out(run: Run, upstream: Loopback) -> None:
+    upstream.papers += [raw_paper(number) for number in range(10, 21)]
+    upstream.papers.append(raw_paper(99, title=17))
+    result = run("check", "--upstream", FEEDSRV_UPSTREAM_URL=upstream.url)
+    assert result.exit_code == 1
+    assert "layout     CHANGED: left out: 2611.00099: Expected `str`" in result.stdout
+
+
+def test_the_canary_fails_when_upstream_does(run: Run) -> None:
+    result = run("check", "--upstream", FEEDSRV_UPSTREAM_URL="http://127.0.0.1:1")
+    assert result.exit_code == 1
+    assert "feedsrv: no answer" in result.stderr
+    assert result.stdout == ""
+
+
+def test_the_canary_keeps_to_the_allowance_and_the_lease(
+    run: Run, upstream: Loopback, tmp_path: Path
+) -> None:
+    (tmp_path / "my.toml").write_text("deadline = 2\n")
+    store = Store(tmp_path / "store", upstream.url)
+    assert store.lease("somebody else", datetime.now(UTC), timedelta(seconds=8))
+    result = run("--config", "my.toml", "check", "--upstream", FEEDSRV_UPSTREAM_URL=upstream.url)
+    store.close()
+    assert result.exit_code == 1
+    assert "others are asking" in result.stderr
+    assert upstream.log == []
 
 
 def test_settings_that_cannot_be_used_are_all_named_and_exit_2(run: Run, tmp_path: Path) -> None:
