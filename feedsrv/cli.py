@@ -132,16 +132,19 @@ def _run(current: Current) -> None:
             err=True,
         )
         sys.exit(1)
+    server.run(lambda: _say_where(config, server.port))
+
+
+def _say_where(config: Config, port: int) -> None:
     shown = "localhost" if config.host in {"127.0.0.1", "0.0.0.0", "::"} else config.host  # noqa: S104  # compared, not bound
     click.echo(
-        f"feedsrv {__version__} at http://{shown}:{server.port}/"
+        f"feedsrv {__version__} at http://{shown}:{port}/"
         f"{' with sample papers' if config.demo else ''}\n"
-        f"Put this into a feed reader: http://{shown}:{server.port}/papers.atom?q=causal"
+        f"Put this into a feed reader: http://{shown}:{port}/papers.atom?q=causal"
         # Not the key itself: what is written here ends up in a log.
         f"{'&key=YOUR-ACCESS-KEY' if config.access_key else ''}",
         err=True,
     )
-    server.run()
 
 
 @main.command()

@@ -100,13 +100,20 @@ class Server:
         self._coming: set[asyncio.Task[Any]] = set()
         self._listens = False
 
-    def run(self) -> None:
-        """Serve until `stop` or a signal; finish what is under way, unless a second one comes."""
+    def run(self, started: Callable[[], None] | None = None) -> None:
+        """Serve until `stop` or a signal; finish what is under way, unless a second one comes.
+
+        Args:
+            started: Called when it serves, and signals mean what they should: tells whoever waits.
+
+        """
         if threading.current_thread() is threading.main_thread():  # others may not ask for signals
             for number in _signals():
                 signal.signal(number, self._signalled)
         self._look()
         self._welcome()
+        if started is not None:
+            started()
         with self._reloading, self._threads:
             self._loop.run_forever()
         self._loop.close()

@@ -146,6 +146,7 @@ def asking(url: str) -> Iterator[Callable[[], int]]:
             answer = connection.getresponse()
             answer.read()
             assert answer.status == 200
+            assert connection.sock is not None, "it was closed"
             told[0] = next(answers)
             if not keeps:
                 connection.close()
@@ -217,6 +218,22 @@ def test_sighup_takes_up_the_settings_without_losing_a_request(
         assert process.wait(30) == 0
     assert "Traceback" not in said
     assert is_free(tmp_path / "store", upstream)
+
+
+def test_a_server_on_a_terminal_ends_when_that_is_closed() -> None:
+    mine, theirs = os.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "feedsrv", "serve", "--demo", "--port", "0"],
+        stdin=theirs,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        said_until(process, "reader: http://")
+        process.send_signal(signal.SIGHUP)
+        assert process.wait(30) == 0
+    os.close(mine)
+    os.close(theirs)
 
 
 def test_a_request_under_way_ends_on_the_old_settings_whose_lease_is_given_back(
