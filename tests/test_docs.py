@@ -1,47 +1,294 @@
-"""What README and docs show is what happens."""
+"""What README and docs show is what happens.
+
+Every fenced block is tried, by the kind that stands behind its fence. One of a kind that `KINDS`
+does not know, or with a command that neither `RUN` nor `NOT_RUN` knows, is a failure: say there how
+it is to be tried.
+"""
 
 from __future__ import annotations
 
+import configparser
+import json
+import os
 import re
 import shlex
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
+import msgspec
 import pytest
 from click.testing import CliRunner
 
 from conftest import ROOT
 from feedsrv.cli import main
+from feedsrv.config import ENVIRONMENT, Config, settings
+from feedsrv.demo import sample
+from feedsrv.paper import Feed
+from loopback import Loopback, server_process, serving
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = sorted({*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("config/**/*.md")})
 
 
-def shown() -> list[tuple[str, str]]:
-    """Return each command that a page shows, with the output it shows below."""
-    found = []
+class Block(NamedTuple):
+    """What stands between two fences."""
+
+    page: Path
+    line: int
+    kind: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.page.name}:{self.line}"
+
+
+def blocks() -> Iterator[Block]:
+    fenced = re.compile(r"^( *)```([^\n]*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
     for page in PAGES:
-        for block in re.findall(r"```console\n(.*?)```", page.read_text("utf-8"), re.DOTALL):
-            for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
-                command, _, output = part.partition("\n")
-                found.append((command, output))
-    return found
+        text = page.read_text("utf-8")
+        for found in fenced.finditer(text):
+            line = text.count("\n", 0, found.start()) + 1
+            yield Block(page, line, found[2].strip(), found[3])
 
 
-@pytest.mark.parametrize(("command", "output"), shown(), ids=[command for command, _ in shown()])
-def test_a_command_does_what_the_page_shows(
-    command: str, output: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+BLOCKS = list(blocks())
+
+
+# --- shell -------------------------------------------------------------------------------------
+
+#: Commands that are run, from a clone, with the example's server on another port.
+RUN = {"curl", "head", "feedsrv", "export", "echo", "cat", "cd", "mkdir", "python3"}
+#: Commands that are not, and why; a block with one of them is read by `bash -n` alone.
+NOT_RUN = {
+    "git": "a clone of what is here already, or a change to it",
+    "make": "its targets are what runs this",
+    "sudo": "changes the machine",
+    "apt": "changes the machine",
+    "apt-get": "changes the machine",
+    "docker": "needs a daemon that is not everywhere",
+    "podman": "likewise",
+    "systemctl": "needs systemd as the first process",
+    "journalctl": "likewise",
+    "crontab": "changes what the machine does at night",
+    "nginx": "needs root and a host's name",
+    "caddy": "likewise",
+    "pipx": "installs from the network",
+    "pip": "likewise",
+    "kill": "ends a process that only the reader has",
+    "pkill": "likewise",
+    "gunicorn": "is no part of what the suite installs",
+}
+
+
+def commands(text: str) -> list[str]:
+    """Return the first words of the commands of a script, variables set before them left out."""
+    for quoted, left in ((r"\\\n", " "), (r"'[^']*'", "x"), (r'"[^"]*"', "x"), (r"#.*", "")):
+        text = re.sub(quoted, left, text)
+    parts = (part.split() for part in re.split(r"\n|&&|\|\||\||;", text))
+    words = ([word for word in part if not re.match(r"\w+=", word)] for part in parts)
+    return [each[0].rpartition("/")[2] for each in words if each]
+
+
+@pytest.fixture(scope="module")
+def example(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, dict[str, str]]]:
+    """A server as the pages have it at localhost:8000, and the environment of a shell beside it."""
+    papers = Loopback(sample(), lambda: datetime.now(UTC).date())
+    folder = tmp_path_factory.mktemp("example")
+    with serving(papers) as upstream:
+        environ = {"FEEDSRV_UPSTREAM_URL": upstream, "FEEDSRV_CACHE_DIR": str(folder / "store")}
+        with server_process(**environ) as (_, url, _said):
+            path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+            yield url.removeprefix("http://"), os.environ | environ | {"PATH": path}
+
+
+def tried_shell(block: Block, request: pytest.FixtureRequest) -> None:
+    words = commands(block.text)
+    unknown = {word for word in words if word not in RUN | NOT_RUN.keys()}
+    assert not unknown, f"{block}: say in tests/test_docs.py how this is tried: {unknown}"
+    subprocess.run(["bash", "-n"], input=block.text, text=True, check=True)
+    if NOT_RUN.keys() & set(words):
+        return
+    address, environ = request.getfixturevalue("example")
+    script = block.text.replace("localhost:8000", address)
+    if "feedsrv serve" in script:  # which does not end by itself
+        started(script.replace("feedsrv serve", "exec feedsrv serve --demo --port 0"), environ)
+        return
+    found = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],
+        cwd=ROOT,
+        env=environ,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert found.returncode == 0, found.stderr
+
+
+def started(script: str, environ: dict[str, str]) -> None:
+    """See a server start, and end it."""
+    server = subprocess.Popen(
+        ["bash", "-euc", script],
+        cwd=ROOT,
+        env=environ,
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with server:
+        assert server.stderr is not None
+        said = ""
+        while "reader: http://" not in said:
+            line = server.stderr.readline()
+            assert line, said
+            said += line
+        server.terminate()
+        assert server.wait(30) == 0
+
+
+# --- the others --------------------------------------------------------------------------------
+
+
+def tried_console(block: Block, request: pytest.FixtureRequest) -> None:
+    for part in re.split(r"^\$ ", block.text, flags=re.MULTILINE)[1:]:
+        command, _, output = part.partition("\n")
+        program, *arguments = shlex.split(command)
+        assert program == "feedsrv"
+        if arguments[0] in {"get", "check", "explain"}:
+            arguments.insert(1, "--demo")
+        store = str(request.getfixturevalue("tmp_path"))
+        result = CliRunner().invoke(main, arguments, env={"FEEDSRV_CACHE_DIR": store})
+        begin, _, _ = output.partition("...")
+        assert result.exit_code == (2 if "feedsrv:" in output else 0), result.output
+        assert result.output.startswith(begin)
+
+
+def tried_toml(block: Block, _: pytest.FixtureRequest) -> None:
+    settings(tomllib.loads(block.text), block.page.name, {}, {})
+
+
+def tried_json(block: Block, _: pytest.FixtureRequest) -> None:
+    json.loads(block.text)
+
+
+def tried_ini(block: Block, _: pytest.FixtureRequest) -> None:
+    configparser.ConfigParser(strict=False, interpolation=None).read_string(block.text)
+
+
+def tried_text(block: Block, _: pytest.FixtureRequest) -> None:
+    """Drawings and the like are looked at by people alone."""
+
+
+KINDS: dict[str, Callable[[Block, pytest.FixtureRequest], None]] = {
+    "sh": tried_shell,
+    "console": tried_console,
+    "toml": tried_toml,
+    "json": tried_json,
+    "ini": tried_ini,
+    "text": tried_text,
+}
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=str)
+def test_what_a_page_shows_is_what_happens(
+    block: Block, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(ROOT)
-    program, *arguments = shlex.split(command)
-    assert program == "feedsrv"
-    if arguments[0] in {"get", "check", "explain"}:
-        arguments.insert(1, "--demo")
-    result = CliRunner().invoke(main, arguments, env={"FEEDSRV_CACHE_DIR": str(tmp_path)})
-    begin, _, _ = output.partition("...")
-    assert result.exit_code == (2 if "feedsrv:" in output else 0), result.output
-    assert result.output.startswith(begin)
+    assert block.kind in KINDS, f"{block}: say in tests/test_docs.py how a {block.kind!r} is tried"
+    KINDS[block.kind](block, request)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_no_fence_is_missed(page: Path) -> None:
+    fences = re.findall(r"^ *```", page.read_text("utf-8"), re.MULTILINE)
+    assert len(fences) == 2 * sum(block.page == page for block in BLOCKS)
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"), [("sh", "frobnicate --now\n"), ("sh", "feedsrv get /nothing\n"), ("xyz", "")]
+)
+def test_a_block_that_nobody_can_try_or_that_fails_is_a_failure(
+    kind: str, text: str, request: pytest.FixtureRequest
+) -> None:
+    block = Block(ROOT / "README.md", 1, kind, text)
+    with pytest.raises((AssertionError, KeyError)):
+        KINDS[block.kind](block, request)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_the_files_that_a_page_links_are_there(page: Path) -> None:
-    for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text("utf-8")):
+    for target in re.findall(r"\]\((?!https?:|mailto:)([^)#\s]+)", page.read_text("utf-8")):
         assert (page.parent / target).exists(), target
+
+
+# --- what must be complete -----------------------------------------------------------------------
+
+
+def test_every_page_is_in_the_index() -> None:
+    index = (ROOT / "docs/README.md").read_text("utf-8")
+    for page in sorted((ROOT / "docs").glob("*.md")):
+        assert page.name == "README.md" or f"({page.name})" in index, page.name
+
+
+#: Settings that no file has: one is a secret, one is for the command line.
+NOT_IN_A_FILE = {"hf_token", "demo"}
+
+
+def described() -> dict[str, str]:
+    """Return the rows of the tables of docs/configuration.md, by what their first column names."""
+    text = (ROOT / "docs/configuration.md").read_text("utf-8")
+    return dict(re.findall(r"^\| `([^`]+)` \| (.*) \|$", text, re.MULTILINE))
+
+
+def test_every_setting_is_described_with_its_default() -> None:
+    rows = described()
+    for field in msgspec.structs.fields(Config):
+        if field.name in {"feeds", "demo"}:
+            continue
+        assert field.name in rows, f"{field.name} is not in docs/configuration.md"
+        if isinstance(field.default, str | int | float) and field.default:
+            shown = json.dumps(field.default)
+            assert f"`{shown}`" in rows[field.name], f"{field.name}: {shown}"
+
+
+def test_every_setting_of_a_feed_is_described() -> None:
+    rows = described()
+    for field in msgspec.structs.fields(Feed):
+        assert field.name == "name" or f"feeds.NAME.{field.name}" in rows, field.name
+
+
+def test_every_variable_is_described() -> None:
+    rows = described()
+    for variable, name in {**ENVIRONMENT, "FEEDSRV_CONFIG": "settings file"}.items():
+        assert name in rows[variable]
+
+
+def test_nothing_is_described_that_is_not_there() -> None:
+    settings_there = {field.name for field in msgspec.structs.fields(Config)}
+    of_feeds = {f"feeds.NAME.{field.name}" for field in msgspec.structs.fields(Feed)}
+    there = settings_there | of_feeds | ENVIRONMENT.keys() | {"FEEDSRV_CONFIG"}
+    assert described().keys() <= there
+
+
+def test_the_shipped_file_names_every_setting() -> None:
+    text = (ROOT / "config/feedsrv.toml").read_text("utf-8")
+    for field in msgspec.structs.fields(Config):
+        if field.name not in {*NOT_IN_A_FILE, "feeds"}:
+            assert re.search(rf"^# {field.name} = ", text, re.MULTILINE), field.name
+
+
+def test_the_architecture_names_every_module_and_no_other() -> None:
+    text = (ROOT / "docs/architecture.md").read_text("utf-8")
+    modules = {path.stem for path in (ROOT / "feedsrv").glob("*.py")} - {"__init__"}
+    assert set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)) == modules
+
+
+def test_the_architecture_draws_modules_that_are_there() -> None:
+    text = (ROOT / "docs/architecture.md").read_text("utf-8")
+    for name in re.findall(r"\(`(\w+)`\)", text):
+        assert (ROOT / "feedsrv" / f"{name}.py").exists(), name
