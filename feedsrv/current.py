@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, ExitStack
-from threading import Condition
+from threading import Event, Lock
 from typing import Self
 from wsgiref.types import StartResponse, WSGIEnvironment
 
@@ -39,6 +39,7 @@ class _Site:
             self.front = Front(create_app(self.service), self.service)
             self.close = stack.pop_all().close
         self.busy = 0
+        self.ended = Event()
 
 
 class Current:
@@ -52,7 +53,7 @@ class Current:
 
     def __init__(self, opened: Callable[[], Opened]) -> None:
         self._opened = opened
-        self._changed = Condition()
+        self._lock = Lock()  # and no Condition, whose way in is Python: ready answers come by here
         self._site = _Site(opened())
 
     @property
@@ -95,24 +96,25 @@ class Current:
         except Exception:
             log.exception("the settings stay as they were")
             return
-        with self._changed:
+        with self._lock:
             old, self._site = self._site, new
+            if not old.busy:
+                old.ended.set()
         _tell(old.service.config, new.service.config)
-        with self._changed:
-            self._changed.wait_for(lambda: not old.busy)
+        old.ended.wait()
         old.close()  # which gives back its right to ask upstream
 
     def _entered(self) -> _Site:
-        with self._changed:
+        with self._lock:
             site = self._site
             site.busy += 1
             return site
 
     def _left(self, site: _Site) -> None:
-        with self._changed:
+        with self._lock:
             site.busy -= 1
             if not site.busy and site is not self._site:
-                self._changed.notify_all()
+                site.ended.set()
 
 
 def _tell(old: Config, new: Config) -> None:
