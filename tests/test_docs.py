@@ -61,7 +61,7 @@ BLOCKS = list(blocks())
 # --- shell -------------------------------------------------------------------------------------
 
 #: Commands that are run, from a clone, with the example's server on another port.
-RUN = {"curl", "head", "feedsrv", "export", "echo", "cat", "cd", "mkdir", "python3"}
+RUN = {"curl", "feedsrv", "export", "echo", "cat", "cd", "mkdir", "python3"}
 #: Commands that are not, and why; a block with one of them is read by `bash -n` alone.
 NOT_RUN = {
     "git": "a clone of what is here already, or a change to it",
@@ -94,15 +94,21 @@ def commands(text: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def example(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, dict[str, str]]]:
-    """A server as the pages have it at localhost:8000, and the environment of a shell beside it."""
+def example(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[tuple[dict[str, str], dict[str, str]]]:
+    """A server as the pages have it: what stands for their places, and a shell's environment."""
     papers = Loopback(sample(), lambda: datetime.now(UTC).date())
     folder = tmp_path_factory.mktemp("example")
     with serving(papers) as upstream:
         environ = {"FEEDSRV_UPSTREAM_URL": upstream, "FEEDSRV_CACHE_DIR": str(folder / "store")}
         with server_process(**environ) as (_, url, _said):
             path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-            yield url.removeprefix("http://"), os.environ | environ | {"PATH": path}
+            places = {
+                "localhost:8000": url.removeprefix("http://"),
+                "/srv/www": str(folder / "www"),
+            }
+            yield places, os.environ | environ | {"PATH": path}
 
 
 def tried_shell(block: Block, request: pytest.FixtureRequest) -> None:
@@ -112,8 +118,10 @@ def tried_shell(block: Block, request: pytest.FixtureRequest) -> None:
     subprocess.run(["bash", "-n"], input=block.text, text=True, check=True)
     if NOT_RUN.keys() & set(words):
         return
-    address, environ = request.getfixturevalue("example")
-    script = block.text.replace("localhost:8000", address)
+    places, environ = request.getfixturevalue("example")
+    script = block.text
+    for written, meant in places.items():
+        script = script.replace(written, meant)
     if "feedsrv serve" in script:  # which does not end by itself
         started(script.replace("feedsrv serve", "exec feedsrv serve --demo --port 0"), environ)
         return
