@@ -1,6 +1,7 @@
 """What many keywords cost: each polled once an hour, by a reader with validators.
 
-    .venv/bin/python bench/keywords.py [--keywords 100,1000,10000]
+    make bench
+    .venv/bin/python bench/keywords.py [--keywords 100,1000] [--dry]
 
 The routes with the front before them, asked as fast as they answer, with a clock that is moved on
 with each poll. The papers are invented, and their votes change with each reading. Upstream is a
@@ -24,6 +25,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote_plus
 from wsgiref.types import StartResponse, WSGIEnvironment
 
+from report import machine, write
 from werkzeug.datastructures import Headers
 from werkzeug.serving import WSGIRequestHandler, make_server
 from werkzeug.test import Client, EnvironBuilder
@@ -75,8 +77,8 @@ class Quiet(WSGIRequestHandler):
 def site() -> None:
     every = papers(Random(1))  # the same as the keywords are drawn from
     pages = upstream(every, BEGIN.date)
-    # One for all keywords: what is measured is what we do with it.
-    found = Client(pages).get("/papers?q=model").data
+    # One for all keywords: what is measured is what we do with it. Upstream finds 120 at most.
+    found = Client(upstream(every[:: len(every) // 120], BEGIN.date)).get("/papers?q=the").data
 
     def voted(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
         for paper in every[::7]:
@@ -169,7 +171,7 @@ def cost(url: str, number: int) -> Cost:
 
 
 def poll(front: Front, query: str, etags: dict[str, str]) -> str:
-    """Ask as a reader does, and return the status."""
+    """Ask as a reader does, note the etag, and return the status."""
     held = {"If-None-Match": etags[query]} if query in etags else {}
     headers: dict[str, str] = {"Accept-Encoding": "gzip", "Host": "a.example", **held}
     builder = EnvironBuilder(path="/papers.atom", headers=Headers(headers))
@@ -193,6 +195,8 @@ def memory() -> float:
 
 
 def table(costs: list[Cost]) -> Iterator[str]:
+    yield f"{machine()}; each poll once an hour, the second hour of two."
+    yield ""
     heads = ("keywords", "CPU s an hour, serving", "reading", "ms a poll", "unchanged")
     yield f"| {' | '.join((*heads, 'pages an hour', 'MB', 'MB on disk'))} |"
     yield "|---|---|---|---|---|---|---|---|"
@@ -208,6 +212,7 @@ def table(costs: list[Cost]) -> Iterator[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--keywords", default="100,1000,10000,100000")
+    parser.add_argument("--dry", action="store_true", help="print only")
     parser.add_argument("--site", action="store_true")
     parser.add_argument("--one", help="of such a number alone, in this process")
     given = parser.parse_args()
@@ -235,7 +240,7 @@ def main() -> None:
             costs.append(Cost(int(values[0]), int(values[1]), *map(float, values[2:])))  # type: ignore[arg-type]
             print(f"{number} keywords done", flush=True)
         process.kill()
-    print("\n".join(table(costs)))
+    write("keywords", "\n".join(table(costs)))
 
 
 if __name__ == "__main__":

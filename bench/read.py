@@ -1,6 +1,7 @@
 """How long it takes to read a page, beside making BeautifulSoup's tree of the same page alone.
 
-    .venv/bin/python bench/read.py
+    make bench
+    .venv/bin/python bench/read.py [--dry]
 
 The page is as large as real ones: 1.7 MB, 100 papers, 50 tags to a card. Its papers are the sample
 ones. Both ways are timed in turn; memory is the peak of a process that does nothing else.
@@ -22,6 +23,7 @@ from typing import Any
 
 import msgspec
 from bs4 import BeautifulSoup
+from report import machine, write
 
 from feedsrv.demo import sample
 from feedsrv.huggingface import read
@@ -133,7 +135,7 @@ def _most_resident() -> float:
 
 
 def main() -> None:
-    """Print the table."""
+    """Measure, and write it down."""
     body = page()
     made = tree(body)
     stem.cache_clear()
@@ -142,12 +144,17 @@ def main() -> None:
     fast, slow = (statistics.median(turn[name] for turn in turns) for name in WAYS)
     papers = listing(body).papers
     needed = len(msgspec.json.encode(papers)) / 1e6
-    print(f"{len(body):,} bytes, {len(made.find_all(True)):,} tags, {len(papers)} papers\n")
-    print("| way | ms | peak MB |\n|---|---|---|")
-    print(f"| page to listing | {fast:.1f} | {_peak('read', body):.1f} |")
-    print(f"| BeautifulSoup's tree alone | {slow:.1f} | {_peak('tree', body):.1f} |")
-    print(f"\nratio {fast / slow:.2f}; the listing itself is {needed:.1f} MB of JSON;")
-    print(f"the first page of a process takes {first:.0f} ms: each word is new and is stemmed.")
+    text = f"""\
+{machine()}: {len(body):,} bytes, {len(made.find_all(True)):,} tags, {len(papers)} papers; medians.
+
+| way | ms | peak MB |
+|---|---|---|
+| page to listing | {fast:.1f} | {_peak("read", body):.1f} |
+| BeautifulSoup's tree alone | {slow:.1f} | {_peak("tree", body):.1f} |
+
+Ratio {fast / slow:.2f}. The listing itself is {needed:.1f} MB of JSON. The first page of a process takes
+{first:.0f} ms: each word is new and is stemmed."""
+    write("read", text)
 
 
 if __name__ == "__main__":

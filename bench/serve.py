@@ -12,8 +12,6 @@ else the machine does meets all of them; what counts is the median of the ratios
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 import re
 import shutil
 import subprocess
@@ -21,16 +19,14 @@ import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
+from report import machine, spread, write
 from subjects import FEED, HELLO, NGINX, PATH, Subject, fetched, subjects
 
-ROOT = Path(__file__).parents[1]
-REPORT = ROOT / "docs" / "performance.md"
 CONNECTIONS = (10, 50)
 #: What is asked for, and the headers that ask for it, with the server's own validator.
 ASKED = {"200": (), "200 gzip": ("Accept-Encoding: gzip",), "304": ("If-None-Match: {etag}",)}
@@ -101,19 +97,13 @@ def table(runs: Runs) -> Iterator[str]:
         yield f"| {' | '.join(cells)} |"
 
 
-def spread(values: list[float], form: str) -> str:
-    """Return the median, and the least and the most in brackets."""
-    return f"**{median(values):{form}}** ({min(values):{form}} to {max(values):{form}})"
-
-
 def report(found: dict[str, Subject], runs: Runs, seconds: int) -> str:
     """Return the tables, and what they were measured on."""
     rounds = len(next(iter(runs.values())))
     feedsrv = found[FEED]
     size = len(fetched(feedsrv.url + PATH)[0])
     what = (
-        f"Measured {datetime.now(UTC):%Y-%m-%d} with `make bench` on {os.cpu_count()} cores"
-        f" ({platform.machine()}, {platform.system()}, Python {platform.python_version()}): a feed"
+        f"{machine()}: a feed"
         f" of {size:,} bytes, keep-alive, {rounds} rounds of {seconds} s each; medians, with the"
         " least and the most in brackets."
     )
@@ -123,15 +113,6 @@ def report(found: dict[str, Subject], runs: Runs, seconds: int) -> str:
         f" {len(list(feedsrv.pids()))} process."
     )
     return "\n".join([what, "", *table(runs), "", process])
-
-
-def write(name: str, text: str) -> None:
-    """Put text between the marks that carry its name in the report."""
-    before, begin, rest = REPORT.read_text().partition(f"<!-- bench: {name} -->\n")
-    _, end, after = rest.partition(f"<!-- end: {name} -->\n")
-    if not begin or not end:
-        sys.exit(f"{REPORT} has no marks for {name}")
-    REPORT.write_text(f"{before}{begin}{text}\n{end}{after}")
 
 
 def main() -> None:
@@ -151,9 +132,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, subjects(Path(folder)) as found:
         runs = measured(found, asked.seconds, asked.rounds)
         text = report(found, runs, asked.seconds)
-    print(text)
-    if not asked.dry:
-        write("serve", text)
+    write("serve", text)
 
 
 if __name__ == "__main__":
