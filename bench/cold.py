@@ -21,9 +21,6 @@ from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
-from keywords import BEGIN, DAYS, Clock, papers, poll
-from report import machine, spread, write
-
 from feedsrv.config import Config
 from feedsrv.demo import upstream
 from feedsrv.fetch import Fetcher
@@ -34,6 +31,8 @@ from feedsrv.service import Service
 from feedsrv.store import Store
 from feedsrv.web import create_app
 from feedsrv.words import stem, words
+from keywords import DAYS, Clock, papers, poll
+from report import machine, spread, write
 
 ENTRIES = 50
 FROM_STORE, IN_MEMORY = 20, 200

@@ -25,7 +25,6 @@ from typing import Any, NamedTuple
 from urllib.parse import quote_plus
 from wsgiref.types import StartResponse, WSGIEnvironment
 
-from report import machine, write
 from werkzeug.datastructures import Headers
 from werkzeug.serving import WSGIRequestHandler, make_server
 from werkzeug.test import Client, EnvironBuilder
@@ -36,6 +35,7 @@ from feedsrv.demo import sample, upstream
 from feedsrv.front import Front
 from feedsrv.service import Service
 from feedsrv.web import create_app
+from report import machine, write
 
 BEGIN = datetime(2026, 11, 24, 6, tzinfo=UTC)
 DAYS, A_DAY = 30, 50

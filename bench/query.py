@@ -17,8 +17,6 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import chain, cycle, islice, product, repeat
 from string import ascii_lowercase
 
-from report import machine, write
-
 from feedsrv import page
 from feedsrv.grammar import MOST_TERMS, parse
 from feedsrv.index import Index
@@ -26,6 +24,7 @@ from feedsrv.paper import Feed, Found, Kind, Listing, Page, Paper
 from feedsrv.query import LONGEST
 from feedsrv.shelf import Window
 from feedsrv.words import prepared
+from report import machine, write
 
 PAPERS, DAYS, TRIES = 1500, 30, 3
 TODAY = date(2026, 11, 24)

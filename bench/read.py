@@ -23,12 +23,12 @@ from typing import Any
 
 import msgspec
 from bs4 import BeautifulSoup
-from report import machine, write
 
 from feedsrv.demo import sample
 from feedsrv.huggingface import read
 from feedsrv.paper import Kind, Listing, Page
 from feedsrv.words import stem
+from report import machine, write
 
 PAPERS = 100
 SIZE = 1_700_000
@@ -152,8 +152,8 @@ def main() -> None:
 | page to listing | {fast:.1f} | {_peak("read", body):.1f} |
 | BeautifulSoup's tree alone | {slow:.1f} | {_peak("tree", body):.1f} |
 
-Ratio {fast / slow:.2f}. The listing itself is {needed:.1f} MB of JSON. The first page of a process takes
-{first:.0f} ms: each word is new and is stemmed."""
+Ratio {fast / slow:.2f}. The listing itself is {needed:.1f} MB of JSON. The first page of a process
+takes {first:.0f} ms: each word is new and is stemmed."""
     write("read", text)
 
 

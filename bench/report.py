@@ -26,7 +26,7 @@ def spread(values: list[float], form: str) -> str:
 
 
 def write(name: str, text: str) -> None:
-    """Print the text; unless ``--dry`` is asked for, put it between the marks with its name, too."""
+    """Print the text, and put it between the marks with its name unless called with ``--dry``."""
     print(text)
     if "--dry" in sys.argv:
         return
