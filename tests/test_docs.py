@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -45,3 +46,13 @@ def test_a_command_does_what_the_page_shows(
 def test_the_files_that_a_page_links_are_there(page: Path) -> None:
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text("utf-8")):
         assert (page.parent / target).exists(), target
+
+
+def test_the_readme_counts_the_libraries_that_feedsrv_needs() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    locked = re.findall(
+        r"^([\w.-]+)==", (ROOT / "requirements.txt").read_text("utf-8"), re.MULTILINE
+    )
+    said = re.search(r"(\d+) libraries from PyPI, (\d+) with all", (ROOT / "README.md").read_text())
+    assert said is not None
+    assert said.groups() == (str(len(project["dependencies"])), str(len(set(locked))))

@@ -294,7 +294,7 @@ def test_a_long_abstract_is_shortened_between_words() -> None:
     assert shown.endswith("lighthouse …")
 
 
-WORDS = st.lists(st.text("ab-.é", min_size=1, max_size=40), min_size=10, max_size=200)
+WORDS = st.lists(st.text("ab-.é", min_size=3, max_size=40), min_size=60, max_size=200)
 
 
 @settings(deadline=None)
