@@ -36,7 +36,7 @@ class Index:
 
     Args:
         papers: The papers; what is found keeps their order.
-        read: How many queries are answered by reading each paper, before any word is arranged.
+        read: How many terms are looked for by reading each paper, before any word is arranged.
 
     """
 
@@ -53,8 +53,8 @@ class Index:
 
     def matching(self, query: Query) -> tuple[Paper, ...]:
         """Return the papers that the query asks for."""
-        if self._read > 0:  # threads that count at the same time read once more, no harm
-            self._read -= 1
+        if (terms := _terms(query)) <= self._read:
+            self._read -= terms  # threads that count at the same time read once more, no harm
             return tuple(paper for paper in self.papers if matches(query, paper))
         found = self._of(query, (1 << len(self.papers)) - 1)
         return tuple(self.papers[place] for place in _places(found))
@@ -136,6 +136,16 @@ class _Field:
             case _:
                 found = [word]
         return reduce(or_, (self._words.get(each, 0) for each in found), 0)
+
+
+def _terms(query: Query) -> int:
+    match query:
+        case And(parts) | Or(parts):
+            return sum(map(_terms, parts))
+        case Not(part):
+            return _terms(part)
+        case _:
+            return 1
 
 
 def _places(papers: int) -> Iterator[int]:

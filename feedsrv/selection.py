@@ -13,7 +13,8 @@ from feedsrv.query import matches
 
 #: The window, trending, the week and the month.
 _MOST = 4
-#: Queries before an index is arranged: most servers have fewer between two readings of upstream.
+#: Terms of queries before an index is arranged: to look for so many takes half as long as that, and
+#: most servers have fewer between two readings of upstream.
 _READ = 20
 
 

@@ -78,5 +78,6 @@ def test_a_paper_is_had_by_its_id() -> None:
 def test_the_first_queries_find_the_same_before_words_are_arranged(
     held: list[Paper], query: Query
 ) -> None:
-    index = Index(held, read=2)
-    assert index.matching(query) == index.matching(query) == index.matching(query)
+    index = Index(held, read=9)
+    found = [index.matching(query) for _ in range(10)]
+    assert found == [tuple(one for one in held if matches(query, one))] * 10
