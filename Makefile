@@ -51,12 +51,12 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-# SECONDS are those of each run of the load generator. All of it takes less than ten minutes.
+# SECONDS are those of each run of the load generator. (A default for all would be fuzz's and soak's.)
 bench: $(VENV)/.dev
 	$(BIN)/python bench/serve.py --seconds $(or $(SECONDS),3)
 	$(BIN)/python bench/read.py
-	$(BIN)/python bench/query.py
 	$(BIN)/python bench/cold.py
+	$(BIN)/python bench/query.py
 	$(BIN)/python bench/keywords.py
 
 # No --emit-index-url: the lock files name packages, versions and hashes, and no place to get them.

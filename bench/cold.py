@@ -1,122 +1,112 @@
-"""How long the answer takes to a keyword that nobody asked for yet, with upstream left alone.
+"""What a keyword costs that nobody asked for yet, with the window in the store.
 
-    make bench
     .venv/bin/python bench/cold.py [--dry]
 
-The whole of a request through the front and the routes, with a real store: 1,500 invented papers, a
-feed of fifty entries, packed. Once by a process that has read nothing of the store yet (its modules
-are loaded, no listing is), once by one that holds the window. Each keyword is asked for once.
+1,500 invented papers on thirty list days. Upstream is not asked: it is remembered to have failed.
+Each request goes through the front and the routes, names a word that no other has named, and gets
+fifty entries. *In memory* is a server that was asked before. *From the store* is one that was just
+started: a process of its own each time, and its first request.
 """
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from random import Random
-from typing import NamedTuple
+from statistics import median
+from typing import Any
+from wsgiref.util import setup_testing_defaults
+
+from werkzeug.test import run_wsgi_app
 
 from feedsrv.config import Config
-from feedsrv.demo import upstream
-from feedsrv.fetch import Fetcher
 from feedsrv.freshness import Failure
 from feedsrv.front import Front
-from feedsrv.grammar import parse
 from feedsrv.service import Service
-from feedsrv.store import Store
 from feedsrv.web import create_app
-from feedsrv.words import stem, words
-from keywords import DAYS, Clock, papers, poll
-from report import machine, spread, write
+from keywords import BEGIN, DAYS, Clock, papers, upstream_process
+from report import spread, table, where, write
 
-ENTRIES = 50
-FROM_STORE, IN_MEMORY = 20, 200
-#: Milliseconds at the median that the project holds itself to.
-WANTED = {"in the store": 25, "in memory": 10}
-
-
-class Took(NamedTuple):
-    """What one request took, in milliseconds."""
-
-    passed: float
-    processor: float
+PROCESSES, KEYWORDS, ENTRIES = 15, 60, 50
+#: Milliseconds that a request may take at the median.
+WANTED = {"from the store": 25, "in memory": 10}
 
 
 @contextmanager
-def front(folder: str, clock: Clock) -> Iterator[tuple[Front, Service, Store]]:
-    """Give a server's inside, as it is after its start."""
-    config = Config(cache_dir=Path(folder), new_keywords=0, history_days=DAYS, spacing=0.0)
-    app = upstream(papers(Random(1)), lambda: clock().date())
-    fetcher = Fetcher(config.upstream_url, agent="bench", token="", app=app)
-    store = Store(config.cache_dir, config.upstream_url)
-    service = Service(config, fetcher, store, now=clock, sleep=clock.forward)
-    try:
-        yield Front(create_app(service), service), service, store
-    finally:
-        service.close()
-
-
-def common() -> list[str]:
-    """Return words of different stems that more papers hold than a feed shows."""
-    held = Counter(
-        base
-        for each in papers(Random(1))
-        for base in set(map(stem, words(f"{each['title']} {each['summary']}")))
+def opened(folder: str, url: str) -> Iterator[Service]:
+    clock = Clock()
+    config = Config(
+        upstream_url=url, cache_dir=Path(folder), new_keywords=0, spacing=0.0, history_days=DAYS
     )
-    found = [word for word, number in held.items() if number > 2 * ENTRIES and word.isalpha()]
-    return sorted(word for word in found if stem(word) == word and len(word) > 2)
+    with closing(Service.open(config, now=clock, sleep=clock.forward)) as service:
+        yield service
 
 
-def asked(front: Front, query: str) -> Took:
-    begun, worked = time.perf_counter(), time.process_time()
-    status = poll(front, query, {})
-    took = Took((time.perf_counter() - begun) * 1000, (time.process_time() - worked) * 1000)
-    if status != "200":
-        sys.exit(f"{query} was answered with {status}")
-    return took
-
-
-def measured(folder: str) -> dict[str, list[Took]]:
-    clock, keywords = Clock(), iter(common())
-    with front(folder, clock) as (_, service, store):
+def fill(folder: str) -> str:
+    """Read the window into a store, and have it believe that upstream failed since."""
+    with upstream_process() as url, opened(folder, url) as service:
         for _ in service.bring_up_to_date():
             pass
-        # Searches would be waited for. So nobody may ask upstream now, as after failures.
-        later = clock() + timedelta(days=1)
-        failure = Failure(reason="bench", count=9, at=clock(), retry_at=later, since=clock())
-        store.fail(None, failure)
-    found: dict[str, list[Took]] = {name: [] for name in WANTED}
-    for _ in range(FROM_STORE):
-        parse.cache_clear()
-        with front(folder, clock) as (one, _, _):
-            found["in the store"].append(asked(one, next(keywords)))
-    with front(folder, clock) as (one, _, _):
-        asked(one, next(keywords))
-        found["in memory"] = [
-            asked(one, each) for each in (next(keywords) for _ in range(IN_MEMORY))
-        ]
+        later = BEGIN + timedelta(days=9)
+        failure = Failure(reason="not asked", count=9, at=BEGIN, retry_at=later)
+        service._store.fail(None, failure)  # noqa: SLF001  # nobody else says it before it is so
+        return url
+
+
+def words() -> list[str]:
+    """Return the words of fifty papers or more that no other's stem begins."""
+    found = Counter[str]()
+    for paper in papers(Random(1)):
+        found.update(
+            {word for word in paper["summary"].lower().split() if word.isalpha() and len(word) > 3}
+        )
+    return [word for word, many in found.items() if many >= ENTRIES]
+
+
+def times(folder: str, url: str, asked: list[str]) -> list[float]:
+    """Return the milliseconds that a request for each word takes, in a process that just began."""
+    found = []
+    with opened(folder, url) as service:
+        front = Front(create_app(service), service)
+        for word in asked:
+            environ: dict[str, Any] = {"PATH_INFO": "/papers.atom", "QUERY_STRING": f"q={word}"}
+            environ["HTTP_ACCEPT_ENCODING"] = "identity"
+            setup_testing_defaults(environ)
+            begun = time.perf_counter()
+            body, status, _ = run_wsgi_app(front, environ, buffered=True)
+            found.append((time.perf_counter() - begun) * 1000)
+            entries = b"".join(body).count(b"<entry>")
+            if status != "200 OK" or entries != ENTRIES:
+                sys.exit(f"{word}: {status}, {entries} entries")
     return found
 
 
-def table(found: dict[str, list[Took]]) -> Iterator[str]:
-    yield f"{machine()}; milliseconds, medians with the least and the most in brackets."
-    yield ""
-    yield "| the window is | requests | ms | of these, CPU | wanted at the median |"
-    yield "|---|---|---|---|---|"
-    for name, times in found.items():
-        cells = [name, str(len(times))]
-        cells += [spread(list(each), ".1f") for each in zip(*times, strict=True)]
-        yield f"| {' | '.join(cells)} | {WANTED[name]} |"
-
-
 def main() -> None:
+    """Measure, print, and write it down."""
+    if sys.argv[1:2] == ["--one"]:
+        print(*times(sys.argv[2], sys.argv[3], sys.argv[4:]))
+        return
     with tempfile.TemporaryDirectory() as folder:
-        write("cold", "\n".join(table(measured(folder))))
+        url = fill(folder)
+        asked, first, others = words()[:KEYWORDS], [], []
+        for turn in range(PROCESSES):
+            command = [sys.executable, __file__, "--one", folder, url, *asked[turn:], *asked[:turn]]
+            done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+            one = list(map(float, done.stdout.split()))
+            first.append(one[0])
+            others.append(median(one[1:]))
+    rows = zip(WANTED.items(), (first, others), strict=True)
+    cells = ([name, spread(ms, ".1f"), str(most)] for (name, most), ms in rows)
+    heads = (f"a keyword of {ENTRIES} entries", "ms", "wanted")
+    what = f"{where()}: {PROCESSES} processes, {len(asked)} keywords each; medians, with the least"
+    write("cold", f"{what} and the most in brackets.\n\n{table(heads, cells)}")
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from feedsrv.paper import Feed, Found, Kind, Listing, Page, Paper
 from feedsrv.query import LONGEST
 from feedsrv.shelf import Window
 from feedsrv.words import prepared
-from report import machine, write
+from report import table, where, write
 
 PAPERS, DAYS, TRIES = 1500, 30, 3
 TODAY = date(2026, 11, 24)
@@ -149,19 +149,21 @@ def measured(text: str, held: Window) -> list[float]:
 
 
 def main() -> None:
-    """Measure, and write it down."""
-    every = papers()
-    held = window(every)
+    """Measure, print, and write it down."""
+    held = window(papers())
     for warm in ("the", "title:the", "author:the", "org:the", "keyword:the"):
         held.index.matching(parse(warm))  # fields are arranged once, at their first use
-    rows = [f"{machine()}: ms of processor time.", ""]
-    rows.append("| query | characters | found | read | matching | preview | 200 cards |")
-    rows.append("|---|---|---|---|---|---|---|")
+    rows = []
     for name, text in queries().items():
         found, *times = measured(text, held)
         cells = (f"**{ms:.1f}**" if ms > WANTED else f"{ms:.1f}" for ms in times)
-        rows.append(f"| {name} | {len(text)} | {found:.0f} | {' | '.join(cells)} |")
-    write("query", "\n".join(rows))
+        rows.append([name, str(len(text)), f"{found:.0f}", *cells])
+    heads = ("query", "characters", "found", "read", "matching", "preview", "200 cards")
+    what = (
+        f"{where()}: milliseconds of processor time, the least of {TRIES} tries, over {PAPERS:,}"
+        f" papers; {WANTED} are allowed to find and to preview."
+    )
+    write("query", f"{what}\n\n{table(heads, rows)}")
 
 
 if __name__ == "__main__":

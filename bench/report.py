@@ -1,10 +1,11 @@
-"""Where benches write what they measured: docs/performance.md, between the marks of their name."""
+"""Where the benches write down what they measured: between marks in docs/performance.md."""
 
 from __future__ import annotations
 
 import os
 import platform
 import sys
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
@@ -12,12 +13,23 @@ from statistics import median
 REPORT = Path(__file__).parents[1] / "docs" / "performance.md"
 
 
-def machine() -> str:
-    """Return when and on what this is measured."""
-    return (
-        f"Measured {datetime.now(UTC):%Y-%m-%d} with `make bench` on {os.cpu_count()} cores"
-        f" ({platform.machine()}, {platform.system()}, Python {platform.python_version()})"
-    )
+def write(name: str, text: str) -> None:
+    """Print a bench's text, and put it between the marks that carry its name."""
+    print(text, flush=True)
+    if "--dry" in sys.argv:
+        return
+    before, begin, rest = REPORT.read_text().partition(f"<!-- bench: {name} -->\n")
+    _, end, after = rest.partition(f"<!-- end: {name} -->\n")
+    if not begin or not end:
+        sys.exit(f"{REPORT} has no marks for {name}")
+    REPORT.write_text(f"{before}{begin}{text}\n{end}{after}")
+
+
+def table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """Return a table."""
+    lines = [list(heads), *map(list, rows)]
+    lines.insert(1, ["---"] * len(lines[0]))
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
 def spread(values: list[float], form: str) -> str:
@@ -25,13 +37,9 @@ def spread(values: list[float], form: str) -> str:
     return f"**{median(values):{form}}** ({min(values):{form}} to {max(values):{form}})"
 
 
-def write(name: str, text: str) -> None:
-    """Print the text, and put it between the marks with its name unless called with ``--dry``."""
-    print(text)
-    if "--dry" in sys.argv:
-        return
-    before, begin, rest = REPORT.read_text("utf-8").partition(f"<!-- bench: {name} -->\n")
-    _, end, after = rest.partition(f"<!-- end: {name} -->\n")
-    if not begin or not end:
-        sys.exit(f"{REPORT} has no marks for {name}")
-    REPORT.write_text(f"{before}{begin}{text}\n{end}{after}", "utf-8")
+def where() -> str:
+    """Return when and on what it is measured."""
+    return (
+        f"Measured {datetime.now(UTC):%Y-%m-%d} with `make bench` on {os.cpu_count()} cores"
+        f" ({platform.machine()}, {platform.system()}, Python {platform.python_version()})"
+    )

@@ -24,7 +24,7 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
-from report import machine, spread, write
+from report import spread, table, where, write
 from subjects import FEED, HELLO, NGINX, PATH, Subject, fetched, subjects
 
 CONNECTIONS = (10, 50)
@@ -42,6 +42,12 @@ class Run(NamedTuple):
     #: Microseconds of processor time that the server spent on a request.
     cost: float
 
+
+HEADS = (
+    *("answer", "connections", NGINX, FEED, HELLO),
+    *(f"{FEED} to {NGINX}, {OF_NGINX} wanted", f"{FEED} to {HELLO}, {OF_HELLO} wanted"),
+    f"µs of CPU each: {NGINX}, {FEED}, {HELLO}",
+)
 
 #: By server, what was asked for, and connections; in order of the rounds.
 Runs = dict[tuple[str, str, int], list[Run]]
@@ -80,12 +86,8 @@ def measured(found: dict[str, Subject], seconds: int, rounds: int) -> Runs:
     return runs
 
 
-def table(runs: Runs) -> Iterator[str]:
+def rows(runs: Runs) -> Iterator[list[str]]:
     """Yield the rows; a ratio is the median of those within each round."""
-    wanted = f"{FEED} to {NGINX}, {OF_NGINX} wanted | {FEED} to {HELLO}, {OF_HELLO} wanted"
-    costs = f"µs of CPU each: {NGINX}, {FEED}, {HELLO}"
-    yield f"| answer | connections | {NGINX} | {FEED} | {HELLO} | {wanted} | {costs} |"
-    yield "|---|---|---|---|---|---|---|---|"
     for connections, asked in product(CONNECTIONS, ASKED):
         three = [runs[NGINX, asked, connections], runs[FEED, asked, connections]]
         three.append(runs[HELLO, "200", connections])
@@ -94,7 +96,7 @@ def table(runs: Runs) -> Iterator[str]:
         cells = [asked, str(connections), *(spread(each, ",.0f") for each in rates)]
         cells += [spread(each, ".2f") for each in ratios]
         cells.append(", ".join(f"{median(run.cost for run in each):.0f}" for each in three))
-        yield f"| {' | '.join(cells)} |"
+        yield cells
 
 
 def report(found: dict[str, Subject], runs: Runs, seconds: int) -> str:
@@ -103,16 +105,15 @@ def report(found: dict[str, Subject], runs: Runs, seconds: int) -> str:
     feedsrv = found[FEED]
     size = len(fetched(feedsrv.url + PATH)[0])
     what = (
-        f"{machine()}: a feed"
-        f" of {size:,} bytes, keep-alive, {rounds} rounds of {seconds} s each; medians, with the"
-        " least and the most in brackets."
+        f"{where()}: a feed of {size:,} bytes, keep-alive, {rounds} rounds of {seconds} s each;"
+        " medians, with the least and the most in brackets."
     )
     process = (
         f"feedsrv: {feedsrv.started:.2f} s from its start to the first answer of `/healthz`;"
         f" {feedsrv.idle:.0f} MB (PSS) when idle and {feedsrv.memory():.0f} MB after all this, in"
         f" {len(list(feedsrv.pids()))} process."
     )
-    return "\n".join([what, "", *table(runs), "", process])
+    return "\n\n".join([what, table(HEADS, rows(runs)), process])
 
 
 def main() -> None:
