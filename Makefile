@@ -51,8 +51,7 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-# Seconds of each run of the load generator.
-SECONDS ?= 3
+# SECONDS are those of each run of the load generator. (A default for all would be fuzz's and soak's.)
 bench: $(VENV)/.dev
 	$(BIN)/python bench/serve.py --seconds $(or $(SECONDS),3)
 	$(BIN)/python bench/read.py

@@ -48,10 +48,17 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     links: tuple[Link, ...]
     #: A short text, where there is one.
     summary: str
-    #: A short text in any case, for formats that want one beside the content.
-    brief: str
+    #: Paragraphs, parted by empty lines.
+    abstract: str
     #: HTML: who wrote it, the abstract in paragraphs, links.
     content: str
+
+    @property
+    def brief(self) -> str:
+        """A short text in any case, for formats that want one beside the content: Atom does not."""
+        # Twice as much as is taken: to look for words in all of it takes four times as long.
+        text = self.summary or shorten(self.abstract[: 2 * _BRIEF], _BRIEF, placeholder=" …")
+        return text or self.title
 
 
 def entries(found: Sequence[Found]) -> tuple[Entry, ...]:
@@ -100,7 +107,7 @@ def _entry(paper: Paper, feeds: tuple[Feed, ...]) -> Entry:
         categories=(*keywords, *names),
         links=tuple(_links(paper, feeds[0].link)),
         summary=paper.summary,
-        brief=paper.summary or shorten(paper.abstract, _BRIEF, placeholder=" …") or paper.title,
+        abstract=paper.abstract,
         content="\n".join(_content(paper)),
     )
 

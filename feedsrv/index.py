@@ -14,7 +14,20 @@ from itertools import takewhile
 from operator import or_
 
 from feedsrv.paper import Paper
-from feedsrv.query import And, Count, Has, Not, Or, Query, Term, fact, fields, needle, row_of
+from feedsrv.query import (
+    And,
+    Count,
+    Has,
+    Not,
+    Or,
+    Query,
+    Term,
+    fact,
+    fields,
+    matches,
+    needle,
+    row_of,
+)
 from feedsrv.words import stem
 
 
@@ -23,14 +36,16 @@ class Index:
 
     Args:
         papers: The papers; what is found keeps their order.
+        read: How many terms are looked for by reading each paper, before any word is arranged.
 
     """
 
-    def __init__(self, papers: Sequence[Paper]) -> None:
+    def __init__(self, papers: Sequence[Paper], *, read: int = 0) -> None:
         self.papers = tuple(papers)
         self._by_id = {paper.id: paper for paper in self.papers}
         self.ids = frozenset(self._by_id)
         self._fields: dict[str, _Field] = {}
+        self._read = read
 
     def get(self, name: str) -> Paper | None:
         """Return the paper of that id."""
@@ -38,6 +53,9 @@ class Index:
 
     def matching(self, query: Query) -> tuple[Paper, ...]:
         """Return the papers that the query asks for."""
+        if (terms := _terms(query)) <= self._read:
+            self._read -= terms  # threads that count at the same time read once more, no harm
+            return tuple(paper for paper in self.papers if matches(query, paper))
         found = self._of(query, (1 << len(self.papers)) - 1)
         return tuple(self.papers[place] for place in _places(found))
 
@@ -118,6 +136,16 @@ class _Field:
             case _:
                 found = [word]
         return reduce(or_, (self._words.get(each, 0) for each in found), 0)
+
+
+def _terms(query: Query) -> int:
+    match query:
+        case And(parts) | Or(parts):
+            return sum(map(_terms, parts))
+        case Not(part):
+            return _terms(part)
+        case _:
+            return 1
 
 
 def _places(papers: int) -> Iterator[int]:

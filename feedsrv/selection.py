@@ -13,6 +13,9 @@ from feedsrv.query import matches
 
 #: The window, trending, the week and the month.
 _MOST = 4
+#: Terms of queries before an index is arranged: to look for so many takes half as long as that, and
+#: most servers have fewer between two readings of upstream.
+_READ = 20
 
 
 class Selection(NamedTuple):
@@ -25,9 +28,10 @@ class Selection(NamedTuple):
 class Selector:
     """Selects papers, with indexes that outlive a request. Safe for threads.
 
-    To make one takes as long as hundreds of queries, and what it is made of does not change between
-    two readings of upstream, so the last ones are kept. What a search found needs none: it is few
-    papers, and other ones for each keyword.
+    To arrange one takes as long as dozens of queries that read each paper, and what it is made of
+    does not change between two readings of upstream, so the last ones are kept, and the first few
+    queries do without. What a search found needs none: it is few papers, and other ones for each
+    keyword.
     """
 
     def __init__(self) -> None:
@@ -49,7 +53,7 @@ class Selector:
         lists = tuple(listings)
         key = tuple(map(id, lists))
         with self._lock:
-            held = self._indexes.pop(key, None) or (lists, Index(unite(lists)))
+            held = self._indexes.pop(key, None) or (lists, Index(unite(lists), read=_READ))
             self._indexes[key] = held
             while len(self._indexes) > _MOST:
                 del self._indexes[next(iter(self._indexes))]

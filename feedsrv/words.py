@@ -13,9 +13,9 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 import msgspec
-import snowballstemmer
 
 from feedsrv.paper import Paper, Words
+from feedsrv.snowball import english
 
 _WORD = re.compile(
     r"[^\W_]+(?:'[^\W_]+)*(?:\+\+|\#(?![^\W_]))?"
@@ -84,10 +84,7 @@ def _folded(char: str) -> str:
 @lru_cache(maxsize=65536)
 def stem(word: str) -> str:
     """Return the word's English stem: *causal* for *causal*, *causally* and *causality*."""
-    if len(word) > _LONGEST:
-        return word
-    # A stemmer holds the word it works on, so each call has its own: threads share this function.
-    return str(snowballstemmer.stemmer("english").stemWord(word))
+    return word if len(word) > _LONGEST else english(word)
 
 
 def row(found: Iterable[str]) -> str:

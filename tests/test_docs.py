@@ -300,3 +300,13 @@ def test_the_architecture_draws_modules_that_are_there() -> None:
     text = (ROOT / "docs/architecture.md").read_text("utf-8")
     for name in re.findall(r"\(`(\w+)`\)", text):
         assert (ROOT / "feedsrv" / f"{name}.py").exists(), name
+
+
+def test_the_readme_counts_the_libraries_that_feedsrv_needs() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    locked = re.findall(
+        r"^([\w.-]+)==", (ROOT / "requirements.txt").read_text("utf-8"), re.MULTILINE
+    )
+    said = re.search(r"(\d+) libraries from PyPI, (\d+) with all", (ROOT / "README.md").read_text())
+    assert said is not None
+    assert said.groups() == (str(len(project["dependencies"])), str(len(set(locked))))

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
 from html.parser import HTMLParser
 from pathlib import Path
+from textwrap import shorten
 from typing import Any, NamedTuple
 
 import feedgen.util
@@ -291,6 +292,17 @@ def test_a_long_abstract_is_shortened_between_words() -> None:
     shown = text(item(changed(summary="", abstract="lighthouse " * 100)), "description")
     assert len(shown) <= 300
     assert shown.endswith("lighthouse …")
+
+
+WORDS = st.lists(st.text("ab-.é", min_size=3, max_size=40), min_size=60, max_size=200)
+
+
+@settings(deadline=None)
+@given(WORDS)
+def test_a_description_is_what_shortening_the_whole_abstract_gives(words: list[str]) -> None:
+    abstract = " ".join(words)
+    one = changed(summary="", abstract=abstract)
+    assert made(one)[0].brief == shorten(abstract, 300, placeholder=" …")
 
 
 @pytest.mark.parametrize("field", ["summary", "abstract", "title"])

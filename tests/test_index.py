@@ -71,3 +71,13 @@ def test_a_paper_is_had_by_its_id() -> None:
     assert Index([one]).get(one.id) is one
     assert Index([one]).get("2611.99999") is None
     assert Index([]).matching(parse("-fog")) == ()
+
+
+@LAW
+@given(st.lists(papers(), max_size=6, unique_by=lambda paper: paper.id), queries())
+def test_the_first_queries_find_the_same_before_words_are_arranged(
+    held: list[Paper], query: Query
+) -> None:
+    index = Index(held, read=9)
+    found = [index.matching(query) for _ in range(10)]
+    assert found == [tuple(one for one in held if matches(query, one))] * 10
