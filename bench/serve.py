@@ -125,13 +125,13 @@ def report(found: dict[str, Subject], runs: Runs, seconds: int) -> str:
     return "\n".join([what, "", *table(runs), "", process])
 
 
-def write(name: str, text: str) -> None:
+def write(name: str, text: str, file: Path = REPORT) -> None:
     """Put text between the marks that carry its name in the report."""
-    before, begin, rest = REPORT.read_text().partition(f"<!-- bench: {name} -->\n")
+    before, begin, rest = file.read_text().partition(f"<!-- bench: {name} -->\n")
     _, end, after = rest.partition(f"<!-- end: {name} -->\n")
     if not begin or not end:
-        sys.exit(f"{REPORT} has no marks for {name}")
-    REPORT.write_text(f"{before}{begin}{text}\n{end}{after}")
+        sys.exit(f"{file} has no marks for {name}")
+    file.write_text(f"{before}{begin}{text}\n{end}{after}")
 
 
 def main() -> None:
