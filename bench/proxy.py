@@ -80,7 +80,8 @@ class Counted:
     def __call__(self, environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
         def begin(status: str, headers: list[tuple[str, str]], *error: Any) -> Any:
             self.statuses[status[:3]] += 1
-            return start(status, [(name, self._divided(name, each)) for name, each in headers])
+            divided = [(name, self._divided(name, each)) for name, each in headers]
+            return start(status, divided, *error)
 
         answer: Iterable[bytes] = self._app(environ, begin)
         return answer
