@@ -56,7 +56,9 @@ SECONDS ?= 3
 bench: $(VENV)/.dev
 	$(BIN)/python bench/serve.py --seconds $(or $(SECONDS),3)
 	$(BIN)/python bench/read.py
+	$(BIN)/python bench/cold.py
 	$(BIN)/python bench/query.py
+	$(BIN)/python bench/keywords.py
 
 # No --emit-index-url: the lock files name packages, versions and hashes, and no place to get them.
 lock: $(VENV)/.dev

@@ -1,6 +1,6 @@
 """What many keywords cost: each polled once an hour, by a reader with validators.
 
-    .venv/bin/python bench/keywords.py [--keywords 100,1000,10000]
+    .venv/bin/python bench/keywords.py [--keywords 100,1000,10000] [--dry]
 
 The routes with the front before them, asked as fast as they answer, with a clock that is moved on
 with each poll. The papers are invented, and their votes change with each reading. Upstream is a
@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
@@ -34,9 +35,10 @@ from feedsrv.demo import sample, upstream
 from feedsrv.front import Front
 from feedsrv.service import Service
 from feedsrv.web import create_app
+from report import table, where, write
 
 BEGIN = datetime(2026, 11, 24, 6, tzinfo=UTC)
-DAYS, A_DAY = 30, 50
+DAYS, A_DAY, SEARCH = 30, 50, 120
 #: Polls of an hour that are made; where there are more keywords, the rest is reckoned.
 MOST_POLLS = 10_000
 HOURS = 2
@@ -75,8 +77,10 @@ class Quiet(WSGIRequestHandler):
 def site() -> None:
     every = papers(Random(1))  # the same as the keywords are drawn from
     pages = upstream(every, BEGIN.date)
-    # One for all keywords: what is measured is what we do with it.
-    found = Client(pages).get("/papers?q=model").data
+    # One for all keywords, with as many papers as Hugging Face gives: what is measured is what we
+    # do with it.
+    about = [paper for paper in every if "model" in paper["summary"]][:SEARCH]
+    found = Client(upstream(about, BEGIN.date)).get("/papers?q=model").data
 
     def voted(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
         for paper in every[::7]:
@@ -88,6 +92,16 @@ def site() -> None:
     server = make_server("127.0.0.1", 0, voted, request_handler=Quiet)
     print(server.server_port, flush=True)
     server.serve_forever()
+
+
+@contextmanager
+def upstream_process() -> Iterator[str]:
+    """Run the site in a process of its own, and give its address."""
+    command = [sys.executable, __file__, "--site"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        yield f"http://127.0.0.1:{process.stdout.readline().strip()}"
+        process.kill()
 
 
 # --- one number of keywords ----------------------------------------------------------------------
@@ -192,22 +206,28 @@ def memory() -> float:
     return int(next(line.split()[1] for line in status.splitlines() if "VmRSS" in line)) / 1000
 
 
-def table(costs: list[Cost]) -> Iterator[str]:
-    heads = ("keywords", "CPU s an hour, serving", "reading", "ms a poll", "unchanged")
-    yield f"| {' | '.join((*heads, 'pages an hour', 'MB', 'MB on disk'))} |"
-    yield "|---|---|---|---|---|---|---|---|"
-    for each in costs:
-        note = "" if each.polls == each.keywords else f" (of {each.polls:,} polls)"
-        yield (
-            f"| {each.keywords:,}{note} | {each.serving:.1f} | {each.reading:.1f}"
-            f" | {each.serving / each.keywords * 1000:.2f} | {each.unchanged:.0%}"
-            f" | {each.asked} | {each.memory:.0f} | {each.disk:.0f} |"
-        )
+HEADS = (
+    *("keywords", "CPU s an hour, serving", "reading", "ms a poll", "unchanged", "pages an hour"),
+    *("MB", "MB on disk"),
+)
+
+
+def row(each: Cost) -> Iterator[str]:
+    note = "" if each.polls == each.keywords else f" (of {each.polls:,} polls)"
+    yield f"{each.keywords:,}{note}"
+    yield f"{each.serving:.1f}"
+    yield f"{each.reading:.1f}"
+    yield f"{each.serving / each.keywords * 1000:.2f}"
+    yield f"{each.unchanged:.0%}"
+    yield f"{each.asked:.0f}"
+    yield f"{each.memory:.0f}"
+    yield f"{each.disk:.0f}"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--keywords", default="100,1000,10000,100000")
+    parser.add_argument("--dry", action="store_true", help="print only")
     parser.add_argument("--site", action="store_true")
     parser.add_argument("--one", help="of such a number alone, in this process")
     given = parser.parse_args()
@@ -217,25 +237,21 @@ def main() -> None:
         url, number = given.one.split()
         print(*cost(url, int(number)))
         return
-    with subprocess.Popen(
-        [sys.executable, __file__, "--site"], stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        url = f"http://127.0.0.1:{process.stdout.readline().strip()}"
+    with upstream_process() as url:
         costs = []
         for number in given.keywords.split(","):
             # Each in a process of its own, for its memory.
             done = subprocess.run(
                 [sys.executable, __file__, "--one", f"{url} {number}"],
                 check=True,
-                capture_output=True,
+                stdout=subprocess.PIPE,
                 text=True,
             )
             values = done.stdout.split()
             costs.append(Cost(int(values[0]), int(values[1]), *map(float, values[2:])))  # type: ignore[arg-type]
             print(f"{number} keywords done", flush=True)
-        process.kill()
-    print("\n".join(table(costs)))
+    what = f"{where()}, votes changing with each reading."
+    write("keywords", f"{what}\n\n{table(HEADS, map(row, costs))}")
 
 
 if __name__ == "__main__":

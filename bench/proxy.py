@@ -17,7 +17,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import product
@@ -36,9 +36,10 @@ from feedsrv.server import Server
 from feedsrv.service import Service
 from feedsrv.web import create_app
 from nginx import nginx_before
-from serve import ROOT, write
+from report import table, write
 from subjects import _Quiet, papers
 
+REPORT = Path(__file__).parents[1] / "docs" / "self-hosting.md"
 FASTER = 60
 READERS, FEEDS_EACH, THREADS = 1000, 5, 8
 WORDS = (
@@ -195,28 +196,36 @@ def main() -> None:
                     thread.join()
             log = (folder / "nginx" / "access.log").read_text()
     answers = sum(told, Counter())
-    text = report(answers, counted, Counter(re.findall(r" (\S+)$", log, re.MULTILINE)), given.hours)
-    print(text)
-    if not given.dry:
-        write("proxy", text, ROOT / "docs" / "self-hosting.md")
+    cache = Counter(re.findall(r" (\S+)$", log, re.MULTILINE))
+    write("proxy", said(answers, counted, cache, given.hours), REPORT)
 
 
-def report(answers: Counter[int], counted: Counted, cache: Counter[str], hours: float) -> str:
+def said(answers: Counter[int], counted: Counted, cache: Counter[str], hours: float) -> str:
+    """Return the table, and what it is of."""
     polls, reached = answers.total(), counted.statuses.total()
-    said = ", ".join(f"{many:,} × {status}" for status, many in sorted(answers.items()))
-    let_through = ", ".join(f"{many:,} × {each}" for each, many in sorted(counted.statuses.items()))
-    cached = ", ".join(f"{many:,} × {each}" for each, many in cache.most_common())
     age = sum(counted.ages) / len(counted.ages)
-    return (
+    rows = [
+        ["from readers to nginx", f"{polls:,} ({listed(answers)})"],
+        ["of them as nginx calls them", listed(cache)],
+        [
+            "**from nginx to feedsrv**",
+            f"**{reached:,}** ({listed(counted.statuses)}), {reached / polls:.1%}",
+        ],
+        [
+            f"one for each feed and max-age (on average {age:,.0f} s) would be",
+            f"{len(PATHS) * hours * 3600 / age:,.0f}",
+        ],
+    ]
+    what = (
         f"{READERS:,} readers with {FEEDS_EACH} of {len(PATHS)} feeds each, polled hourly for"
-        f" {hours:g} hours at {FASTER} times the speed (`bench/proxy.py`):\n\n"
-        "| | requests |\n|---|---|\n"
-        f"| from readers to nginx | {polls:,} ({said}) |\n"
-        f"| of them as nginx calls them | {cached} |\n"
-        f"| **from nginx to feedsrv** | **{reached:,}** ({let_through}), {reached / polls:.1%} |\n"
-        f"| one for each feed and max-age (on average {age:,.0f} s) would be |"
-        f" {len(PATHS) * hours * 3600 / age:,.0f} |"
+        f" {hours:g} hours at {FASTER} times the speed (`bench/proxy.py`):"
     )
+    return "\n\n".join([what, table(["", "requests"], rows)])
+
+
+def listed(counts: Mapping[Any, int]) -> str:
+    """Return how many there were of each."""
+    return ", ".join(f"{many:,} × {each}" for each, many in sorted(counts.items()))
 
 
 if __name__ == "__main__":

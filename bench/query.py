@@ -1,7 +1,7 @@
 """Measure what the costliest queries take: to find what matches, to preview it, to show it.
 
     make bench
-    .venv/bin/python bench/query.py
+    .venv/bin/python bench/query.py [--dry]
 
 The papers are invented: a window of 1,500, of common and rare words as abstracts have them, some
 with hundreds of authors. What is printed is processor time, in milliseconds, the least of a few
@@ -24,6 +24,7 @@ from feedsrv.paper import Feed, Found, Kind, Listing, Page, Paper
 from feedsrv.query import LONGEST
 from feedsrv.shelf import Window
 from feedsrv.words import prepared
+from report import table, where, write
 
 PAPERS, DAYS, TRIES = 1500, 30, 3
 TODAY = date(2026, 11, 24)
@@ -148,17 +149,21 @@ def measured(text: str, held: Window) -> list[float]:
 
 
 def main() -> None:
-    """Print the table."""
-    every = papers()
-    held = window(every)
+    """Measure, print, and write it down."""
+    held = window(papers())
     for warm in ("the", "title:the", "author:the", "org:the", "keyword:the"):
         held.index.matching(parse(warm))  # fields are arranged once, at their first use
-    print("| query | characters | found | read | matching | preview | 200 cards |")
-    print("|---|---|---|---|---|---|---|")
+    rows = []
     for name, text in queries().items():
         found, *times = measured(text, held)
         cells = (f"**{ms:.1f}**" if ms > WANTED else f"{ms:.1f}" for ms in times)
-        print(f"| {name} | {len(text)} | {found:.0f} | {' | '.join(cells)} |")
+        rows.append([name, str(len(text)), f"{found:.0f}", *cells])
+    heads = ("query", "characters", "found", "read", "matching", "preview", "200 cards")
+    what = (
+        f"{where()}: milliseconds of processor time, the least of {TRIES} tries, over {PAPERS:,}"
+        f" papers; {WANTED} are allowed to find and to preview."
+    )
+    write("query", f"{what}\n\n{table(heads, rows)}")
 
 
 if __name__ == "__main__":

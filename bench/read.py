@@ -1,6 +1,6 @@
 """How long it takes to read a page, beside making BeautifulSoup's tree of the same page alone.
 
-    .venv/bin/python bench/read.py
+    .venv/bin/python bench/read.py [--dry]
 
 The page is as large as real ones: 1.7 MB, 100 papers, 50 tags to a card. Its papers are the sample
 ones. Both ways are timed in turn; memory is the peak of a process that does nothing else.
@@ -27,10 +27,12 @@ from feedsrv.demo import sample
 from feedsrv.huggingface import read
 from feedsrv.paper import Kind, Listing, Page
 from feedsrv.words import stem
+from report import spread, table, where, write
 
 PAPERS = 100
 SIZE = 1_700_000
-TURNS = 15
+TURNS = 25
+WANTED = 0.33
 DAY = Page(Kind.DAY, "2026-11-24")
 READ_AT = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
@@ -133,7 +135,7 @@ def _most_resident() -> float:
 
 
 def main() -> None:
-    """Print the table."""
+    """Measure, print, and write it down."""
     body = page()
     made = tree(body)
     stem.cache_clear()
@@ -142,12 +144,18 @@ def main() -> None:
     fast, slow = (statistics.median(turn[name] for turn in turns) for name in WAYS)
     papers = listing(body).papers
     needed = len(msgspec.json.encode(papers)) / 1e6
-    print(f"{len(body):,} bytes, {len(made.find_all(True)):,} tags, {len(papers)} papers\n")
-    print("| way | ms | peak MB |\n|---|---|---|")
-    print(f"| page to listing | {fast:.1f} | {_peak('read', body):.1f} |")
-    print(f"| BeautifulSoup's tree alone | {slow:.1f} | {_peak('tree', body):.1f} |")
-    print(f"\nratio {fast / slow:.2f}; the listing itself is {needed:.1f} MB of JSON;")
-    print(f"the first page of a process takes {first:.0f} ms: each word is new and is stemmed.")
+    ratio = spread([turn["read"] / turn["tree"] for turn in turns], ".2f")
+    rows = (
+        ["page to listing", f"{fast:.1f}", f"{_peak('read', body):.1f}", ratio],
+        ["BeautifulSoup's tree alone", f"{slow:.1f}", f"{_peak('tree', body):.1f}", ""],
+    )
+    what = (
+        f"{where()}: {len(body):,} bytes, {len(made.find_all(True)):,} tags, {len(papers)} papers,"
+        f" {TURNS} turns; the listing itself is {needed:.1f} MB of JSON. The first page of a"
+        f" process takes {first:.0f} ms: each word is new and is stemmed."
+    )
+    heads = ("way", "ms", "peak MB", f"of the tree's time, {WANTED} wanted")
+    write("read", f"{what}\n\n{table(heads, rows)}")
 
 
 if __name__ == "__main__":

@@ -12,8 +12,6 @@ else the machine does meets all of them; what counts is the median of the ratios
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 import re
 import shutil
 import subprocess
@@ -21,16 +19,14 @@ import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
+from report import spread, table, where, write
 from subjects import FEED, HELLO, NGINX, PATH, Subject, fetched, subjects
 
-ROOT = Path(__file__).parents[1]
-REPORT = ROOT / "docs" / "performance.md"
 CONNECTIONS = (10, 50)
 #: What is asked for, and the headers that ask for it, with the server's own validator.
 ASKED = {"200": (), "200 gzip": ("Accept-Encoding: gzip",), "304": ("If-None-Match: {etag}",)}
@@ -46,6 +42,12 @@ class Run(NamedTuple):
     #: Microseconds of processor time that the server spent on a request.
     cost: float
 
+
+HEADS = (
+    *("answer", "connections", NGINX, FEED, HELLO),
+    *(f"{FEED} to {NGINX}, {OF_NGINX} wanted", f"{FEED} to {HELLO}, {OF_HELLO} wanted"),
+    f"µs of CPU each: {NGINX}, {FEED}, {HELLO}",
+)
 
 #: By server, what was asked for, and connections; in order of the rounds.
 Runs = dict[tuple[str, str, int], list[Run]]
@@ -84,12 +86,8 @@ def measured(found: dict[str, Subject], seconds: int, rounds: int) -> Runs:
     return runs
 
 
-def table(runs: Runs) -> Iterator[str]:
+def rows(runs: Runs) -> Iterator[list[str]]:
     """Yield the rows; a ratio is the median of those within each round."""
-    wanted = f"{FEED} to {NGINX}, {OF_NGINX} wanted | {FEED} to {HELLO}, {OF_HELLO} wanted"
-    costs = f"µs of CPU each: {NGINX}, {FEED}, {HELLO}"
-    yield f"| answer | connections | {NGINX} | {FEED} | {HELLO} | {wanted} | {costs} |"
-    yield "|---|---|---|---|---|---|---|---|"
     for connections, asked in product(CONNECTIONS, ASKED):
         three = [runs[NGINX, asked, connections], runs[FEED, asked, connections]]
         three.append(runs[HELLO, "200", connections])
@@ -98,12 +96,7 @@ def table(runs: Runs) -> Iterator[str]:
         cells = [asked, str(connections), *(spread(each, ",.0f") for each in rates)]
         cells += [spread(each, ".2f") for each in ratios]
         cells.append(", ".join(f"{median(run.cost for run in each):.0f}" for each in three))
-        yield f"| {' | '.join(cells)} |"
-
-
-def spread(values: list[float], form: str) -> str:
-    """Return the median, and the least and the most in brackets."""
-    return f"**{median(values):{form}}** ({min(values):{form}} to {max(values):{form}})"
+        yield cells
 
 
 def report(found: dict[str, Subject], runs: Runs, seconds: int) -> str:
@@ -112,26 +105,15 @@ def report(found: dict[str, Subject], runs: Runs, seconds: int) -> str:
     feedsrv = found[FEED]
     size = len(fetched(feedsrv.url + PATH)[0])
     what = (
-        f"Measured {datetime.now(UTC):%Y-%m-%d} with `make bench` on {os.cpu_count()} cores"
-        f" ({platform.machine()}, {platform.system()}, Python {platform.python_version()}): a feed"
-        f" of {size:,} bytes, keep-alive, {rounds} rounds of {seconds} s each; medians, with the"
-        " least and the most in brackets."
+        f"{where()}: a feed of {size:,} bytes, keep-alive, {rounds} rounds of {seconds} s each;"
+        " medians, with the least and the most in brackets."
     )
     process = (
         f"feedsrv: {feedsrv.started:.2f} s from its start to the first answer of `/healthz`;"
         f" {feedsrv.idle:.0f} MB (PSS) when idle and {feedsrv.memory():.0f} MB after all this, in"
         f" {len(list(feedsrv.pids()))} process."
     )
-    return "\n".join([what, "", *table(runs), "", process])
-
-
-def write(name: str, text: str, file: Path = REPORT) -> None:
-    """Put text between the marks that carry its name in the report."""
-    before, begin, rest = file.read_text().partition(f"<!-- bench: {name} -->\n")
-    _, end, after = rest.partition(f"<!-- end: {name} -->\n")
-    if not begin or not end:
-        sys.exit(f"{file} has no marks for {name}")
-    file.write_text(f"{before}{begin}{text}\n{end}{after}")
+    return "\n\n".join([what, table(HEADS, rows(runs)), process])
 
 
 def main() -> None:
@@ -151,9 +133,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, subjects(Path(folder)) as found:
         runs = measured(found, asked.seconds, asked.rounds)
         text = report(found, runs, asked.seconds)
-    print(text)
-    if not asked.dry:
-        write("serve", text)
+    write("serve", text)
 
 
 if __name__ == "__main__":

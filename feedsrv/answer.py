@@ -79,7 +79,7 @@ class Reply(NamedTuple):
     """What goes out: status line, header fields, body."""
 
     status: str
-    headers: list[tuple[str, str]]
+    headers: tuple[tuple[str, str], ...]
     body: bytes
 
 
@@ -134,12 +134,12 @@ def reply(standing: Standing, environ: WSGIEnvironment, now: datetime) -> Reply:
     if _holds(standing, environ):
         if "HTTP_IF_MATCH" in environ:
             nothing = ("Content-Length", "0")
-            return Reply("412 Precondition Failed", [*standing.unchanged, control, nothing], b"")
-        return Reply("304 Not Modified", [*standing.unchanged, control], b"")
+            return Reply("412 Precondition Failed", (*standing.unchanged, control, nothing), b"")
+        return Reply("304 Not Modified", (*standing.unchanged, control), b"")
     packs = _takes_gzip(environ.get("HTTP_ACCEPT_ENCODING", ""))
     headers, body = (standing.gzip, standing.packed) if packs else (standing.plain, standing.body)
     is_asked_for = environ["REQUEST_METHOD"] != "HEAD"
-    return Reply("200 OK", [*headers, control], body if is_asked_for else b"")
+    return Reply("200 OK", (*headers, control), body if is_asked_for else b"")
 
 
 def _holds(standing: Standing, environ: WSGIEnvironment) -> bool:

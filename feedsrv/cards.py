@@ -10,12 +10,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import date, datetime
-
-from bs4 import BeautifulSoup, Tag
+from typing import TYPE_CHECKING
 
 from feedsrv.paper import Paper
 from feedsrv.text import line, link, paragraphs
 from feedsrv.words import prepared
+
+if TYPE_CHECKING:
+    from bs4 import Tag
 
 _HREF = re.compile(r"/papers/(\d{4}\.\d{4,5})(?:v\d+)?(?:[#?].*)?", re.ASCII)
 _AUTHORS = re.compile(r"\b(\d{1,6}) authors?\b")
@@ -44,6 +46,9 @@ def cards(markup: str, *, day: date | None, year: int) -> tuple[Paper, ...]:
         year: The listing's year, for dates that are shown without one.
 
     """
+    # 5 MB of memory, for pages that hardly ever come.
+    from bs4 import BeautifulSoup  # noqa: PLC0415
+
     # A trending article holds two copies of its card, for wide and for narrow screens.
     found: dict[str, Paper] = {}
     for article in BeautifulSoup(markup, "lxml").find_all("article", limit=_MOST):

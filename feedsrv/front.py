@@ -57,17 +57,19 @@ class Front:
         said = self.ready(environ)
         if said is None:
             return self._made(environ, start)
-        start(said.status, said.headers)
+        start(said.status, list(said.headers))
         return [said.body]
 
     def ready(self, environ: WSGIEnvironment) -> Reply | None:
         """Return the answer if it is ready, without waiting for anything; None if it is not."""
         if environ["REQUEST_METHOD"] not in _METHODS:
             return None
-        name = self._name(environ)
-        with self._lock:
-            ready = self._ready.get(name)
-        if ready is None or ready.generation != self._service.generation():
+        try:
+            with self._lock:
+                ready = self._ready[self._name(environ)]
+        except KeyError:
+            return None
+        if ready.generation != self._service.generation():
             return None
         now = self._service.now()
         if ready.standing.until <= now:

@@ -1,17 +1,14 @@
-"""The HTTP server: granian's worker on a socket of ours, in this process.
-
-docs/performance.md tells why it is granian. Its own front doors do not fit: the one starts a second
-process for the application, and the embedded one knows no WSGI. So this module goes below them, and
-is the only one that knows granian; its tests are what holds another release of it.
+"""The HTTP server: an event loop that says what is ready, and threads that make the rest.
 
 ::
 
-    granian's thread ── is it ready? ── said at once
-                            │
-                   one of 32 threads ── the application says it
+    event loop ── is it ready? ── said at once
+                      │
+             one of 32 threads ── the application says it
 
 Python runs one thread at a time, and each change from one to another costs as much as ten ready
-answers. So what is ready is said by the one thread that granian has for us, and by no other.
+answers. So what is ready is said by the thread that reads the requests. docs/performance.md tells
+why no server that others have made does it.
 """
 
 from __future__ import annotations
@@ -24,16 +21,15 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from email.utils import formatdate
+from functools import lru_cache, partial
+from io import BytesIO
+from time import time as _time  # noqa: TID251  # what stands in a Date field
 from typing import Any
 from wsgiref.types import WSGIApplication, WSGIEnvironment
 
-from granian._futures import _new_cbscheduler
-from granian._granian import MetricsAggregator, SocketHolder, WorkerSignal, WSGIWorker
-from granian.constants import HTTPModes
-from granian.http import HTTP1Settings
-from granian.wsgi import _callback_wrapper
-
 from feedsrv.answer import Reply
+from feedsrv.connection import Connection
 
 log = logging.getLogger(__name__)
 
@@ -42,14 +38,15 @@ log = logging.getLogger(__name__)
 #: find a thread.
 _THREADS = 32
 #: Connections open at the same time; more of them wait until one is closed. A process may commonly
-#: have 1024 files open, and the store needs some.
-_CONNECTIONS = 768
-#: How long a connection may take to say what it wants, and may be kept without wanting anything.
-_HEADER_MS = 5_000
-#: How long a client may leave what was sent to it lying. There is nothing else that ends those who
-#: ask and never read, and enough of them would hold every connection.
-_UNREAD_MS = 30_000
-_NO_TLS: tuple[Any, ...] = (False, None, None, None, "tls1.3", None, [], False)
+#: have 1024 files open, and the store needs some. Windows waits for no more than 512 at a time.
+_CONNECTIONS = 768 if sys.platform != "win32" else 448
+#: Heads of requests that are remembered, of some kilobytes each with all that they came to.
+_MOST_KNOWN = 1000
+#: Seconds that a client may take to say what it wants, and may be kept without wanting anything.
+_PATIENCE = 5.0
+#: Seconds that a client may leave what was sent to it lying. Enough of those who ask and never read
+#: would hold every connection.
+_UNREAD_FOR = 30.0
 
 
 def _nothing(_: WSGIEnvironment) -> None:
@@ -73,6 +70,9 @@ class Server:
 
     """
 
+    patience = _PATIENCE
+    unread_for = _UNREAD_FOR
+
     def __init__(
         self,
         application: WSGIApplication,
@@ -84,76 +84,175 @@ class Server:
         self._ready = ready
         self._listener = _listen(host, port)
         self.port: int = self._listener.getsockname()[1]
-        self._stopping = threading.Event()
+        self.base = _base(host, self.port)
+        self.is_stopping = False
+        self.known: dict[bytes, WSGIEnvironment] = {}
+        self._loop = _event_loop()
+        self._threads = ThreadPoolExecutor(_THREADS, "request")
+        self._connections: set[Connection] = set()
+        #: Connections on their way there; the event loop itself holds them loosely.
+        self._coming: set[asyncio.Task[Any]] = set()
+        self._listens = False
 
     def run(self) -> None:
         """Serve until `stop` or a signal; finish what is under way, unless a second one comes."""
-        logging.getLogger("_granian").setLevel(logging.ERROR)  # each start of a thread is no news
         if threading.current_thread() is threading.main_thread():  # others may not ask for signals
             for number in _signals():
                 signal.signal(number, self._signalled)
-        worker, stop, ended = self._worker(), WorkerSignal(), threading.Event()
-        stop.add_cb(ended.set)
-        with ThreadPoolExecutor(_THREADS, "request") as threads:
-            loop = asyncio.new_event_loop()  # which granian wants to see, and does not use
-            worker.serve_mtr(_new_cbscheduler(loop, self._answering(threads), True), loop, stop)
-            # Windows wakes no thread that waits without an end, not even for Ctrl-C.
-            while not self._stopping.wait(1):
-                pass
-            stop.set()
-            ended.wait()
-        loop.close()
+        self._look()
+        self._welcome()
+        with self._threads:
+            self._loop.run_forever()
+        self._loop.close()
 
     def stop(self) -> None:
         """Take no more requests, and have `run` return when those under way are answered."""
-        self._stopping.set()
+        self._loop.call_soon_threadsafe(self._stop)
 
-    def _answering(self, threads: ThreadPoolExecutor) -> Callable[[Any, WSGIEnvironment], None]:
-        """Return what granian calls for each request: it answers, or has another thread answer."""
-        said_by = _callback_wrapper(self._application, {})
+    # --- what connections need -----------------------------------------------------------------
 
-        def answer(protocol: Any, environ: WSGIEnvironment) -> None:
+    def ready(self, environ: WSGIEnvironment) -> Reply | None:
+        try:
+            return self._ready(environ)
+        except Exception:
+            log.exception("%s is not ready: it broke", environ["PATH_INFO"])
+            return None
+
+    def work(self, environ: WSGIEnvironment, then: Callable[[Reply], None]) -> None:
+        self._threads.submit(self._work, environ, then)
+
+    def _work(self, environ: WSGIEnvironment, then: Callable[[Reply], None]) -> None:
+        try:
+            said = _made(self._application, environ)
+        except Exception:
+            log.exception("%s broke", environ["PATH_INFO"])
+            said = Reply("500 Internal Server Error", (("Content-Length", "0"),), b"")
+        self._loop.call_soon_threadsafe(then, said)
+
+    def came(self, connection: Connection) -> None:
+        self._connections.add(connection)
+
+    def left(self, connection: Connection) -> None:
+        self._connections.discard(connection)
+        if self.is_stopping:
+            self._end()
+        elif not self._listens:
+            self._welcome()
+
+    def remember(self, head: bytes, environ: WSGIEnvironment) -> None:
+        if len(self.known) >= _MOST_KNOWN:
+            self.known.clear()
+        self.known[head] = environ
+
+    def date(self) -> bytes:
+        return _date(int(_time()))
+
+    # --- who comes and goes --------------------------------------------------------------------
+
+    def _welcome(self) -> None:
+        if not self.is_stopping:
+            self._listens = True
+            self._loop.add_reader(self._listener, self._accept)
+
+    def _accept(self) -> None:
+        """Accept those who have come, until there are too many."""
+        while len(self._connections) + len(self._coming) < _CONNECTIONS:
             try:
-                said_by(protocol, environ)
-            except Exception:
-                log.exception("%s broke", environ["PATH_INFO"])
-                protocol.response_bytes(500, [], b"")
+                accepted, _ = self._listener.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:  # no more files, mostly
+                log.warning("no connection can be accepted: %s", error.strerror)
+                self._loop.call_later(1, self._welcome)
+                break
+            accepted.setblocking(False)
+            coming = self._loop.connect_accepted_socket(partial(Connection, self), accepted)
+            task = self._loop.create_task(coming)
+            self._coming.add(task)
+            task.add_done_callback(self._arrived)
+        self._listens = False
+        self._loop.remove_reader(self._listener)
 
-        def asked(protocol: Any, environ: WSGIEnvironment) -> None:
-            said = self._ready(environ)
-            if said is None:
-                threads.submit(answer, protocol, environ)
-            else:
-                protocol.response_bytes(int(said.status[:3]), said.headers, said.body)
+    def _arrived(self, task: asyncio.Task[Any]) -> None:
+        self._coming.discard(task)
+        if self.is_stopping:
+            self._end()
 
-        return asked
+    def _look(self) -> None:
+        """See to it, each second, that nobody keeps a connection for nothing."""
+        for connection in list(self._connections):
+            connection.look(self._loop.time())
+        self._loop.call_later(1, self._look)
 
-    def _worker(self) -> Any:
-        # granian's own sockets share their port with whoever else wants it (SO_REUSEPORT), so that
-        # a second server would take half of the requests and say nothing.
-        holder: Callable[..., SocketHolder] = SocketHolder  # its stub leaves the arguments out
-        made: Callable[..., Any] = WSGIWorker  # likewise, and what it can do
-        return made(
-            1,
-            (None, holder(self._listener.detach(), False, _CONNECTIONS)),  # which closes it, too
-            None,  # no pipe to another process
-            1,  # threads of its own
-            1,  # threads that may block
-            1,  # threads for Python
-            3600,  # seconds until one that is idle ends
-            _CONNECTIONS,
-            HTTPModes.http1,
-            HTTP1Settings(header_read_timeout=_HEADER_MS),
-            None,  # no HTTP/2
-            None,  # no static files
-            *_NO_TLS,
-            (None, MetricsAggregator(1)),
-        )
+    def _stop(self) -> None:
+        self.is_stopping = True
+        self._accept()  # who came before is answered
+        self._loop.remove_reader(self._listener)
+        self._listener.close()
+        for connection in list(self._connections):
+            connection.finish()
+        self._end()
+
+    def _end(self) -> None:
+        if not self._connections and not self._coming:
+            self._loop.stop()
 
     def _signalled(self, *_: object) -> None:
         for number in _signals():
             signal.signal(number, signal.SIG_DFL)
         self.stop()
+
+
+def _made(application: WSGIApplication, environ: WSGIEnvironment) -> Reply:
+    """Return what the application says."""
+    said: list[Any] = []
+    written: list[bytes] = []
+
+    def start(status: str, headers: list[tuple[str, str]], *_: object) -> Callable[..., object]:
+        said[:] = [status, headers]
+        return written.append
+
+    chunks = application(environ, start)
+    try:
+        written += chunks
+    finally:
+        if hasattr(chunks, "close"):
+            chunks.close()
+    status, headers = said
+    body = b"".join(written)
+    has_none = environ["REQUEST_METHOD"] == "HEAD" or status[:3] in {"204", "304"}
+    if not has_none and not any(name.lower() == "content-length" for name, _ in headers):
+        headers = [*headers, ("Content-Length", str(len(body)))]
+    return Reply(status, tuple(headers), b"" if has_none else body)
+
+
+@lru_cache(maxsize=1)
+def _date(second: int) -> bytes:
+    return formatdate(second, usegmt=True).encode()
+
+
+def _event_loop() -> asyncio.AbstractEventLoop:
+    try:
+        import uvloop  # noqa: PLC0415  # not on Windows, and not where nobody has built it
+    except ImportError:
+        return asyncio.SelectorEventLoop()  # Windows' own cannot wait for a listener
+    return uvloop.new_event_loop()
+
+
+def _base(host: str, port: int) -> WSGIEnvironment:
+    """Return what all requests have in their environment (PEP 3333)."""
+    return {
+        "SCRIPT_NAME": "",
+        "SERVER_NAME": host,
+        "SERVER_PORT": str(port),
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": "http",
+        "wsgi.input": BytesIO(),
+        "wsgi.errors": sys.stderr,
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": False,
+        "wsgi.run_once": False,
+    }
 
 
 def _signals() -> list[signal.Signals]:
@@ -171,6 +270,5 @@ def _listen(host: str, port: int) -> socket.socket:
         backlog=_CONNECTIONS,
         dualstack_ipv6=host == "::" and socket.has_dualstack_ipv6(),
     )
-    if sys.platform == "linux":  # what it accepts has it too
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNREAD_MS)
+    listener.setblocking(False)
     return listener

@@ -114,7 +114,12 @@ def private(make_service: Callable[..., Service]) -> FlaskClient:
 def test_without_a_key_nothing_is_said_but_how_to_give_one(
     private: FlaskClient, upstream: Loopback, path: str
 ) -> None:
-    for headers in ({}, {"Authorization": "Basic !!"}, {"Authorization": "Bearer " + KEY}):
+    for headers in (
+        {},
+        {"Authorization": "Basic !!"},
+        {"Authorization": "Basic \xe9"},
+        {"Authorization": "Bearer " + KEY},
+    ):
         answer = private.get(path, headers=headers)
         assert answer.status_code == 401
         assert answer.headers["WWW-Authenticate"].startswith('Basic realm="feedsrv"')

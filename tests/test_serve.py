@@ -22,12 +22,15 @@ ROOT = Path(__file__).parents[1]
 #: buffers, and one breaks.
 CODE = """
 import os
+import resource
 import sys
 import threading
 from feedsrv import server
 from feedsrv.answer import Reply
 
-server._HEADER_MS, server._UNREAD_MS = map(int, sys.argv[1:])
+server.Server.patience, server.Server.unread_for = map(float, sys.argv[1:3])
+if sys.argv[3:]:
+    server._CONNECTIONS = int(sys.argv[3])
 reading = threading.Lock()
 
 def application(environ, start):
@@ -35,14 +38,27 @@ def application(environ, start):
         os.write(1, b"waiting\\n")  # in one piece, which print is not
         with reading:  # lines that threads read at the same time are lost
             sys.stdin.readline()
+    if environ["PATH_INFO"] == "/nofiles":
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
+        threading.Thread(target=more_files, args=(limits,)).start()
     if environ["PATH_INFO"] == "/breaks":
         raise OSError("no such luck")
     start("200 OK", [("Content-Type", "text/plain")])
     return [b"x" * 8_000_000 if environ["PATH_INFO"] == "/long" else b"hello"]
 
+def more_files(limits):
+    with reading:
+        sys.stdin.readline()
+    resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
 def ready(environ):
+    text = {"/peer": environ["REMOTE_PORT"], "/fields": environ.get("HTTP_X_FORWARDED_FOR", "")}
+    if environ["PATH_INFO"] in text:
+        body = text[environ["PATH_INFO"]].encode()
+        return Reply("200 OK", (("Content-Length", str(len(body))),), body)
     if environ["PATH_INFO"] == "/ready":
-        return Reply("200 OK", [("Content-Type", "text/plain")], b"at once")
+        return Reply("200 OK", (("Content-Type", "text/plain"),), b"at once")
 
 found = server.Server(application, "127.0.0.1", 0, ready)
 print(f"reader: http://127.0.0.1:{found.port}/papers", flush=True)
@@ -98,6 +114,10 @@ def rest(connection: socket.socket) -> bytes:
     return b"".join(iter(lambda: connection.recv(65536), b""))
 
 
+def undated(answer: bytes) -> bytes:
+    return re.sub(rb"\r\nDate: [^\r]+", b"", answer)
+
+
 def request(path: str, *headers: str, method: str = "GET", version: str = "1.1") -> bytes:
     lines = [f"{method} {path} HTTP/{version}", "Host: localhost", "Connection: close", *headers]
     return "\r\n".join([*lines, "", ""]).encode()
@@ -122,14 +142,21 @@ def running(arguments: list[str]) -> Iterator[Running]:
 
 @pytest.fixture
 def server() -> Iterator[Running]:
-    with running(["-c", CODE, "30000", "60000"]) as found:
+    with running(["-c", CODE, "30", "60"]) as found:
+        yield found
+
+
+@pytest.fixture
+def crowded() -> Iterator[Running]:
+    """A server with room for four."""
+    with running(["-c", CODE, "30", "60", "4"]) as found:
         yield found
 
 
 @pytest.fixture
 def impatient() -> Iterator[Running]:
     """A server that gives clients a second for what it otherwise gives them more."""
-    with running(["-c", CODE, "1000", "1000"]) as found:
+    with running(["-c", CODE, "1", "1"]) as found:
         yield found
 
 
@@ -223,6 +250,7 @@ def test_all_addresses_of_ipv6_are_those_of_ipv4_too() -> None:
 # --- odd requests ------------------------------------------------------------------------------
 
 HOST = "Host: localhost\r\nConnection: close\r\n"
+MANY = "X: abcde\r\n" * 101
 
 
 @pytest.mark.parametrize(
@@ -230,12 +258,21 @@ HOST = "Host: localhost\r\nConnection: close\r\n"
     [
         (f"GET /healthz HTTP/1.0\r\n{HOST}\r\n", 200),
         (f"GET http://elsewhere.example/healthz HTTP/1.1\r\n{HOST}\r\n", 200),
+        (f"GET HTTP://elsewhere.example?x HTTP/1.1\r\n{HOST}\r\n", 200),
+        (f"GET /healthz HTTP/1.1\r\n{HOST}Upgrade: h2c\r\nHTTP2-Settings: x\r\n\r\n", 200),
+        ("GET /healthz HTTP/1.1\r\nUpgrade: x\r\nHost: x\r\nConnection: upgrade\r\n\r\n", 200),
+        (f"GET /healthz HTTP/1.1\r\n{HOST}Content-Length: 4\r\n\r\nbody", 200),
         (f"GET /papers.atom?q=\u4e2d HTTP/1.1\r\n{HOST}\r\n", 200),
         (f"GET /papers.atom HTTP/1.1\r\n{HOST}If-None-Match: \u4e2d\r\n\r\n", 200),
         (f"GET /papers.atom HTTP/1.1\r\n{HOST}Authorization: Basic \u4e2d\r\n\r\n", 200),
         ("GET /papers.atom HTTP/1.1\r\nConnection: close\r\n\r\n", 400),
         ("GET /papers.atom HTTP/1.1\r\nConnection: close\r\nHost: \u4e2d\r\n\r\n", 400),
         ("GET /papers.atom HTTP/1.1\r\nConnection: close\r\nHost: a b\r\n\r\n", 400),
+        (f"GET /papers.atom HTTP/1.1\r\n{HOST}Host: localhost\r\n\r\n", 400),
+        ("GET ftp://localhost/healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
+        ("CONNECT localhost:80 HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
+        ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),
+        (f"GET / HTTP/1.1\r\n{HOST}Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
         (f"GET /papers\0.atom HTTP/1.1\r\n{HOST}\r\n", 400),
         (f"GET /healthz HTTP/1.1\r\n{HOST}X: a\0b\r\n\r\n", 400),
         (f"GET /healthz HTTP/1.1\r\n{HOST}X: a\rb\r\n\r\n", 400),
@@ -250,6 +287,8 @@ HOST = "Host: localhost\r\nConnection: close\r\n"
         (f"POST /papers.atom HTTP/1.1\r\n{HOST}Transfer-Encoding: chunked\r\n\r\nzz\r\n", 405),
         (f"GET /healthz?{'a' * 70_000} HTTP/1.1\r\n{HOST}\r\n", 414),
         (f"GET /healthz HTTP/1.1\r\n{HOST}X: {'a' * 1_000_000}\r\n\r\n", 431),
+        (f"GET /healthz HTTP/1.1\r\n{HOST}{MANY}\r\n", 431),
+        (f"GET /healthz HTTP/1.1\r\n{HOST}{MANY[:500]}\r\n", 200),
     ],
 )
 def test_an_odd_request_is_answered_or_refused_and_breaks_nothing(
@@ -273,6 +312,75 @@ def demo() -> Iterator[Running]:
 def test_requests_sent_in_one_go_are_all_answered(demo: Running) -> None:
     one = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
     assert demo.answer(3 * one + request("/healthz")).count(b"\r\n\r\nok\n") == 4
+
+
+def test_requests_are_answered_in_their_order_whatever_each_takes(demo: Running) -> None:
+    """The first is made by a thread, the second is ready, the third is none."""
+    sent = (
+        b"GET /preview?q=lake HTTP/1.1\r\nHost: x\r\n\r\nGET /healthz HTTP/1.1\r\nHost: x\r\n\r\n?"
+    )
+    answer = demo.answer(sent)
+    assert re.findall(rb"HTTP/1\.1 (\d+)", answer) == [b"200", b"200", b"400"]
+    assert answer.index(b"lake") < answer.index(b"\r\n\r\nok\n")
+
+
+def test_a_request_in_pieces_is_the_same_as_in_one(demo: Running) -> None:
+    sent = request("/healthz", "Accept: a", "X-Accept: b")
+    whole = demo.answer(sent)
+    with demo.connection() as connection:
+        for at in range(len(sent)):
+            connection.sendall(sent[at : at + 1])
+        assert undated(rest(connection)) == undated(whole)
+
+
+def test_who_has_said_all_still_gets_all_answers(server: Running) -> None:
+    sent = b"GET /ready HTTP/1.1\r\nHost: x\r\n\r\nGET /hello HTTP/1.1\r\nHost: x\r\n\r\n"
+    with server.connection(sent) as connection:
+        connection.shutdown(socket.SHUT_WR)
+        assert re.findall(rb"\r\n\r\n(at once|hello)", rest(connection)) == [b"at once", b"hello"]
+
+
+def test_what_is_asked_for_in_the_same_words_is_each_askers_own(server: Running) -> None:
+    """Who asks is no part of what is remembered of a request."""
+    for _ in range(3):
+        with server.connection(b"GET /peer HTTP/1.1\r\nHost: x\r\n\r\n") as connection:
+            port = connection.getsockname()[1]
+            assert connection.recv(1000).endswith(f"\r\n\r\n{port}".encode())
+
+
+def test_a_field_cannot_pose_as_another(server: Running) -> None:
+    answer = server.answer(request("/fields", "X_Forwarded_For: evil", "X-Forwarded-For: good"))
+    assert answer.endswith(b"\r\n\r\ngood")
+
+
+def test_an_answer_without_a_length_gets_one_and_none_goes_with_what_has_no_body(
+    server: Running,
+) -> None:
+    assert b"\r\nContent-Length: 5\r\n" in server.answer(request("/hello"))
+    head, _, body = server.answer(request("/hello", method="HEAD")).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 OK")
+    assert body == b""
+
+
+def test_more_clients_than_there_may_be_wait_for_one_to_go(crowded: Running, until: Until) -> None:
+    with ExitStack() as stack:
+        there = [stack.enter_context(crowded.connection()) for _ in range(4)]
+        late = stack.enter_context(crowded.connection(request("/hello")))
+        late.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            late.recv(1)
+        there[0].close()
+        late.settimeout(20)
+        assert rest(late).endswith(b"hello")
+
+
+def test_without_files_to_open_those_who_come_wait(crowded: Running) -> None:
+    with ExitStack() as stack:
+        crowded.answer(request("/nofiles"))
+        late = stack.enter_context(crowded.connection(request("/hello")))
+        assert "no connection can be accepted: Too many open files" in crowded.line()
+        crowded.give_line()
+        assert rest(late).endswith(b"hello")
 
 
 def test_neither_head_nor_304_has_a_body(demo: Running) -> None:
