@@ -15,6 +15,7 @@ import tomllib
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from email.message import Message
 from pathlib import Path
@@ -139,6 +140,16 @@ def test_one_request_of_many_readers_reaches_the_server(
     plain, gzipped = answers[0], answers[1]
     assert b"Causal lighthouses" in plain[2]
     assert plain[1]["ETag"] == gzipped[1]["ETag"]
+
+
+def test_many_who_ask_at_the_same_time_for_what_nobody_has_make_one_request(
+    log: Logged, nginx: Callable[..., str]
+) -> None:
+    with serving(log) as server, ThreadPoolExecutor(16) as readers:
+        front = nginx(server)
+        answers = [*readers.map(asked, [front + FEED] * 16)]
+    assert {status for status, _, _ in answers} == {200}
+    assert log.statuses() == [200]
 
 
 def test_who_holds_the_feed_is_told_so_without_the_server(
