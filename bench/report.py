@@ -1,4 +1,4 @@
-"""Where the benches write down what they measured: between marks in docs/performance.md."""
+"""Where the benches write down what they measured: between marks, mostly in docs/performance.md."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from statistics import median
 REPORT = Path(__file__).parents[1] / "docs" / "performance.md"
 
 
-def write(name: str, text: str) -> None:
+def write(name: str, text: str, file: Path = REPORT) -> None:
     """Print a bench's text, and put it between the marks that carry its name."""
     print(text, flush=True)
     if "--dry" in sys.argv:
         return
-    before, begin, rest = REPORT.read_text().partition(f"<!-- bench: {name} -->\n")
+    before, begin, rest = file.read_text().partition(f"<!-- bench: {name} -->\n")
     _, end, after = rest.partition(f"<!-- end: {name} -->\n")
     if not begin or not end:
-        sys.exit(f"{REPORT} has no marks for {name}")
-    REPORT.write_text(f"{before}{begin}{text}\n{end}{after}")
+        sys.exit(f"{file} has no marks for {name}")
+    file.write_text(f"{before}{begin}{text}\n{end}{after}")
 
 
 def table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:

@@ -86,3 +86,17 @@ def url(config: Config) -> Callable[..., str]:
         return address.url(base, path, suffix, **parameters, key=key)
 
     return made
+
+
+def near() -> Callable[..., str]:
+    """Return the function that makes addresses as seen from the page asked for, once it is a file.
+
+    They hold wherever the files are put, under any host and prefix. Pages are folders there.
+    """
+    base = "/".join(".." for part in request.path.split("/") if part) or "."
+
+    def made(path: str, suffix: str = "", **parameters: object) -> str:
+        is_file = suffix or "." in path or path == "/"
+        return address.url(base, path if is_file else f"{path}/", suffix, **parameters)
+
+    return made

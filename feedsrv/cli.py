@@ -25,6 +25,7 @@ from feedsrv import __version__
 from feedsrv.config import Config, load, source
 from feedsrv.current import Current
 from feedsrv.errors import ANSWERS, FeedsrvError, QueryError, StoreError, UpstreamError
+from feedsrv.export import Exported, export, for_export
 from feedsrv.grammar import parse
 from feedsrv.paper import Feed, Listing, Page
 from feedsrv.query import And, Not, Or, Query, places, positive_words
@@ -228,15 +229,53 @@ def _is_as_expected(listing: Listing, config: Config) -> bool:
 @click.pass_obj
 def refresh(file: Path | None) -> None:
     """Read every list that is not fresh: for cron, beside a running server or without one."""
-    config = _settings(file)
+    with _service(_settings(file)) as service:
+        failed = _bring_up_to_date(service)
+    click.echo("Everything is fresh." if not failed else f"{failed} could not be read.")
+    sys.exit(int(failed > 0))
+
+
+@main.command("export")
+@click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--public-url", help="Where the files will be, as readers see it.")
+@click.option("--demo", is_flag=True, help="From the bundled sample papers.")
+@click.pass_obj
+def write_files(file: Path | None, folder: Path, public_url: str | None, demo: bool) -> None:
+    """Write the configured feeds, their pages, a front page and OPML as files into DIR.
+
+    What is not fresh is read first. For cron, or a CI job with a host of static pages.
+    """
+    config = for_export(_settings(file, public_url=public_url, demo=demo or None))
+    with _service(config) as service:
+        failed = _bring_up_to_date(service)
+        parts = export(create_app(service), tuple(config.feeds), folder)
+        every = tuple(_shown(parts, len(config.feeds) + 1))
+    for part in every:
+        if part.trouble:
+            click.echo(f"feedsrv: {part.name} is left as it was: {part.trouble}", err=True)
+    written, removed = sum(each.written for each in every), sum(each.removed for each in every)
+    click.echo(f"{folder}: {written} files written, {removed} removed, the others unchanged.")
+    sys.exit(int(failed > 0 or any(part.trouble for part in every)))
+
+
+def _shown(parts: Iterator[Exported], many: int) -> Iterator[Exported]:
+    """Yield the parts again, with a bar on a terminal."""
+    if not sys.stdout.isatty():
+        yield from parts
+        return
+    with click.progressbar(parts, length=many, label="Writing", width=0, show_pos=True) as bar:
+        yield from bar
+
+
+def _bring_up_to_date(service: Service) -> int:
+    """Read every list that is not fresh, show it, and return how many could not be read."""
     logging.getLogger().setLevel(logging.ERROR)  # what happens is shown here
     failed = 0
-    with _service(config) as service, _progress() as show:
+    with _progress() as show:
         for page, result, left in service.bring_up_to_date():
             failed += isinstance(result, UpstreamError)
             show(page, result, left)
-    click.echo("Everything is fresh." if not failed else f"{failed} could not be read.")
-    sys.exit(int(failed > 0))
+    return failed
 
 
 @contextmanager

@@ -74,6 +74,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     feeds: dict[str, Feed] = {}
     #: Serve sample papers; from the command line alone.
     demo: bool = False
+    #: Make pages for a host that runs nothing; for an export alone.
+    static: bool = False
 
 
 def load(
@@ -123,7 +125,7 @@ def settings(
     problems: list[str] = []
     found: dict[str, Any] = {}
     fields = {field.name: field for field in msgspec.structs.fields(Config)}
-    in_file = fields.keys() - {"feeds", "demo", "hf_token"}
+    in_file = fields.keys() - {"feeds", "demo", "static", "hf_token"}
     for origin, name, value in _given(data, file, environ, arguments):
         if origin == file and name not in in_file:
             problems.append(f"{origin}: {name}: there is no such setting")

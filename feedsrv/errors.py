@@ -15,7 +15,8 @@
     │   ├── SpentError          our own allowance of requests is spent; nothing was asked
     │   └── PageError           an answer came, without a list that can be read
     ├── NothingReadError        upstream fails, and nothing was ever read
-    └── StoreError              the disk let us down; stays inside the service
+    ├── StoreError              the disk let us down; stays inside the service
+    └── ExportError             files of an export cannot be written
 
 Errors that leave the service are in `ANSWERS`, the one table of HTTP statuses and exit codes.
 """
@@ -223,6 +224,24 @@ class StoreError(FeedsrvError):
         return f"the store at {self.path} cannot be used: {self.reason}"
 
 
+class ExportError(FeedsrvError):
+    """The files of an export cannot be written.
+
+    Attributes:
+        folder: Where they were to be.
+        reason: Why not, fit for a log line.
+
+    """
+
+    def __init__(self, folder: str, reason: str) -> None:
+        super().__init__(folder, reason)
+        self.folder = folder
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"the export to {self.folder} cannot be written: {self.reason}"
+
+
 class Answer(NamedTuple):
     """What an error becomes at the edges: an HTTP status with its title, an exit code."""
 
@@ -240,6 +259,7 @@ ANSWERS: dict[type[FeedsrvError], Answer] = {
     UnknownFeedError: Answer(404, "There is no such feed", 2),
     NothingReadError: Answer(503, "Nothing has been read yet", 1),
     StoreError: Answer(503, "The store cannot be used", 1),
+    ExportError: Answer(500, "The export cannot be written", 1),
     FetchError: Answer(503, "Hugging Face cannot be read", 1),
     SpentError: Answer(503, "Hugging Face is not asked for now", 1),
     PageError: Answer(503, "Hugging Face cannot be read", 1),

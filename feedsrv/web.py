@@ -201,7 +201,7 @@ def _twin(
         cards=page.cards(reading.found),
         reading=reading,
         newer=url(page=_part(number - 1)) if number > 1 else "",
-        older="" if is_last else url(page=number + 1),
+        older="" if is_last or service.config.static else url(page=number + 1),
         number=number,
         **values,
     )
@@ -289,7 +289,8 @@ def _page(service: Service, template: str, **values: object) -> str:
     """Return a page for people."""
     return render_template(
         template,
-        url=asked.url(service.config),
+        url=asked.near() if service.config.static else asked.url(service.config),
+        static=service.config.static,
         key=asked.shown().everywhere(),
         subscribe=partial(page.subscribe, service.config.readers),
         demo=service.config.demo,

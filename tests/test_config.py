@@ -186,7 +186,7 @@ def test_the_shipped_file_documents_every_setting_with_its_default() -> None:
     text = (ROOT / "config" / "feedsrv.toml").read_text("utf-8")
     documented = dict(re.findall(r"^# (\w+) = (.+)$", text, re.MULTILINE))
     fields = {field.name for field in msgspec.structs.fields(Config)}
-    fields -= {"feeds", "demo", "hf_token"}
+    fields -= {"feeds", "demo", "static", "hf_token"}
     assert fields <= documented.keys()
     for name in ("host", "port", "upstream_url", "deadline", "history_days"):
         default = getattr(Config(), name)

@@ -1,0 +1,140 @@
+"""What is built from a clone can be installed where there is none, and runs there."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tarfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from conftest import ROOT
+from feedsrv import __version__
+from loopback import fetched
+from readers import needs
+
+UV = Path(sys.executable).with_name("uv")
+Until = Callable[[Callable[[], bool]], None]
+
+
+def done(*command: str | Path, **environ: str) -> str:
+    """Run a program, and return what it said."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("FEEDSRV_")}
+    ended = subprocess.run(
+        command,
+        env=clean | environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stdout
+    return ended.stdout
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the sdist, and the wheel that was built from it."""
+    folder = tmp_path_factory.mktemp("dist")
+    done(UV, "build", "--quiet", "--out-dir", folder, ROOT)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(built: Path) -> Path:
+    (found,) = built.glob("*.whl")
+    return found
+
+
+@pytest.fixture(scope="module")
+def constraints(built: Path) -> Path:
+    """The locked versions, so that a release of a library somewhere turns no test red."""
+    locked = (ROOT / "requirements.txt").read_text("utf-8")
+    file = built / "constraints.txt"
+    # With the conditions behind a ;, and without the hashes, which would be asked of the wheel too.
+    file.write_text("\n".join(re.findall(r"^[\w.-]+==[^\\\n]+", locked, re.MULTILINE)))
+    return file
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, constraints: Path) -> Path:
+    """The command, installed from the wheel into a venv that was empty."""
+    venv = wheel.parent / "venv"
+    done(UV, "venv", "--quiet", "--python", sys.executable, venv)
+    python = venv / "bin" / "python"
+    done(UV, "pip", "install", "--quiet", "--python", python, "-c", constraints, wheel)
+    return venv / "bin" / "feedsrv"
+
+
+def serves(program: Path, folder: Path) -> None:
+    """See the sample papers served by the program, outside of any clone."""
+    with subprocess.Popen(
+        [program, "serve", "--demo", "--port", "0"],
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=folder,
+        env={"HOME": str(folder), "PATH": os.defpath},
+    ) as process:
+        try:
+            assert process.stderr is not None
+            said = ""
+            while not (found := re.search(r"reader: http://localhost:(\d+)/", said)):
+                line = process.stderr.readline()
+                assert line, said
+                said += line
+            server = f"http://127.0.0.1:{found[1]}"
+            assert b"<entry>" in fetched(f"{server}/papers.atom?q=causal")
+            assert b"static/style.css" in fetched(f"{server}/")
+            assert fetched(f"{server}/static/page.js")
+        finally:
+            process.kill()
+
+
+def test_the_version_stands_in_one_place_and_is_the_same_everywhere(
+    built: Path, installed: Path
+) -> None:
+    names = {file.name for file in built.iterdir() if file.suffix in {".gz", ".whl"}}
+    assert names == {f"feedsrv-{__version__}.tar.gz", f"feedsrv-{__version__}-py3-none-any.whl"}
+    assert done(installed, "--version") == f"feedsrv {__version__}\n"
+
+
+def test_the_wheel_holds_the_package_alone(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as opened:
+        tops = {name.split("/")[0] for name in opened.namelist()}
+        packed = {name for name in opened.namelist() if name.startswith("feedsrv/")}
+    assert tops == {"feedsrv", f"feedsrv-{__version__}.dist-info"}
+    tracked = {
+        file.relative_to(ROOT).as_posix()
+        for file in (ROOT / "feedsrv").rglob("*")
+        if file.is_file() and "__pycache__" not in file.parts
+    }
+    assert packed == tracked
+
+
+def test_the_sdist_holds_what_the_suite_needs(built: Path) -> None:
+    (file,) = built.glob("*.tar.gz")
+    with tarfile.open(file) as opened:
+        packed = {name.partition("/")[2] for name in opened.getnames()}
+    wanted = {*(ROOT / "tests").glob("*.py"), *(ROOT / "bench").glob("*.py")}
+    wanted |= {*(ROOT / "deploy").iterdir(), ROOT / "Dockerfile", ROOT / "config" / "feedsrv.toml"}
+    missing = {each.relative_to(ROOT).as_posix() for each in wanted} - packed
+    assert not missing
+
+
+def test_the_wheel_runs_in_a_venv_that_was_empty(installed: Path, tmp_path: Path) -> None:
+    serves(installed, tmp_path)
+
+
+def test_pipx_installs_it(wheel: Path, constraints: Path, tmp_path: Path) -> None:
+    needs("pipx")
+    homes = {"PIPX_HOME": f"{tmp_path}/pipx", "PIPX_BIN_DIR": f"{tmp_path}/bin"}
+    chosen = f"--pip-args=--constraint={constraints}"
+    done("pipx", "install", "--python", sys.executable, chosen, str(wheel), **homes)
+    assert done(tmp_path / "bin" / "feedsrv", "--version") == f"feedsrv {__version__}\n"
+    serves(tmp_path / "bin" / "feedsrv", tmp_path)
