@@ -31,6 +31,7 @@ class Folder:
 
     where = "on disk"
     apart = True
+    near = True
 
     def __init__(self, folder: Path, largest: Mapping[str, int]) -> None:
         self.name = str(folder)

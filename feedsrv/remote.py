@@ -42,6 +42,7 @@ class Remote:
 
     where = "in Redis"
     apart = False
+    near = False
 
     def __init__(self, url: str, prefix: str, lasts: Mapping[str, int]) -> None:
         self.name = _shown(url)

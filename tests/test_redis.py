@@ -199,6 +199,37 @@ def test_a_redis_that_hangs_holds_one_thread_for_a_moment_and_no_other(
     assert make().listing(DAYS[1]) == listing(DAYS[1])
 
 
+def test_whoever_glances_waits_for_no_redis_that_hangs(
+    redis: RedisServer, make: Make, seconds: Seconds, until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One thread says all answers that are ready, and glances before each."""
+    monkeypatch.setattr("feedsrv.remote._PATIENCE", 5.0)
+    store = make()
+    store.keep(listing(DAYS[0]), DAYS[0])
+    until(partial(has_noticed, store))
+    seen = store.generation()
+    assert redis.process is not None
+    os.kill(redis.process.pid, signal.SIGSTOP)
+    try:
+        for _ in range(2):
+            began = time.monotonic()
+            for _ in range(100):
+                seconds.ahead += 0.01
+                assert store.generation() == seen
+            assert time.monotonic() - began < 4
+            until(lambda: store.trouble(NOON) is not None)
+            seconds.ahead += 11
+    finally:
+        os.kill(redis.process.pid, signal.SIGCONT)
+    seconds.ahead += 11
+    until(lambda: store.generation() is not None and store.trouble(NOON) is None)
+
+
+def has_noticed(store: Store) -> bool:
+    store.generation()
+    return store._vault._seen is not None
+
+
 def test_where_redis_is_full_what_it_holds_is_still_read(
     redis: RedisServer, make: Make, seconds: Seconds, caplog: pytest.LogCaptureFixture
 ) -> None:
