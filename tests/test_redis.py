@@ -297,6 +297,51 @@ def test_the_parts_in_redis_are_those_on_disk() -> None:
     assert list(LASTS) == list(LARGEST)
 
 
+def test_the_check_says_which_redis_it_is_and_whether_it_works(
+    redis: RedisServer, tmp_path: Path
+) -> None:
+    def checked() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "feedsrv", "check"],
+            env=os.environ
+            | {
+                "FEEDSRV_STORE_URL": redis.url,
+                "FEEDSRV_CACHE_DIR": str(tmp_path / "folder"),
+                "FEEDSRV_UPSTREAM_URL": "http://127.0.0.1:9",
+            },
+            cwd=Path(__file__).parents[1],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    assert f"store      good, redis://127.0.0.1:{redis.port}/0\n" in checked().stdout
+    redis.stop()
+    said = checked()
+    assert "store      FAILS" in said.stdout
+    assert said.returncode == 1
+    assert PASSWORD not in said.stdout + said.stderr
+
+
+def test_a_wrong_password_is_said_once_and_feeds_go_on(
+    redis: RedisServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = in_redis(redis.url.replace(PASSWORD, "wrong"), tmp_path, UPSTREAM)
+    store.keep(listing(DAYS[0]), DAYS[0])
+    assert store.listing(DAYS[0]) == listing(DAYS[0])
+    store.close()
+    (said,) = warnings(caplog)
+    assert "password" in said
+    assert "wrong@" not in said
+
+
+def test_a_table_that_has_no_address_is_the_disk(tmp_path: Path) -> None:
+    file = tmp_path / "feedsrv.toml"
+    file.write_text("[store]\n")
+    assert load(file, {}) == load(None, {"FEEDSRV_CONFIG": str(file)})
+    assert load(file, {}).store == Shared()
+
+
 # --- settings --------------------------------------------------------------------------------
 
 
