@@ -201,6 +201,9 @@ class Vault:
         self._looks_at = self._clock() + _GLANCE
         with suppress(StoreError):  # then it is as it was when it last worked
             self._seen = self._done(_CHANGES, self.place.notice, writes=False)
+            if self._troubles and not self.place.near:
+                # What waits in memory comes back also where nobody writes; and here nobody waits.
+                self._probe(self._first)
 
     def _look_aside(self) -> None:
         """Look, in a thread of its own: who glances may be the thread that all readers wait for."""
@@ -323,13 +326,10 @@ class Vault:
             self._troubles.setdefault(bound, (error.reason, now))
 
     def _is_read_again(self, bound: str) -> None:
-        """See at once whether it can be written too: what waits in memory hides what is there."""
+        """Let it be written at once too: what waits in memory hides what is there."""
         with self._lock:
             self._resting.pop((bound, False), None)
             self._resting.pop((bound, True), None)
-        if bound in self._worth:
-            with suppress(StoreError):
-                self._probe(bound)
 
     def _works(self, bound: str) -> None:
         """See whether the other parts work again too, which may not be written for long."""

@@ -126,6 +126,28 @@ def test_while_redis_is_gone_each_goes_on_from_memory_and_all_comes_together_aga
     assert PASSWORD not in caplog.text
 
 
+def test_what_was_written_later_stands_whoever_comes_back_last(
+    redis: RedisServer, make: Make, seconds: Seconds, until: Until
+) -> None:
+    one, other = make(), make()
+    redis.stop()
+    early, late = (
+        Failure(reason="status 503", count=1, at=at, retry_at=at) for at in (NOON, NOON + LENGTH)
+    )
+    one.fail(DAYS[0], early)
+    other.fail(DAYS[0], late)
+    redis.start()
+    seconds.ahead += 11
+    for store in (other, one):
+        until(partial(has_come_back, store))
+    assert one.failure(DAYS[0]) == other.failure(DAYS[0]) == late
+
+
+def has_come_back(store: Store) -> bool:
+    store.generation()
+    return store.trouble(NOON) is None
+
+
 def test_what_was_given_out_stays_when_redis_is_restarted_empty(
     redis: RedisServer, make: Make, until: Until
 ) -> None:
@@ -137,8 +159,8 @@ def test_what_was_given_out_stays_when_redis_is_restarted_empty(
         [store.stamp(f"http://a/{number}", "x", NOON) for number in range(20)]
         for store in (one, other)
     ]
-    for _ in range(5):
-        one.turn(NOON, adhoc=False, spacing=timedelta(0))
+    for _ in range(60):
+        assert one.turn(NOON, adhoc=False, spacing=timedelta(0)) is None
     redis.stop()
     redis.start()
     assert not redis.names()
@@ -147,7 +169,8 @@ def test_what_was_given_out_stays_when_redis_is_restarted_empty(
         found = [store.stamp(f"http://a/{number}", "x", later) for number in range(20)]
         assert found == dates[0] == dates[1]
         until(partial(has_all, store))
-    assert len(one.turns().all) == 5
+    assert one.turn(NOON, adhoc=False, spacing=timedelta(0)) == NOON + timedelta(minutes=5)
+    assert len(one.turns().all) == 60
     third = make()
     until(lambda: [third.listing(page) for page in DAYS] == [listing(page) for page in DAYS])
     assert third.stamp("http://a/0", "x", later) == dates[0][0]
