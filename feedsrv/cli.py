@@ -28,10 +28,10 @@ from feedsrv.errors import ANSWERS, FeedsrvError, QueryError, StoreError, Upstre
 from feedsrv.export import Exported, export, for_export
 from feedsrv.grammar import parse
 from feedsrv.paper import Feed, Listing, Page
+from feedsrv.place import opened
 from feedsrv.query import And, Not, Or, Query, places, positive_words
 from feedsrv.server import Server
 from feedsrv.service import Service
-from feedsrv.store import Store
 from feedsrv.web import create_app
 
 _BUT = {"data": "", "cards": ", but from its cards", "api": ", but from the JSON API"}
@@ -188,8 +188,7 @@ def check(file: Path | None, demo: bool, upstream: bool) -> None:
     changes: list[str] = []
     with _service(config) as service:
         try:
-            folder = Store(service.config.cache_dir, config.upstream_url).probe()
-            click.echo(f"store      good, {folder}")
+            click.echo(f"store      good, {opened(service.config, ()).probe()}")
         except StoreError as error:
             click.echo(f"store      FAILS: {error}")
             failed = True

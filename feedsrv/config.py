@@ -31,6 +31,7 @@ ENVIRONMENT = {
     "FEEDSRV_PUBLIC_URL": "public_url",
     "FEEDSRV_ACCESS_KEY": "access_key",
     "FEEDSRV_HF_TOKEN": "hf_token",
+    "FEEDSRV_STORE_URL": "store",
     "PORT": "port",
 }
 #: No user, password, fragment or foreign letters: it is shown to readers, and followed by them.
@@ -38,8 +39,21 @@ _ADDRESS = re.compile(
     r"https?://(?:[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?(?:/[A-Za-z0-9_.~-]+)*/?"
 )
 #: Settings that stand in no message.
-_SECRETS = {"access_key", "hf_token"}
+_SECRETS = {"access_key", "hf_token", "store"}
+#: Of a store's address, what it may say beyond where it is: whom to trust, and who asks.
+_STORE_OPTIONS = {"ssl_ca_certs", "ssl_certfile", "ssl_keyfile"}
+_STORE_ADDRESS = (
+    "url: expected an address such as redis://:PASSWORD@redis.example.org:6379/0, with rediss://"
+    " for TLS, or unix:///run/redis.sock; in a password, write : / ? # [ ] @ % as %3A and so on"
+)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+
+
+class Shared(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where many machines share one store."""
+
+    #: The Redis or Valkey that it is in; empty for the folder on disk.
+    url: str = ""
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,6 +67,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     trusted_proxies: tuple[str, ...] = ()
     upstream_url: str = "https://huggingface.co"
     cache_dir: Path = Path(platformdirs.user_cache_dir("feedsrv", appauthor=False))
+    store: Shared = Shared()
     #: A mail address or page at which Hugging Face can reach the operator.
     contact: str = ""
     #: Seconds that a reader waits at most for a page that was never read.
@@ -154,7 +169,8 @@ def _given(
             yield file, name, value
     for variable, name in ENVIRONMENT.items():
         if environ.get(variable):
-            yield f"environment: {variable}", name, environ[variable].strip()
+            value = environ[variable].strip()
+            yield f"environment: {variable}", name, {"url": value} if name == "store" else value
     for name, value in arguments.items():
         if value is not None:
             yield "command line", name, value
@@ -173,6 +189,8 @@ def _check(name: str, value: object) -> None:
                 ip_network(each, strict=False)
         case "public_url" | "upstream_url", str() if value:
             _check_address(name, value)
+        case "store", Shared(url=str() as url) if url:
+            _check_store(url)
         case "readers", dict():
             _check_readers(value)
         case "contact" | "hf_token", str() if not re.fullmatch(r"[\x20-\x7e]*", value):
@@ -191,6 +209,24 @@ def _check_address(name: str, value: str) -> None:
         raise ValueError("expected plain letters, as in https://papers.example.org/feeds")
     if name == "upstream_url" and parts.path.strip("/"):
         raise ValueError("expected scheme and host alone")
+
+
+def _check_store(url: str) -> None:
+    """Refuse an address that is none, in words that do not say it back: it may hold a password."""
+    try:
+        parts = urlsplit(url)
+        port, host = parts.port, parts.hostname
+    except ValueError as error:
+        raise ValueError(_STORE_ADDRESS) from error
+    if parts.scheme == "unix":
+        is_address = parts.path.startswith("/") and not host
+    else:
+        is_numbered = re.fullmatch(r"(/\d{0,4})?", parts.path) is not None
+        is_server = parts.scheme in {"redis", "rediss"} and bool(host) and port != 0
+        is_address = is_server and is_numbered
+    options = {each.partition("=")[0] for each in parts.query.split("&") if each}
+    if not is_address or parts.fragment or options - _STORE_OPTIONS:
+        raise ValueError(_STORE_ADDRESS)
 
 
 def _check_readers(readers: Mapping[str, str]) -> None:

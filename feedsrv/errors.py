@@ -15,7 +15,7 @@
     │   ├── SpentError          our own allowance of requests is spent; nothing was asked
     │   └── PageError           an answer came, without a list that can be read
     ├── NothingReadError        upstream fails, and nothing was ever read
-    ├── StoreError              the disk let us down; stays inside the service
+    ├── StoreError              the disk, or Redis, let us down; stays inside the service
     └── ExportError             files of an export cannot be written
 
 Errors that leave the service are in `ANSWERS`, the one table of HTTP statuses and exit codes.
@@ -207,10 +207,10 @@ class NothingReadError(FeedsrvError):
 
 
 class StoreError(FeedsrvError):
-    """The disk let us down.
+    """The disk, or Redis, let us down.
 
     Attributes:
-        path: The store's folder.
+        path: The store's folder, or its address without a password.
         reason: Why, fit for a log line.
 
     """

@@ -96,6 +96,7 @@ class Overview:
             turns=self._store.turns(),
             store=Disk(
                 bytes=self._store.size(),
+                where=self._store.where,
                 trouble=trouble.reason if trouble else "",
                 since=trouble.since if trouble else None,
             ),

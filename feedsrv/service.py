@@ -34,6 +34,7 @@ from feedsrv.fetch import Fetcher
 from feedsrv.freshness import left, newest, window
 from feedsrv.overview import Overview
 from feedsrv.paper import Feed, Found, Listing, Page, Paper, Source, merge
+from feedsrv.place import opened
 from feedsrv.selection import Selector
 from feedsrv.shelf import Shelf, searches, shelf, sources
 from feedsrv.store import Store
@@ -136,11 +137,10 @@ class Service:
         agent = f"feedsrv/{__version__} (feed server; {contact})"
         fetcher = Fetcher(config.upstream_url, agent=agent, token=config.hf_token, app=app)
         own = searches(config.feeds.values())
-        store = Store(config.cache_dir, config.upstream_url, own=own)
-        return cls(config, fetcher, store, now=now, sleep=sleep, chance=chance)
+        return cls(config, fetcher, opened(config, own), now=now, sleep=sleep, chance=chance)
 
     def close(self) -> None:
-        """Finish the page that is being read, drop those that wait, let go of network and disk."""
+        """Finish the page that is being read, drop those that wait, let go of network and store."""
         self._worker.close()
         self._fetcher.close()
         self._store.close()

@@ -34,6 +34,8 @@ class Disk(msgspec.Struct, frozen=True, kw_only=True):
     """The store."""
 
     bytes: int
+    #: On what it is, or in what.
+    where: str = "on disk"
     #: Why nothing can be kept, and since when; empty while it can.
     trouble: str = ""
     since: datetime | None = None

@@ -1,80 +1,42 @@
 """Where listings are kept, with what went wrong, whose turn it is, and since when an answer stands.
 
-Kept is JSON, in one of three parts of the disk (`feedsrv.disk`): what the server would have without
-any feed, what its configured feeds search for, and what anybody's keywords make grow.
+Kept is JSON (`feedsrv.value`), in parts of a place (`feedsrv.vault`): what the server would have
+without any feed, what its configured feeds search for, and what anybody's keywords make grow.
 """
 
 from __future__ import annotations
 
 import logging
-import time
-import zlib
 from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
-from pathlib import Path
 from threading import RLock
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import msgspec
 
-from feedsrv.disk import Disk, Key
 from feedsrv.freshness import Failure, Turns, next_turn, taken
 from feedsrv.paper import Kind, Listing, Page
 from feedsrv.reports import Reports
+from feedsrv.value import Kept, Key, Lease, Moved, Stamp, packed, united, unpacked
+from feedsrv.vault import Place, Vault
 
 log = logging.getLogger(__name__)
 
-#: A part of the folder's name: bump it when a kept listing can no longer be read, or when
-#: `feedsrv.words` prepares words in another way.
-VERSION = 2
-#: Bytes on disk: of lists, of the configured feeds' searches, and of all that anybody's keywords
-#: can make grow (since when an address answers as it does, and searches), so that these push none
-#: of the others out, nor searches the stamps. A day's list takes about 0.1 MB, a search 0.2 MB.
-LARGEST = {
-    "lists": 100_000_000,
-    "feeds": 100_000_000,
-    "stamps": 50_000_000,
-    "searches": 300_000_000,
-}
-#: Each configured search may take so much, however many there are.
-_LARGEST_SEARCH = 400_000
-#: Bytes of a listing unpacked; one of a thousand papers has eight million.
-_LARGEST_LISTING = 30_000_000
 #: Listings held decoded; a window of thirty days and what is searched for most.
 _MOST_DECODED = 48
 #: Seconds between two notes that somebody's search is asked for. It is stored anew once a day, but
 #: a flood of others can fill its part within an hour; a note is one small write.
 _NOTED_FOR = 600.0
 _MOST_NOTED = 1000
-
-_Kept = TypeVar("_Kept", bound=msgspec.Struct)
+#: Dates given out that each process remembers, should the place lose them.
+_MOST_STAMPS = 10_000
 
 
 class Trouble(msgspec.Struct, frozen=True):
-    """Why nothing can be kept on disk, and since when."""
+    """Why nothing can be kept, and since when."""
 
     reason: str
     since: datetime
-
-
-class _Moved(msgspec.Struct, frozen=True):
-    """The page that was given where another was asked for: Friday's list on a Saturday."""
-
-    page: Page
-
-
-class _Lease(msgspec.Struct, frozen=True):
-    """Who has the right to ask upstream, and until when."""
-
-    owner: str
-    until: datetime
-
-
-class _Stamp(msgspec.Struct, frozen=True):
-    """What was last answered at an address, and since when."""
-
-    etag: str
-    modified: datetime
 
 
 class _Held(NamedTuple):
@@ -82,7 +44,7 @@ class _Held(NamedTuple):
 
     #: In which it was last seen to stand.
     generation: object
-    #: Of its bytes on disk, where they were seen.
+    #: Of its bytes in the place, where they were seen.
     digest: int | None
     listing: Listing
 
@@ -91,8 +53,9 @@ class Store:
     """Listings and failures, by page. Safe for threads and processes; never raises but in `probe`.
 
     Args:
-        folder: Where to keep them; made when first needed.
+        place: Where to keep them.
         upstream_url: What they were read from: listings of two upstreams do not mix.
+        reports: Keeps answers that could not be read: no values of ours, so not in the place.
         own: The searches of the configured feeds; any other is an ad-hoc one.
         clock: Gives seconds that never go backwards.
 
@@ -100,44 +63,44 @@ class Store:
 
     def __init__(
         self,
-        folder: Path,
+        place: Place,
         upstream_url: str,
+        reports: Reports,
         *,
-        own: Collection[Page] = (),
-        clock: Callable[[], float] = time.monotonic,  # noqa: TID251  # the default clock
+        own: Collection[Page],
+        clock: Callable[[], float],
     ) -> None:
-        mine = folder / f"v{VERSION}"
-        largest = LARGEST | {"feeds": max(LARGEST["feeds"], len(own) * _LARGEST_SEARCH)}
-        self._disk = Disk(mine, largest, clock)
-        #: Beside the versions: what is in it is no value of ours.
-        self.reports = Reports(folder / "unreadable")
+        self._vault = Vault(place, clock)
+        self.reports = reports
+        #: On what it is kept, or in what, for everybody to know.
+        self.where = place.where
         self._upstream = upstream_url
         self._own = frozenset(own)
         self._clock = clock
         self._decoded: dict[Page, _Held] = {}
         self._noted: dict[Page, float] = {}
+        self._stamps: dict[str, Stamp] = {}
+        self._turns = Turns()
         self._told = False
         self._lock = RLock()
-        if others := sorted(str(other) for other in folder.glob("v*") if other != mine):
-            log.info("kept by other versions, to delete when these no longer run: %s", *others)
 
     def close(self) -> None:
-        """Let go of the files."""
-        self._disk.close()
+        """Let go of the place."""
+        self._vault.close()
 
     def listing(self, page: Page) -> Listing | None:
         """Return the last good listing of the page, or of the page given in its place.
 
         It is the same object until another one is kept.
         """
-        generation = self._disk.generation()
+        generation = self._vault.glance()
         held = self._decoded.get(page)
         if held is not None and held.generation == generation:
             found: Listing | None = held.listing
         else:
             data, found = self._read(page, held)
             if found is None and held is not None:
-                # The files were deleted or damaged, or it was dropped: it is kept anew.
+                # The place lost it: it is kept anew.
                 found = held.listing
                 self._write(found, page)
             if found is not None:
@@ -155,14 +118,20 @@ class Store:
 
     def _read(self, page: Page, held: _Held | None) -> tuple[bytes | None, Listing | None]:
         """Return what is kept, as it is and decoded; which it need not be if it is held already."""
-        key = self._key("listing", page)
-        data = self._disk.get(key)
-        if data is None and (moved := self._value(self._key("moved", page), _Moved)):
-            key = self._key("listing", moved.page)
-            data = self._disk.get(key)
+        key = self._key("listing", page, Listing)
+        data = self._vault.get(key)
+        if data is None and (moved := self._value(self._key("moved", page, Moved), Moved)):
+            key = self._key("listing", moved.page, Listing)
+            data = self._vault.get(key)
         if data and held is not None and hash(data) == held.digest:
             return data, held.listing
-        return data, self._decode(_unpacked(data), Listing, key)
+        found = self._decode(data, Listing, key)
+        if held is not None and found is not None and held.listing.read_at > found.read_at:
+            # The place lost it, and another process kept anew what it had, which was older.
+            self._write(held.listing, page)
+            self._vault.changed()
+            return None, held.listing
+        return data, found
 
     def _note(self, page: Page) -> None:
         """Have an ad-hoc search that is asked for outlive those that nobody asks for."""
@@ -176,7 +145,7 @@ class Store:
             self._noted[page] = now
             while len(self._noted) > _MOST_NOTED:
                 del self._noted[next(iter(self._noted))]
-        self._disk.touch(self._key("listing", page))
+        self._vault.touch(self._key("listing", page, Listing))
 
     def keep(self, listing: Listing, asked: Page) -> None:
         """Keep a listing under its own page, and remember which page had been asked for."""
@@ -186,159 +155,174 @@ class Store:
                 if each == asked or held.listing.page == listing.page:
                     del self._decoded[each]
         for page in {asked, listing.page}:
-            # Held for the case that the disk loses it; of no generation, so it is read at first.
+            # Held for the case that the place loses it; of no generation, so it is read at first.
             self._hold(page, _Held(object(), None, listing))
         for failed in (asked, None):
             if self.failure(failed) is not None:
-                self._disk.delete(self._key("failure", failed))
-        self._disk.changed()
+                self._vault.delete(self._key("failure", failed, Failure))
+        self._vault.changed()
 
     def _write(self, listing: Listing, asked: Page) -> None:
-        data = msgspec.json.encode(listing)
-        # The quickest level: a third of the size already, for listings hold each text three times.
-        self._disk.set(self._key("listing", listing.page), zlib.compress(data, 1))
+        self._vault.set(self._key("listing", listing.page, Listing), packed(listing))
         if asked != listing.page:
-            self._set(self._key("moved", asked), _Moved(listing.page))
+            self._vault.set(self._key("moved", asked, Moved), packed(Moved(listing.page)))
 
     def generation(self) -> object:
         """Return what is another one as soon as anything was kept, by whichever process.
 
         What another process kept shows within five milliseconds.
         """
-        return self._disk.glance()
+        return self._vault.glance()
 
     def failure(self, page: Page | None) -> Failure | None:
         """Return how reading the page, or upstream as a whole, failed; None if read since."""
-        return self._value(self._key("failure", page), Failure)
+        return self._value(self._key("failure", page, Failure), Failure)
 
     def fail(self, page: Page | None, failure: Failure) -> None:
         """Remember how reading the page, or upstream as a whole, failed. What was kept stays."""
-        self._set(self._key("failure", page), failure)
+        self._vault.set(self._key("failure", page, Failure), packed(failure))
 
     def lease(self, owner: str, now: datetime, length: timedelta) -> bool:
         """Take the right to ask upstream, for so long at most; tell whether that went well."""
 
-        def take(held: _Lease | None) -> _Lease | None:
+        def take(held: Lease | None) -> Lease | None:
             # A lease of twice its length was taken by a clock that was wrong. (Not of a little more
-            # than once: another process may have taken it while this one waited for the disk.)
+            # than once: another process may have taken it while this one waited for the place.)
             is_held = held is not None and now < held.until <= now + 2 * length
-            is_free = held is None or held.owner == owner or not is_held
-            return _Lease(owner, now + length) if is_free else None
+            is_free = held is None or held.owner in {"", owner} or not is_held
+            return Lease(owner, now + length) if is_free else None
 
-        return self._change(Key("lists", f"{self._upstream} lease"), _Lease, take) is not None
+        if self._change(self._lease_key(), Lease, take) is None:
+            return False
+        self._vault.look()  # what its last holder kept counts at once
+        return True
 
     def release(self, owner: str) -> None:
         """Give the right to ask upstream back, if it is still held."""
-        key = Key("lists", f"{self._upstream} lease")
-        held = self._value(key, _Lease)
-        if held is not None and held.owner == owner:
-            self._disk.delete(key)
+
+        def end(held: Lease | None) -> Lease | None:
+            # Ended, and not deleted: this is what stands against a lease that waits in a memory.
+            return Lease("", held.until) if held is not None and held.owner == owner else None
+
+        self._change(self._lease_key(), Lease, end)
 
     def turn(self, now: datetime, *, adhoc: bool, spacing: timedelta) -> datetime | None:
         """Take the next request's turn and return None, or return when there will be one."""
         later: list[datetime] = []
 
         def take(turns: Turns | None) -> Turns | None:
-            later.clear()  # a disk that fails at the end has it taken again, in memory
-            moment = next_turn(turns or Turns(), now, adhoc=adhoc, spacing=spacing)
+            later.clear()  # a place that fails at the end has it taken again, in memory
+            # The requests that this process knows of count, also where the place lost them.
+            known = united(turns or Turns(), self._turns)
+            moment = next_turn(known, now, adhoc=adhoc, spacing=spacing)
             if moment > now:
                 later.append(moment)
                 return None
-            return taken(turns or Turns(), now, adhoc=adhoc)
+            return taken(known, now, adhoc=adhoc)
 
-        self._change(Key("lists", f"{self._upstream} turns"), Turns, take)
+        self._turns = self._change(self._turns_key(), Turns, take) or self._turns
         return later[-1] if later else None
 
     def turns(self) -> Turns:
         """Return the requests that were made of late, by all processes."""
-        return self._value(Key("lists", f"{self._upstream} turns"), Turns) or Turns()
+        return united(self._value(self._turns_key(), Turns) or Turns(), self._turns)
 
     def stamp(self, address: str, etag: str, now: datetime) -> datetime:
         """Return since when the address has answered with this etag, in whole seconds.
 
         A change is later than the one before by a second at least, even where the clock says
-        otherwise. Without a disk, each process remembers for itself.
+        otherwise. Without a place, each process remembers for itself.
         """
-        # One that is dropped, by the many that others ask for, begins anew with a later date.
-        key = Key("stamps", address)
-        kept = self._value(key, _Stamp)
+        # One that is dropped, by the many that others ask for, begins anew with a later date: but
+        # not where this process gave it out.
+        key = Key("stamps", address, Stamp)
+        kept = self._value(key, Stamp)
         if kept is not None and kept.etag == etag:
-            return kept.modified
+            return self._given(address, kept).modified
+        ours = self._stamps.get(address)
 
-        def change(kept: _Stamp | None) -> _Stamp:
-            if kept is not None and kept.etag == etag:
-                return kept
-            later = kept.modified + timedelta(seconds=1) if kept is not None else now
-            return _Stamp(etag, max(now, later).replace(microsecond=0))
+        def change(kept: Stamp | None) -> Stamp:
+            before = max(filter(None, (kept, ours)), key=lambda each: each.modified, default=None)
+            if before is not None and before.etag == etag:
+                return before
+            later = before.modified + timedelta(seconds=1) if before is not None else now
+            return Stamp(etag, max(now, later).replace(microsecond=0))
 
-        stamp = self._change(key, _Stamp, change)
-        return stamp.modified if stamp is not None else now.replace(microsecond=0)
+        stamp = self._change(key, Stamp, change)
+        if stamp is None:
+            return now.replace(microsecond=0)
+        return self._given(address, stamp).modified
+
+    def _given(self, address: str, stamp: Stamp) -> Stamp:
+        """Remember what is given out, those of late."""
+        if self._stamps.get(address) != stamp:
+            with self._lock:
+                self._stamps.pop(address, None)  # so that it stands last
+                self._stamps[address] = stamp
+                while len(self._stamps) > _MOST_STAMPS:
+                    del self._stamps[next(iter(self._stamps))]
+        return stamp
 
     def size(self) -> int:
-        """Return the bytes that all this takes on disk."""
-        return self._disk.size()
+        """Return the bytes that all this takes."""
+        return self._vault.size()
 
     def trouble(self, now: datetime) -> Trouble | None:
-        """Return why nothing can be kept on disk, and since when; None while it can be."""
-        found = self._disk.trouble()
+        """Return why nothing can be kept, and since when; None while it can be."""
+        found = self._vault.trouble()
         return Trouble(found[0], now - timedelta(seconds=found[1])) if found else None
 
-    def probe(self) -> Path:
-        """Return the folder after writing a value to it and reading it back.
+    def probe(self) -> str:
+        """Return the place's name after writing a value to it and reading it back.
 
         Raises:
             StoreError: That did not work.
 
         """
-        self._disk.probe()
-        return self._disk.folder
+        self._vault.probe()
+        return self._vault.place.name
 
     def _part(self, page: Page | None) -> str:
-        """Return which part of the disk holds what is kept of the page."""
+        """Return which part of the place holds what is kept of the page."""
         if page is None or page.kind is not Kind.SEARCH:
             return "lists"
         return "feeds" if page in self._own else "searches"
 
-    def _key(self, what: str, page: Page | None) -> Key:
-        return Key(self._part(page), f"{self._upstream} {what} {page or 'all'}")
+    def _key(self, what: str, page: Page | None, kind: type[msgspec.Struct]) -> Key:
+        return Key(self._part(page), f"{self._upstream} {what} {page or 'all'}", kind)
 
-    def _value(self, key: Key, kind: type[_Kept]) -> _Kept | None:
-        return self._decode(self._disk.get(key), kind, key)
+    def _lease_key(self) -> Key:
+        return Key("lists", f"{self._upstream} lease", Lease)
+
+    def _turns_key(self) -> Key:
+        return Key("lists", f"{self._upstream} turns", Turns)
+
+    def _value(self, key: Key, kind: type[Kept]) -> Kept | None:
+        return self._decode(self._vault.get(key), kind, key)
 
     def is_known(self, address: str) -> bool:
         """Tell whether the address was ever answered, as far as that is remembered."""
-        return self._disk.get(Key("stamps", address)) is not None
-
-    def _set(self, key: Key, value: msgspec.Struct) -> None:
-        self._disk.set(key, msgspec.json.encode(value))
+        if address in self._stamps:
+            return True
+        return self._vault.get(Key("stamps", address, Stamp)) is not None
 
     def _change(
-        self, key: Key, kind: type[_Kept], change: Callable[[_Kept | None], _Kept | None]
-    ) -> _Kept | None:
+        self, key: Key, kind: type[Kept], change: Callable[[Kept | None], Kept | None]
+    ) -> Kept | None:
         """Replace a value by what is made of it, as one step for all processes; None leaves it."""
 
         def changed(data: bytes | None) -> bytes | None:
             value = change(self._decode(data, kind, key))
-            return None if value is None else msgspec.json.encode(value)
+            return None if value is None else packed(value)
 
-        return self._decode(self._disk.change(key, changed), kind, key)
+        return self._decode(self._vault.change(key, changed), kind, key)
 
-    def _decode(self, data: bytes | None, kind: type[_Kept], key: Key) -> _Kept | None:
+    def _decode(self, data: bytes | None, kind: type[Kept], key: Key) -> Kept | None:
         """Return the value; None where there is none that can be read."""
         try:
-            return None if data is None else msgspec.json.decode(data, type=kind)
+            return None if data is None else unpacked(data, kind)
         except msgspec.DecodeError as error:
             if not self._told:  # where one cannot be read, there are often many
                 self._told = True
                 log.warning("reading anew what is kept but cannot be used, %s: %s", key.name, error)
         return None
-
-
-def _unpacked(data: bytes | None) -> bytes | None:
-    """Return the listing as JSON; nothing, which is no JSON, where somebody else wrote it."""
-    if data is None:
-        return None
-    try:
-        return zlib.decompressobj().decompress(data, _LARGEST_LISTING)
-    except zlib.error:
-        return b""

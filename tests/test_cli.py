@@ -25,8 +25,8 @@ from conftest import ROOT
 from feedsrv import __version__
 from feedsrv.cli import main
 from feedsrv.demo import sample
-from feedsrv.store import Store
 from loopback import Loopback, fetched, raw_paper, server_process
+from places import on_disk
 
 Run = Callable[..., Result]
 
@@ -182,7 +182,7 @@ def test_the_canary_keeps_to_the_allowance_and_the_lease(
     run: Run, upstream: Loopback, tmp_path: Path
 ) -> None:
     (tmp_path / "my.toml").write_text("deadline = 2\n")
-    store = Store(tmp_path / "store", upstream.url)
+    store = on_disk(tmp_path / "store", upstream.url)
     assert store.lease("somebody else", datetime.now(UTC), timedelta(seconds=8))
     result = run("--config", "my.toml", "check", "--upstream", FEEDSRV_UPSTREAM_URL=upstream.url)
     store.close()

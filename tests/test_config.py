@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from conftest import ROOT
-from feedsrv.config import ENVIRONMENT, Config, load, settings
+from feedsrv.config import ENVIRONMENT, Config, Shared, load, settings
 from feedsrv.errors import ConfigError
 from feedsrv.grammar import parse
 from feedsrv.paper import Feed
@@ -35,9 +35,10 @@ def test_the_command_line_beats_the_environment_which_beats_the_file() -> None:
 
 @pytest.mark.parametrize(("variable", "setting"), ENVIRONMENT.items())
 def test_each_variable_of_the_environment_is_a_setting(variable: str, setting: str) -> None:
-    value = {"port": "8123", "cache_dir": "/tmp/x", "hf_token": "hf_x"}.get(setting, "http://a.b")
-    config = settings({}, "f", {variable: value}, {})
-    assert str(getattr(config, setting)) == value
+    odd = {"port": "8123", "cache_dir": "/tmp/x", "hf_token": "hf_x", "store": "redis://a.b"}
+    value = odd.get(setting, "http://a.b")
+    found = getattr(settings({}, "f", {variable: value}, {}), setting)
+    assert str(found.url if isinstance(found, Shared) else found) == value
 
 
 def test_all_problems_are_named_at_once_with_file_and_key() -> None:
@@ -187,7 +188,8 @@ def test_the_shipped_file_documents_every_setting_with_its_default() -> None:
     documented = dict(re.findall(r"^# (\w+) = (.+)$", text, re.MULTILINE))
     fields = {field.name for field in msgspec.structs.fields(Config)}
     fields -= {"feeds", "demo", "static", "hf_token"}
-    assert fields <= documented.keys()
+    tables = set(re.findall(r"^# \[(\w+)\]$", text, re.MULTILINE))
+    assert fields <= documented.keys() | tables
     for name in ("host", "port", "upstream_url", "deadline", "history_days"):
         default = getattr(Config(), name)
         assert documented[name].strip('"') == f"{default:g}" if name == "deadline" else str(default)

@@ -22,19 +22,21 @@ import msgspec
 import pytest
 
 from conftest import Clock
-from feedsrv import store as store_module
+from feedsrv import place
 from feedsrv.errors import StoreError
 from feedsrv.files import Files
 from feedsrv.paper import Feed, Kind, Listing, Page
+from feedsrv.place import VERSION
 from feedsrv.service import Service
 from feedsrv.store import Store
 from loopback import Loopback, fetched, server_process
+from places import files_of, on_disk
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 DAYS = [Page(Kind.DAY, f"2026-11-{number}") for number in (16, 17, 18, 19, 20)]
 FOG, SNOW = Page(Kind.SEARCH, "fog"), Page(Kind.SEARCH, "snow")
 UPSTREAM = "https://huggingface.co"
-MINE = f"v{store_module.VERSION}"
+MINE = f"v{VERSION}"
 Until = Callable[[Callable[[], bool]], None]
 
 
@@ -64,13 +66,13 @@ def seconds() -> Seconds:
 
 @pytest.fixture
 def store(tmp_path: Path, seconds: Seconds) -> Iterator[Store]:
-    opened = Store(tmp_path, UPSTREAM, own=[FOG], clock=seconds)
+    opened = on_disk(tmp_path, UPSTREAM, own=[FOG], clock=seconds)
     yield opened
     opened.close()
 
 
 def reopened(folder: Path) -> Store:
-    return Store(folder, UPSTREAM, own=[FOG])
+    return on_disk(folder, UPSTREAM, own=[FOG])
 
 
 def database(folder: Path, part: str = "lists") -> Path:
@@ -283,7 +285,7 @@ def test_readers_do_not_wait_each_time_for_files_that_failed(
     with locked(tmp_path):
         store.keep(listing(DAYS[1]), DAYS[1])
         tried: list[object] = []
-        store._disk._files["lists"].set = lambda *given: tried.append(given)  # type: ignore[method-assign]  # counts
+        files_of(store).change = lambda *given: tried.append(given)  # type: ignore[method-assign]  # counts
         for _ in range(20):
             store.keep(listing(DAYS[1]), DAYS[1])
         assert not tried
@@ -299,7 +301,7 @@ def test_who_reads_does_not_wait_for_what_is_written_back(
     with locked(tmp_path):
         monkeypatch.setattr("feedsrv.files._PATIENCE", 0.1)
         store.close()
-        store._disk._files["lists"]._cache = None
+        files_of(store)._cache = None
         store.keep(listing(DAYS[1]), DAYS[1])
         seconds.now += 11
         writing = threading.Event()
@@ -310,7 +312,7 @@ def test_who_reads_does_not_wait_for_what_is_written_back(
             raise StoreError("the folder", "locked for long")
 
         read = threading.Event()
-        monkeypatch.setattr(store._disk._files["lists"], "set", hang)
+        monkeypatch.setattr(files_of(store), "change", hang)
         writer = threading.Thread(target=store.keep, args=(listing(DAYS[2]), DAYS[2]))
         writer.start()
         assert writing.wait(10)
@@ -343,7 +345,7 @@ def test_trouble_is_told_with_its_reason_and_since_when(
     assert caplog.messages[-1] == f"the store at {tmp_path / MINE} can be used again"
 
 
-def test_the_size_is_that_of_all_files(store: Store, tmp_path: Path) -> None:
+def test_the_size_is_that_of_all_files_of(store: Store, tmp_path: Path) -> None:
     assert store.size() == 0
     store.keep(msgspec.structs.replace(listing(FOG), skipped=(noise(200_000),)), FOG)
     files = [file for file in tmp_path.rglob("*.db*") if file.is_file()]
@@ -463,14 +465,14 @@ def test_a_file_that_another_process_made_anew_is_the_one_that_is_used(
 def test_the_file_that_tells_of_changes_is_bounded_and_begun_anew_as_another(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("feedsrv.disk._MOST_CHANGES", 3)
+    monkeypatch.setattr("feedsrv.folder._MOST_CHANGES", 3)
     one, other = reopened(tmp_path), reopened(tmp_path)
-    seen = {other._disk.generation()}
+    seen = {other._vault.place.notice()}
     for number in range(1, 20):
         one.keep(listing(DAYS[0]), DAYS[0])
-        seen.add(other._disk.generation())
+        seen.add(other._vault.place.notice())
         assert len(seen) > number / 2, "a change was not seen"
-        changes = tmp_path / f"v{store_module.VERSION}" / "changes"
+        changes = tmp_path / f"v{VERSION}" / "changes"
         assert not changes.exists() or changes.stat().st_size <= 3
     one.close()
     other.close()
@@ -545,7 +547,7 @@ def test_values_of_another_shape_are_read_anew_and_told_once(
 def test_two_versions_on_one_folder_keep_out_of_each_others_way(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store_module, "VERSION", store_module.VERSION + 1)
+    monkeypatch.setattr(place, "VERSION", VERSION + 1)
     other = reopened(tmp_path)
     newer = msgspec.structs.replace(listing(DAYS[0]), read_at=NOON + timedelta(hours=1))
     store.keep(listing(DAYS[0]), DAYS[0])
@@ -569,9 +571,9 @@ def big(page: Page, size: int = 200_000) -> Listing:
 def test_adhoc_searches_push_out_no_list_no_configured_search_and_no_polled_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: Seconds
 ) -> None:
-    sizes = dict.fromkeys(store_module.LARGEST, 3_000_000) | {"searches": 4_000_000}
-    monkeypatch.setattr(store_module, "LARGEST", sizes)
-    store = Store(tmp_path, UPSTREAM, own=[FOG], clock=seconds)
+    sizes = dict.fromkeys(place.LARGEST, 3_000_000) | {"searches": 4_000_000}
+    monkeypatch.setattr(place, "LARGEST", sizes)
+    store = on_disk(tmp_path, UPSTREAM, own=[FOG], clock=seconds)
     safe = [*DAYS, FOG, SNOW]  # snow is no feed's, but somebody polls it
     for page in safe:
         store.keep(big(page), page)
@@ -589,7 +591,7 @@ def test_adhoc_searches_push_out_no_list_no_configured_search_and_no_polled_one(
         store._decoded.clear()
         largest = max(largest, store.size())
     store.close()
-    again = Store(tmp_path, UPSTREAM, own=[FOG])
+    again = on_disk(tmp_path, UPSTREAM, own=[FOG])
     assert [again.listing(page) for page in safe] == [big(page) for page in safe]
     assert again.listing(forgotten) is None
     assert again.listing(Page(Kind.SEARCH, "word0")) is None
@@ -625,8 +627,8 @@ def test_noting_that_a_search_is_asked_for_is_a_small_write(
 
 def test_the_searches_of_many_configured_feeds_have_room(tmp_path: Path) -> None:
     many = [Page(Kind.SEARCH, f"word{number}") for number in range(500)]
-    assert Store(tmp_path, UPSTREAM, own=many)._disk._files["feeds"]._largest == 200_000_000
-    assert reopened(tmp_path)._disk._files["feeds"]._largest == 100_000_000
+    assert files_of(on_disk(tmp_path, UPSTREAM, own=many), "feeds")._largest == 200_000_000
+    assert files_of(reopened(tmp_path), "feeds")._largest == 100_000_000
 
 
 def test_a_service_tells_its_store_which_searches_are_its_own(

@@ -26,8 +26,8 @@ from feedsrv.current import Current
 from feedsrv.errors import ConfigError
 from feedsrv.paper import Feed
 from feedsrv.service import Service
-from feedsrv.store import Store
 from loopback import Loopback, fetched, raw_paper, server_process
+from places import on_disk
 
 Until = Callable[[Callable[[], bool]], None]
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="its signals are others")
@@ -55,7 +55,7 @@ def slow(upstream: Loopback) -> Iterator[Slow]:
 
 def is_free(folder: Path, upstream: Loopback) -> bool:
     """Tell whether nobody holds the right to ask upstream."""
-    store = Store(folder, upstream.url)
+    store = on_disk(folder, upstream.url)
     try:
         found = store.lease("somebody else", datetime.now(UTC), timedelta(seconds=12))
         store.release("somebody else")

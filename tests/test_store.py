@@ -17,11 +17,12 @@ import msgspec
 import pytest
 
 from feedsrv.errors import StoreError
-from feedsrv.files import Files
 from feedsrv.freshness import Failure
 from feedsrv.paper import Kind, Listing, Page
-from feedsrv.store import VERSION, Store
+from feedsrv.place import VERSION
+from feedsrv.store import Store
 from loopback import killing
+from places import files_of, on_disk
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 FRIDAY = Page(Kind.DAY, "2026-11-20")
@@ -33,19 +34,15 @@ def listing(page: Page = FRIDAY) -> Listing:
     return Listing(page=page, papers=(), read_at=NOON)
 
 
-def files(store: Store, part: str = "lists") -> Files:
-    return store._disk._files[part]
-
-
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    return Store(tmp_path, UPSTREAM)
+    return on_disk(tmp_path, UPSTREAM)
 
 
 def test_what_was_kept_is_there_for_another_process(store: Store, tmp_path: Path) -> None:
     store.keep(listing(), FRIDAY)
     store.close()
-    assert Store(tmp_path, UPSTREAM).listing(FRIDAY) == listing()
+    assert on_disk(tmp_path, UPSTREAM).listing(FRIDAY) == listing()
 
 
 def test_what_was_never_kept_is_absent(store: Store) -> None:
@@ -60,13 +57,13 @@ def test_the_list_given_in_place_of_another_is_found_under_both(store: Store) ->
 
 def test_listings_of_two_upstreams_do_not_mix(store: Store, tmp_path: Path) -> None:
     store.keep(listing(), FRIDAY)
-    assert Store(tmp_path, "http://127.0.0.1:9009").listing(FRIDAY) is None
+    assert on_disk(tmp_path, "http://127.0.0.1:9009").listing(FRIDAY) is None
 
 
 def test_a_failure_is_remembered_until_the_page_is_read(store: Store, tmp_path: Path) -> None:
     failure = Failure(reason="status 503", count=1, at=NOON, retry_at=NOON)
     store.fail(FRIDAY, failure)
-    assert Store(tmp_path, UPSTREAM).failure(FRIDAY) == failure
+    assert on_disk(tmp_path, UPSTREAM).failure(FRIDAY) == failure
     store.keep(listing(), FRIDAY)
     assert store.failure(FRIDAY) is None
 
@@ -98,7 +95,7 @@ def test_a_planted_pickle_does_not_run(
         value, name = (trap, None) if where == "value" else (None, "planted.val")
         connection.execute("UPDATE Cache SET mode = 4, value = ?, filename = ?", (value, name))
     connection.close()
-    again = Store(tmp_path, UPSTREAM)
+    again = on_disk(tmp_path, UPSTREAM)
     for _ in range(2):
         assert again.listing(FRIDAY) is None
     assert store.listing(FRIDAY) == listing(), "who held it keeps it anew"
@@ -134,24 +131,24 @@ def test_a_planted_pickle_as_a_key_does_not_run(store: Store, tmp_path: Path) ->
         trap = pickle.dumps(Trap(mark))
         connection.execute("UPDATE Cache SET key = ?, raw = 0 WHERE key LIKE '%listing%'", (trap,))
     connection.close()
-    again = Store(tmp_path, UPSTREAM)
+    again = on_disk(tmp_path, UPSTREAM)
     again.keep(listing(), FRIDAY)
     with pytest.raises(OSError, match="refusing to unpickle"):
-        list(files(again)._open(None))
+        list(files_of(again)._open(None))
     assert not mark.exists()
 
 
 @pytest.mark.parametrize("value", [b"", b"{", b"[]", b"\xff\xfe", b'{"page": 3}', b"null"])
 def test_a_value_that_cannot_be_read_is_as_good_as_none(store: Store, value: bytes) -> None:
-    files(store).set(f"{UPSTREAM} listing {FRIDAY}", value)
+    files_of(store).set(f"{UPSTREAM} listing {FRIDAY}", value)
     assert store.listing(FRIDAY) is None
 
 
-def test_nothing_but_text_and_bytes_gets_into_the_files(store: Store) -> None:
+def test_nothing_but_text_and_bytes_gets_into_the_files_of(store: Store) -> None:
     with pytest.raises(TypeError, match="names are text"):
-        files(store)._open(None).set(("a", "tuple"), b"x")
+        files_of(store)._open(None).set(("a", "tuple"), b"x")
     with pytest.raises(TypeError, match="values are bytes"):
-        files(store)._open(None).set("key", {"a": "dict"})
+        files_of(store)._open(None).set("key", {"a": "dict"})
 
 
 def test_the_kept_form_is_json(store: Store, tmp_path: Path) -> None:
@@ -168,7 +165,7 @@ def test_a_disk_that_fails_is_replaced_by_memory_and_said_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "file").write_text("in the way")
-    store = Store(tmp_path / "file", UPSTREAM)
+    store = on_disk(tmp_path / "file", UPSTREAM)
     store.keep(listing(), FRIDAY)
     assert store.listing(FRIDAY) == listing()
     assert store.listing(SATURDAY) is None
@@ -177,7 +174,7 @@ def test_a_disk_that_fails_is_replaced_by_memory_and_said_once(
 
 def test_memory_is_bounded_while_the_disk_fails(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    store = Store(tmp_path / "file", UPSTREAM)
+    store = on_disk(tmp_path / "file", UPSTREAM)
     pages = [Page(Kind.SEARCH, f"word{number}") for number in range(200)]
     for page in pages:
         store.keep(listing(page), page)
@@ -187,10 +184,10 @@ def test_memory_is_bounded_while_the_disk_fails(tmp_path: Path) -> None:
 
 
 def test_probing_names_the_folder_or_says_why_not(store: Store, tmp_path: Path) -> None:
-    assert store.probe().is_relative_to(tmp_path)
+    assert Path(store.probe()).is_relative_to(tmp_path)
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StoreError) as caught:
-        Store(tmp_path / "file", UPSTREAM).probe()
+        on_disk(tmp_path / "file", UPSTREAM).probe()
     assert str(tmp_path / "file") in str(caught.value)
 
 
@@ -223,7 +220,7 @@ def test_two_processes_share_one_store(store: Store, tmp_path: Path) -> None:
     assert store.listing(FRIDAY) is None
     keep = (
         "import sys, pathlib, test_store as t\n"
-        "t.Store(pathlib.Path(sys.argv[1]), t.UPSTREAM).keep(t.listing(), t.FRIDAY)"
+        "t.on_disk(pathlib.Path(sys.argv[1]), t.UPSTREAM).keep(t.listing(), t.FRIDAY)"
     )
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
     subprocess.run([sys.executable, "-c", keep, str(tmp_path)], check=True, env=environment)
@@ -232,33 +229,33 @@ def test_two_processes_share_one_store(store: Store, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("damage", [b"", b"garbage" * 5000, bytes(100_000)], ids=len)
 def test_a_damaged_file_is_put_aside_and_made_anew(tmp_path: Path, damage: bytes) -> None:
-    first = Store(tmp_path, UPSTREAM)
+    first = on_disk(tmp_path, UPSTREAM)
     first.keep(listing(), FRIDAY)
     first.close()
     for leftover in database(tmp_path).parent.glob("cache.db-*"):
         leftover.unlink()
     database(tmp_path).write_bytes(damage)
-    store = Store(tmp_path, UPSTREAM)
+    store = on_disk(tmp_path, UPSTREAM)
     for _ in range(2):
         store.keep(listing(), FRIDAY)
         assert store.listing(FRIDAY) == listing()
     store.close()
-    assert Store(tmp_path, UPSTREAM).listing(FRIDAY) == listing()
+    assert on_disk(tmp_path, UPSTREAM).listing(FRIDAY) == listing()
 
 
 def test_damage_to_the_searches_takes_no_list_away(tmp_path: Path) -> None:
     search = Page(Kind.SEARCH, "fog")
-    first = Store(tmp_path, UPSTREAM)
+    first = on_disk(tmp_path, UPSTREAM)
     first.keep(listing(), FRIDAY)
     first.keep(listing(search), search)
     first.close()
     (damaged,) = tmp_path.glob("v*/searches/cache.db")
     damaged.write_bytes(b"garbage" * 5000)
-    store = Store(tmp_path, UPSTREAM)
+    store = on_disk(tmp_path, UPSTREAM)
     assert store.listing(search) is None
     assert store.listing(FRIDAY) == listing()
     store.keep(listing(search), search)
-    assert Store(tmp_path, UPSTREAM).listing(search) == listing(search)
+    assert on_disk(tmp_path, UPSTREAM).listing(search) == listing(search)
 
 
 # --- killed while it writes ----------------------------------------------------------------------
@@ -270,7 +267,7 @@ WORDS = 10_000
 
 def keep_for_ever(folder: str) -> None:
     """Keep one listing after the other, each full of its number, in a process to be killed."""
-    store = Store(Path(folder), UPSTREAM, own=KEPT[2:3])
+    store = on_disk(Path(folder), UPSTREAM, own=KEPT[2:3])
     for number in itertools.count(os.getpid() * 10_000):
         for page in KEPT:
             store.keep(numbered(page, number), page)
@@ -285,7 +282,7 @@ def test_killed_two_hundred_times_while_it_writes_every_listing_is_whole(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Four processes write to one store at a time, and each is killed at a moment of its own."""
-    first = Store(tmp_path, UPSTREAM, own=KEPT[2:3])
+    first = on_disk(tmp_path, UPSTREAM, own=KEPT[2:3])
     for page in KEPT:
         first.keep(numbered(page, 0), page)
     first.close()
@@ -295,7 +292,7 @@ def test_killed_two_hundred_times_while_it_writes_every_listing_is_whole(
         with killing("test_store", "keep_for_ever", str(tmp_path)) as kill:
             for _ in range(50):
                 kill(chance.uniform(0.0, 0.12))
-                store = Store(tmp_path, UPSTREAM, own=KEPT[2:3])  # that knows only what is on disk
+                store = on_disk(tmp_path, UPSTREAM, own=KEPT[2:3])  # knows only what is on disk
                 for page in KEPT:
                     found = store.listing(page)
                     assert found is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import socket
 import subprocess
 import sys
@@ -443,9 +444,9 @@ def test_last_modified_is_the_same_for_every_server_on_one_store(
 STAMPS = """
 import sys, pathlib
 from datetime import UTC, datetime
-from feedsrv.store import Store
+from places import on_disk
 folder, name = sys.argv[1:]
-store = Store(pathlib.Path(folder), "https://huggingface.co")
+store = on_disk(pathlib.Path(folder), "https://huggingface.co")
 for number in range(30):
     moment = store.stamp("http://a/", f"{name} {number}", datetime(2026, 11, 24, tzinfo=UTC))
     print(moment.isoformat())
@@ -456,8 +457,10 @@ def test_several_processes_that_change_one_address_at_once_never_give_a_date_twi
     tmp_path: Path,
 ) -> None:
     command = [sys.executable, "-c", STAMPS, str(tmp_path)]
+    environ = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
     started = [
-        subprocess.Popen([*command, name], stdout=subprocess.PIPE, text=True) for name in "abc"
+        subprocess.Popen([*command, name], stdout=subprocess.PIPE, text=True, env=environ)
+        for name in "abc"
     ]
     said = [process.communicate(timeout=60)[0].split() for process in started]
     assert [process.returncode for process in started] == [0, 0, 0]

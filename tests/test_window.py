@@ -23,9 +23,9 @@ from feedsrv.errors import NothingReadError, SpentError, UpstreamError
 from feedsrv.fetch import Fetcher
 from feedsrv.paper import Feed, Kind, Page
 from feedsrv.service import Reading, Service
-from feedsrv.store import Store
 from feedsrv.upstream import Upstream
 from loopback import Json, Loopback, fetched, killing, raw_paper, server_process, serving
+from places import on_disk
 
 Make = Callable[..., Service]
 Until = Callable[[Callable[[], bool]], None]
@@ -219,7 +219,7 @@ def make_upstream(config: Config, owner: str, clock: Clock, waits: list[float]) 
     return Upstream(
         config,
         Fetcher(config.upstream_url, agent="feedsrv/test", clock=lambda: clock().timestamp()),
-        Store(config.cache_dir, config.upstream_url),
+        on_disk(config.cache_dir, config.upstream_url),
         owner=owner,
         now=clock,
         sleep=sleep,
@@ -231,7 +231,7 @@ def test_a_holder_of_the_lease_that_died_blocks_nobody_longer_than_the_lease(
     config: Config, clock: Clock
 ) -> None:
     waits: list[float] = []
-    store = Store(config.cache_dir, config.upstream_url)
+    store = on_disk(config.cache_dir, config.upstream_url)
     assert store.lease("the dead", clock(), timedelta(seconds=3))
     began = clock()
     upstream = make_upstream(config, "the living", clock, waits)
@@ -240,7 +240,7 @@ def test_a_holder_of_the_lease_that_died_blocks_nobody_longer_than_the_lease(
 
 
 def test_a_lease_that_others_hold_for_too_long_is_told(config: Config, clock: Clock) -> None:
-    store = Store(config.cache_dir, config.upstream_url)
+    store = on_disk(config.cache_dir, config.upstream_url)
     upstream = make_upstream(config, "the patient", clock, [])
     assert store.lease("the busy", clock(), timedelta(seconds=7))
     with pytest.raises(SpentError, match="others are asking"):
@@ -339,7 +339,7 @@ def test_killed_at_any_moment_a_process_loses_nothing_and_blocks_nobody_for_long
     service = make_service(deadline=1.0)
     page = service.newest_day()
     service.refresh(page)
-    store = Store(config.cache_dir, upstream.url)
+    store = on_disk(config.cache_dir, upstream.url)
     chance = random.Random(7)
     with killing("test_window", "keep_reading", upstream.url, str(config.cache_dir)) as kill:
         for _ in range(20):

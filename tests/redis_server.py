@@ -1,0 +1,77 @@
+"""A real Redis, for as long as a test takes."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+from redis import Redis
+from redis.exceptions import RedisError
+
+PROGRAM = shutil.which("redis-server") or shutil.which("valkey-server")
+PASSWORD = "lighthouse"
+
+
+class RedisServer:
+    """A Redis on a port of its own, empty at each start: what it holds is in its memory alone."""
+
+    def __init__(self, folder: Path) -> None:
+        with closing(socket.create_server(("127.0.0.1", 0))) as free:
+            self.port = free.getsockname()[1]
+        self.url = f"redis://:{PASSWORD}@127.0.0.1:{self.port}/0"
+        self.folder = folder
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        assert PROGRAM
+        arguments = ["--port", str(self.port), "--bind", "127.0.0.1", "--requirepass", PASSWORD]
+        arguments += ["--save", "", "--appendonly", "no", "--dir", str(self.folder)]
+        self.process = subprocess.Popen([PROGRAM, *arguments], stdout=subprocess.DEVNULL)
+        end = time.monotonic() + 30
+        while not self.answers():
+            assert time.monotonic() < end, "redis-server did not start"
+            assert self.process.poll() is None, "redis-server ended"
+            time.sleep(0.02)
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    def answers(self) -> bool:
+        try:
+            with self.client() as client:
+                return bool(client.ping())
+        except RedisError:
+            return False
+
+    @contextmanager
+    def client(self) -> Iterator[Redis]:
+        client = Redis.from_url(self.url)
+        try:
+            yield client
+        finally:
+            client.close()
+
+    def names(self) -> set[str]:
+        with self.client() as client:
+            return {name.decode() for name in client.scan_iter("*")}
+
+
+@contextmanager
+def redis_server(folder: Path) -> Iterator[RedisServer]:
+    if PROGRAM is None:
+        pytest.skip("install redis-server")
+    server = RedisServer(folder)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()

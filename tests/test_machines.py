@@ -1,0 +1,185 @@
+"""Three servers on one Redis are one: towards upstream, and towards readers."""
+
+from __future__ import annotations
+
+import subprocess
+import urllib.request
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from datetime import UTC, date, datetime
+from pathlib import Path
+from threading import Event
+from typing import NamedTuple
+
+import msgspec
+import pytest
+
+from loopback import Loopback, fetched, raw_paper, server_process, serving
+from redis_server import PASSWORD, RedisServer, redis_server
+
+Until = Callable[[Callable[[], bool]], None]
+PATHS = [
+    "/papers.atom?q=causal",
+    "/papers.rss?q=lighthouse",
+    "/papers.json",
+    "/papers/trending.atom",
+    "/papers/week.atom?q=causal",
+    "/feeds/fog.atom",
+]
+SETTINGS = """
+public_url = "http://papers.example.org"
+spacing = 0
+history_days = 5
+new_keywords = 0
+[feeds.fog]
+query = "fog"
+"""
+
+
+def today() -> date:
+    return datetime.now(UTC).date()
+
+
+class Answer(NamedTuple):
+    """What a reader gets, and asks with the next time."""
+
+    body: bytes
+    etag: str
+    modified: str
+
+
+class Machines:
+    """Three servers, each with a folder of its own."""
+
+    def __init__(self, stack: ExitStack, environ: dict[str, str], folder: Path) -> None:
+        self.urls: list[str] = []
+        self._processes: list[subprocess.Popen[str]] = []
+        for number in range(3):
+            own = {"FEEDSRV_CACHE_DIR": str(folder / f"machine-{number}")}
+            process, url, _ = stack.enter_context(server_process(**environ, **own))
+            self.urls.append(url)
+            self._processes.append(process)
+
+    def kill(self) -> None:
+        """Kill the first as a power cut would."""
+        del self.urls[0]
+        process = self._processes.pop(0)
+        process.kill()
+        process.wait()
+
+    def answers(self, path: str) -> set[Answer]:
+        return {answer(url + path) for url in self.urls}
+
+    def are_one(self) -> bool:
+        return all(len(self.answers(path)) == 1 for path in PATHS)
+
+    def all(self) -> dict[str, set[Answer]]:
+        return {path: self.answers(path) for path in PATHS}
+
+
+def answer(url: str) -> Answer:
+    with urllib.request.urlopen(url, timeout=60) as found:
+        return Answer(found.read(), found.headers["ETag"], found.headers["Last-Modified"])
+
+
+@pytest.fixture
+def upstream() -> Iterator[Loopback]:
+    papers = [
+        raw_paper(day * 10 + n, day=day, title="Causal fog" if n else "Tides")
+        for day in range(8)
+        for n in range(3)
+    ]
+    site = Loopback(papers, today)
+    with serving(site) as url:
+        site.url = url
+        yield site
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[RedisServer]:
+    with redis_server(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture
+def machines(upstream: Loopback, redis: RedisServer, tmp_path: Path) -> Iterator[Machines]:
+    (tmp_path / "feedsrv.toml").write_text(SETTINGS)
+    environ = {
+        "FEEDSRV_CONFIG": str(tmp_path / "feedsrv.toml"),
+        "FEEDSRV_UPSTREAM_URL": upstream.url,
+        "FEEDSRV_STORE_URL": redis.url,
+    }
+    with ExitStack() as stack:
+        yield Machines(stack, environ, tmp_path)
+
+
+def test_three_servers_with_three_hundred_clients_are_one(
+    machines: Machines, upstream: Loopback, redis: RedisServer, until: Until
+) -> None:
+    def client(number: int) -> bytes:
+        return fetched(machines.urls[number % 3] + PATHS[number // 3 % len(PATHS)])
+
+    with ThreadPoolExecutor(300) as pool:
+        assert all(pool.map(client, range(300)))
+    # The rest of the window is read behind them.
+    until(lambda: len([path for path in upstream.log if "/date/" in path]) >= 5)
+    until(machines.are_one)
+    asked = Counter(upstream.log)
+    assert set(asked.values()) == {1}, "one request for each page"
+    before = machines.all()
+    assert all(b"Causal fog" in found.body for found in before[PATHS[0]])
+
+    machines.kill()
+    assert machines.all() == before
+
+    redis.stop()
+    assert machines.all() == before, "from memory"
+    redis.start()
+    assert not redis.names()
+    assert machines.all() == before
+    assert Counter(upstream.log) == asked, "and nothing was asked again"
+
+
+def test_a_page_that_was_asked_for_by_a_server_that_was_killed_is_asked_for_by_another(
+    machines: Machines, upstream: Loopback, until: Until
+) -> None:
+    goes_on = Event()
+
+    def hang(path: str) -> None:
+        if "harbour" in path:
+            goes_on.wait(60)
+
+    upstream.fault = hang
+    path = "/papers.atom?q=harbour"
+    with ThreadPoolExecutor(1) as pool:
+        lost = pool.submit(fetched, machines.urls[0] + path)
+        until(lambda: len(asked_for("harbour", upstream)) == 1)
+        machines.kill()
+        with pytest.raises(OSError, match=r"."):
+            lost.result()
+    goes_on.set()
+    # Once the right to ask, which the dead one held, has ended by itself.
+    until(lambda: len(machines.answers(path)) == 1 and len(asked_for("harbour", upstream)) > 1)
+    assert len(asked_for("harbour", upstream)) == 2
+
+
+def asked_for(word: str, upstream: Loopback) -> list[str]:
+    return [path for path in upstream.log if word in path]
+
+
+def test_the_state_says_in_what_it_is_kept_and_not_where(
+    machines: Machines, redis: RedisServer, until: Until
+) -> None:
+    for is_there in (True, False):
+        if not is_there:
+            redis.stop()
+            until(lambda: b"Nothing can be kept in Redis" in fetched(machines.urls[0] + "/status"))
+        for path in ("/status.json", "/status"):
+            said = fetched(machines.urls[0] + path).decode()
+            assert str(redis.port) not in said
+            assert PASSWORD not in said
+        kept = msgspec.json.decode(fetched(machines.urls[0] + "/status.json"))["store"]
+        assert kept["where"] == "in Redis"
+        assert kept["trouble"] == ("" if is_there else "Connection refused")

@@ -1,0 +1,229 @@
+"""What holds for a store in every place: on disk, and in a real Redis."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from feedsrv.freshness import Failure
+from feedsrv.paper import Kind, Listing, Page
+from feedsrv.store import Store
+from places import in_redis, on_disk
+from redis_server import redis_server
+
+NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
+FRIDAY, SATURDAY = Page(Kind.DAY, "2026-11-20"), Page(Kind.DAY, "2026-11-21")
+FOG, SNOW = Page(Kind.SEARCH, "fog"), Page(Kind.SEARCH, "snow")
+PAGES = [FRIDAY, SATURDAY, FOG, SNOW, Page(Kind.TRENDING)]
+UPSTREAM = "https://huggingface.co"
+LENGTH = timedelta(seconds=12)
+
+Make = Callable[..., Store]
+Until = Callable[[Callable[[], bool]], None]
+
+
+def listing(page: Page = FRIDAY, *, seconds: int = 0, words: str = "") -> Listing:
+    read_at = NOON + timedelta(seconds=seconds)
+    return Listing(page=page, papers=(), read_at=read_at, skipped=(words,) if words else ())
+
+
+def shows(store: Store, newer: Listing) -> bool:
+    return store.listing(newer.page) == newer
+
+
+def moved_on(store: Store, seen: object) -> bool:
+    return store.generation() != seen
+
+
+@pytest.fixture(params=["disk", "redis"])
+def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Make]:
+    """Return a function that opens one more store in the same place, as another process would."""
+    opened: list[Store] = []
+
+    def on(url: str = "", upstream: str = UPSTREAM) -> Store:
+        if url:
+            # A machine of its own shares nothing but Redis.
+            store = in_redis(url, tmp_path / str(len(opened)), upstream, own=[FOG])
+        else:
+            store = on_disk(tmp_path, upstream, own=[FOG])
+        opened.append(store)
+        return store
+
+    try:
+        if request.param == "disk":
+            yield on
+        else:
+            with redis_server(tmp_path) as redis:
+                yield lambda **given: on(redis.url, **given)
+    finally:
+        for store in opened:
+            store.close()
+
+
+def test_what_one_keeps_is_there_for_the_other(make: Make) -> None:
+    one, other = make(), make()
+    for page in PAGES:
+        assert other.listing(page) is None
+        one.keep(listing(page, words=f"of {page}"), page)
+        assert other.listing(page) == one.listing(page) == listing(page, words=f"of {page}")
+
+
+def test_what_the_other_holds_decoded_gives_way_to_what_one_keeps(make: Make, until: Until) -> None:
+    one, other = make(), make()
+    for number in range(20):
+        keeper, reader = (one, other) if number % 2 else (other, one)
+        newer = listing(seconds=number, words=str(number))
+        keeper.keep(newer, FRIDAY)
+        until(partial(shows, reader, newer))
+
+
+def test_a_listing_is_the_same_object_until_another_one_is_kept(make: Make) -> None:
+    store = make()
+    store.keep(listing(), FRIDAY)
+    assert store.listing(FRIDAY) is store.listing(FRIDAY)
+
+
+def test_the_list_given_in_place_of_another_is_found_under_both(make: Make) -> None:
+    make().keep(listing(FRIDAY), SATURDAY)
+    other = make()
+    assert other.listing(SATURDAY) == other.listing(FRIDAY) == listing(FRIDAY)
+
+
+def test_listings_of_two_upstreams_do_not_mix(make: Make) -> None:
+    make().keep(listing(), FRIDAY)
+    assert make(upstream="http://127.0.0.1:9009").listing(FRIDAY) is None
+
+
+def test_a_failure_is_known_to_all_until_the_page_is_read(make: Make) -> None:
+    one, other = make(), make()
+    failure = Failure(reason="status 503", count=1, at=NOON, retry_at=NOON)
+    for page in (FRIDAY, None):
+        one.fail(page, failure)
+        assert other.failure(page) == failure
+    other.keep(listing(), FRIDAY)
+    assert one.failure(FRIDAY) is None
+    assert one.failure(None) is None
+
+
+def test_the_right_to_ask_is_held_by_one_until_it_ends_or_is_given_back(make: Make) -> None:
+    one, other = make(), make()
+    assert one.lease("one", NOON, LENGTH)
+    assert one.lease("one", NOON, LENGTH), "its holder may take it again"
+    assert not other.lease("other", NOON + timedelta(seconds=11), LENGTH)
+    other.release("other")
+    assert not other.lease("other", NOON, LENGTH)
+    one.release("one")
+    assert other.lease("other", NOON, LENGTH)
+    assert one.lease("one", NOON + timedelta(seconds=13), LENGTH), "its holder died"
+
+
+def test_who_has_the_right_sees_what_its_last_holder_kept(make: Make) -> None:
+    """Else both would ask upstream for one page."""
+    one, other = make(), make()
+    one.keep(listing(), FRIDAY)
+    for number in range(1, 50):
+        assert other.listing(FRIDAY)
+        assert one.lease("one", NOON, LENGTH)
+        one.keep(listing(seconds=number), FRIDAY)
+        one.release("one")
+        assert other.lease("other", NOON, LENGTH)
+        assert other.listing(FRIDAY) == listing(seconds=number)
+        other.release("other")
+
+
+def test_of_many_who_want_the_right_at_once_one_gets_it(make: Make) -> None:
+    stores = [make() for _ in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        for round_ in range(20):
+            now = NOON + round_ * timedelta(minutes=1)
+            tries = [pool.submit(each.lease, str(id(each)), now, LENGTH) for each in stores]
+            assert sum(each.result() for each in tries) == 1
+
+
+def test_the_allowance_is_one_for_all(make: Make) -> None:
+    stores = [make() for _ in range(3)]
+    with ThreadPoolExecutor(9) as pool:
+        later = list(
+            pool.map(
+                lambda number: stores[number % 3].turn(NOON, adhoc=False, spacing=timedelta(0)),
+                range(90),
+            )
+        )
+    assert later.count(None) == 60
+    assert {len(store.turns().all) for store in stores} == {60}
+
+
+def test_since_when_an_address_answers_as_it_does_is_the_same_for_all(make: Make) -> None:
+    one, other = make(), make()
+    assert not other.is_known("http://a/")
+    first = one.stamp("http://a/", "x", NOON)
+    assert other.is_known("http://a/")
+    assert other.stamp("http://a/", "x", NOON + LENGTH) == first == NOON
+    second = other.stamp("http://a/", "y", NOON)
+    assert second == NOON + timedelta(seconds=1)
+    assert one.stamp("http://a/", "y", NOON) == second
+
+
+def test_many_who_change_one_address_at_once_never_give_a_date_twice(make: Make) -> None:
+    stores = [make() for _ in range(4)]
+
+    def stamps(number: int) -> list[datetime]:
+        return [stores[number].stamp("http://a/", f"{number} {each}", NOON) for each in range(25)]
+
+    with ThreadPoolExecutor(4) as pool:
+        given = list(pool.map(stamps, range(4)))
+    assert all(dates == sorted(dates) for dates in given)
+    assert len({date for dates in given for date in dates}) == 100
+
+
+def test_others_learn_that_something_was_kept(make: Make, until: Until) -> None:
+    one, other = make(), make()
+    for number in range(5):
+        seen = other.generation()
+        one.keep(listing(seconds=number), FRIDAY)
+        until(partial(moved_on, other, seen))
+
+
+def test_a_search_that_is_polled_is_noted(make: Make) -> None:
+    store = make()
+    store.keep(listing(SNOW), SNOW)
+    assert make().listing(SNOW) == listing(SNOW)
+
+
+@pytest.mark.parametrize("value", [b"", b"{", b"[]", b"\xff\xfe", b'{"page": 3}', b"null"])
+def test_a_value_that_cannot_be_read_is_as_good_as_none(make: Make, value: bytes) -> None:
+    store = make()
+    store._vault.place.set("lists", f"{UPSTREAM} listing {FRIDAY}", value)
+    assert store.listing(FRIDAY) is None
+    store.keep(listing(), FRIDAY)
+    assert make().listing(FRIDAY) == listing()
+
+
+def test_what_is_lost_is_kept_anew_by_who_holds_it_and_the_latest_stands(
+    make: Make, until: Until
+) -> None:
+    one, other = make(), make()
+    older, newer = listing(words="older"), listing(seconds=1, words="newer")
+    one.keep(older, FRIDAY)
+    assert other.listing(FRIDAY) == older
+    one.keep(newer, FRIDAY)
+    # It is lost, and the one that had not looked since keeps what it holds.
+    one._vault.place.set("lists", f"{UPSTREAM} listing {FRIDAY}", b"")
+    other._write(older, FRIDAY)
+    other._vault.changed()
+    until(lambda: one.listing(FRIDAY) == other.listing(FRIDAY) == newer)
+    assert make().listing(FRIDAY) == newer
+
+
+def test_it_is_probed_and_measured(make: Make) -> None:
+    store = make()
+    assert store.probe()
+    store.keep(msgspec.structs.replace(listing(), skipped=("x" * 1000,)), FRIDAY)
+    assert store.size() > 1000
+    assert store.trouble(NOON) is None
