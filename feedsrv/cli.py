@@ -116,6 +116,7 @@ def _run(service: Service) -> None:
         f"{'&key=YOUR-ACCESS-KEY' if config.access_key else ''}",
         err=True,
     )
+    service.begin()  # so that the first reader need not wait
     server.run()
 
 

@@ -54,6 +54,8 @@ def description(
     paths["/status"] = _get("What was read when, and what fails, as a page", page, [])
     paths["/status.json"] = _get("The same as data", {"application/json": {}}, [])
     paths["/healthz"] = _get("Whether the process can answer", {"text/plain": {}}, [])
+    paths["/readyz"] = _get("Whether there is anything to serve", {"text/plain": {}}, [])
+    paths["/metrics"] = _get("Figures for Prometheus", {"text/plain": {}}, [])
     paths["/openapi.json"] = _get("This description", {"application/json": {}}, [])
     return {
         "openapi": "3.1.0",

@@ -72,6 +72,12 @@ class Overview:
         found = self._selector.selected(feed, [kept[0]]).papers
         return sum(self._window.index.get(paper.id) is None for paper in found)
 
+    def holds_any(self) -> bool:
+        """Tell whether any list is kept."""
+        days = window(self._now().date(), self._config.history_days, self._store.listing)
+        kept = [listing for _, listing in days]
+        return any((*kept, self._store.listing(Page(Kind.TRENDING))))
+
     def unreadable(self) -> tuple[Unreadable, ...]:
         """Return the pages that could not be read, as files to attach to a bug report."""
         return self._store.reports.all()

@@ -26,6 +26,7 @@ from feedsrv.errors import FetchError, PageError, SpentError, UpstreamError
 from feedsrv.fetch import Fetched, Fetcher, Held
 from feedsrv.freshness import Failure, failed, left
 from feedsrv.huggingface import api_path, path, read, read_api
+from feedsrv.metrics import Metrics
 from feedsrv.paper import Listing, Page, succeed
 from feedsrv.store import Store
 
@@ -46,6 +47,7 @@ class Upstream:
         config: The settings.
         fetcher: Asks.
         store: Keeps.
+        metrics: Counts.
         owner: A name that no other process and no other upstream of this process has.
         now: The clock.
         sleep: Waits so many seconds; returns True where it is no use to wait for more.
@@ -58,6 +60,7 @@ class Upstream:
         config: Config,
         fetcher: Fetcher,
         store: Store,
+        metrics: Metrics,
         *,
         owner: str,
         now: Callable[[], datetime],
@@ -67,6 +70,7 @@ class Upstream:
         self._config = config
         self._fetcher = fetcher
         self._store = store
+        self._metrics = metrics
         self._owner = owner
         self._now = now
         self._sleep = sleep
@@ -128,6 +132,7 @@ class Upstream:
             log.warning("%s: left out %s", fresh.page, skipped)
         listing = succeed(self._store.listing(fresh.page), fresh)
         self._store.keep(listing, asked)
+        self._metrics.refreshed(asked.kind, fresh.source)
         log.info("%s: %d papers", listing.page, len(listing.papers))
         return listing
 
@@ -142,6 +147,8 @@ class Upstream:
         now, chance = self._now(), self._chance()
         failure = failed(self._store.failure(page), error, now, chance)
         self._store.fail(page, failure)
+        result = "unreadable" if isinstance(error, PageError) else "failed"
+        self._metrics.refreshed(page.kind, result)
         log.warning(
             "%s was not read: %s; next try at %s UTC", page, error, f"{failure.retry_at:%H:%M:%S}"
         )
@@ -222,6 +229,7 @@ class Upstream:
                 raise SpentError(path(page), "the allowance of requests is spent for now", wait)
             self._pause(max(wait, _GLANCE), page)
             self._hold(page, patient)  # it may have ended meanwhile
+        self._metrics.asked()
 
     def _pause(self, seconds: float, page: Page) -> None:
         if self._sleep(seconds):

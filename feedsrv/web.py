@@ -13,10 +13,16 @@ from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException, InternalServerError, NotFound
 from werkzeug.wrappers import Response as Answer
 
-from feedsrv import __version__, answer, asked, page, prose
+from feedsrv import __version__, answer, asked, metrics, page, prose
 from feedsrv.answer import Problem, Ready
 from feedsrv.entry import home
-from feedsrv.errors import FeedsrvError, ParameterError, QueryError, UnknownFeedError
+from feedsrv.errors import (
+    FeedsrvError,
+    NothingReadError,
+    ParameterError,
+    QueryError,
+    UnknownFeedError,
+)
 from feedsrv.formats import FORMATS, head, link_headers, subscriptions, written
 from feedsrv.grammar import parse
 from feedsrv.openapi import description
@@ -36,6 +42,8 @@ _PROSE = (
     *(prose.number, prose.sentence, prose.size, prose.until),
 )
 _DAY = 86400
+#: Seconds after which who asks whether there is anything to serve may ask again.
+_NOT_YET = 5
 #: Pages of a feed that people can leaf through.
 _MOST_PAGES = 999
 
@@ -117,6 +125,17 @@ def _route_programs(app: Flask, service: Service) -> None:
     def healthz() -> Answer:
         return answer.uncached(Response("ok\n", mimetype="text/plain"))
 
+    @app.get("/readyz")
+    def readyz() -> Answer:
+        if not service.begin():
+            raise NothingReadError("the first lists are being asked for", _NOT_YET)
+        return answer.uncached(Response("ready\n", mimetype="text/plain"))
+
+    @app.get("/metrics")
+    def measured() -> Answer:
+        text = service.metrics.text(service.overview.status())
+        return answer.uncached(Response(text, content_type=metrics.CONTENT_TYPE))
+
     @app.get("/openapi.json")
     def openapi() -> Answer:
         types = {suffix: each.media_type for suffix, each in FORMATS.items()}
@@ -129,6 +148,8 @@ def _surround(app: Flask, service: Service) -> None:
 
     @app.before_request
     def admit() -> None:
+        rule = request.url_rule
+        request.environ[answer.ROUTE] = rule.rule if rule is not None else "none"
         if request.path != "/healthz":
             asked.admit(service.config)
 
