@@ -130,11 +130,19 @@ class Upstream:
     def _kept(self, asked: Page, fresh: Listing) -> Listing:
         for skipped in fresh.skipped:
             log.warning("%s: left out %s", fresh.page, skipped)
+        self._recovered(asked)
         listing = succeed(self._store.listing(fresh.page), fresh)
         self._store.keep(listing, asked)
         self._metrics.refreshed(asked.kind, fresh.source)
         log.info("%s: %d papers", listing.page, len(listing.papers))
         return listing
+
+    def _recovered(self, page: Page) -> None:
+        """Tell that what failed, and was told once, is over."""
+        before = self._store.failure(page) or self._store.failure(None)
+        if before is not None and before.count >= _ENOUGH:
+            since = before.since or before.at
+            log.warning("%s is read again, after failures since %s UTC", page, f"{since:%F %T}")
 
     def _used_up(self, wait: float) -> None:
         """Leave upstream alone: this was the last request that it allows for now."""
@@ -149,12 +157,14 @@ class Upstream:
         self._store.fail(page, failure)
         result = "unreadable" if isinstance(error, PageError) else "failed"
         self._metrics.refreshed(page.kind, result)
-        log.warning(
-            "%s was not read: %s; next try at %s UTC", page, error, f"{failure.retry_at:%H:%M:%S}"
-        )
+        before = self._store.failure(None)
+        # Told once: what fails on is tried again for hours, and the end of it is told, too.
+        is_new = failure.count == 1 and (before is None or before.count < _ENOUGH)
+        level = logging.WARNING if is_new else logging.DEBUG
+        again = f"{failure.retry_at:%H:%M:%S}"
+        log.log(level, "%s was not read: %s; next try at %s UTC", page, error, again)
         if isinstance(error, FetchError):
             # A second page that fails in a row, or word to come back later, is about them all.
-            before = self._store.failure(None)
             spare = _ENOUGH - 1
             of_all = failed(before, error, now, chance, spare=spare)
             if error.wait:
