@@ -12,6 +12,7 @@ from feedsrv import __version__
 from feedsrv.config import Config
 from feedsrv.freshness import Failure, window
 from feedsrv.index import Index
+from feedsrv.outage import Outages
 from feedsrv.paper import Feed, Kind, Page
 from feedsrv.reports import Unreadable
 from feedsrv.selection import Selector
@@ -77,6 +78,10 @@ class Overview:
         days = window(self._now().date(), self._config.history_days, self._store.listing)
         kept = [listing for _, listing in days]
         return any((*kept, self._store.listing(Page(Kind.TRENDING))))
+
+    def outages(self) -> Outages:
+        """Return what failed for long, the latest first."""
+        return self._store.outages()
 
     def unreadable(self) -> tuple[Unreadable, ...]:
         """Return the pages that could not be read, as files to attach to a bug report."""

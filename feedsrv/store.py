@@ -19,6 +19,7 @@ import msgspec
 
 from feedsrv.disk import Disk, Key
 from feedsrv.freshness import Failure, Turns, next_turn, taken
+from feedsrv.outage import Outages
 from feedsrv.paper import Kind, Listing, Page
 from feedsrv.reports import Reports
 
@@ -77,6 +78,12 @@ class _Stamp(msgspec.Struct, frozen=True):
     modified: datetime
 
 
+class _Outages(msgspec.Struct, frozen=True):
+    """What failed for long."""
+
+    known: Outages
+
+
 class _Held(NamedTuple):
     """A listing held decoded, which takes a millisecond; to see that it still stands, much less."""
 
@@ -112,6 +119,7 @@ class Store:
         #: Beside the versions: what is in it is no value of ours.
         self.reports = Reports(folder / "unreadable")
         self._upstream = upstream_url
+        self._outages = Key("lists", f"{upstream_url} outages")
         self._own = frozenset(own)
         self._clock = clock
         self._decoded: dict[Page, _Held] = {}
@@ -273,6 +281,20 @@ class Store:
 
         stamp = self._change(key, _Stamp, change)
         return stamp.modified if stamp is not None else now.replace(microsecond=0)
+
+    def outages(self) -> Outages:
+        """Return what failed for long, the latest first."""
+        return (self._value(self._outages, _Outages) or _Outages(())).known
+
+    def change_outages(self, change: Callable[[Outages], Outages]) -> None:
+        """Replace what is known of outages by what is made of it, as one step for all processes."""
+
+        def changed(kept: _Outages | None) -> _Outages | None:
+            before = kept.known if kept is not None else ()
+            after = change(before)
+            return None if after is before else _Outages(after)
+
+        self._change(self._outages, _Outages, changed)
 
     def size(self) -> int:
         """Return the bytes that all this takes on disk."""

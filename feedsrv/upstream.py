@@ -29,6 +29,7 @@ from feedsrv.huggingface import api_path, path, read, read_api
 from feedsrv.metrics import Metrics
 from feedsrv.paper import Listing, Page, succeed
 from feedsrv.store import Store
+from feedsrv.watch import Watch
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +72,7 @@ class Upstream:
         self._fetcher = fetcher
         self._store = store
         self._metrics = metrics
+        self._watch = Watch(store, now)
         self._owner = owner
         self._now = now
         self._sleep = sleep
@@ -134,6 +136,7 @@ class Upstream:
         listing = succeed(self._store.listing(fresh.page), fresh)
         self._store.keep(listing, asked)
         self._metrics.refreshed(asked.kind, fresh.source)
+        self._watch.read(asked, whole=fresh.source == "data")
         log.info("%s: %d papers", listing.page, len(listing.papers))
         return listing
 
@@ -170,6 +173,7 @@ class Upstream:
             if error.wait:
                 of_all = msgspec.structs.replace(of_all, count=max(_ENOUGH, of_all.count))
             self._store.fail(None, of_all)
+            self._watch.failing(page, failure, of_all if of_all.count >= _ENOUGH else None)
 
     # --- asking ----------------------------------------------------------------------------
 
@@ -197,9 +201,11 @@ class Upstream:
             # Cards know no authors and often no abstract; the API knows all that the data does.
             cards, error = listing, PageError(answer.url, "only its cards can be read")
             self._store.reports.keep(f"{page.kind}.html", answer.body, now)
+            self._watch.drifted(page, error.reason)
         except FetchError as failure:
             error, wait = failure, failure.wait or 0
         except PageError as failure:
+            self._watch.drifted(page, failure.reason)
             error = failure
         try:
             turn()

@@ -23,7 +23,7 @@ from feedsrv.errors import (
     QueryError,
     UnknownFeedError,
 )
-from feedsrv.formats import FORMATS, head, link_headers, subscriptions, written
+from feedsrv.formats import FORMATS, bulletin, head, link_headers, subscriptions, written
 from feedsrv.grammar import parse
 from feedsrv.openapi import description
 from feedsrv.paper import MOST_ENTRIES, Feed
@@ -44,6 +44,8 @@ _PROSE = (
 _DAY = 86400
 #: Seconds after which who asks whether there is anything to serve may ask again.
 _NOT_YET = 5
+#: For how long word of what fails may be kept.
+_NEWS = timedelta(minutes=5)
 #: Pages of a feed that people can leaf through.
 _MOST_PAGES = 999
 
@@ -120,6 +122,10 @@ def _route_programs(app: Flask, service: Service) -> None:
     def status_data() -> Answer:
         data = msgspec.json.format(msgspec.json.encode(service.overview.status()), indent=1)
         return answer.uncached(Response(data, mimetype="application/json"))
+
+    @app.get("/status.atom")
+    def status_feed() -> Answer:
+        return _bulletin(service)
 
     @app.get("/healthz")
     def healthz() -> Answer:
@@ -264,6 +270,29 @@ def _subscriptions(service: Service) -> Answer:
         fresh_until=later,
         until=later,
         links=[saved],
+    )
+
+
+def _bulletin(service: Service) -> Answer:
+    """Answer with what failed for long, for the reader of whoever runs this server."""
+    url = asked.url(service.config)
+    here, now = url("/status", ".atom"), service.now()
+    ready = bulletin(
+        service.overview.outages(),
+        # Its key and the host that was asked make it no other feed.
+        server=service.config.public_url,
+        self_url=here,
+        page_url=url("/status"),
+        icon_url=url("/static/icon.png"),
+    )
+    return _kept(
+        service,
+        ready,
+        here=here,
+        media_type=FORMATS["atom"].media_type,
+        fresh_until=now + _NEWS,
+        until=now + _NEWS,
+        links=[("Link", f'<{here}>; rel="self"')],
     )
 
 
