@@ -8,6 +8,7 @@ the server is, is looked up when somebody asks.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import product
 
 from prometheus_client import CollectorRegistry, Counter, disable_created_metrics
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -17,6 +18,8 @@ from prometheus_client.registry import Collector
 from feedsrv.paper import Kind
 from feedsrv.status import Row, Status
 
+#: What comes of reading a list: where it was read from, or why it was not.
+_RESULTS = ("data", "cards", "api", "failed", "unreadable")
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 
 # The library can say it for all its counters only: a second line for each, with when it began.
@@ -42,6 +45,10 @@ class Metrics:
         self._upstream_requests = self._counter(
             "upstream_requests", "Requests to upstream, each of several redirects counted."
         )
+
+        for kind, result in product(Kind, _RESULTS):
+            # Prometheus sees no increase from nothing to one.
+            self._refreshes.labels(str(kind), result)
 
     def _counter(self, name: str, what: str, *labels: str) -> Counter:
         return Counter(name, what, labels, namespace="feedsrv", registry=self._registry)

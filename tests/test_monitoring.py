@@ -80,21 +80,20 @@ def test_prometheus_can_read_what_each_panel_asks(asked: str, tmp_path: Any) -> 
 FAILS = """
 rule_files: [{alerts}]
 tests:
-  - interval: 10m
+  - interval: 1m
     input_series:
       - series: 'feedsrv_upstream_failing_seconds{{instance="a"}}'
-        values: '0 600+600x60'
+        values: '0 60+60x600'
       - series: 'feedsrv_store_failing{{instance="a"}}'
-        values: '0x6 1x60'
+        values: '0x60 1x600'
       - series: 'feedsrv_refreshes_total{{instance="a",kind="day",result="unreadable"}}'
-        values: '0x12 0+1x40'
+        values: '0x120 1x10 2x10 3x400'
     alert_rule_test:
 {expected}
 """
 
 
 def test_the_alerts_come_when_they_should_and_not_before(tmp_path: Any) -> None:
-    """Six hours of failures, then two unreadable pages, in a made-up past."""
     when = [
         ("FeedsrvUpstreamFails", "5h", False),
         ("FeedsrvUpstreamFails", "7h", True),
