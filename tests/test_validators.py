@@ -36,6 +36,7 @@ FEEDS = [
     "/papers?q=causal",
     "/papers/trending.atom",
     "/papers/week.rss",
+    "/status.atom",
     "/papers/month",
     "/feeds/causal.atom",
     "/feeds/causal.json",
