@@ -98,7 +98,7 @@ class _Now(Collector):
             yield _gauge("newest_list_age_seconds", "Since the newest list was read.", age)
         yield _gauge(
             "upstream_failing_seconds",
-            "For how long upstream as a whole has failed; 0 while it does not.",
+            "From the first to the last failure of upstream in a row; 0 while it does not fail.",
             _failing(status),
         )
         yield _gauge(
@@ -136,5 +136,6 @@ def _lists(rows: Iterable[Row]) -> Metric:
 
 
 def _failing(status: Status) -> float:
+    """Return the seconds from its first to its last failure: nobody may have asked since."""
     failure = status.failure
-    return (status.at - (failure.since or failure.at)).total_seconds() if failure else 0.0
+    return (failure.at - (failure.since or failure.at)).total_seconds() if failure else 0.0

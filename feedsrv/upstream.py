@@ -143,8 +143,9 @@ class Upstream:
     def _recovered(self, page: Page) -> None:
         """Tell that what failed, and was told once, is over."""
         before = self._store.failure(page) or self._store.failure(None)
-        if before is not None and before.count >= _ENOUGH:
-            since = before.since or before.at
+        since = before.since if before is not None else None
+        # One failure is no story, nor is an allowance that was used up.
+        if before is not None and since is not None and since < before.at:
             log.warning("%s is read again, after failures since %s UTC", page, f"{since:%F %T}")
 
     def _used_up(self, wait: float) -> None:

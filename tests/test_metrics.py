@@ -13,6 +13,7 @@ from werkzeug.test import Client
 
 from conftest import Clock
 from feedsrv.front import Front
+from feedsrv.paper import Kind, Page
 from feedsrv.service import Service
 from feedsrv.web import create_app
 from loopback import Loopback
@@ -105,7 +106,23 @@ def test_how_the_server_is_is_looked_up_when_somebody_asks(
     client.get(FEED)
     until(service._worker.is_idle)
     clock.forward(hours=2)
+    assert figure(client, "feedsrv_upstream_failing_seconds") == 0, "nobody has asked since"
+    client.get(FEED)
+    until(service._worker.is_idle)
     assert figure(client, "feedsrv_upstream_failing_seconds") == 7200
+
+
+def test_an_allowance_that_is_used_up_is_no_failure(
+    service: Service, upstream: Loopback, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = front(service)
+    upstream.headers = {"ratelimit": '"pages";r=0;t=53'}
+    client.get("/papers/trending.atom")
+    clock.forward(hours=8)
+    assert figure(client, "feedsrv_upstream_failing_seconds") == 0
+    upstream.headers = {}
+    service.refresh(Page(Kind.TRENDING))
+    assert "is read again" not in caplog.text
 
 
 def test_two_services_count_apart(make_service: Make) -> None:
