@@ -31,6 +31,8 @@ from feedsrv.errors import (
 
 #: Where a request's environment holds the `Standing` that it was answered with.
 STANDING = "feedsrv.standing"
+#: Where it holds the rule of the route that was asked for.
+ROUTE = "feedsrv.route"
 #: Seconds that readers may keep an answer, at least and at most.
 _MAX_AGE = (300, 3600)
 #: Characters of an Accept-Encoding that is looked at.

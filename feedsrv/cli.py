@@ -21,7 +21,7 @@ import click
 import msgspec
 from werkzeug.test import Client
 
-from feedsrv import __version__
+from feedsrv import __version__, logs
 from feedsrv.config import Config, load, source
 from feedsrv.current import Current
 from feedsrv.errors import ANSWERS, FeedsrvError, QueryError, StoreError, UpstreamError
@@ -63,8 +63,6 @@ class _Group(click.Group):
 @click.pass_context
 def main(ctx: click.Context, file: Path | None) -> None:
     """Hugging Face Daily Papers as one feed per keyword."""
-    logging.basicConfig(format="%(asctime)s %(levelname)-7s %(message)s", level=logging.INFO)
-    logging.getLogger("httpx").setLevel(logging.WARNING)
     ctx.with_resource(_signals())
     ctx.obj = file
 
@@ -339,7 +337,9 @@ def _drawn(query: Query, lead: str = "", child: str = "") -> Iterator[str]:
 
 
 def _settings(file: Path | None, **arguments: object) -> Config:
-    return load(file, _ENVIRON, arguments)
+    config = load(file, _ENVIRON, arguments)
+    logs.set_up(config.log_format, [config.access_key, config.hf_token])
+    return config
 
 
 @contextmanager

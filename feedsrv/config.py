@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 import msgspec
@@ -32,6 +32,7 @@ ENVIRONMENT = {
     "FEEDSRV_ACCESS_KEY": "access_key",
     "FEEDSRV_HF_TOKEN": "hf_token",
     "FEEDSRV_STORE_URL": "store",
+    "FEEDSRV_LOG_FORMAT": "log_format",
     "PORT": "port",
 }
 #: No user, password, fragment or foreign letters: it is shown to readers, and followed by them.
@@ -82,6 +83,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     new_keywords: Annotated[int, msgspec.Meta(ge=0, le=100_000)] = 120
     #: Bytes of answers that each process keeps ready.
     ready_bytes: Annotated[int, msgspec.Meta(ge=0)] = 16_000_000
+    #: What a line of the log is for: people, or programs.
+    log_format: Literal["text", "json"] = "text"
     #: From the environment alone, so that it stands in no file.
     hf_token: str = ""
     #: Readers that can be led to a feed from its page: name to address, with {url} for the feed's.

@@ -11,11 +11,12 @@ import msgspec
 from cachetools import LRUCache
 from werkzeug.datastructures import ETags
 
-from feedsrv import __version__, answer
+from feedsrv import __version__, answer, outage
 from feedsrv.answer import Ready
 from feedsrv.config import Config
 from feedsrv.entry import Entry, definition, entries, feed_id
 from feedsrv.grammar import parse
+from feedsrv.outage import Outages
 from feedsrv.paper import Feed, Found, Words
 from feedsrv.query import canonical
 from feedsrv.render import Head, Outline, atom, json_feed, opml, rss
@@ -55,6 +56,31 @@ def head(feeds: Sequence[Feed], *, demo: bool, self_url: str, page_url: str, ico
         icon_url=icon_url,
         version=__version__,
     )
+
+
+def bulletin(
+    outages: Outages, *, server: str, self_url: str, page_url: str, icon_url: str
+) -> Ready:
+    """Return the feed, as Atom, of what failed for long and when it was over.
+
+    Args:
+        outages: The outages.
+        server: What tells the server from others; its id is made of it.
+        self_url: Where the feed is.
+        page_url: Where more is told.
+        icon_url: Where its icon is.
+
+    """
+    about = Head(
+        id=feed_id([f"status of {server}"]),
+        title="feedsrv: status",
+        subtitle="When Hugging Face could not be read for hours, or had changed its pages",
+        self_url=self_url,
+        page_url=page_url,
+        icon_url=icon_url,
+        version=__version__,
+    )
+    return answer.ready(atom(about, outage.entries(outages, page_url)))
 
 
 def _definition(feed: Feed) -> str:

@@ -7,19 +7,20 @@ process, or anything of it is due to be read again; then the routes make the nex
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from threading import Lock
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from cachetools import LRUCache
 
 from feedsrv.address import is_trusted
-from feedsrv.answer import STANDING, Reply, Standing, reply
+from feedsrv.answer import ROUTE, STANDING, Reply, Standing, reply
 from feedsrv.service import Service
 
 _METHODS = {"GET", "HEAD"}
 _WHOLE = "200 OK"
+_STATUSES = (_WHOLE, "304 Not Modified", "412 Precondition Failed")
 _FORWARDED = ("HTTP_X_FORWARDED_PROTO", "HTTP_X_FORWARDED_HOST", "HTTP_X_FORWARDED_PREFIX")
 #: What an answer takes beside its bodies, about.
 _OVERHEAD = 3_000
@@ -30,6 +31,8 @@ _Name = tuple[str, ...]
 class _Ready(NamedTuple):
     standing: Standing
     generation: object
+    #: What counts it, by its status.
+    counts: Mapping[str, Callable[[], None]]
     #: Bytes that it takes, with its name: whoever asks may make an address as long as a feed.
     size: int
 
@@ -77,6 +80,7 @@ class Front:
         said = reply(ready.standing, environ, now)
         if said.status == _WHOLE and not ready.standing.body:  # it was made for who holds it
             return None
+        ready.counts[said.status]()
         return said
 
     def _name(self, environ: WSGIEnvironment) -> _Name:
@@ -99,11 +103,17 @@ class Front:
         name = self._name(environ)
         # Before anything is read: what is kept meanwhile makes the answer an old one.
         generation = self._service.generation()
-        answer = self._app(environ, start)
+        metrics = self._service.metrics
+
+        def counted(status: str, headers: list[tuple[str, str]], *error: Any) -> Any:
+            metrics.answered(environ.get(ROUTE, "none"), status)
+            return start(status, headers, *error)
+
+        answer = self._app(environ, counted)
         standing = environ.get(STANDING)
         if standing is not None:
             size = len(standing.body) + len(standing.packed) + sum(map(len, name)) + _OVERHEAD
-            ready = _Ready(standing, generation, size)
+            ready = _Ready(standing, generation, metrics.ready(environ[ROUTE], _STATUSES), size)
             with self._lock:
                 if size <= self._ready.maxsize:
                     self._ready[name] = ready

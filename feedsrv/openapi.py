@@ -53,7 +53,11 @@ def description(
     paths["/preview"] = _get("The part of it that tells of a query", page, [query])
     paths["/status"] = _get("What was read when, and what fails, as a page", page, [])
     paths["/status.json"] = _get("The same as data", {"application/json": {}}, [])
+    atom: _Json = {formats["atom"]: {}}
+    paths["/status.atom"] = _get("What failed for long, and when it was over", atom, [])
     paths["/healthz"] = _get("Whether the process can answer", {"text/plain": {}}, [])
+    paths["/readyz"] = _get("Whether there is anything to serve", {"text/plain": {}}, [])
+    paths["/metrics"] = _get("Figures for Prometheus", {"text/plain": {}}, [])
     paths["/openapi.json"] = _get("This description", {"application/json": {}}, [])
     return {
         "openapi": "3.1.0",

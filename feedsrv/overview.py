@@ -12,6 +12,7 @@ from feedsrv import __version__
 from feedsrv.config import Config
 from feedsrv.freshness import Failure, window
 from feedsrv.index import Index
+from feedsrv.outage import Outages
 from feedsrv.paper import Feed, Kind, Page
 from feedsrv.reports import Unreadable
 from feedsrv.selection import Selector
@@ -71,6 +72,16 @@ class Overview:
             return None
         found = self._selector.selected(feed, [kept[0]]).papers
         return sum(self._window.index.get(paper.id) is None for paper in found)
+
+    def holds_any(self) -> bool:
+        """Tell whether any list is kept."""
+        days = window(self._now().date(), self._config.history_days, self._store.listing)
+        kept = [listing for _, listing in days]
+        return any((*kept, self._store.listing(Page(Kind.TRENDING))))
+
+    def outages(self) -> Outages:
+        """Return what failed for long, the latest first."""
+        return self._store.outages()
 
     def unreadable(self) -> tuple[Unreadable, ...]:
         """Return the pages that could not be read, as files to attach to a bug report."""

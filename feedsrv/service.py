@@ -32,6 +32,7 @@ from feedsrv.config import Config
 from feedsrv.errors import NothingReadError, SpentError, UnknownFeedError, UpstreamError
 from feedsrv.fetch import Fetcher
 from feedsrv.freshness import left, newest, window
+from feedsrv.metrics import Metrics
 from feedsrv.overview import Overview
 from feedsrv.paper import Feed, Found, Listing, Page, Paper, Source, merge
 from feedsrv.place import opened
@@ -106,8 +107,9 @@ class Service:
         closing = Event()
         owner = f"{os.getpid()}-{uuid4().hex}"
         wait = sleep or closing.wait
+        self.metrics = Metrics()
         self._upstream = Upstream(
-            config, fetcher, store, owner=owner, now=now, sleep=wait, chance=chance
+            config, fetcher, store, self.metrics, owner=owner, now=now, sleep=wait, chance=chance
         )
         own = searches(config.feeds.values())
         self._worker = Worker(self._upstream, own, self._due_days, closing)
@@ -293,6 +295,13 @@ class Service:
         return self._store.stamp(_hidden(address), etag, self._now())
 
     # --- one page --------------------------------------------------------------------------
+
+    def begin(self) -> bool:
+        """Tell whether there is anything to serve; if not, have the first lists read behind it."""
+        is_ready = self.overview.holds_any()
+        if not is_ready:
+            self._worker.behind(self._due_days())
+        return is_ready
 
     def newest_day(self) -> Page:
         """Return the page to ask for the newest day's list."""

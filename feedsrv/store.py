@@ -15,9 +15,10 @@ from typing import NamedTuple
 import msgspec
 
 from feedsrv.freshness import Failure, Turns, next_turn, taken
+from feedsrv.outage import Outages
 from feedsrv.paper import Kind, Listing, Page
 from feedsrv.reports import Reports
-from feedsrv.value import Kept, Key, Lease, Moved, Stamp, packed, united, unpacked
+from feedsrv.value import Kept, Key, Lease, Moved, Stamp, Told, packed, united, unpacked
 from feedsrv.vault import Place, Vault
 
 log = logging.getLogger(__name__)
@@ -75,6 +76,7 @@ class Store:
         #: On what it is kept, or in what, for everybody to know.
         self.where = place.where
         self._upstream = upstream_url
+        self._outages = Key("lists", f"{upstream_url} outages", Told)
         self._own = frozenset(own)
         self._clock = clock
         self._decoded: dict[Page, _Held] = {}
@@ -262,6 +264,20 @@ class Store:
                 while len(self._stamps) > _MOST_STAMPS:
                     del self._stamps[next(iter(self._stamps))]
         return stamp
+
+    def outages(self) -> Outages:
+        """Return what failed for long, the latest first."""
+        return (self._value(self._outages, Told) or Told(())).known
+
+    def change_outages(self, change: Callable[[Outages], Outages]) -> None:
+        """Replace what is known of outages by what is made of it, as one step for all processes."""
+
+        def changed(kept: Told | None) -> Told | None:
+            before = kept.known if kept is not None else ()
+            after = change(before)
+            return None if after is before else Told(after)
+
+        self._change(self._outages, Told, changed)
 
     def size(self) -> int:
         """Return the bytes that all this takes."""

@@ -26,8 +26,10 @@ from feedsrv.errors import FetchError, PageError, SpentError, UpstreamError
 from feedsrv.fetch import Fetched, Fetcher, Held
 from feedsrv.freshness import Failure, failed, left
 from feedsrv.huggingface import api_path, path, read, read_api
+from feedsrv.metrics import Metrics
 from feedsrv.paper import Listing, Page, succeed
 from feedsrv.store import Store
+from feedsrv.watch import Watch
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +48,7 @@ class Upstream:
         config: The settings.
         fetcher: Asks.
         store: Keeps.
+        metrics: Counts.
         owner: A name that no other process and no other upstream of this process has.
         now: The clock.
         sleep: Waits so many seconds; returns True where it is no use to wait for more.
@@ -58,6 +61,7 @@ class Upstream:
         config: Config,
         fetcher: Fetcher,
         store: Store,
+        metrics: Metrics,
         *,
         owner: str,
         now: Callable[[], datetime],
@@ -67,6 +71,8 @@ class Upstream:
         self._config = config
         self._fetcher = fetcher
         self._store = store
+        self._metrics = metrics
+        self._watch = Watch(store, now)
         self._owner = owner
         self._now = now
         self._sleep = sleep
@@ -126,10 +132,21 @@ class Upstream:
     def _kept(self, asked: Page, fresh: Listing) -> Listing:
         for skipped in fresh.skipped:
             log.warning("%s: left out %s", fresh.page, skipped)
+        self._recovered(asked)
         listing = succeed(self._store.listing(fresh.page), fresh)
         self._store.keep(listing, asked)
+        self._metrics.refreshed(asked.kind, fresh.source)
+        self._watch.read(asked, whole=fresh.source == "data")
         log.info("%s: %d papers", listing.page, len(listing.papers))
         return listing
+
+    def _recovered(self, page: Page) -> None:
+        """Tell that what failed, and was told once, is over."""
+        before = self._store.failure(page) or self._store.failure(None)
+        since = before.since if before is not None else None
+        # One failure is no story, nor is an allowance that was used up.
+        if before is not None and since is not None and since < before.at:
+            log.warning("%s is read again, after failures since %s UTC", page, f"{since:%F %T}")
 
     def _used_up(self, wait: float) -> None:
         """Leave upstream alone: this was the last request that it allows for now."""
@@ -142,17 +159,22 @@ class Upstream:
         now, chance = self._now(), self._chance()
         failure = failed(self._store.failure(page), error, now, chance)
         self._store.fail(page, failure)
-        log.warning(
-            "%s was not read: %s; next try at %s UTC", page, error, f"{failure.retry_at:%H:%M:%S}"
-        )
+        result = "unreadable" if isinstance(error, PageError) else "failed"
+        self._metrics.refreshed(page.kind, result)
+        before = self._store.failure(None)
+        # Told once: what fails on is tried again for hours, and the end of it is told, too.
+        is_new = failure.count == 1 and (before is None or before.count < _ENOUGH)
+        level = logging.WARNING if is_new else logging.DEBUG
+        again = f"{failure.retry_at:%H:%M:%S}"
+        log.log(level, "%s was not read: %s; next try at %s UTC", page, error, again)
         if isinstance(error, FetchError):
             # A second page that fails in a row, or word to come back later, is about them all.
-            before = self._store.failure(None)
             spare = _ENOUGH - 1
             of_all = failed(before, error, now, chance, spare=spare)
             if error.wait:
                 of_all = msgspec.structs.replace(of_all, count=max(_ENOUGH, of_all.count))
             self._store.fail(None, of_all)
+            self._watch.failing(page, failure, of_all if of_all.count >= _ENOUGH else None)
 
     # --- asking ----------------------------------------------------------------------------
 
@@ -180,9 +202,11 @@ class Upstream:
             # Cards know no authors and often no abstract; the API knows all that the data does.
             cards, error = listing, PageError(answer.url, "only its cards can be read")
             self._store.reports.keep(f"{page.kind}.html", answer.body, now)
+            self._watch.drifted(page, error.reason)
         except FetchError as failure:
             error, wait = failure, failure.wait or 0
         except PageError as failure:
+            self._watch.drifted(page, failure.reason)
             error = failure
         try:
             turn()
@@ -222,6 +246,7 @@ class Upstream:
                 raise SpentError(path(page), "the allowance of requests is spent for now", wait)
             self._pause(max(wait, _GLANCE), page)
             self._hold(page, patient)  # it may have ended meanwhile
+        self._metrics.asked()
 
     def _pause(self, seconds: float, page: Page) -> None:
         if self._sleep(seconds):

@@ -14,6 +14,7 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from feedsrv.freshness import Failure, Turns
+from feedsrv.outage import Outages
 from feedsrv.paper import Listing, Page
 
 #: Bytes of a listing unpacked; one of a thousand papers has eight million.
@@ -48,6 +49,12 @@ class Stamp(msgspec.Struct, frozen=True):
 
     etag: str
     modified: datetime
+
+
+class Told(msgspec.Struct, frozen=True):
+    """What failed for long."""
+
+    known: Outages
 
 
 def packed(value: msgspec.Struct) -> bytes:
@@ -102,6 +109,8 @@ def _moment(value: msgspec.Struct) -> float:
     match value:
         case Listing(read_at=moment) | Failure(at=moment):
             return moment.timestamp()
+        case Told(known=[latest, *_]):
+            return (latest.until or latest.told_at).timestamp()
         case Lease(until=moment) | Stamp(modified=moment):
             return moment.timestamp()
         case _:

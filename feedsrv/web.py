@@ -13,11 +13,17 @@ from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException, InternalServerError, NotFound
 from werkzeug.wrappers import Response as Answer
 
-from feedsrv import __version__, answer, asked, page, prose
+from feedsrv import __version__, answer, asked, metrics, page, prose
 from feedsrv.answer import Problem, Ready
 from feedsrv.entry import home
-from feedsrv.errors import FeedsrvError, ParameterError, QueryError, UnknownFeedError
-from feedsrv.formats import FORMATS, head, link_headers, subscriptions, written
+from feedsrv.errors import (
+    FeedsrvError,
+    NothingReadError,
+    ParameterError,
+    QueryError,
+    UnknownFeedError,
+)
+from feedsrv.formats import FORMATS, bulletin, head, link_headers, subscriptions, written
 from feedsrv.grammar import parse
 from feedsrv.openapi import description
 from feedsrv.paper import MOST_ENTRIES, Feed
@@ -36,6 +42,10 @@ _PROSE = (
     *(prose.number, prose.sentence, prose.size, prose.until),
 )
 _DAY = 86400
+#: Seconds after which who asks whether there is anything to serve may ask again.
+_NOT_YET = 5
+#: For how long word of what fails may be kept.
+_NEWS = timedelta(minutes=5)
 #: Pages of a feed that people can leaf through.
 _MOST_PAGES = 999
 
@@ -113,9 +123,24 @@ def _route_programs(app: Flask, service: Service) -> None:
         data = msgspec.json.format(msgspec.json.encode(service.overview.status()), indent=1)
         return answer.uncached(Response(data, mimetype="application/json"))
 
+    @app.get("/status.atom")
+    def status_feed() -> Answer:
+        return _bulletin(service)
+
     @app.get("/healthz")
     def healthz() -> Answer:
         return answer.uncached(Response("ok\n", mimetype="text/plain"))
+
+    @app.get("/readyz")
+    def readyz() -> Answer:
+        if not service.begin():
+            raise NothingReadError("the first lists are being asked for", _NOT_YET)
+        return answer.uncached(Response("ready\n", mimetype="text/plain"))
+
+    @app.get("/metrics")
+    def measured() -> Answer:
+        text = service.metrics.text(service.overview.status())
+        return answer.uncached(Response(text, content_type=metrics.CONTENT_TYPE))
 
     @app.get("/openapi.json")
     def openapi() -> Answer:
@@ -129,6 +154,8 @@ def _surround(app: Flask, service: Service) -> None:
 
     @app.before_request
     def admit() -> None:
+        rule = request.url_rule
+        request.environ[answer.ROUTE] = rule.rule if rule is not None else "none"
         if request.path != "/healthz":
             asked.admit(service.config)
 
@@ -243,6 +270,29 @@ def _subscriptions(service: Service) -> Answer:
         fresh_until=later,
         until=later,
         links=[saved],
+    )
+
+
+def _bulletin(service: Service) -> Answer:
+    """Answer with what failed for long, for the reader of whoever runs this server."""
+    url = asked.url(service.config)
+    here, now = url("/status", ".atom"), service.now()
+    ready = bulletin(
+        service.overview.outages(),
+        # Its key and the host that was asked make it no other feed.
+        server=service.config.public_url,
+        self_url=here,
+        page_url=url("/status"),
+        icon_url=url("/static/icon.png"),
+    )
+    return _kept(
+        service,
+        ready,
+        here=here,
+        media_type=FORMATS["atom"].media_type,
+        fresh_until=now + _NEWS,
+        until=now + _NEWS,
+        links=[("Link", f'<{here}>; rel="self"')],
     )
 
 

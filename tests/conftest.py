@@ -49,15 +49,8 @@ class Clock:
 @pytest.fixture(autouse=True)
 def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep tests from the settings of whoever runs them."""
-    for name in (
-        "CONFIG",
-        "UPSTREAM_URL",
-        "CACHE_DIR",
-        "PUBLIC_URL",
-        "HF_TOKEN",
-        "ACCESS_KEY",
-        "STORE_URL",
-    ):
+    names = ("CONFIG", "UPSTREAM_URL", "CACHE_DIR", "PUBLIC_URL", "HF_TOKEN", "ACCESS_KEY")
+    for name in (*names, "LOG_FORMAT", "STORE_URL"):
         monkeypatch.delenv(f"FEEDSRV_{name}", raising=False)
     monkeypatch.delenv("PORT", raising=False)
 

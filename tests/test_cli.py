@@ -372,6 +372,16 @@ def test_a_port_that_is_taken_is_told_with_the_way_out() -> None:
     assert "Traceback" not in found.stderr
 
 
+def test_a_server_that_has_nothing_begins_to_read_by_itself(
+    upstream: Loopback, tmp_path: Path, until: Callable[[Callable[[], bool]], None]
+) -> None:
+    upstream.today = lambda: datetime.now(UTC).date()
+    environ = {"FEEDSRV_UPSTREAM_URL": upstream.url, "FEEDSRV_CACHE_DIR": str(tmp_path)}
+    with server_process(**environ):
+        until(lambda: len(upstream.log) > 0)
+    assert upstream.log[0].startswith("/papers/date/")
+
+
 def test_another_wsgi_server_can_run_the_application(tmp_path: Path) -> None:
     code = (
         "from werkzeug.test import Client\nfrom feedsrv.wsgi import app\n"

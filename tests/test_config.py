@@ -36,6 +36,7 @@ def test_the_command_line_beats_the_environment_which_beats_the_file() -> None:
 @pytest.mark.parametrize(("variable", "setting"), ENVIRONMENT.items())
 def test_each_variable_of_the_environment_is_a_setting(variable: str, setting: str) -> None:
     odd = {"port": "8123", "cache_dir": "/tmp/x", "hf_token": "hf_x", "store": "redis://a.b"}
+    odd["log_format"] = "json"
     value = odd.get(setting, "http://a.b")
     found = getattr(settings({}, "f", {variable: value}, {}), setting)
     assert str(found.url if isinstance(found, Shared) else found) == value

@@ -31,7 +31,15 @@ PATHS = (
         "/papers.atom?q=a%00b",
         "/papers.atom?",
     ),
-    *("/healthz", "/openapi.json", "//papers.atom", "/papers.atom/", "/papers%2Eatom"),
+    *(
+        "/status.atom",
+        "/readyz",
+        "/healthz",
+        "/openapi.json",
+        "//papers.atom",
+        "/papers.atom/",
+        "/papers%2Eatom",
+    ),
 )
 HEADERS: tuple[dict[str, str], ...] = (
     {},

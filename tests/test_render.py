@@ -24,7 +24,9 @@ from lxml import etree
 from lxml.isoschematron import Schematron
 
 from conftest import SHARED
+from feedsrv import outage
 from feedsrv.entry import FEED_SCHEME, KEYWORD_SCHEME, Entry, definition, entries, feed_id
+from feedsrv.formats import bulletin
 from feedsrv.paper import Feed, Found, Kind, Listing, Page, Paper, unite
 from feedsrv.render import Head, atom
 from strategies import papers
@@ -255,6 +257,24 @@ def test_a_feed_without_entries_is_a_feed(complaints: Callable[[bytes], str]) ->
     assert not read.bozo
     assert read.entries == []
     assert read.feed.updated == "2023-05-04T00:00:00+00:00"
+
+
+def test_the_status_feed_is_a_feed_with_and_without_outages(
+    complaints: Callable[[bytes], str],
+) -> None:
+    at = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
+    page = Page(Kind.SEARCH, "fog & <ferries>")
+    drifted = outage.drifted((), page, "no data", at)
+    both = outage.drifted(drifted, Page(Kind.WEEK, "2026-W48"), "no list", at)
+    for known in ((), drifted, outage.read(both, page, whole=True, now=at)):
+        written = bulletin(
+            known,
+            server="http://h",
+            self_url="http://h/status.atom",
+            page_url="http://h/status",
+            icon_url="http://h/static/icon.png",
+        )
+        assert complaints(written.body) == ""
 
 
 def test_a_feed_names_itself_where_it_is_and_where_people_go() -> None:

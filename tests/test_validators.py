@@ -37,6 +37,7 @@ FEEDS = [
     "/papers?q=causal",
     "/papers/trending.atom",
     "/papers/week.rss",
+    "/status.atom",
     "/papers/month",
     "/feeds/causal.atom",
     "/feeds/causal.json",

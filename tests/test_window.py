@@ -21,6 +21,7 @@ from conftest import Clock
 from feedsrv.config import Config
 from feedsrv.errors import NothingReadError, SpentError, UpstreamError
 from feedsrv.fetch import Fetcher
+from feedsrv.metrics import Metrics
 from feedsrv.paper import Feed, Kind, Page
 from feedsrv.service import Reading, Service
 from feedsrv.upstream import Upstream
@@ -220,6 +221,7 @@ def make_upstream(config: Config, owner: str, clock: Clock, waits: list[float]) 
         config,
         Fetcher(config.upstream_url, agent="feedsrv/test", clock=lambda: clock().timestamp()),
         on_disk(config.cache_dir, config.upstream_url),
+        Metrics(),
         owner=owner,
         now=clock,
         sleep=sleep,

@@ -1,0 +1,113 @@
+"""What docs/ has for operators asks for figures that there are."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from werkzeug.test import Client
+
+from conftest import ROOT
+from feedsrv.front import Front
+from feedsrv.service import Service
+from feedsrv.web import create_app
+
+DOCS = ROOT / "docs"
+NAME = re.compile(r"\bfeedsrv_\w+")
+ALERTS = (DOCS / "alerts.yml").read_text("utf-8")
+BOARD: dict[str, Any] = json.loads((DOCS / "grafana.json").read_text("utf-8"))
+ASKED = [target["expr"] for panel in BOARD["panels"] for target in panel["targets"]]
+
+
+@pytest.fixture
+def figures(service: Service) -> set[str]:
+    """Return the name of every figure of a server that was asked for something."""
+    client = Client(Front(create_app(service), service))
+    client.get("/papers.atom")
+    text = client.get("/metrics").get_data(as_text=True)
+    return {
+        sample.name for family in text_string_to_metric_families(text) for sample in family.samples
+    }
+
+
+def test_each_panel_asks_for_figures_that_there_are(figures: set[str]) -> None:
+    assert len(ASKED) > 8
+    for asked in ASKED:
+        named = set(NAME.findall(asked))
+        assert named, asked
+        assert named <= figures
+
+
+def test_each_alert_asks_for_figures_that_there_are(figures: set[str]) -> None:
+    rules = re.findall(r"^ +expr: (.*)$", ALERTS, re.MULTILINE)
+    assert len(rules) == 3
+    for asked in rules:
+        assert set(NAME.findall(asked)) <= figures
+        assert NAME.search(asked)
+
+
+def test_the_page_for_operators_tells_of_each_figure_and_of_no_other(figures: set[str]) -> None:
+    page = (DOCS / "monitoring.md").read_text("utf-8")
+    assert set(NAME.findall(page)) == figures
+
+
+def promtool(*arguments: str) -> str:
+    if not shutil.which("promtool"):
+        pytest.skip("install prometheus")
+    done = subprocess.run(["promtool", *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_prometheus_takes_the_alerts() -> None:
+    assert "3 rules found" in promtool("check", "rules", str(DOCS / "alerts.yml"))
+
+
+@pytest.mark.parametrize("asked", ASKED)
+def test_prometheus_can_read_what_each_panel_asks(asked: str, tmp_path: Any) -> None:
+    plain = asked.replace("$__rate_interval", "5m").replace("$instance", ".*")
+    rules = {"groups": [{"name": "panel", "rules": [{"record": "panel", "expr": plain}]}]}
+    file = tmp_path / "rules.yml"  # JSON is YAML
+    file.write_text(json.dumps(rules))
+    promtool("check", "rules", str(file))
+
+
+FAILS = """
+rule_files: [{alerts}]
+tests:
+  - interval: 1m
+    input_series:
+      - series: 'feedsrv_upstream_failing_seconds{{instance="a"}}'
+        values: '0 60+60x600'
+      - series: 'feedsrv_store_failing{{instance="a"}}'
+        values: '0x60 1x600'
+      - series: 'feedsrv_refreshes_total{{instance="a",kind="day",result="unreadable"}}'
+        values: '0x120 1x10 2x10 3x400'
+    alert_rule_test:
+{expected}
+"""
+
+
+def test_the_alerts_come_when_they_should_and_not_before(tmp_path: Any) -> None:
+    when = [
+        ("FeedsrvUpstreamFails", "5h", False),
+        ("FeedsrvUpstreamFails", "7h", True),
+        ("FeedsrvStoreFails", "50m", False),
+        ("FeedsrvStoreFails", "2h", True),
+        ("FeedsrvLayoutChanged", "1h", False),
+        ("FeedsrvLayoutChanged", "5h", True),
+    ]
+    for name, at, comes in when:
+        expected = f"      - {{eval_time: {at}, alertname: {name}, exp_alerts: []}}\n"
+        file = tmp_path / "test.yml"
+        file.write_text(FAILS.format(alerts=DOCS / "alerts.yml", expected=expected))
+        if comes:
+            with pytest.raises(AssertionError, match=name):
+                promtool("test", "rules", str(file))
+        else:
+            promtool("test", "rules", str(file))
