@@ -30,6 +30,7 @@ from feedsrv.config import ENVIRONMENT, Config, settings
 from feedsrv.demo import sample
 from feedsrv.paper import Feed
 from loopback import Loopback, server_process, serving
+from readers import needs
 
 PAGES = sorted({*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("config/**/*.md")})
 
@@ -78,6 +79,7 @@ NOT_RUN = {
     "caddy": "likewise",
     "pipx": "installs from the network",
     "pip": "likewise",
+    "python": "pip's: installs from the network",
     "kill": "ends a process that only the reader has",
     "pkill": "likewise",
     "gunicorn": "is no part of what the suite installs",
@@ -188,6 +190,22 @@ def tried_ini(block: Block, _: pytest.FixtureRequest) -> None:
     configparser.ConfigParser(strict=False, interpolation=None).read_string(block.text)
 
 
+def tried_prometheus(block: Block, request: pytest.FixtureRequest) -> None:
+    needs("promtool", "prometheus")
+    file = request.getfixturevalue("tmp_path") / "prometheus.yml"
+    file.write_text(block.text)
+    subprocess.run(["promtool", "check", "config", "--syntax-only", str(file)], check=True)
+
+
+def tried_redis(block: Block, _: pytest.FixtureRequest) -> None:
+    needs("redis-server")
+    command = ["redis-server", "-", "--port", "0"]  # which, once it has read it, has no more to do
+    done = subprocess.run(
+        command, input=block.text, capture_output=True, text=True, check=False, timeout=30
+    )
+    assert "Configured to not listen anywhere" in done.stdout, done.stdout
+
+
 def tried_text(block: Block, _: pytest.FixtureRequest) -> None:
     """Drawings and the like are looked at by people alone."""
 
@@ -198,7 +216,9 @@ KINDS: dict[str, Callable[[Block, pytest.FixtureRequest], None]] = {
     "toml": tried_toml,
     "json": tried_json,
     "ini": tried_ini,
+    "redis": tried_redis,
     "text": tried_text,
+    "yaml": tried_prometheus,
 }
 
 
