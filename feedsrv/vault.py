@@ -220,6 +220,7 @@ class Vault:
             self._changed += 1
         with suppress(StoreError):
             self._done(_CHANGES, self.place.tell, writes=True)
+        self.look()  # else it would show twice: what is made meanwhile would be made again
 
     def size(self) -> int:
         """Return the bytes that all this takes; 0 while nobody knows."""

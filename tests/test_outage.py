@@ -124,4 +124,5 @@ def test_an_answer_without_end_takes_little_memory(
         assert status(f"{url}/papers/trending.atom") == 503
         assert status(f"{url}/papers.atom") == 200
         assert peak(process) - idle < 100
-    assert upstream.log[-2:] == ["/papers/trending", "/api/daily_papers?sort=trending&limit=50"]
+    asked = [path for path in upstream.log if "trending" in path]  # list days are read behind it
+    assert asked[-2:] == ["/papers/trending", "/api/daily_papers?sort=trending&limit=50"]
