@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import re
 import signal
@@ -12,7 +11,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -32,18 +31,15 @@ Run = Callable[..., Result]
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run the command in a folder without settings, with a store of its own."""
     monkeypatch.chdir(tmp_path)
-    levels = {name: logging.getLogger(name).level for name in ("", "httpx")}
 
     def invoke(*arguments: str, **environ: str) -> Result:
         environment = {"FEEDSRV_CACHE_DIR": str(tmp_path / "store")} | environ
         return CliRunner().invoke(main, arguments, env=environment, catch_exceptions=False)
 
-    yield invoke
-    for name, level in levels.items():
-        logging.getLogger(name).setLevel(level)
+    return invoke
 
 
 # --- get, check, explain -----------------------------------------------------------------------
