@@ -9,7 +9,7 @@ import gzip
 import hashlib
 import math
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import NamedTuple
 from wsgiref.types import WSGIEnvironment
@@ -33,8 +33,8 @@ from feedsrv.errors import (
 STANDING = "feedsrv.standing"
 #: Where it holds the rule of the route that was asked for.
 ROUTE = "feedsrv.route"
-#: Seconds that readers may keep an answer, at least and at most.
-_MAX_AGE = (300, 3600)
+#: For how long readers may keep an answer, at least and at most.
+_LEAST_AGE, _MOST_AGE = timedelta(minutes=5), timedelta(hours=1)
 #: Characters of an Accept-Encoding that is looked at.
 _LONGEST_ACCEPTED = 250
 #: For how many seconds a cache may show what it holds while it asks again, and while we are down.
@@ -130,9 +130,8 @@ def standing(
 
 def reply(standing: Standing, environ: WSGIEnvironment, now: datetime) -> Reply:
     """Return the answer as this request wants it: packed or plain, or 304 to who holds it."""
-    left = int((standing.fresh_until - now).total_seconds())
-    max_age = min(max(left, _MAX_AGE[0]), _MAX_AGE[1])
-    control = ("Cache-Control", f"{standing.whose}, max-age={max_age}, {_WHEN_STALE}")
+    left = min(max(standing.fresh_until - now, _LEAST_AGE), _MOST_AGE)
+    control = _control(standing.whose, left.seconds)
     if _holds(standing, environ):
         if "HTTP_IF_MATCH" in environ:
             nothing = ("Content-Length", "0")
@@ -142,6 +141,11 @@ def reply(standing: Standing, environ: WSGIEnvironment, now: datetime) -> Reply:
     headers, body = (standing.gzip, standing.packed) if packs else (standing.plain, standing.body)
     is_asked_for = environ["REQUEST_METHOD"] != "HEAD"
     return Reply("200 OK", (*headers, control), body if is_asked_for else b"")
+
+
+@lru_cache(maxsize=2 * 3600)
+def _control(whose: str, max_age: int) -> tuple[str, str]:
+    return "Cache-Control", f"{whose}, max-age={max_age}, {_WHEN_STALE}"
 
 
 def _holds(standing: Standing, environ: WSGIEnvironment) -> bool:

@@ -56,6 +56,8 @@ class Current:
         self._opened = opened
         self._lock = Lock()  # and no Condition, whose way in is Python: ready answers come by here
         self._site = _Site(opened())
+        #: What an answer that is ready is being taken from.
+        self._saying: _Site | None = None
 
     @property
     def config(self) -> Config:
@@ -77,12 +79,18 @@ class Current:
             raise
 
     def ready(self, environ: WSGIEnvironment) -> Reply | None:
-        """Return the answer if it is ready, without waiting for anything; None if it is not."""
-        site = self._entered()
+        """Return the answer if it is ready, without waiting for anything; None if it is not.
+
+        For one thread alone, that of the event loop: to count it as under way would take as long as
+        to find the answer.
+        """
+        site = self._saying = self._site
+        while site is not self._site:  # exchanged between the two: it may be closed by now
+            site = self._saying = self._site
         try:
             return site.front.ready(environ)
         finally:
-            self._left(site)
+            self._saying = None
 
     def reload(self) -> None:
         """Go on with the settings as they are now; with the old ones where they cannot be used.
@@ -103,6 +111,8 @@ class Current:
                 old.ended.set()
         _tell(old.service.config, new.service.config)
         old.ended.wait()
+        while self._saying is old:
+            Event().wait(0.001)  # which lets it be said
         old.close()  # which gives back its right to ask upstream
 
     def _entered(self) -> _Site:
