@@ -232,7 +232,9 @@ def unite(listings: tuple[Listing, ...]) -> tuple[Paper, ...]:
 
 def better(paper: Paper, other: Paper | None) -> Paper:
     """Return which of two copies of a paper to show: the first, unless the other knows more."""
-    return other if other is not None and _rank(other) < _rank(paper) else paper
+    if other is None or other is paper:  # nearly always
+        return paper
+    return other if _rank(other) < _rank(paper) else paper
 
 
 def merge(found: Iterable[tuple[Feed, Sequence[Paper]]]) -> tuple[Found, ...]:
