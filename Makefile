@@ -53,7 +53,7 @@ format: $(VENV)/.dev
 
 # SECONDS are those of each run of the load generator. (A default for all would be fuzz's and soak's.)
 bench: $(VENV)/.dev
-	$(BIN)/python bench/serve.py --seconds $(or $(SECONDS),3)
+	$(BIN)/python bench/serve.py --seconds $(or $(SECONDS),2)
 	$(BIN)/python bench/read.py
 	$(BIN)/python bench/cold.py
 	$(BIN)/python bench/query.py

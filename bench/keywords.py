@@ -39,8 +39,8 @@ from report import table, where, write
 
 BEGIN = datetime(2026, 11, 24, 6, tzinfo=UTC)
 DAYS, A_DAY, SEARCH = 30, 50, 120
-#: Polls of an hour that are made; where there are more keywords, the rest is reckoned.
-MOST_POLLS = 10_000
+#: Keywords that are all polled; of more, so many stand for all.
+MOST_POLLS, FOR_ALL = 10_000, 2_000
 HOURS = 2
 
 
@@ -156,7 +156,7 @@ def cost(url: str, number: int) -> Cost:
         for _ in service.bring_up_to_date():
             pass
         asked = queries(chance, number)
-        polled = asked if number <= MOST_POLLS else chance.sample(asked, MOST_POLLS)
+        polled = asked if number <= MOST_POLLS else chance.sample(asked, FOR_ALL)
         etags: dict[str, str] = {}
         for _ in range(HOURS):
             begun, reading, statuses = time.thread_time(), time.process_time(), Counter[str]()
