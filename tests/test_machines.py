@@ -12,6 +12,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from threading import Event
 from typing import NamedTuple
+from urllib.error import HTTPError
 
 import msgspec
 import pytest
@@ -84,6 +85,17 @@ def answer(url: str) -> Answer:
         return Answer(found.read(), found.headers["ETag"], found.headers["Last-Modified"])
 
 
+def is_answered(url: str) -> bool:
+    """Ask, and tell whether there was anything: not all who come first can wait for long."""
+    try:
+        return bool(fetched(url))
+    except HTTPError as error:
+        error.close()
+        if error.code != 503:
+            raise
+        return False
+
+
 @pytest.fixture
 def upstream() -> Iterator[Loopback]:
     papers = [
@@ -118,11 +130,12 @@ def machines(upstream: Loopback, redis: RedisServer, tmp_path: Path) -> Iterator
 def test_three_servers_with_three_hundred_clients_are_one(
     machines: Machines, upstream: Loopback, redis: RedisServer, until: Until
 ) -> None:
-    def client(number: int) -> bytes:
-        return fetched(machines.urls[number % 3] + PATHS[number // 3 % len(PATHS)])
+    def client(number: int) -> None:
+        url = machines.urls[number % 3] + PATHS[number // 3 % len(PATHS)]
+        until(lambda: is_answered(url))
 
     with ThreadPoolExecutor(300) as pool:
-        assert all(pool.map(client, range(300)))
+        list(pool.map(client, range(300)))
     # The rest of the window is read behind them.
     until(lambda: len([path for path in upstream.log if "/date/" in path]) >= 5)
     until(machines.are_one)
