@@ -384,9 +384,13 @@ def test_without_files_to_open_those_who_come_wait(crowded: Running) -> None:
 
 
 def test_neither_head_nor_304_has_a_body(demo: Running) -> None:
-    whole, _, body = demo.answer(request("/papers.atom")).partition(b"\r\n\r\n")
-    assert body
-    head, _, nothing = demo.answer(request("/papers.atom", method="HEAD")).partition(b"\r\n\r\n")
+    etags: list[list[bytes]] = [[b"one"], [b"other"]]
+    while etags[0] != etags[1]:  # the demo's papers come one day after the other
+        whole, _, body = demo.answer(request("/papers.atom")).partition(b"\r\n\r\n")
+        assert body
+        asked = request("/papers.atom", method="HEAD")
+        head, _, nothing = demo.answer(asked).partition(b"\r\n\r\n")
+        etags = [re.findall(rb"(?i)\netag: (\S+)", each) for each in (whole, head)]
     assert (head.split()[1], nothing) == (b"200", b"")
     assert f"content-length: {len(body)}".encode() in head.lower()
     etag = re.search(rb"(?i)\netag: (\S+)", whole)
