@@ -19,6 +19,7 @@ from feedsrv.paper import Feed
 from feedsrv.service import Service
 from feedsrv.web import create_app
 from loopback import Loopback, raw_paper, serving
+from redis_server import RedisServer, redis_server
 
 ROOT = Path(__file__).parents[1]
 #: Beside a clone there may be captures of real pages and the schemas of RFC 4287.
@@ -139,6 +140,12 @@ def until() -> Callable[[Callable[[], bool]], None]:
             time.sleep(0.01)
 
     return wait
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[RedisServer]:
+    with redis_server(tmp_path) as server:
+        yield server
 
 
 @pytest.hookimpl(tryfirst=True)

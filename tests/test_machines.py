@@ -18,7 +18,7 @@ import msgspec
 import pytest
 
 from loopback import Loopback, fetched, raw_paper, server_process, serving
-from redis_server import PASSWORD, RedisServer, redis_server
+from redis_server import PASSWORD, RedisServer
 
 Until = Callable[[Callable[[], bool]], None]
 PATHS = [
@@ -107,12 +107,6 @@ def upstream() -> Iterator[Loopback]:
     with serving(site) as url:
         site.url = url
         yield site
-
-
-@pytest.fixture
-def redis(tmp_path: Path) -> Iterator[RedisServer]:
-    with redis_server(tmp_path) as server:
-        yield server
 
 
 @pytest.fixture

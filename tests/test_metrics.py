@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from collections.abc import Callable
 
@@ -17,6 +16,7 @@ from feedsrv.paper import Kind, Page
 from feedsrv.service import Service
 from feedsrv.web import create_app
 from loopback import Loopback
+from readers import needs
 
 Make = Callable[..., Service]
 Until = Callable[[Callable[[], bool]], None]
@@ -145,10 +145,10 @@ def test_figures_are_kept_by_nobody(client: FlaskClient) -> None:
     assert answer.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
 
 
-@pytest.mark.skipif(not shutil.which("promtool"), reason="install prometheus")
 def test_prometheus_finds_nothing_to_say_against_the_figures(
     service: Service, upstream: Loopback
 ) -> None:
+    needs("promtool", "prometheus")
     client = front(service)
     client.get(FEED)
     checked = subprocess.run(

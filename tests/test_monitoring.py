@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 from typing import Any
 
@@ -16,6 +15,7 @@ from conftest import ROOT
 from feedsrv.front import Front
 from feedsrv.service import Service
 from feedsrv.web import create_app
+from readers import needs
 
 DOCS = ROOT / "docs"
 NAME = re.compile(r"\bfeedsrv_\w+")
@@ -57,8 +57,7 @@ def test_the_page_for_operators_tells_of_each_figure_and_of_no_other(figures: se
 
 
 def promtool(*arguments: str) -> str:
-    if not shutil.which("promtool"):
-        pytest.skip("install prometheus")
+    needs("promtool", "prometheus")
     done = subprocess.run(["promtool", *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

@@ -24,7 +24,7 @@ from feedsrv.paper import Kind, Listing, Page
 from feedsrv.place import LARGEST, LASTS, opened
 from feedsrv.store import Store
 from places import in_redis
-from redis_server import PASSWORD, RedisServer, redis_server
+from redis_server import PASSWORD, RedisServer
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 DAYS = [Page(Kind.DAY, f"2026-11-{number}") for number in (16, 17, 18, 19, 20)]
@@ -57,12 +57,6 @@ class Seconds:
 @pytest.fixture
 def seconds() -> Seconds:
     return Seconds()
-
-
-@pytest.fixture
-def redis(tmp_path: Path) -> Iterator[RedisServer]:
-    with redis_server(tmp_path) as server:
-        yield server
 
 
 @pytest.fixture

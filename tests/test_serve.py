@@ -185,7 +185,6 @@ def test_a_connection_that_wants_nothing_is_closed(impatient: Running, sent: byt
         assert rest(connection).endswith(b"hello" if sent.endswith(b"\r\n\r\n") else b"")
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="a socket option of Linux")
 def test_an_answer_that_nobody_reads_does_not_hold_the_end(impatient: Running) -> None:
     with impatient.connection(request("/long")):
         assert impatient.answer(request("/hello")).endswith(b"hello")
