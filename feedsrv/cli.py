@@ -13,7 +13,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -186,7 +186,8 @@ def check(file: Path | None, demo: bool, upstream: bool) -> None:
     changes: list[str] = []
     with _service(config) as service:
         try:
-            click.echo(f"store      good, {opened(service.config, ()).probe()}")
+            with closing(opened(service.config, ())) as store:
+                click.echo(f"store      good, {store.probe()}")
         except StoreError as error:
             click.echo(f"store      FAILS: {error}")
             failed = True

@@ -112,10 +112,8 @@ class _Now(Collector):
             status.allowance.left,
         )
         yield _lists((*status.days, *status.lists, *status.searches))
-        yield _gauge("store_bytes", "Bytes that the store takes on disk.", status.store.bytes)
-        yield _gauge(
-            "store_failing", "1 while nothing can be kept on disk.", bool(status.store.trouble)
-        )
+        yield _gauge("store_bytes", "Bytes that the store takes.", status.store.bytes)
+        yield _gauge("store_failing", "1 while nothing can be kept.", bool(status.store.trouble))
 
 
 def _gauge(name: str, what: str, value: float, **labels: str) -> Metric:

@@ -191,18 +191,6 @@ def test_probing_names_the_folder_or_says_why_not(store: Store, tmp_path: Path) 
     assert str(tmp_path / "file") in str(caught.value)
 
 
-def test_a_lease_is_held_by_one_owner_until_it_ends_or_is_given_back(store: Store) -> None:
-    length = timedelta(seconds=12)
-    assert store.lease("one", NOON, length)
-    assert store.lease("one", NOON, length), "its holder may take it again"
-    assert not store.lease("two", NOON + timedelta(seconds=11), length)
-    store.release("two")
-    assert not store.lease("two", NOON, length)
-    store.release("one")
-    assert store.lease("two", NOON, length)
-    assert store.lease("one", NOON + timedelta(seconds=13), length)
-
-
 def test_a_lease_taken_while_another_process_looked_at_its_clock_is_held(store: Store) -> None:
     length = timedelta(seconds=12)
     assert store.lease("one", NOON, length)
