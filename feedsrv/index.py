@@ -1,34 +1,23 @@
 """Many papers, arranged so that a query finds those it asks for without reading each.
 
-For each field: which papers hold a word, as one bit for each paper in a number. AND, OR and NOT of
-queries are those of numbers. Only words that must stand side by side are looked for in the papers
-themselves, and only in those that hold them all. `feedsrv.query.matches` says what a match is.
+A set of papers is a number with one bit for each, so that AND, OR and NOT of queries are those of
+numbers. For each row of words: which papers hold a word. Only words that must stand side by side
+are looked for in the papers themselves, and only in those that hold them all.
+`feedsrv.query.matches` says what a match is.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
-from functools import reduce
-from itertools import takewhile
-from operator import or_
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, takewhile
+from operator import attrgetter
 
 from feedsrv.paper import Paper
-from feedsrv.query import (
-    And,
-    Count,
-    Has,
-    Not,
-    Or,
-    Query,
-    Term,
-    fact,
-    fields,
-    matches,
-    needle,
-    row_of,
-)
+from feedsrv.query import And, Count, Has, Not, Or, Query, Term, fact, fields, needle, row_name
 from feedsrv.words import stem
+
+_ONE = ord("1")
 
 
 class Index:
@@ -36,7 +25,7 @@ class Index:
 
     Args:
         papers: The papers; what is found keeps their order.
-        read: How many terms are looked for by reading each paper, before any word is arranged.
+        read: How often a row is read through before its words are arranged.
 
     """
 
@@ -44,7 +33,7 @@ class Index:
         self.papers = tuple(papers)
         self._by_id = {paper.id: paper for paper in self.papers}
         self.ids = frozenset(self._by_id)
-        self._fields: dict[str, _Field] = {}
+        self._rows: dict[str, _Row] = {}
         self._read = read
 
     def get(self, name: str) -> Paper | None:
@@ -53,9 +42,6 @@ class Index:
 
     def matching(self, query: Query) -> tuple[Paper, ...]:
         """Return the papers that the query asks for."""
-        if (terms := _terms(query)) <= self._read:
-            self._read -= terms  # threads that count at the same time read once more, no harm
-            return tuple(paper for paper in self.papers if matches(query, paper))
         found = self._of(query, (1 << len(self.papers)) - 1)
         return tuple(self.papers[place] for place in _places(found))
 
@@ -84,68 +70,70 @@ class Index:
             case Not(part):
                 return among & ~self._of(part, among)
             case Has() | Count():
-                return _set(n for n in _places(among) if fact(query, self.papers[n]))
+                facts = (n for n in _places(among) if fact(query, self.papers[n]))
+                return _set(facts, len(self.papers))
             case Term():
                 rest = among
                 for field in fields(query):
-                    rest &= ~self._holding(query, field, rest)
+                    rest &= ~self._row(row_name(query, field)).holding(query, rest)
                 return among & ~rest
 
-    def _holding(self, term: Term, field: str, among: int) -> int:
-        """Return those of the papers whose field holds the term's words side by side."""
-        held = self._fields.get(field)
-        if held is None:
-            held = self._fields[field] = _Field(self.papers, field)
-        for word in term.words[:-1]:
-            among &= held.papers(word, "stems" if term.mode == "stems" else "exact")
-        among &= held.papers(term.words[-1], term.mode)
-        if len(term.words) == 1:
-            return among
-        text = needle(term)
-        return _set(n for n in _places(among) if text in row_of(term, field, self.papers[n]))
+    def _row(self, name: str) -> _Row:
+        row = self._rows.get(name)
+        if row is None:
+            row = self._rows[name] = _Row(self.papers, name, self._read)
+        return row
 
 
-class _Field:
-    """One field of many papers: which of them hold a word."""
+class _Row:
+    """One row of prepared words of many papers: which of them hold a word."""
 
-    def __init__(self, papers: Sequence[Paper], field: str) -> None:
-        words: dict[str, int] = {}
-        stems: dict[str, list[str]] = {}
-        for place, paper in enumerate(papers):
-            row = getattr(paper.words, field).split()
-            # A row of stems has as many words, in the same order. Names have none.
-            cut = getattr(paper.words, f"{field}_stems", "").split() or row
-            for word, base in dict(zip(row, cut, strict=False)).items():
-                if word not in words:
-                    words[word] = 0
-                    stems.setdefault(base, []).append(word)
-                words[word] |= 1 << place
-        self._words = words
-        self._stems = stems
-        self._sorted = sorted(words)
+    def __init__(self, papers: Sequence[Paper], name: str, read: int) -> None:
+        self._texts = tuple(map(attrgetter(f"words.{name}"), papers))
+        self._read = read
+        self._places: dict[str, list[int]] = {}
+        self._sorted: list[str] = []
 
-    def papers(self, word: str, mode: str) -> int:
-        """Return the papers that hold the word as written, in any form, or one that begins so."""
-        match mode:
-            case "stems":
-                found = self._stems.get(stem(word), [])
-            case "prefix":
-                start = bisect_left(self._sorted, word)
-                later = (self._sorted[n] for n in range(start, len(self._sorted)))
-                found = list(takewhile(lambda other: other.startswith(word), later))
-            case _:
-                found = [word]
-        return reduce(or_, (self._words.get(each, 0) for each in found), 0)
+    def holding(self, term: Term, among: int) -> int:
+        """Return those of the papers that hold the term's words side by side."""
+        if self._read > 0:
+            self._read -= 1  # threads that count at the same time read once more, no harm
+        else:
+            among &= self._with_each(term)
+            if len(term.words) == 1:
+                return among
+        text, texts = needle(term), self._texts
+        return self._set(n for n in _places(among) if text in texts[n])
 
+    def _with_each(self, term: Term) -> int:
+        """Return the papers that hold all of the words, wherever they stand."""
+        if not self._sorted:
+            self._arrange()
+        if term.mode == "stems":
+            *others, last = map(stem, term.words)
+        else:
+            *others, last = term.words
+        found = self._begun(last) if term.mode == "prefix" else [last]
+        papers = self._set(chain.from_iterable(self._places.get(word, ()) for word in found))
+        for word in others:
+            papers &= self._set(self._places.get(word, ()))
+        return papers
 
-def _terms(query: Query) -> int:
-    match query:
-        case And(parts) | Or(parts):
-            return sum(map(_terms, parts))
-        case Not(part):
-            return _terms(part)
-        case _:
-            return 1
+    def _arrange(self) -> None:
+        places: dict[str, list[int]] = {}
+        for place, text in enumerate(self._texts):
+            for word in set(text.split()):
+                places.setdefault(word, []).append(place)
+        self._places = places
+        self._sorted = sorted(places)
+
+    def _set(self, places: Iterable[int]) -> int:
+        return _set(places, len(self._texts))
+
+    def _begun(self, beginning: str) -> Iterator[str]:
+        start = bisect_left(self._sorted, beginning)
+        later = (self._sorted[n] for n in range(start, len(self._sorted)))
+        return takewhile(lambda word: word.startswith(beginning), later)
 
 
 def _places(papers: int) -> Iterator[int]:
@@ -157,5 +145,9 @@ def _places(papers: int) -> Iterator[int]:
         place = bits.find("1", place + 1)
 
 
-def _set(places: Iterator[int]) -> int:
-    return reduce(or_, (1 << place for place in places), 0)
+def _set(places: Iterable[int], many: int) -> int:
+    """Return the set of those places, of so many: written down in binary, and read at once."""
+    marks = bytearray(b"0" * (many or 1))
+    for place in places:
+        marks[~place] = _ONE
+    return int(marks, 2)

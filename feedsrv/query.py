@@ -204,7 +204,7 @@ def _positive(query: Query) -> Iterator[str]:
 def _found(term: Term, paper: Paper) -> Iterator[str]:
     """Yield the names of the fields that hold the term's words."""
     text = needle(term)
-    return (field for field in fields(term) if text in row_of(term, field, paper))
+    return (field for field in fields(term) if text in getattr(paper.words, row_name(term, field)))
 
 
 def fields(term: Term) -> tuple[str, ...]:
@@ -212,9 +212,9 @@ def fields(term: Term) -> tuple[str, ...]:
     return ("title", "abstract", "keyword") if term.field == "" else (term.field,)
 
 
-def row_of(term: Term, field: str, paper: Paper) -> str:
-    """Return the paper's prepared words to look for the term's `needle` in."""
-    return str(getattr(paper.words, f"{field}_stems" if term.mode == "stems" else field))
+def row_name(term: Term, field: str) -> str:
+    """Return which row of a paper's prepared words to look for the term's `needle` in."""
+    return f"{field}_stems" if term.mode == "stems" else field
 
 
 @lru_cache(maxsize=4096)

@@ -13,9 +13,9 @@ from feedsrv.query import matches
 
 #: The window, trending, the week and the month.
 _MOST = 4
-#: Terms of queries before an index is arranged: to look for so many takes half as long as that, and
-#: most servers have fewer between two readings of upstream.
-_READ = 20
+#: How often a row of words is read through before they are arranged, which takes as long as ten to
+#: twenty of that: most servers have fewer new queries between two readings of upstream.
+_READ = 10
 
 
 class Selection(NamedTuple):
