@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import date, datetime, timedelta
+from functools import lru_cache
 from itertools import islice
 
 import msgspec
@@ -34,6 +35,7 @@ _SATURDAY = 6
 # --- how long a list is fresh ----------------------------------------------------------------
 
 
+@lru_cache(maxsize=512)
 def lasts(page: Page, today: date) -> timedelta:
     """Return for how long a list is fresh after it was read."""
     if page.kind is not Kind.DAY:
@@ -54,6 +56,9 @@ def left(page: Page, listing: Listing | None, now: datetime) -> timedelta:
 
 
 # --- the window of list days -----------------------------------------------------------------
+
+#: List days, newest first, each with what is kept of it.
+Days = tuple[tuple[Page, Listing | None], ...]
 
 
 def newest(today: date) -> Page:

@@ -1,23 +1,17 @@
-"""Many papers, arranged so that a query finds those it asks for without reading each.
+"""Many papers, so that a query finds those it asks for without reading each.
 
-A set of papers is a number with one bit for each, so that AND, OR and NOT of queries are those of
-numbers. For each row of words: which papers hold a word. Only words that must stand side by side
-are looked for in the papers themselves, and only in those that hold them all.
+AND, OR and NOT of queries are those of numbers (`feedsrv.rows`). Only words that must stand side by
+side are looked for in the papers themselves, and only in those that hold them all.
 `feedsrv.query.matches` says what a match is.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, takewhile
-from operator import attrgetter
+from collections.abc import Sequence
 
 from feedsrv.paper import Paper
-from feedsrv.query import And, Count, Has, Not, Or, Query, Term, fact, fields, needle, row_name
-from feedsrv.words import stem
-
-_ONE = ord("1")
+from feedsrv.query import And, Count, Has, Not, Or, Query, Term, fact, row_names
+from feedsrv.rows import Rows, each, united
 
 
 class Index:
@@ -25,16 +19,18 @@ class Index:
 
     Args:
         papers: The papers; what is found keeps their order.
-        read: How often a row is read through before its words are arranged.
+        rows: Where their words are arranged, with those of others.
 
     """
 
-    def __init__(self, papers: Sequence[Paper], *, read: int = 0) -> None:
+    def __init__(self, papers: Sequence[Paper], rows: Rows | None = None) -> None:
         self.papers = tuple(papers)
         self._by_id = {paper.id: paper for paper in self.papers}
         self.ids = frozenset(self._by_id)
-        self._rows: dict[str, _Row] = {}
-        self._read = read
+        self._rows = Rows() if rows is None else rows
+        places = self._rows.places(self.papers)
+        self._number = {place: number for number, place in enumerate(places)}
+        self._every = united(places, self._rows.many)
 
     def get(self, name: str) -> Paper | None:
         """Return the paper of that id."""
@@ -42,14 +38,15 @@ class Index:
 
     def matching(self, query: Query) -> tuple[Paper, ...]:
         """Return the papers that the query asks for."""
-        found = self._of(query, (1 << len(self.papers)) - 1)
-        return tuple(self.papers[place] for place in _places(found))
+        with self._rows.lock:
+            found = self._of(query, self._every)
+        return tuple(self.papers[n] for n in sorted(map(self._number.__getitem__, each(found))))
 
     def missing(self, parts: Sequence[Query]) -> list[int]:
         """Return for each part how many papers match all of the others and not it."""
-        every = (1 << len(self.papers)) - 1
-        matching = [self._of(part, every) for part in parts]
-        all_of_them, but_one = every, 0
+        with self._rows.lock:
+            matching = [self._of(part, self._every) for part in parts]
+        all_of_them, but_one = self._every, 0
         for found in matching:
             but_one = but_one & found | all_of_them & ~found
             all_of_them &= found
@@ -70,84 +67,10 @@ class Index:
             case Not(part):
                 return among & ~self._of(part, among)
             case Has() | Count():
-                facts = (n for n in _places(among) if fact(query, self.papers[n]))
-                return _set(facts, len(self.papers))
+                facts = (n for n in each(among) if fact(query, self.papers[self._number[n]]))
+                return united(facts, among.bit_length())
             case Term():
                 rest = among
-                for field in fields(query):
-                    rest &= ~self._row(row_name(query, field)).holding(query, rest)
+                for name in row_names(query):
+                    rest &= ~self._rows.holding(query, name, rest)
                 return among & ~rest
-
-    def _row(self, name: str) -> _Row:
-        row = self._rows.get(name)
-        if row is None:
-            row = self._rows[name] = _Row(self.papers, name, self._read)
-        return row
-
-
-class _Row:
-    """One row of prepared words of many papers: which of them hold a word."""
-
-    def __init__(self, papers: Sequence[Paper], name: str, read: int) -> None:
-        self._texts = tuple(map(attrgetter(f"words.{name}"), papers))
-        self._read = read
-        self._places: dict[str, list[int]] = {}
-        self._sorted: list[str] = []
-
-    def holding(self, term: Term, among: int) -> int:
-        """Return those of the papers that hold the term's words side by side."""
-        if self._read > 0:
-            self._read -= 1  # threads that count at the same time read once more, no harm
-        else:
-            among &= self._with_each(term)
-            if len(term.words) == 1:
-                return among
-        text, texts = needle(term), self._texts
-        return self._set(n for n in _places(among) if text in texts[n])
-
-    def _with_each(self, term: Term) -> int:
-        """Return the papers that hold all of the words, wherever they stand."""
-        if not self._sorted:
-            self._arrange()
-        if term.mode == "stems":
-            *others, last = map(stem, term.words)
-        else:
-            *others, last = term.words
-        found = self._begun(last) if term.mode == "prefix" else [last]
-        papers = self._set(chain.from_iterable(self._places.get(word, ()) for word in found))
-        for word in others:
-            papers &= self._set(self._places.get(word, ()))
-        return papers
-
-    def _arrange(self) -> None:
-        places: dict[str, list[int]] = {}
-        for place, text in enumerate(self._texts):
-            for word in set(text.split()):
-                places.setdefault(word, []).append(place)
-        self._places = places
-        self._sorted = sorted(places)
-
-    def _set(self, places: Iterable[int]) -> int:
-        return _set(places, len(self._texts))
-
-    def _begun(self, beginning: str) -> Iterator[str]:
-        start = bisect_left(self._sorted, beginning)
-        later = (self._sorted[n] for n in range(start, len(self._sorted)))
-        return takewhile(lambda word: word.startswith(beginning), later)
-
-
-def _places(papers: int) -> Iterator[int]:
-    """Yield the place of each paper of a set, in order."""
-    bits = bin(papers)[:1:-1]
-    place = bits.find("1")
-    while place >= 0:
-        yield place
-        place = bits.find("1", place + 1)
-
-
-def _set(places: Iterable[int], many: int) -> int:
-    """Return the set of those places, of so many: written down in binary, and read at once."""
-    marks = bytearray(b"0" * (many or 1))
-    for place in places:
-        marks[~place] = _ONE
-    return int(marks, 2)

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from feedsrv import __version__
 from feedsrv.config import Config
-from feedsrv.freshness import Failure, window
+from feedsrv.freshness import Days, Failure
 from feedsrv.index import Index
 from feedsrv.outage import Outages
 from feedsrv.paper import Feed, Kind, Page
@@ -57,12 +57,15 @@ class Overview:
 
         The window is brought up to date behind it, as for any feed.
         """
-        days = tuple(window(self._now().date(), self._config.history_days, self._store.listing))
+        days = self._days()
         if not self._window.is_of(days):
             lists = (listing for _, listing in days if listing is not None)
             self._window = Window(days, self._selector.index(lists))
         self._bring_up_to_date()
         return self._window
+
+    def _days(self) -> Days:
+        return self._store.window(self._now().date(), self._config.history_days)
 
     def older(self, query: str) -> int | None:
         """Return how many papers beyond the window a kept search knows; None where none is kept."""
@@ -75,8 +78,7 @@ class Overview:
 
     def holds_any(self) -> bool:
         """Tell whether any list is kept."""
-        days = window(self._now().date(), self._config.history_days, self._store.listing)
-        kept = [listing for _, listing in days]
+        kept = [listing for _, listing in self._days()]
         return any((*kept, self._store.listing(Page(Kind.TRENDING))))
 
     def outages(self) -> Outages:

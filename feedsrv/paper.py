@@ -50,7 +50,7 @@ class Page(msgspec.Struct, frozen=True):
         return f"{self.kind} {self.key}".rstrip()
 
 
-class Words(msgspec.Struct, frozen=True, array_like=True):
+class Words(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A paper's words, prepared once so that matching is a search for one string in another.
 
     Each field is a row of folded words with a space before, between and after them, so that
@@ -69,7 +69,7 @@ class Words(msgspec.Struct, frozen=True, array_like=True):
     id: str = ""
 
 
-class Paper(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Paper(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One paper, as upstream last described it."""
 
     id: str

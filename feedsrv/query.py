@@ -149,7 +149,7 @@ def matches(query: Query, paper: Paper) -> bool:
     """Tell whether the paper is one that the query asks for."""
     match query:
         case Term():
-            return any(True for _ in _found(query, paper))
+            return _holds(query, paper)
         case And(parts):
             return all(matches(part, paper) for part in parts)
         case Or(parts):
@@ -167,7 +167,11 @@ def places(query: Query, paper: Paper) -> tuple[str, ...]:
     match query:
         case Term():
             shown = str(msgspec.structs.replace(query, field=""))
-            return tuple(f"{field}: {shown}" for field in _found(query, paper))
+            rows = zip(_fields(query), row_names(query), strict=True)
+            text = needle(query)
+            return tuple(
+                f"{field}: {shown}" for field, row in rows if text in getattr(paper.words, row)
+            )
         case And(parts) | Or(parts):
             every = (place for part in parts for place in places(part, paper))
             return tuple(dict.fromkeys(every))
@@ -201,20 +205,21 @@ def _positive(query: Query) -> Iterator[str]:
             assert_never(query)
 
 
-def _found(term: Term, paper: Paper) -> Iterator[str]:
-    """Yield the names of the fields that hold the term's words."""
-    text = needle(term)
-    return (field for field in fields(term) if text in getattr(paper.words, row_name(term, field)))
+def _holds(term: Term, paper: Paper) -> bool:
+    text, words = needle(term), paper.words
+    return any(text in getattr(words, name) for name in row_names(term))
 
 
-def fields(term: Term) -> tuple[str, ...]:
+def _fields(term: Term) -> tuple[str, ...]:
     """Return the names of the fields that the term looks in."""
     return ("title", "abstract", "keyword") if term.field == "" else (term.field,)
 
 
-def row_name(term: Term, field: str) -> str:
-    """Return which row of a paper's prepared words to look for the term's `needle` in."""
-    return f"{field}_stems" if term.mode == "stems" else field
+@lru_cache(maxsize=4096)
+def row_names(term: Term) -> tuple[str, ...]:
+    """Return which rows of a paper's prepared words to look for the term's `needle` in."""
+    ending = "_stems" if term.mode == "stems" else ""
+    return tuple(f"{field}{ending}" for field in _fields(term))
 
 
 @lru_cache(maxsize=4096)

@@ -4,7 +4,7 @@ feedgen 1.0.0 writes Atom and RSS for us, with traps that this module steers aro
 notices when a later release mends it:
 
 - the links of entries lose all but their address, and rel is limited to five values: `_Rest`
-  writes them, as an extension;
+  writes those of Atom, as an extension;
 - feeds and entries are stamped with the clock when they are made: every date is set;
 - entries are put in front of the others: ``order="append"``;
 - persons and categories are checked key by key, which takes half of its time: `_Rest` writes them;
@@ -80,11 +80,9 @@ class _Rest(BaseEntryExtension):  # type: ignore[misc]  # feedgen has no types
         self.entry: Entry | None = None
 
     def extend_atom(self, written: etree._Element) -> etree._Element:
-        """Put our links where feedgen's were, and the authors and categories behind them."""
+        """Write the authors, links and categories."""
         if self.entry is None:
             return written
-        for theirs in written.findall("link"):
-            written.remove(theirs)
         for author in self.entry.authors:
             etree.SubElement(etree.SubElement(written, "author"), "name").text = author
         for link in self.entry.links:
@@ -142,7 +140,6 @@ def _feed(
         written.published(entry.published)
         written.updated(entry.updated)
         written.rest.entry = entry
-        written.link(href=entry.links[0].href, rel="alternate")
         write(written, entry)
     return feed
 
@@ -155,6 +152,7 @@ def _atom_entry(written: Any, entry: Entry) -> None:
 
 
 def _rss_item(written: Any, entry: Entry) -> None:
+    written.link(href=entry.links[0].href)
     # RSS 2.0: a guid that is no page's address says so. All our ids are the same in each format.
     written.guid(entry.id, permalink=False)
     if entry.authors:

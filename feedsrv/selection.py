@@ -10,12 +10,15 @@ from feedsrv.grammar import parse
 from feedsrv.index import Index
 from feedsrv.paper import Feed, Kind, Listing, Paper, better, unite
 from feedsrv.query import matches
+from feedsrv.rows import Rows
 
 #: The window, trending, the week and the month.
 _MOST = 4
 #: How often a row of words is read through before they are arranged, which takes as long as ten to
-#: twenty of that: most servers have fewer new queries between two readings of upstream.
+#: twenty of that: a server that has just been started answers first.
 _READ = 10
+#: How many times the papers of the largest index are arranged before those that went are forgotten.
+_MOST_ARRANGED = 2
 
 
 class Selection(NamedTuple):
@@ -28,15 +31,14 @@ class Selection(NamedTuple):
 class Selector:
     """Selects papers, with indexes that outlive a request. Safe for threads.
 
-    To arrange one takes as long as dozens of queries that read each paper, and what it is made of
-    does not change between two readings of upstream, so the last ones are kept, and the first few
-    queries do without. What a search found needs none: it is few papers, and other ones for each
-    keyword.
+    What they are made of does not change between two readings of upstream, so the last ones are
+    kept. What a search found needs none: it is few papers, and other ones for each keyword.
     """
 
     def __init__(self) -> None:
         # By the identity of listings: the store hands out the same until another one is kept.
         self._indexes: dict[tuple[int, ...], tuple[tuple[Listing, ...], Index]] = {}
+        self._rows = Rows(read=_READ)
         self._lock = Lock()
 
     def selected(self, feed: Feed, listings: Iterable[Listing]) -> Selection:
@@ -53,11 +55,17 @@ class Selector:
         lists = tuple(listings)
         key = tuple(map(id, lists))
         with self._lock:
-            held = self._indexes.pop(key, None) or (lists, Index(unite(lists), read=_READ))
+            held = self._indexes.pop(key, None) or (lists, self._arranged(unite(lists)))
             self._indexes[key] = held
             while len(self._indexes) > _MOST:
                 del self._indexes[next(iter(self._indexes))]
         return held[1]
+
+    def _arranged(self, papers: tuple[Paper, ...]) -> Index:
+        largest = max((len(index.papers) for _, index in self._indexes.values()), default=0)
+        if self._rows.many > _MOST_ARRANGED * max(largest, len(papers)):
+            self._rows = Rows(read=_READ)
+        return Index(papers, self._rows)
 
 
 def _matching(feed: Feed, index: Index, hits: tuple[Paper, ...]) -> tuple[Paper, ...]:
@@ -67,9 +75,10 @@ def _matching(feed: Feed, index: Index, hits: tuple[Paper, ...]) -> tuple[Paper,
     query = parse(feed.query)
     found = {paper.id: paper for paper in index.matching(query)}
     for hit in hits:
-        paper = better(index.get(hit.id) or hit, hit)
-        if feed.match == "upstream" or matches(query, paper):
+        listed = index.get(hit.id)
+        paper = better(listed or hit, hit)
+        if feed.match == "upstream" or (paper is not listed and matches(query, paper)):
             found[paper.id] = paper
-        else:
+        elif paper is not listed:
             found.pop(paper.id, None)
     return tuple(found.values())

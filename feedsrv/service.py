@@ -18,7 +18,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from random import random as _random  # noqa: TID251  # the default chance
 from threading import BoundedSemaphore, Event
 from typing import Self
@@ -31,7 +31,7 @@ from feedsrv.allowance import Allowance
 from feedsrv.config import Config
 from feedsrv.errors import NothingReadError, SpentError, UnknownFeedError, UpstreamError
 from feedsrv.fetch import Fetcher
-from feedsrv.freshness import left, newest, window
+from feedsrv.freshness import Days, left, newest
 from feedsrv.metrics import Metrics
 from feedsrv.overview import Overview
 from feedsrv.paper import Feed, Found, Listing, Page, Paper, Source, merge
@@ -229,7 +229,7 @@ class Service:
             source,
             feed,
             now=self._now(),
-            days=self.config.history_days,
+            days=self._days,
             kept=self._store.listing,
             may_be_asked=self._may_be_asked,
         )
@@ -344,8 +344,11 @@ class Service:
 
     def _unread(self) -> int:
         """Return how many days of the window were never read, the next one aside."""
-        days = window(self._now().date(), self.config.history_days, self._store.listing)
+        days = self._days(self._now().date())
         return max(0, sum(listing is None for _, listing in days) - 1)
+
+    def _days(self, today: date) -> Days:
+        return self._store.window(today, self.config.history_days)
 
     def _may_be_asked(self, page: Page) -> bool:
         return self._upstream.trouble(page) is None

@@ -12,7 +12,7 @@ from itertools import islice
 
 import msgspec
 
-from feedsrv.freshness import left, newest, window
+from feedsrv.freshness import Days, left, newest
 from feedsrv.grammar import parse
 from feedsrv.index import Index
 from feedsrv.paper import Feed, Kind, Listing, Page, Paper, Source, recent
@@ -65,8 +65,9 @@ class Window:
     def is_of(self, days: Sequence[tuple[Page, Listing | None]]) -> bool:
         """Tell whether it was made of the very same listings."""
         pairs = zip(days, self._made_of, strict=False)
-        return len(days) == len(self._made_of) and all(
-            ours[0] == theirs[0] and ours[1] is theirs[1] for ours, theirs in pairs
+        return days is self._made_of or (
+            len(days) == len(self._made_of)
+            and all(ours[0] == theirs[0] and ours[1] is theirs[1] for ours, theirs in pairs)
         )
 
     def _found(self, query: str) -> tuple[Paper, ...]:
@@ -100,7 +101,7 @@ def shelf(
     feed: Feed,
     *,
     now: datetime,
-    days: int,
+    days: Callable[[date], Days],
     kept: Callable[[Page], Listing | None],
     may_be_asked: Callable[[Page], bool],
 ) -> Shelf:
@@ -110,14 +111,14 @@ def shelf(
         source: The source.
         feed: The feed; its query says what to search for.
         now: The moment.
-        days: How many list days a window has.
+        days: Returns the window of list days up to a day.
         kept: Returns what is kept of a page.
         may_be_asked: Tells whether a page may be asked for, which it may not after a failure.
 
     """
     today = now.date()
     if source == "daily":
-        found = list(window(today, days, kept))
+        found = days(today)
         # One at a time: a page that was read names the one before it, and what lies behind a page
         # that was not is a guess.
         lefts = {page: left(page, listing, now) for page, listing in found}
@@ -125,13 +126,17 @@ def shelf(
         due = tuple(islice(filter(may_be_asked, stale), 1))
         listings = tuple(listing for _, listing in found if listing is not None)
         return Shelf(newest(today), listings, due, lefts[found[0][0]], min(lefts.values()))
-    pages = {
-        # Until this week has a list, last week's is what upstream gives for it.
-        "week": recent(Kind.WEEK, today, 8),
-        "month": recent(Kind.MONTH, today, 32),
-        "trending": (Page(Kind.TRENDING),),
-        "search": (Page(Kind.SEARCH, words(feed)),),
-    }[source]
+    pages: tuple[Page, ...]
+    match source:
+        case "search":
+            pages = (Page(Kind.SEARCH, words(feed)),)
+        case "trending":
+            pages = (Page(Kind.TRENDING),)
+        case "week":
+            # Until this week has a list, last week's is what upstream gives for it.
+            pages = recent(Kind.WEEK, today, 8)
+        case "month":
+            pages = recent(Kind.MONTH, today, 32)
     first = next((listing for page in pages if (listing := kept(page))), None)
     age = left(pages[0], first, now)
     is_due = age <= _NONE and may_be_asked(pages[0])

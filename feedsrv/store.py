@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from threading import RLock
 from typing import NamedTuple
 
 import msgspec
 
-from feedsrv.freshness import Failure, Turns, next_turn, taken
+from feedsrv.freshness import Days, Failure, Turns, next_turn, taken, window
 from feedsrv.outage import Outages
 from feedsrv.paper import Kind, Listing, Page
 from feedsrv.reports import Reports
@@ -80,6 +80,7 @@ class Store:
         self._own = frozenset(own)
         self._clock = clock
         self._decoded: dict[Page, _Held] = {}
+        self._window: tuple[object, Days] = (None, ())
         self._noted: dict[Page, float] = {}
         self._stamps: dict[str, Stamp] = {}
         self._turns = Turns()
@@ -109,6 +110,15 @@ class Store:
                 self._hold(page, _Held(generation, hash(data) if data else None, found))
         if found is not None:
             self._note(page)
+        return found
+
+    def window(self, today: date, days: int) -> Days:
+        """Return the window of so many list days; the same object until anything is kept."""
+        name = self._vault.glance(), today, days
+        known, found = self._window
+        if name != known:
+            found = tuple(window(today, days, self.listing))
+            self._window = name, found
         return found
 
     def _hold(self, page: Page, held: _Held) -> None:

@@ -5,7 +5,6 @@ Two come about where a place to keep things was gone for a while, and each proce
 
 from __future__ import annotations
 
-import zlib
 from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
@@ -13,6 +12,7 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 
+from feedsrv import deflate
 from feedsrv.freshness import Failure, Turns
 from feedsrv.outage import Outages
 from feedsrv.paper import Listing, Page
@@ -60,8 +60,8 @@ class Told(msgspec.Struct, frozen=True):
 def packed(value: msgspec.Struct) -> bytes:
     """Return the value as bytes."""
     data = msgspec.json.encode(value)
-    # The quickest level: a third of the size already, for listings hold each text three times.
-    return zlib.compress(data, 1) if isinstance(value, Listing) else data
+    # A quarter of the size, for listings hold each text three times.
+    return deflate.packed(data) if isinstance(value, Listing) else data
 
 
 def unpacked(data: bytes, kind: type[Kept]) -> Kept:
@@ -73,8 +73,8 @@ def unpacked(data: bytes, kind: type[Kept]) -> Kept:
     """
     if kind is Listing:
         try:
-            data = zlib.decompressobj().decompress(data, _LARGEST_LISTING)
-        except zlib.error:
+            data = deflate.unpacked(data, _LARGEST_LISTING)
+        except ValueError:
             data = b""  # which is no JSON
     return msgspec.json.decode(data, type=kind)
 

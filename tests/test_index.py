@@ -10,6 +10,7 @@ from feedsrv.grammar import parse
 from feedsrv.index import Index
 from feedsrv.paper import Paper
 from feedsrv.query import Query, matches
+from feedsrv.rows import Rows
 from strategies import paper, papers, queries, terms
 
 LAW = settings(deadline=None, max_examples=100)
@@ -74,10 +75,39 @@ def test_a_paper_is_had_by_its_id() -> None:
 
 
 @LAW
-@given(st.lists(papers(), max_size=6, unique_by=lambda paper: paper.id), queries())
+@given(st.lists(papers(), max_size=6), queries())
 def test_the_first_queries_find_the_same_before_words_are_arranged(
     held: list[Paper], query: Query
 ) -> None:
-    index = Index(held, read=9)
+    index = Index(held, Rows(read=9))
     found = [index.matching(query) for _ in range(10)]
     assert found == [tuple(one for one in held if matches(query, one))] * 10
+
+
+@LAW
+@given(st.lists(st.lists(papers(), max_size=6), max_size=3), queries(), st.integers(0, 3))
+def test_papers_arranged_with_those_of_others_are_found_as_by_themselves(
+    lists: list[list[Paper]], query: Query, read: int
+) -> None:
+    rows, held = Rows(read=read), list[Paper]()
+    for new in lists:
+        held = [*new, *held[:2]]
+        expected = tuple(one for one in held if matches(query, one))
+        assert Index(held, rows).matching(query) == expected
+
+
+def test_an_index_finds_the_same_after_others_were_arranged_with_it() -> None:
+    rows = Rows()
+    index = Index([paper("Fog"), paper("A harbour")], rows)
+    before = index.matching(parse("fo*"))
+    later = Index([paper("Fog on ferries"), *index.papers], rows)
+    assert index.matching(parse("fo*")) == before
+    assert index.matching(parse("-fog")) == index.papers[1:]
+    assert later.matching(parse("fo*")) == (later.papers[0], *before)
+
+
+def test_what_stays_is_not_arranged_again() -> None:
+    rows = Rows()
+    first = Index([paper("Fog"), paper("A harbour")], rows)
+    Index([*reversed(first.papers), paper("Ferries")], rows)
+    assert rows.many == 3
