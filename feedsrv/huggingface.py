@@ -87,7 +87,7 @@ def read(body: bytes, url: str, *, asked: Page, read_at: datetime) -> Listing:
 
     """
     text = body.decode("utf-8", "replace")
-    if not 0 < text.count("<") < _MOST_TAGS or text.startswith("<?xml"):
+    if not 0 < body.count(b"<") < _MOST_TAGS or text.startswith("<?xml"):
         # BeautifulSoup would warn, into the log, where this is no HTML.
         raise PageError(url, "not a page that can be read")
     try:

@@ -15,6 +15,9 @@ from lxml import etree
 #: page of a few megabytes of nothing but tags would take minutes and gigabytes.
 MOST = 30_000
 DEEPEST = 200
+#: Characters that the parser is given at a time: of what is given it makes a copy before it finds
+#: anything, and half of a page stands behind what is looked for.
+_PART = 64_000
 
 Wanted = Callable[[str, Mapping[str, str]], str | None]
 
@@ -55,7 +58,8 @@ class _Asking:
         target: Any = self  # the stubs ask for methods that lxml does without, which is faster
         parser = etree.HTMLParser(target=target)
         try:
-            parser.feed(markup)
+            for start in range(0, len(markup) or 1, _PART):
+                parser.feed(markup[start : start + _PART])
             parser.close()
         except _EnoughError:
             return False

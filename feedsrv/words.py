@@ -29,6 +29,9 @@ _GAPS = {code: " " for code in range(128) if not chr(code).isalnum() and chr(cod
 _VARIANTS = str.maketrans("łŁøØđĐ\u2019", "lLoOdD'", "\u00ad")
 #: Between two authors or two keywords, so that no phrase reaches from one into the next.
 _FENCE = "/"
+#: Ends a text among others; no text holds it (`feedsrv.text.FORBIDDEN`).
+_END = "\x1f"
+_FENCES = _GAPS | {ord(_END): f" {_FENCE} "}
 #: Longer "words" are data, not English, and are left as they are.
 _LONGEST = 40
 
@@ -46,18 +49,18 @@ def _bare(found: re.Match[str]) -> str:
 
 def words(text: str) -> list[str]:
     """Return the folded words of the text, in order."""
-    folded = fold(text)
-    if not folded.isascii():
-        return _WORD.findall(folded)
+    return _parted(fold(text), _GAPS)
+
+
+def _parted(folded: str, gaps: dict[int, str]) -> list[str]:
     # Half of the time that a page takes goes by here, and expressions are slow.
-    pieces = folded.translate(_GAPS).split()
-    if "'" not in folded and "+" not in folded and "#" not in folded:
+    pieces = folded.translate(gaps).split()
+    if folded.isascii() and "'" not in folded and "+" not in folded and "#" not in folded:
         return pieces
-    return [word for piece in pieces for word in _signed(piece)]
-
-
-def _signed(piece: str) -> list[str]:
-    return [piece] if piece.isalnum() else _WORD.findall(piece)
+    odd = [at for at, piece in enumerate(pieces) if not piece.isalnum() and piece != _FENCE]
+    for at in reversed(odd):
+        pieces[at : at + 1] = _WORD.findall(pieces[at])
+    return pieces
 
 
 def placed(text: str) -> list[tuple[str, int, int]]:
@@ -110,7 +113,5 @@ def prepared(paper: Paper) -> Paper:
 
 
 def _fenced(texts: Iterable[str]) -> list[str]:
-    found: list[str] = []
-    for text in texts:
-        found += [*words(text), _FENCE]
-    return found
+    """Return the words of all texts, with a fence behind each text."""
+    return _parted(fold("".join(f"{text}{_END}" for text in texts)), _FENCES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from html import escape
+from unittest.mock import patch
 
 import pytest
 from bs4 import BeautifulSoup
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from builders import DAY, card, entry, html, page_of, props
+from feedsrv import tags
 from feedsrv.huggingface import data_of, label_of
 from feedsrv.tags import DEEPEST, MOST, Wanted, first, is_modest
 
@@ -84,12 +86,16 @@ def mutated(draw: st.DrawFn) -> str:
     return text
 
 
-@given(mutated())
+@given(mutated(), st.sampled_from([1, 2, 5, 99, 64_000]))
 @settings(deadline=None, max_examples=500)
-def test_what_is_found_is_what_the_tree_of_the_whole_page_would_have(markup: str) -> None:
+def test_what_is_found_is_what_the_tree_of_the_whole_page_would_have(
+    markup: str, part: int
+) -> None:
     markup = f"<{markup}"  # without any tag BeautifulSoup warns that this is no page
     for wanted in (data_of, label_of):
-        assert first(markup, wanted) == in_tree(markup, wanted)
+        with patch.object(tags, "_PART", part):
+            found = first(markup, wanted)
+        assert found == in_tree(markup, wanted)
 
 
 @given(st.text())
