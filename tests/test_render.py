@@ -181,6 +181,19 @@ def test_keywords_and_the_feed_are_categories_of_two_schemes() -> None:
     ]
 
 
+def test_a_paper_says_the_same_in_each_feed_but_for_the_feeds_names() -> None:
+    names = ["causal", '</entry> & "others"', "causal"]
+    found = [rendered(PAPER, feed=msgspec.structs.replace(FEED, name=name)) for name in names]
+    assert found[0] == found[2]
+    for document, name in zip(found, names, strict=True):
+        entry = entry_of(document)
+        *_, last = entry.findall("a:category", ATOM)
+        assert (last.attrib["scheme"], last.attrib["term"]) == (FEED_SCHEME, name)
+        entry.remove(last)
+    entries = [etree.tostring(entry_of(document)) for document in found]
+    assert len({entry.split(b"<category")[0] for entry in entries}) == 1
+
+
 def test_no_counter_is_anywhere_in_a_feed() -> None:
     """They change hourly, would wake readers up, and would defeat 304."""
     assert not re.search(rb"\b(77|88|99)\b", rendered(PAPER))
