@@ -19,7 +19,6 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import timedelta
-from pathlib import Path
 from random import Random
 from statistics import median
 from typing import Any
@@ -27,7 +26,7 @@ from wsgiref.util import setup_testing_defaults
 
 from werkzeug.test import run_wsgi_app
 
-from feedsrv.config import Config
+from feedsrv.config import settings
 from feedsrv.freshness import Failure
 from feedsrv.front import Front
 from feedsrv.service import Service
@@ -43,9 +42,8 @@ WANTED = {"in memory": "10", "just started": "25", "all from the store": ""}
 @contextmanager
 def opened(folder: str, url: str) -> Iterator[Service]:
     clock = Clock()
-    config = Config(
-        upstream_url=url, cache_dir=Path(folder), new_keywords=0, spacing=0.0, history_days=DAYS
-    )
+    given = {"upstream_url": url, "cache_dir": folder, "new_keywords": 0, "history_days": DAYS}
+    config = settings({"feeds": {"model": {"title": "Models", "query": "model"}}}, "", {}, given)
     with closing(Service.open(config, now=clock, sleep=clock.forward)) as service:
         yield service
 

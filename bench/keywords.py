@@ -3,8 +3,10 @@
     .venv/bin/python bench/keywords.py [--keywords 100,1000,10000] [--dry]
 
 The routes with the front before them, asked as fast as they answer, with a clock that is moved on
-with each poll. The papers are invented, and their votes change with each reading. Upstream is a
-process of its own. The first hour fills the store and is not counted.
+with each poll. The papers are invented; each reading of the newest day's list finds three more, and
+other votes everywhere. Searches find papers that are older than the window. Before it begins the
+store holds what searches of the last day found, as much as it may. Upstream is a process of its
+own. The first hour is not counted: all are given what they ask for again in the second.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote_plus
 from wsgiref.types import StartResponse, WSGIEnvironment
 
+import msgspec
 from werkzeug.datastructures import Headers
 from werkzeug.serving import WSGIRequestHandler, make_server
 from werkzeug.test import Client, EnvironBuilder
@@ -33,12 +36,18 @@ from werkzeug.wrappers import Response
 from feedsrv.config import Config
 from feedsrv.demo import sample, upstream
 from feedsrv.front import Front
+from feedsrv.paper import Feed, Kind, Page
 from feedsrv.service import Service
+from feedsrv.shelf import words
 from feedsrv.web import create_app
 from report import table, where, write
 
 BEGIN = datetime(2026, 11, 24, 6, tzinfo=UTC)
 DAYS, A_DAY, SEARCH = 30, 50, 120
+#: Papers of the newest day that are not there yet, and how many come at a time.
+HELD_BACK, AT_ONCE = 40, 3
+#: Searches to fill the store with; it has room for fewer.
+KEPT = 1_200
 #: Keywords that are all polled; of more, so many stand for all.
 MOST_POLLS, FOR_ALL = 10_000, 2_000
 HOURS = 2
@@ -76,20 +85,25 @@ class Quiet(WSGIRequestHandler):
 
 def site() -> None:
     every = papers(Random(1))  # the same as the keywords are drawn from
-    pages = upstream(every, BEGIN.date)
+    newest = f"/papers/date/{BEGIN.date()}"
     # One for all keywords, with as many papers as Hugging Face gives: what is measured is what we
     # do with it.
-    about = [paper for paper in every if "model" in paper["summary"]][:SEARCH]
-    found = Client(upstream(about, BEGIN.date)).get("/papers?q=model").data
+    about = [paper for paper in papers(Random(2)) if "model" in paper["summary"]][:SEARCH]
+    older = [each | {"id": each["id"].replace("2611", "2601"), "day": 200} for each in about]
+    found = Client(upstream(older, BEGIN.date)).get("/papers?q=model").data
+    shown = AT_ONCE
 
-    def voted(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+    def changing(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+        nonlocal shown
+        if environ.get("QUERY_STRING", "").startswith("q="):
+            return Response(found, mimetype="text/html")(environ, start)
         for paper in every[::7]:
             paper["upvotes"] += 1
-        searched = environ.get("QUERY_STRING", "").startswith("q=")
-        answer = Response(found, mimetype="text/html") if searched else pages
-        return answer(environ, start)
+        if environ["PATH_INFO"] == newest:
+            shown = min(shown + AT_ONCE, HELD_BACK)
+        return upstream(every[HELD_BACK - shown :], BEGIN.date)(environ, start)
 
-    server = make_server("127.0.0.1", 0, voted, request_handler=Quiet)
+    server = make_server("127.0.0.1", 0, changing, request_handler=Quiet)
     print(server.server_port, flush=True)
     server.serve_forever()
 
@@ -158,6 +172,7 @@ def cost(url: str, number: int) -> Cost:
         asked = queries(chance, number)
         polled = asked if number <= MOST_POLLS else chance.sample(asked, FOR_ALL)
         etags: dict[str, str] = {}
+        fill(service, front, polled, chance)
         for _ in range(HOURS):
             begun, reading, statuses = time.thread_time(), time.process_time(), Counter[str]()
             for query in chance.sample(polled, len(polled)):
@@ -180,6 +195,18 @@ def cost(url: str, number: int) -> Cost:
         )
         service.close()
         return found
+
+
+def fill(service: Service, front: Front, polled: list[str], chance: Random) -> None:
+    """Have the store hold what was found a while ago: a search is read again after a day."""
+    poll(front, "model", {})
+    found = service._store.listing(Page(Kind.SEARCH, "model"))  # noqa: SLF001  # this would take hours
+    assert found is not None
+    for query in polled[:KEPT]:
+        page = Page(Kind.SEARCH, words(Feed(name="", title="", query=query)))
+        read_at = BEGIN - timedelta(hours=24 * chance.random())
+        kept = msgspec.structs.replace(found, page=page, read_at=read_at)
+        service._store.keep(kept, page)  # noqa: SLF001
 
 
 def poll(front: Front, query: str, etags: dict[str, str]) -> str:
@@ -250,7 +277,7 @@ def main() -> None:
             values = done.stdout.split()
             costs.append(Cost(int(values[0]), int(values[1]), *map(float, values[2:])))  # type: ignore[arg-type]
             print(f"{number} keywords done", flush=True)
-    what = f"{where()}, votes changing with each reading."
+    what = f"{where()}, new papers and other votes at each reading."
     write("keywords", f"{what}\n\n{table(HEADS, map(row, costs))}")
 
 

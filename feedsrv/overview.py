@@ -77,9 +77,9 @@ class Overview:
         return sum(self._window.index.get(paper.id) is None for paper in found)
 
     def holds_any(self) -> bool:
-        """Tell whether any list is kept."""
-        kept = [listing for _, listing in self._days()]
-        return any((*kept, self._store.listing(Page(Kind.TRENDING))))
+        """Tell whether any list is kept. What is, is then in memory, and arranged for queries."""
+        index = self._selector.index(listing for _, listing in self._days() if listing is not None)
+        return bool(index.papers) or self._store.listing(Page(Kind.TRENDING)) is not None
 
     def outages(self) -> Outages:
         """Return what failed for long, the latest first."""

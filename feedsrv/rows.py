@@ -32,7 +32,7 @@ class Rows:
         self.lock = RLock()
         self._read = read
         self._words: list[Words] = []
-        self._places: dict[Words, int] = {}
+        self._places: dict[str, int] = {}
         self._rows: dict[str, _Row] = {}
 
     @property
@@ -41,13 +41,13 @@ class Rows:
         return len(self._words)
 
     def places(self, papers: Iterable[Paper]) -> list[int]:
-        """Return a place for each paper: the one that its words have, if they have one."""
+        """Return a place for each paper: the one that it had, if its words are the same still."""
         found: dict[int, None] = {}
         with self.lock:
             for paper in papers:
-                place = self._places.get(paper.words)
-                if place is None or place in found:  # two papers without words have two places
-                    place = self._places[paper.words] = len(self._words)
+                place = self._places.get(paper.id, len(self._words))
+                if place in found or self._words[place : place + 1] != [paper.words]:
+                    place = self._places[paper.id] = len(self._words)
                     self._words.append(paper.words)
                 found[place] = None
         return list(found)

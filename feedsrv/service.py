@@ -297,7 +297,11 @@ class Service:
     # --- one page --------------------------------------------------------------------------
 
     def begin(self) -> bool:
-        """Tell whether there is anything to serve; if not, have the first lists read behind it."""
+        """Tell whether there is anything to serve; if not, have the first lists read behind it.
+
+        All is then ready that a reader would otherwise wait for.
+        """
+        self._store.open()
         is_ready = self.overview.holds_any()
         if not is_ready:
             self._worker.behind(self._due_days())

@@ -87,6 +87,11 @@ class Store:
         self._told = False
         self._lock = RLock()
 
+    def open(self) -> None:
+        """Have each part of the place ready, so that no reader waits for that."""
+        for part in self._vault.place.parts:
+            self._vault.get(Key(part, "none", Moved))
+
     def close(self) -> None:
         """Let go of the place."""
         self._vault.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -108,6 +109,11 @@ def test_an_index_finds_the_same_after_others_were_arranged_with_it() -> None:
 
 def test_what_stays_is_not_arranged_again() -> None:
     rows = Rows()
-    first = Index([paper("Fog"), paper("A harbour")], rows)
-    Index([*reversed(first.papers), paper("Ferries")], rows)
+    fog, harbour = paper("Fog", id="2611.00001"), paper("A harbour", id="2611.00002")
+    Index([fog, harbour], rows)
+    voted = msgspec.structs.replace(fog, upvotes=7)
+    Index([paper("Ferries", id="2611.00003"), harbour, voted], rows)
     assert rows.many == 3
+    revised = paper("Fog again", id=fog.id)
+    assert Index([revised, harbour], rows).matching(parse("again")) == (revised,)
+    assert rows.many == 4
