@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, time
+from functools import lru_cache
 from html import escape
 from textwrap import shorten
 from uuid import UUID, uuid5
@@ -94,8 +95,14 @@ def updated(found: Sequence[Entry]) -> datetime:
 
 
 def _entry(paper: Paper, feeds: tuple[Feed, ...]) -> Entry:
-    keywords = ((KEYWORD_SCHEME, keyword) for keyword in paper.keywords)
+    alone = _alone(paper, feeds[0].link)
     names = ((FEED_SCHEME, name) for name in dict.fromkeys(feed.name for feed in feeds))
+    return msgspec.structs.replace(alone, categories=(*alone.categories, *names))
+
+
+@lru_cache(maxsize=2048)
+def _alone(paper: Paper, link: str) -> Entry:
+    """Return the entry without the feeds that it stands in, made once for all of them."""
     return Entry(
         # RFC 4287 4.2.6: an id never changes, so arXiv's version is no part of it. The peers that
         # used vN, or moved their ids to another host, made every paper new again.
@@ -104,8 +111,8 @@ def _entry(paper: Paper, feeds: tuple[Feed, ...]) -> Entry:
         published=paper.published,
         updated=paper.updated.replace(microsecond=0),
         authors=paper.authors,
-        categories=(*keywords, *names),
-        links=tuple(_links(paper, feeds[0].link)),
+        categories=tuple((KEYWORD_SCHEME, keyword) for keyword in paper.keywords),
+        links=tuple(_links(paper, link)),
         summary=paper.summary,
         abstract=paper.abstract,
         content="\n".join(_content(paper)),

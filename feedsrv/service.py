@@ -239,7 +239,7 @@ class Service:
         cold = {
             each.asked: self._worker.awaited(each.asked)
             for each in shelves
-            if not each.listings and self._may_be_asked(each.asked)
+            if not each.listings and each.asked in each.due
         }
         self._worker.behind(page for each in shelves for page in each.due if page not in cold)
         return cold

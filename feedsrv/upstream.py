@@ -17,7 +17,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 
@@ -77,6 +77,8 @@ class Upstream:
         self._now = now
         self._sleep = sleep
         self._chance = chance
+        #: When an ad-hoc search may next be made, as far as is known: not before.
+        self._adhoc_from = datetime.min.replace(tzinfo=UTC)
 
     def trouble(self, page: Page) -> Failure | None:
         """Return why the page is not asked for now; None where it may be."""
@@ -104,6 +106,8 @@ class Upstream:
 
         """
         patient = self._now() + timedelta(seconds=self._config.deadline + patience)
+        if adhoc and self._adhoc_from > patient:
+            raise self._spent(page, self._adhoc_from)  # as the store would say, asked thrice
         with self._lease(page, patient):
             now = self._now()
             kept = self._store.listing(page)
@@ -241,12 +245,18 @@ class Upstream:
         """
         spacing = timedelta(seconds=self._config.spacing)
         while moment := self._store.turn(self._now(), adhoc=adhoc, spacing=spacing):
-            wait = (moment - self._now()).total_seconds()
             if moment > patient:
-                raise SpentError(path(page), "the allowance of requests is spent for now", wait)
+                if adhoc:
+                    self._adhoc_from = moment
+                raise self._spent(page, moment)
+            wait = (moment - self._now()).total_seconds()
             self._pause(max(wait, _GLANCE), page)
             self._hold(page, patient)  # it may have ended meanwhile
         self._metrics.asked()
+
+    def _spent(self, page: Page, until: datetime) -> SpentError:
+        wait = (until - self._now()).total_seconds()
+        return SpentError(path(page), "the allowance of requests is spent for now", wait)
 
     def _pause(self, seconds: float, page: Page) -> None:
         if self._sleep(seconds):
