@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import msgspec
 import pytest
 from hypothesis import given, settings
@@ -9,9 +11,10 @@ from hypothesis import strategies as st
 
 from feedsrv.grammar import parse
 from feedsrv.index import Index
-from feedsrv.paper import Paper
+from feedsrv.paper import Kind, Listing, Page, Paper
 from feedsrv.query import Query, matches
 from feedsrv.rows import Rows
+from feedsrv.selection import Selector
 from strategies import paper, papers, queries, terms
 
 LAW = settings(deadline=None, max_examples=100)
@@ -117,3 +120,14 @@ def test_what_stays_is_not_arranged_again() -> None:
     revised = paper("Fog again", id=fog.id)
     assert Index([revised, harbour], rows).matching(parse("again")) == (revised,)
     assert rows.many == 4
+
+
+def test_papers_that_went_are_forgotten_in_the_end() -> None:
+    selector = Selector()
+    for number in range(1, 90):
+        held = tuple(paper("Fog", id=f"2611.{number + each:05d}") for each in range(20))
+        day = Page(Kind.DAY, "2026-11-24")
+        listing = Listing(page=day, papers=held, read_at=datetime(2026, 11, 24, tzinfo=UTC))
+        index = selector.index([listing])
+        assert len(index.matching(parse("fog"))) == 20
+        assert selector._rows.many <= 41

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from unittest.mock import Mock
 
 import feedparser
 import msgspec
@@ -182,6 +183,24 @@ def test_adhoc_searches_that_are_spent_leave_keyword_feeds_to_the_window(
     assert len(searches) == 30
     service.read(CAUSAL)
     assert upstream.log[-1] == "/papers?q=causal", "a configured feed's search is none of them"
+
+
+def test_what_is_known_of_a_spent_allowance_is_not_asked_of_the_store(
+    make_service: Make, upstream: Loopback, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = make_service(history_days=1)
+
+    def searched(number: int) -> bool:
+        service.read(Feed(name="x", title="x", query=f"tides OR word{number}"))
+        return upstream.log[-1].endswith(f"word{number}")
+
+    assert [searched(number) for number in range(31)] == [True] * 30 + [False]
+    asked = Mock(wraps=service._store.lease)
+    monkeypatch.setattr(service._store, "lease", asked)
+    assert not searched(40)
+    asked.assert_not_called()
+    clock.forward(minutes=5)
+    assert searched(41)
 
 
 def test_with_the_whole_allowance_spent_a_cold_reader_is_told_when(
