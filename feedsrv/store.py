@@ -137,8 +137,9 @@ class Store:
         """Return what is kept, as it is and decoded; which it need not be if it is held already."""
         key = self._key("listing", page, Listing)
         data = self._vault.get(key)
-        is_moved = data is None and page.kind is not Kind.SEARCH  # a search is given as it is asked
-        if is_moved and (moved := self._value(self._key("moved", page, Moved), Moved)):
+        # A search is always given as it is asked for.
+        may_be_moved = data is None and page.kind is not Kind.SEARCH
+        if may_be_moved and (moved := self._value(self._key("moved", page, Moved), Moved)):
             key = self._key("listing", moved.page, Listing)
             data = self._vault.get(key)
         if data and held is not None and hash(data) == held.digest:
