@@ -76,19 +76,21 @@ class Worker:
 
     def behind(self, pages: Iterable[Page]) -> None:
         """Have the pages read when nobody waits for another, one by one."""
-        allowed = [page for page in pages if self._upstream.trouble(page) is None]
-        with self._lock:
-            for page in allowed:
-                is_new = page not in self._awaited and page not in self._waiting
-                if is_new and len(self._waiting) < _MOST_WAITING:
-                    self._waiting[page] = None
-                    self._go()
+        # What waits already is looked up nowhere: many readers ask for the same few pages.
+        for page in pages:
+            if not self._is_to_be_read(page) and self._upstream.trouble(page) is None:
+                with self._lock:
+                    if not self._is_to_be_read(page) and len(self._waiting) < _MOST_WAITING:
+                        self._waiting[page] = None
+                        self._go()
 
     def is_new(self, page: Page) -> bool:
         """Tell whether the page searches for an ad-hoc keyword, and is not being read already."""
+        return self._is_adhoc(page) and not self._is_to_be_read(page)
+
+    def _is_to_be_read(self, page: Page) -> bool:
         with self._lock:
-            is_known = page in self._awaited or page in self._waiting
-        return self._is_adhoc(page) and not is_known
+            return page in self._awaited or page in self._waiting
 
     def is_idle(self) -> bool:
         """Tell whether nothing is being read, and nothing waits."""
