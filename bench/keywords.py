@@ -83,7 +83,8 @@ class Quiet(WSGIRequestHandler):
         pass
 
 
-def site() -> None:
+def site(held_back: int) -> None:
+    """Serve all papers but some of the newest day, which come one after the other."""
     every = papers(Random(1))  # the same as the keywords are drawn from
     newest = f"/papers/date/{BEGIN.date()}"
     # One for all keywords, with as many papers as Hugging Face gives: what is measured is what we
@@ -91,7 +92,7 @@ def site() -> None:
     about = [paper for paper in papers(Random(2)) if "model" in paper["summary"]][:SEARCH]
     older = [each | {"id": each["id"].replace("2611", "2601"), "day": 200} for each in about]
     found = Client(upstream(older, BEGIN.date)).get("/papers?q=model").data
-    shown = AT_ONCE
+    shown = 0
 
     def changing(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
         nonlocal shown
@@ -100,8 +101,8 @@ def site() -> None:
         for paper in every[::7]:
             paper["upvotes"] += 1
         if environ["PATH_INFO"] == newest:
-            shown = min(shown + AT_ONCE, HELD_BACK)
-        return upstream(every[HELD_BACK - shown :], BEGIN.date)(environ, start)
+            shown = min(shown + AT_ONCE, held_back)
+        return upstream(every[held_back - shown :], BEGIN.date)(environ, start)
 
     server = make_server("127.0.0.1", 0, changing, request_handler=Quiet)
     print(server.server_port, flush=True)
@@ -109,9 +110,9 @@ def site() -> None:
 
 
 @contextmanager
-def upstream_process() -> Iterator[str]:
+def upstream_process(held_back: int = 0) -> Iterator[str]:
     """Run the site in a process of its own, and give its address."""
-    command = [sys.executable, __file__, "--site"]
+    command = [sys.executable, __file__, "--site", str(held_back)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         yield f"http://127.0.0.1:{process.stdout.readline().strip()}"
@@ -263,16 +264,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--keywords", default="100,1000,10000,100000")
     parser.add_argument("--dry", action="store_true", help="print only")
-    parser.add_argument("--site", action="store_true")
+    parser.add_argument("--site", type=int)
     parser.add_argument("--one", help="of such a number alone, in this process")
     given = parser.parse_args()
-    if given.site:
-        site()
+    if given.site is not None:
+        site(given.site)
     if given.one:
         url, number = given.one.split()
         print(*cost(url, int(number)))
         return
-    with upstream_process() as url:
+    with upstream_process(HELD_BACK) as url:
         costs = []
         for number in given.keywords.split(","):
             # Each in a process of its own, for its memory.
