@@ -273,19 +273,15 @@ def main() -> None:
         url, number = given.one.split()
         print(*cost(url, int(number)))
         return
-    with upstream_process(HELD_BACK) as url:
-        costs = []
-        for number in given.keywords.split(","):
-            # Each in a process of its own, for its memory.
-            done = subprocess.run(
-                [sys.executable, __file__, "--one", f"{url} {number}"],
-                check=True,
-                stdout=subprocess.PIPE,
-                text=True,
-            )
-            values = done.stdout.split()
-            costs.append(Cost(int(values[0]), int(values[1]), *map(float, values[2:])))  # type: ignore[arg-type]
-            print(f"{number} keywords done", flush=True)
+    costs = []
+    for number in given.keywords.split(","):
+        # Each in a process of its own, for its memory, with an upstream of its own, for its papers.
+        with upstream_process(HELD_BACK) as url:
+            command = [sys.executable, __file__, "--one", f"{url} {number}"]
+            done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+        values = done.stdout.split()
+        costs.append(Cost(int(values[0]), int(values[1]), *map(float, values[2:])))  # type: ignore[arg-type]
+        print(f"{number} keywords done", flush=True)
     what = f"{where()}, new papers and other votes at each reading."
     write("keywords", f"{what}\n\n{table(HEADS, map(row, costs))}")
 
