@@ -173,7 +173,8 @@ def cost(url: str, number: int) -> Cost:
         every = queries(chance, number)
         polled = every if number <= MOST_POLLS else chance.sample(every, FOR_ALL)
         etags: dict[str, str] = {}
-        fill(service, front, polled, chance)
+        # Those that stand for more have their share of what the store has room for.
+        fill(service, front, polled[: KEPT * len(polled) // number], chance)
         for _ in range(HOURS):
             begun, reading, statuses = time.thread_time(), time.process_time(), Counter[str]()
             for query in chance.sample(polled, len(polled)):
@@ -198,12 +199,12 @@ def cost(url: str, number: int) -> Cost:
         return found
 
 
-def fill(service: Service, front: Front, polled: list[str], chance: Random) -> None:
+def fill(service: Service, front: Front, some: list[str], chance: Random) -> None:
     """Have the store hold what was found a while ago: a search is read again after a day."""
     poll(front, "model", {})
     found = service._store.listing(Page(Kind.SEARCH, "model"))  # noqa: SLF001  # this would take hours
     assert found is not None
-    for query in polled[:KEPT]:
+    for query in some:
         page = Page(Kind.SEARCH, words(Feed(name="", title="", query=query)))
         read_at = BEGIN - timedelta(hours=24 * chance.random())
         kept = msgspec.structs.replace(found, page=page, read_at=read_at)
