@@ -93,7 +93,7 @@ def main() -> None:
     """Measure, print, and write it down."""
     if sys.argv[1:2] == ["--one"]:
         _, _, how, folder, url, *asked = sys.argv
-        print(*times(folder, url, asked, begun=how == "begun"))
+        print(*times(folder, url, asked, begun=how == "just started"))
         return
     with tempfile.TemporaryDirectory() as folder:
         url = fill(folder)
@@ -101,11 +101,11 @@ def main() -> None:
         found: dict[str, list[float]] = {name: [] for name in WANTED}
         for turn in range(PROCESSES):
             turned = [*asked[turn:], *asked[:turn]]
-            for how, words_asked in (("begun", turned), ("not", turned[:1])):
+            for how, words_asked in (("just started", turned), ("all from the store", turned[:1])):
                 command = [sys.executable, __file__, "--one", how, folder, url, *words_asked]
                 done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
                 first, *others = map(float, done.stdout.split())
-                found["just started" if how == "begun" else "all from the store"].append(first)
+                found[how].append(first)
                 if others:
                     found["in memory"].append(median(others))
     cells = ([name, spread(found[name], ".1f"), most] for name, most in WANTED.items())

@@ -5,8 +5,9 @@
 The routes with the front before them, asked as fast as they answer, with a clock that is moved on
 with each poll. The papers are invented; each reading of the newest day's list finds three more, and
 other votes everywhere. Searches find papers that are older than the window. Before it begins the
-store holds what searches of the last day found, as much as it may. Upstream is a process of its
-own. The first hour is not counted: all are given what they ask for again in the second.
+store holds what searches of the last day found, as far as it has room for real ones. Upstream is a
+process of its own. The first hour is not counted: all are given what they ask for again in the
+second.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ BEGIN = datetime(2026, 11, 24, 6, tzinfo=UTC)
 DAYS, A_DAY, SEARCH = 30, 50, 120
 #: Papers of the newest day that are not there yet, and how many come at a time.
 HELD_BACK, AT_ONCE = 40, 3
-#: Searches to fill the store with; it has room for fewer.
+#: Searches to fill the store with. It has room for some 1,500 real ones, which are longer.
 KEPT = 1_200
 #: Keywords that are all polled; of more, so many stand for all.
 MOST_POLLS, FOR_ALL = 10_000, 2_000

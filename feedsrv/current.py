@@ -37,7 +37,7 @@ class _Site:
         with ExitStack() as stack:
             self.service = stack.enter_context(opened)
             self.front = Front(create_app(self.service), self.service)
-            self.service.begin()  # so that the first reader need not wait
+            self.service.begin()
             self.close = stack.pop_all().close
         self.busy = 0
         self.ended = Event()

@@ -44,8 +44,9 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     published: datetime
     updated: datetime
     authors: tuple[str, ...]
-    #: Keywords and the feeds' names, as (scheme, term).
-    categories: tuple[tuple[str, str], ...]
+    keywords: tuple[str, ...]
+    #: The names of the feeds that it stands in.
+    feeds: tuple[str, ...]
     links: tuple[Link, ...]
     #: A short text, where there is one.
     summary: str
@@ -53,6 +54,12 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     abstract: str
     #: HTML: who wrote it, the abstract in paragraphs, links.
     content: str
+
+    @property
+    def categories(self) -> tuple[tuple[str, str], ...]:
+        """Keywords and the feeds' names, as (scheme, term)."""
+        keywords = ((KEYWORD_SCHEME, keyword) for keyword in self.keywords)
+        return (*keywords, *((FEED_SCHEME, name) for name in self.feeds))
 
     @property
     def brief(self) -> str:
@@ -95,9 +102,8 @@ def updated(found: Sequence[Entry]) -> datetime:
 
 
 def _entry(paper: Paper, feeds: tuple[Feed, ...]) -> Entry:
-    alone = _alone(paper, feeds[0].link)
-    names = ((FEED_SCHEME, name) for name in dict.fromkeys(feed.name for feed in feeds))
-    return msgspec.structs.replace(alone, categories=(*alone.categories, *names))
+    names = tuple(dict.fromkeys(feed.name for feed in feeds))
+    return msgspec.structs.replace(_alone(paper, feeds[0].link), feeds=names)
 
 
 @lru_cache(maxsize=2048)
@@ -111,7 +117,8 @@ def _alone(paper: Paper, link: str) -> Entry:
         published=paper.published,
         updated=paper.updated.replace(microsecond=0),
         authors=paper.authors,
-        categories=tuple((KEYWORD_SCHEME, keyword) for keyword in paper.keywords),
+        keywords=paper.keywords,
+        feeds=(),
         links=tuple(_links(paper, link)),
         summary=paper.summary,
         abstract=paper.abstract,

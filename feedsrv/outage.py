@@ -19,7 +19,7 @@ from html import escape
 
 import msgspec
 
-from feedsrv.entry import FEED_SCHEME, Entry, Link
+from feedsrv.entry import Entry, Link
 from feedsrv.freshness import Failure
 from feedsrv.paper import Page
 
@@ -163,7 +163,8 @@ def _entry(
         published=published,
         updated=updated,
         authors=("feedsrv",),
-        categories=((FEED_SCHEME, "status"),),
+        keywords=(),
+        feeds=("status",),
         links=(Link("alternate", page_url, "text/html"),),
         summary="",
         abstract=" ".join(facts),

@@ -102,7 +102,7 @@ class Overview:
         return status(
             version=__version__,
             now=now,
-            days=self._config.history_days,
+            days=self._days(),
             searches=self._own,
             kept=self._store.listing,
             failure=self._store.failure,

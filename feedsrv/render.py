@@ -116,10 +116,8 @@ def atom(head: Head, entries: Sequence[Entry]) -> bytes:
 
 def _atom_entry(entry: Entry) -> bytes:
     """Return an entry: what each feed says of the paper, and behind it the names of the feeds."""
-    feeds = [each for each in entry.categories if each[0] == FEED_SCHEME]
-    others = tuple(each for each in entry.categories if each[0] != FEED_SCHEME)
-    alone = _atom_alone(msgspec.structs.replace(entry, categories=others))
-    return b"".join((alone.removesuffix(_ENTRY_END), *map(_category, feeds), _ENTRY_END))
+    alone = _atom_alone(msgspec.structs.replace(entry, feeds=()))
+    return b"".join((alone.removesuffix(_ENTRY_END), *map(_of_feed, entry.feeds), _ENTRY_END))
 
 
 @lru_cache(maxsize=2048)
@@ -135,9 +133,10 @@ def _atom_alone(entry: Entry) -> bytes:
 
 
 @lru_cache(maxsize=256)
-def _category(category: tuple[str, str]) -> bytes:
-    scheme, term = category
-    return etree.tostring(etree.Element("category", term=term, scheme=scheme), encoding="utf-8")
+def _of_feed(name: str) -> bytes:
+    """Return the category that names a feed."""
+    written = etree.Element("category", term=name, scheme=FEED_SCHEME)
+    return etree.tostring(written, encoding="utf-8")
 
 
 def rss(head: Head, entries: Sequence[Entry]) -> bytes:

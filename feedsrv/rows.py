@@ -45,8 +45,8 @@ class Rows:
         found: dict[int, None] = {}
         with self.lock:
             for paper in papers:
-                place = self._places.get(paper.id, len(self._words))
-                if place in found or self._words[place : place + 1] != [paper.words]:
+                place = self._places.get(paper.id)
+                if place is None or place in found or self._words[place] != paper.words:
                     place = self._places[paper.id] = len(self._words)
                     self._words.append(paper.words)
                 found[place] = None

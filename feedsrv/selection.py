@@ -77,8 +77,10 @@ def _matching(feed: Feed, index: Index, hits: tuple[Paper, ...]) -> tuple[Paper,
     for hit in hits:
         listed = index.get(hit.id)
         paper = better(listed or hit, hit)
-        if feed.match == "upstream" or (paper is not listed and matches(query, paper)):
+        if paper is listed and feed.match == "strict":
+            continue  # the index has told
+        if feed.match == "upstream" or matches(query, paper):
             found[paper.id] = paper
-        elif paper is not listed:
+        else:
             found.pop(paper.id, None)
     return tuple(found.values())

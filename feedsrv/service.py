@@ -296,12 +296,13 @@ class Service:
 
     # --- one page --------------------------------------------------------------------------
 
-    def begin(self) -> bool:
-        """Tell whether there is anything to serve; if not, have the first lists read behind it.
-
-        All is then ready that a reader would otherwise wait for.
-        """
+    def begin(self) -> None:
+        """Have all ready that the first reader would otherwise wait for, as far as it is kept."""
         self._store.open()
+        self.is_ready()
+
+    def is_ready(self) -> bool:
+        """Tell whether there is anything to serve; if not, have the first lists read behind it."""
         is_ready = self.overview.holds_any()
         if not is_ready:
             self._worker.behind(self._due_days())

@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from feedsrv.freshness import MOST_TURNS, Failure, Turns, lasts, left, turns_left, window
+from feedsrv.freshness import MOST_TURNS, Days, Failure, Turns, lasts, left, turns_left
 from feedsrv.paper import Kind, Listing, Page, recent
 
 State = Literal["fresh", "stale", "unread"]
@@ -75,7 +75,7 @@ def status(
     *,
     version: str,
     now: datetime,
-    days: int,
+    days: Days,
     searches: Iterable[Page],
     kept: Callable[[Page], Listing | None],
     failure: Callable[[Page | None], Failure | None],
@@ -88,7 +88,7 @@ def status(
     Args:
         version: The program's.
         now: The moment.
-        days: How many list days a window has.
+        days: The window of list days.
         searches: The pages that the configured feeds search.
         kept: Returns what is kept of a page.
         failure: Returns how a page failed, or upstream as a whole.
@@ -109,7 +109,7 @@ def status(
         version=version,
         at=now,
         failure=failure(None),
-        days=tuple(row(*each) for each in window(today, days, kept)),
+        days=tuple(row(*each) for each in days),
         lists=tuple(row(*each) for each in lists),
         searches=tuple(row(page, kept(page)) for page in dict.fromkeys(searches) if page.key),
         allowance=Allowance(left=turns_left(turns, now)),

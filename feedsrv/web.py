@@ -133,7 +133,7 @@ def _route_programs(app: Flask, service: Service) -> None:
 
     @app.get("/readyz")
     def readyz() -> Answer:
-        if not service.begin():
+        if not service.is_ready():
             raise NothingReadError("the first lists are being asked for", _NOT_YET)
         return answer.uncached(Response("ready\n", mimetype="text/plain"))
 

@@ -20,7 +20,7 @@ def _library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     if name == "zlib":
         monkeypatch.setitem(sys.modules, "isal", None)  # as where nobody has built it
     else:
-        pytest.importorskip("isal", reason="there is no wheel of isal for this machine")
+        pytest.importorskip("isal", reason="install isal, where there is a wheel of it")
     library, error, level = deflate._found()
     assert library.__name__.endswith(name)
     monkeypatch.setattr(deflate, "_library", library)

@@ -194,6 +194,13 @@ def test_a_paper_says_the_same_in_each_feed_but_for_the_feeds_names() -> None:
     assert len({entry.split(b"<category")[0] for entry in entries}) == 1
 
 
+def test_a_paper_is_written_once_for_all_feeds(monkeypatch: pytest.MonkeyPatch) -> None:
+    paper = msgspec.structs.replace(PAPER, title="Written by no other test")
+    first = rendered(paper)
+    monkeypatch.setattr("feedgen.entry.FeedEntry.atom_entry", lambda *_: pytest.fail("once more"))
+    assert rendered(paper, feed=msgspec.structs.replace(FEED, name="other")) != first
+
+
 def test_no_counter_is_anywhere_in_a_feed() -> None:
     """They change hourly, would wake readers up, and would defeat 304."""
     assert not re.search(rb"\b(77|88|99)\b", rendered(PAPER))

@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import zlib
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -53,6 +54,22 @@ def test_what_was_never_kept_is_absent(store: Store) -> None:
 def test_the_list_given_in_place_of_another_is_found_under_both(store: Store) -> None:
     store.keep(listing(FRIDAY), SATURDAY)
     assert store.listing(SATURDAY) == store.listing(FRIDAY) == listing(FRIDAY)
+
+
+def test_the_window_is_walked_once_for_each_change(
+    store: Store, tmp_path: Path, until: Callable[[Callable[[], bool]], None]
+) -> None:
+    today = NOON.date() - timedelta(days=4)  # that Friday
+    assert store.window(today, 2)[0] == (FRIDAY, None)
+    store.keep(listing(), FRIDAY)
+    found = store.window(today, 2)
+    assert found[0] == (FRIDAY, listing())
+    assert store.window(today, 2) is found
+    assert store.window(today, 3) is not found
+    another = on_disk(tmp_path, UPSTREAM)
+    later = msgspec.structs.replace(listing(), read_at=NOON + timedelta(hours=1))
+    another.keep(later, FRIDAY)
+    until(lambda: store.window(today, 2)[0] == (FRIDAY, later))
 
 
 def test_listings_of_two_upstreams_do_not_mix(store: Store, tmp_path: Path) -> None:
