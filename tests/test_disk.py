@@ -206,7 +206,9 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("_impatient")
-@pytest.mark.parametrize(("incident", "said"), INCIDENTS, ids=lambda each: str(each)[:60])
+@pytest.mark.parametrize(
+    ("incident", "said"), INCIDENTS, ids=[incident.__name__ for incident, _ in INCIDENTS]
+)
 def test_whatever_happens_listings_stay_and_are_all_kept_again_afterwards(
     store: Store,
     seconds: Seconds,
