@@ -26,11 +26,11 @@ from wsgiref.util import setup_testing_defaults
 
 from werkzeug.test import run_wsgi_app
 
-from feedsrv.config import settings
-from feedsrv.freshness import Failure
-from feedsrv.front import Front
-from feedsrv.service import Service
-from feedsrv.web import create_app
+from feedsrv.config import build_config
+from feedsrv.feeds.service import Service
+from feedsrv.models import Failure
+from feedsrv.web.app import create_app
+from feedsrv.web.cache import ResponseCache
 from keywords import BEGIN, DAYS, Clock, papers, upstream_process
 from report import spread, table, where, write
 
@@ -43,7 +43,9 @@ WANTED = {"in memory": "10", "just started": "25", "all from the store": ""}
 def opened(folder: str, url: str) -> Iterator[Service]:
     clock = Clock()
     given = {"upstream_url": url, "cache_dir": folder, "new_keywords": 0, "history_days": DAYS}
-    config = settings({"feeds": {"model": {"title": "Models", "query": "model"}}}, "", {}, given)
+    config = build_config(
+        {"feeds": {"model": {"title": "Models", "query": "model"}}}, "", {}, given
+    )
     with closing(Service.open(config, now=clock, sleep=clock.forward)) as service:
         yield service
 
@@ -51,11 +53,11 @@ def opened(folder: str, url: str) -> Iterator[Service]:
 def fill(folder: str) -> str:
     """Read the window into a store, and have it believe that upstream failed since."""
     with upstream_process() as url, opened(folder, url) as service:
-        for _ in service.bring_up_to_date():
+        for _ in service.refresh_stale():
             pass
         later = BEGIN + timedelta(days=9)
         failure = Failure(reason="not asked", count=9, at=BEGIN, retry_at=later)
-        service._store.fail(None, failure)  # noqa: SLF001  # nobody else says it before it is so
+        service.repository.save_failure(None, failure)  # noqa: SLF001  # nobody else says it before it is so
         return url
 
 
@@ -73,9 +75,9 @@ def times(folder: str, url: str, asked: list[str], *, begun: bool) -> list[float
     """Return the milliseconds that a request for each word takes, in a process that just began."""
     found = []
     with opened(folder, url) as service:
-        front = Front(create_app(service), service)
+        front = ResponseCache(create_app(service), service)
         if begun:
-            service.begin()
+            service.warm_up()
         for word in asked:
             environ: dict[str, Any] = {"PATH_INFO": "/papers.atom", "QUERY_STRING": f"q={word}"}
             environ["HTTP_ACCEPT_ENCODING"] = "identity"

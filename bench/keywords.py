@@ -35,12 +35,12 @@ from werkzeug.test import Client, EnvironBuilder
 from werkzeug.wrappers import Response
 
 from feedsrv.config import Config
-from feedsrv.demo import sample, upstream
-from feedsrv.front import Front
-from feedsrv.paper import Feed, Kind, Page
-from feedsrv.service import Service
-from feedsrv.shelf import words
-from feedsrv.web import create_app
+from feedsrv.feeds.selection import search_terms
+from feedsrv.feeds.service import Service
+from feedsrv.models import Feed, Kind, Page
+from feedsrv.upstream.demo import create_demo_upstream, load_sample
+from feedsrv.web.app import create_app
+from feedsrv.web.cache import ResponseCache
 from report import table, where, write
 
 BEGIN = datetime(2026, 11, 24, 6, tzinfo=UTC)
@@ -56,9 +56,9 @@ HOURS = 2
 
 def papers(chance: Random) -> list[dict[str, Any]]:
     """Return a window of papers, whose texts are the samples' sentences in another order."""
-    sentences = [part for each in sample() for part in each["summary"].split(". ")]
-    titles = [each["title"] for each in sample()]
-    keywords = [word for each in sample() for word in each["keywords"]]
+    sentences = [part for each in load_sample() for part in each["summary"].split(". ")]
+    titles = [each["title"] for each in load_sample()]
+    keywords = [word for each in load_sample() for word in each["keywords"]]
     return [
         {
             "id": f"2611.{number:05d}",
@@ -92,7 +92,7 @@ def site(held_back: int) -> None:
     # do with it.
     about = [paper for paper in papers(Random(2)) if "model" in paper["summary"]][:SEARCH]
     older = [each | {"id": each["id"].replace("2611", "2601"), "day": 200} for each in about]
-    found = Client(upstream(older, BEGIN.date)).get("/papers?q=model").data
+    found = Client(create_demo_upstream(older, BEGIN.date)).get("/papers?q=model").data
     shown = 0
 
     def changing(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
@@ -103,7 +103,7 @@ def site(held_back: int) -> None:
             paper["upvotes"] += 1
         if environ["PATH_INFO"] == newest:
             shown = min(shown + AT_ONCE, held_back)
-        return upstream(every[held_back - shown :], BEGIN.date)(environ, start)
+        return create_demo_upstream(every[held_back - shown :], BEGIN.date)(environ, start)
 
     server = make_server("127.0.0.1", 0, changing, request_handler=Quiet)
     print(server.server_port, flush=True)
@@ -168,8 +168,8 @@ def cost(url: str, number: int) -> Cost:
             upstream_url=url, cache_dir=Path(folder), new_keywords=0, spacing=0.0, history_days=DAYS
         )
         service = Service.open(config, now=clock, sleep=clock.forward)
-        front = Front(create_app(service), service)
-        for _ in service.bring_up_to_date():
+        front = ResponseCache(create_app(service), service)
+        for _ in service.refresh_stale():
             pass
         every = queries(chance, number)
         polled = every if number <= MOST_POLLS else chance.sample(every, FOR_ALL)
@@ -200,16 +200,16 @@ def cost(url: str, number: int) -> Cost:
         return found
 
 
-def fill(service: Service, front: Front, some: list[str], chance: Random) -> None:
+def fill(service: Service, front: ResponseCache, some: list[str], chance: Random) -> None:
     """Have the store hold what was found a while ago: a search is read again after a day."""
     poll(front, "model", {})
-    found = service._store.listing(Page(Kind.SEARCH, "model"))  # noqa: SLF001  # this would take hours
+    found = service.repository.get_listing(Page(Kind.SEARCH, "model"))  # noqa: SLF001  # this would take hours
     assert found is not None
     for query in some:
-        page = Page(Kind.SEARCH, words(Feed(name="", title="", query=query)))
+        page = Page(Kind.SEARCH, search_terms(Feed(name="", title="", query=query)))
         read_at = BEGIN - timedelta(hours=24 * chance.random())
         kept = msgspec.structs.replace(found, page=page, read_at=read_at)
-        service._store.keep(kept, page)  # noqa: SLF001
+        service.repository.save_listing(kept, page)  # noqa: SLF001
 
 
 def asked() -> dict[str, Any]:
@@ -221,7 +221,7 @@ def asked() -> dict[str, Any]:
 ASKED = asked()
 
 
-def poll(front: Front, query: str, etags: dict[str, str]) -> str:
+def poll(front: ResponseCache, query: str, etags: dict[str, str]) -> str:
     """Ask as a reader does, and return the status."""
     environ = ASKED | {"QUERY_STRING": f"q={quote_plus(query)}"}
     if query in etags:

@@ -30,11 +30,11 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 from werkzeug.serving import make_server
 
 from feedsrv.config import Config
-from feedsrv.demo import upstream
-from feedsrv.front import Front
-from feedsrv.server import Server
-from feedsrv.service import Service
-from feedsrv.web import create_app
+from feedsrv.feeds.service import Service
+from feedsrv.upstream.demo import create_demo_upstream
+from feedsrv.web.app import create_app
+from feedsrv.web.cache import ResponseCache
+from feedsrv.web.server import Server
 from nginx import nginx_before
 from report import table, write
 from subjects import _Quiet, papers
@@ -106,7 +106,7 @@ def feedsrv(clock: Clock, folder: Path) -> Iterator[tuple[str, Counted]]:
 
     def site(environ: WSGIEnvironment, start: StartResponse) -> Any:
         there = 20 + int((time.monotonic() - clock.begun) * FASTER / 1800)
-        return upstream(every[:there], today)(environ, start)
+        return create_demo_upstream(every[:there], today)(environ, start)
 
     pages = make_server("127.0.0.1", 0, site, threaded=True, request_handler=_Quiet)
     threading.Thread(target=pages.serve_forever, daemon=True).start()
@@ -118,7 +118,7 @@ def feedsrv(clock: Clock, folder: Path) -> Iterator[tuple[str, Counted]]:
         new_keywords=0,
     )
     service = Service.open(config, now=clock)
-    counted = Counted(Front(create_app(service), service))
+    counted = Counted(ResponseCache(create_app(service), service))
     server = Server(counted, "127.0.0.1", 0)
     thread = threading.Thread(target=server.run)
     thread.start()

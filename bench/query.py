@@ -17,13 +17,13 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import chain, cycle, islice, product, repeat
 from string import ascii_lowercase
 
-from feedsrv import page
-from feedsrv.grammar import MOST_TERMS, parse
-from feedsrv.index import Index
-from feedsrv.paper import Feed, Found, Kind, Listing, Page, Paper
-from feedsrv.query import LONGEST
-from feedsrv.shelf import Window
-from feedsrv.words import prepared
+from feedsrv.feeds.selection import Window
+from feedsrv.models import Feed, Kind, Listing, Match, Page, Paper
+from feedsrv.search.analysis import analyze
+from feedsrv.search.index import Index
+from feedsrv.search.parser import MAX_TERMS, parse_query
+from feedsrv.search.query import MAX_QUERY_LENGTH
+from feedsrv.web import pages as page
 from report import table, where, write
 
 PAPERS, DAYS, TRIES = 1500, 30, 3
@@ -52,7 +52,7 @@ def papers() -> list[Paper]:
         return " ".join(chance.choices(known, weights, k=many))
 
     return [
-        prepared(
+        analyze(
             Paper(
                 id=f"2611.{number:05d}",
                 title=text(12),
@@ -77,16 +77,16 @@ def window(every: list[Paper]) -> Window:
         day = TODAY - timedelta(days=back)
         of_day = tuple(each for each in every if each.listed == day)
         named = Page(Kind.DAY, day.isoformat())
-        days.append((named, Listing(page=named, papers=of_day, read_at=read_at, source="data")))
+        days.append((named, Listing(page=named, papers=of_day, fetched_at=read_at, source="data")))
     return Window(days, Index(every))
 
 
 def filled(parts: Iterator[str], between: str = " ", last: str = "") -> str:
     """Return a query of as many of the parts as one may have."""
     query = ""
-    for part in islice(parts, MOST_TERMS - len(last.split())):
+    for part in islice(parts, MAX_TERMS - len(last.split())):
         longer = f"{query}{between if query else ''}{part}"
-        if len(longer) + len(last) + 1 > LONGEST:
+        if len(longer) + len(last) + 1 > MAX_QUERY_LENGTH:
             break
         query = longer
     return f"{query} {last}".strip()
@@ -114,7 +114,7 @@ def queries() -> dict[str, str]:
         "words in all fields": filled(chain(COMMON, rare), "|"),
         "facts": filled(f"-stars:>{number}" for number in range(10, 99)),
         "one common word": "the",
-        "letters that are many": "\ufdfa" * LONGEST,
+        "letters that are many": "\ufdfa" * MAX_QUERY_LENGTH,
         "parentheses": filled(repeat("((((((a))))))"), "|"),
     }
 
@@ -134,16 +134,16 @@ def measured(text: str, held: Window) -> list[float]:
     """Return how many papers match, and what each step takes."""
 
     def forget() -> None:
-        parse.cache_clear()
-        held.found.cache_clear()
+        parse_query.cache_clear()
+        held.search.cache_clear()
 
-    tree, feed = parse(text), Feed(name="one", title="One", query=text)
+    tree, feed = parse_query(text), Feed(name="one", title="One", query=text)
     found = held.index.matching(tree)
     steps = (
-        lambda: parse(text),
+        lambda: parse_query(text),
         lambda: held.index.matching(tree),
-        lambda: page.shown(text, held, lambda _: None),
-        lambda: page.cards(Found(each, (feed,)) for each in found[:200]),
+        lambda: page.build_preview(text, held, lambda _: None),
+        lambda: page.paper_cards(Match(each, (feed,)) for each in found[:200]),
     )
     return [len(found), *(took(step, forget) for step in steps)]
 
@@ -152,7 +152,7 @@ def main() -> None:
     """Measure, print, and write it down."""
     held = window(papers())
     for warm in ("the", "title:the", "author:the", "org:the", "keyword:the"):
-        held.index.matching(parse(warm))  # fields are arranged once, at their first use
+        held.index.matching(parse_query(warm))  # fields are arranged once, at their first use
     rows = []
     for name, text in queries().items():
         found, *times = measured(text, held)

@@ -23,10 +23,10 @@ from typing import Any
 import msgspec
 from bs4 import BeautifulSoup
 
-from feedsrv.demo import sample
-from feedsrv.huggingface import read
-from feedsrv.paper import Kind, Listing, Page
-from feedsrv.words import stem
+from feedsrv.models import Kind, Listing, Page
+from feedsrv.search.analysis import stem
+from feedsrv.upstream.demo import load_sample
+from feedsrv.upstream.parser import parse_page
 from report import spread, table, where, write
 
 PAPERS = 100
@@ -41,7 +41,7 @@ _PATH = "M7.24 11.2c-.8 0-1.4.6-1.4 1.4s.6 1.4 1.4 1.4 "
 
 def _entry(number: int) -> dict[str, Any]:
     """Return an entry as long as real ones: 1,500 characters of abstract, 10 authors."""
-    papers = sample()
+    papers = load_sample()
     paper = papers[number % len(papers)]
     plain = [paper for paper in papers if "$" not in paper["summary"]]  # as 93 of 100 are
     other = plain[number * 7 % len(plain)]
@@ -93,7 +93,7 @@ def page(papers: int = PAPERS, size: int = SIZE) -> bytes:
 
 def listing(body: bytes) -> Listing:
     """Return what feedsrv reads of the page."""
-    return read(body, "https://huggingface.co/papers", asked=DAY, read_at=READ_AT)
+    return parse_page(body, "https://huggingface.co/papers", asked=DAY, read_at=READ_AT)
 
 
 def tree(body: bytes) -> BeautifulSoup:

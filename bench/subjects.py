@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from feedsrv.demo import upstream
+from feedsrv.upstream.demo import create_demo_upstream
 
 PATH = "/papers.atom"
 FEED, NGINX, HELLO = "feedsrv", "nginx", "Flask hello"
@@ -125,7 +125,11 @@ def pages() -> Iterator[str]:
     """Serve Hugging Face's pages with invented papers, and give their address."""
     today: Callable[[], date] = lambda: datetime.now(UTC).date()  # noqa: E731
     server = make_server(
-        "127.0.0.1", 0, upstream(papers(36), today), threaded=True, request_handler=_Quiet
+        "127.0.0.1",
+        0,
+        create_demo_upstream(papers(36), today),
+        threaded=True,
+        request_handler=_Quiet,
     )
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:

@@ -18,9 +18,9 @@ import msgspec
 from playwright.sync_api import sync_playwright
 from werkzeug.serving import make_server
 
-from feedsrv.config import load
-from feedsrv.service import Service
-from feedsrv.web import create_app
+from feedsrv.config import load_config
+from feedsrv.feeds.service import Service
+from feedsrv.web.app import create_app
 
 CHROMIUM = "/usr/bin/chromium"
 HERE = Path(__file__).parent
@@ -39,12 +39,14 @@ PICTURES = (
 @contextmanager
 def server(folder: Path) -> Iterator[str]:
     """Serve the demo with everything read, at the same moment each time, and give its address."""
-    config = load(HERE.parent / "config" / "feedsrv.toml", {}, {"cache_dir": folder / "store"})
+    config = load_config(
+        HERE.parent / "config" / "feedsrv.toml", {}, {"cache_dir": folder / "store"}
+    )
     config = msgspec.structs.replace(
         config, demo=True, spacing=0.0, history_days=10, public_url="http://localhost:8000"
     )
     service = Service.open(config, now=lambda: NOW, chance=lambda: 0.5)
-    for _ in service.bring_up_to_date():
+    for _ in service.refresh_stale():
         pass
     httpd = make_server("127.0.0.1", 8000, create_app(service), threaded=True)
     threading.Thread(target=httpd.serve_forever, daemon=True).start()

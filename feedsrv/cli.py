@@ -21,24 +21,25 @@ import click
 import msgspec
 from werkzeug.test import Client
 
-from feedsrv import __version__, logs
-from feedsrv.config import Config, load, source
-from feedsrv.current import Current
-from feedsrv.errors import ANSWERS, FeedsrvError, QueryError, StoreError, UpstreamError
-from feedsrv.export import Exported, export, for_export
-from feedsrv.grammar import parse
-from feedsrv.paper import Feed, Listing, Page
-from feedsrv.place import opened
-from feedsrv.query import And, Not, Or, Query, places, positive_words
-from feedsrv.server import Server
-from feedsrv.service import Service
-from feedsrv.web import create_app
+from feedsrv import __version__
+from feedsrv.config import Config, find_config_file, load_config
+from feedsrv.errors import ERROR_MAP, FeedsrvError, QueryError, StoreError, UpstreamError
+from feedsrv.export import ExportResult, export_config, export_site
+from feedsrv.feeds.service import Service
+from feedsrv.logs import configure_logging
+from feedsrv.models import Feed, Listing, Page
+from feedsrv.search.parser import parse_query
+from feedsrv.search.query import And, Not, Or, Query, match_locations, positive_terms
+from feedsrv.storage.backend import open_repository
+from feedsrv.web.app import create_app
+from feedsrv.web.current import Current
+from feedsrv.web.server import Server
 
-_BUT = {"data": "", "cards": ", but from its cards", "api": ", but from the JSON API"}
+_SOURCE_NOTES = {"data": "", "cards": ", but from its cards", "api": ", but from the JSON API"}
 _ENVIRON = os.environ  # noqa: TID251  # the process's edge
 
 
-class _Group(click.Group):
+class _ErrorHandlingGroup(click.Group):
     """A group of commands whose errors become messages and exit codes, by the one table."""
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -49,10 +50,10 @@ class _Group(click.Group):
                 click.echo(f"feedsrv: {line}" if not line.startswith(" ") else line, err=True)
             if isinstance(error, QueryError):
                 click.echo(error.pointer(), err=True)
-            ctx.exit(ANSWERS[type(error)].exit_code)
+            ctx.exit(ERROR_MAP[type(error)].exit_code)
 
 
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_ErrorHandlingGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, message="feedsrv %(version)s")
 @click.option(
     "--config",
@@ -63,12 +64,12 @@ class _Group(click.Group):
 @click.pass_context
 def main(ctx: click.Context, file: Path | None) -> None:
     """Hugging Face Daily Papers as one feed per keyword."""
-    ctx.with_resource(_signals())
+    ctx.with_resource(_exit_on_signals())
     ctx.obj = file
 
 
 @contextmanager
-def _signals() -> Iterator[None]:
+def _exit_on_signals() -> Iterator[None]:
     """Have a signal end the command as an error does, so that it lets go of what it holds."""
     if threading.current_thread() is not threading.main_thread():  # others may not ask for signals
         yield
@@ -96,18 +97,20 @@ def _signals() -> Iterator[None]:
 @click.pass_obj
 def serve(file: Path | None, host: str | None, port: int | None, demo: bool, or_demo: bool) -> None:
     """Serve the feeds."""
-    demo = demo or (or_demo and not _reachable(_settings(file, host=host, port=port)))
+    demo = demo or (
+        or_demo and not _upstream_is_reachable(_load_config(file, host=host, port=port))
+    )
     with Current(
-        lambda: _service(_settings(file, host=host, port=port, demo=demo or None))
+        lambda: _open_service(_load_config(file, host=host, port=port, demo=demo or None))
     ) as current:
-        _run(current)
+        _run_server(current)
 
 
-def _reachable(config: Config) -> bool:
+def _upstream_is_reachable(config: Config) -> bool:
     """Tell whether there is anything to serve: a page that can be read now, or was once."""
-    with _service(config) as service:
+    with _open_service(config) as service:
         try:
-            service.read(Feed(name="probe", title="probe", sources=("daily",)))
+            service.get_feed(Feed(name="probe", title="probe", sources=("daily",)))
         except FeedsrvError as error:
             click.echo(
                 f"{config.upstream_url} cannot be read from here, so there are no real papers to"
@@ -118,7 +121,7 @@ def _reachable(config: Config) -> bool:
         return True
 
 
-def _run(current: Current) -> None:
+def _run_server(current: Current) -> None:
     config = current.config
     # To a server on a terminal, SIGHUP says that the terminal was closed.
     reload = None if os.isatty(0) else current.reload
@@ -131,10 +134,10 @@ def _run(current: Current) -> None:
             err=True,
         )
         sys.exit(1)
-    server.run(lambda: _say_where(config, server.port))
+    server.run(lambda: _print_address(config, server.port))
 
 
-def _say_where(config: Config, port: int) -> None:
+def _print_address(config: Config, port: int) -> None:
     shown = "localhost" if config.host in {"127.0.0.1", "0.0.0.0", "::"} else config.host  # noqa: S104  # compared, not bound
     click.echo(
         f"feedsrv {__version__} at http://{shown}:{port}/"
@@ -153,8 +156,8 @@ def _say_where(config: Config, port: int) -> None:
 @click.pass_obj
 def get(file: Path | None, urlpath: str, include: bool, demo: bool) -> None:
     """Print the answer to one request, such as '/papers.atom?q=causal', without a server."""
-    config = _settings(file, demo=demo or None)
-    with _service(config) as service:
+    config = _load_config(file, demo=demo or None)
+    with _open_service(config) as service:
         base = config.public_url or f"http://localhost:{config.port}"
         auth = ("feedsrv", config.access_key) if config.access_key else None
         answer = Client(create_app(service)).get(urlpath, base_url=base, auth=auth)
@@ -175,46 +178,46 @@ def get(file: Path | None, urlpath: str, include: bool, demo: bool) -> None:
 @click.pass_obj
 def check(file: Path | None, demo: bool, upstream: bool) -> None:
     """Tell whether settings, store and upstream work."""
-    config = _settings(file, demo=demo or None)
+    config = _load_config(file, demo=demo or None)
     if upstream:
-        with _service(config) as service:
-            listing = service.refresh(service.newest_day())
-        sys.exit(int(not _is_as_expected(listing, config)))
-    named = source(file, _ENVIRON) or "none found, defaults"
+        with _open_service(config) as service:
+            listing = service.refresh_page(service.newest_day())
+        sys.exit(int(not _report_layout(listing, config)))
+    named = find_config_file(file, _ENVIRON) or "none found, defaults"
     click.echo(f"settings   good, {len(config.feeds)} feeds ({named})")
     failed = False
     changes: list[str] = []
-    with _service(config) as service:
+    with _open_service(config) as service:
         try:
-            with closing(opened(service.config, ())) as store:
-                click.echo(f"store      good, {store.probe()}")
+            with closing(open_repository(service.config, ())) as store:
+                click.echo(f"store      good, {store.check()}")
         except StoreError as error:
             click.echo(f"store      FAILS: {error}")
             failed = True
         try:
-            newest = service.refresh(service.newest_day())
-            how = _BUT[newest.source]
+            newest = service.refresh_page(service.newest_day())
+            how = _SOURCE_NOTES[newest.source]
             click.echo(f"upstream   good, {len(newest.papers)} papers on {newest.page.key}{how}")
             changes = [f"left out of {newest.page}: {skipped}" for skipped in newest.skipped]
         except UpstreamError as error:
             click.echo(f"upstream   FAILS: {error}")
             failed = True
         changes += [
-            f"an unreadable {kept.kind} page of {kept.at:%Y-%m-%d} is kept at {kept.path};"
+            f"an unreadable {kept.kind} page of {kept.received_at:%Y-%m-%d} is kept at {kept.path};"
             " please report it, then delete it"
-            for kept in service.overview.unreadable()
+            for kept in service.overview.unparsed_pages()
         ]
     for change in changes:
         click.echo(f"layout     CHANGED?: {change}")
     sys.exit(int(failed))
 
 
-def _is_as_expected(listing: Listing, config: Config) -> bool:
+def _report_layout(listing: Listing, config: Config) -> bool:
     """Say what upstream's newest list is like, and tell whether that is as it should be."""
     click.echo(f"upstream   reachable, {config.upstream_url}")
     changes = [f"left out: {skipped}" for skipped in listing.skipped]
     if listing.source != "data":
-        changes.insert(0, f"its data cannot be read{_BUT[listing.source]}")
+        changes.insert(0, f"its data cannot be read{_SOURCE_NOTES[listing.source]}")
     for change in changes:
         click.echo(f"layout     CHANGED: {change}")
     if not changes:
@@ -227,8 +230,8 @@ def _is_as_expected(listing: Listing, config: Config) -> bool:
 @click.pass_obj
 def refresh(file: Path | None) -> None:
     """Read every list that is not fresh: for cron, beside a running server or without one."""
-    with _service(_settings(file)) as service:
-        failed = _bring_up_to_date(service)
+    with _open_service(_load_config(file)) as service:
+        failed = _refresh_stale(service)
     click.echo("Everything is fresh." if not failed else f"{failed} could not be read.")
     sys.exit(int(failed > 0))
 
@@ -238,25 +241,25 @@ def refresh(file: Path | None) -> None:
 @click.option("--public-url", help="Where the files will be, as readers see it.")
 @click.option("--demo", is_flag=True, help="From the bundled sample papers.")
 @click.pass_obj
-def write_files(file: Path | None, folder: Path, public_url: str | None, demo: bool) -> None:
+def export_files(file: Path | None, folder: Path, public_url: str | None, demo: bool) -> None:
     """Write the configured feeds, their pages, a front page and OPML as files into DIR.
 
     What is not fresh is read first. For cron, or a CI job with a host of static pages.
     """
-    config = for_export(_settings(file, public_url=public_url, demo=demo or None))
-    with _service(config) as service:
-        failed = _bring_up_to_date(service)
-        parts = export(create_app(service), tuple(config.feeds), folder)
-        every = tuple(_shown(parts, len(config.feeds) + 1))
+    config = export_config(_load_config(file, public_url=public_url, demo=demo or None))
+    with _open_service(config) as service:
+        failed = _refresh_stale(service)
+        parts = export_site(create_app(service), tuple(config.feeds), folder)
+        every = tuple(_with_progress_bar(parts, len(config.feeds) + 1))
     for part in every:
-        if part.trouble:
-            click.echo(f"feedsrv: {part.name} is left as it was: {part.trouble}", err=True)
+        if part.error:
+            click.echo(f"feedsrv: {part.name} is left as it was: {part.error}", err=True)
     written, removed = sum(each.written for each in every), sum(each.removed for each in every)
     click.echo(f"{folder}: {written} files written, {removed} removed, the others unchanged.")
-    sys.exit(int(failed > 0 or any(part.trouble for part in every)))
+    sys.exit(int(failed > 0 or any(part.error for part in every)))
 
 
-def _shown(parts: Iterator[Exported], many: int) -> Iterator[Exported]:
+def _with_progress_bar(parts: Iterator[ExportResult], many: int) -> Iterator[ExportResult]:
     """Yield the parts again, with a bar on a terminal."""
     if not sys.stdout.isatty():
         yield from parts
@@ -265,22 +268,22 @@ def _shown(parts: Iterator[Exported], many: int) -> Iterator[Exported]:
         yield from bar
 
 
-def _bring_up_to_date(service: Service) -> int:
+def _refresh_stale(service: Service) -> int:
     """Read every list that is not fresh, show it, and return how many could not be read."""
     logging.getLogger().setLevel(logging.ERROR)  # what happens is shown here
     failed = 0
-    with _progress() as show:
-        for page, result, left in service.bring_up_to_date():
+    with _refresh_progress() as show:
+        for page, result, left in service.refresh_stale():
             failed += isinstance(result, UpstreamError)
             show(page, result, left)
     return failed
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[Page, Listing | UpstreamError, int], None]]:
+def _refresh_progress() -> Iterator[Callable[[Page, Listing | UpstreamError, int], None]]:
     """Give a function that shows each page: as a bar on a terminal, as a line elsewhere."""
     if not sys.stdout.isatty():
-        yield lambda page, result, _: click.echo(_line(page, result))
+        yield lambda page, result, _: click.echo(_result_line(page, result))
         return
     with click.progressbar(length=1, label="Reading", width=0, show_pos=True) as bar:
 
@@ -292,7 +295,7 @@ def _progress() -> Iterator[Callable[[Page, Listing | UpstreamError, int], None]
         yield show
 
 
-def _line(page: Page, result: Listing | UpstreamError) -> str:
+def _result_line(page: Page, result: Listing | UpstreamError) -> str:
     if isinstance(result, UpstreamError):
         return f"{page}: FAILED: {result}"
     return f"{page}: {len(result.papers)} papers"
@@ -306,22 +309,24 @@ def _line(page: Page, result: Listing | UpstreamError) -> str:
 @click.pass_obj
 def explain(file: Path | None, query: str, limit: int, demo: bool) -> None:
     """Show how a query is read, and which papers match it where."""
-    config = _settings(file, demo=demo or None)
-    tree = parse(query)
-    click.echo("\n".join(_drawn(tree)))
-    words = positive_words(tree)
+    config = _load_config(file, demo=demo or None)
+    tree = parse_query(query)
+    click.echo("\n".join(_query_tree(tree)))
+    words = positive_terms(tree)
     click.echo(f"\nsearched for at Hugging Face: {words or 'nothing, it has no words to look for'}")
-    with _service(config) as service:
-        reading = service.read(Feed(name="explained", title="explained", query=query, limit=limit))
-    most = "at least " if len(reading.found) == limit else ""
-    click.echo(f"{most}{len(reading.found)} of {reading.seen} papers match\n")
-    for paper in (each.paper for each in reading.found):
+    with _open_service(config) as service:
+        reading = service.get_feed(
+            Feed(name="explained", title="explained", query=query, limit=limit)
+        )
+    most = "at least " if len(reading.matches) == limit else ""
+    click.echo(f"{most}{len(reading.matches)} of {reading.papers_searched} papers match\n")
+    for paper in (each.paper for each in reading.matches):
         click.echo(f"{paper.published:%Y-%m-%d}  {paper.id}  {paper.title}")
-        for place in places(tree, paper):
+        for place in match_locations(tree, paper):
             click.echo(f"{'':12}{place}")
 
 
-def _drawn(query: Query, lead: str = "", child: str = "") -> Iterator[str]:
+def _query_tree(query: Query, lead: str = "", child: str = "") -> Iterator[str]:
     """Yield the query as a tree of lines."""
     match query:
         case And(parts) | Or(parts):
@@ -329,22 +334,22 @@ def _drawn(query: Query, lead: str = "", child: str = "") -> Iterator[str]:
             for place, part in enumerate(parts, 1):
                 last = place == len(parts)
                 branch, below = ("└── ", "    ") if last else ("├── ", "│   ")
-                yield from _drawn(part, f"{child}{branch}", f"{child}{below}")
+                yield from _query_tree(part, f"{child}{branch}", f"{child}{below}")
         case Not(part):
             yield f"{lead}none of"
-            yield from _drawn(part, f"{child}└── ", f"{child}    ")
+            yield from _query_tree(part, f"{child}└── ", f"{child}    ")
         case _:
-            yield f"{lead}{query.described()}"
+            yield f"{lead}{query.describe()}"
 
 
-def _settings(file: Path | None, **arguments: object) -> Config:
-    config = load(file, _ENVIRON, arguments)
-    logs.set_up(config.log_format, [config.access_key, config.hf_token])
+def _load_config(file: Path | None, **arguments: object) -> Config:
+    config = load_config(file, _ENVIRON, arguments)
+    configure_logging(config.log_format, [config.access_key, config.hf_token])
     return config
 
 
 @contextmanager
-def _service(config: Config) -> Iterator[Service]:
+def _open_service(config: Config) -> Iterator[Service]:
     """Open a service; the demo's keeps its sample papers apart and for once."""
     with tempfile.TemporaryDirectory(prefix="feedsrv-demo-") as folder:
         if config.demo:

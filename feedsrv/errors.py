@@ -43,11 +43,11 @@ class ConfigError(FeedsrvError):
         return "\n".join(self.problems)
 
 
-class ReaderError(FeedsrvError):
+class ClientError(FeedsrvError):
     """The reader asked for something that cannot be given."""
 
 
-class QueryError(ReaderError):
+class QueryError(ClientError):
     """The query cannot be read.
 
     Attributes:
@@ -73,7 +73,7 @@ class QueryError(ReaderError):
         return f"{line}\n{' ' * self.position}^"
 
 
-class ParameterError(ReaderError):
+class ParameterError(ClientError):
     """A part of the address other than the query cannot be read."""
 
     def __init__(self, name: str, value: str, reason: str) -> None:
@@ -86,7 +86,7 @@ class ParameterError(ReaderError):
         return f"{self.name} {self.reason}, not {self.value!r}"
 
 
-class AccessError(ReaderError):
+class UnauthorizedError(ClientError):
     """The server is private, and the request shows no key that opens what it asks for.
 
     Attributes:
@@ -105,7 +105,7 @@ class AccessError(ReaderError):
         )
 
 
-class TooManyError(ReaderError):
+class QuotaExceededError(ClientError):
     """One client asks for more keywords that nobody asked for before than is its share.
 
     Attributes:
@@ -117,7 +117,7 @@ class TooManyError(ReaderError):
     def __init__(self, client: str, wait: float) -> None:
         super().__init__(client, wait)
         self.client = client
-        self.wait = wait
+        self.retry_after = wait
 
     def __str__(self) -> str:
         return (
@@ -126,7 +126,7 @@ class TooManyError(ReaderError):
         )
 
 
-class UnknownFeedError(ReaderError):
+class UnknownFeedError(ClientError):
     """No feed has that name."""
 
     def __init__(self, name: str, known: Sequence[str] = ()) -> None:
@@ -167,10 +167,10 @@ class FetchError(UpstreamError):
     def __init__(self, url: str, reason: str, wait: float | None = None) -> None:
         super().__init__(url, reason)
         self.args = (url, reason, wait)
-        self.wait = wait
+        self.retry_after = wait
 
 
-class SpentError(UpstreamError):
+class UpstreamBudgetError(UpstreamError):
     """Our own allowance of requests is spent for now, so nothing was asked.
 
     Attributes:
@@ -181,14 +181,14 @@ class SpentError(UpstreamError):
     def __init__(self, url: str, reason: str, wait: float) -> None:
         super().__init__(url, reason)
         self.args = (url, reason, wait)
-        self.wait = wait
+        self.retry_after = wait
 
 
-class PageError(UpstreamError):
+class ParseError(UpstreamError):
     """An answer came, but holds no list of papers that can be read."""
 
 
-class NothingReadError(FeedsrvError):
+class NoDataYetError(FeedsrvError):
     """Upstream fails, and nothing was ever read that could be served in its place.
 
     Attributes:
@@ -200,7 +200,7 @@ class NothingReadError(FeedsrvError):
     def __init__(self, reason: str, wait: int) -> None:
         super().__init__(reason, wait)
         self.reason = reason
-        self.wait = wait
+        self.retry_after = wait
 
     def __str__(self) -> str:
         return f"nothing has been read from Hugging Face yet: {self.reason}"
@@ -217,11 +217,11 @@ class StoreError(FeedsrvError):
 
     def __init__(self, path: str, reason: str) -> None:
         super().__init__(path, reason)
-        self.path = path
+        self.location = path
         self.reason = reason
 
     def __str__(self) -> str:
-        return f"the store at {self.path} cannot be used: {self.reason}"
+        return f"the store at {self.location} cannot be used: {self.reason}"
 
 
 class ExportError(FeedsrvError):
@@ -235,14 +235,14 @@ class ExportError(FeedsrvError):
 
     def __init__(self, folder: str, reason: str) -> None:
         super().__init__(folder, reason)
-        self.folder = folder
+        self.directory = folder
         self.reason = reason
 
     def __str__(self) -> str:
-        return f"the export to {self.folder} cannot be written: {self.reason}"
+        return f"the export to {self.directory} cannot be written: {self.reason}"
 
 
-class Answer(NamedTuple):
+class ErrorMapping(NamedTuple):
     """What an error becomes at the edges: an HTTP status with its title, an exit code."""
 
     status: int
@@ -250,17 +250,17 @@ class Answer(NamedTuple):
     exit_code: int
 
 
-ANSWERS: dict[type[FeedsrvError], Answer] = {
-    ConfigError: Answer(500, "The server's settings cannot be used", 2),
-    QueryError: Answer(400, "The query cannot be read", 2),
-    ParameterError: Answer(400, "The address cannot be read", 2),
-    AccessError: Answer(401, "A key is needed", 2),
-    TooManyError: Answer(429, "Too many new keywords", 1),
-    UnknownFeedError: Answer(404, "There is no such feed", 2),
-    NothingReadError: Answer(503, "Nothing has been read yet", 1),
-    StoreError: Answer(503, "The store cannot be used", 1),
-    ExportError: Answer(500, "The export cannot be written", 1),
-    FetchError: Answer(503, "Hugging Face cannot be read", 1),
-    SpentError: Answer(503, "Hugging Face is not asked for now", 1),
-    PageError: Answer(503, "Hugging Face cannot be read", 1),
+ERROR_MAP: dict[type[FeedsrvError], ErrorMapping] = {
+    ConfigError: ErrorMapping(500, "The server's settings cannot be used", 2),
+    QueryError: ErrorMapping(400, "The query cannot be read", 2),
+    ParameterError: ErrorMapping(400, "The address cannot be read", 2),
+    UnauthorizedError: ErrorMapping(401, "A key is needed", 2),
+    QuotaExceededError: ErrorMapping(429, "Too many new keywords", 1),
+    UnknownFeedError: ErrorMapping(404, "There is no such feed", 2),
+    NoDataYetError: ErrorMapping(503, "Nothing has been read yet", 1),
+    StoreError: ErrorMapping(503, "The store cannot be used", 1),
+    ExportError: ErrorMapping(500, "The export cannot be written", 1),
+    FetchError: ErrorMapping(503, "Hugging Face cannot be read", 1),
+    UpstreamBudgetError: ErrorMapping(503, "Hugging Face is not asked for now", 1),
+    ParseError: ErrorMapping(503, "Hugging Face cannot be read", 1),
 }

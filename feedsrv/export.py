@@ -24,14 +24,14 @@ from werkzeug.test import Client
 
 from feedsrv.config import Config
 from feedsrv.errors import ConfigError, ExportError
-from feedsrv.formats import FORMATS
+from feedsrv.feeds.formats import FORMATS
 
 #: Names the files that an export wrote, one on each line: no others are replaced or removed.
-MANIFEST = ".feedsrv-export"
+MANIFEST_NAME = ".feedsrv-export"
 _OK = 200
 
 
-class Exported(NamedTuple):
+class ExportResult(NamedTuple):
     """What became of one feed's files, or of those around the feeds."""
 
     name: str
@@ -39,10 +39,10 @@ class Exported(NamedTuple):
     written: int = 0
     removed: int = 0
     #: Why nothing was done about them; empty where all is well.
-    trouble: str = ""
+    error: str = ""
 
 
-def for_export(config: Config) -> Config:
+def export_config(config: Config) -> Config:
     """Return the settings with which answers are made that become files.
 
     Files ask nobody for a key, so none stands in them.
@@ -61,7 +61,7 @@ def for_export(config: Config) -> Config:
     return msgspec.structs.replace(config, static=True, access_key="")
 
 
-def export(app: Flask, names: Sequence[str], folder: Path) -> Iterator[Exported]:
+def export_site(app: Flask, names: Sequence[str], folder: Path) -> Iterator[ExportResult]:
     """Bring the files up to date, and yield what became of each feed, and of the rest at last.
 
     A feed that cannot be answered keeps the files that it has. When all could be answered, the
@@ -76,60 +76,64 @@ def export(app: Flask, names: Sequence[str], folder: Path) -> Iterator[Exported]
         ExportError: The folder cannot be written, or holds files in the way that are not ours.
 
     """
-    feeds = {name: [*_forms(name)] for name in names}
-    around = [*_static(app), "/favicon.ico", "/feeds.opml", "/"]
-    wanted = {_file(path) for paths in (*feeds.values(), around) for path in paths}
+    feeds = {name: [*_feed_paths(name)] for name in names}
+    around = [*_static_paths(app), "/favicon.ico", "/feeds.opml", "/"]
+    wanted = {_file_name(path) for paths in (*feeds.values(), around) for path in paths}
     client = Client(app)
-    with _disk(folder):
-        ours = _ours(folder)
-        _refuse_foreign(folder, wanted - ours)
-        _replace(folder / MANIFEST, _lines(wanted | ours))  # first: who is stopped finds them again
+    with _translate_errors(folder):
+        ours = _read_manifest(folder)
+        _check_no_foreign_files(folder, wanted - ours)
+        _write_file(
+            folder / MANIFEST_NAME, _format_manifest(wanted | ours)
+        )  # first: who is stopped finds them again
         troubled = []
         for name, paths in feeds.items():
-            part = _exported(client, name, paths, folder)
-            troubled += [name] if part.trouble else []
+            part = _export_paths(client, name, paths, folder)
+            troubled += [name] if part.error else []
             yield part
         if troubled:
-            yield Exported("front page", trouble=f"it waits for {', '.join(troubled)}")
+            yield ExportResult("front page", error=f"it waits for {', '.join(troubled)}")
             return
-        last = _exported(client, "front page", around, folder)
-        removed = sum(_removed(folder / file) for file in sorted(ours - wanted))
-        _replace(folder / MANIFEST, _lines(wanted))
+        last = _export_paths(client, "front page", around, folder)
+        removed = sum(_remove_file(folder / file) for file in sorted(ours - wanted))
+        _write_file(folder / MANIFEST_NAME, _format_manifest(wanted))
         yield last._replace(removed=removed)
 
 
-def _forms(name: str) -> Iterator[str]:
+def _feed_paths(name: str) -> Iterator[str]:
     yield f"/feeds/{name}"
     for suffix in FORMATS:
         yield f"/feeds/{name}.{suffix}"
 
 
-def _static(app: Flask) -> Iterator[str]:
+def _static_paths(app: Flask) -> Iterator[str]:
     """Yield the paths of what pages need beside their text."""
     return (f"/static/{file.name}" for file in sorted(Path(app.static_folder or "").iterdir()))
 
 
-def _file(path: str) -> str:
+def _file_name(path: str) -> str:
     """Return the file that a host hands out for the path."""
     return path[1:] if "." in path else f"{path}/index.html".lstrip("/")
 
 
-def _exported(client: Client, name: str, paths: Iterable[str], folder: Path) -> Exported:
+def _export_paths(client: Client, name: str, paths: Iterable[str], folder: Path) -> ExportResult:
     """Write the files for the paths that belong together: all of them or none."""
     bodies = {}
     for path in paths:
         with client.get(path) as answer:
             if answer.status_code != _OK:
-                return Exported(name, trouble=(answer.json or {}).get("detail", answer.status))
-            bodies[_file(path)] = answer.get_data()
-    return Exported(name, sum(_replace(folder / file, body) for file, body in bodies.items()))
+                return ExportResult(name, error=(answer.json or {}).get("detail", answer.status))
+            bodies[_file_name(path)] = answer.get_data()
+    return ExportResult(
+        name, sum(_write_file(folder / file, body) for file, body in bodies.items())
+    )
 
 
 # --- files -----------------------------------------------------------------------------------
 
 
 @contextmanager
-def _disk(folder: Path) -> Iterator[None]:
+def _translate_errors(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -137,7 +141,7 @@ def _disk(folder: Path) -> Iterator[None]:
         raise ExportError(str(folder), f"{where}: {error.strerror or error}") from error
 
 
-def _replace(file: Path, body: bytes) -> bool:
+def _write_file(file: Path, body: bytes) -> bool:
     """Have the file hold the bytes, at once, and tell whether it did not before."""
     with suppress(FileNotFoundError):
         if file.read_bytes() == body:
@@ -157,7 +161,7 @@ def _replace(file: Path, body: bytes) -> bool:
     return True
 
 
-def _removed(file: Path) -> bool:
+def _remove_file(file: Path) -> bool:
     """Take the file away, with its folder if that is empty then; tell whether there was one."""
     try:
         file.unlink()
@@ -168,21 +172,21 @@ def _removed(file: Path) -> bool:
     return True
 
 
-def _ours(folder: Path) -> set[str]:
+def _read_manifest(folder: Path) -> set[str]:
     """Return the files that an export wrote; none outside the folder, whoever wrote the list."""
     try:
-        lines = (folder / MANIFEST).read_text("utf-8").splitlines()
+        lines = (folder / MANIFEST_NAME).read_text("utf-8").splitlines()
     except FileNotFoundError:
         return set()
     root = folder.resolve()
     return {line for line in lines if line and (root / line).resolve().is_relative_to(root)}
 
 
-def _lines(files: Iterable[str]) -> bytes:
+def _format_manifest(files: Iterable[str]) -> bytes:
     return "".join(f"{file}\n" for file in sorted(files)).encode()
 
 
-def _refuse_foreign(folder: Path, files: Iterable[str]) -> None:
+def _check_no_foreign_files(folder: Path, files: Iterable[str]) -> None:
     """See to it that nothing is overwritten that was there before any export.
 
     Raises:

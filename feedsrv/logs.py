@@ -8,19 +8,19 @@ import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-_HIDDEN = "***"
+_REDACTED = "***"
 #: What opens something, whoever wrote it into a line: the rest of each match is what is hidden.
-_SECRETS = (
+_SECRET_PATTERNS = (
     re.compile(r"(?i)([?&;](?:amp;)?(?:key|token)=)[^\s&;\"'<>]+"),
     re.compile(r"(?i)(authorization['\"]?\s*[:=,]\s*['\"]?(?:basic |bearer )?)[^\s'\",)]+"),
     re.compile(r"(?i)(\b(?:access_key|hf_token)['\"]?\s*[:=]\s*['\"]?)[^\s'\",)]+"),
     re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s/:@]*:)[^\s/@]+(?=@)"),
     re.compile(r"(\bhf_)[A-Za-z0-9]{8,}"),
 )
-_BREAKS = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
+_LINE_BREAKS = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
 
 
-def set_up(log_format: str, secrets: Iterable[str] = ()) -> None:
+def configure_logging(log_format: str, secrets: Iterable[str] = ()) -> None:
     """Have everything that is logged written to standard error.
 
     Where somebody else has seen to the log, a WSGI server or a test, it stays as it is.
@@ -31,12 +31,12 @@ def set_up(log_format: str, secrets: Iterable[str] = ()) -> None:
 
     """
     handler = logging.StreamHandler()
-    handler.setFormatter(Json(secrets) if log_format == "json" else Text(secrets))
+    handler.setFormatter(JsonFormatter(secrets) if log_format == "json" else TextFormatter(secrets))
     logging.basicConfig(handlers=[handler], level=logging.INFO)
     logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
-class Text(logging.Formatter):
+class TextFormatter(logging.Formatter):
     """A line for people; where something broke, where it did stands below it.
 
     Args:
@@ -50,21 +50,21 @@ class Text(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # logging's own name
         # What is asked for is logged, and must not look like a line of ours.
-        return _BREAKS.sub(lambda found: repr(found[0])[1:-1], super().formatMessage(record))
+        return _LINE_BREAKS.sub(lambda found: repr(found[0])[1:-1], super().formatMessage(record))
 
     def format(self, record: logging.LogRecord) -> str:
-        return self.redacted(super().format(record))
+        return self.redact(super().format(record))
 
-    def redacted(self, text: str) -> str:
+    def redact(self, text: str) -> str:
         """Return the text with keys, tokens and passwords hidden."""
         for secret in self._secrets:
-            text = text.replace(secret, _HIDDEN)
-        for pattern in _SECRETS:
-            text = pattern.sub(rf"\g<1>{_HIDDEN}", text)
+            text = text.replace(secret, _REDACTED)
+        for pattern in _SECRET_PATTERNS:
+            text = pattern.sub(rf"\g<1>{_REDACTED}", text)
         return text
 
 
-class Json(Text):
+class JsonFormatter(TextFormatter):
     """A JSON object on one line, with the trace of what broke in it.
 
     Args:
@@ -78,8 +78,8 @@ class Json(Text):
             "level": record.levelname.lower(),
             "logger": record.name,
             # Before it is JSON, where quotation marks would hide a secret's end.
-            "message": self.redacted(record.getMessage()),
+            "message": self.redact(record.getMessage()),
         }
         if record.exc_info:
-            found["error"] = self.redacted(self.formatException(record.exc_info))
+            found["error"] = self.redact(self.formatException(record.exc_info))
         return json.dumps(found)  # in ASCII: what some take for a line break is none then

@@ -13,13 +13,13 @@ import msgspec
 import pytest
 from flask.testing import FlaskClient
 from hypothesis import settings
-
-from feedsrv.config import Config
-from feedsrv.paper import Feed
-from feedsrv.service import Service
-from feedsrv.web import create_app
 from loopback import Loopback, raw_paper, serving
 from redis_server import RedisServer, redis_server
+
+from feedsrv.config import Config
+from feedsrv.feeds.service import Service
+from feedsrv.models import Feed
+from feedsrv.web.app import create_app
 
 ROOT = Path(__file__).parents[1]
 #: Beside a clone there may be captures of real pages and the schemas of RFC 4287.

@@ -9,13 +9,18 @@ from typing import Any
 
 import msgspec
 from bs4 import BeautifulSoup
-
-from feedsrv.errors import PageError
-from feedsrv.huggingface import data_of, label_of, path, read, read_api
-from feedsrv.paper import Kind, Listing, Page, Paper
-from feedsrv.tags import first, is_modest
-from feedsrv.text import FORBIDDEN
 from fuzz_pages import Case
+
+from feedsrv.errors import ParseError
+from feedsrv.models import XML_FORBIDDEN, Kind, Listing, Page, Paper
+from feedsrv.upstream.cards import find_first, is_within_limits
+from feedsrv.upstream.parser import (
+    day_label,
+    hydration_data,
+    page_path,
+    parse_api_response,
+    parse_page,
+)
 
 READ_AT = datetime(2026, 8, 7, 12, tzinfo=UTC)
 
@@ -29,12 +34,12 @@ def outcome(case: Case) -> str:
     """
     if case.with_tree:
         _hold_against_tree(case.body.decode("utf-8", "replace"))
-    reader, asked = read_api if case.api else read, case.asked
+    reader, asked = parse_api_response if case.api else parse_page, case.asked
     try:
         listing = reader(
-            case.body, f"https://huggingface.co{path(asked)}", asked=asked, read_at=READ_AT
+            case.body, f"https://huggingface.co{page_path(asked)}", asked=asked, read_at=READ_AT
         )
-    except PageError as error:
+    except ParseError as error:
         return f"PageError: {_class(error.reason)}"
     _hold(listing, asked)
     return f"listing from {listing.source}"
@@ -45,13 +50,13 @@ def outcome(case: Case) -> str:
 
 def _hold_against_tree(text: str) -> None:
     """What is found without a tree must be what BeautifulSoup's has."""
-    if "<" not in text or text.startswith("<?xml") or not is_modest(text):
+    if "<" not in text or text.startswith("<?xml") or not is_within_limits(text):
         return  # no page, or none to make a tree of
     tags = BeautifulSoup(text, "lxml").find_all(True)
     every = [(tag.name, {name: str(value) for name, value in tag.attrs.items()}) for tag in tags]
-    for asked in (data_of, label_of):
+    for asked in (hydration_data, day_label):
         answers = (asked(name, attributes) for name, attributes in every)
-        assert first(text, asked) == next((each for each in answers if each is not None), None)
+        assert find_first(text, asked) == next((each for each in answers if each is not None), None)
 
 
 def _hold(listing: Listing, asked: Page) -> None:
@@ -60,7 +65,7 @@ def _hold(listing: Listing, asked: Page) -> None:
     ids = [paper.id for paper in listing.papers]
     assert len(set(ids)) == len(ids)
     for text in _strings(msgspec.to_builtins(listing)):
-        assert not FORBIDDEN.search(text), text
+        assert not XML_FORBIDDEN.search(text), text
     for paper in listing.papers:
         _hold_paper(paper)
     assert msgspec.json.decode(msgspec.json.encode(listing), type=Listing) == listing
@@ -75,7 +80,7 @@ def _hold_paper(paper: Paper) -> None:
     for link in filter(None, (paper.code, paper.project, *paper.media)):
         assert re.match(r"https?://[^\s]+$", link, re.IGNORECASE), link
     assert all(" ".join(author.split()) == author != "" for author in paper.authors)
-    assert paper.words.title.startswith(" ")
+    assert paper.tokens.title.startswith(" ")
 
 
 def _strings(value: Any) -> Iterator[str]:

@@ -9,7 +9,7 @@ from html import escape
 from random import Random
 from typing import Any, NamedTuple
 
-from feedsrv.paper import Kind, Page
+from feedsrv.models import Kind, Page
 
 Json = dict[str, Any]
 DAY = "2026-08-07"

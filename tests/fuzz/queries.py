@@ -6,11 +6,17 @@ from datetime import date
 from random import Random
 
 from feedsrv.errors import QueryError
-from feedsrv.grammar import parse
-from feedsrv.paper import Paper
-from feedsrv.query import LONGEST, Not, canonical, matches, places, positive_words
-from feedsrv.text import FORBIDDEN
-from feedsrv.words import prepared
+from feedsrv.models import XML_FORBIDDEN, Paper
+from feedsrv.search.analysis import analyze
+from feedsrv.search.parser import parse_query
+from feedsrv.search.query import (
+    MAX_QUERY_LENGTH,
+    Not,
+    canonical_text,
+    match_locations,
+    matches,
+    positive_terms,
+)
 
 _WORDS = (
     *("causal", "causally", "world", "model", "models", "diffusion", "ai", "3d", "c++", "c#"),
@@ -82,7 +88,7 @@ _ODD = (
     *("\u200b", "\xad", "\ufeff", "\u202e", "\u0301", "\U000e0001", "a" * 240, "(" * 9, "-" * 99),
 )
 PAPERS = [
-    prepared(
+    analyze(
         Paper(
             id="2601.00001",
             title="Causality of Tides",
@@ -95,7 +101,7 @@ PAPERS = [
             upvotes=20,
         )
     ),
-    prepared(
+    analyze(
         Paper(
             id="sample-7",
             title="C++ and C# for 3D Kites \U0001f426",
@@ -125,22 +131,22 @@ def outcome(text: str) -> str:
 
     """
     try:
-        tree = parse(text)
+        tree = parse_query(text)
     except QueryError as error:
         return f"QueryError: {_class(text, error)}"
-    searched = positive_words(tree)
-    assert len(searched) <= LONGEST
-    assert not FORBIDDEN.search(searched)
+    searched = positive_terms(tree)
+    assert len(searched) <= MAX_QUERY_LENGTH
+    assert not XML_FORBIDDEN.search(searched)
     for paper in PAPERS:
         found = matches(tree, paper)
         assert matches(Not(tree), paper) is not found
-        assert all(places(tree, paper))
+        assert all(match_locations(tree, paper))
     written = str(tree)
-    if len(written) > LONGEST:
+    if len(written) > MAX_QUERY_LENGTH:
         return "a query that is too long when it is written out"  # folding makes one letter many
-    again = parse(written)
+    again = parse_query(written)
     assert again == tree, written
-    assert canonical(again) == canonical(tree)
+    assert canonical_text(again) == canonical_text(tree)
     return "a query"
 
 

@@ -33,11 +33,11 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 from werkzeug.wrappers import Response
 
 from feedsrv.config import Config
-from feedsrv.demo import sample, upstream
-from feedsrv.front import Front
-from feedsrv.server import Server
-from feedsrv.service import Service
-from feedsrv.web import create_app
+from feedsrv.feeds.service import Service
+from feedsrv.upstream.demo import create_demo_upstream, load_sample
+from feedsrv.web.app import create_app
+from feedsrv.web.cache import ResponseCache
+from feedsrv.web.server import Server
 
 FASTER = 60
 EPOCH = datetime(2026, 11, 24, 6, tzinfo=UTC)
@@ -87,10 +87,10 @@ class Site:
     """The sample papers, of which one is revised again and again; or the fault of the moment."""
 
     def __init__(self, today: Callable[[], date]) -> None:
-        self.papers = sample()
+        self.papers = load_sample()
         self.fault: str = ""
         self.asked: Counter[str] = Counter()
-        self.app = upstream(self.papers, today)
+        self.app = create_demo_upstream(self.papers, today)
 
     def __call__(self, environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
         self.asked[self.fault or "all is well"] += 1
@@ -120,7 +120,7 @@ def serve(url: str, folder: str, port: str, since: str) -> None:
         upstream_url=url, cache_dir=Path(folder), deadline=1.0, spacing=0.0, history_days=8
     )
     service = Service.open(config, now=clock(float(since)))
-    Server(Front(create_app(service), service), "127.0.0.1", int(port)).run()
+    Server(ResponseCache(create_app(service), service), "127.0.0.1", int(port)).run()
     service.close()
 
 

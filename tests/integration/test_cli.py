@@ -18,14 +18,14 @@ from pathlib import Path
 import feedparser
 import pytest
 from click.testing import CliRunner, Result
+from loopback import Loopback, fetched, raw_paper, server_process
+from places import on_disk
 from werkzeug.wrappers import Response
 
 from conftest import ROOT
 from feedsrv import __version__
 from feedsrv.cli import main
-from feedsrv.demo import sample
-from loopback import Loopback, fetched, raw_paper, server_process
-from places import on_disk
+from feedsrv.upstream.demo import load_sample
 
 Run = Callable[..., Result]
 
@@ -402,7 +402,7 @@ def test_an_answer_other_than_a_feed_has_its_status_on_the_wire() -> None:
 
 
 def test_the_sample_papers_are_forty_over_ten_days_and_none_is_arxivs() -> None:
-    papers = sample()
+    papers = load_sample()
     assert len(papers) >= 40
     assert {paper["day"] for paper in papers} == set(range(10))
     assert all(paper["id"].startswith("sample-") for paper in papers)

@@ -17,18 +17,18 @@ import feedparser
 import msgspec
 import pytest
 from click.testing import CliRunner, Result
+from loopback import Loopback, raw_paper
+from readers import Newsboat
 from werkzeug.wrappers import Response
 
 from conftest import Clock
 from feedsrv.cli import main
 from feedsrv.config import Config
 from feedsrv.errors import ConfigError, ExportError
-from feedsrv.export import Exported, export, for_export
-from feedsrv.paper import Feed
-from feedsrv.service import Service
-from feedsrv.web import create_app
-from loopback import Loopback, raw_paper
-from readers import Newsboat
+from feedsrv.export import ExportResult, export_config, export_site
+from feedsrv.feeds.service import Service
+from feedsrv.models import Feed
+from feedsrv.web.app import create_app
 
 BASE = "https://papers.example.org/daily"
 SETTINGS = """
@@ -46,7 +46,7 @@ FILES = {
     *("index.html", "feeds.opml", "favicon.ico", ".feedsrv-export"),
     *("static/page.js", "static/style.css", "static/icon.png", "static/favicon.ico"),
 }
-Write = Callable[..., list[Exported]]
+Write = Callable[..., list[ExportResult]]
 Run = Callable[..., Result]
 
 
@@ -66,13 +66,13 @@ def folder(tmp_path: Path) -> Path:
 def write(config: Config, make_service: Callable[..., Service], folder: Path) -> Write:
     """Return a function that exports, like a process of its own each time."""
 
-    def made(**changes: object) -> list[Exported]:
-        settings = for_export(msgspec.structs.replace(config, **changes))
+    def made(**changes: object) -> list[ExportResult]:
+        settings = export_config(msgspec.structs.replace(config, **changes))
         with_these = {name: getattr(settings, name) for name in settings.__struct_fields__}
         service = make_service(**with_these)
-        for _ in service.bring_up_to_date():
+        for _ in service.refresh_stale():
             pass
-        return list(export(create_app(service), tuple(settings.feeds), folder))
+        return list(export_site(create_app(service), tuple(settings.feeds), folder))
 
     return made
 
@@ -96,7 +96,11 @@ def files(folder: Path) -> dict[str, tuple[bytes, int, int]]:
 def test_every_feed_is_there_in_each_format_with_pages_opml_and_what_they_need(
     write: Write, folder: Path
 ) -> None:
-    assert write() == [Exported("causal", 4), Exported("sea", 4), Exported("front page", 7)]
+    assert write() == [
+        ExportResult("causal", 4),
+        ExportResult("sea", 4),
+        ExportResult("front page", 7),
+    ]
     assert set(files(folder)) == FILES
 
 
@@ -252,7 +256,7 @@ def test_what_was_read_once_is_exported_while_upstream_is_down(
     before = files(folder)
     upstream.down()
     clock.forward(hours=3)
-    assert not any(part.trouble for part in write())
+    assert not any(part.error for part in write())
     assert files(folder) == before
 
 
@@ -261,8 +265,8 @@ def test_where_nothing_was_ever_read_nothing_is_written(
 ) -> None:
     upstream.down()
     parts = write()
-    assert all("nothing has been read" in part.trouble for part in parts[:2])
-    assert parts[2].trouble == "it waits for causal, sea"
+    assert all("nothing has been read" in part.error for part in parts[:2])
+    assert parts[2].error == "it waits for causal, sea"
     assert set(files(folder)) == {".feedsrv-export"}
 
 
@@ -275,7 +279,7 @@ def test_a_feed_that_cannot_be_read_keeps_its_files_and_the_others_go_on(
     upstream.papers.append(raw_paper(8, title="Causal gulls"))
     upstream.fault = lambda path: Response("", 503) if "q=gulls" in path else None
     parts = write(feeds=config.feeds | {"gulls": gulls}, cache_dir=tmp_path / "new store")
-    assert [bool(part.trouble) for part in parts] == [False, False, True, True]
+    assert [bool(part.error) for part in parts] == [False, False, True, True]
     assert parts[0].written == 4
     after = files(folder)
     assert {name for name in before if before[name] == after[name]} >= {
@@ -290,7 +294,7 @@ def test_nothing_goes_that_the_front_page_still_leads_to(
     before = files(folder)
     upstream.down()
     parts = write(feeds={"causal": config.feeds["causal"]}, cache_dir=tmp_path / "new store")
-    assert parts[-1] == Exported("front page", trouble="it waits for causal")
+    assert parts[-1] == ExportResult("front page", error="it waits for causal")
     assert files(folder) == before
 
 
@@ -301,7 +305,7 @@ def test_an_export_of_nothing_or_to_nowhere_is_refused(
     config: Config, changes: dict[str, object], told: str
 ) -> None:
     with pytest.raises(ConfigError, match=f"^{told}: "):
-        for_export(msgspec.structs.replace(config, **changes))
+        export_config(msgspec.structs.replace(config, **changes))
 
 
 # --- the command -----------------------------------------------------------------------------

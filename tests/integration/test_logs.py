@@ -11,12 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from loopback import Loopback
 
 from conftest import Clock
-from feedsrv.logs import Json, Text
-from feedsrv.service import Service
-from feedsrv.web import create_app
-from loopback import Loopback
+from feedsrv.feeds.service import Service
+from feedsrv.logs import JsonFormatter, TextFormatter
+from feedsrv.web.app import create_app
 
 Until = Callable[[Callable[[], bool]], None]
 
@@ -34,7 +34,9 @@ def broken() -> Exception:
     raise AssertionError
 
 
-@pytest.mark.parametrize("formatter", [Text(["whole-secret"]), Json(["whole-secret"])])
+@pytest.mark.parametrize(
+    "formatter", [TextFormatter(["whole-secret"]), JsonFormatter(["whole-secret"])]
+)
 @pytest.mark.parametrize(
     "told",
     [
@@ -54,10 +56,10 @@ def test_no_secret_stands_in_a_line(formatter: logging.Formatter, told: str) -> 
 
 def test_what_is_no_secret_stays() -> None:
     told = "day 2026-11-24: 3 papers from https://huggingface.co/papers?q=key"
-    assert Text().format(record("%s", told)).endswith(f"WARNING {told}")
+    assert TextFormatter().format(record("%s", told)).endswith(f"WARNING {told}")
 
 
-@pytest.mark.parametrize("formatter", [Text(), Json()])
+@pytest.mark.parametrize("formatter", [TextFormatter(), JsonFormatter()])
 def test_what_somebody_asks_for_makes_no_line_of_its_own(formatter: logging.Formatter) -> None:
     line = formatter.format(record("%s broke", "/x\n2026-11-24 INFO all is well\u2028\x1b[2J"))
     assert len(line.splitlines()) == 1
@@ -65,7 +67,7 @@ def test_what_somebody_asks_for_makes_no_line_of_its_own(formatter: logging.Form
 
 
 def test_as_json_the_trace_of_what_broke_is_on_the_same_line() -> None:
-    line = Json().format(record("reading %s broke", "day", broke=broken()))
+    line = JsonFormatter().format(record("reading %s broke", "day", broke=broken()))
     assert len(line.splitlines()) == 1
     told = json.loads(line)
     assert (told["level"], told["logger"]) == ("warning", "feedsrv.x")
@@ -75,7 +77,7 @@ def test_as_json_the_trace_of_what_broke_is_on_the_same_line() -> None:
 
 
 def test_for_people_it_stands_below() -> None:
-    lines = Text().format(record("reading broke", broke=broken())).splitlines()
+    lines = TextFormatter().format(record("reading broke", broke=broken())).splitlines()
     assert lines[0].endswith("WARNING reading broke")
     assert "Traceback" in lines[1]
     assert "sesame" not in "".join(lines)
@@ -116,6 +118,6 @@ def test_trouble_with_upstream_is_told_once_and_so_is_its_end(
     upstream.up()
     client.get("/papers/trending.atom")
     client.get("/papers/trending.atom")
-    until(service._worker.is_idle)
+    until(service._scheduler.is_idle)
     told = [each for each in caplog.messages if "is read again" in each]
     assert told == ["trending is read again, after failures since 2026-11-24 09:30:00 UTC"]

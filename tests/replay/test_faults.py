@@ -12,12 +12,12 @@ from datetime import UTC, datetime
 
 import feedparser
 import pytest
+from faults import HANGING
+from test_faults import FEED, SCOPES, TABLE
 
 from conftest import SHARED, Clock
-from faults import HANGING
-from feedsrv.service import Service
-from feedsrv.web import create_app
-from test_faults import FEED, SCOPES, TABLE
+from feedsrv.feeds.service import Service
+from feedsrv.web.app import create_app
 
 REPLAY = SHARED / "replay" / "hf_replay.py"
 pytestmark = pytest.mark.skipif(not REPLAY.exists(), reason="needs the replay in ../shared/replay")
@@ -96,11 +96,11 @@ def test_real_pages_fail_as_the_table_says_and_what_is_kept_stays(
         assert re.search(OTHERWISE.get(fault, expected), cold.json["detail"])
     order(reset=True)
     clock.forward(minutes=31)
-    service.refresh(service.newest_day())
+    service.refresh_page(service.newest_day())
     kept = client.get(FEED)
     order(fault=fault, times=1_000_000, path=SCOPES[scope])
     clock.forward(minutes=31)
     answer = client.get(FEED)
-    until(service._worker.is_idle)
+    until(service._scheduler.is_idle)
     assert (answer.status_code, answer.data) == (200, kept.data)
     assert client.get(FEED).data == kept.data

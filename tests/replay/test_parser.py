@@ -12,10 +12,10 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
-
 from builders import Json
-from feedsrv.huggingface import path, read, read_api
-from feedsrv.paper import Kind, Listing, Page, Paper
+
+from feedsrv.models import Kind, Listing, Page, Paper
+from feedsrv.upstream.parser import page_path, parse_api_response, parse_page
 
 REPLAY = Path(__file__).parents[2] / "shared" / "replay"
 DAYS = sorted(REPLAY.glob("days/*.json.gz"))
@@ -32,13 +32,13 @@ pytestmark = pytest.mark.skipif(not ERAS, reason="no captures: ../shared/replay 
 
 
 def read_page(body: bytes, page: Page) -> Listing:
-    url = f"https://huggingface.co{path(page)}"
-    return read(body, url, asked=page, read_at=READ_AT)
+    url = f"https://huggingface.co{page_path(page)}"
+    return parse_page(body, url, asked=page, read_at=READ_AT)
 
 
 def read_answer(entries: object, page: Page) -> Listing:
     body = entries if isinstance(entries, bytes) else json.dumps(entries).encode()
-    return read_api(body, "https://huggingface.co/api", asked=page, read_at=READ_AT)
+    return parse_api_response(body, "https://huggingface.co/api", asked=page, read_at=READ_AT)
 
 
 def facts(papers: tuple[Paper, ...]) -> list[tuple[str, int, int]]:
@@ -107,13 +107,15 @@ def raw() -> bytes:
 
 def read_2024(body: bytes) -> Listing:
     page = Page(Kind.DAY, "2024-08-01")
-    return read(body, "https://huggingface.co/papers?date=2024-08-01", asked=page, read_at=READ_AT)
+    return parse_page(
+        body, "https://huggingface.co/papers?date=2024-08-01", asked=page, read_at=READ_AT
+    )
 
 
 def test_the_raw_page_of_2024_gives_its_thirteen_papers(raw: bytes) -> None:
     listing = read_2024(raw)
     assert (listing.page.key, listing.source, listing.skipped) == ("2024-08-01", "data", ())
-    assert (listing.previous, listing.next) == ("2024-07-31", "2024-08-02")
+    assert (listing.previous_day, listing.next_day) == ("2024-07-31", "2024-08-02")
     assert len(listing.papers) == 13
     assert {paper.listed for paper in listing.papers} == {date(2024, 8, 1)}
 
@@ -179,7 +181,7 @@ def answer_for(site: Site, page: Page) -> list[Json]:
             every += part
         return every[:105]
     if page.kind is Kind.SEARCH:
-        found: list[Json] = site.get(f"/api{path(page).replace('?', '/search?')}&limit=120")
+        found: list[Json] = site.get(f"/api{page_path(page).replace('?', '/search?')}&limit=120")
         return found
     trending: list[Json] = site.archive.trending()
     return trending
@@ -191,7 +193,7 @@ each_page = pytest.mark.parametrize("page", PAGES, ids=str)
 
 @each_page
 def test_a_page_and_the_api_tell_the_same(site: Site, page: Page) -> None:
-    listing = read_page(site.get(path(page)), page)
+    listing = read_page(site.get(page_path(page)), page)
     answer = read_answer(answer_for(site, page), page)
     assert (listing.page, listing.source, listing.skipped) == (page, "data", ())
     assert len(listing.papers) > 5
@@ -200,8 +202,8 @@ def test_a_page_and_the_api_tell_the_same(site: Site, page: Page) -> None:
 
 @each_page
 def test_cards_alone_give_the_same_ids_and_titles(site: Site, page: Page) -> None:
-    data = read_page(site.get(path(page)), page)
-    cards = read_page(site.get(path(page), "cards-only"), page)
+    data = read_page(site.get(page_path(page)), page)
+    cards = read_page(site.get(page_path(page), "cards-only"), page)
     assert (cards.page, cards.source) == (page, "cards")
     differing = [
         (paper.id, other.id)
@@ -213,8 +215,8 @@ def test_cards_alone_give_the_same_ids_and_titles(site: Site, page: Page) -> Non
 
 @each_page
 def test_broken_data_falls_to_the_same_cards(site: Site, page: Page) -> None:
-    broken = read_page(site.get(path(page), "badjson"), page)
-    cards = read_page(site.get(path(page), "cards-only"), page)
+    broken = read_page(site.get(page_path(page), "badjson"), page)
+    cards = read_page(site.get(page_path(page), "cards-only"), page)
     assert broken.skipped[0].startswith("its data: unreadable data")
     same(broken.papers, cards.papers)
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from feedsrv.paper import Kind, Listing, Page, Paper
+from feedsrv.models import Kind, Listing, Page, Paper
 
 Json = dict[str, Any]
 Source = Literal["data", "cards", "api"]
@@ -105,7 +105,7 @@ def listing(
     source: Source = "data",
     **details: Any,
 ) -> Listing:
-    return Listing(page=page, papers=papers, read_at=read_at, source=source, **details)
+    return Listing(page=page, papers=papers, fetched_at=read_at, source=source, **details)
 
 
 def said(of: Listing) -> Json:

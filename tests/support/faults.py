@@ -13,9 +13,8 @@ from functools import lru_cache
 from html import escape, unescape
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-from werkzeug.wrappers import Response
-
 from builders import Json
+from werkzeug.wrappers import Response
 
 _PROPS = re.compile(r'data-target="DailyPapers" data-props="([^"]*)"')
 

@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 from wsgiref.types import StartResponse, WSGIEnvironment
 
+from faults import FAULTS
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 from werkzeug.wrappers import Request, Response
 
-from faults import FAULTS
-from feedsrv.demo import upstream
+from feedsrv.upstream.demo import create_demo_upstream
 
 Json = dict[str, Any]
 
@@ -73,7 +73,7 @@ class Loopback:
         self.conditions.append(request.headers.get("If-None-Match", ""))
         answer = self.fault(path)
         if answer is None:
-            site = upstream(self.papers, self.today)
+            site = create_demo_upstream(self.papers, self.today)
             answer = Response.from_app(site, environ)
             answer.headers.extend(self.headers)
             if self.etag and answer.status_code == 200:

@@ -6,12 +6,11 @@ import time
 from collections.abc import Callable, Collection
 from pathlib import Path
 
-from feedsrv.config import Config, Shared
-from feedsrv.files import Files
-from feedsrv.folder import Folder
-from feedsrv.paper import Page
-from feedsrv.place import opened
-from feedsrv.store import Store
+from feedsrv.config import Config, StoreConfig
+from feedsrv.models import Page
+from feedsrv.storage.backend import open_repository
+from feedsrv.storage.disk import DiskBackend, DiskCache
+from feedsrv.storage.repository import Repository
 
 
 def on_disk(
@@ -20,13 +19,13 @@ def on_disk(
     *,
     own: Collection[Page] = (),
     clock: Callable[[], float] = time.monotonic,
-) -> Store:
-    return opened(Config(cache_dir=folder, upstream_url=upstream_url), own, clock)
+) -> Repository:
+    return open_repository(Config(cache_dir=folder, upstream_url=upstream_url), own, clock)
 
 
-def files_of(store: Store, part: str = "lists") -> Files:
-    folder = store._vault.place
-    assert isinstance(folder, Folder)
+def files_of(store: Repository, part: str = "lists") -> DiskCache:
+    folder = store._vault.backend
+    assert isinstance(folder, DiskBackend)
     return folder._files[part]
 
 
@@ -37,6 +36,6 @@ def in_redis(
     *,
     own: Collection[Page] = (),
     clock: Callable[[], float] = time.monotonic,
-) -> Store:
-    config = Config(cache_dir=folder, upstream_url=upstream_url, store=Shared(url))
-    return opened(config, own, clock)
+) -> Repository:
+    config = Config(cache_dir=folder, upstream_url=upstream_url, store=StoreConfig(url))
+    return open_repository(config, own, clock)

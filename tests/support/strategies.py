@@ -8,10 +8,10 @@ from typing import Any, Literal
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
-from feedsrv.paper import FIRST_DAY, Kind, Listing, Page, Paper, recent
-from feedsrv.query import LONGEST, And, Count, Field, Has, Not, Or, Query, Term
-from feedsrv.text import line, link, paragraphs
-from feedsrv.words import prepared
+from feedsrv.models import FIRST_LIST_DAY, Kind, Listing, Page, Paper, pages_covering
+from feedsrv.search.analysis import analyze
+from feedsrv.search.query import MAX_QUERY_LENGTH, And, Count, Field, Has, Not, Or, Query, Term
+from feedsrv.upstream.normalize import normalize_line, normalize_paragraphs, normalize_url
 
 #: Few words, so that a query drawn at random finds something in a paper drawn at random.
 VOCABULARY = (
@@ -135,7 +135,7 @@ Mode = Literal["stems", "exact", "prefix"]
 def paper(title: str = "Untitled", abstract: str = "", **fields: Any) -> Paper:
     """Return a paper with these fields, its words prepared; what is not said is plain."""
     given: dict[str, Any] = {"id": "2601.00001", "submitted": date(2026, 1, 5), **fields}
-    return prepared(Paper(title=title, abstract=abstract, **given))
+    return analyze(Paper(title=title, abstract=abstract, **given))
 
 
 def texts(*, surrogates: bool = False) -> SearchStrategy[str]:
@@ -153,7 +153,7 @@ def query_texts() -> SearchStrategy[str]:
     """What may be typed as a query: tokens of the language in any order, or anything at all."""
     tokens = st.lists(st.sampled_from(_TOKENS), max_size=14)
     soup = st.builds(str.join, st.sampled_from((" ", "", "\t")), tokens)
-    return st.one_of(soup, soup, texts(surrogates=True), st.text(max_size=LONGEST + 5))
+    return st.one_of(soup, soup, texts(surrogates=True), st.text(max_size=MAX_QUERY_LENGTH + 5))
 
 
 def _sentences() -> SearchStrategy[str]:
@@ -162,7 +162,7 @@ def _sentences() -> SearchStrategy[str]:
 
 def _people() -> SearchStrategy[tuple[str, ...]]:
     few = st.lists(st.sampled_from(NAMES), max_size=4, unique=True).map(tuple)
-    other = st.lists(texts().map(line).filter(bool), max_size=2, unique=True).map(tuple)
+    other = st.lists(texts().map(normalize_line).filter(bool), max_size=2, unique=True).map(tuple)
     crowd = st.just(tuple(f"{NAMES[place % len(NAMES)]} {place}" for place in range(700)))
     return st.sampled_from((few, few, few, few, other, other, crowd)).flatmap(lambda kind: kind)
 
@@ -170,12 +170,12 @@ def _people() -> SearchStrategy[tuple[str, ...]]:
 _IDS = st.builds(
     "{:02d}{:02d}.{:05d}".format, st.integers(23, 29), st.integers(1, 12), st.integers(0, 99_999)
 )
-_DAYS = st.dates(FIRST_DAY, date(2029, 12, 31))
+_DAYS = st.dates(FIRST_LIST_DAY, date(2029, 12, 31))
 _MOMENTS = st.builds(datetime.combine, _DAYS, st.times(), st.just(UTC))
 _COUNTS = st.one_of(st.integers(0, 30), st.integers(0, 100_000))
 _LINKS = st.sampled_from(
     ("", "https://github.com/example/tides", " https://tides.example/?a=1&b=<2> ", "http://x.y/\n")
-).map(link)
+).map(normalize_url)
 
 
 @st.composite
@@ -184,19 +184,27 @@ def papers(draw: DrawFn) -> Paper:
     prose = st.one_of(_sentences(), _sentences(), texts())
     authors = draw(_people())
     name = draw(_IDS)
-    return prepared(
+    return analyze(
         Paper(
             id=name,
-            title=line(draw(prose)) or name,
-            abstract=draw(st.one_of(st.just(""), prose.map(paragraphs), prose.map(paragraphs))),
+            title=normalize_line(draw(prose)) or name,
+            abstract=draw(
+                st.one_of(
+                    st.just(""), prose.map(normalize_paragraphs), prose.map(normalize_paragraphs)
+                )
+            ),
             authors=authors,
             author_count=len(authors) or draw(st.sampled_from((0, 0, 3, 700))),
             submitted=draw(_DAYS),
             listed=draw(st.none() | _DAYS),
             revised=draw(st.none() | st.none() | _MOMENTS),
-            organization=line(draw(st.one_of(st.just(""), st.just("Harbour AI Lab"), prose))),
-            keywords=tuple(draw(st.lists(prose.map(line).filter(bool), max_size=4, unique=True))),
-            summary=line(draw(st.one_of(st.just(""), prose))),
+            organization=normalize_line(
+                draw(st.one_of(st.just(""), st.just("Harbour AI Lab"), prose))
+            ),
+            keywords=tuple(
+                draw(st.lists(prose.map(normalize_line).filter(bool), max_size=4, unique=True))
+            ),
+            summary=normalize_line(draw(st.one_of(st.just(""), prose))),
             code=draw(_LINKS),
             project=draw(_LINKS),
             media=tuple(draw(st.lists(_LINKS.filter(bool), max_size=2))),
@@ -212,7 +220,7 @@ def listings(draw: DrawFn, kind: Kind | None = None, most: int = 5) -> Listing:
     """Listings of one kind, or of any, with each paper once."""
     kind = draw(st.sampled_from(Kind)) if kind is None else kind
     day = draw(_DAYS)
-    (page,) = recent(kind, day, 1)
+    (page,) = pages_covering(kind, day, 1)
     if kind is Kind.SEARCH:
         page = Page(kind, draw(st.lists(st.sampled_from(VOCABULARY), min_size=1).map(" ".join)))
     around = st.none() | _DAYS if kind is Kind.DAY else st.none()
@@ -220,9 +228,9 @@ def listings(draw: DrawFn, kind: Kind | None = None, most: int = 5) -> Listing:
     return Listing(
         page=page,
         papers=tuple(draw(st.lists(papers(), max_size=most, unique_by=lambda one: one.id))),
-        read_at=draw(_MOMENTS),
-        previous=previous.isoformat() if previous else "",
-        next=following.isoformat() if following else "",
+        fetched_at=draw(_MOMENTS),
+        previous_day=previous.isoformat() if previous else "",
+        next_day=following.isoformat() if following else "",
         source=draw(st.sampled_from(("data", "data", "cards", "api"))),
     )
 
@@ -261,7 +269,7 @@ def _grown(parts: SearchStrategy[Query]) -> SearchStrategy[Query]:
 def _is_writable(query: Query) -> bool:
     text = str(query)
     depths = [text[:place].count("(") - text[:place].count(")") for place in range(len(text) + 1)]
-    return len(text) <= LONGEST and max(depths) <= 8
+    return len(text) <= MAX_QUERY_LENGTH and max(depths) <= 8
 
 
 def queries(most: int = 8) -> SearchStrategy[Query]:

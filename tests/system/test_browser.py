@@ -8,13 +8,13 @@ from itertools import cycle
 from typing import Any
 
 import pytest
+from loopback import Loopback, raw_paper, serving
 from playwright.sync_api import Browser, Page, expect, sync_playwright
+from test_hostile import LINKS, WORDS, hostile
 
 from conftest import ROOT
-from feedsrv.service import Service
-from feedsrv.web import create_app
-from loopback import Loopback, raw_paper, serving
-from test_hostile import LINKS, WORDS, hostile
+from feedsrv.feeds.service import Service
+from feedsrv.web.app import create_app
 
 AXE = ROOT / "tests" / "npm" / "node_modules" / "axe-core" / "axe.min.js"
 PATHS = (
@@ -52,7 +52,7 @@ def site(make_service: Callable[..., Service], upstream: Loopback) -> Iterator[s
     upstream.papers[0] |= {"authors": [f"Ada Quill {place}" for place in range(671)], "stars": 3}
     upstream.papers.append(raw_paper(6, title=f"Causal {'x' * 200}", keywords=["y" * 90, "causal"]))
     service = make_service(history_days=2)
-    for _ in service.bring_up_to_date():
+    for _ in service.refresh_stale():
         pass
     with serving(create_app(service)) as url:
         yield url
@@ -262,7 +262,7 @@ def test_strangers_words_do_nothing(
         for number, (words, link) in enumerate(zip(WORDS.values(), cycle(LINKS), strict=False), 1)
     ]
     service = make_service()
-    for _ in service.bring_up_to_date():
+    for _ in service.refresh_stale():
         pass
     with serving(create_app(service)) as url:
         for path in ("/papers", "/?q=causal", "/papers?q=%3Cscript%3Epwned%3D1%3C%2Fscript%3E+("):
@@ -278,7 +278,7 @@ def test_a_private_servers_key_comes_along_wherever_one_goes(
     open_page: Open, make_service: Callable[..., Service]
 ) -> None:
     service = make_service(access_key="k3y")
-    for _ in service.bring_up_to_date():
+    for _ in service.refresh_stale():
         pass
     with serving(create_app(service)) as url:
         page = open_page(f"{url}/?key=k3y")

@@ -23,14 +23,14 @@ from typing import NamedTuple
 import msgspec
 import pytest
 from click.testing import CliRunner
+from loopback import Loopback, server_process, serving
+from readers import needs
 
 from conftest import ROOT
 from feedsrv.cli import main
-from feedsrv.config import ENVIRONMENT, Config, settings
-from feedsrv.demo import sample
-from feedsrv.paper import Feed
-from loopback import Loopback, server_process, serving
-from readers import needs
+from feedsrv.config import ENVIRONMENT_VARIABLES, Config, build_config
+from feedsrv.models import Feed
+from feedsrv.upstream.demo import load_sample
 
 PAGES = sorted({*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("config/**/*.md")})
 
@@ -100,7 +100,7 @@ def example(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[tuple[dict[str, str], dict[str, str]]]:
     """A server as the pages have it: what stands for their places, and a shell's environment."""
-    papers = Loopback(sample(), lambda: datetime.now(UTC).date())
+    papers = Loopback(load_sample(), lambda: datetime.now(UTC).date())
     folder = tmp_path_factory.mktemp("example")
     with serving(papers) as upstream:
         environ = {"FEEDSRV_UPSTREAM_URL": upstream, "FEEDSRV_CACHE_DIR": str(folder / "store")}
@@ -179,7 +179,7 @@ def tried_console(block: Block, request: pytest.FixtureRequest) -> None:
 
 
 def tried_toml(block: Block, _: pytest.FixtureRequest) -> None:
-    settings(tomllib.loads(block.text), block.page.name, {}, {})
+    build_config(tomllib.loads(block.text), block.page.name, {}, {})
 
 
 def tried_json(block: Block, _: pytest.FixtureRequest) -> None:
@@ -292,14 +292,14 @@ def test_every_setting_of_a_feed_is_described() -> None:
 
 def test_every_variable_is_described() -> None:
     rows = described()
-    for variable, name in {**ENVIRONMENT, "FEEDSRV_CONFIG": "settings file"}.items():
+    for variable, name in {**ENVIRONMENT_VARIABLES, "FEEDSRV_CONFIG": "settings file"}.items():
         assert name in rows[variable]
 
 
 def test_nothing_is_described_that_is_not_there() -> None:
     settings_there = {field.name for field in msgspec.structs.fields(Config)}
     of_feeds = {f"feeds.NAME.{field.name}" for field in msgspec.structs.fields(Feed)}
-    there = settings_there | of_feeds | ENVIRONMENT.keys() | {"FEEDSRV_CONFIG"}
+    there = settings_there | of_feeds | ENVIRONMENT_VARIABLES.keys() | {"FEEDSRV_CONFIG"}
     assert described().keys() <= there
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from feedsrv.server import _listen
+from feedsrv.web.server import _listen
 
 Until = Callable[[Callable[[], bool]], None]
 ROOT = Path(__file__).parents[1]

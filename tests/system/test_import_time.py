@@ -11,9 +11,9 @@ import sys
 from pathlib import Path
 
 import pytest
-
-from feedsrv import snowball
 from loopback import fetched, server_process
+
+from feedsrv.search import snowball
 
 #: Modules that take a megabyte or more, or open a door that the core keeps shut.
 HEAVY = {

@@ -12,11 +12,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from loopback import fetched
+from readers import needs
 
 from conftest import ROOT
 from feedsrv import __version__
-from loopback import fetched
-from readers import needs
 
 UV = Path(sys.executable).with_name("uv")
 Until = Callable[[Callable[[], bool]], None]

@@ -19,15 +19,15 @@ from urllib.parse import urlsplit
 
 import msgspec
 import pytest
+from loopback import Loopback, fetched, raw_paper, server_process
+from places import on_disk
 from werkzeug.test import Client, create_environ
 
 from feedsrv.config import Config
-from feedsrv.current import Current
 from feedsrv.errors import ConfigError
-from feedsrv.paper import Feed
-from feedsrv.service import Service
-from loopback import Loopback, fetched, raw_paper, server_process
-from places import on_disk
+from feedsrv.feeds.service import Service
+from feedsrv.models import Feed
+from feedsrv.web.current import Current
 
 Until = Callable[[Callable[[], bool]], None]
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="its signals are others")

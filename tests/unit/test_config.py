@@ -8,38 +8,38 @@ import msgspec
 import pytest
 
 from conftest import ROOT
-from feedsrv.config import ENVIRONMENT, Config, Shared, load, settings
+from feedsrv.config import ENVIRONMENT_VARIABLES, Config, StoreConfig, build_config, load_config
 from feedsrv.errors import ConfigError
-from feedsrv.grammar import parse
-from feedsrv.paper import Feed
+from feedsrv.models import Feed
+from feedsrv.search.parser import parse_query
 
 
 def problems(data: dict[str, Any], **environ: str) -> tuple[str, ...]:
     with pytest.raises(ConfigError) as caught:
-        settings(data, "my.toml", environ, {})
+        build_config(data, "my.toml", environ, {})
     return caught.value.problems
 
 
 def test_nothing_set_is_the_defaults() -> None:
-    assert settings({}, "my.toml", {}, {}) == Config()
+    assert build_config({}, "my.toml", {}, {}) == Config()
 
 
 def test_the_command_line_beats_the_environment_which_beats_the_file() -> None:
     file, environ, arguments = {"port": 1}, {"PORT": "2"}, {"port": 3}
-    assert settings({}, "f", {}, {}).port == 8000
-    assert settings(file, "f", {}, {}).port == 1
-    assert settings(file, "f", environ, {}).port == 2
-    assert settings(file, "f", environ, arguments).port == 3
-    assert settings(file, "f", environ, {"port": None}).port == 2
+    assert build_config({}, "f", {}, {}).port == 8000
+    assert build_config(file, "f", {}, {}).port == 1
+    assert build_config(file, "f", environ, {}).port == 2
+    assert build_config(file, "f", environ, arguments).port == 3
+    assert build_config(file, "f", environ, {"port": None}).port == 2
 
 
-@pytest.mark.parametrize(("variable", "setting"), ENVIRONMENT.items())
+@pytest.mark.parametrize(("variable", "setting"), ENVIRONMENT_VARIABLES.items())
 def test_each_variable_of_the_environment_is_a_setting(variable: str, setting: str) -> None:
     odd = {"port": "8123", "cache_dir": "/tmp/x", "hf_token": "hf_x", "store": "redis://a.b"}
     odd["log_format"] = "json"
     value = odd.get(setting, "http://a.b")
-    found = getattr(settings({}, "f", {variable: value}, {}), setting)
-    assert str(found.url if isinstance(found, Shared) else found) == value
+    found = getattr(build_config({}, "f", {variable: value}, {}), setting)
+    assert str(found.url if isinstance(found, StoreConfig) else found) == value
 
 
 def test_all_problems_are_named_at_once_with_file_and_key() -> None:
@@ -120,7 +120,7 @@ def test_what_readers_or_headers_could_not_hold_is_refused(setting: str, value: 
 
 
 def test_a_token_is_stripped_and_never_said_back() -> None:
-    assert settings({}, "f", {"FEEDSRV_HF_TOKEN": "hf_x\r"}, {}).hf_token == "hf_x"
+    assert build_config({}, "f", {"FEEDSRV_HF_TOKEN": "hf_x\r"}, {}).hf_token == "hf_x"
     (problem,) = problems({}, FEEDSRV_HF_TOKEN="hf_söcret")
     assert "hf_token" in problem
     assert "söcret" not in problem
@@ -129,7 +129,7 @@ def test_a_token_is_stripped_and_never_said_back() -> None:
 @pytest.mark.parametrize("title", ["", None])
 def test_a_feed_without_a_title_has_its_name(title: str | None) -> None:
     table = {"query": "x"} | ({} if title is None else {"title": title})
-    assert settings({"feeds": {"fog": table}}, "f", {}, {}).feeds["fog"].title == "fog"
+    assert build_config({"feeds": {"fog": table}}, "f", {}, {}).feeds["fog"].title == "fog"
 
 
 def test_a_title_that_no_feed_can_hold_is_refused() -> None:
@@ -139,7 +139,7 @@ def test_a_title_that_no_feed_can_hold_is_refused() -> None:
 
 def test_readers_have_a_name_and_an_address() -> None:
     readers = {"Mine": "https://rss.example.org/i/?c=feed&a=add&url_rss={url}"}
-    assert settings({"readers": readers}, "f", {}, {}).readers == readers
+    assert build_config({"readers": readers}, "f", {}, {}).readers == readers
 
 
 @pytest.mark.parametrize("feeds", ["causal", ["causal"], 3])
@@ -149,7 +149,7 @@ def test_feeds_must_be_tables(feeds: object) -> None:
 
 def test_a_feed_has_its_options() -> None:
     table = {"query": "a OR b", "limit": 7, "link": "arxiv", "sources": ["daily"]}
-    config = settings({"feeds": {"x": table}}, "f", {}, {})
+    config = build_config({"feeds": {"x": table}}, "f", {}, {})
     assert config.feeds["x"] == Feed(
         name="x", title="x", query="a OR b", limit=7, link="arxiv", sources=("daily",)
     )
@@ -157,31 +157,31 @@ def test_a_feed_has_its_options() -> None:
 
 def test_a_file_that_is_not_there_or_no_toml_is_a_problem(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
-        load(tmp_path / "none.toml", {})
+        load_config(tmp_path / "none.toml", {})
     broken = tmp_path / "broken.toml"
     broken.write_text("port = = 3")
     with pytest.raises(ConfigError, match="is no TOML"):
-        load(broken, {})
+        load_config(broken, {})
     broken.write_bytes(b"\xff\xfe")
     with pytest.raises(ConfigError, match="is no TOML"):
-        load(None, {"FEEDSRV_CONFIG": str(broken)})
+        load_config(None, {"FEEDSRV_CONFIG": str(broken)})
 
 
 def test_without_any_file_the_defaults_serve(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert load(None, {}) == Config()
+    assert load_config(None, {}) == Config()
 
 
 def test_the_shipped_file_is_found_in_a_clone_and_has_useful_feeds(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(ROOT)
-    config = load(None, {})
+    config = load_config(None, {})
     assert "causal" in config.feeds
     assert len(config.feeds) >= 6
-    assert all(parse(feed.query) for feed in config.feeds.values())
+    assert all(parse_query(feed.query) for feed in config.feeds.values())
 
 
 def test_the_shipped_file_documents_every_setting_with_its_default() -> None:

@@ -22,20 +22,25 @@ from feedgen.feed import FeedGenerator
 from flask.testing import FlaskClient
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from loopback import Loopback, raw_paper, serving
 from lxml import etree
+from readers import needs, program
+from strategies import papers
+from test_render import ARXIV, ATOM, FEED, HEAD, HOME, PAPER, PDF, made, plain, tree
 
 from conftest import SHARED, Clock
 from feedsrv import __version__
 from feedsrv.config import Config
-from feedsrv.entry import FEED_SCHEME, KEYWORD_SCHEME
-from feedsrv.paper import Feed, Kind, Listing, Page, Paper, unite
-from feedsrv.render import Outline, _rfc822, atom, json_feed, opml, rss
-from feedsrv.service import Service
-from feedsrv.web import create_app
-from loopback import Loopback, raw_paper, serving
-from readers import needs, program
-from strategies import papers
-from test_render import ARXIV, ATOM, FEED, HEAD, HOME, PAPER, PDF, made, plain, tree
+from feedsrv.feeds.atom import render_atom
+from feedsrv.feeds.entry import FEED_SCHEME, KEYWORD_SCHEME
+from feedsrv.feeds.feedgen_writer import _format_rfc822
+from feedsrv.feeds.json_feed import render_json_feed
+from feedsrv.feeds.opml import Outline, render_opml
+from feedsrv.feeds.rss import render_rss
+from feedsrv.feeds.selection import unite_listings
+from feedsrv.feeds.service import Service
+from feedsrv.models import Feed, Kind, Listing, Page, Paper
+from feedsrv.web.app import create_app
 
 RSS = {
     "atom": "http://www.w3.org/2005/Atom",
@@ -115,7 +120,7 @@ def from_json(document: bytes) -> list[Said]:
 
 
 def channel(*found: Paper, feed: Feed = FEED) -> etree._Element:
-    element = tree(rss(HEAD, made(*found, feed=feed))).find("channel")
+    element = tree(render_rss(HEAD, made(*found, feed=feed))).find("channel")
     assert element is not None
     return element
 
@@ -127,7 +132,7 @@ def item(*found: Paper, feed: Feed = FEED) -> etree._Element:
 
 
 def json_item(paper: Paper, feed: Feed = FEED) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(json_feed(HEAD, made(paper, feed=feed)))["items"][0]
+    found: dict[str, Any] = json.loads(render_json_feed(HEAD, made(paper, feed=feed)))["items"][0]
     return found
 
 
@@ -221,15 +226,15 @@ def test_an_address_has_one_title_in_each_format(client: FlaskClient, path: str)
 @given(st.lists(papers(), max_size=6, unique_by=lambda paper: paper.id))
 def test_any_papers_are_the_same_in_each_format(found: list[Paper]) -> None:
     listing = Listing(
-        page=Page(Kind.TRENDING), papers=tuple(found), read_at=datetime(2026, 11, 24, tzinfo=UTC)
+        page=Page(Kind.TRENDING), papers=tuple(found), fetched_at=datetime(2026, 11, 24, tzinfo=UTC)
     )
-    held = made(*unite((listing,)))
-    in_atom = from_atom(atom(HEAD, held))
+    held = made(*unite_listings((listing,)))
+    in_atom = from_atom(render_atom(HEAD, held))
     assert [one.authors for one in in_atom] == [entry.authors for entry in held]
     assert [one.title for one in in_atom] == [entry.title for entry in held]
-    assert from_rss(rss(HEAD, held)) == in_atom
-    assert from_json(json_feed(HEAD, held)) == in_atom
-    for write in (rss, json_feed):
+    assert from_rss(render_rss(HEAD, held)) == in_atom
+    assert from_json(render_json_feed(HEAD, held)) == in_atom
+    for write in (render_rss, render_json_feed):
         assert write(HEAD, held) == write(HEAD, held), "the same papers are the same bytes"
 
 
@@ -247,10 +252,10 @@ AWKWARD = {
 @pytest.mark.parametrize("paper", AWKWARD.values(), ids=AWKWARD.keys())
 def test_an_awkward_paper_is_the_same_in_each_format(paper: Paper) -> None:
     held = made(paper)
-    (in_atom,) = from_atom(atom(HEAD, held))
+    (in_atom,) = from_atom(render_atom(HEAD, held))
     assert in_atom.authors == paper.authors
     assert in_atom.title == paper.title
-    assert from_rss(rss(HEAD, held)) == from_json(json_feed(HEAD, held)) == [in_atom]
+    assert from_rss(render_rss(HEAD, held)) == from_json(render_json_feed(HEAD, held)) == [in_atom]
 
 
 # --- RSS -----------------------------------------------------------------------------------------
@@ -345,7 +350,7 @@ def test_dates_are_in_gmt() -> None:
     assert found == "Mon, 23 Nov 2026 07:05:03 GMT"
     assert text(channel(), "lastBuildDate") == "Thu, 04 May 2023 00:00:00 GMT"
     east = timezone(timedelta(hours=9))
-    assert _rfc822(datetime(2026, 1, 1, 3, tzinfo=east)) == "Wed, 31 Dec 2025 18:00:00 GMT"
+    assert _format_rfc822(datetime(2026, 1, 1, 3, tzinfo=east)) == "Wed, 31 Dec 2025 18:00:00 GMT"
 
 
 @pytest.mark.parametrize(
@@ -366,7 +371,7 @@ def test_an_item_leads_to_its_discussion() -> None:
     assert text(item(PAPER), "comments") == f"{HOME}#community"
 
 
-@pytest.mark.parametrize("write", [rss, json_feed])
+@pytest.mark.parametrize("write", [render_rss, render_json_feed])
 def test_no_counter_is_anywhere_in_the_other_formats_either(
     write: Callable[..., bytes],
 ) -> None:
@@ -394,31 +399,31 @@ def schema() -> jsonschema.Draft7Validator:
 def test_a_json_feed_is_one_by_its_schema(
     schema: jsonschema.Draft7Validator, paper: Paper, wanted: str
 ) -> None:
-    document = json.loads(json_feed(HEAD, made(paper, feed=leading(wanted))))
+    document = json.loads(render_json_feed(HEAD, made(paper, feed=leading(wanted))))
     assert [str(error) for error in schema.iter_errors(document)] == []
 
 
 def test_an_empty_json_feed_is_one_too(schema: jsonschema.Draft7Validator) -> None:
-    document = json.loads(json_feed(HEAD, ()))
+    document = json.loads(render_json_feed(HEAD, ()))
     schema.validate(document)
     assert document["items"] == []
 
 
 def test_the_schema_is_one_that_complains(schema: jsonschema.Draft7Validator) -> None:
-    document = json.loads(json_feed(HEAD, made(PAPER)))
+    document = json.loads(render_json_feed(HEAD, made(PAPER)))
     document["items"][0]["date_published"] = "Fri, 20 Nov 2026"
     assert not schema.is_valid(document)
 
 
 def test_authors_stand_in_the_items_alone() -> None:
     """Miniflux adds those of the feed to each item."""
-    assert "authors" not in json.loads(json_feed(HEAD, made(PAPER)))
+    assert "authors" not in json.loads(render_json_feed(HEAD, made(PAPER)))
     assert json_item(PAPER)["authors"] == [{"name": name} for name in PAPER.authors]
     assert "authors" not in json_item(changed(authors=(), author_count=12))
 
 
 def test_a_json_feed_says_where_it_is_and_leads_to_its_page() -> None:
-    found = json.loads(json_feed(HEAD, made(PAPER)))
+    found = json.loads(render_json_feed(HEAD, made(PAPER)))
     assert found["version"] == "https://jsonfeed.org/version/1.1"
     assert (found["title"], found["description"]) == (HEAD.title, HEAD.subtitle)
     assert (found["feed_url"], found["home_page_url"]) == (HEAD.self_url, HEAD.page_url)
@@ -522,7 +527,7 @@ def test_a_list_without_feeds_is_a_list(make_service: MakeService) -> None:
 def test_titles_in_a_list_arrive_as_written() -> None:
     title = 'Fog & "ferries" <b>'
     one = Outline(title=title, description="", feed_url="http://a/?q=1&l=2", page_url="http://a/")
-    (found,) = subscriptions(opml(title, [one]))
+    (found,) = subscriptions(render_opml(title, [one]))
     assert (found["text"], found["xmlUrl"]) == (title, "http://a/?q=1&l=2")
 
 
@@ -784,13 +789,14 @@ def test_rendering_rss_leaves_the_processs_locale_alone(monkeypatch: pytest.Monk
     monkeypatch.setattr(locale, "setlocale", refuse)
     documents: list[bytes] = []
     threads = [
-        threading.Thread(target=lambda: documents.append(rss(HEAD, made(PAPER)))) for _ in range(4)
+        threading.Thread(target=lambda: documents.append(render_rss(HEAD, made(PAPER))))
+        for _ in range(4)
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert documents == [rss(HEAD, made(PAPER))] * 4
+    assert documents == [render_rss(HEAD, made(PAPER))] * 4
 
 
 def test_trap_feedgen_still_takes_the_last_link_for_the_channels() -> None:

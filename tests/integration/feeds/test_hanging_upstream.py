@@ -16,12 +16,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from loopback import Loopback
 
 from conftest import Clock
-from feedsrv.paper import Feed
-from feedsrv.service import Service
-from feedsrv.web import create_app
-from loopback import Loopback
+from feedsrv.feeds.service import Service
+from feedsrv.models import Feed
+from feedsrv.web.app import create_app
 
 Make = Callable[..., Service]
 Until = Callable[[Callable[[], bool]], None]
@@ -52,7 +52,7 @@ def test_what_is_kept_is_served_while_upstream_hangs(
     until(lambda: len(upstream.log) == 2)
     assert client.get(FEED).data == kept, "while the page is being asked for"
     assert time.monotonic() - began < 4.9
-    assert not service._worker.is_idle()
+    assert not service._scheduler.is_idle()
 
 
 # --- a server of its own -----------------------------------------------------------------------

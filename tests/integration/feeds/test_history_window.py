@@ -16,18 +16,18 @@ from unittest.mock import Mock
 import feedparser
 import msgspec
 import pytest
+from loopback import Json, Loopback, fetched, killing, raw_paper, server_process, serving
+from places import on_disk
 from werkzeug.wrappers import Response
 
 from conftest import Clock
 from feedsrv.config import Config
-from feedsrv.errors import NothingReadError, SpentError, UpstreamError
-from feedsrv.fetch import Fetcher
-from feedsrv.metrics import Metrics
-from feedsrv.paper import Feed, Kind, Page
-from feedsrv.service import Reading, Service
-from feedsrv.upstream import Upstream
-from loopback import Json, Loopback, fetched, killing, raw_paper, server_process, serving
-from places import on_disk
+from feedsrv.errors import NoDataYetError, UpstreamBudgetError, UpstreamError
+from feedsrv.feeds.service import FeedResult, Service
+from feedsrv.models import Feed, Kind, Page
+from feedsrv.monitoring.metrics import Metrics
+from feedsrv.upstream.client import UpstreamClient
+from feedsrv.upstream.refresh import Refresher
 
 Make = Callable[..., Service]
 Until = Callable[[Callable[[], bool]], None]
@@ -49,8 +49,8 @@ def upstream(clock: Clock) -> Iterator[Loopback]:
         yield site
 
 
-def ids(reading: Reading) -> list[int]:
-    return [int(each.paper.id[-5:]) for each in reading.found]
+def ids(reading: FeedResult) -> list[int]:
+    return [int(each.paper.id[-5:]) for each in reading.matches]
 
 
 def listed(upstream: Loopback) -> list[str]:
@@ -71,11 +71,11 @@ def test_the_first_answer_is_of_two_pages_and_the_rest_comes_behind_newest_first
 
     upstream.fault = hold
     service = make_service(history_days=8)
-    first = service.read(DAILY)
+    first = service.get_feed(DAILY)
     assert ids(first) == [1, 0]
     gate.set()
-    until(lambda: len(service.read(DAILY).found) == 16)
-    assert ids(service.read(DAILY)) == [day * 10 + n for day in range(8) for n in (1, 0)]
+    until(lambda: len(service.get_feed(DAILY).matches) == 16)
+    assert ids(service.get_feed(DAILY)) == [day * 10 + n for day in range(8) for n in (1, 0)]
     expected = ["24", "23", "20", "19", "18", "17", "16", "13"]
     assert listed(upstream) == [f"/papers/date/2026-11-{name}" for name in expected]
 
@@ -84,11 +84,11 @@ def test_one_window_serves_every_keyword(
     make_service: Make, upstream: Loopback, until: Until
 ) -> None:
     service = make_service(history_days=8)
-    until(lambda: len(service.read(DAILY).found) == 16)
+    until(lambda: len(service.get_feed(DAILY).matches) == 16)
     asked = len(upstream.log)
     for number in range(20):
         query = Feed(name="x", title="x", query=f"causal -word{number}", sources=("daily",))
-        assert len(service.read(query).found) == 8
+        assert len(service.get_feed(query).matches) == 8
     assert len(upstream.log) == asked
 
 
@@ -100,13 +100,13 @@ def test_a_server_that_ended_half_way_goes_on_where_it_stopped(
 
     upstream.fault = stop_after_three
     first = make_service(history_days=8)
-    until(lambda: first.read(DAILY) is not None and len(upstream.log) > 3)
+    until(lambda: first.get_feed(DAILY) is not None and len(upstream.log) > 3)
     first.close()
     done = list(upstream.log[:3])
     upstream.up()
     clock.forward(minutes=3)
     second = make_service(history_days=8)
-    until(lambda: len(second.read(DAILY).found) == 16)
+    until(lambda: len(second.get_feed(DAILY).matches) == 16)
     assert all(upstream.log.count(path) == 1 for path in done)
 
 
@@ -114,32 +114,32 @@ def test_a_laptop_that_was_closed_for_three_weeks_misses_nothing(
     make_service: Make, upstream: Loopback, clock: Clock, until: Until
 ) -> None:
     service = make_service(history_days=20)
-    until(lambda: len(service.read(DAILY).found) == 24)
-    before = set(ids(service.read(DAILY)))
+    until(lambda: len(service.get_feed(DAILY).matches) == 24)
+    before = set(ids(service.get_feed(DAILY)))
     clock.forward(days=21)
     upstream.papers = [paper | {"day": paper["day"] + 15} for paper in upstream.papers]
     new = [raw_paper(1000 + day, day=day) for day in range(15)]
     upstream.papers += new
-    service.read(DAILY)
-    until(lambda: {1000 + day for day in range(15)} <= set(ids(service.read(DAILY))))
-    assert set(ids(service.read(DAILY))) - {1000 + day for day in range(15)} <= before
+    service.get_feed(DAILY)
+    until(lambda: {1000 + day for day in range(15)} <= set(ids(service.get_feed(DAILY))))
+    assert set(ids(service.get_feed(DAILY))) - {1000 + day for day in range(15)} <= before
 
 
 def test_a_day_is_read_again_by_its_age_and_never_loses_papers(
     make_service: Make, upstream: Loopback, clock: Clock, until: Until
 ) -> None:
     service = make_service(history_days=5)
-    until(lambda: len(service.read(DAILY).found) == 10)
+    until(lambda: len(service.get_feed(DAILY).matches) == 10)
     upstream.log.clear()
     clock.forward(hours=4)
     del upstream.papers[3]  # of yesterday
-    service.read(DAILY)
+    service.get_feed(DAILY)
     until(lambda: len(listed(upstream)) == 2)
     assert listed(upstream) == ["/papers/date/2026-11-24", "/papers/date/2026-11-23"]
-    assert len(service.read(DAILY).found) == 10
+    assert len(service.get_feed(DAILY).matches) == 10
     upstream.log.clear()
     clock.forward(hours=9)
-    service.read(DAILY)
+    service.get_feed(DAILY)
     until(lambda: len(listed(upstream)) == 5)
 
 
@@ -147,13 +147,13 @@ def test_upstream_is_asked_with_the_validators_that_it_gave(
     service: Service, upstream: Loopback, clock: Clock
 ) -> None:
     upstream.etag = '"one"'
-    first = service.refresh(service.newest_day())
+    first = service.refresh_page(service.newest_day())
     clock.forward(minutes=5)
     del upstream.papers[0]  # not seen: upstream says that nothing changed
-    again = service.refresh(service.newest_day())
+    again = service.refresh_page(service.newest_day())
     assert upstream.conditions == ["", '"one"']
     assert again.papers == first.papers
-    assert again.read_at == clock(), "an unchanged list is fresh again"
+    assert again.fetched_at == clock(), "an unchanged list is fresh again"
 
 
 def test_a_list_read_from_cards_is_asked_for_in_full(service: Service, upstream: Loopback) -> None:
@@ -162,9 +162,9 @@ def test_a_list_read_from_cards_is_asked_for_in_full(service: Service, upstream:
         '<article><h3><a href="/papers/2611.00001">A title</a></h3></article>',
         headers={"ETag": '"cards"'},
     )
-    assert service.refresh(service.newest_day()).source == "cards"
+    assert service.refresh_page(service.newest_day()).source == "cards"
     upstream.up()
-    assert service.refresh(service.newest_day()).source == "data"
+    assert service.refresh_page(service.newest_day()).source == "data"
     assert set(upstream.conditions) == {""}
 
 
@@ -177,11 +177,11 @@ def test_adhoc_searches_that_are_spent_leave_keyword_feeds_to_the_window(
     service = make_service(history_days=1, feeds={"causal": CAUSAL})
     for number in range(40):
         query = f"tides OR word{number}"
-        reading = service.read(Feed(name="x", title="x", query=query))
+        reading = service.get_feed(Feed(name="x", title="x", query=query))
         assert ids(reading)[:2] == [1, 0]
     searches = [path for path in upstream.log if "q=" in path]
     assert len(searches) == 30
-    service.read(CAUSAL)
+    service.get_feed(CAUSAL)
     assert upstream.log[-1] == "/papers?q=causal", "a configured feed's search is none of them"
 
 
@@ -191,12 +191,12 @@ def test_what_is_known_of_a_spent_allowance_is_not_asked_of_the_store(
     service = make_service(history_days=1)
 
     def searched(number: int) -> bool:
-        service.read(Feed(name="x", title="x", query=f"tides OR word{number}"))
+        service.get_feed(Feed(name="x", title="x", query=f"tides OR word{number}"))
         return upstream.log[-1].endswith(f"word{number}")
 
     assert [searched(number) for number in range(31)] == [True] * 30 + [False]
-    asked = Mock(wraps=service._store.lease)
-    monkeypatch.setattr(service._store, "lease", asked)
+    asked = Mock(wraps=service.repository.acquire_lease)
+    monkeypatch.setattr(service.repository, "lease", asked)
     assert not searched(40)
     asked.assert_not_called()
     clock.forward(minutes=5)
@@ -208,37 +208,39 @@ def test_with_the_whole_allowance_spent_a_cold_reader_is_told_when(
 ) -> None:
     service = make_service()
     for _ in range(60):
-        service.refresh(Page(Kind.TRENDING))
-    with pytest.raises(NothingReadError, match="allowance") as caught:
-        service.read(DAILY)
-    assert caught.value.wait == 300
+        service.refresh_page(Page(Kind.TRENDING))
+    with pytest.raises(NoDataYetError, match="allowance") as caught:
+        service.get_feed(DAILY)
+    assert caught.value.retry_after == 300
     assert len(upstream.log) == 60
     clock.forward(minutes=5)
-    assert service.read(DAILY).found
+    assert service.get_feed(DAILY).matches
 
 
 def test_the_last_request_of_upstreams_allowance_is_the_last(
     service: Service, upstream: Loopback, clock: Clock
 ) -> None:
     upstream.headers = {"ratelimit": '"pages";r=0;t=53'}
-    service.refresh(service.newest_day())
-    with pytest.raises(NothingReadError, match="used up") as caught:
-        service.read(Feed(name="x", title="x", sources=("trending",)))
-    assert caught.value.wait == 53
-    assert service.read(DAILY).found, "what is kept is served"
+    service.refresh_page(service.newest_day())
+    with pytest.raises(NoDataYetError, match="used up") as caught:
+        service.get_feed(Feed(name="x", title="x", sources=("trending",)))
+    assert caught.value.retry_after == 53
+    assert service.get_feed(DAILY).matches, "what is kept is served"
     assert len(upstream.log) == 1
     clock.forward(seconds=53)
-    assert service.read(Feed(name="x", title="x", sources=("trending",))).found
+    assert service.get_feed(Feed(name="x", title="x", sources=("trending",))).matches
 
 
-def make_upstream(config: Config, owner: str, clock: Clock, waits: list[float]) -> Upstream:
+def make_upstream(config: Config, owner: str, clock: Clock, waits: list[float]) -> Refresher:
     def sleep(seconds: float) -> None:
         waits.append(seconds)
         clock.forward(seconds=seconds)
 
-    return Upstream(
+    return Refresher(
         config,
-        Fetcher(config.upstream_url, agent="feedsrv/test", clock=lambda: clock().timestamp()),
+        UpstreamClient(
+            config.upstream_url, agent="feedsrv/test", clock=lambda: clock().timestamp()
+        ),
         on_disk(config.cache_dir, config.upstream_url),
         Metrics(),
         owner=owner,
@@ -256,7 +258,7 @@ def test_a_holder_of_the_lease_that_died_blocks_nobody_longer_than_the_lease(
     assert store.lease("the dead", clock(), timedelta(seconds=3))
     began = clock()
     upstream = make_upstream(config, "the living", clock, waits)
-    assert upstream.update(Page(Kind.TRENDING)).papers
+    assert upstream.refresh(Page(Kind.TRENDING)).papers
     assert timedelta(seconds=3) <= clock() - began <= timedelta(seconds=3.2)
 
 
@@ -264,8 +266,8 @@ def test_a_lease_that_others_hold_for_too_long_is_told(config: Config, clock: Cl
     store = on_disk(config.cache_dir, config.upstream_url)
     upstream = make_upstream(config, "the patient", clock, [])
     assert store.lease("the busy", clock(), timedelta(seconds=7))
-    with pytest.raises(SpentError, match="others are asking"):
-        upstream.update(Page(Kind.TRENDING))
+    with pytest.raises(UpstreamBudgetError, match="others are asking"):
+        upstream.refresh(Page(Kind.TRENDING))
 
 
 def test_turns_are_waited_for(config: Config, clock: Clock, upstream: Loopback) -> None:
@@ -273,7 +275,7 @@ def test_turns_are_waited_for(config: Config, clock: Clock, upstream: Loopback) 
     spaced = msgspec.structs.replace(config, spacing=2.0)
     asking = make_upstream(spaced, "x", clock, waits)
     for _ in range(6):
-        asking.update(Page(Kind.TRENDING), always=True)
+        asking.refresh(Page(Kind.TRENDING), always=True)
     assert waits == [2.0, 2.0]
     assert len(upstream.log) == 6
 
@@ -284,8 +286,8 @@ def test_waiting_for_a_turn_takes_nothing_from_the_time_to_answer(
     waits: list[float] = []
     asking = make_upstream(config, "x", clock, waits)
     for _ in range(60):
-        asking.update(Page(Kind.TRENDING), always=True)
-    assert asking.update(Page(Kind.MONTH, "2026-11"), patience=600).papers
+        asking.refresh(Page(Kind.TRENDING), always=True)
+    assert asking.refresh(Page(Kind.MONTH, "2026-11"), patience=600).papers
     assert sum(waits) == 300, "until the allowance is there again; the deadline is five seconds"
 
 
@@ -294,16 +296,16 @@ def test_after_a_long_wait_for_a_turn_it_is_not_asked_beside_another(
 ) -> None:
     asking = make_upstream(config, "x", clock, [])
     for _ in range(60):
-        asking.update(Page(Kind.TRENDING), always=True)
-    began, pause = clock(), asking._pause
+        asking.refresh(Page(Kind.TRENDING), always=True)
+    began, pause = clock(), asking._wait
 
     def meanwhile(seconds: float, page: Page) -> None:
         pause(seconds, page)
         if seconds > 100:
-            assert asking._store.lease("another", clock(), timedelta(seconds=3))
+            assert asking._store.acquire_lease("another", clock(), timedelta(seconds=3))
 
     monkeypatch.setattr(asking, "_pause", meanwhile)
-    assert asking.update(Page(Kind.MONTH, "2026-11"), patience=600).papers
+    assert asking.refresh(Page(Kind.MONTH, "2026-11"), patience=600).papers
     assert timedelta(seconds=303) <= clock() - began <= timedelta(seconds=304)
 
 
@@ -349,7 +351,7 @@ def keep_reading(url: str, folder: str) -> None:
     service = Service.open(config)
     for page in itertools.cycle(service._due() or [service.newest_day()]):
         with suppress(UpstreamError):
-            service.refresh(page)
+            service.refresh_page(page)
 
 
 def test_killed_at_any_moment_a_process_loses_nothing_and_blocks_nobody_for_long(
@@ -359,7 +361,7 @@ def test_killed_at_any_moment_a_process_loses_nothing_and_blocks_nobody_for_long
     clock.now = datetime.now(UTC)
     service = make_service(deadline=1.0)
     page = service.newest_day()
-    service.refresh(page)
+    service.refresh_page(page)
     store = on_disk(config.cache_dir, upstream.url)
     chance = random.Random(7)
     with killing("test_window", "keep_reading", upstream.url, str(config.cache_dir)) as kill:
@@ -369,7 +371,7 @@ def test_killed_at_any_moment_a_process_loses_nothing_and_blocks_nobody_for_long
             assert listing is not None
             assert len(listing.papers) == 2
     clock.now = datetime.now(UTC) + timedelta(seconds=30)
-    assert service.refresh(page).papers
+    assert service.refresh_page(page).papers
 
 
 # --- ten days in the life of a server ----------------------------------------------------------
@@ -429,13 +431,13 @@ def test_in_ten_days_every_paper_appears_once_and_upstream_is_asked_no_more_for_
     for step in range(10 * 24 * 2):
         diary.live(start)
         if step == 0:
-            service.read(*wanted[:1])
+            service.get_feed(*wanted[:1])
         for feed in wanted[step % 2 :: 2] if feeds > 1 else wanted:
-            reading = service.read(feed, limit=200)
-            assert len(reading.found) == len({each.paper.id for each in reading.found})
-        for each in reading.found:
+            reading = service.get_feed(feed, limit=200)
+            assert len(reading.matches) == len({each.paper.id for each in reading.matches})
+        for each in reading.matches:
             published.setdefault(int(each.paper.id[-5:]), set()).add(each.paper.published)
-        until(service._worker.is_idle)
+        until(service._scheduler.is_idle)
         clock.forward(minutes=30)
         if clock.now.hour == 0 and clock.now.minute < 30:
             per_day.append(len(upstream.log) - asked_before)

@@ -5,13 +5,13 @@ import time
 from collections.abc import Callable
 
 import pytest
+from loopback import Loopback, raw_paper
 from werkzeug.wrappers import Response
 
 from conftest import Clock
-from feedsrv.errors import NothingReadError, PageError, UnknownFeedError, UpstreamError
-from feedsrv.paper import Feed, Kind, Page, Source
-from feedsrv.service import Reading, Service
-from loopback import Loopback, raw_paper
+from feedsrv.errors import NoDataYetError, ParseError, UnknownFeedError, UpstreamError
+from feedsrv.feeds.service import FeedResult, Service
+from feedsrv.models import Feed, Kind, Page, Source
 
 Make = Callable[..., Service]
 Until = Callable[[Callable[[], bool]], None]
@@ -22,31 +22,31 @@ def feed(query: str = "causal", *sources: Source, limit: int = 50) -> Feed:
     return Feed(name="x", title="x", query=query, sources=wanted, limit=limit)
 
 
-def ids(reading: Reading) -> list[str]:
-    return [each.paper.id[-1] for each in reading.found]
+def ids(reading: FeedResult) -> list[str]:
+    return [each.paper.id[-1] for each in reading.matches]
 
 
 def test_a_keyword_feed_reads_the_newest_day_and_the_search_page(
     service: Service, upstream: Loopback
 ) -> None:
-    reading = service.read(feed())
+    reading = service.get_feed(feed())
     assert ids(reading) == ["3", "1", "5"], "newest first by list day and id"
     assert sorted(upstream.log)[:2] == ["/papers/date/2026-11-24", "/papers?q=causal"]
 
 
 def test_a_second_request_asks_upstream_for_nothing(service: Service, upstream: Loopback) -> None:
-    service.read(feed())
+    service.get_feed(feed())
     asked = len(upstream.log)
-    assert ids(service.read(feed())) == ["3", "1", "5"]
+    assert ids(service.get_feed(feed())) == ["3", "1", "5"]
     assert len(upstream.log) == asked
 
 
 def test_another_server_on_the_same_store_asks_for_nothing(
     make_service: Make, upstream: Loopback
 ) -> None:
-    make_service().read(feed())
+    make_service().get_feed(feed())
     asked = len(upstream.log)
-    assert ids(make_service().read(feed())) == ["3", "1", "5"]
+    assert ids(make_service().get_feed(feed())) == ["3", "1", "5"]
     assert len(upstream.log) == asked
 
 
@@ -54,14 +54,14 @@ def test_a_list_is_read_again_when_it_is_no_longer_fresh(
     service: Service, upstream: Loopback, clock: Clock, until: Until
 ) -> None:
     daily = feed("", "daily")
-    service.read(daily)
+    service.get_feed(daily)
     upstream.papers.append(raw_paper(9))
     clock.forward(minutes=19)
-    service.read(daily)
+    service.get_feed(daily)
     assert upstream.log == ["/papers/date/2026-11-24"]
     clock.forward(minutes=2)
-    assert "9" not in ids(service.read(daily)), "what is kept is served at once"
-    until(lambda: "9" in ids(service.read(daily)))
+    assert "9" not in ids(service.get_feed(daily)), "what is kept is served at once"
+    until(lambda: "9" in ids(service.get_feed(daily)))
     assert upstream.log == ["/papers/date/2026-11-24"] * 2
 
 
@@ -72,13 +72,13 @@ def test_each_kind_of_list_is_fresh_for_its_time(
     service: Service, upstream: Loopback, clock: Clock, until: Until, source: Source, hours: int
 ) -> None:
     wanted = feed("causal", source)
-    service.read(wanted)
+    service.get_feed(wanted)
     assert len(upstream.log) == 1
     clock.forward(hours=hours, seconds=-1)
-    service.read(wanted)
+    service.get_feed(wanted)
     assert len(upstream.log) == 1
     clock.forward(seconds=2)
-    service.read(wanted)
+    service.get_feed(wanted)
     until(lambda: len(upstream.log) == 2)
 
 
@@ -87,10 +87,10 @@ def test_at_the_weekend_fridays_list_is_kept_under_friday(
 ) -> None:
     clock.forward(days=4)  # a Saturday
     daily = feed("", "daily")
-    before = service.read(daily)
-    assert ids(service.read(daily)) == ids(before)
+    before = service.get_feed(daily)
+    assert ids(service.get_feed(daily)) == ids(before)
     assert upstream.log == ["/papers/date/2026-11-27"]
-    assert {str(each.paper.listed) for each in before.found} == {"2026-11-27"}
+    assert {str(each.paper.listed) for each in before.matches} == {"2026-11-27"}
 
 
 def test_on_a_holiday_the_list_before_it_is_kept_under_its_own_day(
@@ -98,10 +98,10 @@ def test_on_a_holiday_the_list_before_it_is_kept_under_its_own_day(
 ) -> None:
     upstream.today = lambda: clock.today().replace(day=23)
     daily = feed("", "daily")
-    before = service.read(daily)
-    assert ids(service.read(daily)) == ids(before)
+    before = service.get_feed(daily)
+    assert ids(service.get_feed(daily)) == ids(before)
     assert upstream.log == ["/papers/date/2026-11-24", "/papers/date/2026-11-23"]
-    assert {str(each.paper.listed) for each in before.found} == {"2026-11-23"}
+    assert {str(each.paper.listed) for each in before.matches} == {"2026-11-23"}
 
 
 def test_on_monday_morning_last_weeks_list_is_this_weeks_until_there_is_one(
@@ -109,9 +109,9 @@ def test_on_monday_morning_last_weeks_list_is_this_weeks_until_there_is_one(
 ) -> None:
     upstream.today = lambda: clock.today().replace(day=20)
     weekly = feed("", "week")
-    assert len(service.read(weekly).found) == 5
+    assert len(service.get_feed(weekly).matches) == 5
     assert upstream.log == ["/papers/week/2026-W48", "/papers/week/2026-W47"]
-    service.read(weekly)
+    service.get_feed(weekly)
     assert len(upstream.log) == 2
 
 
@@ -120,25 +120,25 @@ def test_yesterdays_list_stays_in_the_feed_when_a_new_day_comes(
 ) -> None:
     service = make_service(history_days=2)
     daily = feed("", "daily")
-    service.read(daily)
-    until(lambda: ids(service.read(daily)) == ["3", "2", "1", "5", "4"])
+    service.get_feed(daily)
+    until(lambda: ids(service.get_feed(daily)) == ["3", "2", "1", "5", "4"])
     upstream.papers = [paper | {"day": paper["day"] + 1} for paper in upstream.papers]
     upstream.papers.append(raw_paper(7))
     clock.forward(days=1)
-    service.read(daily)
-    until(lambda: ids(service.read(daily)) == ["7", "3", "2", "1"])
+    service.get_feed(daily)
+    until(lambda: ids(service.get_feed(daily)) == ["7", "3", "2", "1"])
 
 
 def test_a_list_that_shrank_loses_nothing(
     service: Service, upstream: Loopback, clock: Clock, until: Until
 ) -> None:
     daily = feed("", "daily")
-    service.read(daily)
+    service.get_feed(daily)
     del upstream.papers[1:3]
     clock.forward(hours=1)
-    service.read(daily)
+    service.get_feed(daily)
     until(lambda: len(upstream.log) == 2)
-    assert ids(service.read(daily)) == ["3", "2", "1"]
+    assert ids(service.get_feed(daily)) == ["3", "2", "1"]
 
 
 # --- when upstream fails -----------------------------------------------------------------------
@@ -147,32 +147,32 @@ def test_a_list_that_shrank_loses_nothing(
 def test_the_last_good_list_is_served_while_upstream_fails(
     service: Service, upstream: Loopback, clock: Clock, until: Until
 ) -> None:
-    before = ids(service.read(feed()))
+    before = ids(service.get_feed(feed()))
     upstream.down()
     clock.forward(hours=25)
-    assert ids(service.read(feed())) == before
+    assert ids(service.get_feed(feed())) == before
     until(lambda: len(upstream.log) >= 6)
-    assert ids(service.read(feed())) == before
+    assert ids(service.get_feed(feed())) == before
 
 
 def test_an_unreadable_page_never_replaces_a_list(
     service: Service, upstream: Loopback, clock: Clock, until: Until
 ) -> None:
-    before = ids(service.read(feed()))
+    before = ids(service.get_feed(feed()))
     upstream.fault = lambda path: Response("<html><main>Redesigned.</main></html>")
     clock.forward(hours=25)
-    service.read(feed())
+    service.get_feed(feed())
     until(lambda: len(upstream.log) >= 6)
-    assert ids(service.read(feed())) == before
+    assert ids(service.get_feed(feed())) == before
 
 
 def test_with_nothing_kept_the_reader_is_told_why_and_when(
     service: Service, upstream: Loopback
 ) -> None:
     upstream.down()
-    with pytest.raises(NothingReadError, match="status 503") as caught:
-        service.read(feed())
-    assert caught.value.wait == 60
+    with pytest.raises(NoDataYetError, match="status 503") as caught:
+        service.get_feed(feed())
+    assert caught.value.retry_after == 60
     assert isinstance(caught.value.__cause__, UpstreamError)
 
 
@@ -180,17 +180,17 @@ def test_after_a_failure_nobody_asks_until_it_makes_sense(
     make_service: Make, upstream: Loopback, clock: Clock
 ) -> None:
     upstream.down()
-    with pytest.raises(NothingReadError):
-        make_service().read(feed())
+    with pytest.raises(NoDataYetError):
+        make_service().get_feed(feed())
     asked = len(upstream.log)
     clock.forward(seconds=59)
-    with pytest.raises(NothingReadError) as caught:
-        make_service().read(feed())
-    assert caught.value.wait == 1
+    with pytest.raises(NoDataYetError) as caught:
+        make_service().get_feed(feed())
+    assert caught.value.retry_after == 1
     assert len(upstream.log) == asked
     upstream.up()
     clock.forward(seconds=2)
-    assert ids(make_service().read(feed())) == ["3", "1", "5"]
+    assert ids(make_service().get_feed(feed())) == ["3", "1", "5"]
 
 
 def test_each_failure_in_a_row_waits_longer_up_to_half_an_hour(
@@ -199,30 +199,30 @@ def test_each_failure_in_a_row_waits_longer_up_to_half_an_hour(
     upstream.down()
     waits = []
     for _ in range(7):
-        with pytest.raises(NothingReadError) as caught:
-            service.read(feed("", "daily"))
-        waits.append(caught.value.wait)
-        clock.forward(seconds=caught.value.wait)
+        with pytest.raises(NoDataYetError) as caught:
+            service.get_feed(feed("", "daily"))
+        waits.append(caught.value.retry_after)
+        clock.forward(seconds=caught.value.retry_after)
     assert waits == [60, 120, 240, 480, 960, 1800, 1800]
 
 
 def test_a_wait_that_upstream_asks_for_is_kept(service: Service, upstream: Loopback) -> None:
     upstream.fault = lambda path: Response("", 429, {"Retry-After": "200"})
-    with pytest.raises(NothingReadError) as caught:
-        service.read(feed("", "daily"))
-    assert caught.value.wait == 200
+    with pytest.raises(NoDataYetError) as caught:
+        service.get_feed(feed("", "daily"))
+    assert caught.value.retry_after == 200
 
 
 def test_the_api_is_asked_when_the_page_gives_nothing(service: Service, upstream: Loopback) -> None:
     upstream.down("/papers")
-    assert ids(service.read(feed())) == ["3", "1", "5"]
+    assert ids(service.get_feed(feed())) == ["3", "1", "5"]
     assert "/api/daily_papers?limit=100" in upstream.log
     assert "/api/papers/search?q=causal&limit=120" in upstream.log
 
 
 def test_one_page_of_two_is_enough_for_an_answer(service: Service, upstream: Loopback) -> None:
     upstream.fault = lambda path: Response("", 503) if "q=" in path else None
-    reading = service.read(feed())
+    reading = service.get_feed(feed())
     assert ids(reading) == ["3", "1"]
     assert reading.fresh_until <= service.now(), "so that readers soon come back for the rest"
 
@@ -236,19 +236,19 @@ def test_a_reader_waits_no_longer_than_the_deadline(make_service: Make, upstream
 
     upstream.fault = hang
     service = make_service(deadline=0.3)
-    with pytest.raises(NothingReadError, match=r"0\.3 seconds|in time"):
-        service.read(feed())
+    with pytest.raises(NoDataYetError, match=r"0\.3 seconds|in time"):
+        service.get_feed(feed())
     gate.set()
 
 
 def test_a_refresh_reads_the_page_whatever_is_kept(service: Service, upstream: Loopback) -> None:
     page = service.newest_day()
-    assert service.refresh(page).page == Page(Kind.DAY, "2026-11-24")
-    service.refresh(page)
+    assert service.refresh_page(page).page == Page(Kind.DAY, "2026-11-24")
+    service.refresh_page(page)
     assert len(upstream.log) == 2
     upstream.fault = lambda path: Response("<html></html>")
-    with pytest.raises(PageError):
-        service.refresh(page)
+    with pytest.raises(ParseError):
+        service.refresh_page(page)
 
 
 def test_many_requests_for_one_cold_feed_make_one_request_for_each_page(
@@ -256,7 +256,8 @@ def test_many_requests_for_one_cold_feed_make_one_request_for_each_page(
 ) -> None:
     found: list[list[str]] = []
     threads = [
-        threading.Thread(target=lambda: found.append(ids(service.read(feed())))) for _ in range(20)
+        threading.Thread(target=lambda: found.append(ids(service.get_feed(feed()))))
+        for _ in range(20)
     ]
     for thread in threads:
         thread.start()
@@ -273,8 +274,8 @@ def test_an_unexpected_error_behind_a_refresh_is_logged_and_not_swallowed(
     until: Until,
 ) -> None:
     monkeypatch.setattr("feedsrv.upstream.read", lambda *args, **kwargs: 1 / 0)
-    with pytest.raises(NothingReadError, match="unexpected error") as caught:
-        service.read(feed("", "daily"))
+    with pytest.raises(NoDataYetError, match="unexpected error") as caught:
+        service.get_feed(feed("", "daily"))
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
     until(lambda: "reading day 2026-11-24 broke" in caplog.text)
 
@@ -284,7 +285,7 @@ def test_a_paper_that_cannot_be_read_is_named_in_the_log(
 ) -> None:
     upstream.papers += [raw_paper(number) for number in range(10, 21)]
     upstream.papers.append(raw_paper(99, title=17))
-    assert len(service.read(feed("", "daily")).found) == 14
+    assert len(service.get_feed(feed("", "daily")).matches) == 14
     assert "2611.00099" in caplog.text
 
 
@@ -292,24 +293,24 @@ def test_a_paper_that_cannot_be_read_is_named_in_the_log(
 
 
 def test_a_feed_takes_as_many_papers_as_its_limit(service: Service) -> None:
-    reading = service.read(feed("", "daily", limit=2))
+    reading = service.get_feed(feed("", "daily", limit=2))
     assert ids(reading) == ["3", "2"]
-    assert reading.seen == 3
+    assert reading.papers_searched == 3
 
 
 def test_search_hits_are_held_against_the_query_unless_the_feed_trusts_upstream(
     service: Service,
 ) -> None:
     strict = feed("causal lake", "search")
-    assert ids(service.read(strict)) == []
+    assert ids(service.get_feed(strict)) == []
     trusting = Feed(name="x", title="x", query=strict.query, sources=("search",), match="upstream")
-    assert ids(service.read(trusting)) == ["3", "1", "5"]
+    assert ids(service.get_feed(trusting)) == ["3", "1", "5"]
 
 
 def test_a_query_of_exclusions_alone_is_answered_from_the_days(
     service: Service, upstream: Loopback
 ) -> None:
-    assert ids(service.read(feed("-causal"))) == ["2"]
+    assert ids(service.get_feed(feed("-causal"))) == ["2"]
     assert upstream.log == ["/papers/date/2026-11-24"]
 
 
@@ -317,17 +318,17 @@ def test_counters_are_as_last_read(
     service: Service, upstream: Loopback, clock: Clock, until: Until
 ) -> None:
     liked = feed("upvotes:>=40", "daily")
-    assert ids(service.read(liked)) == []
+    assert ids(service.get_feed(liked)) == []
     upstream.papers[0]["upvotes"] = 41
     clock.forward(hours=1)
-    service.read(liked)
-    until(lambda: ids(service.read(liked)) == ["1"])
+    service.get_feed(liked)
+    until(lambda: ids(service.get_feed(liked)) == ["1"])
 
 
 def test_a_named_feed_is_found_and_an_unknown_one_lists_the_known(service: Service) -> None:
-    assert service.named("causal").title == "Causal matters"
+    assert service.get_configured_feed("causal").title == "Causal matters"
     with pytest.raises(UnknownFeedError) as caught:
-        service.named("nope")
+        service.get_configured_feed("nope")
     assert caught.value.known == ("causal",)
 
 
@@ -341,7 +342,7 @@ def test_cards_give_way_to_the_api_which_knows_more(service: Service, upstream: 
         )
 
     upstream.fault = cards
-    listing = service.refresh(service.newest_day())
+    listing = service.refresh_page(service.newest_day())
     assert listing.source == "api"
     assert listing.papers[0].authors
 
@@ -350,7 +351,7 @@ def test_many_cold_keywords_hold_up_nobody_who_asks_for_what_is_kept(
     make_service: Make, upstream: Loopback, until: Until
 ) -> None:
     service = make_service(deadline=8.0)
-    before = ids(service.read(feed()))
+    before = ids(service.get_feed(feed()))
     gate = threading.Event()
 
     def hang(path: str) -> None:
@@ -360,13 +361,13 @@ def test_many_cold_keywords_hold_up_nobody_who_asks_for_what_is_kept(
     upstream.fault = hang
     began = time.monotonic()
     threads = [
-        threading.Thread(target=service.read, args=(feed(f"tides OR word{number}"),))
+        threading.Thread(target=service.get_feed, args=(feed(f"tides OR word{number}"),))
         for number in range(20)
     ]
     for thread in threads:
         thread.start()
     until(lambda: sum(thread.is_alive() for thread in threads) <= 8)
-    assert ids(service.read(feed())) == before
+    assert ids(service.get_feed(feed())) == before
     assert time.monotonic() - began < 7, "well before the deadline of those who wait"
     gate.set()
     for thread in threads:
@@ -384,15 +385,15 @@ def test_a_day_that_somebody_waits_for_goes_before_searches(
 
     upstream.fault = hold
     keywords = [
-        threading.Thread(target=service.read, args=(feed(f"word{number}", "search"),))
+        threading.Thread(target=service.get_feed, args=(feed(f"word{number}", "search"),))
         for number in range(3)
     ]
     for thread in keywords:
         thread.start()
     first.wait(10)
-    day = threading.Thread(target=service.read, args=(feed("", "daily"),))
+    day = threading.Thread(target=service.get_feed, args=(feed("", "daily"),))
     day.start()
-    until(lambda: service.newest_day() in service._worker._awaited)
+    until(lambda: service.newest_day() in service._scheduler._awaited)
     gate.set()
     for thread in (*keywords, day):
         thread.join()
@@ -403,10 +404,10 @@ def test_a_union_is_answered_with_what_one_of_its_feeds_has(
     service: Service, upstream: Loopback
 ) -> None:
     trending = feed("", "trending")
-    service.read(trending)
+    service.get_feed(trending)
     upstream.down()
-    reading = service.read(feed("", "month"), trending)
-    assert len(reading.found) == 5
+    reading = service.get_feed(feed("", "month"), trending)
+    assert len(reading.matches) == 5
     assert reading.fresh_until <= service.now()
-    with pytest.raises(NothingReadError):
-        service.read(feed("", "month"), feed("", "week"))
+    with pytest.raises(NoDataYetError):
+        service.get_feed(feed("", "month"), feed("", "week"))

@@ -7,16 +7,16 @@ from collections.abc import Callable
 
 import pytest
 from flask.testing import FlaskClient
+from loopback import Loopback
 from prometheus_client.parser import text_string_to_metric_families
+from readers import needs
 from werkzeug.test import Client
 
 from conftest import Clock
-from feedsrv.front import Front
-from feedsrv.paper import Kind, Page
-from feedsrv.service import Service
-from feedsrv.web import create_app
-from loopback import Loopback
-from readers import needs
+from feedsrv.feeds.service import Service
+from feedsrv.models import Kind, Page
+from feedsrv.web.app import create_app
+from feedsrv.web.cache import ResponseCache
 
 Make = Callable[..., Service]
 Until = Callable[[Callable[[], bool]], None]
@@ -24,7 +24,7 @@ FEED = "/papers.atom"
 
 
 def front(service: Service) -> Client:
-    return Client(Front(create_app(service), service))
+    return Client(ResponseCache(create_app(service), service))
 
 
 def figure(client: Client, name: str, **labels: str) -> float:
@@ -64,7 +64,7 @@ def test_a_path_that_somebody_makes_up_makes_no_series(service: Service) -> None
 def test_answers_that_lie_ready_are_counted_apart(service: Service, until: Until) -> None:
     client = front(service)
     client.get(FEED)
-    until(service._worker.is_idle)
+    until(service._scheduler.is_idle)
     etag = client.get(FEED).headers["ETag"]  # made anew, for something was kept meanwhile
     before = answers(client, "/papers.<suffix>", "200", "yes")
     client.get(FEED)
@@ -95,7 +95,7 @@ def test_how_the_server_is_is_looked_up_when_somebody_asks(
     assert b"feedsrv_newest_list_age_seconds" not in client.get("/metrics").data
     assert figure(client, "feedsrv_upstream_allowance_left") == 60
     client.get(FEED)
-    until(service._worker.is_idle)
+    until(service._scheduler.is_idle)
     clock.forward(minutes=5)
     assert figure(client, "feedsrv_newest_list_age_seconds") == 300
     assert figure(client, "feedsrv_lists", state="fresh") == 1
@@ -104,11 +104,11 @@ def test_how_the_server_is_is_looked_up_when_somebody_asks(
     upstream.down()
     clock.forward(hours=1)
     client.get(FEED)
-    until(service._worker.is_idle)
+    until(service._scheduler.is_idle)
     clock.forward(hours=2)
     assert figure(client, "feedsrv_upstream_failing_seconds") == 0, "nobody has asked since"
     client.get(FEED)
-    until(service._worker.is_idle)
+    until(service._scheduler.is_idle)
     assert figure(client, "feedsrv_upstream_failing_seconds") == 7200
 
 
@@ -121,7 +121,7 @@ def test_an_allowance_that_is_used_up_is_no_failure(
     clock.forward(hours=8)
     assert figure(client, "feedsrv_upstream_failing_seconds") == 0
     upstream.headers = {}
-    service.refresh(Page(Kind.TRENDING))
+    service.refresh_page(Page(Kind.TRENDING))
     assert "is read again" not in caplog.text
 
 
@@ -176,7 +176,7 @@ def test_a_server_that_cannot_read_is_not_ready_and_does_not_hammer(
     upstream.down()
     client = front(service)
     client.get("/readyz")
-    until(lambda: service._worker.is_idle() and len(upstream.log) > 0)
+    until(lambda: service._scheduler.is_idle() and len(upstream.log) > 0)
     asked = len(upstream.log)
     assert [client.get("/readyz").status_code for _ in range(5)] == [503] * 5
     assert len(upstream.log) == asked

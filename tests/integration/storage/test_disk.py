@@ -20,28 +20,28 @@ from typing import Any
 import diskcache
 import msgspec
 import pytest
-
-from conftest import Clock
-from feedsrv import place
-from feedsrv.errors import StoreError
-from feedsrv.files import Files
-from feedsrv.paper import Feed, Kind, Listing, Page
-from feedsrv.place import VERSION
-from feedsrv.service import Service
-from feedsrv.store import Store
 from loopback import Loopback, fetched, server_process
 from places import files_of, on_disk
+
+from conftest import Clock
+from feedsrv.errors import StoreError
+from feedsrv.feeds.service import Service
+from feedsrv.models import Feed, Kind, Listing, Page
+from feedsrv.storage import backend as place
+from feedsrv.storage.backend import SCHEMA_VERSION
+from feedsrv.storage.disk import DiskCache
+from feedsrv.storage.repository import Repository
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 DAYS = [Page(Kind.DAY, f"2026-11-{number}") for number in (16, 17, 18, 19, 20)]
 FOG, SNOW = Page(Kind.SEARCH, "fog"), Page(Kind.SEARCH, "snow")
 UPSTREAM = "https://huggingface.co"
-MINE = f"v{VERSION}"
+MINE = f"v{SCHEMA_VERSION}"
 Until = Callable[[Callable[[], bool]], None]
 
 
 def listing(page: Page) -> Listing:
-    return Listing(page=page, papers=(), read_at=NOON)
+    return Listing(page=page, papers=(), fetched_at=NOON)
 
 
 def noise(length: int) -> str:
@@ -65,13 +65,13 @@ def seconds() -> Seconds:
 
 
 @pytest.fixture
-def store(tmp_path: Path, seconds: Seconds) -> Iterator[Store]:
+def store(tmp_path: Path, seconds: Seconds) -> Iterator[Repository]:
     opened = on_disk(tmp_path, UPSTREAM, own=[FOG], clock=seconds)
     yield opened
     opened.close()
 
 
-def reopened(folder: Path) -> Store:
+def reopened(folder: Path) -> Repository:
     return on_disk(folder, UPSTREAM, own=[FOG])
 
 
@@ -210,7 +210,7 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     ("incident", "said"), INCIDENTS, ids=[incident.__name__ for incident, _ in INCIDENTS]
 )
 def test_whatever_happens_listings_stay_and_are_all_kept_again_afterwards(
-    store: Store,
+    store: Repository,
     seconds: Seconds,
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
@@ -218,34 +218,34 @@ def test_whatever_happens_listings_stay_and_are_all_kept_again_afterwards(
     said: str,
 ) -> None:
     before, during, after = DAYS[0], DAYS[1], DAYS[2]
-    store.keep(listing(before), before)
-    assert store.listing(before) == listing(before)
+    store.save_listing(listing(before), before)
+    assert store.get_listing(before) == listing(before)
     store.close()
     with incident(tmp_path):
-        assert store.listing(before) == listing(before)
+        assert store.get_listing(before) == listing(before)
         for number in range(20):
-            store.stamp(f"http://a.b/{number}", "etag", NOON)
+            store.last_modified(f"http://a.b/{number}", "etag", NOON)
         for number in range(20):
             big = listing(during)
             big = msgspec.structs.replace(big, skipped=(noise(10_000 * number),))
-            store.keep(big, during)
-        store.keep(listing(during), during)
-        assert store.lease("me", NOON, timedelta(seconds=5))
-        assert not store.lease("you", NOON, timedelta(seconds=5))
-        assert [store.listing(page) for page in DAYS[:3]] == [
+            store.save_listing(big, during)
+        store.save_listing(listing(during), during)
+        assert store.acquire_lease("me", NOON, timedelta(seconds=5))
+        assert not store.acquire_lease("you", NOON, timedelta(seconds=5))
+        assert [store.get_listing(page) for page in DAYS[:3]] == [
             listing(before),
             listing(during),
             None,
         ]
-        assert (store.trouble(NOON) is not None) is (incident in LASTING)
+        assert (store.failure_state(NOON) is not None) is (incident in LASTING)
     seconds.now += 11
     store.close()  # what `pragma` says is its connections'
-    store.keep(listing(after), after)
-    assert store.trouble(NOON) is None
-    assert store.listing(before) == listing(before), "who asks for it has it kept again"
+    store.save_listing(listing(after), after)
+    assert store.failure_state(NOON) is None
+    assert store.get_listing(before) == listing(before), "who asks for it has it kept again"
     store.close()
     again = reopened(tmp_path)
-    assert [again.listing(page) for page in DAYS[:3]] == [listing(page) for page in DAYS[:3]]
+    assert [again.get_listing(page) for page in DAYS[:3]] == [listing(page) for page in DAYS[:3]]
     again.close()
     told = warnings(caplog)
     assert len(told) == (1 if said else 0), told
@@ -255,56 +255,56 @@ def test_whatever_happens_listings_stay_and_are_all_kept_again_afterwards(
 @pytest.mark.usefixtures("_impatient")
 @pytest.mark.parametrize("incident", [full, read_only, locked], ids=lambda each: each.__name__)
 def test_a_server_that_starts_meanwhile_reads_what_is_there(
-    store: Store,
+    store: Repository,
     tmp_path: Path,
     incident: Incident,
 ) -> None:
-    store.keep(listing(DAYS[0]), DAYS[0])
+    store.save_listing(listing(DAYS[0]), DAYS[0])
     store.close()
     began = time.monotonic()
     with incident(tmp_path):
         late = reopened(tmp_path)
-        assert late.listing(DAYS[0]) == listing(DAYS[0])
-        late.keep(listing(DAYS[1]), DAYS[1])
-        assert late.listing(DAYS[1]) == listing(DAYS[1])
+        assert late.get_listing(DAYS[0]) == listing(DAYS[0])
+        late.save_listing(listing(DAYS[1]), DAYS[1])
+        assert late.get_listing(DAYS[1]) == listing(DAYS[1])
         late.close()
     assert time.monotonic() - began < 20, "diskcache would wait for a minute"
 
 
-def test_files_that_nobody_can_write_are_read(store: Store, tmp_path: Path) -> None:
-    store.keep(listing(DAYS[0]), DAYS[0])
+def test_files_that_nobody_can_write_are_read(store: Repository, tmp_path: Path) -> None:
+    store.save_listing(listing(DAYS[0]), DAYS[0])
     store.close()
     name = f"{UPSTREAM} listing {DAYS[0]}"
-    assert Files(tmp_path / MINE / "lists", 1).peek(name)
-    assert Files(tmp_path / MINE / "none", 1).peek(name) is None
+    assert DiskCache(tmp_path / MINE / "lists", 1).peek(name)
+    assert DiskCache(tmp_path / MINE / "none", 1).peek(name) is None
 
 
 @pytest.mark.usefixtures("_impatient")
 def test_readers_do_not_wait_each_time_for_files_that_failed(
-    store: Store, seconds: Seconds, tmp_path: Path
+    store: Repository, seconds: Seconds, tmp_path: Path
 ) -> None:
-    store.keep(listing(DAYS[0]), DAYS[0])
+    store.save_listing(listing(DAYS[0]), DAYS[0])
     with locked(tmp_path):
-        store.keep(listing(DAYS[1]), DAYS[1])
+        store.save_listing(listing(DAYS[1]), DAYS[1])
         tried: list[object] = []
         files_of(store).change = lambda *given: tried.append(given)  # type: ignore[method-assign]  # counts
         for _ in range(20):
-            store.keep(listing(DAYS[1]), DAYS[1])
+            store.save_listing(listing(DAYS[1]), DAYS[1])
         assert not tried
         seconds.now += 11
-        store.keep(listing(DAYS[1]), DAYS[1])
+        store.save_listing(listing(DAYS[1]), DAYS[1])
         assert tried
 
 
 def test_who_reads_does_not_wait_for_what_is_written_back(
-    store: Store, seconds: Seconds, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    store: Repository, seconds: Seconds, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store.keep(listing(DAYS[0]), DAYS[0])
+    store.save_listing(listing(DAYS[0]), DAYS[0])
     with locked(tmp_path):
         monkeypatch.setattr("feedsrv.files._PATIENCE", 0.1)
         store.close()
         files_of(store)._cache = None
-        store.keep(listing(DAYS[1]), DAYS[1])
+        store.save_listing(listing(DAYS[1]), DAYS[1])
         seconds.now += 11
         writing = threading.Event()
 
@@ -315,41 +315,41 @@ def test_who_reads_does_not_wait_for_what_is_written_back(
 
         read = threading.Event()
         monkeypatch.setattr(files_of(store), "change", hang)
-        writer = threading.Thread(target=store.keep, args=(listing(DAYS[2]), DAYS[2]))
+        writer = threading.Thread(target=store.save_listing, args=(listing(DAYS[2]), DAYS[2]))
         writer.start()
         assert writing.wait(10)
-        assert store.listing(DAYS[0]) == listing(DAYS[0])
-        assert store.listing(DAYS[1]) == listing(DAYS[1])
+        assert store.get_listing(DAYS[0]) == listing(DAYS[0])
+        assert store.get_listing(DAYS[1]) == listing(DAYS[1])
         read.set()
         writer.join()
 
 
 @pytest.mark.usefixtures("_impatient")
 def test_trouble_is_told_with_its_reason_and_since_when(
-    store: Store, seconds: Seconds, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    store: Repository, seconds: Seconds, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    store.keep(listing(DAYS[0]), DAYS[0])
-    assert store.trouble(NOON) is None
+    store.save_listing(listing(DAYS[0]), DAYS[0])
+    assert store.failure_state(NOON) is None
     store.close()
     with full(tmp_path):
         for number in range(50):
             page = Page(Kind.DAY, f"2025-01-{number}")
-            store.keep(msgspec.structs.replace(listing(page), skipped=("x" * 3000,)), page)
+            store.save_listing(msgspec.structs.replace(listing(page), skipped=("x" * 3000,)), page)
         seconds.now += 90
-        trouble = store.trouble(NOON)
+        trouble = store.failure_state(NOON)
         assert trouble is not None
         assert trouble.since == NOON - timedelta(seconds=90)
         assert trouble.reason == "database or disk is full"
     store.close()  # what `pragma` says is its connections'
-    store.keep(listing(DAYS[0]), DAYS[0])
-    assert store.trouble(NOON) is None
+    store.save_listing(listing(DAYS[0]), DAYS[0])
+    assert store.failure_state(NOON) is None
     assert caplog.messages[-1] == f"the store at {tmp_path / MINE} can be used again"
 
 
-def test_the_size_is_that_of_all_files_of(store: Store, tmp_path: Path) -> None:
+def test_the_size_is_that_of_all_files_of(store: Repository, tmp_path: Path) -> None:
     assert store.size() == 0
-    store.keep(msgspec.structs.replace(listing(FOG), skipped=(noise(200_000),)), FOG)
+    store.save_listing(msgspec.structs.replace(listing(FOG), skipped=(noise(200_000),)), FOG)
     files = [file for file in tmp_path.rglob("*.db*") if file.is_file()]
     assert store.size() >= sum(file.stat().st_size for file in files) >= 100_000
 
@@ -358,7 +358,7 @@ def test_the_size_is_that_of_all_files_of(store: Store, tmp_path: Path) -> None:
 
 
 def test_of_two_that_find_the_same_damage_the_second_leaves_the_new_file(tmp_path: Path) -> None:
-    one, other = (Files(tmp_path / "lists", 1_000_000) for _ in range(2))
+    one, other = (DiskCache(tmp_path / "lists", 1_000_000) for _ in range(2))
     one.set("a", b"1")
     assert other.get("a") == b"1"
     seen = (tmp_path / "lists" / "cache.db").stat()
@@ -383,9 +383,9 @@ for _ in range(20):
 
 
 def test_processes_that_find_one_damage_at_once_lose_nothing_that_they_keep(
-    store: Store, tmp_path: Path
+    store: Repository, tmp_path: Path
 ) -> None:
-    store.keep(listing(DAYS[0]), DAYS[0])
+    store.save_listing(listing(DAYS[0]), DAYS[0])
     store.close()
     names = [f"2025-01-0{number}" for number in range(1, 5)]
     processes = [
@@ -409,7 +409,7 @@ def test_processes_that_find_one_damage_at_once_lose_nothing_that_they_keep(
     assert sum(line.count("is damaged") for line in said) == 1, said
     again = reopened(tmp_path)
     for name in names:
-        assert again.listing(Page(Kind.DAY, name))
+        assert again.get_listing(Page(Kind.DAY, name))
     again.close()
     assert len(list((tmp_path / MINE).glob("damaged-*"))) == 1
 
@@ -436,31 +436,33 @@ def test_a_file_that_is_cut_short_while_it_is_read_does_not_kill_the_reader(
 ) -> None:
     """It would, by SIGBUS, were it mapped."""
     subprocess.run([sys.executable, "-c", CUT_SHORT, str(tmp_path / "lists")], check=True)
-    assert Files(tmp_path / "lists", 1_000_000).get("1") == b"1"
+    assert DiskCache(tmp_path / "lists", 1_000_000).get("1") == b"1"
 
 
-def test_what_is_damaged_again_and_again_does_not_pile_up(store: Store, tmp_path: Path) -> None:
+def test_what_is_damaged_again_and_again_does_not_pile_up(
+    store: Repository, tmp_path: Path
+) -> None:
     for _ in range(5):
-        store.keep(listing(DAYS[0]), DAYS[0])
+        store.save_listing(listing(DAYS[0]), DAYS[0])
         store.close()
         with damaged(tmp_path):
-            assert store.listing(DAYS[0]) == listing(DAYS[0])
-        assert store.trouble(NOON) is None
+            assert store.get_listing(DAYS[0]) == listing(DAYS[0])
+        assert store.failure_state(NOON) is None
     found = sorted(path.name for path in (tmp_path / MINE).iterdir())
     assert found == ["changes", "damaged-lists", "lists", "lock"]
 
 
 def test_a_file_that_another_process_made_anew_is_the_one_that_is_used(
-    store: Store, tmp_path: Path
+    store: Repository, tmp_path: Path
 ) -> None:
     """Else one would go on writing to a deleted file, for as long as it runs."""
-    store.keep(listing(DAYS[0]), DAYS[0])
+    store.save_listing(listing(DAYS[0]), DAYS[0])
     with deleted(tmp_path):
         other = reopened(tmp_path)
-        other.keep(listing(DAYS[1]), DAYS[1])
-    store.keep(listing(DAYS[2]), DAYS[2])
-    assert other.listing(DAYS[2]) == listing(DAYS[2])
-    assert store.listing(DAYS[1]) == listing(DAYS[1])
+        other.save_listing(listing(DAYS[1]), DAYS[1])
+    store.save_listing(listing(DAYS[2]), DAYS[2])
+    assert other.get_listing(DAYS[2]) == listing(DAYS[2])
+    assert store.get_listing(DAYS[1]) == listing(DAYS[1])
     other.close()
 
 
@@ -469,12 +471,12 @@ def test_the_file_that_tells_of_changes_is_bounded_and_begun_anew_as_another(
 ) -> None:
     monkeypatch.setattr("feedsrv.folder._MOST_CHANGES", 3)
     one, other = reopened(tmp_path), reopened(tmp_path)
-    seen = {other._vault.place.notice()}
+    seen = {other._vault.backend.poll_version()}
     for number in range(1, 20):
-        one.keep(listing(DAYS[0]), DAYS[0])
-        seen.add(other._vault.place.notice())
+        one.save_listing(listing(DAYS[0]), DAYS[0])
+        seen.add(other._vault.backend.poll_version())
         assert len(seen) > number / 2, "a change was not seen"
-        changes = tmp_path / f"v{VERSION}" / "changes"
+        changes = tmp_path / f"v{SCHEMA_VERSION}" / "changes"
         assert not changes.exists() or changes.stat().st_size <= 3
     one.close()
     other.close()
@@ -483,7 +485,7 @@ def test_the_file_that_tells_of_changes_is_bounded_and_begun_anew_as_another(
 def test_a_connection_whose_transaction_cannot_end_holds_no_lock(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one, other = (Files(tmp_path / "lists", 1_000_000) for _ in range(2))
+    one, other = (DiskCache(tmp_path / "lists", 1_000_000) for _ in range(2))
     one.set("a", b"1")
 
     def fail(kept: bytes | None) -> bytes | None:
@@ -518,8 +520,8 @@ def test_the_folder_of_an_older_version_is_left_alone_and_named_once(
     (tmp_path / "v0" / "lists").mkdir(parents=True)
     (tmp_path / "v0" / "lists" / "cache.db").write_bytes(b"of old")
     store = reopened(tmp_path)
-    store.keep(listing(DAYS[0]), DAYS[0])
-    assert store.listing(DAYS[0]) == listing(DAYS[0])
+    store.save_listing(listing(DAYS[0]), DAYS[0])
+    assert store.get_listing(DAYS[0]) == listing(DAYS[0])
     assert (tmp_path / "v0" / "lists" / "cache.db").read_bytes() == b"of old"
     assert len(caplog.messages) == 1
     assert str(tmp_path / "v0") in caplog.text
@@ -536,26 +538,26 @@ def test_values_of_another_shape_are_read_anew_and_told_once(
         cache.set(f"{UPSTREAM} turns", b"[]")
     store = reopened(tmp_path)
     for _ in range(2):
-        assert [store.listing(page) for page in DAYS] == [None] * len(DAYS)
-        assert store.failure(DAYS[0]) is None
-        assert store.turn(NOON, adhoc=False, spacing=timedelta(0)) is None
+        assert [store.get_listing(page) for page in DAYS] == [None] * len(DAYS)
+        assert store.get_failure(DAYS[0]) is None
+        assert store.acquire_slot(NOON, adhoc=False, spacing=timedelta(0)) is None
     for page in DAYS:
-        store.keep(listing(page), page)
-    assert [store.listing(page) for page in DAYS] == [listing(page) for page in DAYS]
+        store.save_listing(listing(page), page)
+    assert [store.get_listing(page) for page in DAYS] == [listing(page) for page in DAYS]
     assert len(warnings(caplog)) == 1
     store.close()
 
 
 def test_two_versions_on_one_folder_keep_out_of_each_others_way(
-    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    store: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(place, "VERSION", VERSION + 1)
+    monkeypatch.setattr(place, "VERSION", SCHEMA_VERSION + 1)
     other = reopened(tmp_path)
     newer = msgspec.structs.replace(listing(DAYS[0]), read_at=NOON + timedelta(hours=1))
-    store.keep(listing(DAYS[0]), DAYS[0])
-    other.keep(newer, DAYS[0])
-    assert store.listing(DAYS[0]) == listing(DAYS[0])
-    assert other.listing(DAYS[0]) == newer
+    store.save_listing(listing(DAYS[0]), DAYS[0])
+    other.save_listing(newer, DAYS[0])
+    assert store.get_listing(DAYS[0]) == listing(DAYS[0])
+    assert other.get_listing(DAYS[0]) == newer
     other.close()
 
 
@@ -573,7 +575,7 @@ def big(page: Page, size: int = 200_000) -> Listing:
 def test_adhoc_searches_push_out_no_list_no_configured_search_and_no_polled_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: Seconds
 ) -> None:
-    sizes = dict.fromkeys(place.LARGEST, 3_000_000) | {"searches": 4_000_000}
+    sizes = dict.fromkeys(place.SIZE_LIMITS, 3_000_000) | {"searches": 4_000_000}
     monkeypatch.setattr(place, "LARGEST", sizes)
     store = on_disk(tmp_path, UPSTREAM, own=[FOG], clock=seconds)
     safe = [*DAYS, FOG, SNOW]  # snow is no feed's, but somebody polls it
@@ -605,7 +607,7 @@ def test_adhoc_searches_push_out_no_list_no_configured_search_and_no_polled_one(
 
 def test_many_small_values_leave_room_for_a_large_one(tmp_path: Path) -> None:
     """What is dropped is as much as has to be, not so many values at a time."""
-    files = Files(tmp_path / "searches", 2_000_000)
+    files = DiskCache(tmp_path / "searches", 2_000_000)
     for number in range(4000):
         files.set(f"small {number}", b"x" * 200)
     for number in range(20):
@@ -615,15 +617,15 @@ def test_many_small_values_leave_room_for_a_large_one(tmp_path: Path) -> None:
 
 
 def test_noting_that_a_search_is_asked_for_is_a_small_write(
-    store: Store, seconds: Seconds, tmp_path: Path
+    store: Repository, seconds: Seconds, tmp_path: Path
 ) -> None:
-    store.keep(big(SNOW, 1_000_000), SNOW)
+    store.save_listing(big(SNOW, 1_000_000), SNOW)
     log = database(tmp_path, "searches").with_name("cache.db-wal")
     with closing(sqlite3.connect(database(tmp_path, "searches"))) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     for _ in range(5):
         seconds.now += 601
-        assert store.listing(SNOW)
+        assert store.get_listing(SNOW)
     assert 0 < log.stat().st_size < 300_000
 
 
@@ -637,9 +639,9 @@ def test_a_service_tells_its_store_which_searches_are_its_own(
     make_service: Callable[..., Service], tmp_path: Path, until: Until
 ) -> None:
     service = make_service()
-    service.read(service.named("causal"))
-    service.read(Feed(name="x", title="x", query="lighthouse"))
-    until(service._worker.is_idle)
+    service.get_feed(service.get_configured_feed("causal"))
+    service.get_feed(Feed(name="x", title="x", query="lighthouse"))
+    until(service._scheduler.is_idle)
     for part, word in (("feeds", "causal"), ("searches", "lighthouse")):
         with closing(sqlite3.connect(database(tmp_path / "store", part))) as connection:
             names = connection.execute("SELECT key FROM Cache WHERE key LIKE '% listing %'")

@@ -16,14 +16,13 @@ from pathlib import Path
 import diskcache
 import msgspec
 import pytest
-
-from feedsrv.errors import StoreError
-from feedsrv.freshness import Failure
-from feedsrv.paper import Kind, Listing, Page
-from feedsrv.place import VERSION
-from feedsrv.store import Store
 from loopback import killing
 from places import files_of, on_disk
+
+from feedsrv.errors import StoreError
+from feedsrv.models import Failure, Kind, Listing, Page
+from feedsrv.storage.backend import SCHEMA_VERSION
+from feedsrv.storage.repository import Repository
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 FRIDAY = Page(Kind.DAY, "2026-11-20")
@@ -32,36 +31,36 @@ UPSTREAM = "https://huggingface.co"
 
 
 def listing(page: Page = FRIDAY) -> Listing:
-    return Listing(page=page, papers=(), read_at=NOON)
+    return Listing(page=page, papers=(), fetched_at=NOON)
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
+def store(tmp_path: Path) -> Repository:
     return on_disk(tmp_path, UPSTREAM)
 
 
-def test_what_was_kept_is_there_for_another_process(store: Store, tmp_path: Path) -> None:
-    store.keep(listing(), FRIDAY)
+def test_what_was_kept_is_there_for_another_process(store: Repository, tmp_path: Path) -> None:
+    store.save_listing(listing(), FRIDAY)
     store.close()
     assert on_disk(tmp_path, UPSTREAM).listing(FRIDAY) == listing()
 
 
-def test_what_was_never_kept_is_absent(store: Store) -> None:
-    assert store.listing(FRIDAY) is None
-    assert store.failure(FRIDAY) is None
+def test_what_was_never_kept_is_absent(store: Repository) -> None:
+    assert store.get_listing(FRIDAY) is None
+    assert store.get_failure(FRIDAY) is None
 
 
-def test_the_list_given_in_place_of_another_is_found_under_both(store: Store) -> None:
-    store.keep(listing(FRIDAY), SATURDAY)
-    assert store.listing(SATURDAY) == store.listing(FRIDAY) == listing(FRIDAY)
+def test_the_list_given_in_place_of_another_is_found_under_both(store: Repository) -> None:
+    store.save_listing(listing(FRIDAY), SATURDAY)
+    assert store.get_listing(SATURDAY) == store.get_listing(FRIDAY) == listing(FRIDAY)
 
 
 def test_the_window_is_walked_once_for_each_change(
-    store: Store, tmp_path: Path, until: Callable[[Callable[[], bool]], None]
+    store: Repository, tmp_path: Path, until: Callable[[Callable[[], bool]], None]
 ) -> None:
     today = NOON.date() - timedelta(days=4)  # that Friday
     assert store.window(today, 2)[0] == (FRIDAY, None)
-    store.keep(listing(), FRIDAY)
+    store.save_listing(listing(), FRIDAY)
     found = store.window(today, 2)
     assert found[0] == (FRIDAY, listing())
     assert store.window(today, 2) is found
@@ -72,17 +71,17 @@ def test_the_window_is_walked_once_for_each_change(
     until(lambda: store.window(today, 2)[0] == (FRIDAY, later))
 
 
-def test_listings_of_two_upstreams_do_not_mix(store: Store, tmp_path: Path) -> None:
-    store.keep(listing(), FRIDAY)
+def test_listings_of_two_upstreams_do_not_mix(store: Repository, tmp_path: Path) -> None:
+    store.save_listing(listing(), FRIDAY)
     assert on_disk(tmp_path, "http://127.0.0.1:9009").listing(FRIDAY) is None
 
 
-def test_a_failure_is_remembered_until_the_page_is_read(store: Store, tmp_path: Path) -> None:
+def test_a_failure_is_remembered_until_the_page_is_read(store: Repository, tmp_path: Path) -> None:
     failure = Failure(reason="status 503", count=1, at=NOON, retry_at=NOON)
-    store.fail(FRIDAY, failure)
+    store.save_failure(FRIDAY, failure)
     assert on_disk(tmp_path, UPSTREAM).failure(FRIDAY) == failure
-    store.keep(listing(), FRIDAY)
-    assert store.failure(FRIDAY) is None
+    store.save_listing(listing(), FRIDAY)
+    assert store.get_failure(FRIDAY) is None
 
 
 class Trap:
@@ -102,10 +101,10 @@ def database(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("where", ["value", "file"])
 def test_a_planted_pickle_does_not_run(
-    store: Store, tmp_path: Path, where: str, caplog: pytest.LogCaptureFixture
+    store: Repository, tmp_path: Path, where: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """CVE-2025-69872: diskcache unpickles what it finds, its JSONDisk too."""
-    store.keep(listing(), FRIDAY)
+    store.save_listing(listing(), FRIDAY)
     mark, trap = tmp_path / "it-ran", pickle.dumps(Trap(tmp_path / "it-ran"))
     (database(tmp_path).parent / "planted.val").write_bytes(trap)
     with sqlite3.connect(database(tmp_path)) as connection:
@@ -115,7 +114,7 @@ def test_a_planted_pickle_does_not_run(
     again = on_disk(tmp_path, UPSTREAM)
     for _ in range(2):
         assert again.listing(FRIDAY) is None
-    assert store.listing(FRIDAY) == listing(), "who held it keeps it anew"
+    assert store.get_listing(FRIDAY) == listing(), "who held it keeps it anew"
     assert again.listing(FRIDAY) == listing()
     assert not mark.exists()
     assert len(caplog.records) == 2, "a line for each of the two"
@@ -129,20 +128,20 @@ def test_a_planted_pickle_does_not_run(
     assert mark.exists()
 
 
-def test_a_planted_name_of_a_file_deletes_no_file(store: Store, tmp_path: Path) -> None:
+def test_a_planted_name_of_a_file_deletes_no_file(store: Repository, tmp_path: Path) -> None:
     """diskcache deletes what is named beside a value that it replaces."""
-    store.keep(listing(), FRIDAY)
+    store.save_listing(listing(), FRIDAY)
     (tmp_path / "precious").write_text("of somebody else")
     with sqlite3.connect(database(tmp_path)) as connection:
         connection.execute("UPDATE Cache SET filename = ?", (str(tmp_path / "precious"),))
     connection.close()
-    store.keep(listing(), FRIDAY)
-    assert store.listing(FRIDAY) == listing()
+    store.save_listing(listing(), FRIDAY)
+    assert store.get_listing(FRIDAY) == listing()
     assert (tmp_path / "precious").exists()
 
 
-def test_a_planted_pickle_as_a_key_does_not_run(store: Store, tmp_path: Path) -> None:
-    store.keep(listing(), FRIDAY)
+def test_a_planted_pickle_as_a_key_does_not_run(store: Repository, tmp_path: Path) -> None:
+    store.save_listing(listing(), FRIDAY)
     mark = tmp_path / "it-ran"
     with sqlite3.connect(database(tmp_path)) as connection:
         trap = pickle.dumps(Trap(mark))
@@ -156,20 +155,20 @@ def test_a_planted_pickle_as_a_key_does_not_run(store: Store, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("value", [b"", b"{", b"[]", b"\xff\xfe", b'{"page": 3}', b"null"])
-def test_a_value_that_cannot_be_read_is_as_good_as_none(store: Store, value: bytes) -> None:
+def test_a_value_that_cannot_be_read_is_as_good_as_none(store: Repository, value: bytes) -> None:
     files_of(store).set(f"{UPSTREAM} listing {FRIDAY}", value)
-    assert store.listing(FRIDAY) is None
+    assert store.get_listing(FRIDAY) is None
 
 
-def test_nothing_but_text_and_bytes_gets_into_the_files_of(store: Store) -> None:
+def test_nothing_but_text_and_bytes_gets_into_the_files_of(store: Repository) -> None:
     with pytest.raises(TypeError, match="names are text"):
         files_of(store)._open(None).set(("a", "tuple"), b"x")
     with pytest.raises(TypeError, match="values are bytes"):
         files_of(store)._open(None).set("key", {"a": "dict"})
 
 
-def test_the_kept_form_is_json(store: Store, tmp_path: Path) -> None:
-    store.keep(listing(), FRIDAY)
+def test_the_kept_form_is_json(store: Repository, tmp_path: Path) -> None:
+    store.save_listing(listing(), FRIDAY)
     with sqlite3.connect(database(tmp_path)) as connection:
         ((value,),) = connection.execute(
             "SELECT value FROM Cache WHERE key LIKE '%listing%'"
@@ -200,36 +199,36 @@ def test_memory_is_bounded_while_the_disk_fails(tmp_path: Path) -> None:
     assert pages[-1] in kept
 
 
-def test_probing_names_the_folder_or_says_why_not(store: Store, tmp_path: Path) -> None:
-    assert Path(store.probe()).is_relative_to(tmp_path)
+def test_probing_names_the_folder_or_says_why_not(store: Repository, tmp_path: Path) -> None:
+    assert Path(store.check()).is_relative_to(tmp_path)
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StoreError) as caught:
         on_disk(tmp_path / "file", UPSTREAM).probe()
     assert str(tmp_path / "file") in str(caught.value)
 
 
-def test_a_lease_taken_while_another_process_looked_at_its_clock_is_held(store: Store) -> None:
+def test_a_lease_taken_while_another_process_looked_at_its_clock_is_held(store: Repository) -> None:
     length = timedelta(seconds=12)
-    assert store.lease("one", NOON, length)
-    assert not store.lease("two", NOON - timedelta(milliseconds=50), length)
+    assert store.acquire_lease("one", NOON, length)
+    assert not store.acquire_lease("two", NOON - timedelta(milliseconds=50), length)
 
 
-def test_a_lease_taken_by_a_clock_that_was_ahead_blocks_nobody(store: Store) -> None:
+def test_a_lease_taken_by_a_clock_that_was_ahead_blocks_nobody(store: Repository) -> None:
     length = timedelta(seconds=12)
-    assert store.lease("one", NOON + timedelta(days=1), length)
-    assert store.lease("two", NOON, length)
+    assert store.acquire_lease("one", NOON + timedelta(days=1), length)
+    assert store.acquire_lease("two", NOON, length)
 
 
-def test_two_processes_share_one_store(store: Store, tmp_path: Path) -> None:
+def test_two_processes_share_one_store(store: Repository, tmp_path: Path) -> None:
     """What another process keeps is seen by a store that was open all along."""
-    assert store.listing(FRIDAY) is None
+    assert store.get_listing(FRIDAY) is None
     keep = (
         "import sys, pathlib, test_store as t\n"
         "t.on_disk(pathlib.Path(sys.argv[1]), t.UPSTREAM).keep(t.listing(), t.FRIDAY)"
     )
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
     subprocess.run([sys.executable, "-c", keep, str(tmp_path)], check=True, env=environment)
-    assert store.listing(FRIDAY) == listing()
+    assert store.get_listing(FRIDAY) == listing()
 
 
 @pytest.mark.parametrize("damage", [b"", b"garbage" * 5000, bytes(100_000)], ids=len)
@@ -311,4 +310,4 @@ def test_killed_two_hundred_times_while_it_writes_every_listing_is_whole(
         seen = set().union(*pool.map(killed, range(4)))
     assert len(seen) > 100, "they did write"
     assert "is damaged" not in caplog.text
-    assert [path.name for path in (tmp_path / f"v{VERSION}").glob("damaged*")] == []
+    assert [path.name for path in (tmp_path / f"v{SCHEMA_VERSION}").glob("damaged*")] == []

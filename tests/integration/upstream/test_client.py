@@ -8,28 +8,28 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
+from loopback import answering, serving
 from werkzeug.wrappers import Request, Response
 
 from feedsrv.errors import FetchError
-from feedsrv.fetch import LARGEST, Fetched, Fetcher
-from loopback import answering, serving
+from feedsrv.upstream.client import MAX_BODY_BYTES, FetchResult, UpstreamClient
 
 View = Callable[[Request], Response]
 
 
 @contextmanager
-def fetching(view: View) -> Iterator[Callable[..., Fetched]]:
+def fetching(view: View) -> Iterator[Callable[..., FetchResult]]:
     with (
         serving(Request.application(view)) as url,
-        Fetcher(url, agent="feedsrv/test (loopback)") as fetcher,
+        UpstreamClient(url, agent="feedsrv/test (loopback)") as fetcher,
     ):
-        yield lambda path="/papers", seconds=5.0: fetcher.get(path, fetcher.by(seconds))
+        yield lambda path="/papers", seconds=5.0: fetcher.get(path, fetcher.deadline_after(seconds))
 
 
 @contextmanager
-def talking(talk: Callable[[socket.socket], None]) -> Iterator[Callable[..., Fetched]]:
-    with answering(talk) as url, Fetcher(url, agent="feedsrv/test") as fetcher:
-        yield lambda seconds=5.0: fetcher.get("/papers", fetcher.by(seconds))
+def talking(talk: Callable[[socket.socket], None]) -> Iterator[Callable[..., FetchResult]]:
+    with answering(talk) as url, UpstreamClient(url, agent="feedsrv/test") as fetcher:
+        yield lambda seconds=5.0: fetcher.get("/papers", fetcher.deadline_after(seconds))
 
 
 def test_a_page_comes_with_the_address_it_came_from_in_the_end() -> None:
@@ -54,8 +54,11 @@ def test_upstream_is_told_who_asks_and_that_gzip_will_do() -> None:
 
 def test_a_token_is_shown_to_upstream() -> None:
     app = Request.application(lambda request: Response(request.headers["Authorization"]))
-    with serving(app) as url, Fetcher(url, agent="feedsrv/test", token="hf_secret") as fetcher:
-        assert fetcher.get("/papers", fetcher.by(5)).body == b"Bearer hf_secret"
+    with (
+        serving(app) as url,
+        UpstreamClient(url, agent="feedsrv/test", token="hf_secret") as fetcher,
+    ):
+        assert fetcher.get("/papers", fetcher.deadline_after(5)).body == b"Bearer hf_secret"
 
 
 @pytest.mark.parametrize(
@@ -103,7 +106,7 @@ def test_an_answer_that_is_no_page_says_why_and_how_long_to_wait(
         pytest.raises(FetchError, match=reason) as caught,
     ):
         get()
-    assert caught.value.wait == wait
+    assert caught.value.retry_after == wait
     assert caught.value.url.endswith("/papers")
 
 
@@ -122,15 +125,15 @@ def test_a_mistake_upstream_silences_nobody_for_long(
 ) -> None:
     with fetching(lambda _: Response("", 429, headers)) as get, pytest.raises(FetchError) as caught:
         get()
-    assert caught.value.wait == wait
+    assert caught.value.retry_after == wait
 
 
 def test_a_token_that_no_header_can_hold_is_not_told() -> None:
     with (
-        Fetcher("http://127.0.0.1:1", agent="feedsrv/test", token="hf_secret\r") as fetcher,
+        UpstreamClient("http://127.0.0.1:1", agent="feedsrv/test", token="hf_secret\r") as fetcher,
         pytest.raises(FetchError) as caught,
     ):
-        fetcher.get("/papers", fetcher.by(5))
+        fetcher.get("/papers", fetcher.deadline_after(5))
     assert "secret" not in str(caught.value)
 
 
@@ -150,8 +153,8 @@ def test_a_packed_page_is_unpacked() -> None:
         (b"this is not gzip", "gzip", "no answer"),
         (b"x", "br", "not asked for"),
         (zlib.compress(b"x"), "deflate", "not asked for"),
-        (b"x" * (LARGEST + 1), "identity", "over 8 MB"),
-        (gzip.compress(b"\0" * (LARGEST + 1)), "gzip", "over 8 MB"),
+        (b"x" * (MAX_BODY_BYTES + 1), "identity", "over 8 MB"),
+        (gzip.compress(b"\0" * (MAX_BODY_BYTES + 1)), "gzip", "over 8 MB"),
     ],
     ids=["empty", "blank", "cut", "no gzip", "brotli", "deflate", "huge", "bomb"],
 )
@@ -164,9 +167,9 @@ def test_a_body_that_is_no_use_is_refused(body: bytes, encoding: str, reason: st
 
 
 def test_a_body_of_exactly_the_largest_size_is_taken() -> None:
-    packed = gzip.compress(b"x" * LARGEST)
+    packed = gzip.compress(b"x" * MAX_BODY_BYTES)
     with fetching(lambda request: Response(packed, headers={"Content-Encoding": "gzip"})) as get:
-        assert len(get().body) == LARGEST
+        assert len(get().body) == MAX_BODY_BYTES
 
 
 def test_a_body_that_ends_early_is_refused() -> None:
@@ -184,10 +187,10 @@ def test_a_connection_that_is_dropped_is_our_own_error() -> None:
 
 def test_a_server_that_is_not_there_is_our_own_error() -> None:
     with (
-        Fetcher("http://127.0.0.1:1", agent="feedsrv/test") as fetcher,
+        UpstreamClient("http://127.0.0.1:1", agent="feedsrv/test") as fetcher,
         pytest.raises(FetchError, match="no answer"),
     ):
-        fetcher.get("/papers", fetcher.by(5))
+        fetcher.get("/papers", fetcher.deadline_after(5))
 
 
 def test_a_redirect_to_no_address_is_our_own_error() -> None:
@@ -246,5 +249,5 @@ def test_nothing_is_asked_when_no_time_is_left() -> None:
 
 def test_an_application_can_stand_in_for_the_network() -> None:
     app = Request.application(lambda request: Response(f"asked for {request.path}"))
-    with Fetcher("https://huggingface.co", agent="feedsrv/test", app=app) as fetcher:
-        assert fetcher.get("/papers", fetcher.by(5)).body == b"asked for /papers"
+    with UpstreamClient("https://huggingface.co", agent="feedsrv/test", app=app) as fetcher:
+        assert fetcher.get("/papers", fetcher.deadline_after(5)).body == b"asked for /papers"

@@ -11,15 +11,15 @@ from typing import Any, NamedTuple
 
 import feedparser
 import pytest
+from faults import FAULTS, HANGING
+from loopback import Loopback, answering, raw_paper
 from werkzeug.wrappers import Response
 
 from conftest import Clock
-from faults import FAULTS, HANGING
-from feedsrv.errors import PageError
-from feedsrv.paper import Kind, Page
-from feedsrv.service import Service
-from feedsrv.web import create_app
-from loopback import Loopback, answering, raw_paper
+from feedsrv.errors import ParseError
+from feedsrv.feeds.service import Service
+from feedsrv.models import Kind, Page
+from feedsrv.web.app import create_app
 
 Make = Callable[..., Service]
 Until = Callable[[Callable[[], bool]], None]
@@ -114,7 +114,7 @@ def test_with_nothing_kept_the_other_way_is_tried_and_a_failure_says_why_and_whe
     answer = create_app(service).test_client().get(FEED)
     expected = TABLE[fault][list(SCOPES).index(scope)]
     if expected[0].isdigit():
-        kept = service._store.listing(service.newest_day())
+        kept = service.repository.get_listing(service.newest_day())
         assert answer.status_code == 200
         assert kept is not None
         assert f"{len(feedparser.parse(answer.data).entries)} from {kept.source}" == expected
@@ -161,9 +161,9 @@ def test_what_is_kept_is_served_at_once_and_to_the_byte_and_news_come_when_it_is
         gate.clear()
         answer = client.get(FEED)
         assert (answer.status_code, answer.data) == (200, kept.data)
-        assert fault in HANGING or not service._worker.is_idle(), "before upstream answered"
+        assert fault in HANGING or not service._scheduler.is_idle(), "before upstream answered"
         gate.set()
-        until(service._worker.is_idle)
+        until(service._scheduler.is_idle)
     assert client.get(FEED).data == kept.data, "nor does what was read meanwhile change it"
     assert len(upstream.log) > len(POLLS[lasting]), "upstream was asked each time"
     upstream.up()
@@ -200,10 +200,10 @@ def test_a_page_that_cannot_be_read_is_kept_by_its_kind_for_a_bug_report(
 ) -> None:
     service = make_service()
     upstream.arm("nolist")
-    with pytest.raises(PageError):
-        service.refresh(page)
+    with pytest.raises(ParseError):
+        service.refresh_page(page)
     kept = tmp_path / "store" / "unreadable"
-    assert service.overview.unreadable() == (
+    assert service.overview.unparsed_pages() == (
         (page.kind, kept / f"{page.kind}.html", clock()),
         (page.kind, kept / f"{page.kind}.json", clock()),
     )
@@ -215,8 +215,8 @@ def test_a_page_whose_cards_alone_can_be_read_is_kept_too(
 ) -> None:
     service = make_service()
     upstream.arm("cards-only")
-    assert service.refresh(service.newest_day()).source == "cards"
-    assert [kept.path.name for kept in service.overview.unreadable()] == ["day.html"]
+    assert service.refresh_page(service.newest_day()).source == "cards"
+    assert [kept.path.name for kept in service.overview.unparsed_pages()] == ["day.html"]
 
 
 def test_a_page_that_breaks_the_reading_of_it_is_kept_and_left_alone_for_a_while(
@@ -231,7 +231,7 @@ def test_a_page_that_breaks_the_reading_of_it_is_kept_and_left_alone_for_a_while
         assert answer.json is not None
         assert "unexpected error" in answer.json["detail"]
     assert len(upstream.log) == 1
-    assert [kept.path.name for kept in service.overview.unreadable()] == ["day.html"]
+    assert [kept.path.name for kept in service.overview.unparsed_pages()] == ["day.html"]
     monkeypatch.undo()
     clock.forward(minutes=2)
     assert client.get(FEED).status_code == 200

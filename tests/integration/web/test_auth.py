@@ -13,13 +13,13 @@ import pytest
 from flask.testing import FlaskClient
 from hypothesis import given
 from hypothesis import strategies as st
+from loopback import Loopback
 
 from conftest import Clock
-from feedsrv.access import Pass, admitted, own_key
-from feedsrv.errors import AccessError
-from feedsrv.service import Service
-from feedsrv.web import create_app
-from loopback import Loopback
+from feedsrv.errors import UnauthorizedError
+from feedsrv.feeds.service import Service
+from feedsrv.web.app import create_app
+from feedsrv.web.auth import Credentials, authenticate, feed_key
 
 KEY = "k3y-of/the+lighthouse"
 PATHS = (
@@ -33,8 +33,8 @@ PATHS = (
 
 def opens(key: str, path: str, query: str = "", password: str | None = None) -> bool:
     try:
-        admitted(KEY, path=path, query=query, key=key, password=password)
-    except AccessError:
+        authenticate(KEY, path=path, query=query, key=key, password=password)
+    except UnauthorizedError:
         return False
     return True
 
@@ -48,13 +48,13 @@ def test_the_access_key_opens_everything_and_nothing_else_does() -> None:
 
 
 def test_an_open_server_asks_for_nothing() -> None:
-    assert admitted("", path="/", query="", key="anything", password="x") == Pass()
-    assert Pass().key_for("/papers") == ""
+    assert authenticate("", path="/", query="", key="anything", password="x") == Credentials()
+    assert Credentials().key_for("/papers") == ""
 
 
 @pytest.mark.parametrize("suffix", ["", ".atom", ".rss", ".json"])
 def test_an_own_key_opens_its_feed_in_every_format(suffix: str) -> None:
-    key = own_key(KEY, "/papers", "world model")
+    key = feed_key(KEY, "/papers", "world model")
     assert opens(key, f"/papers{suffix}", " world  model ")
 
 
@@ -73,12 +73,12 @@ def test_an_own_key_opens_its_feed_in_every_format(suffix: str) -> None:
     ],
 )
 def test_an_own_key_opens_nothing_else(path: str, query: str) -> None:
-    assert not opens(own_key(KEY, "/papers", "world model"), path, query)
+    assert not opens(feed_key(KEY, "/papers", "world model"), path, query)
 
 
 @given(st.text(max_size=20), st.text(max_size=20), st.text(max_size=20), st.text(max_size=20))
 def test_two_addresses_have_two_keys(path: str, query: str, other: str, another: str) -> None:
-    same = own_key(KEY, f"/{path}", query) == own_key(KEY, f"/{other}", another)
+    same = feed_key(KEY, f"/{path}", query) == feed_key(KEY, f"/{other}", another)
     alike = (re.sub(r"\.(atom|rss|json)$", "", f"/{path}"), query.split()) == (
         re.sub(r"\.(atom|rss|json)$", "", f"/{other}"),
         another.split(),
@@ -87,18 +87,18 @@ def test_two_addresses_have_two_keys(path: str, query: str, other: str, another:
 
 
 def test_another_servers_own_keys_open_nothing() -> None:
-    assert not opens(own_key("another", "/papers"), "/papers.atom")
+    assert not opens(feed_key("another", "/papers"), "/papers.atom")
 
 
 def test_which_keys_an_answer_may_hold() -> None:
-    by_key = admitted(KEY, path="/papers", query="fog", key=KEY, password=None)
+    by_key = authenticate(KEY, path="/papers", query="fog", key=KEY, password=None)
     assert by_key.key_for("/feeds/causal") == KEY
-    by_login = admitted(KEY, path="/papers", query="fog", key="", password=KEY)
-    assert by_login.key_for("/feeds/causal") == own_key(KEY, "/feeds/causal")
-    own = own_key(KEY, "/papers", "fog")
-    by_own = admitted(KEY, path="/papers.rss", query="fog", key=own, password=None)
+    by_login = authenticate(KEY, path="/papers", query="fog", key="", password=KEY)
+    assert by_login.key_for("/feeds/causal") == feed_key(KEY, "/feeds/causal")
+    own = feed_key(KEY, "/papers", "fog")
+    by_own = authenticate(KEY, path="/papers.rss", query="fog", key=own, password=None)
     assert by_own.key_for("/papers", "fog") == own
-    assert by_own.key_for("/static/icon.png") == own_key(KEY, "/static/icon.png")
+    assert by_own.key_for("/static/icon.png") == feed_key(KEY, "/static/icon.png")
     assert by_own.key_for("/papers") == by_own.key_for("/feeds/causal") == ""
 
 
@@ -175,7 +175,7 @@ def test_who_logs_in_gets_addresses_that_work_without(private: FlaskClient) -> N
 
 
 def test_a_shared_feed_gives_away_itself_alone(private: FlaskClient) -> None:
-    own = own_key(KEY, "/papers", "causal")
+    own = feed_key(KEY, "/papers", "causal")
     for path in ("/papers.atom", "/papers.rss", "/papers.json"):
         for url in addresses(private, path, q="causal", key=own):
             assert KEY not in url

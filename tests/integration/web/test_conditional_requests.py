@@ -18,15 +18,15 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import pytest
+from loopback import Loopback, raw_paper
 from werkzeug.datastructures import Headers
 
 from conftest import Clock
 from feedsrv.config import Config
-from feedsrv.paper import Feed, Kind, Page
-from feedsrv.server import Server as Production
-from feedsrv.service import Service
-from feedsrv.web import create_app
-from loopback import Loopback, raw_paper
+from feedsrv.feeds.service import Service
+from feedsrv.models import Feed, Kind, Page
+from feedsrv.web.app import create_app
+from feedsrv.web.server import Server as Production
 
 FEED = "/papers.atom?q=causal"
 FEEDS = [
@@ -359,7 +359,7 @@ def steps(changing: Server, service: Service, upstream: Loopback) -> Step:
 
     def step(*titles: str) -> Answer:
         upstream.papers = [raw_paper(number, title=title) for number, title in enumerate(titles, 1)]
-        service.refresh(TRENDING)
+        service.refresh_page(TRENDING)
         return changing(TRENDING_FEED)
 
     return step
@@ -417,7 +417,7 @@ def test_last_modified_rises_over_a_restart(
         upstream.papers = [raw_paper(number + 1)]
         clock.forward(seconds=-number)
         service = make_service()
-        service.refresh(TRENDING)
+        service.refresh_page(TRENDING)
         with running(service) as server:
             answers.append(server(TRENDING_FEED, **HOST))
             assert server(TRENDING_FEED, **HOST).modified == answers[-1].modified
@@ -433,7 +433,7 @@ def test_last_modified_is_the_same_for_every_server_on_one_store(
     with running(one) as first, running(other) as second:
         for number, (service, server) in enumerate([(one, first), (other, second)] * 2):
             upstream.papers = [raw_paper(number + 1)]
-            service.refresh(TRENDING)
+            service.refresh_page(TRENDING)
             answers.append(server(TRENDING_FEED, **HOST))
             for each in (first, second):
                 again = each(TRENDING_FEED, **HOST)
@@ -482,7 +482,7 @@ def test_last_modified_rises_for_pages_and_lists_too(
     for paper in upstream.papers:
         paper["upvotes"] += 1
     other = make_service(feeds={})
-    other.refresh(TRENDING)
+    other.refresh_page(TRENDING)
     with running(other) as server:
         after = server(path, **HOST)
     assert before.body != after.body

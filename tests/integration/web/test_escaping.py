@@ -11,7 +11,6 @@ import feedparser
 import pytest
 from bs4 import BeautifulSoup, Tag
 from flask.testing import FlaskClient
-
 from loopback import Loopback, raw_paper
 
 WORDS = {

@@ -14,28 +14,34 @@ from urllib.parse import parse_qs, urlsplit
 import msgspec
 import pytest
 from bs4 import BeautifulSoup, Tag
+from builders import DAY, listing, paper
 from flask.testing import FlaskClient
 from hypothesis import given
 from hypothesis import strategies as st
-from werkzeug.test import TestResponse
-from werkzeug.wrappers import Response
-
-from builders import DAY, listing, paper
-from conftest import Clock
-from feedsrv.chart import chart
-from feedsrv.config import Config
-from feedsrv.errors import QueryError
-from feedsrv.grammar import parse
-from feedsrv.index import Index
-from feedsrv.page import card, list_name, problem, snippet, subscribe
-from feedsrv.paper import Kind, Page, Paper
-from feedsrv.query import Query, matches
-from feedsrv.service import Service
-from feedsrv.shelf import Day, Window
-from feedsrv.web import create_app
 from loopback import Loopback, raw_paper
 from readers import needs, program
 from strategies import papers, queries, query_texts
+from werkzeug.test import TestResponse
+from werkzeug.wrappers import Response
+
+from conftest import Clock
+from feedsrv.config import Config
+from feedsrv.errors import QueryError
+from feedsrv.feeds.selection import ListDay, Window
+from feedsrv.feeds.service import Service
+from feedsrv.models import Kind, Page, Paper
+from feedsrv.search.index import Index
+from feedsrv.search.parser import parse_query
+from feedsrv.search.query import Query, matches
+from feedsrv.web.app import create_app
+from feedsrv.web.pages import (
+    build_chart,
+    config_snippet,
+    page_title,
+    paper_card,
+    query_problem,
+    subscribe_links,
+)
 
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"
 MINIFLUX = (
@@ -52,7 +58,7 @@ def make_client(make_service: Callable[..., Service]) -> MakeClient:
 
     def make(**changes: Any) -> FlaskClient:
         service = make_service(**changes)
-        for _ in service.bring_up_to_date():
+        for _ in service.refresh_stale():
             pass
         return create_app(service).test_client()
 
@@ -137,14 +143,14 @@ def test_the_chart_says_in_words_what_it_shows(make_client: MakeClient) -> None:
 def test_a_chart_in_words_tells_none_from_not_read(
     days: dict[int, int | None], said_of_it: str
 ) -> None:
-    shown = [Day(date(2026, 8, day), many is not None) for day, many in days.items()]
+    shown = [ListDay(date(2026, 8, day), many is not None) for day, many in days.items()]
     found = [
         paper(listed=date(2026, 8, day)) for day, many in days.items() for _ in range(many or 0)
     ]
-    made = chart(found, shown)
-    assert made.said == said_of_it
+    made = build_chart(found, shown)
+    assert made.description == said_of_it
     assert [bar.height for bar in made.bars if bar.height] == [26.7] * (len(found) // 2)
-    assert all(bar.said.endswith("not read yet") != bar.is_read for bar in made.bars)
+    assert all(bar.label.endswith("not read yet") != bar.is_fetched for bar in made.bars)
 
 
 def test_the_addresses_are_there_atom_first_and_work(make_client: MakeClient) -> None:
@@ -189,7 +195,7 @@ def test_a_query_that_cannot_be_read_is_shown_with_the_place_marked(client: Flas
 def test_a_place_is_marked_in_the_query_as_it_was_typed(text: str) -> None:
     error = refusal(text)
     if error is not None:
-        _, before, place, after = problem(error)
+        _, before, place, after = query_problem(error)
         assert len(place) == 1
         assert f"{before}{place}{after}" in {error.query, f"{error.query} "}
         assert len(before) == min(error.position, len(error.query))
@@ -197,7 +203,7 @@ def test_a_place_is_marked_in_the_query_as_it_was_typed(text: str) -> None:
 
 def refusal(text: str) -> QueryError | None:
     try:
-        parse(text)
+        parse_query(text)
     except QueryError as error:
         return error
     return None
@@ -279,12 +285,12 @@ def test_typing_asks_upstream_for_the_window_and_for_no_keyword(
     assert "The papers are being read for the first time" in said(first)
     assert first.select("[data-again]")
     answers.set()
-    until(service._worker.is_idle)
+    until(service._scheduler.is_idle)
     asked = list(upstream.log)
     for length in range(1, 7):
         page = soup(client.get(f"/preview?q={'causal'[:length]}"))
         assert "The papers are being read for the first time" not in said(page)
-    until(service._worker.is_idle)
+    until(service._scheduler.is_idle)
     assert upstream.log == asked == ["/papers/date/2026-11-24"]
 
 
@@ -355,7 +361,7 @@ def test_a_card_tells_since_when_its_feed_cannot_be_read(
 @given(query_texts())
 def test_the_lines_for_the_settings_make_the_query_a_feed(text: str) -> None:
     query = " ".join(text.split())
-    ((name, table),) = tomllib.loads(snippet(query))["feeds"].items()
+    ((name, table),) = tomllib.loads(config_snippet(query))["feeds"].items()
     assert table["query"] == query
     assert name
     assert set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789-")
@@ -375,7 +381,7 @@ query = 'diffusion language models'""",
     ],
 )
 def test_the_lines_for_the_settings_read_well(query: str, lines: str) -> None:
-    assert snippet(query) == lines
+    assert config_snippet(query) == lines
 
 
 # --- twins ---------------------------------------------------------------------------------------
@@ -423,7 +429,7 @@ def test_a_twin_shows_all_of_a_paper(upstream: Loopback, make_client: MakeClient
 
 def test_an_author_that_is_asked_for_is_shown_however_long_the_list() -> None:
     crowd = paper(authors=tuple(f"Ada Quill {place}" for place in range(671)))
-    shown = card(crowd, parse('author:"quill 400"'))
+    shown = paper_card(crowd, parse_query('author:"quill 400"'))
     assert len(shown.authors) == 7
     assert shown.authors[-1] == "Ada <mark>Quill 400</mark>"
     assert len(shown.authors) + len(shown.more_authors) == 671
@@ -572,7 +578,7 @@ def test_the_status_is_there_as_data(
     ],
 )
 def test_a_list_has_a_name(page: Page, name: str) -> None:
-    assert list_name(page) == name
+    assert page_title(page) == name
 
 
 def test_the_status_tells_of_pages_that_could_not_be_read(
@@ -664,7 +670,7 @@ def test_a_host_that_is_none_gets_no_page(client: FlaskClient) -> None:
 
 @given(papers(), queries(), st.booleans())
 def test_a_card_has_no_markup_but_marks(one_of: Paper, query: Query, is_brief: bool) -> None:
-    shown = card(one_of, query, is_brief=is_brief)
+    shown = paper_card(one_of, query, is_brief=is_brief)
     texts = [shown.title, shown.organization, *shown.abstract, *shown.authors, *shown.more_authors]
     texts += [keyword.text for keyword in shown.keywords]
     for text in texts:
@@ -672,7 +678,7 @@ def test_a_card_has_no_markup_but_marks(one_of: Paper, query: Query, is_brief: b
         assert not set(bare) & set("<>\"'")
     assert BeautifulSoup(f"<p>{shown.title}</p>", "html.parser").get_text() == one_of.title
     for keyword in shown.keywords:
-        assert matches(parse(keyword.query), one_of)
+        assert matches(parse_query(keyword.query), one_of)
 
 
 HOSTILE = (
@@ -708,7 +714,7 @@ def test_a_hostile_query_stays_text(make_client: MakeClient, query: str) -> None
 
 def test_a_readers_address_is_quoted_whole() -> None:
     address = "http://a.example/papers.atom?q=%22a+b%22&limit=3"
-    (name, url), *_ = subscribe({"Mine": "https://r.example/?u={url}&x=1"}, address)
+    (name, url), *_ = subscribe_links({"Mine": "https://r.example/?u={url}&x=1"}, address)
     assert name == "Mine"
     assert parse_qs(urlsplit(url).query) == {"u": [address], "x": ["1"]}
 
@@ -719,15 +725,15 @@ def test_a_readers_address_is_quoted_whole() -> None:
 def test_a_window_remembers_as_long_as_its_listings_are_the_same() -> None:
     held = listing()
     window = Window([(DAY, held), (Page(Kind.DAY, "2026-08-06"), None)], Index(held.papers))
-    assert [(day.date.isoformat(), day.is_read) for day in window.days] == [
+    assert [(day.date.isoformat(), day.is_fetched) for day in window.days] == [
         ("2026-08-06", False),
         ("2026-08-07", True),
     ]
     other = Page(Kind.DAY, "2026-08-06")
-    assert window.is_of([(DAY, held), (other, None)])
-    assert not window.is_of([(DAY, held)])
-    assert not window.is_of([(DAY, msgspec.structs.replace(held)), (other, None)])
-    assert not window.is_of([(DAY, held), (Page(Kind.DAY, "2026-08-05"), None)])
+    assert window.is_current([(DAY, held), (other, None)])
+    assert not window.is_current([(DAY, held)])
+    assert not window.is_current([(DAY, msgspec.structs.replace(held)), (other, None)])
+    assert not window.is_current([(DAY, held), (Page(Kind.DAY, "2026-08-05"), None)])
 
 
 def test_new_papers_are_in_the_next_preview(

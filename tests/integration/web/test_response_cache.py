@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from loopback import Loopback, raw_paper
 from werkzeug.test import Client, EnvironBuilder
 
 from conftest import Clock
-from feedsrv import formats
-from feedsrv.front import Front
-from feedsrv.paper import Kind, Page
-from feedsrv.service import Service
-from feedsrv.web import create_app
-from loopback import Loopback, raw_paper
+from feedsrv.feeds import formats
+from feedsrv.feeds.service import Service
+from feedsrv.models import Kind, Page
+from feedsrv.web.app import create_app
+from feedsrv.web.cache import ResponseCache
 
 Said = tuple[str, list[tuple[str, str]], bytes]
 
@@ -103,8 +103,8 @@ def routes(service: Service) -> Watched:
 
 
 @pytest.fixture
-def front(service: Service, routes: Watched) -> Front:
-    return Front(routes, service)
+def front(service: Service, routes: Watched) -> ResponseCache:
+    return ResponseCache(routes, service)
 
 
 # --- the same answer -------------------------------------------------------------------------
@@ -117,7 +117,7 @@ def test_every_byte_and_header_is_what_the_routes_say(
 ) -> None:
     service = make_service(trusted_proxies=("127.0.0.1",), access_key=key)
     app = create_app(service)
-    front = Front(app, service)
+    front = ResponseCache(app, service)
     # What has to be read first is read, else the front page tells of it as it comes.
     said(app, environ(f"/papers.atom?key={key}"))
     address = f"{path}{'&' if '?' in path else '?'}key={key}" if key else path
@@ -129,7 +129,7 @@ def test_every_byte_and_header_is_what_the_routes_say(
     assert said(front, environ(path))[0] == said(app, environ(path))[0], "without the key"
 
 
-def test_who_holds_it_gets_304_from_what_is_ready(front: Front, routes: Watched) -> None:
+def test_who_holds_it_gets_304_from_what_is_ready(front: ResponseCache, routes: Watched) -> None:
     first = said(front, environ("/papers.atom"))
     etag = dict(first[1])["ETag"]
     for held in (etag, etag.removeprefix("W/"), f'"x", {etag}', "*"):
@@ -145,14 +145,14 @@ def test_who_holds_it_gets_304_from_what_is_ready(front: Front, routes: Watched)
 def test_who_holds_it_costs_no_writing_and_leaves_a_body_to_who_does_not(
     service: Service, upstream: Loopback, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    front = Front(create_app(service), service)
+    front = ResponseCache(create_app(service), service)
     said(front, environ("/papers.atom"))
     first = said(front, environ("/papers.atom"))
     etag = dict(first[1])["ETag"]
     for paper in upstream.papers:
         paper["upvotes"] += 1
-    service.refresh(service.newest_day())
-    formats._written.cache_clear()
+    service.refresh_page(service.newest_day())
+    formats._render.cache_clear()
     unwritable = formats.FORMATS["atom"]._replace(write=lambda *_: pytest.fail("it was written"))
     monkeypatch.setitem(formats.FORMATS, "atom", unwritable)
     for _ in range(2):
@@ -166,7 +166,7 @@ def test_who_holds_it_costs_no_writing_and_leaves_a_body_to_who_does_not(
 # --- how long it is ready --------------------------------------------------------------------
 
 
-def test_a_ready_answer_does_not_reach_the_routes(front: Front, routes: Watched) -> None:
+def test_a_ready_answer_does_not_reach_the_routes(front: ResponseCache, routes: Watched) -> None:
     for _ in range(5):
         said(front, environ("/papers.atom?q=causal"))
         said(front, environ("/papers.atom?q=causal", method="HEAD"))
@@ -175,18 +175,18 @@ def test_a_ready_answer_does_not_reach_the_routes(front: Front, routes: Watched)
 
 
 def test_it_is_ready_no_more_when_a_listing_changes(
-    front: Front, service: Service, upstream: Loopback
+    front: ResponseCache, service: Service, upstream: Loopback
 ) -> None:
     before = said(front, environ("/papers.atom"))
     upstream.papers.append(raw_paper(8, title="Buoys"))
-    service.refresh(service.newest_day())
+    service.refresh_page(service.newest_day())
     after = said(front, environ("/papers.atom"))
     assert b"Buoys" in after[2]
     assert b"Buoys" not in before[2]
 
 
 def test_nor_when_another_process_keeps_one(
-    front: Front,
+    front: ResponseCache,
     make_service: Callable[..., Service],
     upstream: Loopback,
     until: Callable[[Callable[[], bool]], None],
@@ -194,7 +194,7 @@ def test_nor_when_another_process_keeps_one(
     said(front, environ("/papers.atom"))
     upstream.papers.append(raw_paper(8, title="Buoys"))
     other = make_service()
-    other.refresh(other.newest_day())
+    other.refresh_page(other.newest_day())
     until(lambda: b"Buoys" in said(front, environ("/papers.atom"))[2])
 
 
@@ -207,10 +207,10 @@ def test_nor_when_one_is_kept_while_the_routes_are_at_work(
         parts = app(asked, start)
         if not any(paper["title"] == "Buoys" for paper in upstream.papers):
             upstream.papers.append(raw_paper(8, title="Buoys"))
-            service.refresh(service.newest_day())
+            service.refresh_page(service.newest_day())
         return parts
 
-    front = Front(slow, service)
+    front = ResponseCache(slow, service)
     assert b"Buoys" not in said(front, environ("/papers.atom"))[2]
     assert b"Buoys" in said(front, environ("/papers.atom"))[2]
 
@@ -220,15 +220,15 @@ def test_without_a_disk_it_still_ends_with_a_change(
 ) -> None:
     (tmp_path / "file").write_text("no folder")
     service = make_service(cache_dir=tmp_path / "file" / "store")
-    front = Front(create_app(service), service)
+    front = ResponseCache(create_app(service), service)
     said(front, environ("/papers.atom"))
     upstream.papers.append(raw_paper(8, title="Buoys"))
-    service.refresh(service.newest_day())
+    service.refresh_page(service.newest_day())
     assert b"Buoys" in said(front, environ("/papers.atom"))[2]
 
 
 def test_the_routes_are_asked_again_when_a_page_is_due(
-    front: Front,
+    front: ResponseCache,
     routes: Watched,
     clock: Clock,
     upstream: Loopback,
@@ -246,9 +246,11 @@ def test_the_routes_are_asked_again_when_a_page_is_due(
     until(lambda: len(upstream.log) > asked)
 
 
-def test_midnight_ends_it(front: Front, routes: Watched, clock: Clock, service: Service) -> None:
+def test_midnight_ends_it(
+    front: ResponseCache, routes: Watched, clock: Clock, service: Service
+) -> None:
     clock.now = clock.now.replace(hour=23, minute=55)
-    service.refresh(Page(Kind.TRENDING))
+    service.refresh_page(Page(Kind.TRENDING))
     said(front, environ("/papers/trending.atom"))
     clock.forward(minutes=4)
     said(front, environ("/papers/trending.atom"))
@@ -259,7 +261,7 @@ def test_midnight_ends_it(front: Front, routes: Watched, clock: Clock, service: 
 
 
 def test_while_upstream_is_down_the_routes_are_asked_once_a_second_at_most(
-    front: Front, routes: Watched, clock: Clock, upstream: Loopback
+    front: ResponseCache, routes: Watched, clock: Clock, upstream: Loopback
 ) -> None:
     said(front, environ("/papers.atom"))
     upstream.down()
@@ -272,7 +274,7 @@ def test_while_upstream_is_down_the_routes_are_asked_once_a_second_at_most(
 # --- whose it is, and how many ---------------------------------------------------------------
 
 
-def test_no_answer_for_one_host_is_given_to_another(front: Front) -> None:
+def test_no_answer_for_one_host_is_given_to_another(front: ResponseCache) -> None:
     for host in ("a.example.org", "b.example.org", "a.example.org"):
         body = said(front, environ("/papers.atom", headers={"Host": host}))[2]
         assert f"http://{host}/papers.atom".encode() in body
@@ -282,7 +284,7 @@ def test_no_answer_for_one_forwarded_host_is_given_to_another(
     make_service: Callable[..., Service],
 ) -> None:
     service = make_service(trusted_proxies=("127.0.0.1",))
-    front = Front(create_app(service), service)
+    front = ResponseCache(create_app(service), service)
     for host in ("a.example.org", "b.example.org", "a.example.org"):
         headers = {"X-Forwarded-Host": host, "X-Forwarded-Proto": "https"}
         body = said(front, environ("/papers.atom", headers=headers))[2]
@@ -290,7 +292,7 @@ def test_no_answer_for_one_forwarded_host_is_given_to_another(
     assert b"https://" + host.encode() not in said(front, environ("/papers.atom"))[2]
 
 
-def test_an_error_is_never_kept(front: Front, routes: Watched) -> None:
+def test_an_error_is_never_kept(front: ResponseCache, routes: Watched) -> None:
     for path in ("/papers.atom?q=(", "/feeds/none.atom", "/nothing"):
         first, again = said(front, environ(path)), said(front, environ(path))
         assert first == again
@@ -302,7 +304,7 @@ def test_answers_take_no_more_memory_than_they_are_allowed(
 ) -> None:
     service = make_service(ready_bytes=40_000, new_keywords=0)
     routes = Watched(create_app(service))
-    front = Front(routes, service)
+    front = ResponseCache(routes, service)
     for number in range(12):
         said(front, environ(f"/papers.atom?unknown={number}"))
     routes.count = 0
@@ -310,36 +312,36 @@ def test_answers_take_no_more_memory_than_they_are_allowed(
     assert routes.count == 0, "the last is still there"
     said(front, environ("/papers.atom?unknown=0"))
     assert routes.count == 1, "the first is not"
-    held = front._ready
+    held = front._responses
     assert 0 < held.currsize <= held.maxsize == 40_000
-    nothing = Front(routes, make_service(ready_bytes=0))
+    nothing = ResponseCache(routes, make_service(ready_bytes=0))
     assert said(nothing, environ("/papers.atom"))[0] == "200 OK"
 
 
 def test_the_length_of_an_address_counts(make_service: Callable[..., Service]) -> None:
     """Whoever asks chooses it, and the answer may be short."""
     service = make_service(ready_bytes=100_000)
-    front = Front(create_app(service), service)
+    front = ResponseCache(create_app(service), service)
     for number in range(5):
         said(front, environ(f"/feeds.opml?unknown={number}{'x' * 40_000}"))
-    assert len(front._ready) == 2
+    assert len(front._responses) == 2
 
 
-def test_an_endless_accept_encoding_is_neither_read_nor_remembered(front: Front) -> None:
+def test_an_endless_accept_encoding_is_neither_read_nor_remembered(front: ResponseCache) -> None:
     for number in range(3):
         headers = {"Accept-Encoding": f"gzip, x{number}{'x' * 60_000}"}
         answer = dict(said(front, environ("/papers.atom", headers=headers))[1])
         assert "Content-Encoding" not in answer
 
 
-def test_no_redirect_names_the_host_that_was_asked(front: Front) -> None:
+def test_no_redirect_names_the_host_that_was_asked(front: ResponseCache) -> None:
     asked = environ("/papers//week.atom", headers={"Host": "elsewhere.example"})
     status, headers, _ = said(front, asked)
     assert status == "404 NOT FOUND"
     assert "Location" not in dict(headers)
 
 
-def test_a_real_client_sees_no_difference(front: Front, service: Service) -> None:
+def test_a_real_client_sees_no_difference(front: ResponseCache, service: Service) -> None:
     for path in ("/papers.atom", "/papers?q=causal"):
         for app in (front, front, create_app(service)):
             answer = Client(app).get(path)

@@ -12,13 +12,13 @@ from flask.testing import FlaskClient
 from werkzeug.datastructures import Headers
 
 from conftest import Clock
-from feedsrv.address import base, url
-from feedsrv.address import client as asker
 from feedsrv.config import Config
 from feedsrv.errors import ParameterError
-from feedsrv.paper import Feed
-from feedsrv.service import Service
-from feedsrv.web import create_app
+from feedsrv.feeds.service import Service
+from feedsrv.models import Feed
+from feedsrv.web.app import create_app
+from feedsrv.web.urls import base_url, build_url
+from feedsrv.web.urls import client_address as asker
 
 PROXY, STRANGER = "10.0.0.7", "203.0.113.9"
 FORWARDED = {
@@ -32,7 +32,7 @@ FORWARDED = {
 def where(
     headers: Mapping[str, str], *, peer: str = PROXY, scheme: str = "http", **settings: Any
 ) -> str:
-    return base(Config(**settings), scheme=scheme, peer=peer, headers=Headers(dict(headers)))
+    return base_url(Config(**settings), scheme=scheme, peer=peer, headers=Headers(dict(headers)))
 
 
 # --- the address that a request came to ----------------------------------------------------------
@@ -68,7 +68,7 @@ def test_a_malformed_host_is_refused(host: str) -> None:
     headers = Headers()
     headers._list = [("Host", host)]  # werkzeug refuses line breaks itself
     with pytest.raises(ParameterError, match="Host"):
-        base(Config(), scheme="http", peer=STRANGER, headers=headers)
+        base_url(Config(), scheme="http", peer=STRANGER, headers=headers)
 
 
 def test_a_request_without_a_host_is_refused() -> None:
@@ -202,7 +202,7 @@ def test_what_is_malformed_is_refused_from_a_trusted_proxy_and_not_seen_from_oth
 def test_parameters_stand_in_one_order_and_are_quoted(
     query: str, limit: int | None, expected: str
 ) -> None:
-    assert url("http://a", "/papers", q=query, limit=limit) == f"http://a/papers{expected}"
+    assert build_url("http://a", "/papers", q=query, limit=limit) == f"http://a/papers{expected}"
 
 
 # --- in answers ----------------------------------------------------------------------------------

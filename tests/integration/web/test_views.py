@@ -8,18 +8,13 @@ from urllib.parse import parse_qs, urlsplit
 import feedparser
 import pytest
 from flask.testing import FlaskClient
+from loopback import Loopback, raw_paper
 from werkzeug.test import TestResponse
 
 from feedsrv.config import Config
-from feedsrv.errors import (
-    ANSWERS,
-    FeedsrvError,
-    ReaderError,
-    UpstreamError,
-)
-from feedsrv.service import Service
-from feedsrv.web import create_app
-from loopback import Loopback, raw_paper
+from feedsrv.errors import ERROR_MAP, ClientError, FeedsrvError, UpstreamError
+from feedsrv.feeds.service import Service
+from feedsrv.web.app import create_app
 
 MakeClient = Callable[..., FlaskClient]
 
@@ -168,11 +163,11 @@ def test_votes_alone_keep_304(client: FlaskClient, service: Service, upstream: L
     etag = client.get("/papers.atom?q=causal").headers["ETag"]
     for paper in upstream.papers:
         paper["upvotes"] += 100
-    service.refresh(service.newest_day())
+    service.refresh_page(service.newest_day())
     again = client.get("/papers.atom?q=causal", headers={"If-None-Match": etag})
     assert again.status_code == 304
     upstream.papers.append(raw_paper(8, title="Causal buoys"))
-    service.refresh(service.newest_day())
+    service.refresh_page(service.newest_day())
     assert client.get("/papers.atom?q=causal", headers={"If-None-Match": etag}).status_code == 200
 
 
@@ -263,9 +258,9 @@ def leaves(kind: type[FeedsrvError]) -> set[type[FeedsrvError]]:
 
 
 def test_every_error_of_ours_has_its_answer() -> None:
-    assert leaves(FeedsrvError) == ANSWERS.keys()
-    assert all(400 <= ANSWERS[kind].status < 500 for kind in leaves(ReaderError))
-    assert all(ANSWERS[kind].status == 503 for kind in leaves(UpstreamError))
+    assert leaves(FeedsrvError) == ERROR_MAP.keys()
+    assert all(400 <= ERROR_MAP[kind].status < 500 for kind in leaves(ClientError))
+    assert all(ERROR_MAP[kind].status == 503 for kind in leaves(UpstreamError))
 
 
 @pytest.mark.parametrize(

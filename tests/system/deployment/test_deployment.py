@@ -23,14 +23,14 @@ from typing import Any
 from wsgiref.types import StartResponse, WSGIEnvironment
 
 import pytest
+from loopback import server_process, serving
+from readers import Logged, needs
 
 from conftest import ROOT
-from feedsrv.front import Front
-from feedsrv.service import Service
-from feedsrv.web import create_app
-from loopback import server_process, serving
+from feedsrv.feeds.service import Service
+from feedsrv.web.app import create_app
+from feedsrv.web.cache import ResponseCache
 from nginx import nginx_before
-from readers import Logged, needs
 
 FEED = "/papers.atom?q=causal"
 Until = Callable[[Callable[[], bool]], None]
@@ -118,7 +118,7 @@ def nginx(tmp_path: Path) -> Iterator[Callable[..., str]]:
 
 @pytest.fixture
 def log(service: Service) -> Logged:
-    return Logged(Front(create_app(service), service))
+    return Logged(ResponseCache(create_app(service), service))
 
 
 def test_one_request_of_many_readers_reaches_the_server(
@@ -168,7 +168,7 @@ def test_who_holds_the_feed_is_told_so_without_the_server(
 def test_after_its_time_one_request_asks_again_and_is_told_that_nothing_changed(
     service: Service, nginx: Callable[..., str], until: Until
 ) -> None:
-    log = Logged(Hurried(Front(create_app(service), service)))
+    log = Logged(Hurried(ResponseCache(create_app(service), service)))
     with serving(log) as server:
         front = nginx(server)
         asked(front + FEED)

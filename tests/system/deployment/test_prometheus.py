@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from readers import needs
 from werkzeug.test import Client
 
 from conftest import ROOT
-from feedsrv.front import Front
-from feedsrv.service import Service
-from feedsrv.web import create_app
-from readers import needs
+from feedsrv.feeds.service import Service
+from feedsrv.web.app import create_app
+from feedsrv.web.cache import ResponseCache
 
 DOCS = ROOT / "docs"
 NAME = re.compile(r"\bfeedsrv_\w+")
@@ -27,7 +27,7 @@ ASKED = [target["expr"] for panel in BOARD["panels"] for target in panel["target
 @pytest.fixture
 def figures(service: Service) -> set[str]:
     """Return the name of every figure of a server that was asked for something."""
-    client = Client(Front(create_app(service), service))
+    client = Client(ResponseCache(create_app(service), service))
     client.get("/papers.atom")
     text = client.get("/metrics").get_data(as_text=True)
     return {

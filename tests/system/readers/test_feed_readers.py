@@ -7,14 +7,14 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from loopback import Loopback, raw_paper, serving
+from readers import CLIENTS, Client, Elfeed, Library, Logged, Newsboat, Rss2email, Sfeed
 
 from conftest import Clock
 from feedsrv.config import Config
-from feedsrv.paper import Feed, Kind, Page
-from feedsrv.service import Service
-from feedsrv.web import create_app
-from loopback import Loopback, raw_paper, serving
-from readers import CLIENTS, Client, Elfeed, Library, Logged, Newsboat, Rss2email, Sfeed
+from feedsrv.feeds.service import Service
+from feedsrv.models import Feed, Kind, Page
+from feedsrv.web.app import create_app
 
 KEYWORD = "/papers.atom?q=causal"
 TRENDING = Page(Kind.TRENDING)
@@ -107,7 +107,7 @@ def test_a_reader_holds_the_feed_after_each_poll_and_new_votes_are_no_news(
 
     for paper in upstream.papers:
         paper |= {"upvotes": paper["upvotes"] + 100, "comments": 9, "stars": 4000}
-    service.refresh(service.newest_day())
+    service.refresh_page(service.newest_day())
     client.poll()
     assert log.statuses() == ([304] if client.validates else [200])
     assert sorted(client.rows()) == sorted(titles.items())
@@ -131,8 +131,8 @@ def test_a_reader_follows_a_feed_whose_papers_come_change_and_go(
     ]
     upstream.papers[1]["summary"] = "Whether fog causally delays ferries, seen again."
     upstream.papers.append(raw_paper(8, title="Causal buoys", authors=[]))
-    service.refresh(TRENDING)
-    service.refresh(service.newest_day())
+    service.refresh_page(TRENDING)
+    service.refresh_page(service.newest_day())
     client.poll()
     held = TITLES | {f"{ARXIV}/2611.00008": "Causal buoys"}
     assert sorted(client.rows()) == sorted(held.items())
@@ -140,7 +140,7 @@ def test_a_reader_follows_a_feed_whose_papers_come_change_and_go(
         assert client.unread() == {f"{ARXIV}/2611.00008"}
 
     upstream.papers.append(first)
-    service.refresh(TRENDING)
+    service.refresh_page(TRENDING)
     client.poll()
     assert sorted(client.rows()) == sorted(held.items()), "what comes back is still the same"
     if client.marks:
@@ -155,10 +155,10 @@ def test_newsboat_sees_what_comes_within_the_second_in_which_something_went(
     for _ in range(3):
         client.poll()
     upstream.papers.pop()
-    service.refresh(TRENDING)
+    service.refresh_page(TRENDING)
     client.poll()
     upstream.papers.append(raw_paper(9, title="Causal gulls"))
-    service.refresh(TRENDING)  # the clock stands still
+    service.refresh_page(TRENDING)  # the clock stands still
     client.poll()
     held = TITLES | {f"{ARXIV}/2611.00009": "Causal gulls"}
     assert sorted(client.rows()) == sorted(held.items())
@@ -171,7 +171,7 @@ def test_a_reader_subscribes_to_a_feed_that_is_still_empty(
     client.poll()
     assert client.rows() == []
     upstream.papers.append(raw_paper(8, title="Walrus ahoy"))
-    service.refresh(service.newest_day())
+    service.refresh_page(service.newest_day())
     client.poll()
     assert client.rows() == [(f"{ARXIV}/2611.00008", "Walrus ahoy")]
 
@@ -196,7 +196,7 @@ def test_a_new_title_is_no_new_paper(
     if client.marks:
         client.mark_all_read()
     upstream.papers[0]["title"] = "Causal lighthouses, revised"
-    service.refresh(TRENDING)
+    service.refresh_page(TRENDING)
     client.poll()
     titles = {title for name, title in client.rows() if name.endswith("00001")}
     assert titles == SHOWN_AFTER_A_NEW_TITLE.get(kind, {"Causal lighthouses, revised"})

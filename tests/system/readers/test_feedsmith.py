@@ -12,11 +12,14 @@ from typing import Any
 
 import msgspec
 import pytest
+from test_render import ARXIV, FEED, HEAD, HOME, PAPER, PDF, made
 
 from conftest import ROOT
-from feedsrv.entry import FEED_SCHEME, KEYWORD_SCHEME, Entry
-from feedsrv.render import Outline, atom, json_feed, opml, rss
-from test_render import ARXIV, FEED, HEAD, HOME, PAPER, PDF, made
+from feedsrv.feeds.atom import render_atom
+from feedsrv.feeds.entry import FEED_SCHEME, KEYWORD_SCHEME, Entry
+from feedsrv.feeds.json_feed import render_json_feed
+from feedsrv.feeds.opml import Outline, render_opml
+from feedsrv.feeds.rss import render_rss
 
 NPM = ROOT / "tests" / "npm"
 Parse = Callable[..., dict[str, Any]]
@@ -63,7 +66,7 @@ def plain(found: Any) -> Any:
 
 
 def test_feedsmith_reads_the_atom_feed_whole(parse: Parse) -> None:
-    found = parse(atom(HEAD, HELD))
+    found = parse(render_atom(HEAD, HELD))
     assert found["format"] == "atom"
     feed = found["feed"]
     assert feed["id"] == HEAD.id
@@ -88,7 +91,7 @@ def test_feedsmith_reads_the_atom_feed_whole(parse: Parse) -> None:
 
 
 def test_feedsmith_reads_the_rss_feed_whole(parse: Parse) -> None:
-    found = parse(rss(HEAD, made(*PAPERS, feed=msgspec.structs.replace(FEED, link="pdf"))))
+    found = parse(render_rss(HEAD, made(*PAPERS, feed=msgspec.structs.replace(FEED, link="pdf"))))
     assert found["format"] == "rss"
     feed = found["feed"]
     assert (feed["title"], feed["link"]) == (HEAD.title, HEAD.page_url)
@@ -111,7 +114,7 @@ def test_feedsmith_reads_the_rss_feed_whole(parse: Parse) -> None:
 
 
 def test_feedsmith_reads_the_json_feed_whole(parse: Parse) -> None:
-    found = parse(json_feed(HEAD, HELD))
+    found = parse(render_json_feed(HEAD, HELD))
     assert found["format"] == "json"
     feed = found["feed"]
     assert (feed["feed_url"], feed["home_page_url"]) == (HEAD.self_url, HEAD.page_url)
@@ -128,7 +131,11 @@ def test_feedsmith_reads_the_json_feed_whole(parse: Parse) -> None:
 
 @pytest.mark.parametrize("held", [(), HELD[:1]], ids=["empty", "one"])
 def test_feedsmith_takes_short_feeds_too(parse: Parse, held: tuple[Entry, ...]) -> None:
-    for write, where in ((atom, "entries"), (rss, "items"), (json_feed, "items")):
+    for write, where in (
+        (render_atom, "entries"),
+        (render_rss, "items"),
+        (render_json_feed, "items"),
+    ):
         feed = parse(write(HEAD, held))["feed"]
         assert plain(feed["title"]) == HEAD.title
         assert len(feed.get(where, [])) == len(held)
@@ -141,7 +148,7 @@ def test_feedsmith_reads_the_list_of_subscriptions(parse: Parse) -> None:
         feed_url="http://my.server/feeds/fog.atom",
         page_url="http://my.server/feeds/fog",
     )
-    found = parse(opml("Daily Papers", [one]), "opml")
+    found = parse(render_opml("Daily Papers", [one]), "opml")
     assert found["head"]["title"] == "Daily Papers"
     (group,) = found["body"]["outlines"]
     (outline,) = group["outlines"]

@@ -10,12 +10,11 @@ from pathlib import Path
 
 import msgspec
 import pytest
-
-from feedsrv.freshness import Failure
-from feedsrv.paper import Kind, Listing, Page
-from feedsrv.store import Store
 from places import in_redis, on_disk
 from redis_server import redis_server
+
+from feedsrv.models import Failure, Kind, Listing, Page
+from feedsrv.storage.repository import Repository
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 FRIDAY, SATURDAY = Page(Kind.DAY, "2026-11-20"), Page(Kind.DAY, "2026-11-21")
@@ -24,29 +23,29 @@ PAGES = [FRIDAY, SATURDAY, FOG, SNOW, Page(Kind.TRENDING)]
 UPSTREAM = "https://huggingface.co"
 LENGTH = timedelta(seconds=12)
 
-Make = Callable[..., Store]
+Make = Callable[..., Repository]
 Until = Callable[[Callable[[], bool]], None]
 
 
 def listing(page: Page = FRIDAY, *, seconds: int = 0, words: str = "") -> Listing:
     read_at = NOON + timedelta(seconds=seconds)
-    return Listing(page=page, papers=(), read_at=read_at, skipped=(words,) if words else ())
+    return Listing(page=page, papers=(), fetched_at=read_at, skipped=(words,) if words else ())
 
 
-def shows(store: Store, newer: Listing) -> bool:
-    return store.listing(newer.page) == newer
+def shows(store: Repository, newer: Listing) -> bool:
+    return store.get_listing(newer.page) == newer
 
 
-def moved_on(store: Store, seen: object) -> bool:
-    return store.generation() != seen
+def moved_on(store: Repository, seen: object) -> bool:
+    return store.version() != seen
 
 
 @pytest.fixture(params=["disk", "redis"])
 def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Make]:
     """Return a function that opens one more store in the same place, as another process would."""
-    opened: list[Store] = []
+    opened: list[Repository] = []
 
-    def on(url: str = "", upstream: str = UPSTREAM) -> Store:
+    def on(url: str = "", upstream: str = UPSTREAM) -> Repository:
         if url:
             # A machine of its own shares nothing but Redis.
             store = in_redis(url, tmp_path / str(len(opened)), upstream, own=[FOG])
@@ -69,9 +68,9 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Make]:
 def test_what_one_keeps_is_there_for_the_other(make: Make) -> None:
     one, other = make(), make()
     for page in PAGES:
-        assert other.listing(page) is None
-        one.keep(listing(page, words=f"of {page}"), page)
-        assert other.listing(page) == one.listing(page) == listing(page, words=f"of {page}")
+        assert other.get_listing(page) is None
+        one.save_listing(listing(page, words=f"of {page}"), page)
+        assert other.get_listing(page) == one.get_listing(page) == listing(page, words=f"of {page}")
 
 
 def test_what_the_other_holds_decoded_gives_way_to_what_one_keeps(make: Make, until: Until) -> None:
@@ -79,62 +78,62 @@ def test_what_the_other_holds_decoded_gives_way_to_what_one_keeps(make: Make, un
     for number in range(20):
         keeper, reader = (one, other) if number % 2 else (other, one)
         newer = listing(seconds=number, words=str(number))
-        keeper.keep(newer, FRIDAY)
+        keeper.save_listing(newer, FRIDAY)
         until(partial(shows, reader, newer))
 
 
 def test_a_listing_is_the_same_object_until_another_one_is_kept(make: Make) -> None:
     store = make()
-    store.keep(listing(), FRIDAY)
-    assert store.listing(FRIDAY) is store.listing(FRIDAY)
+    store.save_listing(listing(), FRIDAY)
+    assert store.get_listing(FRIDAY) is store.get_listing(FRIDAY)
 
 
 def test_the_list_given_in_place_of_another_is_found_under_both(make: Make) -> None:
-    make().keep(listing(FRIDAY), SATURDAY)
+    make().save_listing(listing(FRIDAY), SATURDAY)
     other = make()
-    assert other.listing(SATURDAY) == other.listing(FRIDAY) == listing(FRIDAY)
+    assert other.get_listing(SATURDAY) == other.get_listing(FRIDAY) == listing(FRIDAY)
 
 
 def test_listings_of_two_upstreams_do_not_mix(make: Make) -> None:
-    make().keep(listing(), FRIDAY)
-    assert make(upstream="http://127.0.0.1:9009").listing(FRIDAY) is None
+    make().save_listing(listing(), FRIDAY)
+    assert make(upstream="http://127.0.0.1:9009").get_listing(FRIDAY) is None
 
 
 def test_a_failure_is_known_to_all_until_the_page_is_read(make: Make) -> None:
     one, other = make(), make()
     failure = Failure(reason="status 503", count=1, at=NOON, retry_at=NOON)
     for page in (FRIDAY, None):
-        one.fail(page, failure)
-        assert other.failure(page) == failure
-    other.keep(listing(), FRIDAY)
-    assert one.failure(FRIDAY) is None
-    assert one.failure(None) is None
+        one.save_failure(page, failure)
+        assert other.get_failure(page) == failure
+    other.save_listing(listing(), FRIDAY)
+    assert one.get_failure(FRIDAY) is None
+    assert one.get_failure(None) is None
 
 
 def test_the_right_to_ask_is_held_by_one_until_it_ends_or_is_given_back(make: Make) -> None:
     one, other = make(), make()
-    assert one.lease("one", NOON, LENGTH)
-    assert one.lease("one", NOON, LENGTH), "its holder may take it again"
-    assert not other.lease("other", NOON + timedelta(seconds=11), LENGTH)
-    other.release("other")
-    assert not other.lease("other", NOON, LENGTH)
-    one.release("one")
-    assert other.lease("other", NOON, LENGTH)
-    assert one.lease("one", NOON + timedelta(seconds=13), LENGTH), "its holder died"
+    assert one.acquire_lease("one", NOON, LENGTH)
+    assert one.acquire_lease("one", NOON, LENGTH), "its holder may take it again"
+    assert not other.acquire_lease("other", NOON + timedelta(seconds=11), LENGTH)
+    other.release_lease("other")
+    assert not other.acquire_lease("other", NOON, LENGTH)
+    one.release_lease("one")
+    assert other.acquire_lease("other", NOON, LENGTH)
+    assert one.acquire_lease("one", NOON + timedelta(seconds=13), LENGTH), "its holder died"
 
 
 def test_who_has_the_right_sees_what_its_last_holder_kept(make: Make) -> None:
     """Else both would ask upstream for one page."""
     one, other = make(), make()
-    one.keep(listing(), FRIDAY)
+    one.save_listing(listing(), FRIDAY)
     for number in range(1, 50):
-        assert other.listing(FRIDAY)
-        assert one.lease("one", NOON, LENGTH)
-        one.keep(listing(seconds=number), FRIDAY)
-        one.release("one")
-        assert other.lease("other", NOON, LENGTH)
-        assert other.listing(FRIDAY) == listing(seconds=number)
-        other.release("other")
+        assert other.get_listing(FRIDAY)
+        assert one.acquire_lease("one", NOON, LENGTH)
+        one.save_listing(listing(seconds=number), FRIDAY)
+        one.release_lease("one")
+        assert other.acquire_lease("other", NOON, LENGTH)
+        assert other.get_listing(FRIDAY) == listing(seconds=number)
+        other.release_lease("other")
 
 
 def test_of_many_who_want_the_right_at_once_one_gets_it(make: Make) -> None:
@@ -142,7 +141,7 @@ def test_of_many_who_want_the_right_at_once_one_gets_it(make: Make) -> None:
     with ThreadPoolExecutor(8) as pool:
         for round_ in range(20):
             now = NOON + round_ * timedelta(minutes=1)
-            tries = [pool.submit(each.lease, str(id(each)), now, LENGTH) for each in stores]
+            tries = [pool.submit(each.acquire_lease, str(id(each)), now, LENGTH) for each in stores]
             assert sum(each.result() for each in tries) == 1
 
 
@@ -156,25 +155,28 @@ def test_the_allowance_is_one_for_all(make: Make) -> None:
             )
         )
     assert later.count(None) == 60
-    assert {len(store.turns().all) for store in stores} == {60}
+    assert {len(store.get_request_log().all) for store in stores} == {60}
 
 
 def test_since_when_an_address_answers_as_it_does_is_the_same_for_all(make: Make) -> None:
     one, other = make(), make()
-    assert not other.is_known("http://a/")
-    first = one.stamp("http://a/", "x", NOON)
-    assert other.is_known("http://a/")
-    assert other.stamp("http://a/", "x", NOON + LENGTH) == first == NOON
-    second = other.stamp("http://a/", "y", NOON)
+    assert not other.was_served("http://a/")
+    first = one.last_modified("http://a/", "x", NOON)
+    assert other.was_served("http://a/")
+    assert other.last_modified("http://a/", "x", NOON + LENGTH) == first == NOON
+    second = other.last_modified("http://a/", "y", NOON)
     assert second == NOON + timedelta(seconds=1)
-    assert one.stamp("http://a/", "y", NOON) == second
+    assert one.last_modified("http://a/", "y", NOON) == second
 
 
 def test_many_who_change_one_address_at_once_never_give_a_date_twice(make: Make) -> None:
     stores = [make() for _ in range(4)]
 
     def stamps(number: int) -> list[datetime]:
-        return [stores[number].stamp("http://a/", f"{number} {each}", NOON) for each in range(25)]
+        return [
+            stores[number].last_modified("http://a/", f"{number} {each}", NOON)
+            for each in range(25)
+        ]
 
     with ThreadPoolExecutor(4) as pool:
         given = list(pool.map(stamps, range(4)))
@@ -185,24 +187,24 @@ def test_many_who_change_one_address_at_once_never_give_a_date_twice(make: Make)
 def test_others_learn_that_something_was_kept(make: Make, until: Until) -> None:
     one, other = make(), make()
     for number in range(5):
-        seen = other.generation()
-        one.keep(listing(seconds=number), FRIDAY)
+        seen = other.version()
+        one.save_listing(listing(seconds=number), FRIDAY)
         until(partial(moved_on, other, seen))
 
 
 def test_a_search_that_is_polled_is_noted(make: Make) -> None:
     store = make()
-    store.keep(listing(SNOW), SNOW)
-    assert make().listing(SNOW) == listing(SNOW)
+    store.save_listing(listing(SNOW), SNOW)
+    assert make().get_listing(SNOW) == listing(SNOW)
 
 
 @pytest.mark.parametrize("value", [b"", b"{", b"[]", b"\xff\xfe", b'{"page": 3}', b"null"])
 def test_a_value_that_cannot_be_read_is_as_good_as_none(make: Make, value: bytes) -> None:
     store = make()
-    store._vault.place.set("lists", f"{UPSTREAM} listing {FRIDAY}", value)
-    assert store.listing(FRIDAY) is None
-    store.keep(listing(), FRIDAY)
-    assert make().listing(FRIDAY) == listing()
+    store._vault.backend.set("lists", f"{UPSTREAM} listing {FRIDAY}", value)
+    assert store.get_listing(FRIDAY) is None
+    store.save_listing(listing(), FRIDAY)
+    assert make().get_listing(FRIDAY) == listing()
 
 
 def test_what_is_lost_is_kept_anew_by_who_holds_it_and_the_latest_stands(
@@ -210,20 +212,20 @@ def test_what_is_lost_is_kept_anew_by_who_holds_it_and_the_latest_stands(
 ) -> None:
     one, other = make(), make()
     older, newer = listing(words="older"), listing(seconds=1, words="newer")
-    one.keep(older, FRIDAY)
-    assert other.listing(FRIDAY) == older
-    one.keep(newer, FRIDAY)
+    one.save_listing(older, FRIDAY)
+    assert other.get_listing(FRIDAY) == older
+    one.save_listing(newer, FRIDAY)
     # It is lost, and the one that had not looked since keeps what it holds.
-    one._vault.place.set("lists", f"{UPSTREAM} listing {FRIDAY}", b"")
+    one._vault.backend.set("lists", f"{UPSTREAM} listing {FRIDAY}", b"")
     other._write(older, FRIDAY)
-    other._vault.changed()
-    until(lambda: one.listing(FRIDAY) == other.listing(FRIDAY) == newer)
-    assert make().listing(FRIDAY) == newer
+    other._vault.bump_version()
+    until(lambda: one.get_listing(FRIDAY) == other.get_listing(FRIDAY) == newer)
+    assert make().get_listing(FRIDAY) == newer
 
 
 def test_it_is_probed_and_measured(make: Make) -> None:
     store = make()
-    assert store.probe()
-    store.keep(msgspec.structs.replace(listing(), skipped=("x" * 1000,)), FRIDAY)
+    assert store.check()
+    store.save_listing(msgspec.structs.replace(listing(), skipped=("x" * 1000,)), FRIDAY)
     assert store.size() > 1000
-    assert store.trouble(NOON) is None
+    assert store.failure_state(NOON) is None

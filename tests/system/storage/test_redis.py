@@ -16,15 +16,14 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-
-from feedsrv.config import Config, Shared, load
-from feedsrv.errors import ConfigError, StoreError
-from feedsrv.freshness import Failure
-from feedsrv.paper import Kind, Listing, Page
-from feedsrv.place import LARGEST, LASTS, opened
-from feedsrv.store import Store
 from places import in_redis
 from redis_server import PASSWORD, RedisServer
+
+from feedsrv.config import Config, StoreConfig, load_config
+from feedsrv.errors import ConfigError, StoreError
+from feedsrv.models import Failure, Kind, Listing, Page
+from feedsrv.storage.backend import SIZE_LIMITS, TTLS, open_repository
+from feedsrv.storage.repository import Repository
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 DAYS = [Page(Kind.DAY, f"2026-11-{number}") for number in (16, 17, 18, 19, 20)]
@@ -32,16 +31,16 @@ FOG, SNOW = Page(Kind.SEARCH, "fog"), Page(Kind.SEARCH, "snow")
 UPSTREAM = "https://huggingface.co"
 LENGTH = timedelta(seconds=12)
 
-Make = Callable[[], Store]
+Make = Callable[[], Repository]
 Until = Callable[[Callable[[], bool]], None]
 
 
 def listing(page: Page, *, seconds: int = 0) -> Listing:
-    return Listing(page=page, papers=(), read_at=NOON + timedelta(seconds=seconds))
+    return Listing(page=page, papers=(), fetched_at=NOON + timedelta(seconds=seconds))
 
 
-def has_all(store: Store) -> bool:
-    return all(store.listing(page) for page in DAYS)
+def has_all(store: Repository) -> bool:
+    return all(store.get_listing(page) for page in DAYS)
 
 
 class Seconds:
@@ -61,9 +60,9 @@ def seconds() -> Seconds:
 
 @pytest.fixture
 def make(redis: RedisServer, tmp_path: Path, seconds: Seconds) -> Iterator[Make]:
-    stores: list[Store] = []
+    stores: list[Repository] = []
 
-    def on() -> Store:
+    def on() -> Repository:
         folder = tmp_path / str(len(stores))
         stores.append(in_redis(redis.url, folder, UPSTREAM, own=[FOG], clock=seconds))
         return stores[-1]
@@ -87,35 +86,39 @@ def test_while_redis_is_gone_each_goes_on_from_memory_and_all_comes_together_aga
     caplog.set_level(logging.INFO)
     one, other = make(), make()
     for page in DAYS:
-        one.keep(listing(page), page)
-        assert other.listing(page) == listing(page)
-    first = one.stamp("http://a/", "x", NOON)
-    assert other.stamp("http://a/", "x", NOON) == first
+        one.save_listing(listing(page), page)
+        assert other.get_listing(page) == listing(page)
+    first = one.last_modified("http://a/", "x", NOON)
+    assert other.last_modified("http://a/", "x", NOON) == first
     redis.stop()
     for store in (one, other):
-        assert [store.listing(page) for page in DAYS] == [listing(page) for page in DAYS]
-        assert store.stamp("http://a/", "x", NOON + LENGTH) == first
-        assert store.is_known("http://a/")
-    one.keep(listing(DAYS[0], seconds=1), DAYS[0])
-    other.keep(listing(DAYS[0], seconds=2), DAYS[0])
-    other.keep(listing(DAYS[1], seconds=2), DAYS[1])
-    assert one.listing(DAYS[0]) == listing(DAYS[0], seconds=1)
-    assert one.lease("one", NOON, LENGTH)
-    assert one.turn(NOON, adhoc=False, spacing=timedelta(0)) is None
-    trouble = one.trouble(NOON)
+        assert [store.get_listing(page) for page in DAYS] == [listing(page) for page in DAYS]
+        assert store.last_modified("http://a/", "x", NOON + LENGTH) == first
+        assert store.was_served("http://a/")
+    one.save_listing(listing(DAYS[0], seconds=1), DAYS[0])
+    other.save_listing(listing(DAYS[0], seconds=2), DAYS[0])
+    other.save_listing(listing(DAYS[1], seconds=2), DAYS[1])
+    assert one.get_listing(DAYS[0]) == listing(DAYS[0], seconds=1)
+    assert one.acquire_lease("one", NOON, LENGTH)
+    assert one.acquire_slot(NOON, adhoc=False, spacing=timedelta(0)) is None
+    trouble = one.failure_state(NOON)
     assert trouble is not None
     assert len(warnings(caplog)) == 2, "each says it once"
     redis.start()
     seconds.ahead += 11
     newest = listing(DAYS[0], seconds=2)
     # It is enough that somebody reads.
-    until(lambda: one.listing(DAYS[0]) == other.listing(DAYS[0]) == newest)
-    until(lambda: one.listing(DAYS[1]) == other.listing(DAYS[1]) == listing(DAYS[1], seconds=2))
-    until(lambda: one.trouble(NOON) is None and other.trouble(NOON) is None)
-    assert [one.listing(page) for page in DAYS[2:]] == [listing(page) for page in DAYS[2:]]
-    assert one.stamp("http://a/", "x", NOON + LENGTH) == first
-    assert len(other.turns().all) == 1
-    assert not other.lease("other", NOON, LENGTH)
+    until(lambda: one.get_listing(DAYS[0]) == other.get_listing(DAYS[0]) == newest)
+    until(
+        lambda: (
+            one.get_listing(DAYS[1]) == other.get_listing(DAYS[1]) == listing(DAYS[1], seconds=2)
+        )
+    )
+    until(lambda: one.failure_state(NOON) is None and other.failure_state(NOON) is None)
+    assert [one.get_listing(page) for page in DAYS[2:]] == [listing(page) for page in DAYS[2:]]
+    assert one.last_modified("http://a/", "x", NOON + LENGTH) == first
+    assert len(other.get_request_log().all) == 1
+    assert not other.acquire_lease("other", NOON, LENGTH)
     assert caplog.text.count("can be used again") == 2
     assert PASSWORD not in caplog.text
 
@@ -128,18 +131,18 @@ def test_what_was_written_later_stands_whoever_comes_back_last(
     early, late = (
         Failure(reason="status 503", count=1, at=at, retry_at=at) for at in (NOON, NOON + LENGTH)
     )
-    one.fail(DAYS[0], early)
-    other.fail(DAYS[0], late)
+    one.save_failure(DAYS[0], early)
+    other.save_failure(DAYS[0], late)
     redis.start()
     seconds.ahead += 11
     for store in (other, one):
         until(partial(has_come_back, store))
-    assert one.failure(DAYS[0]) == other.failure(DAYS[0]) == late
+    assert one.get_failure(DAYS[0]) == other.get_failure(DAYS[0]) == late
 
 
-def has_come_back(store: Store) -> bool:
-    store.generation()
-    return store.trouble(NOON) is None
+def has_come_back(store: Repository) -> bool:
+    store.version()
+    return store.failure_state(NOON) is None
 
 
 def test_what_was_given_out_stays_when_redis_is_restarted_empty(
@@ -147,59 +150,59 @@ def test_what_was_given_out_stays_when_redis_is_restarted_empty(
 ) -> None:
     one, other = make(), make()
     for page in DAYS:
-        one.keep(listing(page), page)
-        assert other.listing(page) == listing(page)
+        one.save_listing(listing(page), page)
+        assert other.get_listing(page) == listing(page)
     dates = [
-        [store.stamp(f"http://a/{number}", "x", NOON) for number in range(20)]
+        [store.last_modified(f"http://a/{number}", "x", NOON) for number in range(20)]
         for store in (one, other)
     ]
     for _ in range(60):
-        assert one.turn(NOON, adhoc=False, spacing=timedelta(0)) is None
+        assert one.acquire_slot(NOON, adhoc=False, spacing=timedelta(0)) is None
     redis.stop()
     redis.start()
     assert not redis.names()
     later = NOON + timedelta(hours=1)
     for store in (other, one):
-        found = [store.stamp(f"http://a/{number}", "x", later) for number in range(20)]
+        found = [store.last_modified(f"http://a/{number}", "x", later) for number in range(20)]
         assert found == dates[0] == dates[1]
         until(partial(has_all, store))
-    assert one.turn(NOON, adhoc=False, spacing=timedelta(0)) == NOON + timedelta(minutes=5)
-    assert len(one.turns().all) == 60
+    assert one.acquire_slot(NOON, adhoc=False, spacing=timedelta(0)) == NOON + timedelta(minutes=5)
+    assert len(one.get_request_log().all) == 60
     third = make()
-    until(lambda: [third.listing(page) for page in DAYS] == [listing(page) for page in DAYS])
-    assert third.stamp("http://a/0", "x", later) == dates[0][0]
+    until(lambda: [third.get_listing(page) for page in DAYS] == [listing(page) for page in DAYS])
+    assert third.last_modified("http://a/0", "x", later) == dates[0][0]
 
 
 def test_a_change_after_a_restart_is_later_than_what_was_given_out(
     redis: RedisServer, make: Make
 ) -> None:
     store = make()
-    first = store.stamp("http://a/", "x", NOON)
+    first = store.last_modified("http://a/", "x", NOON)
     redis.stop()
     redis.start()
-    assert store.stamp("http://a/", "y", NOON) == first + timedelta(seconds=1)
+    assert store.last_modified("http://a/", "y", NOON) == first + timedelta(seconds=1)
 
 
 def test_a_redis_that_hangs_holds_one_thread_for_a_moment_and_no_other(
     redis: RedisServer, make: Make, seconds: Seconds, until: Until
 ) -> None:
     store = make()
-    store.keep(listing(DAYS[0]), DAYS[0])
-    assert store.listing(DAYS[0])
+    store.save_listing(listing(DAYS[0]), DAYS[0])
+    assert store.get_listing(DAYS[0])
     assert redis.process is not None
     os.kill(redis.process.pid, signal.SIGSTOP)
     try:
-        store.stamp("http://a/", "x", NOON)  # finds out
-        assert store.trouble(NOON) is not None
-        store.keep(listing(DAYS[1]), DAYS[1])
+        store.last_modified("http://a/", "x", NOON)  # finds out
+        assert store.failure_state(NOON) is not None
+        store.save_listing(listing(DAYS[1]), DAYS[1])
         took: list[float] = []
 
         def read() -> None:
             began = time.monotonic()
             for _ in range(20):
-                assert store.listing(DAYS[0]) == listing(DAYS[0])
-                assert store.listing(DAYS[1]) == listing(DAYS[1])
-                store.stamp("http://a/", "x", NOON)
+                assert store.get_listing(DAYS[0]) == listing(DAYS[0])
+                assert store.get_listing(DAYS[1]) == listing(DAYS[1])
+                store.last_modified("http://a/", "x", NOON)
             took.append(time.monotonic() - began)
 
         seconds.ahead += 11  # it is tried again
@@ -212,8 +215,8 @@ def test_a_redis_that_hangs_holds_one_thread_for_a_moment_and_no_other(
     finally:
         os.kill(redis.process.pid, signal.SIGCONT)
     seconds.ahead += 11
-    until(lambda: store.listing(DAYS[0]) is not None and store.trouble(NOON) is None)
-    assert make().listing(DAYS[1]) == listing(DAYS[1])
+    until(lambda: store.get_listing(DAYS[0]) is not None and store.failure_state(NOON) is None)
+    assert make().get_listing(DAYS[1]) == listing(DAYS[1])
 
 
 def test_whoever_glances_waits_for_no_redis_that_hangs(
@@ -222,9 +225,9 @@ def test_whoever_glances_waits_for_no_redis_that_hangs(
     """One thread says all answers that are ready, and glances before each."""
     monkeypatch.setattr("feedsrv.remote._PATIENCE", 5.0)
     store = make()
-    store.keep(listing(DAYS[0]), DAYS[0])
+    store.save_listing(listing(DAYS[0]), DAYS[0])
     until(partial(has_noticed, store))
-    seen = store.generation()
+    seen = store.version()
     assert redis.process is not None
     os.kill(redis.process.pid, signal.SIGSTOP)
     try:
@@ -232,18 +235,18 @@ def test_whoever_glances_waits_for_no_redis_that_hangs(
             began = time.monotonic()
             for _ in range(100):
                 seconds.ahead += 0.01
-                assert store.generation() == seen
+                assert store.version() == seen
             assert time.monotonic() - began < 4
-            until(lambda: store.trouble(NOON) is not None)
+            until(lambda: store.failure_state(NOON) is not None)
             seconds.ahead += 11
     finally:
         os.kill(redis.process.pid, signal.SIGCONT)
     seconds.ahead += 11
-    until(lambda: store.generation() is not None and store.trouble(NOON) is None)
+    until(lambda: store.version() is not None and store.failure_state(NOON) is None)
 
 
-def has_noticed(store: Store) -> bool:
-    store.generation()
+def has_noticed(store: Repository) -> bool:
+    store.version()
     return store._vault._seen is not None
 
 
@@ -251,20 +254,20 @@ def test_where_redis_is_full_what_it_holds_is_still_read(
     redis: RedisServer, make: Make, seconds: Seconds, caplog: pytest.LogCaptureFixture
 ) -> None:
     one, other = make(), make()
-    one.keep(listing(DAYS[0]), DAYS[0])
+    one.save_listing(listing(DAYS[0]), DAYS[0])
     with redis.client() as client:
         client.config_set("maxmemory", 1)
-    one.keep(listing(DAYS[1]), DAYS[1])
-    assert one.listing(DAYS[1]) == listing(DAYS[1])
-    assert other.listing(DAYS[0]) == listing(DAYS[0])
+    one.save_listing(listing(DAYS[1]), DAYS[1])
+    assert one.get_listing(DAYS[1]) == listing(DAYS[1])
+    assert other.get_listing(DAYS[0]) == listing(DAYS[0])
     (said,) = warnings(caplog)
     assert "maxmemory" in said
     with redis.client() as client:
         client.config_set("maxmemory", 0)
     seconds.ahead += 11
-    one.keep(listing(DAYS[2]), DAYS[2])
-    assert other.listing(DAYS[1]) == listing(DAYS[1])
-    assert one.trouble(NOON) is None
+    one.save_listing(listing(DAYS[2]), DAYS[2])
+    assert other.get_listing(DAYS[1]) == listing(DAYS[1])
+    assert one.failure_state(NOON) is None
 
 
 def test_a_server_that_starts_without_redis_finds_it_later(
@@ -272,17 +275,17 @@ def test_a_server_that_starts_without_redis_finds_it_later(
 ) -> None:
     redis.stop()
     store = make()
-    assert store.listing(DAYS[0]) is None
+    assert store.get_listing(DAYS[0]) is None
     assert store.size() == 0
     with pytest.raises(StoreError) as caught:
-        store.probe()
+        store.check()
     assert f"redis://127.0.0.1:{redis.port}/0" in str(caught.value)
     assert PASSWORD not in str(caught.value)
-    store.keep(listing(DAYS[0]), DAYS[0])
+    store.save_listing(listing(DAYS[0]), DAYS[0])
     redis.start()
     seconds.ahead += 11
-    until(lambda: store.listing(DAYS[0]) is not None and store.trouble(NOON) is None)
-    assert make().listing(DAYS[0]) == listing(DAYS[0])
+    until(lambda: store.get_listing(DAYS[0]) is not None and store.failure_state(NOON) is None)
+    assert make().get_listing(DAYS[0]) == listing(DAYS[0])
 
 
 def test_everything_ends_some_time_and_what_anybody_makes_grow_ends_first(
@@ -291,27 +294,27 @@ def test_everything_ends_some_time_and_what_anybody_makes_grow_ends_first(
     store = make()
     failure = Failure(reason="x", count=1, at=NOON, retry_at=NOON)
     for page in (DAYS[0], FOG, SNOW):
-        store.keep(listing(page), page)
-        store.fail(page, failure)
-    store.lease("me", NOON, LENGTH)
-    store.turn(NOON, adhoc=False, spacing=timedelta(0))
-    store.stamp("http://a/", "x", NOON)
+        store.save_listing(listing(page), page)
+        store.save_failure(page, failure)
+    store.acquire_lease("me", NOON, LENGTH)
+    store.acquire_slot(NOON, adhoc=False, spacing=timedelta(0))
+    store.last_modified("http://a/", "x", NOON)
     with redis.client() as client:
         left = {name: client.ttl(name) for name in redis.names()}
         assert all(seconds > 0 for seconds in left.values()), left
         lasts = [
             max(left[name] for name in left if name.startswith(f"feedsrv:v2:{part}:"))
-            for part in LARGEST
+            for part in SIZE_LIMITS
         ]
         assert lasts == sorted(lasts, reverse=True)
         name = f"feedsrv:v2:searches:{UPSTREAM} listing {SNOW}"
         client.expire(name, 60)
-        assert make().listing(SNOW)
+        assert make().get_listing(SNOW)
         assert client.ttl(name) > 60, "who asks for it makes it last"
 
 
 def test_the_parts_in_redis_are_those_on_disk() -> None:
-    assert list(LASTS) == list(LARGEST)
+    assert list(TTLS) == list(SIZE_LIMITS)
 
 
 def test_the_check_says_which_redis_it_is_and_whether_it_works(
@@ -355,8 +358,8 @@ def test_a_wrong_password_is_said_once_and_feeds_go_on(
 def test_a_table_that_has_no_address_is_the_disk(tmp_path: Path) -> None:
     file = tmp_path / "feedsrv.toml"
     file.write_text("[store]\n")
-    assert load(file, {}) == load(None, {"FEEDSRV_CONFIG": str(file)})
-    assert load(file, {}).store == Shared()
+    assert load_config(file, {}) == load_config(None, {"FEEDSRV_CONFIG": str(file)})
+    assert load_config(file, {}).store == StoreConfig()
 
 
 # --- settings --------------------------------------------------------------------------------
@@ -376,10 +379,10 @@ def test_an_address_of_a_redis_is_taken_from_the_file_or_the_environment(
 ) -> None:
     file = tmp_path / "feedsrv.toml"
     file.write_text(f'[store]\nurl = "{url}"\n')
-    assert load(file, {}).store == Shared(url)
+    assert load_config(file, {}).store == StoreConfig(url)
     file.write_text('[store]\nurl = "redis://elsewhere"\n')
-    assert load(file, {"FEEDSRV_STORE_URL": url}).store == Shared(url)
-    opened(Config(store=Shared(url), cache_dir=tmp_path), ()).close()
+    assert load_config(file, {"FEEDSRV_STORE_URL": url}).store == StoreConfig(url)
+    open_repository(Config(store=StoreConfig(url), cache_dir=tmp_path), ()).close()
 
 
 @pytest.mark.parametrize(
@@ -405,7 +408,7 @@ def test_another_address_is_refused_with_how_to_mend_it_and_is_not_said_back(
     file.write_text(f'[store]\nurl = "{url}"\n')
     for given, environ in ((file, {}), (None, {"FEEDSRV_STORE_URL": url})):
         with pytest.raises(ConfigError) as caught:
-            load(given, environ)
+            load_config(given, environ)
         assert "expected an address such as redis://" in str(caught.value)
         assert "sec" not in str(caught.value)
 
@@ -415,7 +418,7 @@ def test_a_table_of_another_shape_is_refused(table: str, tmp_path: Path) -> None
     file = tmp_path / "feedsrv.toml"
     file.write_text(table)
     with pytest.raises(ConfigError, match="store") as caught:
-        load(file, {})
+        load_config(file, {})
     assert "secret" not in str(caught.value)
 
 
@@ -423,7 +426,7 @@ def test_without_the_extra_it_is_said_what_to_install(monkeypatch: pytest.Monkey
     monkeypatch.setitem(sys.modules, "redis", None)
     monkeypatch.delitem(sys.modules, "feedsrv.remote", raising=False)
     with pytest.raises(ConfigError, match=r"pip install 'feedsrv\[redis\]'"):
-        opened(Config(store=Shared("redis://localhost")), ())
+        open_repository(Config(store=StoreConfig("redis://localhost")), ())
 
 
 def test_without_the_setting_nothing_of_the_library_is_imported(tmp_path: Path) -> None:
@@ -434,10 +437,10 @@ def test_without_the_setting_nothing_of_the_library_is_imported(tmp_path: Path) 
 def test_the_demo_leaves_redis_alone(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as nobody:
         url = f"redis://127.0.0.1:{nobody.getsockname()[1]}"
-        config = Config(store=Shared(url), cache_dir=tmp_path, demo=True)
-        store = opened(config, ())
-        store.keep(listing(DAYS[0]), DAYS[0])
-        assert store.where == "on disk"
+        config = Config(store=StoreConfig(url), cache_dir=tmp_path, demo=True)
+        store = open_repository(config, ())
+        store.save_listing(listing(DAYS[0]), DAYS[0])
+        assert store.location == "on disk"
         store.close()
         nobody.setblocking(False)
         with pytest.raises(BlockingIOError):

@@ -16,7 +16,6 @@ from urllib.error import HTTPError
 
 import msgspec
 import pytest
-
 from loopback import Loopback, fetched, raw_paper, server_process, serving
 from redis_server import PASSWORD, RedisServer
 

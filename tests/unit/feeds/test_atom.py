@@ -22,19 +22,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lxml import etree
 from lxml.isoschematron import Schematron
+from strategies import papers
 
 from conftest import SHARED
-from feedsrv import outage
-from feedsrv.entry import FEED_SCHEME, KEYWORD_SCHEME, Entry, definition, entries, feed_id
-from feedsrv.formats import bulletin
-from feedsrv.paper import Feed, Found, Kind, Listing, Page, Paper, unite
-from feedsrv.render import Head, atom
-from strategies import papers
+from feedsrv.feeds.atom import render_atom
+from feedsrv.feeds.entry import (
+    FEED_SCHEME,
+    KEYWORD_SCHEME,
+    Entry,
+    FeedMetadata,
+    build_entries,
+    feed_definition,
+    feed_id,
+)
+from feedsrv.feeds.selection import unite_listings
+from feedsrv.models import Feed, Kind, Listing, Match, Page, Paper
+from feedsrv.monitoring import incidents as outage
+from feedsrv.monitoring.incidents import incident_feed
 
 ATOM = {"a": "http://www.w3.org/2005/Atom"}
 FEED = Feed(name="causal", title="Causal matters", query="causal")
-HEAD = Head(
-    id=feed_id([definition(FEED, "causal")]),
+HEAD = FeedMetadata(
+    id=feed_id([feed_definition(FEED, "causal")]),
     icon_url="http://my.server/static/icon.png",
     title="Causal matters",
     subtitle="Papers that match: causal",
@@ -62,11 +71,11 @@ PAPER = Paper(
 
 
 def made(*papers: Paper, feed: Feed = FEED) -> tuple[Entry, ...]:
-    return entries([Found(paper, (feed,)) for paper in papers])
+    return build_entries([Match(paper, (feed,)) for paper in papers])
 
 
 def rendered(*papers: Paper, feed: Feed = FEED) -> bytes:
-    return atom(HEAD, made(*papers, feed=feed))
+    return render_atom(HEAD, made(*papers, feed=feed))
 
 
 def tree(document: bytes) -> etree._Element:
@@ -284,10 +293,10 @@ def test_the_status_feed_is_a_feed_with_and_without_outages(
 ) -> None:
     at = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
     page = Page(Kind.SEARCH, "fog & <ferries>")
-    drifted = outage.drifted((), page, "no data", at)
-    both = outage.drifted(drifted, Page(Kind.WEEK, "2026-W48"), "no list", at)
-    for known in ((), drifted, outage.read(both, page, whole=True, now=at)):
-        written = bulletin(
+    drifted = outage.record_layout_change((), page, "no data", at)
+    both = outage.record_layout_change(drifted, Page(Kind.WEEK, "2026-W48"), "no list", at)
+    for known in ((), drifted, outage.record_success(both, page, whole=True, now=at)):
+        written = incident_feed(
             known,
             server="http://h",
             self_url="http://h/status.atom",
@@ -311,7 +320,7 @@ def test_a_feed_names_itself_where_it_is_and_where_people_go() -> None:
 
 def test_a_feeds_id_comes_from_what_it_holds_and_not_from_its_name() -> None:
     def named(feed: Feed, query: str = "causal") -> str:
-        return feed_id([definition(feed, query)])
+        return feed_id([feed_definition(feed, query)])
 
     same = Feed(name="other", title="Other", query="x", limit=3, link="pdf")
     assert named(FEED) == named(same)
@@ -334,9 +343,11 @@ def test_any_papers_make_a_feed_that_readers_take_in_order(
     complaints: Callable[[bytes], str], papers: list[Paper]
 ) -> None:
     listing = Listing(
-        page=Page(Kind.TRENDING), papers=tuple(papers), read_at=datetime(2026, 11, 24, tzinfo=UTC)
+        page=Page(Kind.TRENDING),
+        papers=tuple(papers),
+        fetched_at=datetime(2026, 11, 24, tzinfo=UTC),
     )
-    ordered = unite((listing,))
+    ordered = unite_listings((listing,))
     document = rendered(*ordered)
     assert document == rendered(*ordered), "the same papers are the same bytes"
     assert complaints(document) == ""

@@ -8,10 +8,10 @@ import pytest
 import snowballstemmer
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from feedsrv.paper import Paper, Words
-from feedsrv.words import fold, prepared, row, stem, words
 from strategies import paper, papers, texts
+
+from feedsrv.models import Paper, PaperTokens
+from feedsrv.search.analysis import analyze, fold, join_tokens, stem, tokenize
 
 LAW = settings(deadline=None, max_examples=200)
 
@@ -84,7 +84,7 @@ def test_folding_takes_away_case_accents_and_typographic_variants(text: str, fol
 def test_words_are_runs_of_letters_and_digits_with_the_signs_that_belong_to_them(
     text: str, found: list[str]
 ) -> None:
-    assert words(text) == found
+    assert tokenize(text) == found
 
 
 @pytest.mark.parametrize(
@@ -123,8 +123,8 @@ def test_stems_stay_true_when_threads_ask_at_once() -> None:
 
 
 def test_a_row_has_a_space_around_each_word() -> None:
-    assert row(["world", "model"]) == " world model "
-    assert " world " not in row([])
+    assert join_tokens(["world", "model"]) == " world model "
+    assert " world " not in join_tokens([])
 
 
 def test_a_paper_is_prepared_with_its_words_and_their_stems() -> None:
@@ -136,7 +136,7 @@ def test_a_paper_is_prepared_with_its_words_and_their_stems() -> None:
         authors=("Ada Brandt", "Mei O\u2019Reilly"),
         organization="Harbour Labs",
     )
-    assert one.words == Words(
+    assert one.words == PaperTokens(
         title=" causally naive models ",
         title_stems=" causal naiv model ",
         abstract=" one of c++ ",
@@ -151,9 +151,9 @@ def test_a_paper_is_prepared_with_its_words_and_their_stems() -> None:
 
 def test_preparing_changes_nothing_but_the_words() -> None:
     bare = Paper(id="x", title="T", abstract="A", submitted=paper().submitted, upvotes=3)
-    made = prepared(bare)
-    assert bare.words == Words()
-    assert made.words != Words()
+    made = analyze(bare)
+    assert bare.tokens == PaperTokens()
+    assert made.tokens != PaperTokens()
     assert (made.id, made.title, made.abstract, made.upvotes) == ("x", "T", "A", 3)
 
 
@@ -166,23 +166,23 @@ def test_folding_twice_is_folding_once(text: str) -> None:
 @LAW
 @given(st.text(st.characters(max_codepoint=0x24F)))
 def test_case_makes_no_other_word(text: str) -> None:
-    assert words(text.casefold()) == words(text)
-    assert words(text.replace("'", "\u2019")) == words(text)
+    assert tokenize(text.casefold()) == tokenize(text)
+    assert tokenize(text.replace("'", "\u2019")) == tokenize(text)
 
 
 @LAW
 @given(st.one_of(st.text(), texts(surrogates=True)))
 def test_words_written_side_by_side_are_the_same_words(text: str) -> None:
-    found = words(text)
-    assert words(row(found)) == found
-    assert words("-".join(found)) == found
-    assert row(found).split() == found
+    found = tokenize(text)
+    assert tokenize(join_tokens(found)) == found
+    assert tokenize("-".join(found)) == found
+    assert join_tokens(found).split() == found
 
 
 @LAW
 @given(st.one_of(st.text(), texts(surrogates=True)))
 def test_a_word_is_never_empty_and_holds_no_space_or_fence(text: str) -> None:
-    for word in words(text):
+    for word in tokenize(text):
         assert word
         assert not set(word) & set(' /-_"()|*:')
         assert stem(word).split() == [stem(word)]
@@ -191,15 +191,15 @@ def test_a_word_is_never_empty_and_holds_no_space_or_fence(text: str) -> None:
 @settings(deadline=None, max_examples=40)
 @given(papers())
 def test_each_field_of_a_prepared_paper_holds_its_words_in_order(one: Paper) -> None:
-    assert one.words.title.split() == words(one.title)
-    assert one.words.title_stems.split() == [stem(word) for word in words(one.title)]
-    assert one.words.abstract.split() == words(one.abstract)
-    assert one.words.abstract_stems.split() == [stem(word) for word in words(one.abstract)]
-    assert one.words.org.split() == words(one.organization)
-    assert [part.split() for part in one.words.author.split("/")[:-1]] == list(
-        map(words, one.authors)
+    assert one.tokens.title.split() == tokenize(one.title)
+    assert one.tokens.title_stems.split() == [stem(word) for word in tokenize(one.title)]
+    assert one.tokens.abstract.split() == tokenize(one.abstract)
+    assert one.tokens.abstract_stems.split() == [stem(word) for word in tokenize(one.abstract)]
+    assert one.tokens.org.split() == tokenize(one.organization)
+    assert [part.split() for part in one.tokens.author.split("/")[:-1]] == list(
+        map(tokenize, one.authors)
     )
-    assert [part.split() for part in one.words.keyword.split("/")[:-1]] == list(
-        map(words, one.keywords)
+    assert [part.split() for part in one.tokens.keyword.split("/")[:-1]] == list(
+        map(tokenize, one.keywords)
     )
-    assert prepared(one) == one
+    assert analyze(one) == one

@@ -3,17 +3,17 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from feedsrv.grammar import parse
-from feedsrv.mark import excerpt, pieces, spans
-from feedsrv.paper import Paper
-from feedsrv.query import Query, Term, places
-from feedsrv.words import placed, words
 from strategies import papers, queries, terms, texts
+
+from feedsrv.models import Paper
+from feedsrv.search.analysis import tokenize, tokenize_with_offsets
+from feedsrv.search.highlight import excerpt, highlight_spans, segments
+from feedsrv.search.parser import parse_query
+from feedsrv.search.query import Query, Term, match_locations
 
 
 def marked(query: str, text: str, field: str = "title") -> str:
-    found = pieces(text, spans(parse(query), field, text))
+    found = segments(text, highlight_spans(parse_query(query), field, text))
     return "".join(f"[{piece}]" if is_marked else piece for piece, is_marked in found)
 
 
@@ -61,8 +61,8 @@ def test_a_field_is_marked_by_what_looks_there(query: str, field: str, expected:
 
 @given(texts())
 def test_words_are_placed_as_they_are_found(text: str) -> None:
-    found = placed(text)
-    assert [word for word, _, _ in found] == words(text)
+    found = tokenize_with_offsets(text)
+    assert [word for word, _, _ in found] == tokenize(text)
     ends = [0, *(end for _, _, end in found)]
     assert all(start < end <= len(text) for _, start, end in found)
     # Of one character that holds two words, both stand in it.
@@ -71,15 +71,15 @@ def test_words_are_placed_as_they_are_found(text: str) -> None:
 
 @given(queries(), st.sampled_from(["title", "abstract", "keyword", "author", "org"]), texts())
 def test_marked_text_without_its_marks_is_the_text(query: Query, field: str, text: str) -> None:
-    found = spans(query, field, text)
-    assert "".join(piece for piece, _ in pieces(text, found)) == text
+    found = highlight_spans(query, field, text)
+    assert "".join(piece for piece, _ in segments(text, found)) == text
     ends = (0, *(end for _, end in found))
     assert all(before <= start < end for before, (start, end) in zip(ends, found, strict=False))
 
 
 @given(terms(), papers())
 def test_a_field_has_marks_just_where_the_query_matched(term: Term, paper: Paper) -> None:
-    matched = {place.partition(":")[0] for place in places(term, paper)}
+    matched = {place.partition(":")[0] for place in match_locations(term, paper)}
     held = {
         "title": [paper.title],
         "abstract": [paper.abstract],
@@ -87,7 +87,9 @@ def test_a_field_has_marks_just_where_the_query_matched(term: Term, paper: Paper
         "author": paper.authors,
         "org": [paper.organization],
     }
-    found = {name for name, texts in held.items() if any(spans(term, name, t) for t in texts)}
+    found = {
+        name for name, texts in held.items() if any(highlight_spans(term, name, t) for t in texts)
+    }
     assert found == matched - {"id"}
 
 

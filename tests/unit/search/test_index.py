@@ -8,14 +8,13 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from feedsrv.grammar import parse
-from feedsrv.index import Index
-from feedsrv.paper import Kind, Listing, Page, Paper
-from feedsrv.query import Query, matches
-from feedsrv.rows import Rows
-from feedsrv.selection import Selector
 from strategies import paper, papers, queries, terms
+
+from feedsrv.feeds.selection import Selector
+from feedsrv.models import Kind, Listing, Page, Paper
+from feedsrv.search.index import Index, InvertedIndex
+from feedsrv.search.parser import parse_query
+from feedsrv.search.query import Query, matches
 
 LAW = settings(deadline=None, max_examples=100)
 
@@ -40,7 +39,7 @@ def test_it_counts_the_papers_that_fail_one_part_alone(
     held: list[Paper], parts: list[Query]
 ) -> None:
     failing = [[n for n, part in enumerate(parts) if not matches(part, one)] for one in held]
-    assert Index(held).missing(parts) == [failing.count([n]) for n in range(len(parts))]
+    assert Index(held).count_without_each(parts) == [failing.count([n]) for n in range(len(parts))]
 
 
 @pytest.mark.parametrize(
@@ -68,14 +67,14 @@ def test_what_an_index_finds(query: str, found: str) -> None:
         "none": paper("A harbour"),
     }
     index = Index(list(held.values()))
-    assert index.matching(parse(query)) == tuple(held[name] for name in found.split())
+    assert index.matching(parse_query(query)) == tuple(held[name] for name in found.split())
 
 
 def test_a_paper_is_had_by_its_id() -> None:
     one = paper("Fog")
     assert Index([one]).get(one.id) is one
     assert Index([one]).get("2611.99999") is None
-    assert Index([]).matching(parse("-fog")) == ()
+    assert Index([]).matching(parse_query("-fog")) == ()
 
 
 @LAW
@@ -83,7 +82,7 @@ def test_a_paper_is_had_by_its_id() -> None:
 def test_the_first_queries_find_the_same_before_words_are_arranged(
     held: list[Paper], query: Query
 ) -> None:
-    index = Index(held, Rows(read=9))
+    index = Index(held, InvertedIndex(read=9))
     found = [index.matching(query) for _ in range(10)]
     assert found == [tuple(one for one in held if matches(query, one))] * 10
 
@@ -93,7 +92,7 @@ def test_the_first_queries_find_the_same_before_words_are_arranged(
 def test_papers_arranged_with_those_of_others_are_found_as_by_themselves(
     lists: list[list[Paper]], query: Query, read: int
 ) -> None:
-    rows, held = Rows(read=read), list[Paper]()
+    rows, held = InvertedIndex(read=read), list[Paper]()
     for new in lists:
         held = [*new, *held[:2]]
         expected = tuple(one for one in held if matches(query, one))
@@ -101,25 +100,25 @@ def test_papers_arranged_with_those_of_others_are_found_as_by_themselves(
 
 
 def test_an_index_finds_the_same_after_others_were_arranged_with_it() -> None:
-    rows = Rows()
+    rows = InvertedIndex()
     index = Index([paper("Fog"), paper("A harbour")], rows)
-    before = index.matching(parse("fo*"))
+    before = index.matching(parse_query("fo*"))
     later = Index([paper("Fog on ferries"), *index.papers], rows)
-    assert index.matching(parse("fo*")) == before
-    assert index.matching(parse("-fog")) == index.papers[1:]
-    assert later.matching(parse("fo*")) == (later.papers[0], *before)
+    assert index.matching(parse_query("fo*")) == before
+    assert index.matching(parse_query("-fog")) == index.papers[1:]
+    assert later.matching(parse_query("fo*")) == (later.papers[0], *before)
 
 
 def test_what_stays_is_not_arranged_again() -> None:
-    rows = Rows()
+    rows = InvertedIndex()
     fog, harbour = paper("Fog", id="2611.00001"), paper("A harbour", id="2611.00002")
     Index([fog, harbour], rows)
     voted = msgspec.structs.replace(fog, upvotes=7)
     Index([paper("Ferries", id="2611.00003"), harbour, voted], rows)
-    assert rows.many == 3
+    assert rows.size == 3
     revised = paper("Fog again", id=fog.id)
-    assert Index([revised, harbour], rows).matching(parse("again")) == (revised,)
-    assert rows.many == 4
+    assert Index([revised, harbour], rows).matching(parse_query("again")) == (revised,)
+    assert rows.size == 4
 
 
 def test_papers_that_went_are_forgotten_in_the_end() -> None:
@@ -127,7 +126,7 @@ def test_papers_that_went_are_forgotten_in_the_end() -> None:
     for number in range(1, 90):
         held = tuple(paper("Fog", id=f"2611.{number + each:05d}") for each in range(20))
         day = Page(Kind.DAY, "2026-11-24")
-        listing = Listing(page=day, papers=held, read_at=datetime(2026, 11, 24, tzinfo=UTC))
+        listing = Listing(page=day, papers=held, fetched_at=datetime(2026, 11, 24, tzinfo=UTC))
         index = selector.index([listing])
-        assert len(index.matching(parse("fog"))) == 20
-        assert selector._rows.many <= 41
+        assert len(index.matching(parse_query("fog"))) == 20
+        assert selector._rows.size <= 41

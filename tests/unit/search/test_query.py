@@ -11,11 +11,12 @@ import pytest
 import snowballstemmer
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from strategies import VOCABULARY, paper, papers, queries, query_texts, terms, texts
 
 from feedsrv.errors import QueryError
-from feedsrv.grammar import parse
-from feedsrv.paper import Paper
-from feedsrv.query import (
+from feedsrv.models import Paper
+from feedsrv.search.parser import parse_query
+from feedsrv.search.query import (
     And,
     Count,
     Has,
@@ -23,12 +24,11 @@ from feedsrv.query import (
     Or,
     Query,
     Term,
-    canonical,
+    canonical_text,
+    match_locations,
     matches,
-    places,
-    positive_words,
+    positive_terms,
 )
-from strategies import VOCABULARY, paper, papers, queries, query_texts, terms, texts
 
 PAPERS = {
     "tides": paper(
@@ -256,7 +256,7 @@ FINDS = [
 
 @pytest.mark.parametrize(("query", "names"), FINDS, ids=[ascii(query) for query, _ in FINDS])
 def test_a_query_finds_the_papers_it_means_and_no_others(query: str, names: str) -> None:
-    tree = parse(query)
+    tree = parse_query(query)
     assert {name for name, one in PAPERS.items() if matches(tree, one)} == set(names.split())
 
 
@@ -352,7 +352,7 @@ def test_a_query_that_cannot_be_read_is_refused_with_place_and_reason(
     query: str, position: int, reason: str
 ) -> None:
     with pytest.raises(QueryError) as caught:
-        parse(query)
+        parse_query(query)
     assert caught.value.query == query
     assert caught.value.position == position
     assert reason in caught.value.reason
@@ -364,12 +364,12 @@ def test_a_query_that_cannot_be_read_is_refused_with_place_and_reason(
     ids=["32 terms", "250 characters", "31 terms and blanks", "nesting 8", "nesting 8 twice"],
 )
 def test_a_query_at_a_limit_is_read(query: str) -> None:
-    parse(query)
+    parse_query(query)
 
 
 def test_an_error_counts_characters_from_one_for_people_and_points_with_a_caret() -> None:
     with pytest.raises(QueryError) as caught:
-        parse("moon\tOR\nhas:foo")
+        parse_query("moon\tOR\nhas:foo")
     assert str(caught.value).endswith("(at character 13)")
     assert caught.value.pointer() == "moon OR has:foo\n            ^"
 
@@ -400,7 +400,7 @@ A, B, C = (Term("", (word,), "stems") for word in "abc")
     ],
 )
 def test_a_query_is_read_as_a_flat_tree(query: str, tree: Query) -> None:
-    assert parse(query) == tree
+    assert parse_query(query) == tree
 
 
 @pytest.mark.parametrize(
@@ -418,12 +418,12 @@ def test_a_query_is_read_as_a_flat_tree(query: str, tree: Query) -> None:
     ],
 )
 def test_only_words_that_a_match_may_hold_are_searched_for(query: str, words: str) -> None:
-    assert positive_words(parse(query)) == words
+    assert positive_terms(parse_query(query)) == words
 
 
 def test_words_that_grow_when_folded_are_cut_to_what_upstream_takes() -> None:
     query = " ".join(f"{number}\ufb03\ufb03\ufb03\ufb03\ufb03" for number in range(10, 38))
-    words = positive_words(parse(query))
+    words = positive_terms(parse_query(query))
     assert 200 < len(words) <= 250
     assert words == words.strip()
 
@@ -446,12 +446,12 @@ def test_words_that_grow_when_folded_are_cut_to_what_upstream_takes() -> None:
 def test_places_name_the_fields_in_which_a_paper_matched(
     query: str, shown: tuple[str, ...]
 ) -> None:
-    assert places(parse(query), PAPERS["tides"]) == shown
+    assert match_locations(parse_query(query), PAPERS["tides"]) == shown
 
 
 def test_places_name_the_first_of_many_media() -> None:
     one = paper(media=("https://a.example/1.png", "https://a.example/2.png"))
-    assert places(parse("has:media"), one) == ("media: https://a.example/1.png",)
+    assert match_locations(parse_query("has:media"), one) == ("media: https://a.example/1.png",)
 
 
 @pytest.mark.parametrize(
@@ -467,9 +467,9 @@ def test_places_name_the_first_of_many_media() -> None:
     ],
 )
 def test_a_term_is_described_in_words(query: str, shown: str) -> None:
-    tree = parse(query)
+    tree = parse_query(query)
     assert isinstance(tree, Term | Has | Count)
-    assert tree.described() == shown
+    assert tree.describe() == shown
 
 
 @pytest.mark.parametrize(
@@ -487,7 +487,7 @@ def test_a_term_is_described_in_words(query: str, shown: str) -> None:
 def test_queries_that_differ_only_in_spelling_have_one_canonical_text(
     same: tuple[str, ...],
 ) -> None:
-    assert len({canonical(parse(query)) for query in same}) == 1
+    assert len({canonical_text(parse_query(query)) for query in same}) == 1
 
 
 def test_queries_that_mean_different_things_have_different_canonical_texts() -> None:
@@ -498,7 +498,7 @@ def test_queries_that_mean_different_things_have_different_canonical_texts() -> 
         *("has:code", "has:media", "stars:>1", "stars:>=1", "stars:>2", "upvotes:>1", "-(-a)"),
         *("id:2601", "id:2601*", "id:2601.00001"),
     ]
-    assert len({canonical(parse(query)) for query in different}) == len(different)
+    assert len({canonical_text(parse_query(query)) for query in different}) == len(different)
 
 
 # --- laws ------------------------------------------------------------------------------------
@@ -510,7 +510,7 @@ TEXT_LAW = settings(deadline=None, max_examples=400)
 
 def read(text: str) -> Query | QueryError:
     try:
-        return parse(text)
+        return parse_query(text)
     except QueryError as error:
         return error
 
@@ -537,7 +537,7 @@ def test_a_query_that_was_read_is_written_so_that_it_reads_the_same(text: str) -
 @LAW
 @given(queries())
 def test_any_tree_is_written_so_that_it_reads_the_same(tree: Query) -> None:
-    assert parse(str(tree)) == tree
+    assert parse_query(str(tree)) == tree
 
 
 @LAW
@@ -546,16 +546,16 @@ def test_more_words_find_less_and_alternatives_find_more(
     one: Query, other: Query, given_paper: Paper
 ) -> None:
     alone = matches(one, given_paper), matches(other, given_paper)
-    assert matches(parse(f"({one}) ({other})"), given_paper) == all(alone)
-    assert matches(parse(f"({one}) OR ({other})"), given_paper) == any(alone)
-    assert matches(parse(f"({one})|({other})"), given_paper) == any(alone)
+    assert matches(parse_query(f"({one}) ({other})"), given_paper) == all(alone)
+    assert matches(parse_query(f"({one}) OR ({other})"), given_paper) == any(alone)
+    assert matches(parse_query(f"({one})|({other})"), given_paper) == any(alone)
 
 
 @LAW
 @given(queries(4), papers())
 def test_an_exclusion_finds_exactly_what_the_query_does_not(tree: Query, one: Paper) -> None:
-    assert matches(parse(f"-({tree})"), one) is not matches(tree, one)
-    assert matches(parse(f"NOT ({tree})"), one) is not matches(tree, one)
+    assert matches(parse_query(f"-({tree})"), one) is not matches(tree, one)
+    assert matches(parse_query(f"NOT ({tree})"), one) is not matches(tree, one)
 
 
 @LAW
@@ -572,14 +572,14 @@ def test_the_canonical_text_does_not_depend_on_the_order_of_parts(
             case _:
                 return query
 
-    assert canonical(shuffled(tree)) == canonical(tree)
+    assert canonical_text(shuffled(tree)) == canonical_text(tree)
 
 
 @LAW
 @given(queries(), papers())
 def test_a_match_has_a_place_unless_an_exclusion_made_it(tree: Query, one: Paper) -> None:
     if matches(tree, one) and not may_match_by_exclusion(tree):
-        assert places(tree, one)
+        assert match_locations(tree, one)
 
 
 @TEXT_LAW
@@ -588,10 +588,10 @@ def test_the_words_to_search_for_are_few_and_come_from_what_is_not_excluded(text
     tree = read(text)
     if isinstance(tree, QueryError):
         return
-    words = positive_words(tree)
+    words = positive_terms(tree)
     assert len(words) <= 250
     assert bool(words) == any(True for _ in terms_of(tree))
-    assert positive_words(Not(tree)) == ""
+    assert positive_terms(Not(tree)) == ""
 
 
 @LAW
@@ -604,7 +604,7 @@ def test_matching_agrees_with_a_slow_reading_of_the_paper(tree: Query, one: Pape
 @given(st.data(), papers())
 def test_a_term_finds_the_words_that_stand_in_the_paper(data: st.DataObject, one: Paper) -> None:
     term = data.draw(st.one_of(terms(), terms_in(one)))
-    shown = {place.partition(":")[0] for place in places(term, one)}
+    shown = {place.partition(":")[0] for place in match_locations(term, one)}
     assert shown == {field for field in fields_of(term) if slowly_holds(term, field, one)}
     assert matches(term, one) == bool(shown)
 
@@ -613,9 +613,9 @@ def test_a_term_finds_the_words_that_stand_in_the_paper(data: st.DataObject, one
 @given(texts(), st.sampled_from(VOCABULARY))
 def test_a_word_put_into_any_title_is_found_there(text: str, word: str) -> None:
     one = paper(f"{text} {word} {text}")
-    assert matches(parse(word), one)
-    assert matches(parse(f'title:"{word}"'), one)
-    assert matches(parse(f"{word}*"), one)
+    assert matches(parse_query(word), one)
+    assert matches(parse_query(f'title:"{word}"'), one)
+    assert matches(parse_query(f"{word}*"), one)
 
 
 # --- a slow oracle ---------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from feedsrv import deflate
+from feedsrv.storage import codec as deflate
 
 TEXT = b"The tide is late, the gauge is wrong. " * 400
 

@@ -7,18 +7,18 @@ from unittest.mock import patch
 
 import pytest
 from bs4 import BeautifulSoup
+from builders import DAY, card, entry, html, page_of, props
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from builders import DAY, card, entry, html, page_of, props
-from feedsrv import tags
-from feedsrv.huggingface import data_of, label_of
-from feedsrv.tags import DEEPEST, MOST, Wanted, first, is_modest
+from feedsrv.upstream import cards as tags
+from feedsrv.upstream.cards import MAX_DEPTH, MAX_TAGS, Extractor, find_first, is_within_limits
+from feedsrv.upstream.parser import day_label, hydration_data
 
 HOLDER = '<div data-target="DailyPapers" data-props="{}">'
 
 
-def in_tree(markup: str, wanted: Wanted) -> str | None:
+def in_tree(markup: str, wanted: Extractor) -> str | None:
     """The first answer of the whole page's tree."""
     for tag in BeautifulSoup(markup, "lxml").find_all(True):
         answer = wanted(tag.name, {name: str(value) for name, value in tag.attrs.items()})
@@ -51,12 +51,12 @@ def in_tree(markup: str, wanted: Wanted) -> str | None:
     ],
 )  # fmt: skip
 def test_the_first_tag_that_answers_is_taken(markup: str, data: str | None) -> None:
-    assert first(markup, data_of) == data
+    assert find_first(markup, hydration_data) == data
 
 
 def test_only_a_time_shows_the_day() -> None:
     markup = '<ins datetime="2026-01-01"></ins><time></time><time datetime="2026-08-06">'
-    assert first(markup, label_of) == "2026-08-06"
+    assert find_first(markup, day_label) == "2026-08-06"
 
 
 pieces = st.sampled_from(
@@ -92,27 +92,27 @@ def test_what_is_found_is_what_the_tree_of_the_whole_page_would_have(
     markup: str, part: int
 ) -> None:
     markup = f"<{markup}"  # without any tag BeautifulSoup warns that this is no page
-    for wanted in (data_of, label_of):
+    for wanted in (hydration_data, day_label):
         with patch.object(tags, "_PART", part):
-            found = first(markup, wanted)
+            found = find_first(markup, wanted)
         assert found == in_tree(markup, wanted)
 
 
 @given(st.text())
 def test_data_is_read_as_it_was_before_it_was_escaped(text: str) -> None:
     markup = f"<div data-target='DailyPapers' data-props='{escape(text)}'>"
-    assert first(markup, data_of) == in_tree(markup, data_of)
+    assert find_first(markup, hydration_data) == in_tree(markup, hydration_data)
     if text.isprintable():
-        assert first(page_of(text).decode(), data_of) == text
+        assert find_first(page_of(text).decode(), hydration_data) == text
 
 
 @pytest.mark.parametrize(
     ("before", "modest"),
     [
         ("<b></b>" * 1000, True),
-        ("<b></b>" * MOST, False),
-        ("<div>" * (DEEPEST - 5), True),
-        ("<div>" * DEEPEST, False),
+        ("<b></b>" * MAX_TAGS, False),
+        ("<div>" * (MAX_DEPTH - 5), True),
+        ("<div>" * MAX_DEPTH, False),
         ("<div>" * 1_000_000, False),
     ],
     ids=["real", "many", "real-depth", "deep", "endless"],
@@ -120,6 +120,6 @@ def test_data_is_read_as_it_was_before_it_was_escaped(text: str) -> None:
 def test_a_page_of_more_or_deeper_tags_than_real_ones_is_read_up_to_there(
     before: str, modest: bool
 ) -> None:
-    assert is_modest(before + HOLDER) is modest
-    assert first(before + HOLDER, data_of) == ("{}" if modest else None)
-    assert first(HOLDER + before, data_of) == "{}"
+    assert is_within_limits(before + HOLDER) is modest
+    assert find_first(before + HOLDER, hydration_data) == ("{}" if modest else None)
+    assert find_first(HOLDER + before, hydration_data) == "{}"

@@ -8,9 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lxml import etree
-
-from feedsrv.text import clean, line, link, paragraphs, symbols
 from strategies import texts
+
+from feedsrv.upstream.normalize import (
+    normalize_line,
+    normalize_paragraphs,
+    normalize_url,
+    replace_forbidden,
+    tex_to_unicode,
+)
 
 LAW = settings(deadline=None, max_examples=200)
 
@@ -82,15 +88,15 @@ def is_accepted_by_lxml(text: str) -> bool:
 def test_a_character_that_xml_forbids_is_replaced_and_any_other_kept(
     text: str, cleaned: str
 ) -> None:
-    assert clean(text) == cleaned
+    assert replace_forbidden(text) == cleaned
 
 
 @LAW
 @given(st.one_of(texts(surrogates=True), st.text(st.characters(exclude_categories=()))))
 def test_clean_text_can_be_encoded_and_stands_in_xml_as_it_is(text: str) -> None:
-    cleaned = clean(text)
+    cleaned = replace_forbidden(text)
     assert len(cleaned) == len(text)
-    assert clean(cleaned) == cleaned
+    assert replace_forbidden(cleaned) == cleaned
     cleaned.encode()
     element = etree.Element("x", about=cleaned)
     element.text = cleaned
@@ -102,7 +108,7 @@ def test_clean_text_can_be_encoded_and_stands_in_xml_as_it_is(text: str) -> None
 @settings(deadline=None, max_examples=500)
 @given(st.characters(exclude_categories=()))
 def test_no_character_is_replaced_without_need(char: str) -> None:
-    assert (clean(char) == char) == is_accepted_by_lxml(char)
+    assert (replace_forbidden(char) == char) == is_accepted_by_lxml(char)
 
 
 @pytest.mark.parametrize(
@@ -118,7 +124,7 @@ def test_no_character_is_replaced_without_need(char: str) -> None:
     ids=ascii,
 )
 def test_a_line_is_one_line(text: str, shown: str) -> None:
-    assert line(text) == shown
+    assert normalize_line(text) == shown
 
 
 @pytest.mark.parametrize(
@@ -138,13 +144,13 @@ def test_a_line_is_one_line(text: str, shown: str) -> None:
     ids=ascii,
 )
 def test_paragraphs_are_lines_parted_by_an_empty_one(text: str, shown: str) -> None:
-    assert paragraphs(text) == shown
+    assert normalize_paragraphs(text) == shown
 
 
 @LAW
 @given(st.one_of(texts(surrogates=True), tex_texts()))
 def test_paragraphs_hold_no_blank_and_no_folded_line(text: str) -> None:
-    shown = paragraphs(text)
+    shown = normalize_paragraphs(text)
     assert is_accepted_by_lxml(shown)
     for paragraph in shown.split("\n\n") if shown else ():
         assert paragraph
@@ -154,10 +160,10 @@ def test_paragraphs_hold_no_blank_and_no_folded_line(text: str) -> None:
 @LAW
 @given(st.one_of(texts(surrogates=True), tex_texts()))
 def test_a_line_holds_single_spaces_only_and_nothing_that_xml_forbids(text: str) -> None:
-    shown = line(text)
+    shown = normalize_line(text)
     assert shown == " ".join(shown.split())
     assert is_accepted_by_lxml(shown)
-    assert line(text) == " ".join(paragraphs(text).split())
+    assert normalize_line(text) == " ".join(normalize_paragraphs(text).split())
 
 
 @pytest.mark.parametrize(
@@ -191,7 +197,7 @@ def test_a_line_holds_single_spaces_only_and_nothing_that_xml_forbids(text: str)
     ids=ascii,
 )
 def test_a_link_is_a_web_address_without_white_space_or_nothing(text: str, address: str) -> None:
-    assert link(text) == address
+    assert normalize_url(text) == address
 
 
 SCHEMES = ("http://", "https://", "HTTP:", "javascript:", "data:", "//", " https://x.example/", "")
@@ -200,11 +206,11 @@ SCHEMES = ("http://", "https://", "HTTP:", "javascript:", "data:", "//", " https
 @LAW
 @given(st.sampled_from(SCHEMES), st.one_of(texts(surrogates=True), st.text()))
 def test_any_text_makes_a_web_address_or_nothing(scheme: str, text: str) -> None:
-    address = link(scheme + text)
+    address = normalize_url(scheme + text)
     assert not address or address.lower().startswith(("http://", "https://"))
     assert address == "".join(address.split())
     assert is_accepted_by_lxml(address)
-    assert link(address) == address
+    assert normalize_url(address) == address
 
 
 SAFE = [
@@ -269,36 +275,36 @@ MONEY = [
 
 @pytest.mark.parametrize(("tex", "shown"), SAFE, ids=[tex for tex, _ in SAFE])
 def test_tex_that_a_line_of_characters_can_show_becomes_that_line(tex: str, shown: str) -> None:
-    assert symbols(tex) == shown
+    assert tex_to_unicode(tex) == shown
 
 
 @pytest.mark.parametrize("tex", UNSAFE)
 def test_tex_that_a_line_of_characters_cannot_show_is_left_as_it_was(tex: str) -> None:
-    assert symbols(tex) == tex
-    assert symbols(f"before {tex} after") == f"before {tex} after"
+    assert tex_to_unicode(tex) == tex
+    assert tex_to_unicode(f"before {tex} after") == f"before {tex} after"
 
 
 @pytest.mark.parametrize("text", MONEY)
 def test_money_stays_money(text: str) -> None:
-    assert symbols(text) == text
+    assert tex_to_unicode(text) == text
 
 
 def test_a_formula_that_cannot_be_shown_does_not_keep_others_from_it() -> None:
     tex = r"$\alpha$ of $\frac{1}{2}$ and $\beta$"
-    assert symbols(tex) == r"α of $\frac{1}{2}$ and β"
+    assert tex_to_unicode(tex) == r"α of $\frac{1}{2}$ and β"
 
 
 @LAW
 @given(texts(surrogates=True))
 def test_text_without_dollars_and_backslashes_is_left_alone(text: str) -> None:
     plain = text.replace("$", "").replace("\\", "")
-    assert symbols(plain) == plain
+    assert tex_to_unicode(plain) == plain
 
 
 @settings(deadline=None, max_examples=600)
 @given(tex_texts())
 def test_any_tex_is_shown_without_growing(tex: str) -> None:
-    assert len(symbols(tex)) <= len(tex)
+    assert len(tex_to_unicode(tex)) <= len(tex)
 
 
 @pytest.mark.parametrize(
@@ -321,6 +327,6 @@ def test_any_tex_is_shown_without_growing(tex: str) -> None:
 )
 def test_long_and_broken_tex_takes_no_time(piece: str) -> None:
     started = time.monotonic()
-    symbols(f"${piece * 3000}$")
-    symbols(piece * 3000)
+    tex_to_unicode(f"${piece * 3000}$")
+    tex_to_unicode(piece * 3000)
     assert time.monotonic() - started < 10

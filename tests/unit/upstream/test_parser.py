@@ -9,17 +9,17 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
+import builders
 import msgspec
 import pytest
+from builders import DAY, PAGES, READ_AT, Json, address, card, entry, html, props, said
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import builders
-from builders import DAY, PAGES, READ_AT, Json, address, card, entry, html, props, said
-from feedsrv.errors import PageError
-from feedsrv.huggingface import api_path, path, read, read_api
-from feedsrv.paper import Kind, Listing, Page, Paper
-from feedsrv.words import prepared
+from feedsrv.errors import ParseError
+from feedsrv.models import Kind, Listing, Page, Paper
+from feedsrv.search.analysis import analyze
+from feedsrv.upstream.parser import api_path, page_path, parse_api_response, parse_page
 
 RECORDED = Path(__file__).parent / "pages"
 CASES = sorted(
@@ -31,15 +31,17 @@ every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.ki
 
 
 def read_page(body: bytes, page: Page = DAY, url: str = "") -> Listing:
-    return read(body, url or address(page), asked=page, read_at=READ_AT)
+    return parse_page(body, url or address(page), asked=page, read_at=READ_AT)
 
 
 def read_answer(answer: object, page: Page = DAY) -> Listing:
-    return read_api(json.dumps(answer).encode(), address(page), asked=page, read_at=READ_AT)
+    return parse_api_response(
+        json.dumps(answer).encode(), address(page), asked=page, read_at=READ_AT
+    )
 
 
 def refusal(call: Callable[[], Listing]) -> str:
-    with pytest.raises(PageError) as caught:
+    with pytest.raises(ParseError) as caught:
         call()
     return caught.value.reason
 
@@ -51,7 +53,7 @@ def refusal(call: Callable[[], Listing]) -> str:
 def test_a_recorded_page_gives_what_is_known_to_stand_on_it(name: str) -> None:
     expected = json.loads((RECORDED / f"{name}.expected.json").read_text("utf-8"))
     page, answer = RECORDED / f"{name}.html", RECORDED / f"{name}.json"
-    reader, file = (read, page) if page.exists() else (read_api, answer)
+    reader, file = (parse_page, page) if page.exists() else (parse_api_response, answer)
     asked, read_at = builders.asked_page(expected["asked"]), expected["read_at"]
 
     def call() -> Listing:
@@ -67,8 +69,8 @@ def test_a_recorded_page_gives_what_is_known_to_stand_on_it(name: str) -> None:
     skipped = zip(found.pop("skipped", []), wanted.pop("skipped", []), strict=True)
     assert all(reason.startswith(beginning) for reason, beginning in skipped)
     assert found == wanted
-    assert [paper.words for paper in listing.papers] == [
-        prepared(paper).words for paper in listing.papers
+    assert [paper.tokens for paper in listing.papers] == [
+        analyze(paper).tokens for paper in listing.papers
     ]
 
 
@@ -99,7 +101,7 @@ def test_every_recorded_page_has_its_expectation() -> None:
     ids=["day", "week", "month", "trending", "search", "search-signs", "search-unicode"],
 )
 def test_a_page_stands_at_its_path(page: Page, where: str) -> None:
-    assert path(page) == where
+    assert page_path(page) == where
 
 
 @pytest.mark.parametrize(
@@ -156,7 +158,7 @@ def test_the_listing_is_of_the_period_that_the_page_names(
 )
 def test_a_name_that_is_no_such_period_is_passed_over(asked: Page, named: str) -> None:
     data = {"dailyPapers": [entry()], "dateString": named}
-    url = f"https://huggingface.co{path(asked)}"
+    url = f"https://huggingface.co{page_path(asked)}"
     assert read_page(html(data), asked, url).page == asked
 
 
@@ -436,7 +438,7 @@ def test_the_first_of_two_copies_counts() -> None:
 @every_page
 def test_what_is_no_page_is_refused_without_a_warning(body: bytes, page: Page) -> None:
     assert refusal(lambda: read_page(body, page))
-    assert refusal(lambda: read_api(body, address(page), asked=page, read_at=READ_AT))
+    assert refusal(lambda: parse_api_response(body, address(page), asked=page, read_at=READ_AT))
 
 
 # --- the API ---------------------------------------------------------------------------------
@@ -449,7 +451,7 @@ def test_an_answer_of_several_days_is_cut_to_its_newest_day() -> None:
         for n, day in enumerate(days)
     ]
     body, url = json.dumps(entries).encode(), "https://huggingface.co/api/daily_papers"
-    listing = read_api(body, url, asked=Page(Kind.DAY, "2026-08-09"), read_at=READ_AT)
+    listing = parse_api_response(body, url, asked=Page(Kind.DAY, "2026-08-09"), read_at=READ_AT)
     assert listing.page == DAY
     assert [paper.id for paper in listing.papers] == ["2608.00001", "2608.00003"]
     assert read_answer(entries, Page(Kind.WEEK, "2026-W32")).papers[0].id == "2608.00000"
@@ -468,10 +470,10 @@ def test_an_api_search_may_find_nothing_and_every_other_list_may_not() -> None:
 
 def settles(body: bytes, page: Page) -> None:
     """Both readers give a listing that can be kept, or a PageError, and nothing else."""
-    for reader in (read, read_api):
+    for reader in (parse_page, parse_api_response):
         try:
             listing = reader(body, address(page), asked=page, read_at=READ_AT)
-        except PageError:
+        except ParseError:
             continue
         assert listing.page.kind is page.kind
         assert listing.papers or page.kind is Kind.SEARCH
@@ -639,7 +641,7 @@ def test_papers_written_as_upstream_writes_them_are_read_back_in_order(
     entries = [written for written, _ in drawn]
     day = date(2026, 8, 7) if page == DAY else None
     wanted = [
-        prepared(msgspec.structs.replace(paper, listed=paper.listed or day)) for _, paper in drawn
+        analyze(msgspec.structs.replace(paper, listed=paper.listed or day)) for _, paper in drawn
     ]
     listing = read_page(html(props(page, entries), card()), page)
     assert list(listing.papers) == wanted

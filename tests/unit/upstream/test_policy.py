@@ -9,9 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feedsrv.errors import FetchError, PageError
-from feedsrv.freshness import Failure, Turns, failed, lasts, left, newest, next_turn, taken, window
-from feedsrv.paper import Kind, Listing, Page
+from feedsrv.errors import FetchError, ParseError
+from feedsrv.models import Failure, Kind, Listing, Page, RequestLog
+from feedsrv.upstream.policy import (
+    list_days,
+    newest_day_page,
+    next_backoff,
+    next_slot,
+    record_request,
+    remaining_ttl,
+    ttl,
+)
 
 NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)  # a Wednesday
 WEDNESDAY = NOON.date()
@@ -24,7 +32,7 @@ def day(name: str) -> Page:
 def listing(
     page: Page, read_at: datetime = NOON, *, previous: str = "", later: str = ""
 ) -> Listing:
-    return Listing(page=page, papers=(), read_at=read_at, previous=previous, next=later)
+    return Listing(page=page, papers=(), fetched_at=read_at, previous_day=previous, next_day=later)
 
 
 # --- how long ----------------------------------------------------------------------------------
@@ -49,12 +57,12 @@ def listing(
     ids=str,
 )
 def test_each_list_is_fresh_for_its_time(page: Page, expected: timedelta) -> None:
-    assert lasts(page, WEDNESDAY) == expected
+    assert ttl(page, WEDNESDAY) == expected
 
 
 def test_on_a_weekend_fridays_list_is_the_newest() -> None:
-    assert lasts(day("2026-11-27"), date(2026, 11, 29)) == timedelta(minutes=20)
-    assert lasts(day("2026-11-27"), date(2026, 11, 30)) == timedelta(hours=12)
+    assert ttl(day("2026-11-27"), date(2026, 11, 29)) == timedelta(minutes=20)
+    assert ttl(day("2026-11-27"), date(2026, 11, 30)) == timedelta(hours=12)
 
 
 @pytest.mark.parametrize(
@@ -70,26 +78,32 @@ def test_on_a_weekend_fridays_list_is_the_newest() -> None:
     ],
 )
 def test_the_newest_list_is_of_the_last_weekday(today: date, expected: str) -> None:
-    assert newest(today) == day(expected)
+    assert newest_day_page(today) == day(expected)
 
 
 def test_what_is_left_is_counted_from_when_the_list_was_read() -> None:
     page = day("2026-11-25")
-    assert left(page, listing(page, NOON - timedelta(minutes=5)), NOON) == timedelta(minutes=15)
-    assert left(page, listing(page, NOON - timedelta(minutes=30)), NOON) == -timedelta(minutes=10)
-    assert left(page, None, NOON) == timedelta(0)
+    assert remaining_ttl(page, listing(page, NOON - timedelta(minutes=5)), NOON) == timedelta(
+        minutes=15
+    )
+    assert remaining_ttl(page, listing(page, NOON - timedelta(minutes=30)), NOON) == -timedelta(
+        minutes=10
+    )
+    assert remaining_ttl(page, None, NOON) == timedelta(0)
 
 
 def test_a_list_read_by_a_clock_that_was_ahead_is_not_fresh_for_ever() -> None:
     page = day("2026-11-25")
-    assert left(page, listing(page, NOON + timedelta(days=99)), NOON) == timedelta(minutes=20)
+    assert remaining_ttl(page, listing(page, NOON + timedelta(days=99)), NOON) == timedelta(
+        minutes=20
+    )
 
 
 # --- the window --------------------------------------------------------------------------------
 
 
 def walked(kept: dict[str, Listing], days: int, today: date = WEDNESDAY) -> list[tuple[str, str]]:
-    found = window(today, days, lambda page: kept.get(page.key))
+    found = list_days(today, days, lambda page: kept.get(page.key))
     return [(page.key, each.page.key if each else "") for page, each in found]
 
 
@@ -173,14 +187,15 @@ DOWN = FetchError("http://a.b/papers", "status 503")
 def test_each_failure_in_a_row_waits_twice_as_long_up_to_half_an_hour() -> None:
     failure, waits = None, []
     for _ in range(8):
-        failure = failed(failure, DOWN, NOON, 0.5)
+        failure = next_backoff(failure, DOWN, NOON, 0.5)
         waits.append((failure.retry_at - NOON).total_seconds())
     assert waits == [60, 120, 240, 480, 960, 1800, 1800, 1800]
 
 
 def test_chance_spreads_the_next_try_by_a_tenth() -> None:
     waits = [
-        (failed(None, DOWN, NOON, chance).retry_at - NOON).total_seconds() for chance in (0, 1)
+        (next_backoff(None, DOWN, NOON, chance).retry_at - NOON).total_seconds()
+        for chance in (0, 1)
     ]
     assert waits == [54, 66]
 
@@ -188,12 +203,12 @@ def test_chance_spreads_the_next_try_by_a_tenth() -> None:
 @pytest.mark.parametrize(("asked", "expected"), [(None, 60), (5, 60), (200, 200), (86400, 86400)])
 def test_a_wait_that_upstream_asks_for_is_kept(asked: float | None, expected: int) -> None:
     error = FetchError("http://a.b/papers", "too many requests", wait=asked)
-    assert failed(None, error, NOON, 0.5).retry_at == NOON + timedelta(seconds=expected)
+    assert next_backoff(None, error, NOON, 0.5).retry_at == NOON + timedelta(seconds=expected)
 
 
 def test_a_failure_says_why_and_when() -> None:
-    error = PageError("http://a.b/papers", "the list is empty")
-    assert failed(None, error, NOON, 0.5) == Failure(
+    error = ParseError("http://a.b/papers", "the list is empty")
+    assert next_backoff(None, error, NOON, 0.5) == Failure(
         reason="the list is empty (http://a.b/papers)",
         count=1,
         at=NOON,
@@ -203,20 +218,20 @@ def test_a_failure_says_why_and_when() -> None:
 
 
 def test_failures_in_a_row_tell_when_the_first_was() -> None:
-    error = PageError("http://a.b/papers", "the list is empty")
-    first = failed(None, error, NOON, 0.5)
-    second = failed(first, error, NOON + timedelta(hours=1), 0.5)
+    error = ParseError("http://a.b/papers", "the list is empty")
+    first = next_backoff(None, error, NOON, 0.5)
+    second = next_backoff(first, error, NOON + timedelta(hours=1), 0.5)
     assert (second.since, second.at) == (NOON, NOON + timedelta(hours=1))
-    assert failed(second, error, NOON + timedelta(hours=2), 0.5).since == NOON
+    assert next_backoff(second, error, NOON + timedelta(hours=2), 0.5).since == NOON
     # What was kept by a version that did not tell.
     old = msgspec.structs.replace(first, since=None)
-    assert failed(old, error, NOON + timedelta(hours=1), 0.5).since == NOON
+    assert next_backoff(old, error, NOON + timedelta(hours=1), 0.5).since == NOON
 
 
 def test_spare_failures_do_not_lengthen_the_wait() -> None:
     failure, waits = None, []
     for _ in range(4):
-        failure = failed(failure, DOWN, NOON, 0.5, spare=1)
+        failure = next_backoff(failure, DOWN, NOON, 0.5, spare=1)
         waits.append((failure.retry_at - NOON).total_seconds())
     assert waits == [60, 60, 120, 240]
 
@@ -228,10 +243,10 @@ SECOND = timedelta(seconds=1)
 
 def made(count: int, *, adhoc: bool = False, spacing: timedelta = SECOND) -> list[float]:
     """Return when so many requests would be made, one after another, in seconds."""
-    turns, now, moments = Turns(), NOON, []
+    turns, now, moments = RequestLog(), NOON, []
     for _ in range(count):
-        now = next_turn(turns, now, adhoc=adhoc, spacing=spacing)
-        turns = taken(turns, now, adhoc=adhoc)
+        now = next_slot(turns, now, adhoc=adhoc, spacing=spacing)
+        turns = record_request(turns, now, adhoc=adhoc)
         moments.append((now - NOON).total_seconds())
     return moments
 
@@ -246,11 +261,11 @@ def test_the_spacing_is_a_setting() -> None:
 
 
 def test_after_a_rest_there_is_a_burst_again() -> None:
-    turns = Turns(tuple(NOON - SECOND * ago for ago in (63, 62, 61, 60)))
+    turns = RequestLog(tuple(NOON - SECOND * ago for ago in (63, 62, 61, 60)))
     moments, now = [], NOON
     for _ in range(5):
-        now = next_turn(turns, now, adhoc=False, spacing=SECOND)
-        turns = taken(turns, now, adhoc=False)
+        now = next_slot(turns, now, adhoc=False, spacing=SECOND)
+        turns = record_request(turns, now, adhoc=False)
         moments.append((now - NOON).total_seconds())
     assert moments == [0, 0, 0, 0, 1]
 
@@ -269,19 +284,19 @@ def test_searches_for_adhoc_keywords_take_half_of_it_at_most() -> None:
 
 
 def test_with_the_adhoc_half_spent_other_pages_go_on() -> None:
-    turns, now = Turns(), NOON
+    turns, now = RequestLog(), NOON
     for _ in range(30):
-        now = next_turn(turns, now, adhoc=True, spacing=SECOND)
-        turns = taken(turns, now, adhoc=True)
-    assert next_turn(turns, now, adhoc=True, spacing=SECOND) > now + timedelta(minutes=4)
-    assert next_turn(turns, now, adhoc=False, spacing=SECOND) <= now + SECOND
+        now = next_slot(turns, now, adhoc=True, spacing=SECOND)
+        turns = record_request(turns, now, adhoc=True)
+    assert next_slot(turns, now, adhoc=True, spacing=SECOND) > now + timedelta(minutes=4)
+    assert next_slot(turns, now, adhoc=False, spacing=SECOND) <= now + SECOND
 
 
 def test_old_turns_are_forgotten() -> None:
-    turns = Turns(tuple(NOON - timedelta(minutes=6 + ago) for ago in range(90)))
-    assert taken(turns, NOON, adhoc=False) == Turns((NOON,))
+    turns = RequestLog(tuple(NOON - timedelta(minutes=6 + ago) for ago in range(90)))
+    assert record_request(turns, NOON, adhoc=False) == RequestLog((NOON,))
 
 
 def test_a_turn_taken_by_a_clock_that_was_ahead_blocks_nobody() -> None:
-    turns = Turns((NOON + timedelta(days=3),) * 60)
-    assert next_turn(turns, NOON, adhoc=False, spacing=SECOND) == NOON
+    turns = RequestLog((NOON + timedelta(days=3),) * 60)
+    assert next_slot(turns, NOON, adhoc=False, spacing=SECOND) == NOON

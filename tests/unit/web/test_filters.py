@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from feedsrv import prose
+from feedsrv.web import filters as prose
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
@@ -14,7 +14,7 @@ NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
     [(0, "no papers"), (1, "1 paper"), (2, "2 papers"), (1512, "1,512 papers")],
 )
 def test_a_count_has_its_plural(value: int, expected: str) -> None:
-    assert prose.count(value, "paper") == expected
+    assert prose.format_count(value, "paper") == expected
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ def test_a_count_has_its_plural(value: int, expected: str) -> None:
     [(0, 0, "0"), (0, 9, "0"), (1, 1000, "<1"), (61, 100, "61"), (9, 9, "100")],
 )
 def test_a_share_is_in_whole_percent(part: int, whole: int, expected: str) -> None:
-    assert prose.share(part, whole) == f"{expected}\u202f%"
+    assert prose.format_share(part, whole) == f"{expected}\u202f%"
 
 
 @pytest.mark.parametrize(
@@ -39,19 +39,19 @@ def test_a_share_is_in_whole_percent(part: int, whole: int, expected: str) -> No
     ],
 )
 def test_a_moment_is_so_long_ago(seconds: int, expected: str) -> None:
-    assert prose.ago(NOON - timedelta(seconds=seconds), NOON) == expected
+    assert prose.time_ago(NOON - timedelta(seconds=seconds), NOON) == expected
 
 
 def test_a_moment_to_come_is_so_far_away() -> None:
-    assert prose.until(NOON + timedelta(minutes=2), NOON) == "in 2 minutes"
-    assert prose.until(NOON + timedelta(seconds=2), NOON) == "in a moment"
-    assert prose.until(NOON - timedelta(hours=2), NOON) == "in a moment"
+    assert prose.time_until(NOON + timedelta(minutes=2), NOON) == "in 2 minutes"
+    assert prose.time_until(NOON + timedelta(seconds=2), NOON) == "in a moment"
+    assert prose.time_until(NOON - timedelta(hours=2), NOON) == "in a moment"
 
 
 def test_days_and_moments_are_written_out() -> None:
-    assert prose.day(date(2026, 11, 4)) == "4 November 2026"
-    assert prose.short_day(date(2026, 11, 4)) == "4 November"
-    assert prose.moment(NOON) == "24 November 2026, 12:00 UTC"
+    assert prose.long_date(date(2026, 11, 4)) == "4 November 2026"
+    assert prose.short_date(date(2026, 11, 4)) == "4 November"
+    assert prose.timestamp(NOON) == "24 November 2026, 12:00 UTC"
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_days_and_moments_are_written_out() -> None:
     ],
 )
 def test_a_size_has_its_unit(value: int, expected: str) -> None:
-    assert prose.size(value) == expected
+    assert prose.file_size(value) == expected
 
 
 @pytest.mark.parametrize(

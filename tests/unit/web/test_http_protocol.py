@@ -14,8 +14,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from feedsrv.answer import Reply
-from feedsrv.connection import Connection
+from feedsrv.web.connection import Connection
+from feedsrv.web.responses import HttpResponse
 
 HEAD = b"Host: x\r\n\r\n"
 REQUESTS = {
@@ -73,16 +73,16 @@ class Serving:
         self.working: deque[Callable[[], None]] = deque()
         self.asked: list[WSGIEnvironment] = []
 
-    def ready(self, environ: WSGIEnvironment) -> Reply | None:
+    def ready(self, environ: WSGIEnvironment) -> HttpResponse | None:
         if environ["PATH_INFO"] != "/ready":
             return None
         self.asked.append(environ)
-        return Reply("200 OK", (("Content-Length", "2"),), b"ok")
+        return HttpResponse("200 OK", (("Content-Length", "2"),), b"ok")
 
-    def work(self, environ: WSGIEnvironment, then: Callable[[Reply], None]) -> None:
+    def work(self, environ: WSGIEnvironment, then: Callable[[HttpResponse], None]) -> None:
         self.asked.append(environ)
         body = b"" if environ["REQUEST_METHOD"] == "HEAD" else b"made!"
-        said = Reply("200 OK", (("Content-Length", "5"),), body)
+        said = HttpResponse("200 OK", (("Content-Length", "5"),), body)
         self.working.append(lambda: then(said))
 
     def came(self, connection: Connection) -> None: ...

@@ -1,0 +1,136 @@
+"""The ways of writing a feed, and what a feed says of itself in each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from threading import Lock
+from typing import NamedTuple
+
+import msgspec
+from cachetools import LRUCache
+from werkzeug.datastructures import ETags
+
+from feedsrv import __version__
+from feedsrv.config import Config
+from feedsrv.feeds.atom import render_atom
+from feedsrv.feeds.entry import Entry, FeedMetadata, build_entries, feed_definition, feed_id
+from feedsrv.feeds.json_feed import render_json_feed
+from feedsrv.feeds.opml import Outline, render_opml
+from feedsrv.feeds.rss import render_rss
+from feedsrv.models import Feed, Match, PaperTokens
+from feedsrv.search.parser import parse_query
+from feedsrv.search.query import canonical_text
+from feedsrv.web.responses import EncodedBody, encode_body
+
+
+class Format(NamedTuple):
+    """One way of writing a feed."""
+
+    media_type: str
+    title: str
+    render: Callable[[FeedMetadata, Sequence[Entry]], bytes]
+
+
+#: By suffix. Atom first, everywhere.
+FORMATS = {
+    "atom": Format("application/atom+xml", "Atom", render_atom),
+    "rss": Format("application/rss+xml", "RSS", render_rss),
+    "json": Format("application/feed+json", "JSON Feed", render_json_feed),
+}
+
+
+#: The etags of what was written of late, by a hash of all that goes into it. Thousands of feeds are
+#: polled every hour and have nothing new: to see that takes a tenth of writing them.
+_etags: LRUCache[int, str] = LRUCache(50_000)
+_etags_lock = Lock()
+
+
+def feed_metadata(
+    feeds: Sequence[Feed], *, demo: bool, self_url: str, page_url: str, icon_url: str
+) -> FeedMetadata:
+    """Return what the feeds, united, say of themselves."""
+    title = " + ".join(feed.title for feed in feeds)
+    return FeedMetadata(
+        id=feed_id(_feed_definition(feed) for feed in feeds),
+        title=f"Sample papers: {title}" if demo else title,
+        subtitle="; ".join(dict.fromkeys(map(_describe, feeds))),
+        self_url=self_url,
+        page_url=page_url,
+        icon_url=icon_url,
+        version=__version__,
+    )
+
+
+def _feed_definition(feed: Feed) -> str:
+    return feed_definition(feed, canonical_text(parse_query(feed.query)) if feed.query else "")
+
+
+def _describe(feed: Feed) -> str:
+    about = f" that match: {feed.query}" if feed.query else ""
+    return f"Papers from Hugging Face Daily Papers{about}"
+
+
+def render_cached(
+    suffix: str, head: FeedMetadata, found: Sequence[Match], held: ETags | None = None
+) -> EncodedBody:
+    """Return the feed, written once for each change of what it holds.
+
+    Args:
+        suffix: The format's.
+        head: What the feed says of itself.
+        found: Its papers.
+        held: What the asker holds. If that is this very feed, it is not written again, and its
+            bodies are empty: nobody wants them.
+
+    """
+    still = tuple(_without_counters(each) for each in found)
+    name = hash((suffix, head, still))
+    with _etags_lock:
+        known = _etags.get(name)
+    if known is not None and held is not None and held.contains_weak(known):
+        return EncodedBody(b"", b"", known)
+    ready = _render(suffix, head, still)
+    with _etags_lock:
+        _etags[name] = ready.etag
+    return ready
+
+
+@lru_cache(maxsize=32)
+def _render(suffix: str, head: FeedMetadata, found: tuple[Match, ...]) -> EncodedBody:
+    return encode_body(FORMATS[suffix].render(head, build_entries(found)))
+
+
+def _without_counters(found: Match) -> Match:
+    """Return what was found without what no feed tells, but what changes every hour."""
+    paper = msgspec.structs.replace(
+        found.paper, upvotes=0, comments=0, stars=0, words=PaperTokens()
+    )
+    return Match(paper, found.feeds)
+
+
+def link_headers(
+    head: FeedMetadata, suffix: str, links: Mapping[str, str]
+) -> Iterator[tuple[str, str]]:
+    """Yield Link headers (RFC 8288 3): the feed itself, and what says the same in other forms."""
+    yield "Link", f'<{head.self_url}>; rel="self"'
+    if suffix:
+        yield "Link", f'<{head.page_url}>; rel="alternate"; type="text/html"'
+    for name, url in links.items():
+        if name != suffix:
+            media_type = FORMATS[name].media_type
+            yield "Link", f'<{url}>; rel="alternate"; type="{media_type}"'
+
+
+def render_subscriptions(config: Config, suffix: str, url: Callable[..., str]) -> bytes:
+    """Return the configured feeds as a list of subscriptions (OPML), in the suffix's format."""
+    outlines = (
+        Outline(
+            title=feed.title,
+            description=_describe(feed),
+            feed_url=url(f"/feeds/{feed.name}", f".{suffix}"),
+            page_url=url(f"/feeds/{feed.name}"),
+        )
+        for feed in config.feeds.values()
+    )
+    return render_opml("Daily Papers", outlines)

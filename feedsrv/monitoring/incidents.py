@@ -1,0 +1,220 @@
+"""The ways of writing a feed, and what a feed says of itself in each."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from html import escape
+
+import msgspec
+
+from feedsrv import __version__
+from feedsrv.feeds.atom import render_atom
+from feedsrv.feeds.entry import Entry, FeedMetadata, Link, feed_id
+from feedsrv.models import Failure, Incident, Incidents, Page
+from feedsrv.storage.repository import Repository
+from feedsrv.web.responses import EncodedBody, encode_body
+
+
+def incident_feed(
+    outages: Incidents, *, server: str, self_url: str, page_url: str, icon_url: str
+) -> EncodedBody:
+    """Return the feed, as Atom, of what failed for long and when it was over.
+
+    Args:
+        outages: The outages.
+        server: What tells the server from others; its id is made of it.
+        self_url: Where the feed is.
+        page_url: Where more is told.
+        icon_url: Where its icon is.
+
+    """
+    about = FeedMetadata(
+        id=feed_id([f"status of {server}"]),
+        title="feedsrv: status",
+        subtitle="When Hugging Face could not be read for hours, or had changed its pages",
+        self_url=self_url,
+        page_url=page_url,
+        icon_url=icon_url,
+        version=__version__,
+    )
+    return encode_body(render_atom(about, incident_entries(outages, page_url)))
+
+
+#: How long a list fails before it is told of. Most failures are shorter, and readers see nothing.
+MIN_DURATION = timedelta(hours=6)
+#: Outages remembered.
+_MAX_INCIDENTS = 50
+#: What fails where all of upstream does.
+ALL_UPSTREAM = "Hugging Face"
+
+
+def record_failure(
+    known: Incidents, page: Page, failure: Failure, of_all: Failure | None, now: datetime
+) -> Incidents:
+    """Return the outages after a page failed again.
+
+    Args:
+        known: Those before.
+        page: The page.
+        failure: How it fails.
+        of_all: How upstream as a whole fails, if it does: then the page is one of many, and there
+            is one outage for them all.
+        now: The moment.
+
+    """
+    if of_all is not None and now - _since(of_all) >= MIN_DURATION:
+        return _open_incident(known, ALL_UPSTREAM, _short_reason(of_all), _since(of_all), now)
+    if now - _since(failure) >= MIN_DURATION:
+        return _open_incident(known, str(page), _short_reason(failure), _since(failure), now)
+    return known
+
+
+def record_layout_change(known: Incidents, page: Page, reason: str, now: datetime) -> Incidents:
+    """Return the outages after a page came without what should be in it."""
+    return _open_incident(known, _layout_subject(page), reason, now, now)
+
+
+def record_success(known: Incidents, page: Page, *, whole: bool, now: datetime) -> Incidents:
+    """Return the outages after a page was read; ``whole`` if from where it should be."""
+    mended = {str(page), ALL_UPSTREAM} | ({_layout_subject(page)} if whole else set())
+    if not any(each.subject in mended for each in known if each.until is None):
+        return known
+    return tuple(
+        msgspec.structs.replace(each, until=now)
+        if each.until is None and each.subject in mended
+        else each
+        for each in known
+    )
+
+
+def _since(failure: Failure) -> datetime:
+    return failure.since or failure.at
+
+
+def _short_reason(failure: Failure) -> str:
+    """Return the reason without the address, which is for logs."""
+    return failure.reason.partition(" (http")[0]
+
+
+def _layout_subject(page: Page) -> str:
+    return f"layout of {page.kind}"
+
+
+def _open_incident(
+    known: Incidents, subject: str, reason: str, since: datetime, now: datetime
+) -> Incidents:
+    if any(each.subject == subject and each.until is None for each in known):
+        return known
+    begun = Incident(subject=subject, reason=reason, since=since, told_at=now)
+    return (begun, *known)[:_MAX_INCIDENTS]
+
+
+# --- what is told of it ----------------------------------------------------------------------
+
+
+def incident_entries(known: Incidents, page_url: str) -> tuple[Entry, ...]:
+    """Return an entry for each outage and one for the end of each, the latest first.
+
+    Args:
+        known: The outages.
+        page_url: Where more is told.
+
+    """
+    made = (entry for outage in known for entry in _entries_for(outage, page_url))
+    return tuple(sorted(made, key=_entry_order, reverse=True))
+
+
+def _entry_order(entry: Entry) -> tuple[datetime, str]:
+    return entry.published, entry.id
+
+
+def _entries_for(outage: Incident, page_url: str) -> Iterator[Entry]:
+    is_layout = outage.subject.startswith("layout of ")
+    what = f"The {outage.subject}" if is_layout else outage.subject
+    begun = f"{what} has changed" if is_layout else f"{what} cannot be read"
+    ended = f"{what} can be read again" if not is_layout else f"{what} is as it was"
+    facts = [f"Since {_format_time(outage.since)}: {outage.reason}."]
+    facts.append(
+        "Papers are taken from what else can be read, and readers may get fewer details."
+        if is_layout
+        else "Readers get what was read before."
+    )
+    if outage.until is not None:
+        facts.append(f"It was over at {_format_time(outage.until)}.")
+        over = [f"It lasted from {_format_time(outage.since)} to {_format_time(outage.until)}."]
+        yield _build_entry(
+            outage, ":over", ended, over, when=(outage.until, outage.until), page_url=page_url
+        )
+    last = outage.until or outage.told_at
+    yield _build_entry(outage, "", begun, facts, when=(outage.told_at, last), page_url=page_url)
+
+
+def _build_entry(
+    outage: Incident,
+    suffix: str,
+    title: str,
+    facts: Sequence[str],
+    *,
+    when: tuple[datetime, datetime],
+    page_url: str,
+) -> Entry:
+    published, updated = (moment.replace(microsecond=0) for moment in when)
+    return Entry(
+        id=f"{_incident_id(outage)}{suffix}",
+        title=title,
+        published=published,
+        updated=updated,
+        authors=("feedsrv",),
+        keywords=(),
+        feeds=("status",),
+        links=(Link("alternate", page_url, "text/html"),),
+        summary="",
+        abstract=" ".join(facts),
+        content="\n".join(f"<p>{escape(fact)}</p>" for fact in facts),
+    )
+
+
+def _incident_id(outage: Incident) -> str:
+    """Return an id of letters that a tag has (RFC 4151), whatever somebody searched for."""
+    named = hashlib.sha256(outage.subject.encode()).hexdigest()[:12]
+    return f"tag:feedsrv,2026:outage:{named}:{outage.since:%Y%m%dT%H%M%SZ}"
+
+
+def _format_time(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M} UTC"
+
+
+class IncidentRecorder:
+    """Is told of what is read and what fails. Safe for threads and processes.
+
+    Args:
+        store: Keeps what is known of outages.
+        now: The clock.
+
+    """
+
+    def __init__(self, store: Repository, now: Callable[[], datetime]) -> None:
+        self._store = store
+        self._now = now
+
+    def failing(self, page: Page, failure: Failure, of_all: Failure | None) -> None:
+        """Take note that the page failed again, and how upstream as a whole fails, if it does."""
+        now = self._now()
+        self._update(partial(record_failure, page=page, failure=failure, of_all=of_all, now=now))
+
+    def drifted(self, page: Page, reason: str) -> None:
+        """Take note that the page came without what should be in it."""
+        self._update(partial(record_layout_change, page=page, reason=reason, now=self._now()))
+
+    def read(self, page: Page, *, whole: bool) -> None:
+        """Take note that the page was read; ``whole`` if from where it should be."""
+        self._update(partial(record_success, page=page, whole=whole, now=self._now()))
+
+    def _update(self, change: Callable[[Incidents], Incidents]) -> None:
+        # Nearly always there is nothing to write.
+        known = self._store.get_incidents()
+        if change(known) is not known:
+            self._store.update_incidents(change)
