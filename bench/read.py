@@ -93,7 +93,7 @@ def page(papers: int = PAPERS, size: int = SIZE) -> bytes:
 
 def listing(body: bytes) -> Listing:
     """Return what feedsrv reads of the page."""
-    return parse_page(body, "https://huggingface.co/papers", asked=DAY, read_at=READ_AT)
+    return parse_page(body, "https://huggingface.co/papers", requested=DAY, fetched_at=READ_AT)
 
 
 def tree(body: bytes) -> BeautifulSoup:

@@ -28,9 +28,10 @@ from feedsrv.export import ExportResult, export_config, export_site
 from feedsrv.feeds.service import Service
 from feedsrv.logs import configure_logging
 from feedsrv.models import Feed, Listing, Page
+from feedsrv.monitoring.incidents import record_incidents
 from feedsrv.search.parser import parse_query
 from feedsrv.search.query import And, Not, Or, Query, match_locations, positive_terms
-from feedsrv.storage.backend import open_repository
+from feedsrv.storage.factory import open_repository
 from feedsrv.web.app import create_app
 from feedsrv.web.current import Current
 from feedsrv.web.server import Server
@@ -205,7 +206,7 @@ def check(file: Path | None, demo: bool, upstream: bool) -> None:
         changes += [
             f"an unreadable {kept.kind} page of {kept.received_at:%Y-%m-%d} is kept at {kept.path};"
             " please report it, then delete it"
-            for kept in service.overview.unparsed_pages()
+            for kept in service.repository.unparsed_pages.list_all()
         ]
     for change in changes:
         click.echo(f"layout     CHANGED?: {change}")
@@ -355,6 +356,7 @@ def _open_service(config: Config) -> Iterator[Service]:
         if config.demo:
             config = msgspec.structs.replace(config, cache_dir=Path(folder))
         service = Service.open(config)
+        record_incidents(service)
         try:
             yield service
         finally:

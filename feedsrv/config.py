@@ -18,10 +18,9 @@ import msgspec
 import platformdirs
 
 from feedsrv.errors import ConfigError, QueryError
-from feedsrv.models import Feed
+from feedsrv.models import XML_FORBIDDEN, Feed
 from feedsrv.search.parser import parse_query
 from feedsrv.search.query import positive_terms
-from feedsrv.upstream.normalize import replace_forbidden
 
 #: Where the shipped file lies, seen from a clone.
 DEFAULT_FILE = Path("config/feedsrv.toml")
@@ -261,7 +260,7 @@ def _build_feed(name: str, table: object) -> Feed:
     if not isinstance(table, Mapping) or "name" in table:
         raise ValueError("expected a table of query, title, sources, limit, link and match")
     feed = msgspec.convert({**table, "title": table.get("title") or name, "name": name}, Feed)
-    if replace_forbidden(feed.title) != feed.title:
+    if XML_FORBIDDEN.search(feed.title):
         raise ValueError("its title has a character that no feed can hold")
     words = positive_terms(parse_query(feed.query)) if feed.query else ""
     if feed.sources == ("search",) and not words:

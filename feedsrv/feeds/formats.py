@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import lru_cache
-from threading import Lock
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-import msgspec
-from cachetools import LRUCache
-from werkzeug.datastructures import ETags
-
 from feedsrv import __version__
-from feedsrv.config import Config
 from feedsrv.feeds.atom import render_atom
-from feedsrv.feeds.entry import Entry, FeedMetadata, build_entries, feed_definition, feed_id
+from feedsrv.feeds.entry import Entry, FeedMetadata, feed_definition, feed_id
 from feedsrv.feeds.json_feed import render_json_feed
 from feedsrv.feeds.opml import Outline, render_opml
 from feedsrv.feeds.rss import render_rss
-from feedsrv.models import Feed, Match, PaperTokens
+from feedsrv.models import Feed
 from feedsrv.search.parser import parse_query
 from feedsrv.search.query import canonical_text
-from feedsrv.web.responses import EncodedBody, encode_body
 
 
 class Format(NamedTuple):
@@ -38,12 +30,6 @@ FORMATS = {
     "rss": Format("application/rss+xml", "RSS", render_rss),
     "json": Format("application/feed+json", "JSON Feed", render_json_feed),
 }
-
-
-#: The etags of what was written of late, by a hash of all that goes into it. Thousands of feeds are
-#: polled every hour and have nothing new: to see that takes a tenth of writing them.
-_etags: LRUCache[int, str] = LRUCache(50_000)
-_etags_lock = Lock()
 
 
 def feed_metadata(
@@ -71,44 +57,6 @@ def _describe(feed: Feed) -> str:
     return f"Papers from Hugging Face Daily Papers{about}"
 
 
-def render_cached(
-    suffix: str, head: FeedMetadata, found: Sequence[Match], held: ETags | None = None
-) -> EncodedBody:
-    """Return the feed, written once for each change of what it holds.
-
-    Args:
-        suffix: The format's.
-        head: What the feed says of itself.
-        found: Its papers.
-        held: What the asker holds. If that is this very feed, it is not written again, and its
-            bodies are empty: nobody wants them.
-
-    """
-    still = tuple(_without_counters(each) for each in found)
-    name = hash((suffix, head, still))
-    with _etags_lock:
-        known = _etags.get(name)
-    if known is not None and held is not None and held.contains_weak(known):
-        return EncodedBody(b"", b"", known)
-    ready = _render(suffix, head, still)
-    with _etags_lock:
-        _etags[name] = ready.etag
-    return ready
-
-
-@lru_cache(maxsize=32)
-def _render(suffix: str, head: FeedMetadata, found: tuple[Match, ...]) -> EncodedBody:
-    return encode_body(FORMATS[suffix].render(head, build_entries(found)))
-
-
-def _without_counters(found: Match) -> Match:
-    """Return what was found without what no feed tells, but what changes every hour."""
-    paper = msgspec.structs.replace(
-        found.paper, upvotes=0, comments=0, stars=0, words=PaperTokens()
-    )
-    return Match(paper, found.feeds)
-
-
 def link_headers(
     head: FeedMetadata, suffix: str, links: Mapping[str, str]
 ) -> Iterator[tuple[str, str]]:
@@ -122,7 +70,7 @@ def link_headers(
             yield "Link", f'<{url}>; rel="alternate"; type="{media_type}"'
 
 
-def render_subscriptions(config: Config, suffix: str, url: Callable[..., str]) -> bytes:
+def render_subscriptions(feeds: Iterable[Feed], suffix: str, url: Callable[..., str]) -> bytes:
     """Return the configured feeds as a list of subscriptions (OPML), in the suffix's format."""
     outlines = (
         Outline(
@@ -131,6 +79,6 @@ def render_subscriptions(config: Config, suffix: str, url: Callable[..., str]) -
             feed_url=url(f"/feeds/{feed.name}", f".{suffix}"),
             page_url=url(f"/feeds/{feed.name}"),
         )
-        for feed in config.feeds.values()
+        for feed in feeds
     )
     return render_opml("Daily Papers", outlines)

@@ -1,15 +1,15 @@
-"""One request, top to bottom.
+"""Answer one feed request, top to bottom: `Service.get_feed`.
 
 ::
 
-    feeds ── the pages they are made of ── their listings ── papers that match ── each paper once
-                                               │
-                                               ├── kept and fresh: served
-                                               ├── kept and stale: served, and read again behind it
-                                               └── never read: waited for, up to the deadline
+    feeds ── their sources ── stored listings ── matching papers ── each paper once
+                                     │
+                                     ├── fresh: served
+                                     ├── stale: served, and refreshed in the background
+                                     └── never fetched: awaited, up to the deadline
 
-What a reader waits for is read first; what is only stale, and the rest of the window of list days,
-is read behind it, the newest day first (`feedsrv.worker`).
+What a reader waits for is fetched first. Stale pages and the rest of the window follow in the
+background, the newest day first (`feedsrv.upstream.scheduler`).
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
-from datetime import UTC, date, datetime, time, timedelta
-from random import random as _random  # noqa: TID251  # the default chance
+from datetime import UTC, datetime, time, timedelta
+from random import random as _random  # noqa: TID251  # the default source of chance
 from threading import BoundedSemaphore, Event
 from typing import Self
 from uuid import uuid4
@@ -29,56 +29,58 @@ import msgspec
 from feedsrv import __version__
 from feedsrv.config import Config
 from feedsrv.errors import NoDataYetError, UnknownFeedError, UpstreamBudgetError, UpstreamError
-from feedsrv.feeds.selection import (
-    Selector,
+from feedsrv.feeds.selection import Selector, merge_feeds
+from feedsrv.feeds.sources import (
     SourceState,
     effective_sources,
-    merge_feeds,
     search_pages,
+    search_terms,
     source_state,
 )
-from feedsrv.models import Feed, ListDays, Listing, Match, Page, Paper, Source
-from feedsrv.monitoring.metrics import Metrics
-from feedsrv.monitoring.status import Overview
-from feedsrv.storage.backend import open_repository
+from feedsrv.feeds.window import Window
+from feedsrv.models import Failure, Feed, Kind, ListDays, Listing, Match, Page, Paper, Source
+from feedsrv.search.index import Index
+from feedsrv.storage.factory import open_repository
 from feedsrv.storage.repository import Repository
 from feedsrv.upstream.client import UpstreamClient
 from feedsrv.upstream.demo import create_demo_upstream, load_sample
-from feedsrv.upstream.policy import ClientQuota, newest_day_page, remaining_ttl
+from feedsrv.upstream.events import Listener
+from feedsrv.upstream.policy import ClientQuota, list_days, newest_day_page, remaining_ttl
 from feedsrv.upstream.refresh import Refresher
 from feedsrv.upstream.scheduler import Scheduler
 
-#: What is due is asked for by whoever comes next, but not by everybody.
+#: Minimum lifetime of a result while a refresh is pending.
 _MIN_LIFETIME = timedelta(seconds=1)
 _MAX_LIFETIME = timedelta(days=1)
+#: Seconds after which to try again where nothing better is known.
 _DEFAULT_RETRY_AFTER = 60
 #: Requests that may wait for the whole deadline at the same time: half of the server's threads, so
-#: that a page that hangs leaves the other half to feeds that are kept. Any more wait for a second,
-#: which is enough for a page that does not hang.
+#: that a page that hangs leaves the other half to stored feeds. Further requests wait for
+#: `_SHORT_WAIT` seconds, enough for a page that does not hang.
 _MAX_FULL_WAITS = 16
 _SHORT_WAIT = 1.0
-#: Seconds that a bringing up to date waits for its turn: longer than an allowance can be spent.
+#: Seconds that a batch refresh waits for its slot: longer than a rate limit can be used up.
 _BATCH_WAIT = 600.0
 
 
 def _utc_now() -> datetime:
-    """Read the clock; the one place that does."""
+    """Read the clock; the only place that does."""
     return datetime.now(UTC)  # noqa: TID251  # the default clock
 
 
 class FeedResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What one feed, or several together, hold at this moment."""
+    """The papers of one feed, or of several together, at this moment."""
 
-    #: The papers that match, newest first, as many as were asked for.
+    #: The requested part of the matching papers, newest first.
     matches: tuple[Match, ...]
-    #: How many papers before these match, and how many in all.
+    #: How many matching papers come before these, and how many match in all.
     offset: int
     total: int
-    #: How many papers were looked at.
+    #: How many papers were searched.
     papers_searched: int
-    #: When asking again may bring something new.
+    #: When a new request may bring something new.
     fresh_until: datetime
-    #: Until when all this stays as it is, unless something is kept; and nothing is due to be read.
+    #: Until when the result holds, unless something is stored before; nothing is due to be fetched.
     expires_at: datetime
 
 
@@ -87,48 +89,48 @@ class Service:
 
     Args:
         config: The settings.
-        fetcher: Asks upstream; closed with the service.
-        store: Keeps listings; closed with the service.
-        now: The clock.
-        sleep: Waits so many seconds; by default until then or until the service is closed.
-        chance: Gives a number from 0 to 1.
+        client: Talks to upstream; closed with the service.
+        repository: Stores listings; closed with the service.
+        now: The clock (UTC).
+        sleep: Waits for a number of seconds; by default until then or until the service is closed.
+        chance: Returns a random number from 0 to 1.
 
     """
 
     def __init__(
         self,
         config: Config,
-        fetcher: UpstreamClient,
-        store: Repository,
+        client: UpstreamClient,
+        repository: Repository,
         *,
         now: Callable[[], datetime] = _utc_now,
         sleep: Callable[[float], object] | None = None,
         chance: Callable[[], float] = _random,
     ) -> None:
         self.config = config
-        self._client = fetcher
-        self.repository = store
+        self.repository = repository
+        self._client = client
         self._now = now
         self._full_waits = BoundedSemaphore(_MAX_FULL_WAITS)
-        closing = Event()
-        owner = f"{os.getpid()}-{uuid4().hex}"
-        wait = sleep or closing.wait
-        self.metrics = Metrics()
+        shutdown = Event()
         self._refresher = Refresher(
-            config, fetcher, store, self.metrics, owner=owner, now=now, sleep=wait, chance=chance
+            config,
+            client,
+            repository,
+            owner=f"{os.getpid()}-{uuid4().hex}",
+            now=now,
+            sleep=sleep or shutdown.wait,
+            chance=chance,
         )
-        own = search_pages(config.feeds.values())
-        self._scheduler = Scheduler(self._refresher, own, self._due_day_pages, closing)
+        #: The search pages of the configured feeds.
+        self.configured_searches = search_pages(config.feeds.values())
+        self._scheduler = Scheduler(
+            self._refresher, self.configured_searches, self._due_day_pages, shutdown
+        )
         self._quota = ClientQuota(0 if config.access_key else config.new_keywords)
         self._selector = Selector()
-        self.overview = Overview(
-            config,
-            store,
-            self._selector,
-            own=own,
-            bring_up_to_date=lambda: self._scheduler.refresh_in_background(self._due_day_pages()),
-            now=now,
-        )
+        self._list_days_cache: tuple[object, ListDays] = (None, ())
+        self._window = Window((), Index(()))
 
     @classmethod
     def open(
@@ -139,21 +141,29 @@ class Service:
         sleep: Callable[[float], object] | None = None,
         chance: Callable[[], float] = _random,
     ) -> Self:
-        """Return a service with the fetcher and the store that the settings ask for."""
+        """Return a service with the client and the repository that the settings ask for."""
         app = create_demo_upstream(load_sample(), lambda: now().date()) if config.demo else None
         contact = config.contact or config.public_url or "no contact given"
         agent = f"feedsrv/{__version__} (feed server; {contact})"
-        fetcher = UpstreamClient(config.upstream_url, agent=agent, token=config.hf_token, app=app)
-        own = search_pages(config.feeds.values())
-        return cls(
-            config, fetcher, open_repository(config, own), now=now, sleep=sleep, chance=chance
-        )
+        client = UpstreamClient(config.upstream_url, agent=agent, token=config.hf_token, app=app)
+        repository = open_repository(config, search_pages(config.feeds.values()))
+        return cls(config, client, repository, now=now, sleep=sleep, chance=chance)
 
     def close(self) -> None:
-        """Finish the page that is being read, drop those that wait, let go of network and store."""
+        """Finish the fetch in progress, drop those that are queued, close network and store."""
         self._scheduler.close()
         self._client.close()
         self.repository.close()
+
+    def subscribe(self, listener: Listener) -> None:
+        """Call the listener for each event of the refresher (`feedsrv.upstream.events`)."""
+        self._refresher.subscribe(listener)
+
+    def now(self) -> datetime:
+        """Return the current time (UTC)."""
+        return self._now()
+
+    # --- one request -----------------------------------------------------------------------
 
     def get_configured_feed(self, name: str) -> Feed:
         """Return the configured feed of that name.
@@ -167,226 +177,253 @@ class Service:
             raise UnknownFeedError(name, sorted(self.config.feeds))
         return feed
 
-    # --- one request -----------------------------------------------------------------------
-
     def get_feed(
         self, *feeds: Feed, limit: int | None = None, page: int = 1, client: str = ""
     ) -> FeedResult:
-        """Return what the feeds hold, each paper once.
+        """Return the papers of the feeds, each once.
 
         Args:
             feeds: One feed, or several to unite.
-            limit: How many papers to take; without it, what the feeds say.
-            page: Which of the parts of that size to take, the newest papers being 1.
-            client: Who asks; has a share of keywords that nobody asked for before. Nobody but
-                ourselves where it is empty.
+            limit: How many papers to return; by default what the feeds say.
+            page: Which part of that size to return; 1 has the newest papers.
+            client: Who asks, for the quota of new keywords. Empty for the server itself, which has
+                no quota.
 
         Raises:
-            TooManyError: The client's share of new keywords is used up for now.
-            NothingReadError: Upstream fails, and nothing was ever read for any of them.
+            QuotaExceededError: The client's quota of new keywords is used up for now.
+            NoDataYetError: Upstream fails, and nothing is stored for any of the feeds.
 
         """
-        asked = [
-            (feed, [self._source_state(each, feed) for each in effective_sources(feed)])
-            for feed in feeds
-        ]
-        every = [shelf for _, shelves in asked for shelf in shelves]
-        self._enforce_quota(client, every)
-        cold = self._start_fetches(every)
-        waited = self._wait_for(cold.values()) if cold else 0.0
+        states = {feed: self._source_states(feed) for feed in feeds}
+        all_states = [state for its_states in states.values() for state in its_states]
+        self._enforce_quota(client, all_states)
+        fetches = self._start_fetches(all_states)
+        waited = self._wait_for(fetches.values()) if fetches else 0.0
         now = self._now()
-        seen: frozenset[str] = frozenset()
         midnight = datetime.combine(now.date() + timedelta(days=1), time(), UTC)
-        ages, quiet = [_MAX_LIFETIME], [midnight - now]  # the window moves on
-        found: list[tuple[Feed, tuple[Paper, ...]]] = []
-        for feed, shelves in asked:
-            filled = [_with_result(each, cold.get(each.page), now) for each in shelves]
-            listings = tuple(listing for each in filled for listing in each.listings)
-            if filled and not listings:
-                ages.append(timedelta(0))
-                quiet.append(timedelta(0))
+        # At midnight the window moves on.
+        ttls, lifetimes = [_MAX_LIFETIME], [midnight - now]
+        seen_ids: frozenset[str] = frozenset()
+        selected: list[tuple[Feed, tuple[Paper, ...]]] = []
+        for feed, its_states in states.items():
+            updated = [_with_result(state, fetches.get(state.page), now) for state in its_states]
+            listings = tuple(listing for state in updated for listing in state.listings)
+            if updated and not listings:
+                ttls.append(timedelta(0))
+                lifetimes.append(timedelta(0))
                 continue
             selection = self._selector.select(feed, listings)
-            seen |= selection.seen_ids
-            ages += [each.remaining_ttl for each in filled]
-            quiet += [each.expires_in for each in filled]
-            found.append((feed, selection.papers))
-        if not found:
-            raise self._no_data_error([each.page for each in every], cold, waited)
-        most = limit or max(feed.limit for feed in feeds)
-        every_found, before = merge_feeds(found), (page - 1) * most
+            seen_ids |= selection.seen_ids
+            ttls += [state.remaining_ttl for state in updated]
+            lifetimes += [state.expires_in for state in updated]
+            selected.append((feed, selection.papers))
+        if not selected:
+            raise self._no_data_error([state.page for state in all_states], fetches, waited)
+        size = limit or max(feed.limit for feed in feeds)
+        matches, offset = merge_feeds(selected), (page - 1) * size
         return FeedResult(
-            matches=every_found[before : before + most],
-            offset=before,
-            total=len(every_found),
-            papers_searched=len(seen),
-            fresh_until=now + min(ages),
-            expires_at=now + max(_MIN_LIFETIME, min(quiet)),
+            matches=matches[offset : offset + size],
+            offset=offset,
+            total=len(matches),
+            papers_searched=len(seen_ids),
+            fresh_until=now + min(ttls),
+            expires_at=now + max(_MIN_LIFETIME, min(lifetimes)),
         )
 
-    def _enforce_quota(self, client: str, shelves: Iterable[SourceState]) -> None:
-        """Count the searches for new keywords that this takes against the client's share.
-
-        Raises:
-            TooManyError: It has had its share.
-
-        """
-        for each in shelves if client else ():
-            if each.due and not each.listings and self._scheduler.is_new_search(each.page):
-                self._quota.consume(client, self._now())
+    def _source_states(self, feed: Feed) -> list[SourceState]:
+        return [self._source_state(source, feed) for source in effective_sources(feed)]
 
     def _source_state(self, source: Source, feed: Feed) -> SourceState:
         return source_state(
             source,
             feed,
             now=self._now(),
-            days=self._list_days,
-            kept=self.repository.get_listing,
-            may_be_asked=self._may_fetch,
+            days=self.list_days(),
+            get_listing=self.repository.get_listing,
+            may_fetch=lambda page: self._refresher.current_failure(page) is None,
         )
 
-    def _start_fetches(self, shelves: Sequence[SourceState]) -> dict[Page, Future[Listing]]:
-        """Begin to read what was never read, to be waited for, and behind it what is stale."""
-        cold = {
-            each.page: self._scheduler.submit(each.page)
-            for each in shelves
-            if not each.listings and each.page in each.due
+    def _enforce_quota(self, client: str, states: Iterable[SourceState]) -> None:
+        """Charge the searches for new keywords to the client's quota.
+
+        Raises:
+            QuotaExceededError: The quota is used up.
+
+        """
+        for state in states if client else ():
+            if state.due and not state.listings and self._scheduler.is_new_search(state.page):
+                self._quota.consume(client, self._now())
+
+    def _start_fetches(self, states: Sequence[SourceState]) -> dict[Page, Future[Listing]]:
+        """Start to fetch what was never fetched, to be awaited; queue what is stale."""
+        fetches = {
+            state.page: self._scheduler.submit(state.page)
+            for state in states
+            if not state.listings and state.page in state.due
         }
         self._scheduler.refresh_in_background(
-            page for each in shelves for page in each.due if page not in cold
+            page for state in states for page in state.due if page not in fetches
         )
-        return cold
+        return fetches
 
-    def _wait_for(self, futures: Iterable[Future[Listing]]) -> float:
-        """Wait until all are there, and return for how many seconds at most that was."""
-        is_patient = self._full_waits.acquire(blocking=False)
-        seconds = self.config.deadline if is_patient else min(_SHORT_WAIT, self.config.deadline)
+    def _wait_for(self, fetches: Iterable[Future[Listing]]) -> float:
+        """Wait until all fetches are done; return for how many seconds at most that was."""
+        may_wait = self._full_waits.acquire(blocking=False)
+        seconds = self.config.deadline if may_wait else min(_SHORT_WAIT, self.config.deadline)
         try:
-            wait(futures, timeout=seconds)
+            wait(fetches, timeout=seconds)
         finally:
-            if is_patient:
+            if may_wait:
                 self._full_waits.release()
         return seconds
 
     def _no_data_error(
-        self, asked: Iterable[Page], cold: Mapping[Page, Future[Listing]], waited: float
+        self, pages: Iterable[Page], fetches: Mapping[Page, Future[Listing]], waited: float
     ) -> NoDataYetError:
-        """Return why there is nothing, and when asking again makes sense."""
-        ended = (future for future in cold.values() if future.done() and not future.cancelled())
-        cause = next((future.exception() for future in ended), None)
-        troubles = [trouble for page in asked if (trouble := self._refresher.current_failure(page))]
-        reason, wait = f"no answer within {waited:g} seconds", float(_DEFAULT_RETRY_AFTER)
-        if troubles:
-            soonest = min(troubles, key=lambda trouble: trouble.retry_at)
-            reason, wait = soonest.reason, (soonest.retry_at - self._now()).total_seconds()
+        """Return why there is nothing to serve, and when to try again."""
+        done = (fetch for fetch in fetches.values() if fetch.done() and not fetch.cancelled())
+        cause = next((fetch.exception() for fetch in done), None)
+        failures = [failure for page in pages if (failure := self._refresher.current_failure(page))]
+        reason, retry_after = f"no answer within {waited:g} seconds", float(_DEFAULT_RETRY_AFTER)
+        if failures:
+            first = min(failures, key=lambda failure: failure.retry_at)
+            reason, retry_after = first.reason, (first.retry_at - self._now()).total_seconds()
         elif isinstance(cause, UpstreamBudgetError):
-            reason, wait = str(cause), cause.retry_after
+            reason, retry_after = str(cause), cause.retry_after
         elif cause is not None:
-            reason = "an unexpected error, told in the server's log"
-        error = NoDataYetError(reason, max(1, round(wait)))
+            reason = "an unexpected error; see the server's log"
+        error = NoDataYetError(reason, max(1, round(retry_after)))
         error.__cause__ = cause
         return error
 
-    def now(self) -> datetime:
-        """Return the time."""
-        return self._now()
-
     def version(self) -> object:
-        """Return what is another one when anything was kept, by whichever process."""
+        """Return a value that changes whenever any process stores something."""
         return self.repository.version()
 
-    def was_served(self, address: str) -> bool:
-        """Tell whether the address was ever answered: then it is somebody's subscription."""
-        return self.repository.was_served(_hash_url(address))
+    def was_served(self, url: str) -> bool:
+        """Return whether the URL was ever answered: then it is somebody's subscription."""
+        return self.repository.was_served(_hash_url(url))
 
-    def last_modified(self, address: str, etag: str) -> datetime:
-        """Return when what stands at the address last changed, for Last-Modified.
+    def last_modified(self, url: str, etag: str) -> datetime:
+        """Return since when the URL has answered with this ETag, for Last-Modified.
 
-        It rises by a second at least with each change and never falls, whichever process asks:
-        newsboat throws a body away whose Last-Modified did not rise.
+        It rises by at least a second with each change and never falls, whichever process asks:
+        newsboat drops a body whose Last-Modified did not rise.
         """
-        return self.repository.last_modified(_hash_url(address), etag, self._now())
+        return self.repository.last_modified(_hash_url(url), etag, self._now())
 
-    # --- one page --------------------------------------------------------------------------
+    # --- what is stored --------------------------------------------------------------------
+
+    def list_days(self) -> ListDays:
+        """Return the window of list days; the same object until something is stored."""
+        today = self._now().date()
+        key = self.repository.version(), today
+        cached_key, days = self._list_days_cache
+        if key != cached_key:
+            days = tuple(list_days(today, self.config.history_days, self.repository.get_listing))
+            self._list_days_cache = key, days
+        return days
+
+    def window(self) -> Window:
+        """Return the stored papers of the window, and refresh it in the background."""
+        days = self.list_days()
+        if not self._window.is_current(days):
+            listings = (listing for _, listing in days if listing is not None)
+            self._window = Window(days, self._selector.index(listings))
+        self._scheduler.refresh_in_background(self._due_day_pages())
+        return self._window
+
+    def count_older(self, query: str) -> int | None:
+        """Return how many papers beyond the window a stored search has; None without one."""
+        feed = Feed(name="", title="", query=query, sources=("search",))
+        if not effective_sources(feed):
+            return None
+        listing = self.repository.get_listing(Page(Kind.SEARCH, search_terms(feed)))
+        if listing is None:
+            return None
+        papers = self._selector.select(feed, [listing]).papers
+        return sum(self._window.index.get(paper.id) is None for paper in papers)
+
+    def get_failure(self, feed: Feed) -> Failure | None:
+        """Return how the feed's own search fails, or upstream as a whole; None while they work."""
+        failure = None
+        if "search" in effective_sources(feed):
+            failure = self.repository.get_failure(Page(Kind.SEARCH, search_terms(feed)))
+        return failure or self.repository.get_failure(None)
 
     def warm_up(self) -> None:
-        """Have all ready that the first reader would otherwise wait for, as far as it is kept."""
+        """Open the store, load what it holds and build the index, so that no reader waits."""
         self.repository.open()
         self.is_ready()
 
     def is_ready(self) -> bool:
-        """Tell whether there is anything to serve; if not, have the first lists read behind it."""
-        is_ready = self.overview.has_data()
-        if not is_ready:
-            self._scheduler.refresh_in_background(self._due_day_pages())
-        return is_ready
+        """Return whether there is anything to serve; if not, fetch the first lists."""
+        listings = (listing for _, listing in self.list_days() if listing is not None)
+        if self._selector.index(listings).papers:
+            return True
+        if self.repository.get_listing(Page(Kind.TRENDING)) is not None:
+            return True
+        self._scheduler.refresh_in_background(self._due_day_pages())
+        return False
+
+    # --- refreshing ------------------------------------------------------------------------
 
     def newest_day(self) -> Page:
-        """Return the page to ask for the newest day's list."""
+        """Return the page to fetch for the newest list day."""
         return newest_day_page(self._now().date())
 
     def refresh_page(self, page: Page) -> Listing:
-        """Return the page's listing, newly read, whatever is kept.
+        """Return the page's listing, fetched now whatever is stored.
 
         Raises:
-            UpstreamError: It could not be read.
+            UpstreamError: It could not be fetched or parsed.
 
         """
-        return self._scheduler.run(page, always=True, patience=0)
+        return self._scheduler.run(page, force=True, patience=0)
 
     def refresh_stale(self) -> Iterator[tuple[Page, Listing | UpstreamError, int]]:
-        """Read what is not fresh: each list, the window, the searches of the configured feeds.
+        """Fetch all stale pages: lists, the window, the searches of the configured feeds.
 
-        Yields each page with its listing or what went wrong, and how many are left, as far as that
-        is known. It waits for turns as long as it takes.
+        Yields each page with its listing or error, and how many pages are left, as far as that is
+        known. Waits for the rate limit as long as it takes.
         """
         tried: set[Page] = set()
-        while due := [page for page in self._due() if page not in tried]:
+        while due := [page for page in self._due_pages() if page not in tried]:
             tried.add(due[0])
             result: Listing | UpstreamError
             try:
-                result = self._scheduler.run(due[0], always=False, patience=_BATCH_WAIT)
+                result = self._scheduler.run(due[0], force=False, patience=_BATCH_WAIT)
             except UpstreamError as error:
                 result = error
             yield due[0], result, self._count_unfetched() + len(due) - 1
 
-    def _due(self) -> tuple[Page, ...]:
-        """Return every page that is due, of all that this server serves."""
-        lists = (Feed(name="", title="", sources=("daily", "trending", "week", "month")),)
-        shelves = (
-            self._source_state(source, feed)
-            for feed in (*lists, *self.config.feeds.values())
-            for source in effective_sources(feed)
+    def _due_pages(self) -> tuple[Page, ...]:
+        """Return every page that is due, of all feeds and lists."""
+        lists = Feed(name="", title="", sources=("daily", "trending", "week", "month"))
+        states = (
+            state
+            for feed in (lists, *self.config.feeds.values())
+            for state in self._source_states(feed)
         )
-        return tuple(dict.fromkeys(page for each in shelves for page in each.due))
+        return tuple(dict.fromkeys(page for state in states for page in state.due))
 
     def _count_unfetched(self) -> int:
-        """Return how many days of the window were never read, the next one aside."""
-        days = self._list_days(self._now().date())
-        return max(0, sum(listing is None for _, listing in days) - 1)
-
-    def _list_days(self, today: date) -> ListDays:
-        return self.repository.window(today, self.config.history_days)
-
-    def _may_fetch(self, page: Page) -> bool:
-        return self._refresher.current_failure(page) is None
+        """Return how many days of the window were never fetched, the next one aside."""
+        return max(0, sum(listing is None for _, listing in self.list_days()) - 1)
 
     def _due_day_pages(self) -> tuple[Page, ...]:
         return self._source_state("daily", Feed(name="", title="")).due
 
 
-# --- decisions: values in, values out --------------------------------------------------------
+def _hash_url(url: str) -> str:
+    """Return a name for the URL that does not reveal the key of a private server."""
+    return hashlib.sha256(url.encode()).hexdigest()[:32]
 
 
-def _hash_url(address: str) -> str:
-    """Return a name for the address that does not tell the key of a private server."""
-    return hashlib.sha256(address.encode()).hexdigest()[:32]
-
-
-def _with_result(shelf: SourceState, future: Future[Listing] | None, now: datetime) -> SourceState:
-    """Return the shelf with the listing that was waited for, if it came."""
-    if future is None or not future.done() or future.cancelled() or future.exception():
-        return shelf
-    listing = future.result()
-    age = remaining_ttl(shelf.page, listing, now)
-    return msgspec.structs.replace(shelf, listings=(listing,), left=age, quiet=age)
+def _with_result(state: SourceState, fetch: Future[Listing] | None, now: datetime) -> SourceState:
+    """Return the state with the listing that was awaited, if it arrived."""
+    if fetch is None or not fetch.done() or fetch.cancelled() or fetch.exception():
+        return state
+    listing = fetch.result()
+    ttl = remaining_ttl(state.page, listing, now)
+    return msgspec.structs.replace(state, listings=(listing,), remaining_ttl=ttl, expires_in=ttl)

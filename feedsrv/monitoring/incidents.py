@@ -5,22 +5,23 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
-from functools import partial
 from html import escape
 
 import msgspec
 
 from feedsrv import __version__
+from feedsrv.errors import FetchError
 from feedsrv.feeds.atom import render_atom
 from feedsrv.feeds.entry import Entry, FeedMetadata, Link, feed_id
+from feedsrv.feeds.service import Service
 from feedsrv.models import Failure, Incident, Incidents, Page
 from feedsrv.storage.repository import Repository
-from feedsrv.web.responses import EncodedBody, encode_body
+from feedsrv.upstream.events import Event, FetchFailed, LayoutChanged, ListingFetched
 
 
 def incident_feed(
     outages: Incidents, *, server: str, self_url: str, page_url: str, icon_url: str
-) -> EncodedBody:
+) -> bytes:
     """Return the feed, as Atom, of what failed for long and when it was over.
 
     Args:
@@ -40,7 +41,7 @@ def incident_feed(
         icon_url=icon_url,
         version=__version__,
     )
-    return encode_body(render_atom(about, incident_entries(outages, page_url)))
+    return render_atom(about, incident_entries(outages, page_url))
 
 
 #: How long a list fails before it is told of. Most failures are shorter, and readers see nothing.
@@ -188,33 +189,37 @@ def _format_time(moment: datetime) -> str:
 
 
 class IncidentRecorder:
-    """Is told of what is read and what fails. Safe for threads and processes.
+    """Keeps the incident log up to date with the refresher's events. Safe for threads.
 
     Args:
-        store: Keeps what is known of outages.
-        now: The clock.
+        repository: Stores the incident log.
+        now: The clock (UTC).
 
     """
 
-    def __init__(self, store: Repository, now: Callable[[], datetime]) -> None:
-        self._store = store
+    def __init__(self, repository: Repository, now: Callable[[], datetime]) -> None:
+        self._repository = repository
         self._now = now
 
-    def failing(self, page: Page, failure: Failure, of_all: Failure | None) -> None:
-        """Take note that the page failed again, and how upstream as a whole fails, if it does."""
+    def handle(self, event: Event) -> None:
+        """Update the incident log; a `feedsrv.upstream.events.Listener`."""
         now = self._now()
-        self._update(partial(record_failure, page=page, failure=failure, of_all=of_all, now=now))
-
-    def drifted(self, page: Page, reason: str) -> None:
-        """Take note that the page came without what should be in it."""
-        self._update(partial(record_layout_change, page=page, reason=reason, now=self._now()))
-
-    def read(self, page: Page, *, whole: bool) -> None:
-        """Take note that the page was read; ``whole`` if from where it should be."""
-        self._update(partial(record_success, page=page, whole=whole, now=self._now()))
+        match event:
+            case FetchFailed(page, error, failure, outage) if isinstance(error, FetchError):
+                self._update(lambda known: record_failure(known, page, failure, outage, now))
+            case LayoutChanged(page, reason):
+                self._update(lambda known: record_layout_change(known, page, reason, now))
+            case ListingFetched(page, listing):
+                whole = listing.source == "data"
+                self._update(lambda known: record_success(known, page, whole=whole, now=now))
 
     def _update(self, change: Callable[[Incidents], Incidents]) -> None:
         # Nearly always there is nothing to write.
-        known = self._store.get_incidents()
+        known = self._repository.get_incidents()
         if change(known) is not known:
-            self._store.update_incidents(change)
+            self._repository.update_incidents(change)
+
+
+def record_incidents(service: Service) -> None:
+    """Keep the incident log of the service's store from now on."""
+    service.subscribe(IncidentRecorder(service.repository, service.now).handle)

@@ -15,8 +15,10 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.registry import Collector
 
+from feedsrv.errors import ParseError
 from feedsrv.models import Kind
 from feedsrv.monitoring.status import PageStatus, Status
+from feedsrv.upstream.events import Event, FetchFailed, ListingFetched, RequestSent
 
 #: What comes of reading a list: where it was read from, or why it was not.
 _REFRESH_RESULTS = ("data", "cards", "api", "failed", "unreadable")
@@ -72,13 +74,16 @@ class Metrics:
         """
         return {status: self._requests.labels(route, status[:3], "yes").inc for status in statuses}
 
-    def count_refresh(self, kind: Kind, result: str) -> None:
-        """Count a reading of a list."""
-        self._refreshes.labels(str(kind), result).inc()
-
-    def count_upstream_request(self) -> None:
-        """Count a request to upstream."""
-        self._upstream_requests.inc()
+    def handle(self, event: Event) -> None:
+        """Count an event of the refresher; a `feedsrv.upstream.events.Listener`."""
+        match event:
+            case RequestSent():
+                self._upstream_requests.inc()
+            case ListingFetched(page, listing):
+                self._refreshes.labels(str(page.kind), listing.source).inc()
+            case FetchFailed(page, error):
+                result = "unreadable" if isinstance(error, ParseError) else "failed"
+                self._refreshes.labels(str(page.kind), result).inc()
 
     def render(self, status: Status) -> bytes:
         """Return all this, and how the server is, in Prometheus's own format."""

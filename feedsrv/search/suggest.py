@@ -1,73 +1,60 @@
-"""What to do about a query that finds too much or nothing, in plain words."""
+"""Suggest other queries for one that finds nothing, or too much for a feed."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
+from typing import Literal
 
 import msgspec
 
-from feedsrv.feeds.selection import Window
+from feedsrv.models import Paper
 from feedsrv.search.analysis import tokenize
 from feedsrv.search.index import Index
 from feedsrv.search.parser import parse_query
 from feedsrv.search.query import MAX_QUERY_LENGTH, And, Not, Or, Query, Term, positive_terms
-from feedsrv.web.filters import format_count, format_share
 
-#: A query that matches more than one paper in four is too wide for a feed, where there are enough
-#: papers to tell.
+#: A query that matches more than one paper in four is too broad for a feed, provided that there are
+#: enough papers to judge.
 _BROAD_SHARE = 4
 _MIN_PAPERS = 20
 _MAX_SUGGESTIONS = 3
-#: Parts of a query of which one may be too much; of more, nobody can tell.
+#: With more parts, nobody can tell which one is to blame.
 _MAX_PARTS = 8
 
 
 class Suggestions(msgspec.Struct, frozen=True):
-    """What to do about a query that finds too much or nothing."""
+    """Other queries to try."""
 
-    message: str
+    #: What is wrong with the query: it matches no paper, or too many.
+    problem: Literal["no match", "too broad"]
     #: Other queries, and how many papers each matches.
     queries: tuple[tuple[str, int], ...] = ()
 
 
-def suggest(
-    query: str, tree: Query, window: Window, older: Callable[[str], int | None]
-) -> Suggestions | None:
-    """Return what to tell somebody whose query finds too much or nothing; None for any other.
+def suggest(query: str, tree: Query, found: Sequence[Paper], index: Index) -> Suggestions | None:
+    """Return other queries for one that finds nothing or too much; None for any other.
 
     Args:
-        query: As it is written.
-        tree: As it is read.
-        window: What is kept of the list days.
-        older: Returns how many older papers a search is known to find, where one is kept.
+        query: The query text.
+        tree: The same, parsed.
+        found: The papers of the index that match it.
+        index: The papers of the window.
 
     """
-    found, seen = window.search(query), len(window.papers)
     if not found:
-        tries = ((text, many) for text, many in _relaxed_queries(tree, window.index) if many)
-        return Suggestions(
-            _no_match_message(query, tree, window, older), tuple(islice(tries, _MAX_SUGGESTIONS))
-        )
-    if len(found) * _BROAD_SHARE < seen or seen < _MIN_PAPERS:
+        return Suggestions("no match", _first_matching(_relaxed_queries(tree, index)))
+    total = len(index.papers)
+    if len(found) * _BROAD_SHARE < total or total < _MIN_PAPERS:
         return None
-    tries = ((text, many) for text, many in _narrowed_queries(query, tree, window) if many)
-    said = f"That is {format_share(len(found), seen)} of all papers, much for one feed."
-    return Suggestions(said, tuple(islice(tries, _MAX_SUGGESTIONS)))
+    narrowed = _narrowed_queries(query, tree, found, index)
+    return Suggestions("too broad", _first_matching(narrowed))
 
 
-def _no_match_message(
-    query: str, tree: Query, window: Window, older: Callable[[str], int | None]
-) -> str:
-    """Return how it comes that nothing is shown, and what a feed would have all the same."""
-    said = f"No paper of the last {format_count(len(window.days), 'list day')} matches"
-    known = older(query)
-    if known:
-        said += f"; Hugging Face's search knows {format_count(known, 'older one')}"
-    elif known is None and positive_terms(tree):
-        said += "; a feed asks Hugging Face's search for older ones too"
-    return f"{said}."
+def _first_matching(queries: Iterator[tuple[str, int]]) -> tuple[tuple[str, int], ...]:
+    matching = ((query, count) for query, count in queries if count)
+    return tuple(islice(matching, _MAX_SUGGESTIONS))
 
 
 def _relaxed_queries(tree: Query, index: Index) -> Iterator[tuple[str, int]]:
@@ -97,12 +84,13 @@ def _without_one_part(parts: Sequence[Query], index: Index) -> Iterator[tuple[st
             yield str(rest[0] if len(rest) == 1 else And(rest)), many
 
 
-def _narrowed_queries(query: str, tree: Query, window: Window) -> Iterator[tuple[str, int]]:
+def _narrowed_queries(
+    query: str, tree: Query, found: Sequence[Paper], index: Index
+) -> Iterator[tuple[str, int]]:
     """Yield queries that ask for more: for the words in titles, for a keyword too."""
-    found = window.search(query)
     if isinstance(tree, Term) and not tree.field:
         in_title = msgspec.structs.replace(tree, field="title")
-        yield str(in_title), len(window.index.matching(in_title))
+        yield str(in_title), len(index.matching(in_title))
     ids = {paper.id for paper in found}
     has = set(positive_terms(tree).split())
     keywords = Counter(keyword.lower() for paper in found for keyword in paper.keywords)
@@ -110,7 +98,7 @@ def _narrowed_queries(query: str, tree: Query, window: Window) -> Iterator[tuple
         more = keyword_query(keyword)
         text = f"{f'({query})' if isinstance(tree, Or) else query} {more}"
         if more and has.isdisjoint(tokenize(keyword)) and len(text) <= MAX_QUERY_LENGTH:
-            yield text, sum(paper.id in ids for paper in window.index.matching(parse_query(more)))
+            yield text, sum(paper.id in ids for paper in index.matching(parse_query(more)))
 
 
 def keyword_query(keyword: str) -> str:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from threading import RLock
 from typing import NamedTuple
 
 import msgspec
 
-from feedsrv.models import Failure, Incidents, Kind, ListDays, Listing, Page, RequestLog
+from feedsrv.models import Failure, Incidents, Kind, Listing, Page, RequestLog
 from feedsrv.storage.backend import Backend
 from feedsrv.storage.codec import (
     IncidentLog,
@@ -29,7 +29,6 @@ from feedsrv.storage.codec import (
 )
 from feedsrv.storage.disk import UnparsedPages
 from feedsrv.storage.fallback import FallbackStore
-from feedsrv.upstream.policy import list_days, next_slot, record_request
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +89,6 @@ class Repository:
         self._own = frozenset(own)
         self._clock = clock
         self._decoded: dict[Page, _CacheEntry] = {}
-        self._window: tuple[object, ListDays] = (None, ())
         self._noted: dict[Page, float] = {}
         self._stamps: dict[str, LastModified] = {}
         self._turns = RequestLog()
@@ -127,15 +125,6 @@ class Repository:
                 )
         if found is not None:
             self._touch(page)
-        return found
-
-    def window(self, today: date, days: int) -> ListDays:
-        """Return the window of so many list days; the same object until anything is kept."""
-        name = self._vault.version(), today, days
-        known, found = self._window
-        if name != known:
-            found = tuple(list_days(today, days, self.get_listing))
-            self._window = name, found
         return found
 
     def _remember_listing(self, page: Page, held: _CacheEntry) -> None:
@@ -237,22 +226,20 @@ class Repository:
 
         self._change(self._lease_key(), Lease, end)
 
-    def acquire_slot(self, now: datetime, *, adhoc: bool, spacing: timedelta) -> datetime | None:
-        """Take the next request's turn and return None, or return when there will be one."""
-        later: list[datetime] = []
+    def update_request_log(self, change: Callable[[RequestLog], RequestLog | None]) -> None:
+        """Replace the request log atomically, across all processes.
 
-        def take(turns: RequestLog | None) -> RequestLog | None:
-            later.clear()  # a place that fails at the end has it taken again, in memory
-            # The requests that this process knows of count, also where the place lost them.
-            known = merge_request_logs(turns or RequestLog(), self._turns)
-            moment = next_slot(known, now, adhoc=adhoc, spacing=spacing)
-            if moment > now:
-                later.append(moment)
-                return None
-            return record_request(known, now, adhoc=adhoc)
+        Args:
+            change: Gets the log and returns the new one, or None to leave it. May be called again
+                where another process changed the log meanwhile.
 
-        self._turns = self._change(self._turns_key(), RequestLog, take) or self._turns
-        return later[-1] if later else None
+        """
+
+        def changed(stored: RequestLog | None) -> RequestLog | None:
+            # Requests that this process knows of count even where the backend lost them.
+            return change(merge_request_logs(stored or RequestLog(), self._turns))
+
+        self._turns = self._change(self._turns_key(), RequestLog, changed) or self._turns
 
     def get_request_log(self) -> RequestLog:
         """Return the requests that were made of late, by all processes."""

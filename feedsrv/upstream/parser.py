@@ -73,7 +73,7 @@ _MAX_PAPERS = 1000
 # --- reading ---------------------------------------------------------------------------------
 
 
-def parse_page(body: bytes, url: str, *, asked: Page, read_at: datetime) -> Listing:
+def parse_page(body: bytes, url: str, *, requested: Page, fetched_at: datetime) -> Listing:
     """Return what the page lists: from its data, else from its cards.
 
     Args:
@@ -93,15 +93,15 @@ def parse_page(body: bytes, url: str, *, asked: Page, read_at: datetime) -> List
     try:
         props = _find_props(text, url)
     except ParseError as error:
-        return _listing_from_cards(text, url, asked, read_at, instead=error)
-    _check_kind(asked, props, url)  # of another list the cards are no use either
+        return _listing_from_cards(text, url, requested, fetched_at, instead=error)
+    _check_kind(requested, props, url)  # of another list the cards are no use either
     try:
-        return _listing_from_data(props, text, url, asked, read_at)
+        return _listing_from_data(props, text, url, requested, fetched_at)
     except ParseError as error:
-        return _listing_from_cards(text, url, asked, read_at, instead=error)
+        return _listing_from_cards(text, url, requested, fetched_at, instead=error)
 
 
-def parse_api_response(body: bytes, url: str, *, asked: Page, read_at: datetime) -> Listing:
+def parse_api_response(body: bytes, url: str, *, requested: Page, fetched_at: datetime) -> Listing:
     """Return what the JSON API lists in place of the page that was asked for.
 
     Raises:
@@ -112,12 +112,12 @@ def parse_api_response(body: bytes, url: str, *, asked: Page, read_at: datetime)
         entries = msgspec.json.decode(body, type=list[msgspec.Raw])
     except (msgspec.DecodeError, RecursionError) as error:
         raise ParseError(url, f"no list of papers in the API's answer: {error}") from error
-    listing = _build_listing(asked, entries, url, read_at, source="api")
-    if asked.kind is not Kind.DAY:
+    listing = _build_listing(requested, entries, url, fetched_at, source="api")
+    if requested.kind is not Kind.DAY:
         return listing
     # Without a date it lists the newest papers, of several days; the newest day is what was meant.
     days = {str(paper.listed) for paper in listing.papers}
-    day = asked.key if asked.key in days else max(days)
+    day = requested.key if requested.key in days else max(days)
     papers = tuple(paper for paper in listing.papers if str(paper.listed) == day)
     return msgspec.structs.replace(listing, page=Page(Kind.DAY, day), papers=papers)
 
@@ -143,39 +143,39 @@ def day_label(tag: str, attributes: Mapping[str, str]) -> str | None:
 
 
 def _listing_from_data(
-    props: PageProps, text: str, url: str, asked: Page, read_at: datetime
+    props: PageProps, text: str, url: str, requested: Page, fetched_at: datetime
 ) -> Listing:
     # Search pages carry the newest day's list too, and the results beside it.
-    entries = props.search_results if asked.kind is Kind.SEARCH else props.daily_papers
+    entries = props.search_results if requested.kind is Kind.SEARCH else props.daily_papers
     if entries is None:
         raise ParseError(url, "the data holds no list of papers")
-    key = _page_key(asked, chain([props.date_string, props.date], _shown_labels(text, url)))
+    key = _page_key(requested, chain([props.date_string, props.date], _shown_labels(text, url)))
     if key is None:
-        raise ParseError(url, f"nothing on the page says which {asked.kind} it lists")
-    listing = _build_listing(Page(asked.kind, key), entries, url, read_at, source="data")
+        raise ParseError(url, f"nothing on the page says which {requested.kind} it lists")
+    listing = _build_listing(Page(requested.kind, key), entries, url, fetched_at, source="data")
     previous, following = (_parse_day(name) for name in (props.prev_date, props.next_date))
     return msgspec.structs.replace(listing, previous=previous, next=following)
 
 
-def _check_kind(asked: Page, props: PageProps, url: str) -> None:
+def _check_kind(requested: Page, props: PageProps, url: str) -> None:
     """Refuse a list of another kind: for browsers, /papers remembers the last period viewed."""
-    given: str = props.period_type or asked.kind
+    given: str = props.period_type or requested.kind
     if props.is_trending:
         given = Kind.TRENDING
     if props.query is not None and props.query.q:
         given = Kind.SEARCH
-    if asked.kind is Kind.SEARCH and props.search_results is not None:
+    if requested.kind is Kind.SEARCH and props.search_results is not None:
         return  # a search stands in the frame of some day
-    if given != asked.kind:
+    if given != requested.kind:
         shown = "search results" if given == Kind.SEARCH else f"a list of a {given}"
-        raise ParseError(url, f"{shown} in place of {asked}")
+        raise ParseError(url, f"{shown} in place of {requested}")
 
 
 def _build_listing(
     page: Page,
     entries: Sequence[msgspec.Raw],
     url: str,
-    read_at: datetime,
+    fetched_at: datetime,
     *,
     source: Literal["data", "api"],
 ) -> Listing:
@@ -199,7 +199,7 @@ def _build_listing(
     return Listing(
         page=page,
         papers=tuple(papers.values()),
-        fetched_at=read_at,
+        fetched_at=fetched_at,
         skipped=tuple(skipped),
         source=source,
     )
@@ -211,16 +211,16 @@ def _entry_id(raw: msgspec.Raw) -> str:
     return found[1].decode() if found else ""
 
 
-def _page_key(asked: Page, names: Iterable[str | None]) -> str | None:
+def _page_key(requested: Page, names: Iterable[str | None]) -> str | None:
     """Return the listing's own day, week or month: the first name that is one, of its kind."""
-    if asked.kind in {Kind.TRENDING, Kind.SEARCH}:
-        return asked.key
+    if requested.kind in {Kind.TRENDING, Kind.SEARCH}:
+        return requested.key
     for name in names:
-        key = _key_from_label(asked.kind, name or "")
+        key = _key_from_label(requested.kind, name or "")
         if key:
             return key
     # Whether week and month pages always name themselves is not known; their address does.
-    return asked.key if asked.kind is not Kind.DAY else None
+    return requested.key if requested.kind is not Kind.DAY else None
 
 
 def _key_from_label(kind: Kind, name: str) -> str:
@@ -262,19 +262,21 @@ def _list_day(page: Page) -> date | None:
 
 
 def _listing_from_cards(
-    text: str, url: str, asked: Page, read_at: datetime, *, instead: ParseError
+    text: str, url: str, requested: Page, fetched_at: datetime, *, instead: ParseError
 ) -> Listing:
     """Return what the rendered cards give, in place of the data whose error is given."""
-    key = _page_key(asked, _shown_labels(text, url))
+    key = _page_key(requested, _shown_labels(text, url))
     if key is None or "<article" not in text or not is_within_limits(text):
         raise instead
-    dated = asked.kind in {Kind.DAY, Kind.WEEK, Kind.MONTH}
-    page = Page(asked.kind, key)
-    papers = parse_cards(text, day=_list_day(page), year=int(key[:4]) if dated else read_at.year)
+    dated = requested.kind in {Kind.DAY, Kind.WEEK, Kind.MONTH}
+    page = Page(requested.kind, key)
+    papers = parse_cards(text, day=_list_day(page), year=int(key[:4]) if dated else fetched_at.year)
     if not papers:
         raise instead
     reason = f"its data: {instead.reason}"
-    return Listing(page=page, papers=papers, fetched_at=read_at, skipped=(reason,), source="cards")
+    return Listing(
+        page=page, papers=papers, fetched_at=fetched_at, skipped=(reason,), source="cards"
+    )
 
 
 _PAPER_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,63}", re.ASCII)

@@ -1,7 +1,8 @@
-"""The data: papers, the listings they stand in, the feeds made of them. All of it frozen.
+"""Refresh one upstream page: take the lease, respect the rate limit, fetch, parse, merge, store.
 
-Dates are days of the UTC calendar; datetimes are aware and in UTC. Text has been cleaned when it
-was read (`feedsrv.text`): one line where one line is meant, and no character that XML forbids.
+All processes that share a store take turns. A lease makes sure that only one of them talks to
+upstream at a time; it expires by itself when its holder dies. The request log, also shared, keeps
+their requests together within the rate limit.
 """
 
 from __future__ import annotations
@@ -15,90 +16,49 @@ import msgspec
 
 from feedsrv.config import Config
 from feedsrv.errors import FetchError, ParseError, UpstreamBudgetError, UpstreamError
-from feedsrv.models import Failure, Kind, Listing, Page, Paper
-from feedsrv.monitoring.incidents import IncidentRecorder
-from feedsrv.monitoring.metrics import Metrics
+from feedsrv.models import Failure, Kind, Listing, Page, Paper, RequestLog
 from feedsrv.storage.repository import Repository
 from feedsrv.upstream.client import FetchResult, UpstreamClient, Validators
+from feedsrv.upstream.events import (
+    Event,
+    FetchFailed,
+    LayoutChanged,
+    Listener,
+    ListingFetched,
+    RequestSent,
+)
 from feedsrv.upstream.parser import api_path, page_path, parse_api_response, parse_page
-from feedsrv.upstream.policy import next_backoff, remaining_ttl
-
-
-def merge_refresh(kept: Listing | None, fresh: Listing) -> Listing:
-    """Return the listing to keep after ``fresh`` was read where ``kept`` lay.
-
-    A paper whose title or abstract changed is marked as revised at the moment it was read. A day's
-    list only grows: early in the day it is partial, and a list shorter than the one kept is a
-    fault, so both are united. Fuller readings win: cards know less than data.
-    """
-    if kept is None:
-        return fresh
-    before = {paper.id: paper for paper in kept.papers}
-    papers = [_merge_paper(before.get(paper.id), paper, fresh) for paper in fresh.papers]
-    if fresh.page.kind is Kind.DAY:
-        seen = {paper.id for paper in papers}
-        papers += [paper for paper in kept.papers if paper.id not in seen]
-    return msgspec.structs.replace(
-        fresh,
-        papers=tuple(papers),
-        previous=fresh.previous_day or kept.previous_day,
-        next=fresh.next_day or kept.next_day,
-    )
-
-
-def _merge_paper(kept: Paper | None, fresh: Paper, listing: Listing) -> Paper:
-    if kept is None:
-        return fresh
-    if listing.source == "cards":
-        # Cards shorten abstracts and leave authors out; only their counters are news.
-        return msgspec.structs.replace(
-            kept,
-            upvotes=fresh.upvotes,
-            comments=fresh.comments or kept.comments,
-            stars=fresh.stars or kept.stars,
-        )
-    if kept.listed:
-        # The day on which it was first listed is its date for ever.
-        fresh = msgspec.structs.replace(fresh, listed=kept.listed)
-    if (kept.title, kept.abstract) == (fresh.title, fresh.abstract):
-        return msgspec.structs.replace(fresh, revised=kept.revised)
-    if not kept.abstract or not kept.authors:
-        # The kept copy came from cards: a fuller reading is no revision.
-        return fresh
-    return msgspec.structs.replace(fresh, revised=listing.fetched_at)
-
+from feedsrv.upstream.policy import next_backoff, next_slot, record_request, remaining_ttl
 
 log = logging.getLogger(__name__)
 
-#: The page has so much of the deadline, so that the API has a chance when the page hangs.
+#: Share of the deadline that the page may use. The rest is left for the API when the page hangs.
 _PAGE_DEADLINE_SHARE = 0.7
-#: Seconds between two looks at a lease that another process holds.
+#: Seconds between two attempts to take a lease that another process holds.
 _LEASE_POLL_SECONDS = 0.05
-#: Failures of different pages in a row after which upstream as a whole is left alone.
+#: Consecutive failures of different pages that count as an outage of upstream as a whole.
 _OUTAGE_THRESHOLD = 2
 
 
 class Refresher:
-    """Reads pages and keeps their listings.
+    """Fetches pages and stores their listings. Safe for threads.
 
     Args:
         config: The settings.
-        fetcher: Asks.
-        store: Keeps.
-        metrics: Counts.
-        owner: A name that no other process and no other upstream of this process has.
-        now: The clock.
-        sleep: Waits so many seconds; returns True where it is no use to wait for more.
-        chance: Gives a number from 0 to 1.
+        client: Talks to upstream.
+        repository: Stores listings, failures, the lease and the request log.
+        owner: Identifies this refresher as holder of the lease; unique among all processes.
+        now: The clock (UTC).
+        sleep: Waits for a number of seconds; returns true when the server is shutting down.
+        chance: Returns a random number from 0 to 1.
 
     """
 
     def __init__(
         self,
         config: Config,
-        fetcher: UpstreamClient,
-        store: Repository,
-        metrics: Metrics,
+        client: UpstreamClient,
+        repository: Repository,
         *,
         owner: str,
         now: Callable[[], datetime],
@@ -106,247 +66,329 @@ class Refresher:
         chance: Callable[[], float],
     ) -> None:
         self._config = config
-        self._fetcher = fetcher
-        self._store = store
-        self._metrics = metrics
-        self._watch = IncidentRecorder(store, now)
+        self._client = client
+        self._repository = repository
         self._owner = owner
         self._now = now
         self._sleep = sleep
         self._chance = chance
-        #: When an ad-hoc search may next be made, as far as is known: not before.
-        self._adhoc_from = datetime.min.replace(tzinfo=UTC)
+        self._listeners: list[Listener] = []
+        #: Earliest moment at which an ad-hoc search may be sent, as far as this process knows.
+        self._adhoc_allowed_at = datetime.min.replace(tzinfo=UTC)
+
+    def subscribe(self, listener: Listener) -> None:
+        """Call the listener for each event, in the thread that refreshes."""
+        self._listeners.append(listener)
+
+    def _emit(self, event: Event) -> None:
+        for listener in self._listeners:
+            listener(event)
 
     def current_failure(self, page: Page) -> Failure | None:
-        """Return why the page is not asked for now; None where it may be."""
+        """Return the failure that forbids fetching the page now; None where it may be fetched."""
         now = self._now()
-        of_page, of_all = self._store.get_failure(page), self._store.get_failure(None)
-        if of_page is not None and of_page.retry_at > now:
-            return of_page
-        if of_all is not None and of_all.retry_at > now and of_all.count >= _OUTAGE_THRESHOLD:
-            return of_all
+        failure, outage = self._repository.get_failure(page), self._repository.get_failure(None)
+        if failure is not None and failure.retry_at > now:
+            return failure
+        if outage is not None and outage.retry_at > now and outage.count >= _OUTAGE_THRESHOLD:
+            return outage
         return None
 
     def refresh(
-        self, page: Page, *, adhoc: bool = False, always: bool = False, patience: float = 0
+        self, page: Page, *, adhoc: bool = False, force: bool = False, patience: float = 0
     ) -> Listing:
-        """Return the page's listing, read now unless that was done since it was asked for.
+        """Return the page's listing, fetched unless another process has just done so.
 
         Args:
             page: The page.
-            adhoc: Whether it searches for a keyword that no configured feed has.
-            always: Read it even where what is kept is fresh, or a failure says not yet.
-            patience: Seconds to wait for a turn, beyond those of a deadline.
+            adhoc: Whether it is a search for a keyword that no configured feed has.
+            force: Fetch even where the stored listing is fresh or a back-off is in effect.
+            patience: Seconds to wait for the lease and the rate limit, beyond the deadline.
 
         Raises:
-            UpstreamError: It could not be read.
+            UpstreamError: The page could not be fetched or parsed.
 
         """
-        patient = self._now() + timedelta(seconds=self._config.deadline + patience)
-        if adhoc and self._adhoc_from > patient:
-            raise self._budget_error(page, self._adhoc_from)  # as the store would say, asked thrice
-        with self._hold_lease(page, patient):
+        give_up_at = self._now() + timedelta(seconds=self._config.deadline + patience)
+        if adhoc and self._adhoc_allowed_at > give_up_at:
+            # The request log would say the same, at the price of three storage reads.
+            raise self._budget_error(page, self._adhoc_allowed_at)
+        with self._hold_lease(page, give_up_at):
             now = self._now()
-            kept = self._store.get_listing(page)
-            if kept is not None and not always and remaining_ttl(page, kept, now) > timedelta(0):
-                return kept
-            trouble = self.current_failure(page)
-            if trouble is not None and not always:
-                wait = (trouble.retry_at - now).total_seconds()
-                raise FetchError(page_path(page), trouble.reason, wait)
+            stored = self._repository.get_listing(page)
+            if stored is not None and not force and remaining_ttl(page, stored, now) > timedelta(0):
+                return stored
+            failure = self.current_failure(page)
+            if failure is not None and not force:
+                retry_after = (failure.retry_at - now).total_seconds()
+                raise FetchError(page_path(page), failure.reason, retry_after)
             try:
-                fresh, wait = self._fetch_listing(page, kept, adhoc=adhoc, patient=patient)
+                fresh, retry_after = self._fetch_listing(page, stored, adhoc, give_up_at)
             except UpstreamBudgetError:
-                raise  # nothing was asked, so nothing failed
+                raise  # no request was sent, so nothing failed
             except UpstreamError as error:
                 self._record_failure(page, error)
                 raise
             except Exception:
-                # A page that breaks the reading of it is not asked for again at each request.
-                self._record_failure(
-                    page, ParseError(page_path(page), "an unexpected error, told in the log")
-                )
+                # Without a back-off, a page that crashes the parser is fetched at every request.
+                unexpected = ParseError(page_path(page), "an unexpected error; see the log")
+                self._record_failure(page, unexpected)
                 raise
             listing = self._save(page, fresh)
-            if wait:
-                self._honour_rate_limit(wait)
+            if retry_after:
+                self._honour_rate_limit(retry_after)
             return listing
 
-    def _save(self, asked: Page, fresh: Listing) -> Listing:
+    def _save(self, requested: Page, fresh: Listing) -> Listing:
         for skipped in fresh.skipped:
-            log.warning("%s: left out %s", fresh.page, skipped)
-        self._log_recovery(asked)
-        listing = merge_refresh(self._store.get_listing(fresh.page), fresh)
-        self._store.save_listing(listing, asked)
-        self._metrics.count_refresh(asked.kind, fresh.source)
-        self._watch.read(asked, whole=fresh.source == "data")
-        log.info("%s: %d papers", listing.page, len(listing.papers))
+            log.warning("%s: skipped paper %s", fresh.page, skipped)
+        self._log_recovery(requested)
+        listing = merge_refresh(self._repository.get_listing(fresh.page), fresh)
+        self._repository.save_listing(listing, requested)
+        self._emit(ListingFetched(requested, fresh))
+        log.info("%s: fetched, %d papers", listing.page, len(listing.papers))
         return listing
 
     def _log_recovery(self, page: Page) -> None:
-        """Tell that what failed, and was told once, is over."""
-        before = self._store.get_failure(page) or self._store.get_failure(None)
-        since = before.since if before is not None else None
-        # One failure is no story, nor is an allowance that was used up.
-        if before is not None and since is not None and since < before.at:
-            log.warning("%s is read again, after failures since %s UTC", page, f"{since:%F %T}")
+        failure = self._repository.get_failure(page) or self._repository.get_failure(None)
+        since = failure.since if failure is not None else None
+        # A single failure, or a spent rate limit, was not logged as an outage.
+        if failure is not None and since is not None and since < failure.at:
+            log.warning("%s: recovered, had failed since %s UTC", page, f"{since:%F %T}")
 
-    def _honour_rate_limit(self, wait: float) -> None:
-        """Leave upstream alone: this was the last request that it allows for now."""
+    def _honour_rate_limit(self, retry_after: float) -> None:
+        """Send nothing until upstream allows the next request."""
         now = self._now()
-        reason, retry_at = "upstream's allowance is used up for now", now + timedelta(seconds=wait)
         failure = Failure(
-            reason=reason, count=_OUTAGE_THRESHOLD, at=now, retry_at=retry_at, since=now
+            reason="upstream's rate limit is used up",
+            count=_OUTAGE_THRESHOLD,
+            at=now,
+            retry_at=now + timedelta(seconds=retry_after),
+            since=now,
         )
-        self._store.save_failure(None, failure)
+        self._repository.save_failure(None, failure)
 
     def _record_failure(self, page: Page, error: UpstreamError) -> None:
         now, chance = self._now(), self._chance()
-        failure = next_backoff(self._store.get_failure(page), error, now, chance)
-        self._store.save_failure(page, failure)
-        result = "unreadable" if isinstance(error, ParseError) else "failed"
-        self._metrics.count_refresh(page.kind, result)
-        before = self._store.get_failure(None)
-        # Told once: what fails on is tried again for hours, and the end of it is told, too.
-        is_new = failure.count == 1 and (before is None or before.count < _OUTAGE_THRESHOLD)
-        level = logging.WARNING if is_new else logging.DEBUG
-        again = f"{failure.retry_at:%H:%M:%S}"
-        log.log(level, "%s was not read: %s; next try at %s UTC", page, error, again)
+        failure = next_backoff(self._repository.get_failure(page), error, now, chance)
+        self._repository.save_failure(page, failure)
+        previous = self._repository.get_failure(None)
+        # Logged once: retries go on for hours, and the recovery is logged too.
+        is_new = failure.count == 1 and (previous is None or previous.count < _OUTAGE_THRESHOLD)
+        log.log(
+            logging.WARNING if is_new else logging.DEBUG,
+            "%s: fetch failed, retrying at %s UTC: %s",
+            page,
+            f"{failure.retry_at:%H:%M:%S}",
+            error,
+        )
+        outage = None
         if isinstance(error, FetchError):
-            # A second page that fails in a row, or word to come back later, is about them all.
-            spare = _OUTAGE_THRESHOLD - 1
-            of_all = next_backoff(before, error, now, chance, spare=spare)
-            if error.retry_after:
-                of_all = msgspec.structs.replace(of_all, count=max(_OUTAGE_THRESHOLD, of_all.count))
-            self._store.save_failure(None, of_all)
-            self._watch.failing(
-                page, failure, of_all if of_all.count >= _OUTAGE_THRESHOLD else None
-            )
+            outage = self._record_outage(previous, error, now, chance)
+        self._emit(FetchFailed(page, error, failure, outage))
 
-    # --- asking ----------------------------------------------------------------------------
+    def _record_outage(
+        self, previous: Failure | None, error: FetchError, now: datetime, chance: float
+    ) -> Failure | None:
+        """Count the failure against upstream as a whole; return it once it is an outage.
+
+        A second page that fails in a row concerns all pages, and so does a Retry-After.
+        """
+        outage = next_backoff(previous, error, now, chance, spare=_OUTAGE_THRESHOLD - 1)
+        if error.retry_after:
+            count = max(_OUTAGE_THRESHOLD, outage.count)
+            outage = msgspec.structs.replace(outage, count=count)
+        self._repository.save_failure(None, outage)
+        return outage if outage.count >= _OUTAGE_THRESHOLD else None
+
+    # --- fetching --------------------------------------------------------------------------
 
     def _fetch_listing(
-        self, page: Page, kept: Listing | None, *, adhoc: bool, patient: datetime
+        self, page: Page, stored: Listing | None, adhoc: bool, give_up_at: datetime
     ) -> tuple[Listing, float]:
-        """Return what upstream says, by its page, else its JSON API; and seconds to wait now."""
+        """Return the listing from the page, else from the JSON API, and seconds to pause then."""
 
-        def turn() -> None:
-            self._acquire_slot(page, adhoc=adhoc, patient=patient)
+        def acquire_slot() -> None:
+            self._acquire_slot(page, adhoc, give_up_at)
 
-        turn()  # before the deadline begins: waiting for it is no fault of upstream's
+        acquire_slot()  # before the deadline starts: waiting for a slot is not upstream's fault
         now, seconds = self._now(), self._config.deadline
-        by, page_by = (
-            self._fetcher.deadline_after(seconds),
-            self._fetcher.deadline_after(seconds * _PAGE_DEADLINE_SHARE),
-        )
-        cards: Listing | None = None
-        wait = 0.0
+        deadline = self._client.deadline_after(seconds)
+        page_deadline = self._client.deadline_after(seconds * _PAGE_DEADLINE_SHARE)
+        from_cards: Listing | None = None
+        retry_after = 0.0
         error: UpstreamError
         try:
-            answer = self._fetcher.get(
-                page_path(page), page_by, acquire_slot=turn, validators=_validators(kept)
+            result = self._client.get(
+                page_path(page),
+                page_deadline,
+                acquire_slot=acquire_slot,
+                validators=_validators(stored),
             )
-            wait = answer.retry_after
-            with self._keep_unparsed(f"{page.kind}.html", answer, now):
-                listing = _parse(answer, page, kept, now)
+            retry_after = result.retry_after
+            with self._dump_unparsed(f"{page.kind}.html", result, now):
+                listing = _parse(result, page, stored, now)
             if listing.source == "data":
-                return listing, wait
-            # Cards know no authors and often no abstract; the API knows all that the data does.
-            cards, error = listing, ParseError(answer.url, "only its cards can be read")
-            self._store.unparsed_pages.save(f"{page.kind}.html", answer.body, now)
-            self._watch.drifted(page, error.reason)
+                return listing, retry_after
+            # Cards have no authors and often no abstract. The API has all that the data has.
+            from_cards, error = listing, ParseError(result.url, "only its cards can be read")
+            self._repository.unparsed_pages.save(f"{page.kind}.html", result.body, now)
+            self._emit(LayoutChanged(page, error.reason))
         except FetchError as failure:
-            error, wait = failure, failure.retry_after or 0
+            error, retry_after = failure, failure.retry_after or 0
         except ParseError as failure:
-            self._watch.drifted(page, failure.reason)
+            self._emit(LayoutChanged(page, failure.reason))
             error = failure
         try:
-            turn()
-            answer = self._fetcher.get(api_path(page, now.date()), by, acquire_slot=turn)
-            with self._keep_unparsed(f"{page.kind}.json", answer, now):
-                listing = parse_api_response(answer.body, answer.url, asked=page, read_at=now)
-        except UpstreamError as second:
-            if isinstance(second, FetchError):
-                wait = max(wait, second.retry_after or 0)
-            if cards is not None:
-                return cards, wait
-            # The page's own failure says more; the API's stands behind it.
-            raise FetchError(error.url, error.reason, wait) if wait else error from second
-        log.warning("%s was read from the API: %s", page, error)
-        return listing, max(wait, answer.retry_after)
+            acquire_slot()
+            result = self._client.get(
+                api_path(page, now.date()), deadline, acquire_slot=acquire_slot
+            )
+            with self._dump_unparsed(f"{page.kind}.json", result, now):
+                listing = parse_api_response(
+                    result.body, result.url, requested=page, fetched_at=now
+                )
+        except UpstreamError as api_error:
+            if isinstance(api_error, FetchError):
+                retry_after = max(retry_after, api_error.retry_after or 0)
+            if from_cards is not None:
+                return from_cards, retry_after
+            # The page's own failure says more; the API's is its cause.
+            if retry_after:
+                raise FetchError(error.url, error.reason, retry_after) from api_error
+            raise error from api_error
+        log.warning("%s: read from the JSON API: %s", page, error)
+        return listing, max(retry_after, result.retry_after)
 
     @contextmanager
-    def _keep_unparsed(self, name: str, answer: FetchResult, now: datetime) -> Iterator[None]:
-        """Keep an answer that cannot be read in a file of that name, for a bug report."""
+    def _dump_unparsed(self, name: str, result: FetchResult, now: datetime) -> Iterator[None]:
+        """Save a body that cannot be parsed, for a bug report."""
         try:
             yield
         except Exception:
-            self._store.unparsed_pages.save(name, answer.body, now)
+            self._repository.unparsed_pages.save(name, result.body, now)
             raise
 
-    def _acquire_slot(self, page: Page, *, adhoc: bool, patient: datetime) -> None:
-        """Wait until the next request may be made.
+    # --- rate limit and lease --------------------------------------------------------------
+
+    def _acquire_slot(self, page: Page, adhoc: bool, give_up_at: datetime) -> None:
+        """Wait until the next request may be sent.
 
         Raises:
-            SpentError: That is later than anybody has patience for.
+            UpstreamBudgetError: That is later than the caller waits.
 
         """
-        spacing = timedelta(seconds=self._config.spacing)
-        while moment := self._store.acquire_slot(self._now(), adhoc=adhoc, spacing=spacing):
-            if moment > patient:
+        while slot := self._reserve_slot(adhoc=adhoc):
+            if slot > give_up_at:
                 if adhoc:
-                    self._adhoc_from = moment
-                raise self._budget_error(page, moment)
-            wait = (moment - self._now()).total_seconds()
-            self._wait(max(wait, _LEASE_POLL_SECONDS), page)
-            self._acquire_lease(page, patient)  # it may have ended meanwhile
-        self._metrics.count_upstream_request()
+                    self._adhoc_allowed_at = slot
+                raise self._budget_error(page, slot)
+            seconds = (slot - self._now()).total_seconds()
+            self._wait(max(seconds, _LEASE_POLL_SECONDS), page)
+            self._acquire_lease(page, give_up_at)  # it may have expired meanwhile
+        self._emit(RequestSent())
+
+    def _reserve_slot(self, *, adhoc: bool) -> datetime | None:
+        """Record a request now and return None, or return when one will be allowed."""
+        now, spacing = self._now(), timedelta(seconds=self._config.spacing)
+        slot = now
+
+        def reserve(request_log: RequestLog) -> RequestLog | None:
+            nonlocal slot
+            slot = next_slot(request_log, now, adhoc=adhoc, spacing=spacing)
+            return record_request(request_log, now, adhoc=adhoc) if slot <= now else None
+
+        self._repository.update_request_log(reserve)
+        return slot if slot > now else None
 
     def _budget_error(self, page: Page, until: datetime) -> UpstreamBudgetError:
-        wait = (until - self._now()).total_seconds()
-        return UpstreamBudgetError(
-            page_path(page), "the allowance of requests is spent for now", wait
-        )
+        retry_after = (until - self._now()).total_seconds()
+        return UpstreamBudgetError(page_path(page), "the request budget is used up", retry_after)
 
     def _wait(self, seconds: float, page: Page) -> None:
         if self._sleep(seconds):
-            raise UpstreamBudgetError(page_path(page), "the server is closing", wait=2)
+            raise UpstreamBudgetError(page_path(page), "the server is shutting down", 2)
 
     @contextmanager
-    def _hold_lease(self, page: Page, patient: datetime) -> Iterator[None]:
-        """Hold the right to ask: one request at a time, by all processes on one store."""
-        self._acquire_lease(page, patient)
+    def _hold_lease(self, page: Page, give_up_at: datetime) -> Iterator[None]:
+        self._acquire_lease(page, give_up_at)
         try:
             yield
         finally:
-            self._store.release_lease(self._owner)
+            self._repository.release_lease(self._owner)
 
-    def _acquire_lease(self, page: Page, patient: datetime) -> None:
-        """Take the right to ask, or hold it for longer.
+    def _acquire_lease(self, page: Page, give_up_at: datetime) -> None:
+        """Take or extend the lease: one request at a time among all processes on one store.
 
         Raises:
-            SpentError: Others held it for longer than anybody has patience for.
+            UpstreamBudgetError: Others held it for longer than the caller waits.
 
         """
-        # As long as one page can take; a holder that dies blocks nobody for longer.
+        # As long as one page can take: a holder that dies blocks nobody for longer.
         length = timedelta(seconds=self._config.deadline + 2)
-        while not self._store.acquire_lease(self._owner, self._now(), length):
-            if self._now() >= patient:
-                raise UpstreamBudgetError(
-                    page_path(page), "others are asking, and it takes too long", wait=2
-                )
+        while not self._repository.acquire_lease(self._owner, self._now(), length):
+            if self._now() >= give_up_at:
+                reason = "another process is fetching and takes too long"
+                raise UpstreamBudgetError(page_path(page), reason, 2)
             self._wait(_LEASE_POLL_SECONDS, page)
 
 
-def _validators(kept: Listing | None) -> Validators | None:
+def _validators(stored: Listing | None) -> Validators | None:
     """Return the validators of a listing that was read in full from its own page."""
-    if kept is None or kept.source != "data" or not (kept.etag or kept.last_modified):
+    if stored is None or stored.source != "data" or not (stored.etag or stored.last_modified):
         return None
-    return Validators(page_path(kept.page), kept.etag, kept.last_modified)
+    return Validators(page_path(stored.page), stored.etag, stored.last_modified)
 
 
-def _parse(answer: FetchResult, asked: Page, kept: Listing | None, now: datetime) -> Listing:
-    if answer.not_modified and kept is not None:
-        return msgspec.structs.replace(kept, read_at=now, skipped=())
-    listing = parse_page(answer.body, answer.url, asked=asked, read_at=now)
-    return msgspec.structs.replace(listing, etag=answer.etag, modified=answer.last_modified)
+def _parse(result: FetchResult, page: Page, stored: Listing | None, now: datetime) -> Listing:
+    if result.not_modified and stored is not None:
+        return msgspec.structs.replace(stored, fetched_at=now, skipped=())
+    listing = parse_page(result.body, result.url, requested=page, fetched_at=now)
+    return msgspec.structs.replace(listing, etag=result.etag, last_modified=result.last_modified)
+
+
+# --- merging with what is stored -------------------------------------------------------------
+
+
+def merge_refresh(stored: Listing | None, fresh: Listing) -> Listing:
+    """Return the listing to store after ``fresh`` was fetched in place of ``stored``.
+
+    A paper whose title or abstract changed is marked as revised at the time of the fetch. A day's
+    list only grows: it is partial early in the day, and a list shorter than the stored one is a
+    fault, so both are united. A fuller source wins: cards hold less than data.
+    """
+    if stored is None:
+        return fresh
+    before = {paper.id: paper for paper in stored.papers}
+    papers = [_merge_paper(before.get(paper.id), paper, fresh) for paper in fresh.papers]
+    if fresh.page.kind is Kind.DAY:
+        fresh_ids = {paper.id for paper in papers}
+        papers += [paper for paper in stored.papers if paper.id not in fresh_ids]
+    return msgspec.structs.replace(
+        fresh,
+        papers=tuple(papers),
+        previous_day=fresh.previous_day or stored.previous_day,
+        next_day=fresh.next_day or stored.next_day,
+    )
+
+
+def _merge_paper(stored: Paper | None, fresh: Paper, listing: Listing) -> Paper:
+    if stored is None:
+        return fresh
+    if listing.source == "cards":
+        # Cards shorten abstracts and omit authors; only their counters are news.
+        return msgspec.structs.replace(
+            stored,
+            upvotes=fresh.upvotes,
+            comments=fresh.comments or stored.comments,
+            stars=fresh.stars or stored.stars,
+        )
+    if stored.listed:
+        # The first list day stays the paper's date: `published` never moves.
+        fresh = msgspec.structs.replace(fresh, listed=stored.listed)
+    if (stored.title, stored.abstract) == (fresh.title, fresh.abstract):
+        return msgspec.structs.replace(fresh, revised=stored.revised)
+    if not stored.abstract or not stored.authors:
+        # The stored copy came from cards: a fuller source is no revision.
+        return fresh
+    return msgspec.structs.replace(fresh, revised=listing.fetched_at)

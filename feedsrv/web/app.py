@@ -16,6 +16,7 @@ from feedsrv.errors import (
 )
 from feedsrv.feeds.entry import paper_page_url
 from feedsrv.feeds.service import Service
+from feedsrv.monitoring.metrics import Metrics
 from feedsrv.web.auth import authenticate_request
 from feedsrv.web.filters import (
     file_size,
@@ -28,6 +29,7 @@ from feedsrv.web.filters import (
     timestamp,
 )
 from feedsrv.web.pages import query_problem
+from feedsrv.web.params import query_param
 from feedsrv.web.responses import (
     ROUTE,
     STANDING,
@@ -45,7 +47,6 @@ from feedsrv.web.views import (
     _register_page_routes,
     _render_page,
     log,
-    query_param,
 )
 
 _FILTERS = (
@@ -55,7 +56,7 @@ _FILTERS = (
 _DAY = 86400
 
 
-def create_app(service: Service) -> Flask:
+def create_app(service: Service, metrics: Metrics | None = None) -> Flask:
     """Return the WSGI application that serves the service's feeds."""
     app = Flask("feedsrv")
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
@@ -67,7 +68,7 @@ def create_app(service: Service) -> Flask:
         app.add_template_filter(each)
     _register_feed_routes(app, service)
     _register_page_routes(app, service)
-    _register_machine_routes(app, service)
+    _register_machine_routes(app, service, metrics or Metrics())
     _register_hooks(app, service)
     return app
 

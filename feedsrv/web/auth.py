@@ -11,7 +11,7 @@ from flask import g, request
 
 from feedsrv.config import Config
 from feedsrv.errors import UnauthorizedError
-from feedsrv.web.views import query_param
+from feedsrv.web.params import query_param
 
 
 def authenticate_request(config: Config) -> None:

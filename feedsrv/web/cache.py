@@ -15,6 +15,7 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 from cachetools import LRUCache
 
 from feedsrv.feeds.service import Service
+from feedsrv.monitoring.metrics import Metrics
 from feedsrv.web.responses import (
     ROUTE,
     STANDING,
@@ -56,7 +57,10 @@ class ResponseCache:
 
     """
 
-    def __init__(self, app: WSGIApplication, service: Service) -> None:
+    def __init__(
+        self, app: WSGIApplication, service: Service, metrics: Metrics | None = None
+    ) -> None:
+        self._metrics = metrics or Metrics()
         self._app = app
         self._service = service
         self._responses: LRUCache[_CacheKey, _CacheEntry] = LRUCache(
@@ -111,7 +115,7 @@ class ResponseCache:
         name = self._cache_key(environ)
         # Before anything is read: what is kept meanwhile makes the answer an old one.
         generation = self._service.version()
-        metrics = self._service.metrics
+        metrics = self._metrics
 
         def counted(status: str, headers: list[tuple[str, str]], *error: Any) -> Any:
             metrics.count_response(environ.get(ROUTE, "none"), status)

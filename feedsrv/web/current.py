@@ -21,6 +21,7 @@ from werkzeug.wsgi import ClosingIterator
 from feedsrv.config import Config
 from feedsrv.errors import FeedsrvError
 from feedsrv.feeds.service import Service
+from feedsrv.monitoring.metrics import Metrics
 from feedsrv.web.app import create_app
 from feedsrv.web.cache import ResponseCache
 from feedsrv.web.responses import HttpResponse
@@ -36,7 +37,9 @@ class _Site:
     def __init__(self, opened: Opened) -> None:
         with ExitStack() as stack:
             self.service = stack.enter_context(opened)
-            self.front = ResponseCache(create_app(self.service), self.service)
+            metrics = Metrics()
+            self.service.subscribe(metrics.handle)
+            self.front = ResponseCache(create_app(self.service, metrics), self.service, metrics)
             self.service.warm_up()
             self.close = stack.pop_all().close
         self.busy = 0

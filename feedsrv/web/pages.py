@@ -19,14 +19,21 @@ import msgspec
 from markupsafe import Markup, escape
 
 from feedsrv.errors import QueryError
-from feedsrv.feeds.selection import ListDay, Window
+from feedsrv.feeds.window import ListDay, Window
 from feedsrv.models import Failure, Feed, Kind, Match, Page, Paper
 from feedsrv.search.analysis import tokenize
 from feedsrv.search.highlight import Span, excerpt, highlight_spans, searches_field, segments
 from feedsrv.search.parser import parse_query
-from feedsrv.search.query import Or, Query, match_locations
-from feedsrv.search.suggest import Suggestions, keyword_query, suggest
-from feedsrv.web.filters import format_count, format_number, long_date, sentence, short_date
+from feedsrv.search.query import Or, Query, match_locations, positive_terms
+from feedsrv.search.suggest import keyword_query, suggest
+from feedsrv.web.filters import (
+    format_count,
+    format_number,
+    format_share,
+    long_date,
+    sentence,
+    short_date,
+)
 
 #: Where people can subscribe with one click; a reader of one's own is named in the settings.
 READERS = {
@@ -70,6 +77,14 @@ class PaperCard(msgspec.Struct, frozen=True, kw_only=True):
     matched_fields: tuple[str, ...]
 
 
+class Hint(msgspec.Struct, frozen=True):
+    """What to do about a query that finds nothing or too much."""
+
+    message: str
+    #: Other queries, and how many papers each matches.
+    queries: tuple[tuple[str, int], ...] = ()
+
+
 class Preview(msgspec.Struct, frozen=True, kw_only=True):
     """What a feed would hold, for somebody who types."""
 
@@ -82,7 +97,7 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
     days: int = 0
     frequency: str = ""
     chart: Chart | None = None
-    hint: Suggestions | None = None
+    hint: Hint | None = None
     cards: tuple[PaperCard, ...] = ()
     snippet: str = ""
 
@@ -127,12 +142,41 @@ def build_preview(query: str, window: Window, older: Callable[[str], int | None]
         days=len(days),
         frequency=_frequency(len(found), read),
         chart=build_chart(found, days),
-        hint=suggest(query, tree, window, older),
+        hint=_hint(query, tree, window, older),
         cards=tuple(
             paper_card(paper, tree, is_brief=True) for paper in found[:_MAX_PREVIEW_PAPERS]
         ),
         snippet=config_snippet(query),
     )
+
+
+def _hint(
+    query: str, tree: Query, window: Window, older: Callable[[str], int | None]
+) -> Hint | None:
+    """Return what to do about a query that finds nothing or too much; None for any other."""
+    found = window.search(query)
+    suggestions = suggest(query, tree, found, window.index)
+    if suggestions is None:
+        return None
+    if suggestions.problem == "too broad":
+        share = format_share(len(found), len(window.papers))
+        message = f"That is {share} of all papers, much for one feed."
+    else:
+        message = _no_match_message(query, tree, window, older)
+    return Hint(message, suggestions.queries)
+
+
+def _no_match_message(
+    query: str, tree: Query, window: Window, older: Callable[[str], int | None]
+) -> str:
+    """Return why nothing is shown, and what a feed would hold all the same."""
+    message = f"No paper of the last {format_count(len(window.days), 'list day')} matches"
+    known = older(query)
+    if known:
+        message += f"; Hugging Face's search knows {format_count(known, 'older one')}"
+    elif known is None and positive_terms(tree):
+        message += "; a feed asks Hugging Face's search for older ones too"
+    return f"{message}."
 
 
 def query_problem(error: QueryError) -> tuple[str, str, str, str]:

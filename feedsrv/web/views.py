@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
@@ -23,17 +22,19 @@ from feedsrv.feeds.formats import (
     FORMATS,
     feed_metadata,
     link_headers,
-    render_cached,
     render_subscriptions,
 )
 from feedsrv.feeds.service import FeedResult, Service
 from feedsrv.models import MAX_ENTRIES, Feed
 from feedsrv.monitoring.incidents import incident_feed
-from feedsrv.monitoring.metrics import CONTENT_TYPE
+from feedsrv.monitoring.metrics import CONTENT_TYPE, Metrics
+from feedsrv.monitoring.status import build_status
 from feedsrv.search.parser import parse_query
 from feedsrv.web.auth import credentials
 from feedsrv.web.openapi import build_description
 from feedsrv.web.pages import build_preview, feed_card, page_title, paper_cards, subscribe_links
+from feedsrv.web.params import int_param, query_param
+from feedsrv.web.rendering import render_cached
 from feedsrv.web.responses import (
     STANDING,
     EncodedBody,
@@ -89,9 +90,9 @@ def _register_feed_routes(app: Flask, service: Service) -> None:
 def _register_page_routes(app: Flask, service: Service) -> None:
     @app.get("/")
     def index() -> Answer:
-        window, today = service.overview.window(), service.now().date()
+        window, today = service.window(), service.now().date()
         feeds = service.config.feeds.values()
-        cards = [feed_card(feed, window, service.overview.failure(feed), today) for feed in feeds]
+        cards = [feed_card(feed, window, service.get_failure(feed), today) for feed in feeds]
         return _html_response(
             _render_page(service, "index.html", **_preview_context(service), cards=cards)
         )
@@ -104,7 +105,7 @@ def _register_page_routes(app: Flask, service: Service) -> None:
     def status_page() -> Answer:
         named = page_title
         return _html_response(
-            _render_page(service, "status.html", status=service.overview.status(), list_name=named)
+            _render_page(service, "status.html", status=build_status(service), list_name=named)
         )
 
     @app.get("/favicon.ico")
@@ -112,10 +113,10 @@ def _register_page_routes(app: Flask, service: Service) -> None:
         return app.send_static_file("favicon.ico")
 
 
-def _register_machine_routes(app: Flask, service: Service) -> None:
+def _register_machine_routes(app: Flask, service: Service, metrics: Metrics) -> None:
     @app.get("/status.json")
     def status_data() -> Answer:
-        data = msgspec.json.format(msgspec.json.encode(service.overview.status()), indent=1)
+        data = msgspec.json.format(msgspec.json.encode(build_status(service)), indent=1)
         return no_store(Response(data, mimetype="application/json"))
 
     @app.get("/status.atom")
@@ -134,7 +135,7 @@ def _register_machine_routes(app: Flask, service: Service) -> None:
 
     @app.get("/metrics")
     def measured() -> Answer:
-        text = service.metrics.render(service.overview.status())
+        text = metrics.render(build_status(service))
         return no_store(Response(text, content_type=CONTENT_TYPE))
 
     @app.get("/openapi.json")
@@ -231,7 +232,7 @@ def _opml_response(service: Service) -> Answer:
         raise ParameterError("format", name, f"must be one of {', '.join(FORMATS)}")
     url = url_builder(service.config)
     here = url("/feeds.opml", format=name if name != "atom" else None)
-    ready = encode_body(render_subscriptions(service.config, name, url))
+    ready = encode_body(render_subscriptions(service.config.feeds.values(), name, url))
     saved = ("Content-Disposition", "attachment; filename=feedsrv.opml")
     later = service.now() + timedelta(hours=1)
     return _cacheable_response(
@@ -249,8 +250,8 @@ def _incident_feed_response(service: Service) -> Answer:
     """Answer with what failed for long, for the reader of whoever runs this server."""
     url = url_builder(service.config)
     here, now = url("/status", ".atom"), service.now()
-    ready = incident_feed(
-        service.overview.incidents(),
+    document = incident_feed(
+        service.repository.get_incidents(),
         # Its key and the host that was asked make it no other feed.
         server=service.config.public_url,
         self_url=here,
@@ -259,7 +260,7 @@ def _incident_feed_response(service: Service) -> Answer:
     )
     return _cacheable_response(
         service,
-        ready,
+        encode_body(document),
         here=here,
         media_type=FORMATS["atom"].media_type,
         fresh_until=now + _INCIDENT_FEED_MAX_AGE,
@@ -298,7 +299,7 @@ def _cacheable_response(
 
 def _preview_context(service: Service) -> dict[str, object]:
     """Return what a feed of the query in the address would hold, and where it is."""
-    shown = build_preview(query_param(), service.overview.window(), service.overview.count_older)
+    shown = build_preview(query_param(), service.window(), service.count_older)
     query = "" if shown.problem else shown.query
     url = url_builder(service.config)
     return {
@@ -326,23 +327,3 @@ def _render_page(service: Service, template: str, **values: object) -> str:
 def _html_response(text: str) -> Answer:
     """Answer with a page that tells how things are at this moment."""
     return no_store(Response(text, mimetype="text/html"))
-
-
-def query_param() -> str:
-    """Return the query as it stands in the address, white space evened; empty for none."""
-    return " ".join(request.args.get("q", "").split())
-
-
-def int_param(name: str, most: int) -> int | None:
-    """Return the number that stands in the address under that name.
-
-    Raises:
-        ParameterError: It is none, or too large.
-
-    """
-    text = request.args.get(name)
-    if text is None:
-        return None
-    if not re.fullmatch(r"[1-9][0-9]{0,2}", text, re.ASCII) or int(text) > most:
-        raise ParameterError(name, text, f"must be a number from 1 to {most}")
-    return int(text)

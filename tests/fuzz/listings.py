@@ -37,7 +37,7 @@ def outcome(case: Case) -> str:
     reader, asked = parse_api_response if case.api else parse_page, case.asked
     try:
         listing = reader(
-            case.body, f"https://huggingface.co{page_path(asked)}", asked=asked, read_at=READ_AT
+            case.body, f"https://huggingface.co{page_path(asked)}", requested=asked, fetched_at=READ_AT
         )
     except ParseError as error:
         return f"PageError: {_class(error.reason)}"

@@ -33,12 +33,12 @@ pytestmark = pytest.mark.skipif(not ERAS, reason="no captures: ../shared/replay 
 
 def read_page(body: bytes, page: Page) -> Listing:
     url = f"https://huggingface.co{page_path(page)}"
-    return parse_page(body, url, asked=page, read_at=READ_AT)
+    return parse_page(body, url, requested=page, fetched_at=READ_AT)
 
 
 def read_answer(entries: object, page: Page) -> Listing:
     body = entries if isinstance(entries, bytes) else json.dumps(entries).encode()
-    return parse_api_response(body, "https://huggingface.co/api", asked=page, read_at=READ_AT)
+    return parse_api_response(body, "https://huggingface.co/api", requested=page, fetched_at=READ_AT)
 
 
 def facts(papers: tuple[Paper, ...]) -> list[tuple[str, int, int]]:
@@ -108,7 +108,7 @@ def raw() -> bytes:
 def read_2024(body: bytes) -> Listing:
     page = Page(Kind.DAY, "2024-08-01")
     return parse_page(
-        body, "https://huggingface.co/papers?date=2024-08-01", asked=page, read_at=READ_AT
+        body, "https://huggingface.co/papers?date=2024-08-01", requested=page, fetched_at=READ_AT
     )
 
 

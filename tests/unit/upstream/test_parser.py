@@ -31,12 +31,12 @@ every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.ki
 
 
 def read_page(body: bytes, page: Page = DAY, url: str = "") -> Listing:
-    return parse_page(body, url or address(page), asked=page, read_at=READ_AT)
+    return parse_page(body, url or address(page), requested=page, fetched_at=READ_AT)
 
 
 def read_answer(answer: object, page: Page = DAY) -> Listing:
     return parse_api_response(
-        json.dumps(answer).encode(), address(page), asked=page, read_at=READ_AT
+        json.dumps(answer).encode(), address(page), requested=page, fetched_at=READ_AT
     )
 
 
@@ -58,7 +58,7 @@ def test_a_recorded_page_gives_what_is_known_to_stand_on_it(name: str) -> None:
 
     def call() -> Listing:
         when = datetime.fromisoformat(read_at)
-        return reader(file.read_bytes(), expected["url"], asked=asked, read_at=when)
+        return reader(file.read_bytes(), expected["url"], requested=asked, fetched_at=when)
 
     if "error" in expected:
         assert expected["error"] in refusal(call)
@@ -438,7 +438,7 @@ def test_the_first_of_two_copies_counts() -> None:
 @every_page
 def test_what_is_no_page_is_refused_without_a_warning(body: bytes, page: Page) -> None:
     assert refusal(lambda: read_page(body, page))
-    assert refusal(lambda: parse_api_response(body, address(page), asked=page, read_at=READ_AT))
+    assert refusal(lambda: parse_api_response(body, address(page), requested=page, fetched_at=READ_AT))
 
 
 # --- the API ---------------------------------------------------------------------------------
@@ -451,7 +451,7 @@ def test_an_answer_of_several_days_is_cut_to_its_newest_day() -> None:
         for n, day in enumerate(days)
     ]
     body, url = json.dumps(entries).encode(), "https://huggingface.co/api/daily_papers"
-    listing = parse_api_response(body, url, asked=Page(Kind.DAY, "2026-08-09"), read_at=READ_AT)
+    listing = parse_api_response(body, url, requested=Page(Kind.DAY, "2026-08-09"), fetched_at=READ_AT)
     assert listing.page == DAY
     assert [paper.id for paper in listing.papers] == ["2608.00001", "2608.00003"]
     assert read_answer(entries, Page(Kind.WEEK, "2026-W32")).papers[0].id == "2608.00000"
@@ -472,7 +472,7 @@ def settles(body: bytes, page: Page) -> None:
     """Both readers give a listing that can be kept, or a PageError, and nothing else."""
     for reader in (parse_page, parse_api_response):
         try:
-            listing = reader(body, address(page), asked=page, read_at=READ_AT)
+            listing = reader(body, address(page), requested=page, fetched_at=READ_AT)
         except ParseError:
             continue
         assert listing.page.kind is page.kind

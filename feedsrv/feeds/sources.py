@@ -1,0 +1,98 @@
+"""The sources of a feed: which upstream pages they need, what is stored of them, what is due."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+from itertools import islice
+
+import msgspec
+
+from feedsrv.models import Feed, Kind, ListDays, Listing, Page, Source, pages_covering
+from feedsrv.search.parser import parse_query
+from feedsrv.search.query import positive_terms
+from feedsrv.upstream.policy import newest_day_page, remaining_ttl
+
+_ZERO = timedelta(0)
+
+
+class SourceState(msgspec.Struct, frozen=True):
+    """What is stored of one source of a feed, and what has to be fetched."""
+
+    #: The page that matters most.
+    page: Page
+    listings: tuple[Listing, ...]
+    #: Pages to fetch, the most important first.
+    due: tuple[Page, ...]
+    #: How long the most important page stays fresh.
+    remaining_ttl: timedelta
+    #: How long all pages stay fresh.
+    expires_in: timedelta
+
+
+def search_terms(feed: Feed) -> str:
+    """Return what to search for on upstream's search page; empty where there is nothing."""
+    return positive_terms(parse_query(feed.query)) if feed.query else ""
+
+
+def search_pages(feeds: Iterable[Feed]) -> frozenset[Page]:
+    """Return the upstream search pages of the feeds."""
+    return frozenset(Page(Kind.SEARCH, search_terms(feed)) for feed in feeds if search_terms(feed))
+
+
+def effective_sources(feed: Feed) -> tuple[Source, ...]:
+    """Return the feed's sources, without search where the query has no words to search for."""
+    return tuple(source for source in feed.sources if source != "search" or search_terms(feed))
+
+
+def source_state(
+    source: Source,
+    feed: Feed,
+    *,
+    now: datetime,
+    days: ListDays,
+    get_listing: Callable[[Page], Listing | None],
+    may_fetch: Callable[[Page], bool],
+) -> SourceState:
+    """Return what is stored of one source of the feed, and what has to be fetched.
+
+    Args:
+        source: The source.
+        feed: The feed; its query says what to search for.
+        now: The current time (UTC).
+        days: The window of list days.
+        get_listing: Returns the stored listing of a page.
+        may_fetch: Returns whether a page may be fetched now, which a back-off forbids.
+
+    """
+    if source == "daily":
+        return _daily_state(days, now, may_fetch)
+    pages = _candidate_pages(source, feed, now)
+    first = next((listing for page in pages if (listing := get_listing(page))), None)
+    ttl = remaining_ttl(pages[0], first, now)
+    is_due = ttl <= _ZERO and may_fetch(pages[0])
+    return SourceState(pages[0], (first,) if first else (), pages[:1] if is_due else (), ttl, ttl)
+
+
+def _daily_state(days: ListDays, now: datetime, may_fetch: Callable[[Page], bool]) -> SourceState:
+    ttls = {page: remaining_ttl(page, listing, now) for page, listing in days}
+    stale = (page for page, ttl in ttls.items() if ttl <= _ZERO)
+    # One at a time: a fetched page names the list day before it; without it that is a guess.
+    due = tuple(islice(filter(may_fetch, stale), 1))
+    listings = tuple(listing for _, listing in days if listing is not None)
+    newest = newest_day_page(now.date())
+    return SourceState(newest, listings, due, ttls[days[0][0]], min(ttls.values()))
+
+
+def _candidate_pages(source: Source, feed: Feed, now: datetime) -> tuple[Page, ...]:
+    """Return the pages of which the first stored one serves the source."""
+    match source:
+        case "search":
+            return (Page(Kind.SEARCH, search_terms(feed)),)
+        case "week":
+            # Until this week has a list, upstream answers with last week's.
+            return pages_covering(Kind.WEEK, now.date(), 8)
+        case "month":
+            return pages_covering(Kind.MONTH, now.date(), 32)
+        case _:
+            return (Page(Kind.TRENDING),)

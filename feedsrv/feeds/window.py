@@ -1,0 +1,63 @@
+"""The window: the stored list days that keyword feeds cover, searchable."""
+
+from __future__ import annotations
+
+from datetime import date
+from functools import lru_cache
+
+import msgspec
+
+from feedsrv.models import ListDays, Listing, Page, Paper
+from feedsrv.search.index import Index
+from feedsrv.search.parser import parse_query
+
+_MAX_CACHED_QUERIES = 256
+
+
+class ListDay(msgspec.Struct, frozen=True):
+    """A list day of the window."""
+
+    date: date
+    is_fetched: bool
+
+
+class Window:
+    """The papers of the stored list days.
+
+    Pages ask for the same few queries again and again: while somebody types, and for each
+    configured feed. So `search` caches its results.
+
+    Args:
+        list_days: The list days, newest first, each with its stored listing.
+        index: Their papers.
+
+    """
+
+    def __init__(self, list_days: ListDays, index: Index) -> None:
+        self.list_days = list_days
+        self.index = index
+        #: Oldest first.
+        self.days = tuple(_list_day(*each) for each in reversed(list_days))
+        self.papers = index.papers
+        fetched = (listing.fetched_at for _, listing in list_days if listing is not None)
+        #: When the newest stored list was fetched; None where none is stored.
+        self.fetched_at = next(fetched, None)
+        #: Return the papers that match a query text, newest first.
+        self.search = lru_cache(maxsize=_MAX_CACHED_QUERIES)(self._search)
+
+    def is_current(self, list_days: ListDays) -> bool:
+        """Return whether the window was made of these very listings."""
+        if list_days is self.list_days:
+            return True
+        pairs = zip(list_days, self.list_days, strict=False)
+        return len(list_days) == len(self.list_days) and all(
+            ours[0] == theirs[0] and ours[1] is theirs[1] for ours, theirs in pairs
+        )
+
+    def _search(self, query: str) -> tuple[Paper, ...]:
+        return self.index.matching(parse_query(query)) if query else self.papers
+
+
+def _list_day(page: Page, listing: Listing | None) -> ListDay:
+    own = listing.page if listing is not None else page
+    return ListDay(date.fromisoformat(own.key), listing is not None)
