@@ -9,7 +9,6 @@ from typing import Any
 
 import msgspec
 from bs4 import BeautifulSoup
-from fuzz_pages import Case
 
 from feedsrv.errors import ParseError
 from feedsrv.models import XML_FORBIDDEN, Kind, Listing, Page, Paper
@@ -21,6 +20,7 @@ from feedsrv.upstream.parser import (
     parse_api_response,
     parse_page,
 )
+from tests.fuzz.pages import Case
 
 READ_AT = datetime(2026, 8, 7, 12, tzinfo=UTC)
 

@@ -11,12 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from loopback import Loopback
 
-from conftest import Clock
 from feedsrv.feeds.service import Service
 from feedsrv.logs import JsonFormatter, TextFormatter
 from feedsrv.web.app import create_app
+from tests.support.clock import Clock
+from tests.support.loopback import Loopback
 
 Until = Callable[[Callable[[], bool]], None]
 

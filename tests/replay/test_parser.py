@@ -12,12 +12,13 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
-from builders import Json
 
 from feedsrv.models import Kind, Listing, Page, Paper
 from feedsrv.upstream.parser import page_path, parse_api_response, parse_page
+from tests.support.builders import Json
+from tests.support.paths import SHARED
 
-REPLAY = Path(__file__).parents[2] / "shared" / "replay"
+REPLAY = SHARED / "replay"
 DAYS = sorted(REPLAY.glob("days/*.json.gz"))
 ERAS = sorted(REPLAY.glob("eras/*.json.gz"))
 READ_AT = datetime(2026, 8, 21, 12, tzinfo=UTC)

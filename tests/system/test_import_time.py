@@ -11,9 +11,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from loopback import fetched, server_process
 
 from feedsrv.search import snowball
+from tests.support.loopback import fetched, server_process
 
 #: Modules that take a megabyte or more, or open a door that the core keeps shut.
 HEAVY = {

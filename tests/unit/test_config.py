@@ -7,11 +7,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from conftest import ROOT
 from feedsrv.config import ENVIRONMENT_VARIABLES, Config, StoreConfig, build_config, load_config
 from feedsrv.errors import ConfigError
 from feedsrv.models import Feed
 from feedsrv.search.parser import parse_query
+from tests.support.paths import ROOT
 
 
 def problems(data: dict[str, Any], **environ: str) -> tuple[str, ...]:

@@ -7,13 +7,13 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from builders import DAY, READ_AT, Source, listing, paper
 from hypothesis import given
 from hypothesis import strategies as st
 
 from feedsrv.feeds.selection import unite_listings
 from feedsrv.models import Kind, Listing, Page, Paper, pages_covering
 from feedsrv.upstream.refresh import merge_refresh
+from tests.support.builders import DAY, READ_AT, Source, listing, paper
 
 LATER = READ_AT + timedelta(hours=3)
 LATEST = READ_AT + timedelta(hours=6)

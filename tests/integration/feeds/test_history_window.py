@@ -16,11 +16,8 @@ from unittest.mock import Mock
 import feedparser
 import msgspec
 import pytest
-from loopback import Json, Loopback, fetched, killing, raw_paper, server_process, serving
-from places import on_disk
 from werkzeug.wrappers import Response
 
-from conftest import Clock
 from feedsrv.config import Config
 from feedsrv.errors import NoDataYetError, UpstreamBudgetError, UpstreamError
 from feedsrv.feeds.service import FeedResult, Service
@@ -28,6 +25,17 @@ from feedsrv.models import Feed, Kind, Page
 from feedsrv.monitoring.metrics import Metrics
 from feedsrv.upstream.client import UpstreamClient
 from feedsrv.upstream.refresh import Refresher
+from tests.support.clock import Clock
+from tests.support.loopback import (
+    Json,
+    Loopback,
+    fetched,
+    killing,
+    raw_paper,
+    server_process,
+    serving,
+)
+from tests.support.stores import on_disk
 
 Make = Callable[..., Service]
 Until = Callable[[Callable[[], bool]], None]
@@ -255,7 +263,7 @@ def test_a_holder_of_the_lease_that_died_blocks_nobody_longer_than_the_lease(
 ) -> None:
     waits: list[float] = []
     store = on_disk(config.cache_dir, config.upstream_url)
-    assert store.lease("the dead", clock(), timedelta(seconds=3))
+    assert store.acquire_lease("the dead", clock(), timedelta(seconds=3))
     began = clock()
     upstream = make_upstream(config, "the living", clock, waits)
     assert upstream.refresh(Page(Kind.TRENDING)).papers
@@ -265,7 +273,7 @@ def test_a_holder_of_the_lease_that_died_blocks_nobody_longer_than_the_lease(
 def test_a_lease_that_others_hold_for_too_long_is_told(config: Config, clock: Clock) -> None:
     store = on_disk(config.cache_dir, config.upstream_url)
     upstream = make_upstream(config, "the patient", clock, [])
-    assert store.lease("the busy", clock(), timedelta(seconds=7))
+    assert store.acquire_lease("the busy", clock(), timedelta(seconds=7))
     with pytest.raises(UpstreamBudgetError, match="others are asking"):
         upstream.refresh(Page(Kind.TRENDING))
 
@@ -364,10 +372,10 @@ def test_killed_at_any_moment_a_process_loses_nothing_and_blocks_nobody_for_long
     service.refresh_page(page)
     store = on_disk(config.cache_dir, upstream.url)
     chance = random.Random(7)
-    with killing("test_window", "keep_reading", upstream.url, str(config.cache_dir)) as kill:
+    with killing(__name__, "keep_reading", upstream.url, str(config.cache_dir)) as kill:
         for _ in range(20):
             kill(chance.uniform(0.0, 0.15))
-            listing = store.listing(page)
+            listing = store.get_listing(page)
             assert listing is not None
             assert len(listing.papers) == 2
     clock.now = datetime.now(UTC) + timedelta(seconds=30)

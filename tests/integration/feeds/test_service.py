@@ -5,13 +5,13 @@ import time
 from collections.abc import Callable
 
 import pytest
-from loopback import Loopback, raw_paper
 from werkzeug.wrappers import Response
 
-from conftest import Clock
 from feedsrv.errors import NoDataYetError, ParseError, UnknownFeedError, UpstreamError
 from feedsrv.feeds.service import FeedResult, Service
 from feedsrv.models import Feed, Kind, Page, Source
+from tests.support.clock import Clock
+from tests.support.loopback import Loopback, raw_paper
 
 Make = Callable[..., Service]
 Until = Callable[[Callable[[], bool]], None]

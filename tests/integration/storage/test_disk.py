@@ -20,10 +20,7 @@ from typing import Any
 import diskcache
 import msgspec
 import pytest
-from loopback import Loopback, fetched, server_process
-from places import files_of, on_disk
 
-from conftest import Clock
 from feedsrv.errors import StoreError
 from feedsrv.feeds.service import Service
 from feedsrv.models import Feed, Kind, Listing, Page
@@ -31,6 +28,10 @@ from feedsrv.storage import backend as place
 from feedsrv.storage.backend import SCHEMA_VERSION
 from feedsrv.storage.disk import DiskCache
 from feedsrv.storage.repository import Repository
+from tests.support.clock import Clock
+from tests.support.loopback import Loopback, fetched, server_process
+from tests.support.paths import ROOT
+from tests.support.stores import files_of, on_disk
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 DAYS = [Page(Kind.DAY, f"2026-11-{number}") for number in (16, 17, 18, 19, 20)]
@@ -371,8 +372,8 @@ def test_of_two_that_find_the_same_damage_the_second_leaves_the_new_file(tmp_pat
         files.close()
 
 
-KEEP_AFTER_A_WORD = """
-import sys, pathlib, test_disk as t
+KEEP_AFTER_A_WORD = f"""
+import sys, pathlib, {__name__} as t
 store = t.reopened(pathlib.Path(sys.argv[1]))
 page = t.Page(t.Kind.DAY, sys.argv[2])
 print(store.listing(t.DAYS[0]) is not None, flush=True)
@@ -395,8 +396,8 @@ def test_processes_that_find_one_damage_at_once_lose_nothing_that_they_keep(
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            cwd=Path(__file__).parent,
-            env={"PYTHONPATH": f"{Path(__file__).parent}:{Path(__file__).parents[1]}"},
+            cwd=ROOT,
+            env={"PYTHONPATH": str(ROOT)},
         )
         for name in names
     ]
@@ -580,26 +581,26 @@ def test_adhoc_searches_push_out_no_list_no_configured_search_and_no_polled_one(
     store = on_disk(tmp_path, UPSTREAM, own=[FOG], clock=seconds)
     safe = [*DAYS, FOG, SNOW]  # snow is no feed's, but somebody polls it
     for page in safe:
-        store.keep(big(page), page)
+        store.save_listing(big(page), page)
     forgotten = Page(Kind.SEARCH, "forgotten")
-    store.keep(big(forgotten), forgotten)
+    store.save_listing(big(forgotten), forgotten)
     store._decoded.clear()  # what the disk holds is the question
     largest = 0
     for number in range(400):  # ten times as much as there is room for
         seconds.now += 60
         page = Page(Kind.SEARCH, f"word{number}")
-        store.keep(big(page), page)
-        store.stamp(f"http://a.b/{number}", "etag", NOON)
+        store.save_listing(big(page), page)
+        store.last_modified(f"http://a.b/{number}", "etag", NOON)
         if number % 15 == 0:
-            assert store.listing(SNOW) == big(SNOW)
+            assert store.get_listing(SNOW) == big(SNOW)
         store._decoded.clear()
         largest = max(largest, store.size())
     store.close()
     again = on_disk(tmp_path, UPSTREAM, own=[FOG])
-    assert [again.listing(page) for page in safe] == [big(page) for page in safe]
-    assert again.listing(forgotten) is None
-    assert again.listing(Page(Kind.SEARCH, "word0")) is None
-    assert again.listing(Page(Kind.SEARCH, "word399"))
+    assert [again.get_listing(page) for page in safe] == [big(page) for page in safe]
+    assert again.get_listing(forgotten) is None
+    assert again.get_listing(Page(Kind.SEARCH, "word0")) is None
+    assert again.get_listing(Page(Kind.SEARCH, "word399"))
     again.close()
     in_use = sum(database(tmp_path, part).stat().st_size for part in ("lists", "feeds", "stamps"))
     assert largest < sizes["searches"] + in_use + 4 * SLACK

@@ -11,15 +11,15 @@ from typing import Any, NamedTuple
 
 import feedparser
 import pytest
-from faults import FAULTS, HANGING
-from loopback import Loopback, answering, raw_paper
 from werkzeug.wrappers import Response
 
-from conftest import Clock
 from feedsrv.errors import ParseError
 from feedsrv.feeds.service import Service
 from feedsrv.models import Kind, Page
 from feedsrv.web.app import create_app
+from tests.support.clock import Clock
+from tests.support.faults import FAULTS, HANGING
+from tests.support.loopback import Loopback, answering, raw_paper
 
 Make = Callable[..., Service]
 Until = Callable[[Callable[[], bool]], None]

@@ -14,17 +14,12 @@ from urllib.parse import parse_qs, urlsplit
 import msgspec
 import pytest
 from bs4 import BeautifulSoup, Tag
-from builders import DAY, listing, paper
 from flask.testing import FlaskClient
 from hypothesis import given
 from hypothesis import strategies as st
-from loopback import Loopback, raw_paper
-from readers import needs, program
-from strategies import papers, queries, query_texts
 from werkzeug.test import TestResponse
 from werkzeug.wrappers import Response
 
-from conftest import Clock
 from feedsrv.config import Config
 from feedsrv.errors import QueryError
 from feedsrv.feeds.selection import ListDay, Window
@@ -42,6 +37,11 @@ from feedsrv.web.pages import (
     query_problem,
     subscribe_links,
 )
+from tests.support.builders import DAY, listing, paper
+from tests.support.clock import Clock
+from tests.support.feed_readers import needs, program
+from tests.support.loopback import Loopback, raw_paper
+from tests.support.strategies import papers, queries, query_texts
 
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"
 MINIFLUX = (

@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from loopback import Loopback, raw_paper
 from werkzeug.test import Client, EnvironBuilder
 
-from conftest import Clock
 from feedsrv.feeds import formats
 from feedsrv.feeds.service import Service
 from feedsrv.models import Kind, Page
 from feedsrv.web.app import create_app
 from feedsrv.web.cache import ResponseCache
+from tests.support.clock import Clock
+from tests.support.loopback import Loopback, raw_paper
 
 Said = tuple[str, list[tuple[str, str]], bytes]
 

@@ -8,13 +8,13 @@ from urllib.parse import parse_qs, urlsplit
 import feedparser
 import pytest
 from flask.testing import FlaskClient
-from loopback import Loopback, raw_paper
 from werkzeug.test import TestResponse
 
 from feedsrv.config import Config
 from feedsrv.errors import ERROR_MAP, ClientError, FeedsrvError, UpstreamError
 from feedsrv.feeds.service import Service
 from feedsrv.web.app import create_app
+from tests.support.loopback import Loopback, raw_paper
 
 MakeClient = Callable[..., FlaskClient]
 

@@ -16,14 +16,15 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from places import in_redis
-from redis_server import PASSWORD, RedisServer
 
 from feedsrv.config import Config, StoreConfig, load_config
 from feedsrv.errors import ConfigError, StoreError
 from feedsrv.models import Failure, Kind, Listing, Page
 from feedsrv.storage.backend import SIZE_LIMITS, TTLS, open_repository
 from feedsrv.storage.repository import Repository
+from tests.support.paths import ROOT
+from tests.support.redis_server import PASSWORD, RedisServer
+from tests.support.stores import in_redis
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 DAYS = [Page(Kind.DAY, f"2026-11-{number}") for number in (16, 17, 18, 19, 20)]
@@ -329,7 +330,7 @@ def test_the_check_says_which_redis_it_is_and_whether_it_works(
                 "FEEDSRV_CACHE_DIR": str(tmp_path / "folder"),
                 "FEEDSRV_UPSTREAM_URL": "http://127.0.0.1:9",
             },
-            cwd=Path(__file__).parents[1],
+            cwd=ROOT,
             capture_output=True,
             text=True,
             check=False,
@@ -347,8 +348,8 @@ def test_a_wrong_password_is_said_once_and_feeds_go_on(
     redis: RedisServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     store = in_redis(redis.url.replace(PASSWORD, "wrong"), tmp_path, UPSTREAM)
-    store.keep(listing(DAYS[0]), DAYS[0])
-    assert store.listing(DAYS[0]) == listing(DAYS[0])
+    store.save_listing(listing(DAYS[0]), DAYS[0])
+    assert store.get_listing(DAYS[0]) == listing(DAYS[0])
     store.close()
     (said,) = warnings(caplog)
     assert "password" in said
@@ -431,7 +432,7 @@ def test_without_the_extra_it_is_said_what_to_install(monkeypatch: pytest.Monkey
 
 def test_without_the_setting_nothing_of_the_library_is_imported(tmp_path: Path) -> None:
     code = "import sys, feedsrv.cli; sys.exit('redis' in sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[1])
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
 
 def test_the_demo_leaves_redis_alone(tmp_path: Path) -> None:

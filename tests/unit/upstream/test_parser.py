@@ -9,10 +9,8 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-import builders
 import msgspec
 import pytest
-from builders import DAY, PAGES, READ_AT, Json, address, card, entry, html, props, said
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,6 +18,19 @@ from feedsrv.errors import ParseError
 from feedsrv.models import Kind, Listing, Page, Paper
 from feedsrv.search.analysis import analyze
 from feedsrv.upstream.parser import api_path, page_path, parse_api_response, parse_page
+from tests.support import builders
+from tests.support.builders import (
+    DAY,
+    PAGES,
+    READ_AT,
+    Json,
+    address,
+    card,
+    entry,
+    html,
+    props,
+    said,
+)
 
 RECORDED = Path(__file__).parent / "pages"
 CASES = sorted(
