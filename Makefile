@@ -37,10 +37,10 @@ check: $(VENV)/.dev
 # A time of one's own: SECONDS=600 SEED=7 make fuzz, SECONDS=60 make soak.
 SEED ?= 1
 fuzz: $(VENV)/.dev
-	$(BIN)/python bench/fuzz.py --seconds $(or $(SECONDS),100) --seed $(SEED)
+	$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),100) --seed $(SEED)
 
 soak: $(VENV)/.dev
-	$(BIN)/python bench/soak.py $(or $(SECONDS),600)
+	$(BIN)/python -m tests.fuzz.soak $(or $(SECONDS),600)
 
 # Needs the internet: it asks for known holes in the versions that are locked. docs/security.md has
 # what is known of those that it leaves out.

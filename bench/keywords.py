@@ -35,9 +35,10 @@ from werkzeug.test import Client, EnvironBuilder
 from werkzeug.wrappers import Response
 
 from feedsrv.config import Config
-from feedsrv.feeds.selection import search_terms
 from feedsrv.feeds.service import Service
+from feedsrv.feeds.sources import search_terms
 from feedsrv.models import Feed, Kind, Page
+from feedsrv.monitoring.status import build_status
 from feedsrv.upstream.demo import create_demo_upstream, load_sample
 from feedsrv.web.app import create_app
 from feedsrv.web.cache import ResponseCache
@@ -183,7 +184,7 @@ def cost(url: str, number: int) -> Cost:
                 statuses[poll(front, query, etags)] += 1
             serving = time.thread_time() - begun
             reading = time.process_time() - reading - serving
-        turns = service.overview.status().allowance
+        turns = build_status(service).allowance
         gc.collect()
         scale = number / len(polled)
         found = Cost(
@@ -194,7 +195,7 @@ def cost(url: str, number: int) -> Cost:
             asked=(turns.most - turns.left) * 12,
             unchanged=statuses["304"] / len(polled),
             memory=memory(),
-            disk=service.overview.status().store.bytes / 1e6,
+            disk=build_status(service).store.bytes / 1e6,
         )
         service.close()
         return found
@@ -208,7 +209,7 @@ def fill(service: Service, front: ResponseCache, some: list[str], chance: Random
     for query in some:
         page = Page(Kind.SEARCH, search_terms(Feed(name="", title="", query=query)))
         read_at = BEGIN - timedelta(hours=24 * chance.random())
-        kept = msgspec.structs.replace(found, page=page, read_at=read_at)
+        kept = msgspec.structs.replace(found, page=page, fetched_at=read_at)
         service.repository.save_listing(kept, page)  # noqa: SLF001
 
 

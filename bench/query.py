@@ -17,7 +17,7 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import chain, cycle, islice, product, repeat
 from string import ascii_lowercase
 
-from feedsrv.feeds.selection import Window
+from feedsrv.feeds.window import Window
 from feedsrv.models import Feed, Kind, Listing, Match, Page, Paper
 from feedsrv.search.analysis import analyze
 from feedsrv.search.index import Index
@@ -72,13 +72,13 @@ def papers() -> list[Paper]:
 def window(every: list[Paper]) -> Window:
     """Return the papers as thirty list days."""
     read_at = datetime(2026, 11, 24, 12, tzinfo=UTC)
-    days = []
+    days: list[tuple[Page, Listing | None]] = []
     for back in range(DAYS):
         day = TODAY - timedelta(days=back)
         of_day = tuple(each for each in every if each.listed == day)
         named = Page(Kind.DAY, day.isoformat())
         days.append((named, Listing(page=named, papers=of_day, fetched_at=read_at, source="data")))
-    return Window(days, Index(every))
+    return Window(tuple(days), Index(every))
 
 
 def filled(parts: Iterator[str], between: str = " ", last: str = "") -> str:

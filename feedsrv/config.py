@@ -34,6 +34,8 @@ ENVIRONMENT_VARIABLES = {
     "FEEDSRV_LOG_FORMAT": "log_format",
     "PORT": "port",
 }
+#: Names of settings before version 0.2; files that use them still work.
+_RENAMED_SETTINGS = {"ready_bytes": "response_cache_bytes"}
 #: No user, password, fragment or foreign letters: it is shown to readers, and followed by them.
 _BASE_URL = re.compile(
     r"https?://(?:[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?(?:/[A-Za-z0-9_.~-]+)*/?"
@@ -144,7 +146,7 @@ def build_config(
     problems: list[str] = []
     found: dict[str, Any] = {}
     fields = {field.name: field for field in msgspec.structs.fields(Config)}
-    in_file = fields.keys() - {"feeds", "demo", "static", "hf_token"}
+    in_file = fields.keys() - {"feeds", "demo", "static_export", "hf_token"}
     for origin, name, value in _iter_values(data, file, environ, arguments):
         if origin == file and name not in in_file:
             problems.append(f"{origin}: {name}: there is no such setting")
@@ -170,7 +172,7 @@ def _iter_values(
     """Yield (origin, setting, value), the stronger origin later."""
     for name, value in data.items():
         if name != "feeds":
-            yield file, name, value
+            yield file, _RENAMED_SETTINGS.get(name, name), value
     for variable, name in ENVIRONMENT_VARIABLES.items():
         if environ.get(variable):
             value = environ[variable].strip()

@@ -58,7 +58,7 @@ def export_config(config: Config) -> Config:
         problems.append("feeds: there are none to export")
     if problems:
         raise ConfigError(problems)
-    return msgspec.structs.replace(config, static=True, access_key="")
+    return msgspec.structs.replace(config, static_export=True, access_key="")
 
 
 def export_site(app: Flask, names: Sequence[str], folder: Path) -> Iterator[ExportResult]:

@@ -6,46 +6,26 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import msgspec
 import pytest
 from flask.testing import FlaskClient
 from hypothesis import settings
-from loopback import Loopback, raw_paper, serving
-from redis_server import RedisServer, redis_server
 
 from feedsrv.config import Config
 from feedsrv.feeds.service import Service
 from feedsrv.models import Feed
+from feedsrv.monitoring.incidents import record_incidents
 from feedsrv.web.app import create_app
-
-ROOT = Path(__file__).parents[1]
-#: Beside a clone there may be captures of real pages and the schemas of RFC 4287.
-SHARED = ROOT.parent / "shared"
-
+from tests.support.clock import Clock
+from tests.support.loopback import Loopback, raw_paper, serving
+from tests.support.redis_server import RedisServer, redis_server
 
 # Where a landing hangs on it, the same cases are tried each time; at home, chance finds new ones.
 settings.register_profile("same", derandomize=True)
 if os.environ.get("FEEDSRV_NO_SKIPS"):
     settings.load_profile("same")
-
-
-class Clock:
-    """A clock that stands still until it is set."""
-
-    def __init__(self) -> None:
-        self.now = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)  # a Tuesday
-
-    def __call__(self) -> datetime:
-        return self.now
-
-    def today(self) -> date:
-        return self.now.date()
-
-    def forward(self, **by: float) -> None:
-        self.now += timedelta(**by)
 
 
 @pytest.fixture(autouse=True)
@@ -111,6 +91,7 @@ def make_service(config: Config, clock: Clock) -> Iterator[Callable[..., Service
         service = Service.open(
             msgspec.structs.replace(config, **changes), now=clock, chance=lambda: 0.5
         )
+        record_incidents(service)
         opened.append(service)
         return service
 

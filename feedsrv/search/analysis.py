@@ -13,9 +13,9 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 import msgspec
+import snowballstemmer
 
 from feedsrv.models import Paper, PaperTokens
-from feedsrv.search.snowball import english
 
 _TOKEN = re.compile(
     r"[^\W_]+(?:'[^\W_]+)*(?:\+\+|\#(?![^\W_]))?"
@@ -89,7 +89,11 @@ def _fold_char(char: str) -> str:
 @lru_cache(maxsize=65536)
 def stem(word: str) -> str:
     """Return the word's English stem: *causal* for *causal*, *causally* and *causality*."""
-    return word if len(word) > _MAX_STEMMED_LENGTH else english(word)
+    return (
+        word
+        if len(word) > _MAX_STEMMED_LENGTH
+        else str(snowballstemmer.stemmer("english").stemWord(word))
+    )
 
 
 def join_tokens(found: Iterable[str]) -> str:
@@ -115,7 +119,7 @@ def analyze(paper: Paper) -> Paper:
         org=join_tokens(tokenize(paper.organization)),
         id=join_tokens(tokenize(paper.id)),
     )
-    return msgspec.structs.replace(paper, words=rows)
+    return msgspec.structs.replace(paper, tokens=rows)
 
 
 def _tokenize_values(texts: Iterable[str]) -> list[str]:

@@ -9,7 +9,6 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
-from types import ModuleType
 from typing import NamedTuple, TypeVar
 
 import msgspec
@@ -18,6 +17,8 @@ from feedsrv.models import Failure, Incidents, Listing, Page, RequestLog
 
 #: Bytes of a listing unpacked; one of a thousand papers has eight million.
 _MAX_LISTING_BYTES = 30_000_000
+
+_ZLIB_LEVEL = 4
 
 ValueT = TypeVar("ValueT", bound=msgspec.Struct)
 
@@ -60,7 +61,7 @@ def encode(value: msgspec.Struct) -> bytes:
     """Return the value as bytes."""
     data = msgspec.json.encode(value)
     # A quarter of the size, for listings hold each text three times.
-    return packed(data) if isinstance(value, Listing) else data
+    return zlib.compress(data, _ZLIB_LEVEL) if isinstance(value, Listing) else data
 
 
 def decode(data: bytes, kind: type[ValueT]) -> ValueT:
@@ -72,9 +73,9 @@ def decode(data: bytes, kind: type[ValueT]) -> ValueT:
     """
     if kind is Listing:
         try:
-            data = unpacked(data, _MAX_LISTING_BYTES)
-        except ValueError:
-            data = b""  # which is no JSON
+            data = zlib.decompressobj().decompress(data, _MAX_LISTING_BYTES)
+        except zlib.error as error:
+            raise msgspec.DecodeError(str(error)) from error
     return msgspec.json.decode(data, type=kind)
 
 
@@ -114,41 +115,3 @@ def _timestamp(value: msgspec.Struct) -> float:
             return moment.timestamp()
         case _:
             return 0.0
-
-
-_GZIP = 16 + zlib.MAX_WBITS
-
-
-def _found() -> tuple[ModuleType, type[Exception], int]:
-    """Return the library, its error, and its level that is both quick and small."""
-    try:
-        from isal import isal_zlib  # noqa: PLC0415  # not where nobody has built it
-    except ImportError:
-        return zlib, zlib.error, 4
-    return isal_zlib, isal_zlib.IsalError, 3  # type: ignore[return-value]  # a class it is, and said to be one of its instances
-
-
-_library, _error, _level = _found()
-
-
-def gzipped(data: bytes) -> bytes:
-    """Return the bytes as gzip. No time stands in it: the same bytes pack to the same bytes."""
-    return bytes(_library.compress(data, _level, _GZIP))
-
-
-def packed(data: bytes) -> bytes:
-    """Return the bytes in less room."""
-    return bytes(_library.compress(data, _level))
-
-
-def unpacked(data: bytes, most: int) -> bytes:
-    """Return the bytes that were packed, of which there are so many at most.
-
-    Raises:
-        ValueError: Nobody packed them.
-
-    """
-    try:
-        return bytes(_library.decompressobj().decompress(data, most))
-    except _error as error:
-        raise ValueError(str(error)) from error

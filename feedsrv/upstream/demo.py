@@ -24,7 +24,9 @@ Json = dict[str, Any]
 
 def load_sample() -> list[Json]:
     """Return the bundled sample papers, as ``sample.json`` has them."""
-    found: list[Json] = json.loads(files("feedsrv").joinpath("sample.json").read_text("utf-8"))
+    found: list[Json] = json.loads(
+        files("feedsrv.upstream").joinpath("sample.json").read_text("utf-8")
+    )
     return found
 
 

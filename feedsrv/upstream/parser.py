@@ -154,7 +154,7 @@ def _listing_from_data(
         raise ParseError(url, f"nothing on the page says which {requested.kind} it lists")
     listing = _build_listing(Page(requested.kind, key), entries, url, fetched_at, source="data")
     previous, following = (_parse_day(name) for name in (props.prev_date, props.next_date))
-    return msgspec.structs.replace(listing, previous=previous, next=following)
+    return msgspec.structs.replace(listing, previous_day=previous, next_day=following)
 
 
 def _check_kind(requested: Page, props: PageProps, url: str) -> None:

@@ -119,7 +119,7 @@ def next_backoff(
     pause = min(_INITIAL_BACKOFF * 2 ** min(max(count - 1 - spare, 0), 10), _MAX_BACKOFF) * (
         0.9 + 0.2 * chance
     )
-    asked = timedelta(seconds=getattr(error, "wait", None) or 0)
+    asked = timedelta(seconds=getattr(error, "retry_after", None) or 0)
     return Failure(
         reason=str(error),
         count=count,

@@ -58,7 +58,7 @@ _DAY = 86400
 
 def create_app(service: Service, metrics: Metrics | None = None) -> Flask:
     """Return the WSGI application that serves the service's feeds."""
-    app = Flask("feedsrv")
+    app = Flask("feedsrv.web")
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.config["SEND_FILE_MAX_AGE_DEFAULT"] = _DAY
     # Its redirects know neither public_url nor trusted proxies, and name whatever host was asked.

@@ -124,7 +124,7 @@ class ResponseCache:
         answer = self._app(environ, counted)
         standing = environ.get(STANDING)
         if standing is not None:
-            size = len(standing.body) + len(standing.packed) + sum(map(len, name)) + _OVERHEAD
+            size = len(standing.body) + len(standing.gzip_body) + sum(map(len, name)) + _OVERHEAD
             ready = _CacheEntry(
                 standing,
                 generation,

@@ -1,4 +1,4 @@
-"""The application for a WSGI server of your own: ``gunicorn feedsrv.wsgi:app``.
+"""The application for a WSGI server of your own: ``gunicorn feedsrv.web.wsgi:app``.
 
 It reads nothing before it is asked for something, if only /readyz: a server that forks after it has
 this would leave its children without the thread that reads.

@@ -2,8 +2,8 @@
 
     make fuzz                       # 100 seconds, on all cores
     make fuzz SECONDS=600 SEED=7    # for longer, with other cases
-    .venv/bin/python bench/fuzz.py --pages 1000000 --queries 1000000
-    .venv/bin/python bench/fuzz.py --only pages:4711          # one case again, and shown
+    .venv/bin/python -m tests.fuzz --pages 1000000 --queries 1000000
+    .venv/bin/python -m tests.fuzz --only pages:4711          # one case again, and shown
 
 Each case is made of the seed and its number alone, so a run can be repeated on any machine.
 """
@@ -25,9 +25,7 @@ from itertools import islice
 from random import Random
 from typing import Any
 
-import fuzz_pages
-import fuzz_queries
-import fuzz_readings
+from tests.fuzz import listings, pages, queries
 
 #: Cases that a process takes at a time.
 BATCH = 100
@@ -39,8 +37,8 @@ HANGS = 300.0
 LEAST_READ = 0.3
 
 KINDS: dict[str, tuple[Callable[[Random], Any], Callable[[Any], str]]] = {
-    "pages": (fuzz_pages.page, fuzz_readings.outcome),
-    "queries": (fuzz_queries.query, fuzz_queries.outcome),
+    "pages": (pages.page, listings.outcome),
+    "queries": (queries.query, queries.outcome),
 }
 
 

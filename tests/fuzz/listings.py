@@ -9,7 +9,6 @@ from typing import Any
 
 import msgspec
 from bs4 import BeautifulSoup
-from fuzz_pages import Case
 
 from feedsrv.errors import ParseError
 from feedsrv.models import XML_FORBIDDEN, Kind, Listing, Page, Paper
@@ -21,6 +20,7 @@ from feedsrv.upstream.parser import (
     parse_api_response,
     parse_page,
 )
+from tests.fuzz.pages import Case
 
 READ_AT = datetime(2026, 8, 7, 12, tzinfo=UTC)
 
@@ -37,7 +37,10 @@ def outcome(case: Case) -> str:
     reader, asked = parse_api_response if case.api else parse_page, case.asked
     try:
         listing = reader(
-            case.body, f"https://huggingface.co{page_path(asked)}", requested=asked, fetched_at=READ_AT
+            case.body,
+            f"https://huggingface.co{page_path(asked)}",
+            requested=asked,
+            fetched_at=READ_AT,
         )
     except ParseError as error:
         return f"PageError: {_class(error.reason)}"

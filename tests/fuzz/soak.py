@@ -1,6 +1,6 @@
 """Two servers on one store, twenty readers, and an upstream that fails in another way every moment.
 
-    python bench/soak.py [SECONDS]        (make soak; ten minutes by default)
+    python -m tests.fuzz.soak [SECONDS]        (make soak; ten minutes by default)
 
 The servers' clock runs sixty times as fast, so that ten minutes are ten hours of refreshing. It
 fails if a feed that was answered once is ever answered with an error, if Last-Modified does not
@@ -197,7 +197,8 @@ def main(seconds: float) -> int:
             ports.append(18_300 + number)
             command = [
                 sys.executable,
-                __file__,
+                "-m",
+                "tests.fuzz.soak",
                 "--serve",
                 f"http://127.0.0.1:{upstream_server.port}",
             ]

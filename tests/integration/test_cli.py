@@ -18,14 +18,14 @@ from pathlib import Path
 import feedparser
 import pytest
 from click.testing import CliRunner, Result
-from loopback import Loopback, fetched, raw_paper, server_process
-from places import on_disk
 from werkzeug.wrappers import Response
 
-from conftest import ROOT
 from feedsrv import __version__
 from feedsrv.cli import main
 from feedsrv.upstream.demo import load_sample
+from tests.support.loopback import Loopback, fetched, raw_paper, server_process
+from tests.support.paths import ROOT
+from tests.support.stores import on_disk
 
 Run = Callable[..., Result]
 
@@ -179,11 +179,11 @@ def test_the_canary_keeps_to_the_allowance_and_the_lease(
 ) -> None:
     (tmp_path / "my.toml").write_text("deadline = 2\n")
     store = on_disk(tmp_path / "store", upstream.url)
-    assert store.lease("somebody else", datetime.now(UTC), timedelta(seconds=8))
+    assert store.acquire_lease("somebody else", datetime.now(UTC), timedelta(seconds=8))
     result = run("--config", "my.toml", "check", "--upstream", FEEDSRV_UPSTREAM_URL=upstream.url)
     store.close()
     assert result.exit_code == 1
-    assert "others are asking" in result.stderr
+    assert "another process is fetching" in result.stderr
     assert upstream.log == []
 
 
@@ -380,7 +380,7 @@ def test_a_server_that_has_nothing_begins_to_read_by_itself(
 
 def test_another_wsgi_server_can_run_the_application(tmp_path: Path) -> None:
     code = (
-        "from werkzeug.test import Client\nfrom feedsrv.wsgi import app\n"
+        "from werkzeug.test import Client\nfrom feedsrv.web.wsgi import app\n"
         "print(Client(app).get('/healthz').text)"
     )
     environment = os.environ | {"FEEDSRV_CACHE_DIR": str(tmp_path)}

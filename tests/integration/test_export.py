@@ -17,11 +17,8 @@ import feedparser
 import msgspec
 import pytest
 from click.testing import CliRunner, Result
-from loopback import Loopback, raw_paper
-from readers import Newsboat
 from werkzeug.wrappers import Response
 
-from conftest import Clock
 from feedsrv.cli import main
 from feedsrv.config import Config
 from feedsrv.errors import ConfigError, ExportError
@@ -29,6 +26,9 @@ from feedsrv.export import ExportResult, export_config, export_site
 from feedsrv.feeds.service import Service
 from feedsrv.models import Feed
 from feedsrv.web.app import create_app
+from tests.support.clock import Clock
+from tests.support.feed_readers import Newsboat
+from tests.support.loopback import Loopback, raw_paper
 
 BASE = "https://papers.example.org/daily"
 SETTINGS = """

@@ -11,12 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from loopback import Loopback
 
-from conftest import Clock
 from feedsrv.feeds.service import Service
 from feedsrv.logs import JsonFormatter, TextFormatter
 from feedsrv.web.app import create_app
+from tests.support.clock import Clock
+from tests.support.loopback import Loopback
 
 Until = Callable[[Callable[[], bool]], None]
 
@@ -95,7 +95,7 @@ def test_the_settings_say_what_the_log_is_for(upstream: Loopback, tmp_path: Path
         asked, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
     )
     told = [json.loads(line) for line in done.stderr.splitlines()]
-    assert [each["message"].partition(":")[0] for each in told] == ["trending was not read"]
+    assert [each["message"].split(",")[0] for each in told] == ["trending: fetch failed"]
 
 
 def test_trouble_with_upstream_is_told_once_and_so_is_its_end(
@@ -112,12 +112,12 @@ def test_trouble_with_upstream_is_told_once_and_so_is_its_end(
         client.get("/papers/trending.atom")
         client.get("/papers/week.atom")
         clock.forward(hours=1)
-    told = [each for each in caplog.messages if "was not read" in each]
+    told = [each for each in caplog.messages if "fetch failed" in each]
     assert len(upstream.log) > 20
     assert len(told) == 2, told
     upstream.up()
     client.get("/papers/trending.atom")
     client.get("/papers/trending.atom")
     until(service._scheduler.is_idle)
-    told = [each for each in caplog.messages if "is read again" in each]
-    assert told == ["trending is read again, after failures since 2026-11-24 09:30:00 UTC"]
+    told = [each for each in caplog.messages if "recovered" in each]
+    assert told == ["trending: recovered, had failed since 2026-11-24 09:30:00 UTC"]

@@ -12,12 +12,13 @@ from datetime import UTC, datetime
 
 import feedparser
 import pytest
-from faults import HANGING
-from test_faults import FEED, SCOPES, TABLE
 
-from conftest import SHARED, Clock
 from feedsrv.feeds.service import Service
 from feedsrv.web.app import create_app
+from tests.integration.upstream.test_faults import FEED, SCOPES, TABLE
+from tests.support.clock import Clock
+from tests.support.faults import HANGING
+from tests.support.paths import SHARED
 
 REPLAY = SHARED / "replay" / "hf_replay.py"
 pytestmark = pytest.mark.skipif(not REPLAY.exists(), reason="needs the replay in ../shared/replay")

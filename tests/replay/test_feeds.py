@@ -14,12 +14,12 @@ from typing import Any
 
 import feedparser
 import pytest
-from loopback import fetched, server_process
 from lxml import etree
 from lxml.isoschematron import Schematron
 from reader import make_reader
 
-from conftest import SHARED
+from tests.support.loopback import fetched, server_process
+from tests.support.paths import SHARED
 
 REPLAY = SHARED / "replay" / "hf_replay.py"
 pytestmark = pytest.mark.skipif(not REPLAY.exists(), reason="needs the replay in ../shared/replay")

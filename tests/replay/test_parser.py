@@ -12,12 +12,13 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
-from builders import Json
 
 from feedsrv.models import Kind, Listing, Page, Paper
 from feedsrv.upstream.parser import page_path, parse_api_response, parse_page
+from tests.support.builders import Json
+from tests.support.paths import SHARED
 
-REPLAY = Path(__file__).parents[2] / "shared" / "replay"
+REPLAY = SHARED / "replay"
 DAYS = sorted(REPLAY.glob("days/*.json.gz"))
 ERAS = sorted(REPLAY.glob("eras/*.json.gz"))
 READ_AT = datetime(2026, 8, 21, 12, tzinfo=UTC)
@@ -38,7 +39,9 @@ def read_page(body: bytes, page: Page) -> Listing:
 
 def read_answer(entries: object, page: Page) -> Listing:
     body = entries if isinstance(entries, bytes) else json.dumps(entries).encode()
-    return parse_api_response(body, "https://huggingface.co/api", requested=page, fetched_at=READ_AT)
+    return parse_api_response(
+        body, "https://huggingface.co/api", requested=page, fetched_at=READ_AT
+    )
 
 
 def facts(papers: tuple[Paper, ...]) -> list[tuple[str, int, int]]:

@@ -112,7 +112,7 @@ def said(of: Listing) -> Json:
     """What a listing says, as data, without the words prepared for matching."""
     found: Json = json.loads(msgspec.json.encode(of))
     for one in found["papers"]:
-        one.pop("words", None)
+        one.pop("tokens", None)
     return found
 
 

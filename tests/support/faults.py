@@ -13,8 +13,9 @@ from functools import lru_cache
 from html import escape, unescape
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-from builders import Json
 from werkzeug.wrappers import Response
+
+from tests.support.builders import Json
 
 _PROPS = re.compile(r'data-target="DailyPapers" data-props="([^"]*)"')
 

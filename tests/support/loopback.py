@@ -14,15 +14,15 @@ import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
-from pathlib import Path
 from typing import Any
 from wsgiref.types import StartResponse, WSGIEnvironment
 
-from faults import FAULTS
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 from werkzeug.wrappers import Request, Response
 
 from feedsrv.upstream.demo import create_demo_upstream
+from tests.support.faults import FAULTS
+from tests.support.paths import ROOT
 
 Json = dict[str, Any]
 
@@ -127,7 +127,7 @@ def server_process(
         stdin=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
-        cwd=Path(__file__).parents[1],
+        cwd=ROOT,
         env=environment,
     )
     assert process.stderr is not None
@@ -166,13 +166,12 @@ def killing(module: str, work: str, *arguments: str) -> Iterator[Callable[[float
 
     One process imports what is needed and forks the others, so that each begins at once.
     """
-    here = Path(__file__).parent
     process = subprocess.Popen(
         [sys.executable, "-c", FORKS, module, work, *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env=os.environ | {"PYTHONPATH": f"{here}{os.pathsep}{here.parent}"},
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
     )
     assert process.stdin is not None
     assert process.stdout is not None

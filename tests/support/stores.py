@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from feedsrv.config import Config, StoreConfig
-from feedsrv.models import Page
-from feedsrv.storage.backend import open_repository
+from feedsrv.models import Page, RequestLog
 from feedsrv.storage.disk import DiskBackend, DiskCache
+from feedsrv.storage.factory import open_repository
 from feedsrv.storage.repository import Repository
+from feedsrv.upstream.policy import next_slot, record_request
 
 
 def on_disk(
@@ -27,6 +29,19 @@ def files_of(store: Repository, part: str = "lists") -> DiskCache:
     folder = store._vault.backend
     assert isinstance(folder, DiskBackend)
     return folder._files[part]
+
+
+def reserve_slot(repository: Repository, now: datetime) -> datetime:
+    """Record a request now if the rate limit allows it; return when the next one is allowed."""
+    slot = now
+
+    def reserve(request_log: RequestLog) -> RequestLog | None:
+        nonlocal slot
+        slot = next_slot(request_log, now, adhoc=False, spacing=timedelta(0))
+        return record_request(request_log, now, adhoc=False) if slot <= now else None
+
+    repository.update_request_log(reserve)
+    return slot
 
 
 def in_redis(

@@ -8,13 +8,13 @@ from itertools import cycle
 from typing import Any
 
 import pytest
-from loopback import Loopback, raw_paper, serving
 from playwright.sync_api import Browser, Page, expect, sync_playwright
-from test_hostile import LINKS, WORDS, hostile
 
-from conftest import ROOT
 from feedsrv.feeds.service import Service
 from feedsrv.web.app import create_app
+from tests.integration.web.test_escaping import LINKS, WORDS, hostile
+from tests.support.loopback import Loopback, raw_paper, serving
+from tests.support.paths import ROOT
 
 AXE = ROOT / "tests" / "npm" / "node_modules" / "axe-core" / "axe.min.js"
 PATHS = (

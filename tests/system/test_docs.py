@@ -23,14 +23,14 @@ from typing import NamedTuple
 import msgspec
 import pytest
 from click.testing import CliRunner
-from loopback import Loopback, server_process, serving
-from readers import needs
 
-from conftest import ROOT
 from feedsrv.cli import main
 from feedsrv.config import ENVIRONMENT_VARIABLES, Config, build_config
 from feedsrv.models import Feed
 from feedsrv.upstream.demo import load_sample
+from tests.support.feed_readers import needs
+from tests.support.loopback import Loopback, server_process, serving
+from tests.support.paths import ROOT
 
 PAGES = sorted({*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("config/**/*.md")})
 
@@ -116,7 +116,7 @@ def example(
 def tried_shell(block: Block, request: pytest.FixtureRequest) -> None:
     words = commands(block.text)
     unknown = {word for word in words if word not in RUN | NOT_RUN.keys()}
-    assert not unknown, f"{block}: say in tests/test_docs.py how this is tried: {unknown}"
+    assert not unknown, f"{block}: say in test_docs.py how this is tried: {unknown}"
     subprocess.run(["bash", "-n"], input=block.text, text=True, check=True)
     if NOT_RUN.keys() & set(words):
         return
@@ -227,7 +227,7 @@ def test_what_a_page_shows_is_what_happens(
     block: Block, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(ROOT)
-    assert block.kind in KINDS, f"{block}: say in tests/test_docs.py how a {block.kind!r} is tried"
+    assert block.kind in KINDS, f"{block}: say in test_docs.py how a {block.kind!r} is tried"
     KINDS[block.kind](block, request)
 
 

@@ -10,14 +10,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 
 import pytest
 
 from feedsrv.web.server import _listen
+from tests.support.paths import ROOT
 
 Until = Callable[[Callable[[], bool]], None]
-ROOT = Path(__file__).parents[1]
 #: One path is ready, one answered at once, one when a line is given, one at a length that fills
 #: buffers, and one breaks.
 CODE = """

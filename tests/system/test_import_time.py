@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import re
@@ -11,9 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from loopback import fetched, server_process
 
-from feedsrv.search import snowball
+from tests.support.loopback import fetched, server_process
 
 #: Modules that take a megabyte or more, or open a door that the core keeps shut.
 HEAVY = {
@@ -22,7 +20,7 @@ HEAVY = {
     *("snowballstemmer", "socket", "sqlite3", "ssl", "unittest", "uvloop", "werkzeug", "xml.sax"),
 }
 #: What nobody needs who serves: tools of development, and thirty languages beside English.
-NEVER = {"multiprocessing", "snowballstemmer", "unittest", "xml.sax"}
+NEVER = {"multiprocessing", "unittest", "xml.sax"}
 
 
 @pytest.fixture(autouse=True)
@@ -37,9 +35,9 @@ def _unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("feedsrv", set()),
         ("feedsrv.errors", set()),
-        ("feedsrv.paper", {"msgspec"}),
-        ("feedsrv.query", {"msgspec"}),
-        ("feedsrv.huggingface", {"lxml", "msgspec", "pylatexenc"}),
+        ("feedsrv.models", {"msgspec"}),
+        ("feedsrv.search.query", {"msgspec"}),
+        ("feedsrv.upstream.parser", {"lxml", "msgspec", "pylatexenc"}),
         ("feedsrv.cli", HEAVY - {*NEVER, "bs4", "uvloop"}),
     ],
 )
@@ -63,14 +61,8 @@ def test_a_server_loads_nothing_for_its_first_feed_that_it_can_do_without(tmp_pa
 
 def test_cards_load_the_reader_of_cards() -> None:
     code = (
-        "import sys; from feedsrv.cards import cards;"
-        " cards('', day=None, year=2026); print('bs4' in sys.modules)"
+        "import sys; from feedsrv.upstream.cards import parse_cards;"
+        " parse_cards('', day=None, year=2026); print('bs4' in sys.modules)"
     )
     said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert said.stdout == "True\n"
-
-
-def test_where_the_stemmer_is_not_installed_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
-    with pytest.raises(ModuleNotFoundError, match="snowballstemmer"):
-        importlib.reload(snowball)

@@ -12,11 +12,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from loopback import fetched
-from readers import needs
 
-from conftest import ROOT
 from feedsrv import __version__
+from tests.support.feed_readers import needs
+from tests.support.loopback import fetched
+from tests.support.paths import ROOT
 
 UV = Path(sys.executable).with_name("uv")
 Until = Callable[[Callable[[], bool]], None]

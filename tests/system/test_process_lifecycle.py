@@ -19,8 +19,6 @@ from urllib.parse import urlsplit
 
 import msgspec
 import pytest
-from loopback import Loopback, fetched, raw_paper, server_process
-from places import on_disk
 from werkzeug.test import Client, create_environ
 
 from feedsrv.config import Config
@@ -28,6 +26,8 @@ from feedsrv.errors import ConfigError
 from feedsrv.feeds.service import Service
 from feedsrv.models import Feed
 from feedsrv.web.current import Current
+from tests.support.loopback import Loopback, fetched, raw_paper, server_process
+from tests.support.stores import on_disk
 
 Until = Callable[[Callable[[], bool]], None]
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="its signals are others")
@@ -57,8 +57,8 @@ def is_free(folder: Path, upstream: Loopback) -> bool:
     """Tell whether nobody holds the right to ask upstream."""
     store = on_disk(folder, upstream.url)
     try:
-        found = store.lease("somebody else", datetime.now(UTC), timedelta(seconds=12))
-        store.release("somebody else")
+        found = store.acquire_lease("somebody else", datetime.now(UTC), timedelta(seconds=12))
+        store.release_lease("somebody else")
     finally:
         store.close()
     return found

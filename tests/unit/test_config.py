@@ -7,11 +7,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from conftest import ROOT
 from feedsrv.config import ENVIRONMENT_VARIABLES, Config, StoreConfig, build_config, load_config
 from feedsrv.errors import ConfigError
 from feedsrv.models import Feed
 from feedsrv.search.parser import parse_query
+from tests.support.paths import ROOT
 
 
 def problems(data: dict[str, Any], **environ: str) -> tuple[str, ...]:
@@ -188,7 +188,7 @@ def test_the_shipped_file_documents_every_setting_with_its_default() -> None:
     text = (ROOT / "config" / "feedsrv.toml").read_text("utf-8")
     documented = dict(re.findall(r"^# (\w+) = (.+)$", text, re.MULTILINE))
     fields = {field.name for field in msgspec.structs.fields(Config)}
-    fields -= {"feeds", "demo", "static", "hf_token"}
+    fields -= {"feeds", "demo", "static_export", "hf_token"}
     tables = set(re.findall(r"^# \[(\w+)\]$", text, re.MULTILINE))
     assert fields <= documented.keys() | tables
     for name in ("host", "port", "upstream_url", "deadline", "history_days"):

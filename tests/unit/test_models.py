@@ -7,13 +7,13 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from builders import DAY, READ_AT, Source, listing, paper
 from hypothesis import given
 from hypothesis import strategies as st
 
 from feedsrv.feeds.selection import unite_listings
 from feedsrv.models import Kind, Listing, Page, Paper, pages_covering
 from feedsrv.upstream.refresh import merge_refresh
+from tests.support.builders import DAY, READ_AT, Source, listing, paper
 
 LATER = READ_AT + timedelta(hours=3)
 LATEST = READ_AT + timedelta(hours=6)
@@ -251,7 +251,7 @@ def test_the_neighbours_of_a_day_are_kept_where_a_reading_names_none(
     kept: tuple[str, str], fresh: tuple[str, str], wanted: tuple[str, str]
 ) -> None:
     def named(days: tuple[str, str]) -> Listing:
-        return listing(paper(), previous=days[0], next=days[1])
+        return listing(paper(), previous_day=days[0], next_day=days[1])
 
     found = merge_refresh(named(kept), named(fresh))
     assert (found.previous_day, found.next_day) == wanted

@@ -22,13 +22,8 @@ from feedgen.feed import FeedGenerator
 from flask.testing import FlaskClient
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from loopback import Loopback, raw_paper, serving
 from lxml import etree
-from readers import needs, program
-from strategies import papers
-from test_render import ARXIV, ATOM, FEED, HEAD, HOME, PAPER, PDF, made, plain, tree
 
-from conftest import SHARED, Clock
 from feedsrv import __version__
 from feedsrv.config import Config
 from feedsrv.feeds.atom import render_atom
@@ -41,6 +36,12 @@ from feedsrv.feeds.selection import unite_listings
 from feedsrv.feeds.service import Service
 from feedsrv.models import Feed, Kind, Listing, Page, Paper
 from feedsrv.web.app import create_app
+from tests.support.clock import Clock
+from tests.support.feed_readers import needs, program
+from tests.support.loopback import Loopback, raw_paper, serving
+from tests.support.paths import SHARED
+from tests.support.strategies import papers
+from tests.unit.feeds.test_atom import ARXIV, ATOM, FEED, HEAD, HOME, PAPER, PDF, made, plain, tree
 
 RSS = {
     "atom": "http://www.w3.org/2005/Atom",
@@ -307,7 +308,7 @@ WORDS = st.lists(st.text("ab-.é", min_size=3, max_size=40), min_size=60, max_si
 def test_a_description_is_what_shortening_the_whole_abstract_gives(words: list[str]) -> None:
     abstract = " ".join(words)
     one = changed(summary="", abstract=abstract)
-    assert made(one)[0].brief == shorten(abstract, 300, placeholder=" …")
+    assert made(one)[0].short_text == shorten(abstract, 300, placeholder=" …")
 
 
 @pytest.mark.parametrize("field", ["summary", "abstract", "title"])

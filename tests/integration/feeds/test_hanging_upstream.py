@@ -16,12 +16,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from loopback import Loopback
 
-from conftest import Clock
 from feedsrv.feeds.service import Service
 from feedsrv.models import Feed
 from feedsrv.web.app import create_app
+from tests.support.clock import Clock
+from tests.support.loopback import Loopback
 
 Make = Callable[..., Service]
 Until = Callable[[Callable[[], bool]], None]

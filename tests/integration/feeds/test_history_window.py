@@ -16,18 +16,25 @@ from unittest.mock import Mock
 import feedparser
 import msgspec
 import pytest
-from loopback import Json, Loopback, fetched, killing, raw_paper, server_process, serving
-from places import on_disk
 from werkzeug.wrappers import Response
 
-from conftest import Clock
 from feedsrv.config import Config
 from feedsrv.errors import NoDataYetError, UpstreamBudgetError, UpstreamError
 from feedsrv.feeds.service import FeedResult, Service
 from feedsrv.models import Feed, Kind, Page
-from feedsrv.monitoring.metrics import Metrics
 from feedsrv.upstream.client import UpstreamClient
 from feedsrv.upstream.refresh import Refresher
+from tests.support.clock import Clock
+from tests.support.loopback import (
+    Json,
+    Loopback,
+    fetched,
+    killing,
+    raw_paper,
+    server_process,
+    serving,
+)
+from tests.support.stores import on_disk
 
 Make = Callable[..., Service]
 Until = Callable[[Callable[[], bool]], None]
@@ -196,7 +203,7 @@ def test_what_is_known_of_a_spent_allowance_is_not_asked_of_the_store(
 
     assert [searched(number) for number in range(31)] == [True] * 30 + [False]
     asked = Mock(wraps=service.repository.acquire_lease)
-    monkeypatch.setattr(service.repository, "lease", asked)
+    monkeypatch.setattr(service.repository, "acquire_lease", asked)
     assert not searched(40)
     asked.assert_not_called()
     clock.forward(minutes=5)
@@ -209,7 +216,7 @@ def test_with_the_whole_allowance_spent_a_cold_reader_is_told_when(
     service = make_service()
     for _ in range(60):
         service.refresh_page(Page(Kind.TRENDING))
-    with pytest.raises(NoDataYetError, match="allowance") as caught:
+    with pytest.raises(NoDataYetError, match="budget") as caught:
         service.get_feed(DAILY)
     assert caught.value.retry_after == 300
     assert len(upstream.log) == 60
@@ -242,7 +249,6 @@ def make_upstream(config: Config, owner: str, clock: Clock, waits: list[float]) 
             config.upstream_url, agent="feedsrv/test", clock=lambda: clock().timestamp()
         ),
         on_disk(config.cache_dir, config.upstream_url),
-        Metrics(),
         owner=owner,
         now=clock,
         sleep=sleep,
@@ -255,7 +261,7 @@ def test_a_holder_of_the_lease_that_died_blocks_nobody_longer_than_the_lease(
 ) -> None:
     waits: list[float] = []
     store = on_disk(config.cache_dir, config.upstream_url)
-    assert store.lease("the dead", clock(), timedelta(seconds=3))
+    assert store.acquire_lease("the dead", clock(), timedelta(seconds=3))
     began = clock()
     upstream = make_upstream(config, "the living", clock, waits)
     assert upstream.refresh(Page(Kind.TRENDING)).papers
@@ -265,8 +271,8 @@ def test_a_holder_of_the_lease_that_died_blocks_nobody_longer_than_the_lease(
 def test_a_lease_that_others_hold_for_too_long_is_told(config: Config, clock: Clock) -> None:
     store = on_disk(config.cache_dir, config.upstream_url)
     upstream = make_upstream(config, "the patient", clock, [])
-    assert store.lease("the busy", clock(), timedelta(seconds=7))
-    with pytest.raises(UpstreamBudgetError, match="others are asking"):
+    assert store.acquire_lease("the busy", clock(), timedelta(seconds=7))
+    with pytest.raises(UpstreamBudgetError, match="another process is fetching"):
         upstream.refresh(Page(Kind.TRENDING))
 
 
@@ -275,7 +281,7 @@ def test_turns_are_waited_for(config: Config, clock: Clock, upstream: Loopback) 
     spaced = msgspec.structs.replace(config, spacing=2.0)
     asking = make_upstream(spaced, "x", clock, waits)
     for _ in range(6):
-        asking.refresh(Page(Kind.TRENDING), always=True)
+        asking.refresh(Page(Kind.TRENDING), force=True)
     assert waits == [2.0, 2.0]
     assert len(upstream.log) == 6
 
@@ -286,7 +292,7 @@ def test_waiting_for_a_turn_takes_nothing_from_the_time_to_answer(
     waits: list[float] = []
     asking = make_upstream(config, "x", clock, waits)
     for _ in range(60):
-        asking.refresh(Page(Kind.TRENDING), always=True)
+        asking.refresh(Page(Kind.TRENDING), force=True)
     assert asking.refresh(Page(Kind.MONTH, "2026-11"), patience=600).papers
     assert sum(waits) == 300, "until the allowance is there again; the deadline is five seconds"
 
@@ -296,15 +302,15 @@ def test_after_a_long_wait_for_a_turn_it_is_not_asked_beside_another(
 ) -> None:
     asking = make_upstream(config, "x", clock, [])
     for _ in range(60):
-        asking.refresh(Page(Kind.TRENDING), always=True)
+        asking.refresh(Page(Kind.TRENDING), force=True)
     began, pause = clock(), asking._wait
 
     def meanwhile(seconds: float, page: Page) -> None:
         pause(seconds, page)
         if seconds > 100:
-            assert asking._store.acquire_lease("another", clock(), timedelta(seconds=3))
+            assert asking._repository.acquire_lease("another", clock(), timedelta(seconds=3))
 
-    monkeypatch.setattr(asking, "_pause", meanwhile)
+    monkeypatch.setattr(asking, "_wait", meanwhile)
     assert asking.refresh(Page(Kind.MONTH, "2026-11"), patience=600).papers
     assert timedelta(seconds=303) <= clock() - began <= timedelta(seconds=304)
 
@@ -349,7 +355,7 @@ def keep_reading(url: str, folder: str) -> None:
     """Read pages for ever, in a process that will be killed."""
     config = Config(upstream_url=url, cache_dir=Path(folder), spacing=0, deadline=2)
     service = Service.open(config)
-    for page in itertools.cycle(service._due() or [service.newest_day()]):
+    for page in itertools.cycle(service._due_pages() or [service.newest_day()]):
         with suppress(UpstreamError):
             service.refresh_page(page)
 
@@ -364,10 +370,10 @@ def test_killed_at_any_moment_a_process_loses_nothing_and_blocks_nobody_for_long
     service.refresh_page(page)
     store = on_disk(config.cache_dir, upstream.url)
     chance = random.Random(7)
-    with killing("test_window", "keep_reading", upstream.url, str(config.cache_dir)) as kill:
+    with killing(__name__, "keep_reading", upstream.url, str(config.cache_dir)) as kill:
         for _ in range(20):
             kill(chance.uniform(0.0, 0.15))
-            listing = store.listing(page)
+            listing = store.get_listing(page)
             assert listing is not None
             assert len(listing.papers) == 2
     clock.now = datetime.now(UTC) + timedelta(seconds=30)

@@ -5,13 +5,13 @@ import time
 from collections.abc import Callable
 
 import pytest
-from loopback import Loopback, raw_paper
 from werkzeug.wrappers import Response
 
-from conftest import Clock
 from feedsrv.errors import NoDataYetError, ParseError, UnknownFeedError, UpstreamError
 from feedsrv.feeds.service import FeedResult, Service
 from feedsrv.models import Feed, Kind, Page, Source
+from tests.support.clock import Clock
+from tests.support.loopback import Loopback, raw_paper
 
 Make = Callable[..., Service]
 Until = Callable[[Callable[[], bool]], None]
@@ -273,11 +273,11 @@ def test_an_unexpected_error_behind_a_refresh_is_logged_and_not_swallowed(
     caplog: pytest.LogCaptureFixture,
     until: Until,
 ) -> None:
-    monkeypatch.setattr("feedsrv.upstream.read", lambda *args, **kwargs: 1 / 0)
+    monkeypatch.setattr("feedsrv.upstream.refresh.parse_page", lambda *args, **kwargs: 1 / 0)
     with pytest.raises(NoDataYetError, match="unexpected error") as caught:
         service.get_feed(feed("", "daily"))
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
-    until(lambda: "reading day 2026-11-24 broke" in caplog.text)
+    until(lambda: "day 2026-11-24: unexpected error" in caplog.text)
 
 
 def test_a_paper_that_cannot_be_read_is_named_in_the_log(

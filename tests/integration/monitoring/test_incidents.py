@@ -10,14 +10,14 @@ from pathlib import Path
 import feedparser
 import pytest
 from flask.testing import FlaskClient
-from loopback import Loopback
 from werkzeug.wrappers import Response
 
-from conftest import Clock
 from feedsrv.feeds.service import Service
 from feedsrv.models import Failure, Incidents, Kind, Page
 from feedsrv.monitoring import incidents as outage
 from feedsrv.web.app import create_app
+from tests.support.clock import Clock
+from tests.support.loopback import Loopback
 
 Make = Callable[..., Service]
 AT = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)

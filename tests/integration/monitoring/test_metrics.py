@@ -7,16 +7,16 @@ from collections.abc import Callable
 
 import pytest
 from flask.testing import FlaskClient
-from loopback import Loopback
 from prometheus_client.parser import text_string_to_metric_families
-from readers import needs
 from werkzeug.test import Client
 
-from conftest import Clock
 from feedsrv.feeds.service import Service
 from feedsrv.models import Kind, Page
 from feedsrv.web.app import create_app
 from feedsrv.web.cache import ResponseCache
+from tests.support.clock import Clock
+from tests.support.feed_readers import needs
+from tests.support.loopback import Loopback
 
 Make = Callable[..., Service]
 Until = Callable[[Callable[[], bool]], None]

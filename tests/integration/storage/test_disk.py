@@ -20,17 +20,18 @@ from typing import Any
 import diskcache
 import msgspec
 import pytest
-from loopback import Loopback, fetched, server_process
-from places import files_of, on_disk
 
-from conftest import Clock
 from feedsrv.errors import StoreError
 from feedsrv.feeds.service import Service
 from feedsrv.models import Feed, Kind, Listing, Page
-from feedsrv.storage import backend as place
-from feedsrv.storage.backend import SCHEMA_VERSION
+from feedsrv.storage import factory
 from feedsrv.storage.disk import DiskCache
+from feedsrv.storage.factory import SCHEMA_VERSION
 from feedsrv.storage.repository import Repository
+from tests.support.clock import Clock
+from tests.support.loopback import Loopback, fetched, server_process
+from tests.support.paths import ROOT
+from tests.support.stores import files_of, on_disk, reserve_slot
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 DAYS = [Page(Kind.DAY, f"2026-11-{number}") for number in (16, 17, 18, 19, 20)]
@@ -202,7 +203,7 @@ LASTING = [in_the_way, full, read_only, locked]
 
 @pytest.fixture
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("feedsrv.files._PATIENCE", 0.1)
+    monkeypatch.setattr("feedsrv.storage.disk._LOCK_TIMEOUT", 0.1)
 
 
 @pytest.mark.usefixtures("_impatient")
@@ -301,7 +302,7 @@ def test_who_reads_does_not_wait_for_what_is_written_back(
 ) -> None:
     store.save_listing(listing(DAYS[0]), DAYS[0])
     with locked(tmp_path):
-        monkeypatch.setattr("feedsrv.files._PATIENCE", 0.1)
+        monkeypatch.setattr("feedsrv.storage.disk._LOCK_TIMEOUT", 0.1)
         store.close()
         files_of(store)._cache = None
         store.save_listing(listing(DAYS[1]), DAYS[1])
@@ -371,8 +372,8 @@ def test_of_two_that_find_the_same_damage_the_second_leaves_the_new_file(tmp_pat
         files.close()
 
 
-KEEP_AFTER_A_WORD = """
-import sys, pathlib, test_disk as t
+KEEP_AFTER_A_WORD = f"""
+import sys, pathlib, {__name__} as t
 store = t.reopened(pathlib.Path(sys.argv[1]))
 page = t.Page(t.Kind.DAY, sys.argv[2])
 print(store.listing(t.DAYS[0]) is not None, flush=True)
@@ -395,8 +396,8 @@ def test_processes_that_find_one_damage_at_once_lose_nothing_that_they_keep(
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            cwd=Path(__file__).parent,
-            env={"PYTHONPATH": f"{Path(__file__).parent}:{Path(__file__).parents[1]}"},
+            cwd=ROOT,
+            env={"PYTHONPATH": str(ROOT)},
         )
         for name in names
     ]
@@ -416,9 +417,9 @@ def test_processes_that_find_one_damage_at_once_lose_nothing_that_they_keep(
 
 CUT_SHORT = """
 import os, sys, pathlib, sqlite3
-from feedsrv.files import Files
+from feedsrv.storage.disk import DiskCache
 folder = pathlib.Path(sys.argv[1])
-files = Files(folder, 10_000_000)
+files = DiskCache(folder, 10_000_000)
 for number in range(9):
     files.set(str(number), b"x" * 100_000)
 sqlite3.connect(folder / "cache.db").execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -469,7 +470,7 @@ def test_a_file_that_another_process_made_anew_is_the_one_that_is_used(
 def test_the_file_that_tells_of_changes_is_bounded_and_begun_anew_as_another(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("feedsrv.folder._MOST_CHANGES", 3)
+    monkeypatch.setattr("feedsrv.storage.disk._MAX_VERSION_FILE_BYTES", 3)
     one, other = reopened(tmp_path), reopened(tmp_path)
     seen = {other._vault.backend.poll_version()}
     for number in range(1, 20):
@@ -496,7 +497,7 @@ def test_a_connection_whose_transaction_cannot_end_holds_no_lock(
 
     with pytest.raises(StoreError, match="not authorized"):
         one.change("a", fail)
-    monkeypatch.setattr("feedsrv.files._PATIENCE", 0.1)
+    monkeypatch.setattr("feedsrv.storage.disk._LOCK_TIMEOUT", 0.1)
     other.set("a", b"3")
     assert one.get("a") == b"3"
     for files in (one, other):
@@ -540,7 +541,7 @@ def test_values_of_another_shape_are_read_anew_and_told_once(
     for _ in range(2):
         assert [store.get_listing(page) for page in DAYS] == [None] * len(DAYS)
         assert store.get_failure(DAYS[0]) is None
-        assert store.acquire_slot(NOON, adhoc=False, spacing=timedelta(0)) is None
+        assert reserve_slot(store, NOON) == NOON
     for page in DAYS:
         store.save_listing(listing(page), page)
     assert [store.get_listing(page) for page in DAYS] == [listing(page) for page in DAYS]
@@ -551,9 +552,9 @@ def test_values_of_another_shape_are_read_anew_and_told_once(
 def test_two_versions_on_one_folder_keep_out_of_each_others_way(
     store: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(place, "VERSION", SCHEMA_VERSION + 1)
+    monkeypatch.setattr(factory, "SCHEMA_VERSION", SCHEMA_VERSION + 1)
     other = reopened(tmp_path)
-    newer = msgspec.structs.replace(listing(DAYS[0]), read_at=NOON + timedelta(hours=1))
+    newer = msgspec.structs.replace(listing(DAYS[0]), fetched_at=NOON + timedelta(hours=1))
     store.save_listing(listing(DAYS[0]), DAYS[0])
     other.save_listing(newer, DAYS[0])
     assert store.get_listing(DAYS[0]) == listing(DAYS[0])
@@ -575,31 +576,31 @@ def big(page: Page, size: int = 200_000) -> Listing:
 def test_adhoc_searches_push_out_no_list_no_configured_search_and_no_polled_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: Seconds
 ) -> None:
-    sizes = dict.fromkeys(place.SIZE_LIMITS, 3_000_000) | {"searches": 4_000_000}
-    monkeypatch.setattr(place, "LARGEST", sizes)
+    sizes = dict.fromkeys(factory.SIZE_LIMITS, 3_000_000) | {"searches": 4_000_000}
+    monkeypatch.setattr(factory, "SIZE_LIMITS", sizes)
     store = on_disk(tmp_path, UPSTREAM, own=[FOG], clock=seconds)
     safe = [*DAYS, FOG, SNOW]  # snow is no feed's, but somebody polls it
     for page in safe:
-        store.keep(big(page), page)
+        store.save_listing(big(page), page)
     forgotten = Page(Kind.SEARCH, "forgotten")
-    store.keep(big(forgotten), forgotten)
+    store.save_listing(big(forgotten), forgotten)
     store._decoded.clear()  # what the disk holds is the question
     largest = 0
     for number in range(400):  # ten times as much as there is room for
         seconds.now += 60
         page = Page(Kind.SEARCH, f"word{number}")
-        store.keep(big(page), page)
-        store.stamp(f"http://a.b/{number}", "etag", NOON)
+        store.save_listing(big(page), page)
+        store.last_modified(f"http://a.b/{number}", "etag", NOON)
         if number % 15 == 0:
-            assert store.listing(SNOW) == big(SNOW)
+            assert store.get_listing(SNOW) == big(SNOW)
         store._decoded.clear()
         largest = max(largest, store.size())
     store.close()
     again = on_disk(tmp_path, UPSTREAM, own=[FOG])
-    assert [again.listing(page) for page in safe] == [big(page) for page in safe]
-    assert again.listing(forgotten) is None
-    assert again.listing(Page(Kind.SEARCH, "word0")) is None
-    assert again.listing(Page(Kind.SEARCH, "word399"))
+    assert [again.get_listing(page) for page in safe] == [big(page) for page in safe]
+    assert again.get_listing(forgotten) is None
+    assert again.get_listing(Page(Kind.SEARCH, "word0")) is None
+    assert again.get_listing(Page(Kind.SEARCH, "word399"))
     again.close()
     in_use = sum(database(tmp_path, part).stat().st_size for part in ("lists", "feeds", "stamps"))
     assert largest < sizes["searches"] + in_use + 4 * SLACK

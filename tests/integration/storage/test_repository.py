@@ -8,7 +8,6 @@ import sqlite3
 import subprocess
 import sys
 import zlib
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,13 +15,14 @@ from pathlib import Path
 import diskcache
 import msgspec
 import pytest
-from loopback import killing
-from places import files_of, on_disk
 
 from feedsrv.errors import StoreError
 from feedsrv.models import Failure, Kind, Listing, Page
-from feedsrv.storage.backend import SCHEMA_VERSION
+from feedsrv.storage.factory import SCHEMA_VERSION
 from feedsrv.storage.repository import Repository
+from tests.support.loopback import killing
+from tests.support.paths import ROOT
+from tests.support.stores import files_of, on_disk
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 FRIDAY = Page(Kind.DAY, "2026-11-20")
@@ -42,7 +42,7 @@ def store(tmp_path: Path) -> Repository:
 def test_what_was_kept_is_there_for_another_process(store: Repository, tmp_path: Path) -> None:
     store.save_listing(listing(), FRIDAY)
     store.close()
-    assert on_disk(tmp_path, UPSTREAM).listing(FRIDAY) == listing()
+    assert on_disk(tmp_path, UPSTREAM).get_listing(FRIDAY) == listing()
 
 
 def test_what_was_never_kept_is_absent(store: Repository) -> None:
@@ -55,31 +55,15 @@ def test_the_list_given_in_place_of_another_is_found_under_both(store: Repositor
     assert store.get_listing(SATURDAY) == store.get_listing(FRIDAY) == listing(FRIDAY)
 
 
-def test_the_window_is_walked_once_for_each_change(
-    store: Repository, tmp_path: Path, until: Callable[[Callable[[], bool]], None]
-) -> None:
-    today = NOON.date() - timedelta(days=4)  # that Friday
-    assert store.window(today, 2)[0] == (FRIDAY, None)
-    store.save_listing(listing(), FRIDAY)
-    found = store.window(today, 2)
-    assert found[0] == (FRIDAY, listing())
-    assert store.window(today, 2) is found
-    assert store.window(today, 3) is not found
-    another = on_disk(tmp_path, UPSTREAM)
-    later = msgspec.structs.replace(listing(), read_at=NOON + timedelta(hours=1))
-    another.keep(later, FRIDAY)
-    until(lambda: store.window(today, 2)[0] == (FRIDAY, later))
-
-
 def test_listings_of_two_upstreams_do_not_mix(store: Repository, tmp_path: Path) -> None:
     store.save_listing(listing(), FRIDAY)
-    assert on_disk(tmp_path, "http://127.0.0.1:9009").listing(FRIDAY) is None
+    assert on_disk(tmp_path, "http://127.0.0.1:9009").get_listing(FRIDAY) is None
 
 
 def test_a_failure_is_remembered_until_the_page_is_read(store: Repository, tmp_path: Path) -> None:
     failure = Failure(reason="status 503", count=1, at=NOON, retry_at=NOON)
     store.save_failure(FRIDAY, failure)
-    assert on_disk(tmp_path, UPSTREAM).failure(FRIDAY) == failure
+    assert on_disk(tmp_path, UPSTREAM).get_failure(FRIDAY) == failure
     store.save_listing(listing(), FRIDAY)
     assert store.get_failure(FRIDAY) is None
 
@@ -113,9 +97,9 @@ def test_a_planted_pickle_does_not_run(
     connection.close()
     again = on_disk(tmp_path, UPSTREAM)
     for _ in range(2):
-        assert again.listing(FRIDAY) is None
+        assert again.get_listing(FRIDAY) is None
     assert store.get_listing(FRIDAY) == listing(), "who held it keeps it anew"
-    assert again.listing(FRIDAY) == listing()
+    assert again.get_listing(FRIDAY) == listing()
     assert not mark.exists()
     assert len(caplog.records) == 2, "a line for each of the two"
     assert "cannot be used" in caplog.text
@@ -148,7 +132,7 @@ def test_a_planted_pickle_as_a_key_does_not_run(store: Repository, tmp_path: Pat
         connection.execute("UPDATE Cache SET key = ?, raw = 0 WHERE key LIKE '%listing%'", (trap,))
     connection.close()
     again = on_disk(tmp_path, UPSTREAM)
-    again.keep(listing(), FRIDAY)
+    again.save_listing(listing(), FRIDAY)
     with pytest.raises(OSError, match="refusing to unpickle"):
         list(files_of(again)._open(None))
     assert not mark.exists()
@@ -182,9 +166,9 @@ def test_a_disk_that_fails_is_replaced_by_memory_and_said_once(
 ) -> None:
     (tmp_path / "file").write_text("in the way")
     store = on_disk(tmp_path / "file", UPSTREAM)
-    store.keep(listing(), FRIDAY)
-    assert store.listing(FRIDAY) == listing()
-    assert store.listing(SATURDAY) is None
+    store.save_listing(listing(), FRIDAY)
+    assert store.get_listing(FRIDAY) == listing()
+    assert store.get_listing(SATURDAY) is None
     assert len([record for record in caplog.records if "from memory" in record.message]) == 1
 
 
@@ -193,8 +177,8 @@ def test_memory_is_bounded_while_the_disk_fails(tmp_path: Path) -> None:
     store = on_disk(tmp_path / "file", UPSTREAM)
     pages = [Page(Kind.SEARCH, f"word{number}") for number in range(200)]
     for page in pages:
-        store.keep(listing(page), page)
-    kept = [page for page in pages if store.listing(page)]
+        store.save_listing(listing(page), page)
+    kept = [page for page in pages if store.get_listing(page)]
     assert 0 < len(kept) <= 100
     assert pages[-1] in kept
 
@@ -203,7 +187,7 @@ def test_probing_names_the_folder_or_says_why_not(store: Repository, tmp_path: P
     assert Path(store.check()).is_relative_to(tmp_path)
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StoreError) as caught:
-        on_disk(tmp_path / "file", UPSTREAM).probe()
+        on_disk(tmp_path / "file", UPSTREAM).check()
     assert str(tmp_path / "file") in str(caught.value)
 
 
@@ -223,10 +207,11 @@ def test_two_processes_share_one_store(store: Repository, tmp_path: Path) -> Non
     """What another process keeps is seen by a store that was open all along."""
     assert store.get_listing(FRIDAY) is None
     keep = (
-        "import sys, pathlib, test_store as t\n"
-        "t.on_disk(pathlib.Path(sys.argv[1]), t.UPSTREAM).keep(t.listing(), t.FRIDAY)"
+        f"import {__name__} as t\n"
+        "import sys, pathlib\n"
+        "t.on_disk(pathlib.Path(sys.argv[1]), t.UPSTREAM).save_listing(t.listing(), t.FRIDAY)"
     )
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
     subprocess.run([sys.executable, "-c", keep, str(tmp_path)], check=True, env=environment)
     assert store.get_listing(FRIDAY) == listing()
 
@@ -234,32 +219,32 @@ def test_two_processes_share_one_store(store: Repository, tmp_path: Path) -> Non
 @pytest.mark.parametrize("damage", [b"", b"garbage" * 5000, bytes(100_000)], ids=len)
 def test_a_damaged_file_is_put_aside_and_made_anew(tmp_path: Path, damage: bytes) -> None:
     first = on_disk(tmp_path, UPSTREAM)
-    first.keep(listing(), FRIDAY)
+    first.save_listing(listing(), FRIDAY)
     first.close()
     for leftover in database(tmp_path).parent.glob("cache.db-*"):
         leftover.unlink()
     database(tmp_path).write_bytes(damage)
     store = on_disk(tmp_path, UPSTREAM)
     for _ in range(2):
-        store.keep(listing(), FRIDAY)
-        assert store.listing(FRIDAY) == listing()
+        store.save_listing(listing(), FRIDAY)
+        assert store.get_listing(FRIDAY) == listing()
     store.close()
-    assert on_disk(tmp_path, UPSTREAM).listing(FRIDAY) == listing()
+    assert on_disk(tmp_path, UPSTREAM).get_listing(FRIDAY) == listing()
 
 
 def test_damage_to_the_searches_takes_no_list_away(tmp_path: Path) -> None:
     search = Page(Kind.SEARCH, "fog")
     first = on_disk(tmp_path, UPSTREAM)
-    first.keep(listing(), FRIDAY)
-    first.keep(listing(search), search)
+    first.save_listing(listing(), FRIDAY)
+    first.save_listing(listing(search), search)
     first.close()
     (damaged,) = tmp_path.glob("v*/searches/cache.db")
     damaged.write_bytes(b"garbage" * 5000)
     store = on_disk(tmp_path, UPSTREAM)
-    assert store.listing(search) is None
-    assert store.listing(FRIDAY) == listing()
-    store.keep(listing(search), search)
-    assert on_disk(tmp_path, UPSTREAM).listing(search) == listing(search)
+    assert store.get_listing(search) is None
+    assert store.get_listing(FRIDAY) == listing()
+    store.save_listing(listing(search), search)
+    assert on_disk(tmp_path, UPSTREAM).get_listing(search) == listing(search)
 
 
 # --- killed while it writes ----------------------------------------------------------------------
@@ -274,8 +259,8 @@ def keep_for_ever(folder: str) -> None:
     store = on_disk(Path(folder), UPSTREAM, own=KEPT[2:3])
     for number in itertools.count(os.getpid() * 10_000):
         for page in KEPT:
-            store.keep(numbered(page, number), page)
-            store.stamp(f"http://a.b/{page}", str(number), NOON)
+            store.save_listing(numbered(page, number), page)
+            store.last_modified(f"http://a.b/{page}", str(number), NOON)
 
 
 def numbered(page: Page, number: int) -> Listing:
@@ -288,17 +273,17 @@ def test_killed_two_hundred_times_while_it_writes_every_listing_is_whole(
     """Four processes write to one store at a time, and each is killed at a moment of its own."""
     first = on_disk(tmp_path, UPSTREAM, own=KEPT[2:3])
     for page in KEPT:
-        first.keep(numbered(page, 0), page)
+        first.save_listing(numbered(page, 0), page)
     first.close()
 
     def killed(seed: int) -> set[tuple[str, ...]]:
         chance, seen = random.Random(seed), set()
-        with killing("test_store", "keep_for_ever", str(tmp_path)) as kill:
+        with killing(__name__, "keep_for_ever", str(tmp_path)) as kill:
             for _ in range(50):
                 kill(chance.uniform(0.0, 0.12))
                 store = on_disk(tmp_path, UPSTREAM, own=KEPT[2:3])  # knows only what is on disk
                 for page in KEPT:
-                    found = store.listing(page)
+                    found = store.get_listing(page)
                     assert found is not None
                     assert len(found.skipped) == WORDS
                     assert len(set(found.skipped)) == 1

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
-from loopback import answering, serving
 from werkzeug.wrappers import Request, Response
 
 from feedsrv.errors import FetchError
 from feedsrv.upstream.client import MAX_BODY_BYTES, FetchResult, UpstreamClient
+from tests.support.loopback import answering, serving
 
 View = Callable[[Request], Response]
 

@@ -11,15 +11,15 @@ from typing import Any, NamedTuple
 
 import feedparser
 import pytest
-from faults import FAULTS, HANGING
-from loopback import Loopback, answering, raw_paper
 from werkzeug.wrappers import Response
 
-from conftest import Clock
 from feedsrv.errors import ParseError
 from feedsrv.feeds.service import Service
 from feedsrv.models import Kind, Page
 from feedsrv.web.app import create_app
+from tests.support.clock import Clock
+from tests.support.faults import FAULTS, HANGING
+from tests.support.loopback import Loopback, answering, raw_paper
 
 Make = Callable[..., Service]
 Until = Callable[[Callable[[], bool]], None]
@@ -203,7 +203,7 @@ def test_a_page_that_cannot_be_read_is_kept_by_its_kind_for_a_bug_report(
     with pytest.raises(ParseError):
         service.refresh_page(page)
     kept = tmp_path / "store" / "unreadable"
-    assert service.overview.unparsed_pages() == (
+    assert service.repository.unparsed_pages.list_all() == (
         (page.kind, kept / f"{page.kind}.html", clock()),
         (page.kind, kept / f"{page.kind}.json", clock()),
     )
@@ -216,14 +216,14 @@ def test_a_page_whose_cards_alone_can_be_read_is_kept_too(
     service = make_service()
     upstream.arm("cards-only")
     assert service.refresh_page(service.newest_day()).source == "cards"
-    assert [kept.path.name for kept in service.overview.unparsed_pages()] == ["day.html"]
+    assert [kept.path.name for kept in service.repository.unparsed_pages.list_all()] == ["day.html"]
 
 
 def test_a_page_that_breaks_the_reading_of_it_is_kept_and_left_alone_for_a_while(
     make_service: Make, upstream: Loopback, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service = make_service()
-    monkeypatch.setattr("feedsrv.upstream.read", lambda *args, **kwargs: 1 / 0)
+    monkeypatch.setattr("feedsrv.upstream.refresh.parse_page", lambda *args, **kwargs: 1 / 0)
     client = create_app(service).test_client()
     for _ in range(3):
         answer = client.get(FEED)
@@ -231,7 +231,7 @@ def test_a_page_that_breaks_the_reading_of_it_is_kept_and_left_alone_for_a_while
         assert answer.json is not None
         assert "unexpected error" in answer.json["detail"]
     assert len(upstream.log) == 1
-    assert [kept.path.name for kept in service.overview.unparsed_pages()] == ["day.html"]
+    assert [kept.path.name for kept in service.repository.unparsed_pages.list_all()] == ["day.html"]
     monkeypatch.undo()
     clock.forward(minutes=2)
     assert client.get(FEED).status_code == 200

@@ -13,13 +13,13 @@ import pytest
 from flask.testing import FlaskClient
 from hypothesis import given
 from hypothesis import strategies as st
-from loopback import Loopback
 
-from conftest import Clock
 from feedsrv.errors import UnauthorizedError
 from feedsrv.feeds.service import Service
 from feedsrv.web.app import create_app
 from feedsrv.web.auth import Credentials, authenticate, feed_key
+from tests.support.clock import Clock
+from tests.support.loopback import Loopback
 
 KEY = "k3y-of/the+lighthouse"
 PATHS = (

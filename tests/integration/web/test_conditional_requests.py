@@ -18,15 +18,16 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import pytest
-from loopback import Loopback, raw_paper
 from werkzeug.datastructures import Headers
 
-from conftest import Clock
 from feedsrv.config import Config
 from feedsrv.feeds.service import Service
 from feedsrv.models import Feed, Kind, Page
 from feedsrv.web.app import create_app
 from feedsrv.web.server import Server as Production
+from tests.support.clock import Clock
+from tests.support.loopback import Loopback, raw_paper
+from tests.support.paths import ROOT
 
 FEED = "/papers.atom?q=causal"
 FEEDS = [
@@ -445,11 +446,11 @@ def test_last_modified_is_the_same_for_every_server_on_one_store(
 STAMPS = """
 import sys, pathlib
 from datetime import UTC, datetime
-from places import on_disk
+from tests.support.stores import on_disk
 folder, name = sys.argv[1:]
 store = on_disk(pathlib.Path(folder), "https://huggingface.co")
 for number in range(30):
-    moment = store.stamp("http://a/", f"{name} {number}", datetime(2026, 11, 24, tzinfo=UTC))
+    moment = store.last_modified("http://a/", f"{name} {number}", datetime(2026, 11, 24, tzinfo=UTC))
     print(moment.isoformat())
 """
 
@@ -458,7 +459,7 @@ def test_several_processes_that_change_one_address_at_once_never_give_a_date_twi
     tmp_path: Path,
 ) -> None:
     command = [sys.executable, "-c", STAMPS, str(tmp_path)]
-    environ = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+    environ = os.environ | {"PYTHONPATH": str(ROOT)}
     started = [
         subprocess.Popen([*command, name], stdout=subprocess.PIPE, text=True, env=environ)
         for name in "abc"

@@ -11,7 +11,8 @@ import feedparser
 import pytest
 from bs4 import BeautifulSoup, Tag
 from flask.testing import FlaskClient
-from loopback import Loopback, raw_paper
+
+from tests.support.loopback import Loopback, raw_paper
 
 WORDS = {
     "a script": "<script>pwned=1</script>",

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 from flask.testing import FlaskClient
-from loopback import Loopback, serving
 from werkzeug.wrappers import Response
 
 from feedsrv.feeds.formats import FORMATS
 from feedsrv.feeds.service import Service
 from feedsrv.web.app import create_app
+from tests.support.loopback import Loopback, serving
 
 #: By the contract, unknown parameters are ignored; and no schema can say what a query may be.
 LEFT_OUT = "negative_data_rejection,positive_data_acceptance"

@@ -14,21 +14,16 @@ from urllib.parse import parse_qs, urlsplit
 import msgspec
 import pytest
 from bs4 import BeautifulSoup, Tag
-from builders import DAY, listing, paper
 from flask.testing import FlaskClient
 from hypothesis import given
 from hypothesis import strategies as st
-from loopback import Loopback, raw_paper
-from readers import needs, program
-from strategies import papers, queries, query_texts
 from werkzeug.test import TestResponse
 from werkzeug.wrappers import Response
 
-from conftest import Clock
 from feedsrv.config import Config
 from feedsrv.errors import QueryError
-from feedsrv.feeds.selection import ListDay, Window
 from feedsrv.feeds.service import Service
+from feedsrv.feeds.window import ListDay, Window
 from feedsrv.models import Kind, Page, Paper
 from feedsrv.search.index import Index
 from feedsrv.search.parser import parse_query
@@ -42,6 +37,11 @@ from feedsrv.web.pages import (
     query_problem,
     subscribe_links,
 )
+from tests.support.builders import DAY, listing, paper
+from tests.support.clock import Clock
+from tests.support.feed_readers import needs, program
+from tests.support.loopback import Loopback, raw_paper
+from tests.support.strategies import papers, queries, query_texts
 
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"
 MINIFLUX = (
@@ -652,7 +652,7 @@ def test_with_nothing_read_a_person_is_told_when_to_come_back(
 def test_an_error_of_ours_has_a_page_that_tells_nothing_of_our_insides(
     client: FlaskClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(Service, "read", lambda *args, **kwargs: 1 / 0)
+    monkeypatch.setattr(Service, "get_feed", lambda *args, **kwargs: 1 / 0)
     page = soup(client.get("/papers", headers={"Accept": BROWSER}), 500)
     assert "Internal Server Error" in said(page)
     assert "division" not in said(page)
@@ -724,16 +724,16 @@ def test_a_readers_address_is_quoted_whole() -> None:
 
 def test_a_window_remembers_as_long_as_its_listings_are_the_same() -> None:
     held = listing()
-    window = Window([(DAY, held), (Page(Kind.DAY, "2026-08-06"), None)], Index(held.papers))
+    window = Window(((DAY, held), (Page(Kind.DAY, "2026-08-06"), None)), Index(held.papers))
     assert [(day.date.isoformat(), day.is_fetched) for day in window.days] == [
         ("2026-08-06", False),
         ("2026-08-07", True),
     ]
     other = Page(Kind.DAY, "2026-08-06")
-    assert window.is_current([(DAY, held), (other, None)])
-    assert not window.is_current([(DAY, held)])
-    assert not window.is_current([(DAY, msgspec.structs.replace(held)), (other, None)])
-    assert not window.is_current([(DAY, held), (Page(Kind.DAY, "2026-08-05"), None)])
+    assert window.is_current(((DAY, held), (other, None)))
+    assert not window.is_current(((DAY, held),))
+    assert not window.is_current(((DAY, msgspec.structs.replace(held)), (other, None)))
+    assert not window.is_current(((DAY, held), (Page(Kind.DAY, "2026-08-05"), None)))
 
 
 def test_new_papers_are_in_the_next_preview(

@@ -8,15 +8,16 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from loopback import Loopback, raw_paper
 from werkzeug.test import Client, EnvironBuilder
 
-from conftest import Clock
 from feedsrv.feeds import formats
 from feedsrv.feeds.service import Service
 from feedsrv.models import Kind, Page
+from feedsrv.web import rendering
 from feedsrv.web.app import create_app
 from feedsrv.web.cache import ResponseCache
+from tests.support.clock import Clock
+from tests.support.loopback import Loopback, raw_paper
 
 Said = tuple[str, list[tuple[str, str]], bytes]
 
@@ -152,8 +153,8 @@ def test_who_holds_it_costs_no_writing_and_leaves_a_body_to_who_does_not(
     for paper in upstream.papers:
         paper["upvotes"] += 1
     service.refresh_page(service.newest_day())
-    formats._render.cache_clear()
-    unwritable = formats.FORMATS["atom"]._replace(write=lambda *_: pytest.fail("it was written"))
+    rendering._render.cache_clear()
+    unwritable = formats.FORMATS["atom"]._replace(render=lambda *_: pytest.fail("it was written"))
     monkeypatch.setitem(formats.FORMATS, "atom", unwritable)
     for _ in range(2):
         asked = environ("/papers.atom", headers={"If-None-Match": etag})
@@ -302,7 +303,7 @@ def test_an_error_is_never_kept(front: ResponseCache, routes: Watched) -> None:
 def test_answers_take_no_more_memory_than_they_are_allowed(
     make_service: Callable[..., Service],
 ) -> None:
-    service = make_service(ready_bytes=40_000, new_keywords=0)
+    service = make_service(response_cache_bytes=40_000, new_keywords=0)
     routes = Watched(create_app(service))
     front = ResponseCache(routes, service)
     for number in range(12):
@@ -314,13 +315,13 @@ def test_answers_take_no_more_memory_than_they_are_allowed(
     assert routes.count == 1, "the first is not"
     held = front._responses
     assert 0 < held.currsize <= held.maxsize == 40_000
-    nothing = ResponseCache(routes, make_service(ready_bytes=0))
+    nothing = ResponseCache(routes, make_service(response_cache_bytes=0))
     assert said(nothing, environ("/papers.atom"))[0] == "200 OK"
 
 
 def test_the_length_of_an_address_counts(make_service: Callable[..., Service]) -> None:
     """Whoever asks chooses it, and the answer may be short."""
-    service = make_service(ready_bytes=100_000)
+    service = make_service(response_cache_bytes=100_000)
     front = ResponseCache(create_app(service), service)
     for number in range(5):
         said(front, environ(f"/feeds.opml?unknown={number}{'x' * 40_000}"))

@@ -11,7 +11,6 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.datastructures import Headers
 
-from conftest import Clock
 from feedsrv.config import Config
 from feedsrv.errors import ParameterError
 from feedsrv.feeds.service import Service
@@ -19,6 +18,7 @@ from feedsrv.models import Feed
 from feedsrv.web.app import create_app
 from feedsrv.web.urls import base_url, build_url
 from feedsrv.web.urls import client_address as asker
+from tests.support.clock import Clock
 
 PROXY, STRANGER = "10.0.0.7", "203.0.113.9"
 FORWARDED = {

@@ -8,13 +8,13 @@ from urllib.parse import parse_qs, urlsplit
 import feedparser
 import pytest
 from flask.testing import FlaskClient
-from loopback import Loopback, raw_paper
 from werkzeug.test import TestResponse
 
 from feedsrv.config import Config
 from feedsrv.errors import ERROR_MAP, ClientError, FeedsrvError, UpstreamError
 from feedsrv.feeds.service import Service
 from feedsrv.web.app import create_app
+from tests.support.loopback import Loopback, raw_paper
 
 MakeClient = Callable[..., FlaskClient]
 
@@ -246,7 +246,7 @@ def test_a_known_feed_stays_a_200_with_the_same_bytes_while_upstream_fails(
 def test_an_error_of_ours_is_500_and_tells_nothing_of_our_insides(
     client: FlaskClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(Service, "read", lambda *args, **kwargs: 1 / 0)
+    monkeypatch.setattr(Service, "get_feed", lambda *args, **kwargs: 1 / 0)
     body = problem(client.get("/papers.atom"), 500)
     assert body.keys() == {"type", "title", "status", "detail"}
     assert "ZeroDivisionError" in caplog.text

@@ -23,14 +23,14 @@ from typing import Any
 from wsgiref.types import StartResponse, WSGIEnvironment
 
 import pytest
-from loopback import server_process, serving
-from readers import Logged, needs
 
-from conftest import ROOT
 from feedsrv.feeds.service import Service
 from feedsrv.web.app import create_app
 from feedsrv.web.cache import ResponseCache
 from nginx import nginx_before
+from tests.support.feed_readers import Logged, needs
+from tests.support.loopback import server_process, serving
+from tests.support.paths import ROOT
 
 FEED = "/papers.atom?q=causal"
 Until = Callable[[Callable[[], bool]], None]

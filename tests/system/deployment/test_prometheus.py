@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from readers import needs
 from werkzeug.test import Client
 
-from conftest import ROOT
 from feedsrv.feeds.service import Service
 from feedsrv.web.app import create_app
 from feedsrv.web.cache import ResponseCache
+from tests.support.feed_readers import needs
+from tests.support.paths import ROOT
 
 DOCS = ROOT / "docs"
 NAME = re.compile(r"\bfeedsrv_\w+")

@@ -7,14 +7,23 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from loopback import Loopback, raw_paper, serving
-from readers import CLIENTS, Client, Elfeed, Library, Logged, Newsboat, Rss2email, Sfeed
 
-from conftest import Clock
 from feedsrv.config import Config
 from feedsrv.feeds.service import Service
 from feedsrv.models import Feed, Kind, Page
 from feedsrv.web.app import create_app
+from tests.support.clock import Clock
+from tests.support.feed_readers import (
+    CLIENTS,
+    Client,
+    Elfeed,
+    Library,
+    Logged,
+    Newsboat,
+    Rss2email,
+    Sfeed,
+)
+from tests.support.loopback import Loopback, raw_paper, serving
 
 KEYWORD = "/papers.atom?q=causal"
 TRENDING = Page(Kind.TRENDING)

@@ -12,14 +12,14 @@ from typing import Any
 
 import msgspec
 import pytest
-from test_render import ARXIV, FEED, HEAD, HOME, PAPER, PDF, made
 
-from conftest import ROOT
 from feedsrv.feeds.atom import render_atom
 from feedsrv.feeds.entry import FEED_SCHEME, KEYWORD_SCHEME, Entry
 from feedsrv.feeds.json_feed import render_json_feed
 from feedsrv.feeds.opml import Outline, render_opml
 from feedsrv.feeds.rss import render_rss
+from tests.support.paths import ROOT
+from tests.unit.feeds.test_atom import ARXIV, FEED, HEAD, HOME, PAPER, PDF, made
 
 NPM = ROOT / "tests" / "npm"
 Parse = Callable[..., dict[str, Any]]

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from places import in_redis, on_disk
-from redis_server import redis_server
 
 from feedsrv.models import Failure, Kind, Listing, Page
 from feedsrv.storage.repository import Repository
+from tests.support.redis_server import redis_server
+from tests.support.stores import in_redis, on_disk
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 FRIDAY, SATURDAY = Page(Kind.DAY, "2026-11-20"), Page(Kind.DAY, "2026-11-21")

@@ -16,14 +16,15 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from places import in_redis
-from redis_server import PASSWORD, RedisServer
 
 from feedsrv.config import Config, StoreConfig, load_config
 from feedsrv.errors import ConfigError, StoreError
 from feedsrv.models import Failure, Kind, Listing, Page
-from feedsrv.storage.backend import SIZE_LIMITS, TTLS, open_repository
+from feedsrv.storage.factory import SIZE_LIMITS, TTLS, open_repository
 from feedsrv.storage.repository import Repository
+from tests.support.paths import ROOT
+from tests.support.redis_server import PASSWORD, RedisServer
+from tests.support.stores import in_redis, reserve_slot
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 DAYS = [Page(Kind.DAY, f"2026-11-{number}") for number in (16, 17, 18, 19, 20)]
@@ -100,7 +101,7 @@ def test_while_redis_is_gone_each_goes_on_from_memory_and_all_comes_together_aga
     other.save_listing(listing(DAYS[1], seconds=2), DAYS[1])
     assert one.get_listing(DAYS[0]) == listing(DAYS[0], seconds=1)
     assert one.acquire_lease("one", NOON, LENGTH)
-    assert one.acquire_slot(NOON, adhoc=False, spacing=timedelta(0)) is None
+    assert reserve_slot(one, NOON) == NOON
     trouble = one.failure_state(NOON)
     assert trouble is not None
     assert len(warnings(caplog)) == 2, "each says it once"
@@ -157,7 +158,7 @@ def test_what_was_given_out_stays_when_redis_is_restarted_empty(
         for store in (one, other)
     ]
     for _ in range(60):
-        assert one.acquire_slot(NOON, adhoc=False, spacing=timedelta(0)) is None
+        assert reserve_slot(one, NOON) == NOON
     redis.stop()
     redis.start()
     assert not redis.names()
@@ -166,7 +167,7 @@ def test_what_was_given_out_stays_when_redis_is_restarted_empty(
         found = [store.last_modified(f"http://a/{number}", "x", later) for number in range(20)]
         assert found == dates[0] == dates[1]
         until(partial(has_all, store))
-    assert one.acquire_slot(NOON, adhoc=False, spacing=timedelta(0)) == NOON + timedelta(minutes=5)
+    assert reserve_slot(one, NOON) == NOON + timedelta(minutes=5)
     assert len(one.get_request_log().all) == 60
     third = make()
     until(lambda: [third.get_listing(page) for page in DAYS] == [listing(page) for page in DAYS])
@@ -223,7 +224,7 @@ def test_whoever_glances_waits_for_no_redis_that_hangs(
     redis: RedisServer, make: Make, seconds: Seconds, until: Until, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One thread says all answers that are ready, and glances before each."""
-    monkeypatch.setattr("feedsrv.remote._PATIENCE", 5.0)
+    monkeypatch.setattr("feedsrv.storage.redis._TIMEOUT", 5.0)
     store = make()
     store.save_listing(listing(DAYS[0]), DAYS[0])
     until(partial(has_noticed, store))
@@ -297,7 +298,7 @@ def test_everything_ends_some_time_and_what_anybody_makes_grow_ends_first(
         store.save_listing(listing(page), page)
         store.save_failure(page, failure)
     store.acquire_lease("me", NOON, LENGTH)
-    store.acquire_slot(NOON, adhoc=False, spacing=timedelta(0))
+    reserve_slot(store, NOON)
     store.last_modified("http://a/", "x", NOON)
     with redis.client() as client:
         left = {name: client.ttl(name) for name in redis.names()}
@@ -329,7 +330,7 @@ def test_the_check_says_which_redis_it_is_and_whether_it_works(
                 "FEEDSRV_CACHE_DIR": str(tmp_path / "folder"),
                 "FEEDSRV_UPSTREAM_URL": "http://127.0.0.1:9",
             },
-            cwd=Path(__file__).parents[1],
+            cwd=ROOT,
             capture_output=True,
             text=True,
             check=False,
@@ -347,8 +348,8 @@ def test_a_wrong_password_is_said_once_and_feeds_go_on(
     redis: RedisServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     store = in_redis(redis.url.replace(PASSWORD, "wrong"), tmp_path, UPSTREAM)
-    store.keep(listing(DAYS[0]), DAYS[0])
-    assert store.listing(DAYS[0]) == listing(DAYS[0])
+    store.save_listing(listing(DAYS[0]), DAYS[0])
+    assert store.get_listing(DAYS[0]) == listing(DAYS[0])
     store.close()
     (said,) = warnings(caplog)
     assert "password" in said
@@ -424,14 +425,14 @@ def test_a_table_of_another_shape_is_refused(table: str, tmp_path: Path) -> None
 
 def test_without_the_extra_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "redis", None)
-    monkeypatch.delitem(sys.modules, "feedsrv.remote", raising=False)
+    monkeypatch.delitem(sys.modules, "feedsrv.storage.redis", raising=False)
     with pytest.raises(ConfigError, match=r"pip install 'feedsrv\[redis\]'"):
         open_repository(Config(store=StoreConfig("redis://localhost")), ())
 
 
 def test_without_the_setting_nothing_of_the_library_is_imported(tmp_path: Path) -> None:
     code = "import sys, feedsrv.cli; sys.exit('redis' in sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[1])
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
 
 def test_the_demo_leaves_redis_alone(tmp_path: Path) -> None:

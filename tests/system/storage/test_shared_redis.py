@@ -16,8 +16,9 @@ from urllib.error import HTTPError
 
 import msgspec
 import pytest
-from loopback import Loopback, fetched, raw_paper, server_process, serving
-from redis_server import PASSWORD, RedisServer
+
+from tests.support.loopback import Loopback, fetched, raw_paper, server_process, serving
+from tests.support.redis_server import PASSWORD, RedisServer
 
 Until = Callable[[Callable[[], bool]], None]
 PATHS = [

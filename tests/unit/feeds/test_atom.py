@@ -22,9 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lxml import etree
 from lxml.isoschematron import Schematron
-from strategies import papers
 
-from conftest import SHARED
 from feedsrv.feeds.atom import render_atom
 from feedsrv.feeds.entry import (
     FEED_SCHEME,
@@ -39,6 +37,8 @@ from feedsrv.feeds.selection import unite_listings
 from feedsrv.models import Feed, Kind, Listing, Match, Page, Paper
 from feedsrv.monitoring import incidents as outage
 from feedsrv.monitoring.incidents import incident_feed
+from tests.support.paths import SHARED
+from tests.support.strategies import papers
 
 ATOM = {"a": "http://www.w3.org/2005/Atom"}
 FEED = Feed(name="causal", title="Causal matters", query="causal")
@@ -303,7 +303,7 @@ def test_the_status_feed_is_a_feed_with_and_without_outages(
             page_url="http://h/status",
             icon_url="http://h/static/icon.png",
         )
-        assert complaints(written.body) == ""
+        assert complaints(written) == ""
 
 
 def test_a_feed_names_itself_where_it_is_and_where_people_go() -> None:

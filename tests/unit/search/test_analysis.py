@@ -8,10 +8,10 @@ import pytest
 import snowballstemmer
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import paper, papers, texts
 
 from feedsrv.models import Paper, PaperTokens
 from feedsrv.search.analysis import analyze, fold, join_tokens, stem, tokenize
+from tests.support.strategies import paper, papers, texts
 
 LAW = settings(deadline=None, max_examples=200)
 
@@ -136,7 +136,7 @@ def test_a_paper_is_prepared_with_its_words_and_their_stems() -> None:
         authors=("Ada Brandt", "Mei O\u2019Reilly"),
         organization="Harbour Labs",
     )
-    assert one.words == PaperTokens(
+    assert one.tokens == PaperTokens(
         title=" causally naive models ",
         title_stems=" causal naiv model ",
         abstract=" one of c++ ",

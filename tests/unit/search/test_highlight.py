@@ -3,13 +3,13 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import papers, queries, terms, texts
 
 from feedsrv.models import Paper
 from feedsrv.search.analysis import tokenize, tokenize_with_offsets
 from feedsrv.search.highlight import excerpt, highlight_spans, segments
 from feedsrv.search.parser import parse_query
 from feedsrv.search.query import Query, Term, match_locations
+from tests.support.strategies import papers, queries, terms, texts
 
 
 def marked(query: str, text: str, field: str = "title") -> str:

@@ -8,13 +8,13 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import paper, papers, queries, terms
 
 from feedsrv.feeds.selection import Selector
 from feedsrv.models import Kind, Listing, Page, Paper
 from feedsrv.search.index import Index, InvertedIndex
 from feedsrv.search.parser import parse_query
 from feedsrv.search.query import Query, matches
+from tests.support.strategies import paper, papers, queries, terms
 
 LAW = settings(deadline=None, max_examples=100)
 

@@ -11,7 +11,6 @@ import pytest
 import snowballstemmer
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from strategies import VOCABULARY, paper, papers, queries, query_texts, terms, texts
 
 from feedsrv.errors import QueryError
 from feedsrv.models import Paper
@@ -29,6 +28,7 @@ from feedsrv.search.query import (
     matches,
     positive_terms,
 )
+from tests.support.strategies import VOCABULARY, paper, papers, queries, query_texts, terms, texts
 
 PAPERS = {
     "tides": paper(

@@ -7,13 +7,13 @@ from unittest.mock import patch
 
 import pytest
 from bs4 import BeautifulSoup
-from builders import DAY, card, entry, html, page_of, props
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from feedsrv.upstream import cards as tags
 from feedsrv.upstream.cards import MAX_DEPTH, MAX_TAGS, Extractor, find_first, is_within_limits
 from feedsrv.upstream.parser import day_label, hydration_data
+from tests.support.builders import DAY, card, entry, html, page_of, props
 
 HOLDER = '<div data-target="DailyPapers" data-props="{}">'
 
@@ -93,7 +93,7 @@ def test_what_is_found_is_what_the_tree_of_the_whole_page_would_have(
 ) -> None:
     markup = f"<{markup}"  # without any tag BeautifulSoup warns that this is no page
     for wanted in (hydration_data, day_label):
-        with patch.object(tags, "_PART", part):
+        with patch.object(tags, "_CHUNK_SIZE", part):
             found = find_first(markup, wanted)
         assert found == in_tree(markup, wanted)
 

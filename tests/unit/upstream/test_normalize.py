@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lxml import etree
-from strategies import texts
 
 from feedsrv.upstream.normalize import (
     normalize_line,
@@ -17,6 +16,7 @@ from feedsrv.upstream.normalize import (
     replace_forbidden,
     tex_to_unicode,
 )
+from tests.support.strategies import texts
 
 LAW = settings(deadline=None, max_examples=200)
 

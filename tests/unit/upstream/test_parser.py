@@ -9,10 +9,8 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-import builders
 import msgspec
 import pytest
-from builders import DAY, PAGES, READ_AT, Json, address, card, entry, html, props, said
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,6 +18,19 @@ from feedsrv.errors import ParseError
 from feedsrv.models import Kind, Listing, Page, Paper
 from feedsrv.search.analysis import analyze
 from feedsrv.upstream.parser import api_path, page_path, parse_api_response, parse_page
+from tests.support import builders
+from tests.support.builders import (
+    DAY,
+    PAGES,
+    READ_AT,
+    Json,
+    address,
+    card,
+    entry,
+    html,
+    props,
+    said,
+)
 
 RECORDED = Path(__file__).parent / "pages"
 CASES = sorted(
@@ -54,7 +65,7 @@ def test_a_recorded_page_gives_what_is_known_to_stand_on_it(name: str) -> None:
     expected = json.loads((RECORDED / f"{name}.expected.json").read_text("utf-8"))
     page, answer = RECORDED / f"{name}.html", RECORDED / f"{name}.json"
     reader, file = (parse_page, page) if page.exists() else (parse_api_response, answer)
-    asked, read_at = builders.asked_page(expected["asked"]), expected["read_at"]
+    asked, read_at = builders.asked_page(expected["asked"]), expected["fetched_at"]
 
     def call() -> Listing:
         when = datetime.fromisoformat(read_at)
@@ -438,7 +449,9 @@ def test_the_first_of_two_copies_counts() -> None:
 @every_page
 def test_what_is_no_page_is_refused_without_a_warning(body: bytes, page: Page) -> None:
     assert refusal(lambda: read_page(body, page))
-    assert refusal(lambda: parse_api_response(body, address(page), requested=page, fetched_at=READ_AT))
+    assert refusal(
+        lambda: parse_api_response(body, address(page), requested=page, fetched_at=READ_AT)
+    )
 
 
 # --- the API ---------------------------------------------------------------------------------
@@ -451,7 +464,9 @@ def test_an_answer_of_several_days_is_cut_to_its_newest_day() -> None:
         for n, day in enumerate(days)
     ]
     body, url = json.dumps(entries).encode(), "https://huggingface.co/api/daily_papers"
-    listing = parse_api_response(body, url, requested=Page(Kind.DAY, "2026-08-09"), fetched_at=READ_AT)
+    listing = parse_api_response(
+        body, url, requested=Page(Kind.DAY, "2026-08-09"), fetched_at=READ_AT
+    )
     assert listing.page == DAY
     assert [paper.id for paper in listing.papers] == ["2608.00001", "2608.00003"]
     assert read_answer(entries, Page(Kind.WEEK, "2026-W32")).papers[0].id == "2608.00000"
