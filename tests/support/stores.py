@@ -13,7 +13,7 @@ from feedsrv.storage.disk import DiskBackend, DiskCache
 from feedsrv.storage.repository import Repository
 
 
-def on_disk(
+def disk_store(
     folder: Path,
     upstream_url: str,
     *,
@@ -23,13 +23,13 @@ def on_disk(
     return open_repository(Config(cache_dir=folder, upstream_url=upstream_url), own, clock)
 
 
-def files_of(store: Repository, part: str = "lists") -> DiskCache:
+def disk_files(store: Repository, part: str = "lists") -> DiskCache:
     folder = store._vault.backend
     assert isinstance(folder, DiskBackend)
     return folder._files[part]
 
 
-def in_redis(
+def redis_store(
     url: str,
     folder: Path,
     upstream_url: str,
