@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -19,8 +18,11 @@ from feedsrv.models import Feed
 from feedsrv.monitoring.incidents import record_incidents
 from feedsrv.web.app import create_app
 from tests.support.clock import Clock
-from tests.support.loopback import Loopback, raw_paper, serving
-from tests.support.redis_server import RedisServer, redis_server
+from tests.support.redis_server import RedisServer, run_redis
+from tests.support.samples import FEEDS, PAPERS
+from tests.support.servers import serve_wsgi
+from tests.support.types import MakeService
+from tests.support.upstream import FakeUpstream, Json, make_raw_paper
 
 # Where a landing hangs on it, the same cases are tried each time; at home, chance finds new ones.
 settings.register_profile("same", derandomize=True)
@@ -52,23 +54,28 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def upstream(clock: Clock) -> Iterator[Loopback]:
+def upstream_papers() -> list[Json]:
     """Three papers of today and two of yesterday, among them two on causal matters."""
-    papers = [
-        raw_paper(1, title="Causal lighthouses", upvotes=30, github="https://github.com/e/x"),
-        raw_paper(2),
-        raw_paper(3, summary="Whether fog causally delays ferries."),
-        raw_paper(4, day=1),
-        raw_paper(5, day=1, title="Causality by the sea"),
+    return [
+        make_raw_paper(1, title="Causal lighthouses", upvotes=30, github="https://github.com/e/x"),
+        make_raw_paper(2),
+        make_raw_paper(3, summary="Whether fog causally delays ferries."),
+        make_raw_paper(4, day=1),
+        make_raw_paper(5, day=1, title="Causality by the sea"),
     ]
-    site = Loopback(papers, clock.today)
-    with serving(site) as url:
+
+
+@pytest.fixture
+def upstream(clock: Clock, upstream_papers: list[Json]) -> Iterator[FakeUpstream]:
+    """A running upstream that lists ``upstream_papers``; a module may override those."""
+    site = FakeUpstream(upstream_papers, clock.today)
+    with serve_wsgi(site) as url:
         site.url = url
         yield site
 
 
 @pytest.fixture
-def config(upstream: Loopback, tmp_path: Path) -> Config:
+def config(upstream: FakeUpstream, tmp_path: Path) -> Config:
     causal = Feed(
         name="causal", title="Causal matters", query="causal", sources=("daily", "search")
     )
@@ -83,7 +90,7 @@ def config(upstream: Loopback, tmp_path: Path) -> Config:
 
 
 @pytest.fixture
-def make_service(config: Config, clock: Clock) -> Iterator[Callable[..., Service]]:
+def make_service(config: Config, clock: Clock) -> Iterator[MakeService]:
     """Return a function that opens a service on the same store; all are closed at the end."""
     opened: list[Service] = []
 
@@ -101,7 +108,7 @@ def make_service(config: Config, clock: Clock) -> Iterator[Callable[..., Service
 
 
 @pytest.fixture
-def service(make_service: Callable[..., Service]) -> Service:
+def service(make_service: MakeService) -> Service:
     return make_service()
 
 
@@ -110,22 +117,22 @@ def client(service: Service) -> FlaskClient:
     return create_app(service).test_client()
 
 
-@pytest.fixture
-def until() -> Callable[[Callable[[], bool]], None]:
-    """Return a function that waits for a condition, and fails after ten seconds without it."""
-
-    def wait(condition: Callable[[], bool]) -> None:
-        end = time.monotonic() + 30
-        while not condition():
-            assert time.monotonic() < end, "it never came true"
-            time.sleep(0.01)
-
-    return wait
+@pytest.fixture(scope="session")
+def sample_client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlaskClient]:
+    """Return a client of an application whose papers and feeds (`samples`) never change."""
+    clock, folder = Clock(), tmp_path_factory.mktemp("store")
+    with serve_wsgi(FakeUpstream(PAPERS, clock.today)) as url:
+        config = Config(
+            upstream_url=url, cache_dir=folder, feeds=FEEDS, spacing=0.0, history_days=1
+        )
+        service = Service.open(config, now=clock)
+        yield create_app(service).test_client()
+        service.close()
 
 
 @pytest.fixture
 def redis(tmp_path: Path) -> Iterator[RedisServer]:
-    with redis_server(tmp_path) as server:
+    with run_redis(tmp_path) as server:
         yield server
 
 

@@ -5,12 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import signal
-import socket
 import subprocess
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,10 +18,8 @@ from werkzeug.wrappers import Response
 
 from feedsrv import __version__
 from feedsrv.cli import main
-from feedsrv.upstream.demo import load_sample
-from tests.support.loopback import Loopback, fetched, raw_paper, server_process
-from tests.support.paths import ROOT
-from tests.support.stores import on_disk
+from tests.support.stores import disk_store
+from tests.support.upstream import FakeUpstream, make_raw_paper
 
 Run = Callable[..., Result]
 
@@ -45,7 +39,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 # --- get, check, explain -----------------------------------------------------------------------
 
 
-def test_get_prints_the_feed(run: Run, upstream: Loopback) -> None:
+def test_get_prints_the_feed(run: Run, upstream: FakeUpstream) -> None:
     result = run("get", "/papers.atom?q=causal", FEEDSRV_UPSTREAM_URL=upstream.url)
     assert result.exit_code == 0
     feed = feedparser.parse(result.stdout_bytes)
@@ -68,7 +62,7 @@ def test_get_tells_by_its_exit_code_whose_fault_it_was(run: Run, path: str, code
     assert '"status"' in result.stdout
 
 
-def test_check_says_that_all_is_well(run: Run, upstream: Loopback, tmp_path: Path) -> None:
+def test_check_says_that_all_is_well(run: Run, upstream: FakeUpstream, tmp_path: Path) -> None:
     result = run("check", FEEDSRV_UPSTREAM_URL=upstream.url)
     assert result.exit_code == 0
     assert result.stdout.splitlines()[0] == "settings   good, 0 feeds (none found, defaults)"
@@ -76,21 +70,21 @@ def test_check_says_that_all_is_well(run: Run, upstream: Loopback, tmp_path: Pat
     assert re.search(r"upstream   good, 3 papers on \d{4}-\d\d-\d\d\n", result.stdout)
 
 
-def test_check_tells_when_upstream_is_read_from_its_cards(run: Run, upstream: Loopback) -> None:
+def test_check_tells_when_upstream_is_read_from_its_cards(run: Run, upstream: FakeUpstream) -> None:
     def cards_only(path: str) -> Response:
         return Response(
             '<time datetime="2026-11-24"></time>'
             '<article><h3><a href="/papers/2611.00001">A title</a></h3></article>'
         )
 
-    upstream.fault = cards_only
+    upstream.intercept = cards_only
     result = run("check", FEEDSRV_UPSTREAM_URL=upstream.url)
     assert "1 papers on 2026-11-24, but from its cards" in result.stdout
 
 
-def test_check_names_papers_that_were_left_out(run: Run, upstream: Loopback) -> None:
-    upstream.papers += [raw_paper(number) for number in range(10, 21)]
-    upstream.papers.append(raw_paper(99, title=17))
+def test_check_names_papers_that_were_left_out(run: Run, upstream: FakeUpstream) -> None:
+    upstream.papers += [make_raw_paper(number) for number in range(10, 21)]
+    upstream.papers.append(make_raw_paper(99, title=17))
     result = run("check", FEEDSRV_UPSTREAM_URL=upstream.url)
     assert result.exit_code == 0
     assert re.search(
@@ -102,9 +96,9 @@ def test_check_names_papers_that_were_left_out(run: Run, upstream: Loopback) -> 
 
 @pytest.mark.parametrize(("prefix", "code"), [("/papers", 0), ("/", 1)])
 def test_check_names_the_page_that_could_not_be_read_until_it_is_deleted(
-    run: Run, upstream: Loopback, tmp_path: Path, prefix: str, code: int
+    run: Run, upstream: FakeUpstream, tmp_path: Path, prefix: str, code: int
 ) -> None:
-    upstream.arm("nolist", prefix)
+    upstream.inject_fault("nolist", prefix)
     result = run("check", FEEDSRV_UPSTREAM_URL=upstream.url)
     assert result.exit_code == code
     assert ("good, 3 papers" in result.stdout) is (code == 0)
@@ -116,7 +110,7 @@ def test_check_names_the_page_that_could_not_be_read_until_it_is_deleted(
         " please report it, then delete it\n"
     )
     assert told in result.stdout
-    upstream.up()
+    upstream.recover()
     result = run("check", FEEDSRV_UPSTREAM_URL=upstream.url)
     assert result.exit_code == 0
     assert told in result.stdout
@@ -140,7 +134,7 @@ def test_check_names_each_thing_that_fails(run: Run, tmp_path: Path) -> None:
 # --- check --upstream, the canary --------------------------------------------------------------
 
 
-def test_the_canary_says_that_all_is_as_expected(run: Run, upstream: Loopback) -> None:
+def test_the_canary_says_that_all_is_as_expected(run: Run, upstream: FakeUpstream) -> None:
     result = run("check", "--upstream", FEEDSRV_UPSTREAM_URL=upstream.url)
     assert result.exit_code == 0
     assert result.stdout == (
@@ -148,20 +142,20 @@ def test_the_canary_says_that_all_is_as_expected(run: Run, upstream: Loopback) -
         "layout     as expected\n"
         f"papers     3 on {result.stdout.split()[-1]}\n"
     )
-    assert all(path.startswith("/papers/date/") for path in upstream.log)
+    assert all(path.startswith("/papers/date/") for path in upstream.requests)
 
 
-def test_the_canary_fails_when_the_layout_changed(run: Run, upstream: Loopback) -> None:
-    upstream.arm("nolist", "/papers")
+def test_the_canary_fails_when_the_layout_changed(run: Run, upstream: FakeUpstream) -> None:
+    upstream.inject_fault("nolist", "/papers")
     result = run("check", "--upstream", FEEDSRV_UPSTREAM_URL=upstream.url)
     assert result.exit_code == 1
     assert "CHANGED: its data cannot be read, but from the JSON API\n" in result.stdout
     assert "papers     3 on " in result.stdout
 
 
-def test_the_canary_fails_when_papers_are_left_out(run: Run, upstream: Loopback) -> None:
-    upstream.papers += [raw_paper(number) for number in range(10, 21)]
-    upstream.papers.append(raw_paper(99, title=17))
+def test_the_canary_fails_when_papers_are_left_out(run: Run, upstream: FakeUpstream) -> None:
+    upstream.papers += [make_raw_paper(number) for number in range(10, 21)]
+    upstream.papers.append(make_raw_paper(99, title=17))
     result = run("check", "--upstream", FEEDSRV_UPSTREAM_URL=upstream.url)
     assert result.exit_code == 1
     assert "layout     CHANGED: left out: 2611.00099: Expected `str`" in result.stdout
@@ -175,16 +169,16 @@ def test_the_canary_fails_when_upstream_does(run: Run) -> None:
 
 
 def test_the_canary_keeps_to_the_allowance_and_the_lease(
-    run: Run, upstream: Loopback, tmp_path: Path
+    run: Run, upstream: FakeUpstream, tmp_path: Path
 ) -> None:
     (tmp_path / "my.toml").write_text("deadline = 2\n")
-    store = on_disk(tmp_path / "store", upstream.url)
+    store = disk_store(tmp_path / "store", upstream.url)
     assert store.acquire_lease("somebody else", datetime.now(UTC), timedelta(seconds=8))
     result = run("--config", "my.toml", "check", "--upstream", FEEDSRV_UPSTREAM_URL=upstream.url)
     store.close()
     assert result.exit_code == 1
     assert "another process is fetching" in result.stderr
-    assert upstream.log == []
+    assert upstream.requests == []
 
 
 def test_settings_that_cannot_be_used_are_all_named_and_exit_2(run: Run, tmp_path: Path) -> None:
@@ -198,7 +192,7 @@ def test_settings_that_cannot_be_used_are_all_named_and_exit_2(run: Run, tmp_pat
 
 
 def test_explain_shows_how_a_query_is_read_and_what_matches_where(
-    run: Run, upstream: Loopback
+    run: Run, upstream: FakeUpstream
 ) -> None:
     result = run(
         "explain",
@@ -236,7 +230,7 @@ def test_explain_points_at_what_cannot_be_read(run: Run) -> None:
 
 
 def test_refresh_reads_what_is_not_fresh_and_says_so_in_lines(
-    run: Run, upstream: Loopback, tmp_path: Path
+    run: Run, upstream: FakeUpstream, tmp_path: Path
 ) -> None:
     (tmp_path / "my.toml").write_text("spacing = 0\nhistory_days = 2\n[feeds.a]\nquery = 'fog'\n")
     command = ("--config", str(tmp_path / "my.toml"), "refresh")
@@ -258,10 +252,10 @@ def test_refresh_reads_what_is_not_fresh_and_says_so_in_lines(
 
 
 def test_refresh_tells_by_its_exit_code_that_something_failed(
-    run: Run, upstream: Loopback, tmp_path: Path
+    run: Run, upstream: FakeUpstream, tmp_path: Path
 ) -> None:
     (tmp_path / "my.toml").write_text("spacing = 0\nhistory_days = 1\n")
-    upstream.fault = lambda path: Response("", 500) if "month" in path else None
+    upstream.intercept = lambda path: Response("", 500) if "month" in path else None
     command = ("--config", str(tmp_path / "my.toml"), "refresh")
     result = run(*command, FEEDSRV_UPSTREAM_URL=upstream.url)
     assert result.exit_code == 1
@@ -270,7 +264,7 @@ def test_refresh_tells_by_its_exit_code_that_something_failed(
     assert "trending: 5 papers" in result.stdout
 
 
-def test_refresh_shows_a_bar_on_a_terminal(upstream: Loopback, tmp_path: Path) -> None:
+def test_refresh_shows_a_bar_on_a_terminal(upstream: FakeUpstream, tmp_path: Path) -> None:
     (tmp_path / "my.toml").write_text("spacing = 0\nhistory_days = 2\n")
     mine, theirs = os.openpty()
     environment = os.environ | {
@@ -300,110 +294,3 @@ def test_the_version_is_told_by_the_command_and_as_a_module(run: Run) -> None:
         [sys.executable, "-m", "feedsrv", "--version"], check=True, capture_output=True, text=True
     )
     assert found.stdout == f"feedsrv {__version__}\n"
-
-
-# --- serve -------------------------------------------------------------------------------------
-
-
-def test_the_server_serves_the_shipped_feeds(upstream: Loopback, tmp_path: Path) -> None:
-    environ = {"FEEDSRV_UPSTREAM_URL": upstream.url, "FEEDSRV_CACHE_DIR": str(tmp_path)}
-    with server_process(**environ) as (_, url, said):
-        assert f"feedsrv {__version__} at {url}/\n" in said
-        for path in ("/papers.atom?q=causal", "/feeds/causal.atom", "/papers/trending.atom"):
-            feed = feedparser.parse(fetched(url + path))
-            assert not feed.bozo
-            assert feed.entries
-            assert feed.feed.links[0].href == url + path
-
-
-def test_the_demo_needs_no_network_and_leaves_nothing_behind(tmp_path: Path) -> None:
-    environ = {"FEEDSRV_CACHE_DIR": str(tmp_path / "store"), "TMPDIR": str(tmp_path)}
-    with server_process("--demo", **environ) as (process, url, said):
-        assert "with sample papers" in said
-        feed = feedparser.parse(fetched(f"{url}/papers.atom?q=causal"))
-        assert feed.feed.title == "Sample papers: Daily Papers: causal"
-        assert len(feed.entries) >= 5
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 0
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_where_upstream_cannot_be_reached_the_demo_starts_and_says_so(tmp_path: Path) -> None:
-    environ = {"FEEDSRV_UPSTREAM_URL": "http://127.0.0.1:1", "FEEDSRV_CACHE_DIR": str(tmp_path)}
-    with server_process("--or-demo", **environ) as (_, url, said):
-        assert "http://127.0.0.1:1 cannot be read from here" in said
-        assert "Starting the demo instead" in said
-        assert b"Sample papers" in fetched(f"{url}/papers.atom")
-
-
-def test_where_upstream_can_be_reached_there_is_no_demo(upstream: Loopback, tmp_path: Path) -> None:
-    environ = {"FEEDSRV_UPSTREAM_URL": upstream.url, "FEEDSRV_CACHE_DIR": str(tmp_path)}
-    with server_process("--or-demo", **environ) as (_, url, said):
-        assert "demo" not in said
-        assert b"Sample" not in fetched(f"{url}/papers.atom")
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_the_server_well(number: signal.Signals) -> None:
-    with server_process("--demo") as (process, url, _):
-        assert fetched(f"{url}/healthz") == b"ok\n"
-        process.send_signal(number)
-        assert process.wait(10) == 0
-
-
-def test_a_port_that_is_taken_is_told_with_the_way_out() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = str(taken.getsockname()[1])
-        found = subprocess.run(
-            [sys.executable, "-m", "feedsrv", "serve", "--demo", "--port", port],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=20,
-            cwd=ROOT,
-        )
-    assert found.returncode == 1
-    assert f"cannot listen on 127.0.0.1 port {port}" in found.stderr
-    assert "--port" in found.stderr
-    assert "Traceback" not in found.stderr
-
-
-def test_a_server_that_has_nothing_begins_to_read_by_itself(
-    upstream: Loopback, tmp_path: Path, until: Callable[[Callable[[], bool]], None]
-) -> None:
-    upstream.today = lambda: datetime.now(UTC).date()
-    environ = {"FEEDSRV_UPSTREAM_URL": upstream.url, "FEEDSRV_CACHE_DIR": str(tmp_path)}
-    with server_process(**environ):
-        until(lambda: len(upstream.log) > 0)
-    assert upstream.log[0].startswith("/papers/date/")
-
-
-def test_another_wsgi_server_can_run_the_application(tmp_path: Path) -> None:
-    code = (
-        "from werkzeug.test import Client\nfrom feedsrv.web.wsgi import app\n"
-        "print(Client(app).get('/healthz').text)"
-    )
-    environment = os.environ | {"FEEDSRV_CACHE_DIR": str(tmp_path)}
-    found = subprocess.run(
-        [sys.executable, "-c", code], check=True, capture_output=True, text=True, env=environment
-    )
-    assert found.stdout.strip() == "ok"
-
-
-def test_an_answer_other_than_a_feed_has_its_status_on_the_wire() -> None:
-    with server_process("--demo") as (_, url, _said):
-        with pytest.raises(urllib.error.HTTPError) as caught:
-            fetched(f"{url}/feeds/none.atom")
-        assert caught.value.code == 404
-        caught.value.close()
-
-
-# --- the sample papers -------------------------------------------------------------------------
-
-
-def test_the_sample_papers_are_forty_over_ten_days_and_none_is_arxivs() -> None:
-    papers = load_sample()
-    assert len(papers) >= 40
-    assert {paper["day"] for paper in papers} == set(range(10))
-    assert all(paper["id"].startswith("sample-") for paper in papers)
-    assert len({paper["id"] for paper in papers}) == len(papers)

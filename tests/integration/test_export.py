@@ -7,13 +7,11 @@ import posixpath
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from html import unescape
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-import feedparser
 import msgspec
 import pytest
 from click.testing import CliRunner, Result
@@ -23,12 +21,11 @@ from feedsrv.cli import main
 from feedsrv.config import Config
 from feedsrv.errors import ConfigError, ExportError
 from feedsrv.export import ExportResult, export_config, export_site
-from feedsrv.feeds.service import Service
 from feedsrv.models import Feed
 from feedsrv.web.app import create_app
 from tests.support.clock import Clock
-from tests.support.feed_readers import Newsboat
-from tests.support.loopback import Loopback, raw_paper
+from tests.support.types import MakeService
+from tests.support.upstream import FakeUpstream, make_raw_paper
 
 BASE = "https://papers.example.org/daily"
 SETTINGS = """
@@ -63,7 +60,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def write(config: Config, make_service: Callable[..., Service], folder: Path) -> Write:
+def write(config: Config, make_service: MakeService, folder: Path) -> Write:
     """Return a function that exports, like a process of its own each time."""
 
     def made(**changes: object) -> list[ExportResult]:
@@ -106,7 +103,7 @@ def test_every_feed_is_there_in_each_format_with_pages_opml_and_what_they_need(
 
 @pytest.mark.parametrize("suffix", ["atom", "rss", "json"])
 def test_a_feed_has_the_bytes_of_the_servers_answer(
-    write: Write, make_service: Callable[..., Service], folder: Path, suffix: str
+    write: Write, make_service: MakeService, folder: Path, suffix: str
 ) -> None:
     write()
     server = create_app(make_service(access_key="")).test_client()
@@ -167,11 +164,11 @@ def test_a_second_export_without_news_touches_no_file(
 
 
 def test_a_new_paper_changes_the_files_that_it_is_in(
-    write: Write, clock: Clock, upstream: Loopback, folder: Path
+    write: Write, clock: Clock, upstream: FakeUpstream, folder: Path
 ) -> None:
     write()
     before = files(folder)
-    upstream.papers.append(raw_paper(8, title="Causal gulls"))
+    upstream.papers.append(make_raw_paper(8, title="Causal gulls"))
     clock.forward(hours=3)
     write()
     changed = {name for name, state in files(folder).items() if state != before[name]}
@@ -250,20 +247,20 @@ def full(_: int) -> None:
 
 
 def test_what_was_read_once_is_exported_while_upstream_is_down(
-    write: Write, clock: Clock, upstream: Loopback, folder: Path
+    write: Write, clock: Clock, upstream: FakeUpstream, folder: Path
 ) -> None:
     write()
     before = files(folder)
-    upstream.down()
+    upstream.fail()
     clock.forward(hours=3)
     assert not any(part.error for part in write())
     assert files(folder) == before
 
 
 def test_where_nothing_was_ever_read_nothing_is_written(
-    write: Write, upstream: Loopback, folder: Path
+    write: Write, upstream: FakeUpstream, folder: Path
 ) -> None:
-    upstream.down()
+    upstream.fail()
     parts = write()
     assert all("nothing has been read" in part.error for part in parts[:2])
     assert parts[2].error == "it waits for causal, sea"
@@ -271,13 +268,13 @@ def test_where_nothing_was_ever_read_nothing_is_written(
 
 
 def test_a_feed_that_cannot_be_read_keeps_its_files_and_the_others_go_on(
-    write: Write, upstream: Loopback, config: Config, folder: Path, tmp_path: Path
+    write: Write, upstream: FakeUpstream, config: Config, folder: Path, tmp_path: Path
 ) -> None:
     gulls = Feed(name="gulls", title="Gulls", query="gulls", sources=("search",))
     write(feeds=config.feeds | {"gulls": gulls})
     before = files(folder)
-    upstream.papers.append(raw_paper(8, title="Causal gulls"))
-    upstream.fault = lambda path: Response("", 503) if "q=gulls" in path else None
+    upstream.papers.append(make_raw_paper(8, title="Causal gulls"))
+    upstream.intercept = lambda path: Response("", 503) if "q=gulls" in path else None
     parts = write(feeds=config.feeds | {"gulls": gulls}, cache_dir=tmp_path / "new store")
     assert [bool(part.error) for part in parts] == [False, False, True, True]
     assert parts[0].written == 4
@@ -288,11 +285,11 @@ def test_a_feed_that_cannot_be_read_keeps_its_files_and_the_others_go_on(
 
 
 def test_nothing_goes_that_the_front_page_still_leads_to(
-    write: Write, upstream: Loopback, config: Config, folder: Path, tmp_path: Path
+    write: Write, upstream: FakeUpstream, config: Config, folder: Path, tmp_path: Path
 ) -> None:
     write()
     before = files(folder)
-    upstream.down()
+    upstream.fail()
     parts = write(feeds={"causal": config.feeds["causal"]}, cache_dir=tmp_path / "new store")
     assert parts[-1] == ExportResult("front page", error="it waits for causal")
     assert files(folder) == before
@@ -312,7 +309,7 @@ def test_an_export_of_nothing_or_to_nowhere_is_refused(
 
 
 @pytest.fixture
-def run(tmp_path: Path, upstream: Loopback, monkeypatch: pytest.MonkeyPatch) -> Run:
+def run(tmp_path: Path, upstream: FakeUpstream, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "feedsrv.toml").write_text(SETTINGS)
 
@@ -338,7 +335,7 @@ def test_the_command_reads_writes_and_says_how_much(run: Run, folder: Path) -> N
 
 
 def test_the_command_fails_as_refresh_does_and_says_what_is_left(
-    run: Run, upstream: Loopback, folder: Path
+    run: Run, upstream: FakeUpstream, folder: Path
 ) -> None:
     run("--public-url", BASE, str(folder))
     before = files(folder)
@@ -361,7 +358,7 @@ def test_the_command_says_what_it_needs(run: Run, folder: Path) -> None:
     assert not folder.exists()
 
 
-def test_on_a_terminal_there_are_bars(run: Run, folder: Path, upstream: Loopback) -> None:
+def test_on_a_terminal_there_are_bars(run: Run, folder: Path, upstream: FakeUpstream) -> None:
     pty = pytest.importorskip("pty")
     main_end, other = pty.openpty()
     process = subprocess.Popen(
@@ -386,47 +383,3 @@ def test_on_a_terminal_there_are_bars(run: Run, folder: Path, upstream: Loopback
     assert process.wait(30) == 0
     assert b"Writing" in said
     assert b"3/3" in said
-
-
-# --- handed out ------------------------------------------------------------------------------
-
-
-@contextmanager
-def handed_out(folder: Path) -> Iterator[str]:
-    """Serve the folder as Python's own static server does."""
-    process = subprocess.Popen(
-        [sys.executable, "-u", "-m", "http.server", "0", "--bind", "127.0.0.1"],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    with process:
-        try:
-            assert process.stdout is not None
-            found = re.search(r"port (\d+)", process.stdout.readline())
-            assert found
-            yield f"http://127.0.0.1:{found[1]}"
-        finally:
-            process.kill()
-
-
-def test_newsboat_subscribes_to_files_under_a_prefix_by_the_list_of_subscriptions(
-    write: Write, folder: Path, tmp_path: Path
-) -> None:
-    (tmp_path / "root").mkdir()
-    (tmp_path / "root" / "daily").symlink_to(folder)
-    (tmp_path / "newsboat").mkdir()
-    with handed_out(tmp_path / "root") as host:
-        write(public_url=f"{host}/daily")
-        opml = (folder / "feeds.opml").read_text("utf-8")
-        urls = re.findall('xmlUrl="([^"]+)"', opml)
-        assert urls == [f"{host}/daily/feeds/causal.atom", f"{host}/daily/feeds/sea.atom"]
-        newsboat = Newsboat(tmp_path / "newsboat", *urls)
-        newsboat.poll()
-        assert {title for _, title in newsboat.rows()} == {
-            *("Causal lighthouses", "A study of lighthouse number 3", "Causality by the sea"),
-        }
-        parsed = feedparser.parse(urls[0])
-        assert parsed.feed.links[0].href == urls[0]
-        assert not parsed.bozo

@@ -7,84 +7,19 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from feedsrv.feeds.service import Service
-from feedsrv.logs import JsonFormatter, TextFormatter
 from feedsrv.web.app import create_app
 from tests.support.clock import Clock
-from tests.support.loopback import Loopback
-
-Until = Callable[[Callable[[], bool]], None]
-
-
-def record(message: str, *values: object, broke: BaseException | None = None) -> logging.LogRecord:
-    trace = (type(broke), broke, broke.__traceback__) if broke else None
-    return logging.LogRecord("feedsrv.x", logging.WARNING, "x.py", 1, message, values, trace)
+from tests.support.upstream import FakeUpstream
+from tests.support.waiting import wait_until
 
 
-def broken() -> Exception:
-    try:
-        int("at https://h/papers?key=sesame and below")
-    except ValueError as error:
-        return error
-    raise AssertionError
-
-
-@pytest.mark.parametrize(
-    "formatter", [TextFormatter(["whole-secret"]), JsonFormatter(["whole-secret"])]
-)
-@pytest.mark.parametrize(
-    "told",
-    [
-        *("GET /papers.atom?q=a&key=sesame broke", "https://h/feeds/a.atom?key=sesame"),
-        *("Authorization: Basic sesame", "{'Authorization': 'Bearer sesame'}"),
-        *("http://proxy:sesame@10.0.0.1:3128/ refused", "access_key = 'sesame'"),
-        *("hf_sesameSESAME01 is no token", "hf_token=sesame", "it is whole-secret, she said"),
-        'href="/papers.atom?q=a&amp;key=sesame"',
-    ],
-)
-def test_no_secret_stands_in_a_line(formatter: logging.Formatter, told: str) -> None:
-    line = formatter.format(record("%s", told))
-    assert "sesame" not in line
-    assert "whole-secret" not in line
-    assert "***" in line
-
-
-def test_what_is_no_secret_stays() -> None:
-    told = "day 2026-11-24: 3 papers from https://huggingface.co/papers?q=key"
-    assert TextFormatter().format(record("%s", told)).endswith(f"WARNING {told}")
-
-
-@pytest.mark.parametrize("formatter", [TextFormatter(), JsonFormatter()])
-def test_what_somebody_asks_for_makes_no_line_of_its_own(formatter: logging.Formatter) -> None:
-    line = formatter.format(record("%s broke", "/x\n2026-11-24 INFO all is well\u2028\x1b[2J"))
-    assert len(line.splitlines()) == 1
-    assert "\x1b" not in line
-
-
-def test_as_json_the_trace_of_what_broke_is_on_the_same_line() -> None:
-    line = JsonFormatter().format(record("reading %s broke", "day", broke=broken()))
-    assert len(line.splitlines()) == 1
-    told = json.loads(line)
-    assert (told["level"], told["logger"]) == ("warning", "feedsrv.x")
-    assert told["message"] == "reading day broke"
-    assert "ValueError" in told["error"]
-    assert "sesame" not in line
-
-
-def test_for_people_it_stands_below() -> None:
-    lines = TextFormatter().format(record("reading broke", broke=broken())).splitlines()
-    assert lines[0].endswith("WARNING reading broke")
-    assert "Traceback" in lines[1]
-    assert "sesame" not in "".join(lines)
-
-
-def test_the_settings_say_what_the_log_is_for(upstream: Loopback, tmp_path: Path) -> None:
-    upstream.down()
+def test_the_settings_say_what_the_log_is_for(upstream: FakeUpstream, tmp_path: Path) -> None:
+    upstream.fail()
     environment = os.environ | {
         "FEEDSRV_UPSTREAM_URL": upstream.url,
         "FEEDSRV_CACHE_DIR": str(tmp_path / "store"),
@@ -100,24 +35,23 @@ def test_the_settings_say_what_the_log_is_for(upstream: Loopback, tmp_path: Path
 
 def test_trouble_with_upstream_is_told_once_and_so_is_its_end(
     service: Service,
-    upstream: Loopback,
+    upstream: FakeUpstream,
     clock: Clock,
     caplog: pytest.LogCaptureFixture,
-    until: Until,
 ) -> None:
     caplog.set_level(logging.INFO)
     client = create_app(service).test_client()
-    upstream.down()
+    upstream.fail()
     for _ in range(12):
         client.get("/papers/trending.atom")
         client.get("/papers/week.atom")
         clock.forward(hours=1)
     told = [each for each in caplog.messages if "fetch failed" in each]
-    assert len(upstream.log) > 20
+    assert len(upstream.requests) > 20
     assert len(told) == 2, told
-    upstream.up()
+    upstream.recover()
     client.get("/papers/trending.atom")
     client.get("/papers/trending.atom")
-    until(service._scheduler.is_idle)
+    wait_until(service._scheduler.is_idle)
     told = [each for each in caplog.messages if "recovered" in each]
     assert told == ["trending: recovered, had failed since 2026-11-24 09:30:00 UTC"]

@@ -13,25 +13,25 @@ from datetime import UTC, datetime
 import feedparser
 import pytest
 
-from feedsrv.feeds.service import Service
 from feedsrv.web.app import create_app
-from tests.integration.upstream.test_faults import FEED, SCOPES, TABLE
+from tests.integration.upstream.test_faults import fetch_listing
 from tests.support.clock import Clock
-from tests.support.faults import HANGING
+from tests.support.faults import FAULT_OUTCOMES, HANGING, OUTCOMES, SCOPES
 from tests.support.paths import SHARED
+from tests.support.types import MakeService
+from tests.support.waiting import wait_until
 
 REPLAY = SHARED / "replay" / "hf_replay.py"
 pytestmark = pytest.mark.skipif(not REPLAY.exists(), reason="needs the replay in ../shared/replay")
 
 #: Its bomb says that it is packed twice, which is refused before it is unpacked.
-OTHERWISE = {"bomb": "packed as 'gzip, gzip'"}
+REASONS = {"bomb": "no answer: packed as 'gzip, gzip'", "api-down": "status 500"}
 
-Make = Callable[..., Service]
-Until = Callable[[Callable[[], bool]], None]
-Arm = Callable[..., None]
+Control = Callable[..., None]
+FEED = "/papers.atom"
 
 
-def names() -> list[str]:
+def fault_names() -> list[str]:
     """Return the faults that the stand-in says it has."""
     if not REPLAY.exists():
         return []
@@ -54,15 +54,15 @@ def site() -> Iterator[str]:
 
 
 @pytest.fixture
-def order(site: str) -> Callable[..., None]:
-    """Return a function that tells the site what to do; it begins without a fault."""
+def control(site: str) -> Control:
+    """Return a function that sets the site's faults; it begins without any."""
 
-    def tell(**what: object) -> None:
+    def send(**what: object) -> None:
         body = json.dumps(what).encode()
         urllib.request.urlopen(f"{site}/__control__", body, timeout=30).close()
 
-    tell(reset=True)
-    return tell
+    send(reset=True)
+    return send
 
 
 @pytest.fixture
@@ -73,35 +73,45 @@ def clock() -> Clock:
     return clock
 
 
-def test_the_table_knows_every_fault() -> None:
-    assert set(names()) == TABLE.keys()
+def test_every_fault_has_an_expected_outcome() -> None:
+    assert set(fault_names()) == FAULT_OUTCOMES.keys()
+
+
+@pytest.mark.parametrize("fault", fault_names())
+def test_a_fault_on_a_real_page_has_the_expected_outcome(
+    site: str, control: Control, clock: Clock, fault: str
+) -> None:
+    control(fault=fault, times=1_000_000, path="/")
+    seconds = 0.3 if fault in HANGING else 30.0
+    outcome = fetch_listing(site, clock, api=fault == "api-down", seconds=seconds)
+    expected = REASONS.get(fault, FAULT_OUTCOMES[fault].both_fail)
+    assert re.match(re.sub(r"^\d+ ", r"\\d+ ", expected), outcome)
 
 
 @pytest.mark.parametrize("scope", SCOPES)
-@pytest.mark.parametrize("fault", names())
-def test_real_pages_fail_as_the_table_says_and_what_is_kept_stays(
-    make_service: Make, site: str, order: Arm, clock: Clock, until: Until, fault: str, scope: str
+@pytest.mark.parametrize("fault", OUTCOMES)
+def test_a_feed_of_real_pages_fails_as_expected_and_a_stored_one_is_served_unchanged(
+    make_service: MakeService, site: str, control: Control, clock: Clock, fault: str, scope: str
 ) -> None:
-    deadline = 3.0 if fault in HANGING else 10.0
-    service = make_service(upstream_url=site, deadline=deadline)
+    service = make_service(upstream_url=site, deadline=2.0 if fault in HANGING else 10.0)
     client = create_app(service).test_client()
-    order(fault=fault, times=1_000_000, path=SCOPES[scope])
-    cold = client.get(FEED)
-    expected = TABLE[fault][list(SCOPES).index(scope)]
+    control(fault=fault, times=1_000_000, path=SCOPES[scope])
+    response = client.get(FEED)
+    expected = OUTCOMES[fault][list(SCOPES).index(scope)]
     if expected[0].isdigit():
-        assert cold.status_code == 200
-        assert feedparser.parse(cold.data).entries
+        assert response.status_code == 200
+        assert feedparser.parse(response.data).entries
     else:
-        assert cold.status_code == 503
-        assert cold.json is not None
-        assert re.search(OTHERWISE.get(fault, expected), cold.json["detail"])
-    order(reset=True)
+        assert response.status_code == 503
+        assert response.json is not None
+        assert re.search(expected, response.json["detail"])
+    control(reset=True)
     clock.forward(minutes=31)
     service.refresh_page(service.newest_day())
-    kept = client.get(FEED)
-    order(fault=fault, times=1_000_000, path=SCOPES[scope])
+    stored = client.get(FEED).data
+    control(fault=fault, times=1_000_000, path=SCOPES[scope])
     clock.forward(minutes=31)
-    answer = client.get(FEED)
-    until(service._scheduler.is_idle)
-    assert (answer.status_code, answer.data) == (200, kept.data)
-    assert client.get(FEED).data == kept.data
+    response = client.get(FEED)
+    wait_until(service._scheduler.is_idle)
+    assert (response.status_code, response.data) == (200, stored)
+    assert client.get(FEED).data == stored

@@ -18,8 +18,9 @@ from lxml import etree
 from lxml.isoschematron import Schematron
 from reader import make_reader
 
-from tests.support.loopback import fetched, server_process
+from tests.support.http import fetch_body
 from tests.support.paths import SHARED
+from tests.support.servers import run_feedsrv
 
 REPLAY = SHARED / "replay" / "hf_replay.py"
 pytestmark = pytest.mark.skipif(not REPLAY.exists(), reason="needs the replay in ../shared/replay")
@@ -50,17 +51,17 @@ def site() -> Iterator[str]:
 def server(site: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = str(tmp_path_factory.mktemp("store"))
     environ = {"FEEDSRV_UPSTREAM_URL": site, "FEEDSRV_CACHE_DIR": folder}
-    with server_process(**environ) as (_, address, _said):
+    with run_feedsrv(**environ) as (_, address, _said):
         yield address
 
 
 def log(site: str) -> list[str]:
-    return [row["path"] for row in json.loads(fetched(f"{site}/__log__"))]
+    return [row["path"] for row in json.loads(fetch_body(f"{site}/__log__"))]
 
 
 def known(site: str) -> dict[str, Any]:
     """Return every paper that the site lists under its days or finds for the word, by id."""
-    found = json.loads(fetched(f"{site}/api/papers/search?q=causal&limit=120"))
+    found = json.loads(fetch_body(f"{site}/api/papers/search?q=causal&limit=120"))
     return {entry["paper"]["id"]: entry for entry in found}
 
 
@@ -76,7 +77,7 @@ def assert_valid(document: bytes) -> None:
 def test_the_causal_feed_has_thirty_papers_each_about_it_and_all_that_is_known_of_them(
     site: str, server: str
 ) -> None:
-    document = fetched(f"{server}/papers.atom?q=causal")
+    document = fetch_body(f"{server}/papers.atom?q=causal")
     assert_valid(document)
     feed = feedparser.parse(document)
     assert not feed.bozo
@@ -107,14 +108,14 @@ def test_the_causal_feed_has_thirty_papers_each_about_it_and_all_that_is_known_o
 
 def test_a_second_request_asks_the_site_for_nothing_again(site: str, server: str) -> None:
     """What goes on behind it is the window of earlier days, each of them once."""
-    first = fetched(f"{server}/papers.atom?q=causal&limit=30")
-    assert len(fetched(f"{server}/papers.atom?q=causal&limit=30")) >= len(first) * 0.5
+    first = fetch_body(f"{server}/papers.atom?q=causal&limit=30")
+    assert len(fetch_body(f"{server}/papers.atom?q=causal&limit=30")) >= len(first) * 0.5
     asked = [path for path in log(site) if path.startswith("/papers")]
     assert len(asked) == len(set(asked))
 
 
 def test_the_trending_feed_has_each_paper_once(site: str, server: str) -> None:
-    document = fetched(f"{server}/papers/trending.atom")
+    document = fetch_body(f"{server}/papers/trending.atom")
     assert_valid(document)
     ids = [entry.id for entry in feedparser.parse(document).entries]
     assert len(ids) == len(set(ids)) == 50
@@ -132,7 +133,7 @@ def test_the_trending_feed_has_each_paper_once(site: str, server: str) -> None:
     ],
 )
 def test_other_addresses_give_valid_feeds(server: str, path: str) -> None:
-    document = fetched(server + path)
+    document = fetch_body(server + path)
     assert_valid(document)
     assert b"<entry>" in document
 
@@ -143,7 +144,7 @@ def test_the_library_reader_takes_the_feed(server: str, tmp_path: Path) -> None:
         client.add_feed(url)
         client.update_feed(url)
         held = {entry.id for entry in client.get_entries()}
-    assert held == {entry.id for entry in feedparser.parse(fetched(url)).entries}
+    assert held == {entry.id for entry in feedparser.parse(fetch_body(url)).entries}
 
 
 def test_on_an_empty_store_the_window_fills_behind_the_first_answer(
@@ -156,7 +157,7 @@ def test_on_an_empty_store_the_window_fills_behind_the_first_answer(
 
 
 def days_read(server: str) -> int:
-    days = json.loads(fetched(f"{server}/status.json"))["days"]
+    days = json.loads(fetch_body(f"{server}/status.json"))["days"]
     return sum(row["read_at"] is not None for row in days)
 
 
@@ -166,18 +167,18 @@ def _assert_fills(site: str, tmp_path: Path) -> None:
         "FEEDSRV_CACHE_DIR": str(tmp_path / "store"),
         "FEEDSRV_CONFIG": str(tmp_path / "fast.toml"),
     }
-    with server_process(**environ) as (_, server, _said):
+    with run_feedsrv(**environ) as (_, server, _said):
         began = time.monotonic()
-        assert len(feedparser.parse(fetched(f"{server}/papers.atom?q=causal")).entries) >= 30
+        assert len(feedparser.parse(fetch_body(f"{server}/papers.atom?q=causal")).entries) >= 30
         assert time.monotonic() - began < 20
         end = time.monotonic() + 90
         while days_read(server) < 30:
             assert time.monotonic() < end, log(site)
             time.sleep(0.1)
-        everything = feedparser.parse(fetched(f"{server}/papers.atom?limit=200")).entries
+        everything = feedparser.parse(fetch_body(f"{server}/papers.atom?limit=200")).entries
     days = {entry.published for entry in everything}
     assert len(everything) == 200
-    rows = json.loads(fetched(f"{site}/__log__"))
+    rows = json.loads(fetch_body(f"{site}/__log__"))
     paths = [row["path"] for row in rows]
     assert len(paths) == len(set(paths))
     assert sum("/date/" in path for path in paths) in {30, 31}, "one redirect on a holiday"
@@ -185,7 +186,7 @@ def _assert_fills(site: str, tmp_path: Path) -> None:
     spans = [rows[n + 9]["at"] - rows[n]["at"] for n in range(len(rows) - 9)]
     assert min(spans) > 0.55
     assert len(days) >= 8
-    with server_process(**environ) as (_, server, _said):
-        assert fetched(f"{server}/papers.atom?q=causal")
-        assert fetched(f"{server}/papers.atom")
+    with run_feedsrv(**environ) as (_, server, _said):
+        assert fetch_body(f"{server}/papers.atom?q=causal")
+        assert fetch_body(f"{server}/papers.atom")
     assert len(log(site)) == len(paths)

@@ -36,11 +36,11 @@ PAGES: dict[Page, tuple[str, Json]] = {
 }
 
 
-def address(page: Page) -> str:
+def page_url(page: Page) -> str:
     return f"https://huggingface.co{PAGES[page][0]}"
 
 
-def entry(name: str = "2608.99001", **details: Any) -> Json:
+def json_entry(name: str = "2608.99001", **details: Any) -> Json:
     """One entry with what is always there and ``details`` of its paper; None leaves one out."""
     paper = {
         "id": name,
@@ -55,18 +55,18 @@ def entry(name: str = "2608.99001", **details: Any) -> Json:
     return made | {"publishedAt": "2026-08-04T20:00:00.000Z", "title": "Kite", "numComments": 1}
 
 
-def props(page: Page, entries: Sequence[Json]) -> Json:
+def page_props(page: Page, entries: Sequence[Json]) -> Json:
     """The data of a page that lists the entries."""
     where = "searchResults" if page.kind is Kind.SEARCH else "dailyPapers"
     return {"canSubmit": False, "dailyPapers": [], "query": {}} | PAGES[page][1] | {where: entries}
 
 
-def html(data: object, inside: str = "") -> bytes:
+def html_page(data: object, inside: str = "") -> bytes:
     """A page with the data in its attribute, and the markup given inside the element."""
-    return page_of(json.dumps(data, ensure_ascii=False), inside)
+    return html_page_with_data(json.dumps(data, ensure_ascii=False), inside)
 
 
-def page_of(data: str, inside: str = "") -> bytes:
+def html_page_with_data(data: str, inside: str = "") -> bytes:
     """A page with the text given in its attribute, whatever it is."""
     body = (
         '<!doctype html>\n<html class=""><head><meta charset="utf-8" /></head><body><!--[--><main>'
@@ -77,7 +77,9 @@ def page_of(data: str, inside: str = "") -> bytes:
     return body.encode("utf-8", "surrogatepass")
 
 
-def card(name: str = "2608.99002", *, votes: str = "7", authors: str = "2", extra: str = "") -> str:
+def card_html(
+    name: str = "2608.99002", *, votes: str = "7", authors: str = "2", extra: str = ""
+) -> str:
     """A rendered card, as small as one can be read."""
     return (
         f'<article><a href="/login?next=%2Fpapers%2F{name}"><div>{votes}</div></a>'
@@ -86,7 +88,7 @@ def card(name: str = "2608.99002", *, votes: str = "7", authors: str = "2", extr
     )
 
 
-def paper(name: str = "2608.99001", **details: Any) -> Paper:
+def make_paper(name: str = "2608.99001", **details: Any) -> Paper:
     known: Json = {
         "title": "Kite",
         "abstract": "A kite listens.",
@@ -98,7 +100,7 @@ def paper(name: str = "2608.99001", **details: Any) -> Paper:
     return Paper(id=name, **(known | details))
 
 
-def listing(
+def make_listing(
     *papers: Paper,
     page: Page = DAY,
     read_at: datetime = READ_AT,
@@ -108,7 +110,7 @@ def listing(
     return Listing(page=page, papers=papers, fetched_at=read_at, source=source, **details)
 
 
-def said(of: Listing) -> Json:
+def listing_to_json(of: Listing) -> Json:
     """What a listing says, as data, without the words prepared for matching."""
     found: Json = json.loads(msgspec.json.encode(of))
     for one in found["papers"]:
@@ -116,5 +118,10 @@ def said(of: Listing) -> Json:
     return found
 
 
-def asked_page(of: Mapping[str, str]) -> Page:
+def parse_page(of: Mapping[str, str]) -> Page:
     return Page(Kind(of["kind"]), of["key"])
+
+
+def card_only(name: str = "2608.99001", **details: Any) -> Paper:
+    """A paper as far as a card tells."""
+    return make_paper(name, **({"authors": (), "abstract": ""} | details))

@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from html import escape, unescape
+from typing import NamedTuple
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from werkzeug.wrappers import Response
@@ -63,8 +64,10 @@ def _huge(right: Response) -> Response:
 def _bomb() -> bytes:
     """Return 0.3 MB that unpack to 300 MB."""
     packer = zlib.compressobj(9, wbits=16 + zlib.MAX_WBITS)
-    parts = [packer.compress(b"\0" * 1_000_000) for _ in range(300)]
-    return b"".join(parts) + packer.flush()
+    blocks = [
+        packer.compress(b"\0" * 1_000_000) + packer.flush(zlib.Z_FULL_FLUSH) for _ in range(2)
+    ]
+    return blocks[0] + blocks[1] * 299  # nothing refers back over a full flush
 
 
 # --- faults of the list ------------------------------------------------------------------------
@@ -134,3 +137,48 @@ FAULTS: dict[str, _Fault] = {
 }
 #: Those that end by the deadline alone.
 HANGING = {"timeout", "slow"}
+
+
+#: The paths that a fault applies to.
+SCOPES = {"the page": "/papers", "the API": "/api", "both": "/"}
+
+
+class Outcome(NamedTuple):
+    """What comes of a fault where nothing is stored: papers and their source, or the reason."""
+
+    page_fails: str
+    api_fails: str
+    both_fail: str
+
+
+#: With a listing stored, each of these serves the stored listing.
+FAULT_OUTCOMES = {
+    "500": Outcome("3 from api", "3 from data", "status 500"),
+    "503": Outcome("3 from api", "3 from data", "status 503"),
+    "403": Outcome("3 from api", "3 from data", "status 403"),
+    "404": Outcome("3 from api", "3 from data", "status 404"),
+    "429": Outcome("3 from api", "3 from data", "too many requests"),
+    "429-retry-after": Outcome("3 from api", "3 from data", "too many requests"),
+    "waf": Outcome("3 from api", "3 from data", "a wall against bots"),
+    "timeout": Outcome("3 from api", "3 from data", "no answer (in time|within)"),
+    "slow": Outcome("3 from api", "3 from data", "no (whole )?answer (in time|within)"),
+    "reset": Outcome("3 from api", "3 from data", "no answer: "),
+    "truncate": Outcome("3 from api", "3 from data", "no answer: peer closed connection"),
+    "empty": Outcome("3 from api", "3 from data", "an empty answer"),
+    "nolist": Outcome("3 from api", "3 from data", "no data of a list of papers"),
+    "badjson": Outcome("3 from api", "3 from data", "3 from cards"),
+    "badutf8": Outcome("3 from api", "3 from data", "no data of a list of papers"),
+    "huge": Outcome("3 from api", "3 from data", "over 8 MB"),
+    "bomb": Outcome("3 from api", "3 from data", "over 8 MB"),
+    "redirect-out": Outcome("3 from api", "3 from data", "sends to another server"),
+    "login": Outcome("3 from api", "3 from data", "asks to log in"),
+    "shrunk": Outcome("1 from data", "3 from data", "1 from data"),
+    "cards-only": Outcome("3 from api", "3 from data", "3 from cards"),
+    "api-down": Outcome("3 from api", "3 from data", "status 500"),
+}
+#: One fault of each class: an error status, a wait that upstream asks for, no answer in time, a
+#: broken connection, an unreadable page, a page of cards alone, a listing that lost papers.
+OUTCOMES = {
+    name: FAULT_OUTCOMES[name]
+    for name in ("503", "429-retry-after", "timeout", "reset", "nolist", "cards-only", "shrunk")
+}

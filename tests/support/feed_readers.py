@@ -24,7 +24,7 @@ from reader import make_reader
 from werkzeug.datastructures import EnvironHeaders, Headers
 
 
-class Seen(NamedTuple):
+class LoggedRequest(NamedTuple):
     """One request, and how it was answered."""
 
     path: str
@@ -33,19 +33,21 @@ class Seen(NamedTuple):
     answered: Headers
 
 
-class Logged:
+class RequestLog:
     """A WSGI application in front of another, that remembers what went through it."""
 
     def __init__(self, app: Any) -> None:
         self._app = app
-        self.seen: list[Seen] = []
+        self.seen: list[LoggedRequest] = []
 
     def __call__(self, environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
         asked = Headers(EnvironHeaders(environ))
 
         def begin(status: str, headers: list[tuple[str, str]], *error: Any) -> Any:
-            self.seen.append(Seen(path, int(status.split(maxsplit=1)[0]), asked, Headers(headers)))
+            self.seen.append(
+                LoggedRequest(path, int(status.split(maxsplit=1)[0]), asked, Headers(headers))
+            )
             return start(status, headers, *error)
 
         answer: Iterable[bytes] = self._app(environ, begin)
@@ -58,13 +60,13 @@ class Logged:
         return found
 
 
-def needs(program: str, package: str = "") -> None:
+def require_program(program: str, package: str = "") -> None:
     """Skip the test where the program is missing; in CI that is a failure."""
     if shutil.which(program) is None:
         pytest.skip(f"install {program}: apt install {package or program}")
 
 
-def program(*command: str | Path, folder: Path, given: bytes = b"") -> str:
+def run_program(*command: str | Path, folder: Path, given: bytes = b"") -> str:
     """Run a program in the folder, away from the settings of whoever runs the tests."""
     path = os.environ.get("PATH", os.defpath)
     done = subprocess.run(
@@ -82,20 +84,20 @@ def program(*command: str | Path, folder: Path, given: bytes = b"") -> str:
     return said
 
 
-class Client(ABC):
+class FeedReader(ABC):
     """A reader with its subscriptions."""
 
     #: The program, and the package of Debian and Ubuntu that has it; none for a library.
     program: ClassVar[str] = ""
     package: ClassVar[str] = ""
     #: Whether it asks with the validators that it was given.
-    validates: ClassVar[bool] = True
+    sends_validators: ClassVar[bool] = True
     #: Whether it keeps apart what was read and what was not.
-    marks: ClassVar[bool] = True
+    tracks_read: ClassVar[bool] = True
 
     def __init__(self, folder: Path, *urls: str) -> None:
         if self.program:
-            needs(self.program, self.package)
+            require_program(self.program, self.package)
         self.folder = folder
         self.urls = urls
 
@@ -117,10 +119,10 @@ class Client(ABC):
 
     def run(self, *command: str | Path) -> str:
         """Run a program in the reader's folder, and return what it said."""
-        return program(*command, folder=self.folder)
+        return run_program(*command, folder=self.folder)
 
 
-class Newsboat(Client):
+class Newsboat(FeedReader):
     program = package = "newsboat"
 
     def __init__(self, folder: Path, *urls: str) -> None:
@@ -149,7 +151,7 @@ class Newsboat(Client):
         return {guid for (guid,) in self.ask("SELECT guid FROM rss_item WHERE unread = 1")}
 
 
-class Rss2email(Client):
+class Rss2email(FeedReader):
     """It sends a mail for each entry; a mail that was sent is never sent again."""
 
     program, package = "r2e", "rss2email"
@@ -192,11 +194,11 @@ class Rss2email(Client):
         return {mail["X-RSS-ID"] for mail in box if "S" not in mail.get_flags()}
 
 
-class Sfeed(Client):
+class Sfeed(FeedReader):
     """It keeps lines of text, and asks with no validators."""
 
     program = package = "sfeed"
-    validates = marks = False
+    sends_validators = tracks_read = False
 
     def __init__(self, folder: Path, *urls: str) -> None:
         super().__init__(folder, *urls)
@@ -232,14 +234,14 @@ _ELFEED_POLL = """
 _ELFEED_READ = "(with-elfeed-db-visit (entry feed) (elfeed-untag entry 'unread))"
 
 
-class Elfeed(Client):
+class Elfeed(FeedReader):
     """Emacs's."""
 
     program, package = "emacs", "emacs-nox elpa-elfeed"
 
     def __init__(self, folder: Path, *urls: str) -> None:
         super().__init__(folder, *urls)
-        needs("curl")
+        require_program("curl")
         found = sorted(Path("/usr/share/emacs/site-lisp/elpa").glob("elfeed-[0-9]*"))
         if not found:
             pytest.skip("install elfeed: apt install elpa-elfeed")
@@ -268,7 +270,7 @@ class Elfeed(Client):
         return {name for name, _, state in self.held if state == "unread"}
 
 
-class Library(Client):
+class ReaderLibrary(FeedReader):
     """The Python library reader."""
 
     def __init__(self, folder: Path, *urls: str) -> None:
@@ -296,4 +298,4 @@ class Library(Client):
             return {entry.id for entry in client.get_entries(read=False)}
 
 
-CLIENTS: list[type[Client]] = [Newsboat, Rss2email, Sfeed, Elfeed, Library]
+FEED_READERS: list[type[FeedReader]] = [Newsboat, Rss2email, Sfeed, Elfeed, ReaderLibrary]

@@ -34,7 +34,7 @@ class RedisServer:
         arguments += ["--save", "", "--appendonly", "no", "--dir", str(self.folder)]
         self.process = subprocess.Popen([PROGRAM, *arguments], stdout=subprocess.DEVNULL)
         end = time.monotonic() + 30
-        while not self.answers():
+        while not self.is_ready():
             assert time.monotonic() < end, "redis-server did not start"
             assert self.process.poll() is None, "redis-server ended"
             time.sleep(0.02)
@@ -45,7 +45,7 @@ class RedisServer:
             self.process.wait()
             self.process = None
 
-    def answers(self) -> bool:
+    def is_ready(self) -> bool:
         try:
             with self.client() as client:
                 return bool(client.ping())
@@ -60,13 +60,13 @@ class RedisServer:
         finally:
             client.close()
 
-    def names(self) -> set[str]:
+    def all_keys(self) -> set[str]:
         with self.client() as client:
             return {name.decode() for name in client.scan_iter("*")}
 
 
 @contextmanager
-def redis_server(folder: Path) -> Iterator[RedisServer]:
+def run_redis(folder: Path) -> Iterator[RedisServer]:
     if PROGRAM is None:
         pytest.skip("install redis-server")
     server = RedisServer(folder)

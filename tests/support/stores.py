@@ -15,7 +15,7 @@ from feedsrv.storage.repository import Repository
 from feedsrv.upstream.policy import next_slot, record_request
 
 
-def on_disk(
+def disk_store(
     folder: Path,
     upstream_url: str,
     *,
@@ -25,7 +25,7 @@ def on_disk(
     return open_repository(Config(cache_dir=folder, upstream_url=upstream_url), own, clock)
 
 
-def files_of(store: Repository, part: str = "lists") -> DiskCache:
+def disk_files(store: Repository, part: str = "lists") -> DiskCache:
     folder = store._vault.backend
     assert isinstance(folder, DiskBackend)
     return folder._files[part]
@@ -44,7 +44,7 @@ def reserve_slot(repository: Repository, now: datetime) -> datetime:
     return slot
 
 
-def in_redis(
+def redis_store(
     url: str,
     folder: Path,
     upstream_url: str,

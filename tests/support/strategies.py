@@ -132,7 +132,7 @@ _KNOWN_IN: dict[Field, tuple[str, ...]] = {
 Mode = Literal["stems", "exact", "prefix"]
 
 
-def paper(title: str = "Untitled", abstract: str = "", **fields: Any) -> Paper:
+def make_paper(title: str = "Untitled", abstract: str = "", **fields: Any) -> Paper:
     """Return a paper with these fields, its words prepared; what is not said is plain."""
     given: dict[str, Any] = {"id": "2601.00001", "submitted": date(2026, 1, 5), **fields}
     return analyze(Paper(title=title, abstract=abstract, **given))

@@ -13,8 +13,10 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from feedsrv.feeds.service import Service
 from feedsrv.web.app import create_app
 from tests.integration.web.test_escaping import LINKS, WORDS, hostile
-from tests.support.loopback import Loopback, raw_paper, serving
 from tests.support.paths import ROOT
+from tests.support.servers import serve_wsgi
+from tests.support.types import MakeService
+from tests.support.upstream import FakeUpstream, make_raw_paper
 
 AXE = ROOT / "tests" / "npm" / "node_modules" / "axe-core" / "axe.min.js"
 PATHS = (
@@ -47,14 +49,16 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def site(make_service: Callable[..., Service], upstream: Loopback) -> Iterator[str]:
+def site(make_service: MakeService, upstream: FakeUpstream) -> Iterator[str]:
     """A server whose lists have all been read."""
     upstream.papers[0] |= {"authors": [f"Ada Quill {place}" for place in range(671)], "stars": 3}
-    upstream.papers.append(raw_paper(6, title=f"Causal {'x' * 200}", keywords=["y" * 90, "causal"]))
+    upstream.papers.append(
+        make_raw_paper(6, title=f"Causal {'x' * 200}", keywords=["y" * 90, "causal"])
+    )
     service = make_service(history_days=2)
     for _ in service.refresh_stale():
         pass
-    with serving(create_app(service)) as url:
+    with serve_wsgi(create_app(service)) as url:
         yield url
 
 
@@ -239,13 +243,13 @@ def test_axe_finds_no_violation(open_page: Open, site: str, scheme: str) -> None
 def test_a_server_that_has_read_nothing_fills_its_page_by_itself(
     open_page: Open, service: Service
 ) -> None:
-    with serving(create_app(service)) as url:
+    with serve_wsgi(create_app(service)) as url:
         page = open_page(f"{url}/?q=causal")
         expect(page.locator(".tally")).to_contain_text("2 of 3 papers match", timeout=10_000)
 
 
 def test_a_server_that_is_gone_is_told_of(open_page: Open, service: Service) -> None:
-    with serving(create_app(service)) as url:
+    with serve_wsgi(create_app(service)) as url:
         page = open_page(url)
         page.route("**/preview*", lambda route: route.fulfill(status=500))
         page.locator("#q").fill("causal")
@@ -254,7 +258,7 @@ def test_a_server_that_is_gone_is_told_of(open_page: Open, service: Service) -> 
 
 
 def test_strangers_words_do_nothing(
-    open_page: Open, make_service: Callable[..., Service], upstream: Loopback
+    open_page: Open, make_service: MakeService, upstream: FakeUpstream
 ) -> None:
     """What the browser complains of, such as a script that was not allowed, fails the test."""
     upstream.papers[:] = [
@@ -264,7 +268,7 @@ def test_strangers_words_do_nothing(
     service = make_service()
     for _ in service.refresh_stale():
         pass
-    with serving(create_app(service)) as url:
+    with serve_wsgi(create_app(service)) as url:
         for path in ("/papers", "/?q=causal", "/papers?q=%3Cscript%3Epwned%3D1%3C%2Fscript%3E+("):
             page = open_page(f"{url}{path}")
             for each in page.locator("details").all():
@@ -275,12 +279,12 @@ def test_strangers_words_do_nothing(
 
 
 def test_a_private_servers_key_comes_along_wherever_one_goes(
-    open_page: Open, make_service: Callable[..., Service]
+    open_page: Open, make_service: MakeService
 ) -> None:
     service = make_service(access_key="k3y")
     for _ in service.refresh_stale():
         pass
-    with serving(create_app(service)) as url:
+    with serve_wsgi(create_app(service)) as url:
         page = open_page(f"{url}/?key=k3y")
         page.get_by_label("What do you look for?").press_sequentially("causal")
         expect(page.locator(".tally")).to_contain_text("papers match")

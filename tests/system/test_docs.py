@@ -28,9 +28,10 @@ from feedsrv.cli import main
 from feedsrv.config import ENVIRONMENT_VARIABLES, Config, build_config
 from feedsrv.models import Feed
 from feedsrv.upstream.demo import load_sample
-from tests.support.feed_readers import needs
-from tests.support.loopback import Loopback, server_process, serving
+from tests.support.feed_readers import require_program
 from tests.support.paths import ROOT
+from tests.support.servers import run_feedsrv, serve_wsgi
+from tests.support.upstream import FakeUpstream
 
 PAGES = sorted({*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("config/**/*.md")})
 
@@ -100,11 +101,11 @@ def example(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[tuple[dict[str, str], dict[str, str]]]:
     """A server as the pages have it: what stands for their places, and a shell's environment."""
-    papers = Loopback(load_sample(), lambda: datetime.now(UTC).date())
+    papers = FakeUpstream(load_sample(), lambda: datetime.now(UTC).date())
     folder = tmp_path_factory.mktemp("example")
-    with serving(papers) as upstream:
+    with serve_wsgi(papers) as upstream:
         environ = {"FEEDSRV_UPSTREAM_URL": upstream, "FEEDSRV_CACHE_DIR": str(folder / "store")}
-        with server_process(**environ) as (_, url, _said):
+        with run_feedsrv(**environ) as (_, url, _said):
             path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
             places = {
                 "localhost:8000": url.removeprefix("http://"),
@@ -191,14 +192,14 @@ def tried_ini(block: Block, _: pytest.FixtureRequest) -> None:
 
 
 def tried_prometheus(block: Block, request: pytest.FixtureRequest) -> None:
-    needs("promtool", "prometheus")
+    require_program("promtool", "prometheus")
     file = request.getfixturevalue("tmp_path") / "prometheus.yml"
     file.write_text(block.text)
     subprocess.run(["promtool", "check", "config", "--syntax-only", str(file)], check=True)
 
 
 def tried_redis(block: Block, _: pytest.FixtureRequest) -> None:
-    needs("redis-server")
+    require_program("redis-server")
     command = ["redis-server", "-", "--port", "0"]  # which, once it has read it, has no more to do
     done = subprocess.run(
         command, input=block.text, capture_output=True, text=True, check=False, timeout=30

@@ -8,15 +8,15 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 import pytest
 
 from feedsrv.web.server import _listen
 from tests.support.paths import ROOT
+from tests.support.waiting import wait_until
 
-Until = Callable[[Callable[[], bool]], None]
 #: One path is ready, one answered at once, one when a line is given, one at a length that fills
 #: buffers, and one breaks.
 CODE = """
@@ -213,23 +213,23 @@ def test_an_application_that_breaks_is_said_to_be_broken_and_goes_on(server: Run
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_request_under_way_is_finished_and_no_other_is_taken(
-    server: Running, until: Until, number: signal.Signals
+    server: Running, number: signal.Signals
 ) -> None:
     with server.connection(request("/waits")) as connection:
         assert server.line() == "waiting\n"
         server.process.send_signal(number)
-        until(server.refuses)
+        wait_until(server.refuses)
         server.give_line()
         assert rest(connection).endswith(b"\r\n\r\nhello")
     assert server.line() == "ended\n"
     assert server.process.wait(10) == 0
 
 
-def test_a_second_signal_ends_it_at_once(server: Running, until: Until) -> None:
+def test_a_second_signal_ends_it_at_once(server: Running) -> None:
     with server.connection(request("/waits")):
         assert server.line() == "waiting\n"
         server.stop()
-        until(server.refuses)
+        wait_until(server.refuses)
         server.stop()
         assert server.process.wait(10) == -signal.SIGTERM
 
@@ -360,7 +360,7 @@ def test_an_answer_without_a_length_gets_one_and_none_goes_with_what_has_no_body
     assert body == b""
 
 
-def test_more_clients_than_there_may_be_wait_for_one_to_go(crowded: Running, until: Until) -> None:
+def test_more_clients_than_there_may_be_wait_for_one_to_go(crowded: Running) -> None:
     with ExitStack() as stack:
         there = [stack.enter_context(crowded.connection()) for _ in range(4)]
         late = stack.enter_context(crowded.connection(request("/hello")))

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.loopback import fetched, server_process
+from tests.support.http import fetch_body
+from tests.support.servers import run_feedsrv
 
 #: Modules that take a megabyte or more, or open a door that the core keeps shut.
 HEAVY = {
@@ -49,8 +50,8 @@ def test_an_import_loads_what_it_needs_and_no_more(module: str, loaded: set[str]
 
 def test_a_server_loads_nothing_for_its_first_feed_that_it_can_do_without(tmp_path: Path) -> None:
     given = {"FEEDSRV_CACHE_DIR": str(tmp_path), "PYTHONPROFILEIMPORTTIME": "1"}
-    with server_process("--demo", **given) as (process, url, before):
-        assert b"<feed" in fetched(f"{url}/papers.atom?q=causal")
+    with run_feedsrv("--demo", **given) as (process, url, before):
+        assert b"<feed" in fetch_body(f"{url}/papers.atom?q=causal")
         process.terminate()
         assert process.stderr is not None
         said = before + process.stderr.read()

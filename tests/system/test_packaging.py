@@ -8,18 +8,16 @@ import subprocess
 import sys
 import tarfile
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from feedsrv import __version__
-from tests.support.feed_readers import needs
-from tests.support.loopback import fetched
+from tests.support.feed_readers import require_program
+from tests.support.http import fetch_body
 from tests.support.paths import ROOT
 
 UV = Path(sys.executable).with_name("uv")
-Until = Callable[[Callable[[], bool]], None]
 
 
 def done(*command: str | Path, **environ: str) -> str:
@@ -89,9 +87,9 @@ def serves(program: Path, folder: Path) -> None:
                 assert line, said
                 said += line
             server = f"http://127.0.0.1:{found[1]}"
-            assert b"<entry>" in fetched(f"{server}/papers.atom?q=causal")
-            assert b"static/style.css" in fetched(f"{server}/")
-            assert fetched(f"{server}/static/page.js")
+            assert b"<entry>" in fetch_body(f"{server}/papers.atom?q=causal")
+            assert b"static/style.css" in fetch_body(f"{server}/")
+            assert fetch_body(f"{server}/static/page.js")
         finally:
             process.kill()
 
@@ -132,7 +130,7 @@ def test_the_wheel_runs_in_a_venv_that_was_empty(installed: Path, tmp_path: Path
 
 
 def test_pipx_installs_it(wheel: Path, constraints: Path, tmp_path: Path) -> None:
-    needs("pipx")
+    require_program("pipx")
     homes = {"PIPX_HOME": f"{tmp_path}/pipx", "PIPX_BIN_DIR": f"{tmp_path}/bin"}
     chosen = f"--pip-args=--constraint={constraints}"
     done("pipx", "install", "--python", sys.executable, chosen, str(wheel), **homes)

@@ -26,20 +26,22 @@ from feedsrv.errors import ConfigError
 from feedsrv.feeds.service import Service
 from feedsrv.models import Feed
 from feedsrv.web.current import Current
-from tests.support.loopback import Loopback, fetched, raw_paper, server_process
-from tests.support.stores import on_disk
+from tests.support.http import fetch_body
+from tests.support.servers import run_feedsrv
+from tests.support.stores import disk_store
+from tests.support.upstream import FakeUpstream, make_raw_paper
+from tests.support.waiting import wait_until
 
-Until = Callable[[Callable[[], bool]], None]
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="its signals are others")
 
 
 class Slow:
     """An upstream that has been asked, and answers when it is let."""
 
-    def __init__(self, upstream: Loopback) -> None:
+    def __init__(self, upstream: FakeUpstream) -> None:
         self.was_asked, self.may_answer = Event(), Event()
-        upstream.papers += [raw_paper(7, title="Causal fog")]
-        upstream.fault = self._wait
+        upstream.papers += [make_raw_paper(7, title="Causal fog")]
+        upstream.intercept = self._wait
 
     def _wait(self, _: str) -> None:
         self.was_asked.set()
@@ -47,15 +49,15 @@ class Slow:
 
 
 @pytest.fixture
-def slow(upstream: Loopback) -> Iterator[Slow]:
+def slow(upstream: FakeUpstream) -> Iterator[Slow]:
     found = Slow(upstream)
     yield found
     found.may_answer.set()
 
 
-def is_free(folder: Path, upstream: Loopback) -> bool:
+def is_free(folder: Path, upstream: FakeUpstream) -> bool:
     """Tell whether nobody holds the right to ask upstream."""
-    store = on_disk(folder, upstream.url)
+    store = disk_store(folder, upstream.url)
     try:
         found = store.acquire_lease("somebody else", datetime.now(UTC), timedelta(seconds=12))
         store.release_lease("somebody else")
@@ -81,18 +83,18 @@ def refuses(url: str) -> bool:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_server_told_to_end_finishes_its_requests_and_leaves_no_lease(
-    upstream: Loopback, slow: Slow, tmp_path: Path, until: Until, number: signal.Signals
+    upstream: FakeUpstream, slow: Slow, tmp_path: Path, number: signal.Signals
 ) -> None:
     environ = {"FEEDSRV_UPSTREAM_URL": upstream.url, "FEEDSRV_CACHE_DIR": str(tmp_path)}
     with (
-        server_process(**environ) as (process, url, _),
+        run_feedsrv(**environ) as (process, url, _),
         ThreadPoolExecutor(1) as threads,
     ):
-        answer = threads.submit(fetched, f"{url}/papers.atom?q=causal")
+        answer = threads.submit(fetch_body, f"{url}/papers.atom?q=causal")
         assert slow.was_asked.wait(30)
         assert not is_free(tmp_path, upstream)
         process.send_signal(number)
-        until(lambda: refuses(url))
+        wait_until(lambda: refuses(url))
         slow.may_answer.set()
         assert b"Causal fog" in answer.result(30)
         assert process.wait(30) == 0
@@ -104,7 +106,7 @@ def test_a_server_told_to_end_finishes_its_requests_and_leaves_no_lease(
     "command", [("get", "/papers.atom?q=causal"), ("refresh",), ("check",)], ids=" ".join
 )
 def test_a_command_told_to_end_leaves_no_lease_and_says_by_its_exit_code_why(
-    upstream: Loopback,
+    upstream: FakeUpstream,
     slow: Slow,
     tmp_path: Path,
     command: tuple[str, ...],
@@ -168,7 +170,7 @@ def asking(url: str) -> Iterator[Callable[[], int]]:
 
 def has(url: str, name: str) -> bool:
     try:
-        return b"<feed" in fetched(f"{url}/feeds/{name}.atom")
+        return b"<feed" in fetch_body(f"{url}/feeds/{name}.atom")
     except urllib.error.HTTPError as error:
         error.close()
         return False
@@ -185,7 +187,7 @@ def said_until(process: subprocess.Popen[str], word: str) -> str:
 
 
 def test_sighup_takes_up_the_settings_without_losing_a_request(
-    upstream: Loopback, tmp_path: Path, until: Until
+    upstream: FakeUpstream, tmp_path: Path
 ) -> None:
     file = tmp_path / "feedsrv.toml"
     settings = "spacing = 0\nhistory_days = 1\n[feeds.old]\nquery = 'causal'\n"
@@ -195,7 +197,7 @@ def test_sighup_takes_up_the_settings_without_losing_a_request(
         "FEEDSRV_CACHE_DIR": str(tmp_path / "store"),
         "FEEDSRV_CONFIG": str(file),
     }
-    with server_process(**environ) as (process, url, _):
+    with run_feedsrv(**environ) as (process, url, _):
         assert not has(url, "new0")
         with asking(url) as answers:
             for number in range(5):
@@ -203,8 +205,8 @@ def test_sighup_takes_up_the_settings_without_losing_a_request(
                 file.write_text(settings)
                 before = answers()
                 process.send_signal(signal.SIGHUP)
-                until(lambda: has(url, f"new{number}"))  # noqa: B023  # called in this round
-                until(lambda: answers() > before + 20)  # noqa: B023  # likewise
+                wait_until(lambda: has(url, f"new{number}"))  # noqa: B023  # called in this round
+                wait_until(lambda: answers() > before + 20)  # noqa: B023  # likewise
             file.write_text("port = 'x'\ncolour = 1\n")
             process.send_signal(signal.SIGHUP)
             said = said_until(process, "colour")
@@ -237,7 +239,7 @@ def test_a_server_on_a_terminal_ends_when_that_is_closed() -> None:
 
 
 def test_a_request_under_way_ends_on_the_old_settings_whose_lease_is_given_back(
-    upstream: Loopback, slow: Slow, config: Config, until: Until
+    upstream: FakeUpstream, slow: Slow, config: Config
 ) -> None:
     opened: list[Service] = []
     settings = [config]
@@ -257,7 +259,7 @@ def test_a_request_under_way_ends_on_the_old_settings_whose_lease_is_given_back(
         fog = Feed(name="fog", title="Fog", query="fog")
         settings.append(msgspec.structs.replace(config, feeds={"fog": fog}))
         reloading = threads.submit(current.reload)
-        until(lambda: "fog" in current.config.feeds)
+        wait_until(lambda: "fog" in current.config.feeds)
         assert Client(current).get("/feeds/causal").status_code == 404
         assert len(opened) == 2, "the old one is needed"
         slow.may_answer.set()

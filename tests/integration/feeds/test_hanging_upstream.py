@@ -2,37 +2,23 @@
 
 from __future__ import annotations
 
-import os
-import re
-import subprocess
-import sys
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from datetime import UTC, datetime
-from pathlib import Path
 
-import pytest
-
-from feedsrv.feeds.service import Service
 from feedsrv.models import Feed
 from feedsrv.web.app import create_app
 from tests.support.clock import Clock
-from tests.support.loopback import Loopback
+from tests.support.types import MakeService
+from tests.support.upstream import FakeUpstream
+from tests.support.waiting import wait_until
 
-Make = Callable[..., Service]
-Until = Callable[[Callable[[], bool]], None]
 FEED = "/papers.atom"
 
 
 def test_a_union_of_cold_feeds_waits_for_one_deadline_in_all(
-    make_service: Make, upstream: Loopback
+    make_service: MakeService, upstream: FakeUpstream
 ) -> None:
     feeds = {name: Feed(name=name, title=name, query=name) for name in ("fog", "tides", "ferry")}
-    upstream.arm("timeout")
+    upstream.inject_fault("timeout")
     client = create_app(make_service(deadline=2.0, feeds=feeds)).test_client()
     began = time.monotonic()
     assert client.get("/feeds/fog+tides+ferry.atom").status_code == 503
@@ -40,89 +26,16 @@ def test_a_union_of_cold_feeds_waits_for_one_deadline_in_all(
 
 
 def test_what_is_kept_is_served_while_upstream_hangs(
-    make_service: Make, upstream: Loopback, clock: Clock, until: Until
+    make_service: MakeService, upstream: FakeUpstream, clock: Clock
 ) -> None:
     service = make_service(deadline=5.0)
     client = create_app(service).test_client()
     kept = client.get(FEED).data
-    upstream.arm("timeout")
+    upstream.inject_fault("timeout")
     clock.forward(hours=1)
     began = time.monotonic()
     assert client.get(FEED).data == kept
-    until(lambda: len(upstream.log) == 2)
+    wait_until(lambda: len(upstream.requests) == 2)
     assert client.get(FEED).data == kept, "while the page is being asked for"
     assert time.monotonic() - began < 4.9
     assert not service._scheduler.is_idle()
-
-
-# --- a server of its own -----------------------------------------------------------------------
-
-
-@contextmanager
-def serving(upstream: Loopback, folder: Path) -> Iterator[tuple[str, int]]:
-    """Start a server as a process, and give its address and its number."""
-    environment = os.environ | {
-        "FEEDSRV_UPSTREAM_URL": upstream.url,
-        "FEEDSRV_CACHE_DIR": str(folder / "store"),
-    }
-    process = subprocess.Popen(
-        [sys.executable, "-m", "feedsrv", "serve", "--port", "0"],
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=folder,
-        env=environment,
-    )
-    assert process.stderr is not None
-    try:
-        yield process.stderr.readline().split()[3].rstrip("/"), process.pid
-    finally:
-        process.kill()
-        process.communicate()
-
-
-def status(url: str) -> int:
-    try:
-        with urllib.request.urlopen(url, timeout=30) as answer:
-            return int(answer.status)
-    except urllib.error.HTTPError as error:
-        error.close()
-        return error.code
-
-
-def test_many_who_wait_for_a_page_that_hangs_leave_threads_to_those_who_need_not(
-    upstream: Loopback, tmp_path: Path, until: Until
-) -> None:
-    upstream.today = lambda: datetime.now(UTC).date()
-    with serving(upstream, tmp_path) as (url, _), ThreadPoolExecutor(60) as pool:
-        assert status(f"{url}/papers.atom") == 200
-        upstream.arm("timeout", "/papers/trending")
-        waiting = [pool.submit(status, f"{url}/papers/trending.atom") for _ in range(60)]
-        until(lambda: "/papers/trending" in upstream.log)
-        began = time.monotonic()
-        assert status(f"{url}/papers.atom") == 200
-        assert time.monotonic() - began < 6.5, "the page hangs for seven seconds"
-        assert {future.result() for future in waiting} <= {200, 503}
-
-
-def peak(process: int) -> int:
-    """Return the most memory in MB that the process ever took."""
-    found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{process}/status").read_text("ascii"))
-    assert found
-    return int(found[1]) // 1000
-
-
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="this system has no /proc")
-@pytest.mark.parametrize("fault", ["huge", "bomb"])
-def test_an_answer_without_end_takes_little_memory(
-    upstream: Loopback, tmp_path: Path, fault: str
-) -> None:
-    upstream.today = lambda: datetime.now(UTC).date()
-    with serving(upstream, tmp_path) as (url, process):
-        assert status(f"{url}/papers.atom") == 200
-        idle = peak(process)
-        upstream.arm(fault)
-        assert status(f"{url}/papers/trending.atom") == 503
-        assert status(f"{url}/papers.atom") == 200
-        assert peak(process) - idle < 100
-    asked = [path for path in upstream.log if "trending" in path]  # list days are read behind it
-    assert asked[-2:] == ["/papers/trending", "/api/daily_papers?sort=trending&limit=50"]

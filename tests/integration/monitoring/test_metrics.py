@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable
 
 import pytest
 from flask.testing import FlaskClient
@@ -15,11 +14,11 @@ from feedsrv.models import Kind, Page
 from feedsrv.web.app import create_app
 from feedsrv.web.cache import ResponseCache
 from tests.support.clock import Clock
-from tests.support.feed_readers import needs
-from tests.support.loopback import Loopback
+from tests.support.feed_readers import require_program
+from tests.support.types import MakeService
+from tests.support.upstream import FakeUpstream
+from tests.support.waiting import wait_until
 
-Make = Callable[..., Service]
-Until = Callable[[Callable[[], bool]], None]
 FEED = "/papers.atom"
 
 
@@ -61,10 +60,10 @@ def test_a_path_that_somebody_makes_up_makes_no_series(service: Service) -> None
     assert answers(client, "none", "404") == 20
 
 
-def test_answers_that_lie_ready_are_counted_apart(service: Service, until: Until) -> None:
+def test_answers_that_lie_ready_are_counted_apart(service: Service) -> None:
     client = front(service)
     client.get(FEED)
-    until(service._scheduler.is_idle)
+    wait_until(service._scheduler.is_idle)
     etag = client.get(FEED).headers["ETag"]  # made anew, for something was kept meanwhile
     before = answers(client, "/papers.<suffix>", "200", "yes")
     client.get(FEED)
@@ -75,45 +74,45 @@ def test_answers_that_lie_ready_are_counted_apart(service: Service, until: Until
 
 
 def test_readings_are_counted_by_kind_and_by_what_came_of_them(
-    service: Service, upstream: Loopback, clock: Clock
+    service: Service, upstream: FakeUpstream, clock: Clock
 ) -> None:
     client = front(service)
     client.get("/papers/trending.atom")
     assert figure(client, "feedsrv_refreshes_total", kind="trending", result="data") == 1
-    assert figure(client, "feedsrv_upstream_requests_total") == len(upstream.log) == 1
-    upstream.down()
+    assert figure(client, "feedsrv_upstream_requests_total") == len(upstream.requests) == 1
+    upstream.fail()
     client.get("/papers/week.atom")
     assert figure(client, "feedsrv_refreshes_total", kind="week", result="failed") == 1
     assert figure(client, "feedsrv_failing_lists") == 1
-    assert figure(client, "feedsrv_upstream_requests_total") == len(upstream.log) == 3
+    assert figure(client, "feedsrv_upstream_requests_total") == len(upstream.requests) == 3
 
 
 def test_how_the_server_is_is_looked_up_when_somebody_asks(
-    service: Service, upstream: Loopback, clock: Clock, until: Until
+    service: Service, upstream: FakeUpstream, clock: Clock
 ) -> None:
     client = front(service)
     assert b"feedsrv_newest_list_age_seconds" not in client.get("/metrics").data
     assert figure(client, "feedsrv_upstream_allowance_left") == 60
     client.get(FEED)
-    until(service._scheduler.is_idle)
+    wait_until(service._scheduler.is_idle)
     clock.forward(minutes=5)
     assert figure(client, "feedsrv_newest_list_age_seconds") == 300
     assert figure(client, "feedsrv_lists", state="fresh") == 1
     assert figure(client, "feedsrv_store_bytes") > 0
     assert figure(client, "feedsrv_store_failing") == 0
-    upstream.down()
+    upstream.fail()
     clock.forward(hours=1)
     client.get(FEED)
-    until(service._scheduler.is_idle)
+    wait_until(service._scheduler.is_idle)
     clock.forward(hours=2)
     assert figure(client, "feedsrv_upstream_failing_seconds") == 0, "nobody has asked since"
     client.get(FEED)
-    until(service._scheduler.is_idle)
+    wait_until(service._scheduler.is_idle)
     assert figure(client, "feedsrv_upstream_failing_seconds") == 7200
 
 
 def test_an_allowance_that_is_used_up_is_no_failure(
-    service: Service, upstream: Loopback, clock: Clock, caplog: pytest.LogCaptureFixture
+    service: Service, upstream: FakeUpstream, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     client = front(service)
     upstream.headers = {"ratelimit": '"pages";r=0;t=53'}
@@ -125,14 +124,14 @@ def test_an_allowance_that_is_used_up_is_no_failure(
     assert "is read again" not in caplog.text
 
 
-def test_two_services_count_apart(make_service: Make) -> None:
+def test_two_services_count_apart(make_service: MakeService) -> None:
     one, other = front(make_service()), front(make_service())
     one.get("/nothing")
     assert answers(one, "none", "404") == 1
     assert answers(other, "none", "404") == 0
 
 
-def test_a_private_server_shows_its_figures_to_who_has_the_key(make_service: Make) -> None:
+def test_a_private_server_shows_its_figures_to_who_has_the_key(make_service: MakeService) -> None:
     client = create_app(make_service(access_key="open-sesame")).test_client()
     for path in ("/metrics", "/readyz"):
         assert client.get(path).status_code == 401
@@ -146,9 +145,9 @@ def test_figures_are_kept_by_nobody(client: FlaskClient) -> None:
 
 
 def test_prometheus_finds_nothing_to_say_against_the_figures(
-    service: Service, upstream: Loopback
+    service: Service, upstream: FakeUpstream
 ) -> None:
-    needs("promtool", "prometheus")
+    require_program("promtool", "prometheus")
     client = front(service)
     client.get(FEED)
     checked = subprocess.run(
@@ -161,32 +160,32 @@ def test_prometheus_finds_nothing_to_say_against_the_figures(
 
 
 def test_a_server_is_ready_once_there_is_anything_to_serve(
-    service: Service, upstream: Loopback, until: Until
+    service: Service, upstream: FakeUpstream
 ) -> None:
     client = front(service)
     answer = client.get("/readyz")
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
-    until(lambda: client.get("/readyz").status_code == 200)
-    assert upstream.log[0] == "/papers/date/2026-11-24"
+    wait_until(lambda: client.get("/readyz").status_code == 200)
+    assert upstream.requests[0] == "/papers/date/2026-11-24"
 
 
 def test_a_server_that_cannot_read_is_not_ready_and_does_not_hammer(
-    service: Service, upstream: Loopback, until: Until
+    service: Service, upstream: FakeUpstream
 ) -> None:
-    upstream.down()
+    upstream.fail()
     client = front(service)
     client.get("/readyz")
-    until(lambda: service._scheduler.is_idle() and len(upstream.log) > 0)
-    asked = len(upstream.log)
+    wait_until(lambda: service._scheduler.is_idle() and len(upstream.requests) > 0)
+    asked = len(upstream.requests)
     assert [client.get("/readyz").status_code for _ in range(5)] == [503] * 5
-    assert len(upstream.log) == asked
+    assert len(upstream.requests) == asked
 
 
 def test_what_was_read_once_is_enough_to_be_ready(
-    make_service: Make, upstream: Loopback, until: Until, clock: Clock
+    make_service: MakeService, upstream: FakeUpstream, clock: Clock
 ) -> None:
     first = make_service()
     front(first).get("/papers/trending.atom")
-    upstream.down()
+    upstream.fail()
     clock.forward(days=2)
     assert front(make_service()).get("/readyz").status_code == 200

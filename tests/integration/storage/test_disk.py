@@ -22,23 +22,25 @@ import msgspec
 import pytest
 
 from feedsrv.errors import StoreError
-from feedsrv.feeds.service import Service
 from feedsrv.models import Feed, Kind, Listing, Page
 from feedsrv.storage import factory
 from feedsrv.storage.disk import DiskCache
 from feedsrv.storage.factory import SCHEMA_VERSION
 from feedsrv.storage.repository import Repository
 from tests.support.clock import Clock
-from tests.support.loopback import Loopback, fetched, server_process
-from tests.support.paths import ROOT
-from tests.support.stores import files_of, on_disk, reserve_slot
+from tests.support.http import fetch_body
+from tests.support.processes import start_function
+from tests.support.servers import run_feedsrv
+from tests.support.stores import disk_files, disk_store, reserve_slot
+from tests.support.types import MakeService
+from tests.support.upstream import FakeUpstream
+from tests.support.waiting import wait_until
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 DAYS = [Page(Kind.DAY, f"2026-11-{number}") for number in (16, 17, 18, 19, 20)]
 FOG, SNOW = Page(Kind.SEARCH, "fog"), Page(Kind.SEARCH, "snow")
 UPSTREAM = "https://huggingface.co"
 MINE = f"v{SCHEMA_VERSION}"
-Until = Callable[[Callable[[], bool]], None]
 
 
 def listing(page: Page) -> Listing:
@@ -67,13 +69,13 @@ def seconds() -> Seconds:
 
 @pytest.fixture
 def store(tmp_path: Path, seconds: Seconds) -> Iterator[Repository]:
-    opened = on_disk(tmp_path, UPSTREAM, own=[FOG], clock=seconds)
+    opened = disk_store(tmp_path, UPSTREAM, own=[FOG], clock=seconds)
     yield opened
     opened.close()
 
 
 def reopened(folder: Path) -> Repository:
-    return on_disk(folder, UPSTREAM, own=[FOG])
+    return disk_store(folder, UPSTREAM, own=[FOG])
 
 
 def database(folder: Path, part: str = "lists") -> Path:
@@ -288,7 +290,7 @@ def test_readers_do_not_wait_each_time_for_files_that_failed(
     with locked(tmp_path):
         store.save_listing(listing(DAYS[1]), DAYS[1])
         tried: list[object] = []
-        files_of(store).change = lambda *given: tried.append(given)  # type: ignore[method-assign]  # counts
+        disk_files(store).change = lambda *given: tried.append(given)  # type: ignore[method-assign]  # counts
         for _ in range(20):
             store.save_listing(listing(DAYS[1]), DAYS[1])
         assert not tried
@@ -304,7 +306,7 @@ def test_who_reads_does_not_wait_for_what_is_written_back(
     with locked(tmp_path):
         monkeypatch.setattr("feedsrv.storage.disk._LOCK_TIMEOUT", 0.1)
         store.close()
-        files_of(store)._cache = None
+        disk_files(store)._cache = None
         store.save_listing(listing(DAYS[1]), DAYS[1])
         seconds.now += 11
         writing = threading.Event()
@@ -315,7 +317,7 @@ def test_who_reads_does_not_wait_for_what_is_written_back(
             raise StoreError("the folder", "locked for long")
 
         read = threading.Event()
-        monkeypatch.setattr(files_of(store), "change", hang)
+        monkeypatch.setattr(disk_files(store), "change", hang)
         writer = threading.Thread(target=store.save_listing, args=(listing(DAYS[2]), DAYS[2]))
         writer.start()
         assert writing.wait(10)
@@ -372,15 +374,14 @@ def test_of_two_that_find_the_same_damage_the_second_leaves_the_new_file(tmp_pat
         files.close()
 
 
-KEEP_AFTER_A_WORD = f"""
-import sys, pathlib, {__name__} as t
-store = t.reopened(pathlib.Path(sys.argv[1]))
-page = t.Page(t.Kind.DAY, sys.argv[2])
-print(store.listing(t.DAYS[0]) is not None, flush=True)
-sys.stdin.readline()
-for _ in range(20):
-    store.keep(t.listing(page), page)
-"""
+def keep_after_a_word(folder: str, name: str) -> None:
+    """Read, wait for a line on standard input, and keep a listing again and again."""
+    store = reopened(Path(folder))
+    page = Page(Kind.DAY, name)
+    print(store.get_listing(DAYS[0]) is not None, flush=True)
+    sys.stdin.readline()
+    for _ in range(20):
+        store.save_listing(listing(page), page)
 
 
 def test_processes_that_find_one_damage_at_once_lose_nothing_that_they_keep(
@@ -389,18 +390,7 @@ def test_processes_that_find_one_damage_at_once_lose_nothing_that_they_keep(
     store.save_listing(listing(DAYS[0]), DAYS[0])
     store.close()
     names = [f"2025-01-0{number}" for number in range(1, 5)]
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", KEEP_AFTER_A_WORD, str(tmp_path), name],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            cwd=ROOT,
-            env={"PYTHONPATH": str(ROOT)},
-        )
-        for name in names
-    ]
+    processes = [start_function(keep_after_a_word, str(tmp_path), name) for name in names]
     for process in processes:
         assert process.stdout is not None
         assert process.stdout.readline() == "True\n"
@@ -578,7 +568,7 @@ def test_adhoc_searches_push_out_no_list_no_configured_search_and_no_polled_one(
 ) -> None:
     sizes = dict.fromkeys(factory.SIZE_LIMITS, 3_000_000) | {"searches": 4_000_000}
     monkeypatch.setattr(factory, "SIZE_LIMITS", sizes)
-    store = on_disk(tmp_path, UPSTREAM, own=[FOG], clock=seconds)
+    store = disk_store(tmp_path, UPSTREAM, own=[FOG], clock=seconds)
     safe = [*DAYS, FOG, SNOW]  # snow is no feed's, but somebody polls it
     for page in safe:
         store.save_listing(big(page), page)
@@ -596,7 +586,7 @@ def test_adhoc_searches_push_out_no_list_no_configured_search_and_no_polled_one(
         store._decoded.clear()
         largest = max(largest, store.size())
     store.close()
-    again = on_disk(tmp_path, UPSTREAM, own=[FOG])
+    again = disk_store(tmp_path, UPSTREAM, own=[FOG])
     assert [again.get_listing(page) for page in safe] == [big(page) for page in safe]
     assert again.get_listing(forgotten) is None
     assert again.get_listing(Page(Kind.SEARCH, "word0")) is None
@@ -632,17 +622,17 @@ def test_noting_that_a_search_is_asked_for_is_a_small_write(
 
 def test_the_searches_of_many_configured_feeds_have_room(tmp_path: Path) -> None:
     many = [Page(Kind.SEARCH, f"word{number}") for number in range(500)]
-    assert files_of(on_disk(tmp_path, UPSTREAM, own=many), "feeds")._largest == 200_000_000
-    assert files_of(reopened(tmp_path), "feeds")._largest == 100_000_000
+    assert disk_files(disk_store(tmp_path, UPSTREAM, own=many), "feeds")._largest == 200_000_000
+    assert disk_files(reopened(tmp_path), "feeds")._largest == 100_000_000
 
 
 def test_a_service_tells_its_store_which_searches_are_its_own(
-    make_service: Callable[..., Service], tmp_path: Path, until: Until
+    make_service: MakeService, tmp_path: Path
 ) -> None:
     service = make_service()
     service.get_feed(service.get_configured_feed("causal"))
     service.get_feed(Feed(name="x", title="x", query="lighthouse"))
-    until(service._scheduler.is_idle)
+    wait_until(service._scheduler.is_idle)
     for part, word in (("feeds", "causal"), ("searches", "lighthouse")):
         with closing(sqlite3.connect(database(tmp_path / "store", part))) as connection:
             names = connection.execute("SELECT key FROM Cache WHERE key LIKE '% listing %'")
@@ -662,10 +652,9 @@ def no_room(process: subprocess.Popen[str]) -> Iterator[None]:
 
 @pytest.mark.parametrize("incident", [deleted, damaged, in_the_way, locked, no_room])
 def test_a_server_goes_on_with_the_same_bytes_and_says_so_once(
-    upstream: Loopback,
+    upstream: FakeUpstream,
     clock: Clock,
     tmp_path: Path,
-    until: Until,
     incident: Callable[[Any], AbstractContextManager[None]],
 ) -> None:
     clock.now = datetime.now(UTC)
@@ -677,22 +666,22 @@ def test_a_server_goes_on_with_the_same_bytes_and_says_so_once(
         "FEEDSRV_CONFIG": str(settings),
     }
     feed = "/feeds/causal.atom"
-    with server_process(**environ) as (process, url, _):
-        fetched(url + feed)
-        until(lambda: len([path for path in upstream.log if "date" in path]) == 2)
-        before = fetched(url + feed)
-        until(lambda: fetched(url + feed) == before)
+    with run_feedsrv(**environ) as (process, url, _):
+        fetch_body(url + feed)
+        wait_until(lambda: len([path for path in upstream.requests if "date" in path]) == 2)
+        before = fetch_body(url + feed)
+        wait_until(lambda: fetch_body(url + feed) == before)
         with incident(process if incident is no_room else folder):
-            assert fetched(url + feed) == before
+            assert fetch_body(url + feed) == before
             # Something to keep, so that the disk is needed.
-            assert b"<entry>" in fetched(f"{url}/papers.atom?q=lighthouse")
-            assert fetched(url + feed) == before
-        upstream.down()
-        assert fetched(url + feed) == before
+            assert b"<entry>" in fetch_body(f"{url}/papers.atom?q=lighthouse")
+            assert fetch_body(url + feed) == before
+        upstream.fail()
+        assert fetch_body(url + feed) == before
         process.terminate()
         assert process.stderr is not None
         said = [line for line in process.stderr.read().splitlines() if "store" in line]
     assert len([line for line in said if "WARNING" in line]) == (incident is not deleted), said
     if incident in {deleted, damaged}:  # all is on disk again, without any help of upstream
-        with server_process(**environ) as (_, url, _said):
-            assert fetched(url + feed).count(b"<entry>") == before.count(b"<entry>")
+        with run_feedsrv(**environ) as (_, url, _said):
+            assert fetch_body(url + feed).count(b"<entry>") == before.count(b"<entry>")

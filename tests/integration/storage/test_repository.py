@@ -1,28 +1,19 @@
 from __future__ import annotations
 
-import itertools
-import os
 import pickle
-import random
 import sqlite3
-import subprocess
-import sys
 import zlib
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import diskcache
-import msgspec
 import pytest
 
 from feedsrv.errors import StoreError
 from feedsrv.models import Failure, Kind, Listing, Page
-from feedsrv.storage.factory import SCHEMA_VERSION
 from feedsrv.storage.repository import Repository
-from tests.support.loopback import killing
-from tests.support.paths import ROOT
-from tests.support.stores import files_of, on_disk
+from tests.support.processes import call_in_process
+from tests.support.stores import disk_files, disk_store
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 FRIDAY = Page(Kind.DAY, "2026-11-20")
@@ -36,13 +27,13 @@ def listing(page: Page = FRIDAY) -> Listing:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Repository:
-    return on_disk(tmp_path, UPSTREAM)
+    return disk_store(tmp_path, UPSTREAM)
 
 
 def test_what_was_kept_is_there_for_another_process(store: Repository, tmp_path: Path) -> None:
     store.save_listing(listing(), FRIDAY)
     store.close()
-    assert on_disk(tmp_path, UPSTREAM).get_listing(FRIDAY) == listing()
+    assert disk_store(tmp_path, UPSTREAM).get_listing(FRIDAY) == listing()
 
 
 def test_what_was_never_kept_is_absent(store: Repository) -> None:
@@ -57,13 +48,13 @@ def test_the_list_given_in_place_of_another_is_found_under_both(store: Repositor
 
 def test_listings_of_two_upstreams_do_not_mix(store: Repository, tmp_path: Path) -> None:
     store.save_listing(listing(), FRIDAY)
-    assert on_disk(tmp_path, "http://127.0.0.1:9009").get_listing(FRIDAY) is None
+    assert disk_store(tmp_path, "http://127.0.0.1:9009").get_listing(FRIDAY) is None
 
 
 def test_a_failure_is_remembered_until_the_page_is_read(store: Repository, tmp_path: Path) -> None:
     failure = Failure(reason="status 503", count=1, at=NOON, retry_at=NOON)
     store.save_failure(FRIDAY, failure)
-    assert on_disk(tmp_path, UPSTREAM).get_failure(FRIDAY) == failure
+    assert disk_store(tmp_path, UPSTREAM).get_failure(FRIDAY) == failure
     store.save_listing(listing(), FRIDAY)
     assert store.get_failure(FRIDAY) is None
 
@@ -95,7 +86,7 @@ def test_a_planted_pickle_does_not_run(
         value, name = (trap, None) if where == "value" else (None, "planted.val")
         connection.execute("UPDATE Cache SET mode = 4, value = ?, filename = ?", (value, name))
     connection.close()
-    again = on_disk(tmp_path, UPSTREAM)
+    again = disk_store(tmp_path, UPSTREAM)
     for _ in range(2):
         assert again.get_listing(FRIDAY) is None
     assert store.get_listing(FRIDAY) == listing(), "who held it keeps it anew"
@@ -131,24 +122,24 @@ def test_a_planted_pickle_as_a_key_does_not_run(store: Repository, tmp_path: Pat
         trap = pickle.dumps(Trap(mark))
         connection.execute("UPDATE Cache SET key = ?, raw = 0 WHERE key LIKE '%listing%'", (trap,))
     connection.close()
-    again = on_disk(tmp_path, UPSTREAM)
+    again = disk_store(tmp_path, UPSTREAM)
     again.save_listing(listing(), FRIDAY)
     with pytest.raises(OSError, match="refusing to unpickle"):
-        list(files_of(again)._open(None))
+        list(disk_files(again)._open(None))
     assert not mark.exists()
 
 
 @pytest.mark.parametrize("value", [b"", b"{", b"[]", b"\xff\xfe", b'{"page": 3}', b"null"])
 def test_a_value_that_cannot_be_read_is_as_good_as_none(store: Repository, value: bytes) -> None:
-    files_of(store).set(f"{UPSTREAM} listing {FRIDAY}", value)
+    disk_files(store).set(f"{UPSTREAM} listing {FRIDAY}", value)
     assert store.get_listing(FRIDAY) is None
 
 
 def test_nothing_but_text_and_bytes_gets_into_the_files_of(store: Repository) -> None:
     with pytest.raises(TypeError, match="names are text"):
-        files_of(store)._open(None).set(("a", "tuple"), b"x")
+        disk_files(store)._open(None).set(("a", "tuple"), b"x")
     with pytest.raises(TypeError, match="values are bytes"):
-        files_of(store)._open(None).set("key", {"a": "dict"})
+        disk_files(store)._open(None).set("key", {"a": "dict"})
 
 
 def test_the_kept_form_is_json(store: Repository, tmp_path: Path) -> None:
@@ -165,7 +156,7 @@ def test_a_disk_that_fails_is_replaced_by_memory_and_said_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "file").write_text("in the way")
-    store = on_disk(tmp_path / "file", UPSTREAM)
+    store = disk_store(tmp_path / "file", UPSTREAM)
     store.save_listing(listing(), FRIDAY)
     assert store.get_listing(FRIDAY) == listing()
     assert store.get_listing(SATURDAY) is None
@@ -174,7 +165,7 @@ def test_a_disk_that_fails_is_replaced_by_memory_and_said_once(
 
 def test_memory_is_bounded_while_the_disk_fails(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    store = on_disk(tmp_path / "file", UPSTREAM)
+    store = disk_store(tmp_path / "file", UPSTREAM)
     pages = [Page(Kind.SEARCH, f"word{number}") for number in range(200)]
     for page in pages:
         store.save_listing(listing(page), page)
@@ -187,7 +178,7 @@ def test_probing_names_the_folder_or_says_why_not(store: Repository, tmp_path: P
     assert Path(store.check()).is_relative_to(tmp_path)
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StoreError) as caught:
-        on_disk(tmp_path / "file", UPSTREAM).check()
+        disk_store(tmp_path / "file", UPSTREAM).check()
     assert str(tmp_path / "file") in str(caught.value)
 
 
@@ -203,96 +194,43 @@ def test_a_lease_taken_by_a_clock_that_was_ahead_blocks_nobody(store: Repository
     assert store.acquire_lease("two", NOON, length)
 
 
+def store_listing(folder: str) -> None:
+    disk_store(Path(folder), UPSTREAM).save_listing(listing(), FRIDAY)
+
+
 def test_two_processes_share_one_store(store: Repository, tmp_path: Path) -> None:
     """What another process keeps is seen by a store that was open all along."""
     assert store.get_listing(FRIDAY) is None
-    keep = (
-        f"import {__name__} as t\n"
-        "import sys, pathlib\n"
-        "t.on_disk(pathlib.Path(sys.argv[1]), t.UPSTREAM).save_listing(t.listing(), t.FRIDAY)"
-    )
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    subprocess.run([sys.executable, "-c", keep, str(tmp_path)], check=True, env=environment)
+    call_in_process(store_listing, str(tmp_path))
     assert store.get_listing(FRIDAY) == listing()
 
 
 @pytest.mark.parametrize("damage", [b"", b"garbage" * 5000, bytes(100_000)], ids=len)
 def test_a_damaged_file_is_put_aside_and_made_anew(tmp_path: Path, damage: bytes) -> None:
-    first = on_disk(tmp_path, UPSTREAM)
+    first = disk_store(tmp_path, UPSTREAM)
     first.save_listing(listing(), FRIDAY)
     first.close()
     for leftover in database(tmp_path).parent.glob("cache.db-*"):
         leftover.unlink()
     database(tmp_path).write_bytes(damage)
-    store = on_disk(tmp_path, UPSTREAM)
+    store = disk_store(tmp_path, UPSTREAM)
     for _ in range(2):
         store.save_listing(listing(), FRIDAY)
         assert store.get_listing(FRIDAY) == listing()
     store.close()
-    assert on_disk(tmp_path, UPSTREAM).get_listing(FRIDAY) == listing()
+    assert disk_store(tmp_path, UPSTREAM).get_listing(FRIDAY) == listing()
 
 
 def test_damage_to_the_searches_takes_no_list_away(tmp_path: Path) -> None:
     search = Page(Kind.SEARCH, "fog")
-    first = on_disk(tmp_path, UPSTREAM)
+    first = disk_store(tmp_path, UPSTREAM)
     first.save_listing(listing(), FRIDAY)
     first.save_listing(listing(search), search)
     first.close()
     (damaged,) = tmp_path.glob("v*/searches/cache.db")
     damaged.write_bytes(b"garbage" * 5000)
-    store = on_disk(tmp_path, UPSTREAM)
+    store = disk_store(tmp_path, UPSTREAM)
     assert store.get_listing(search) is None
     assert store.get_listing(FRIDAY) == listing()
     store.save_listing(listing(search), search)
-    assert on_disk(tmp_path, UPSTREAM).get_listing(search) == listing(search)
-
-
-# --- killed while it writes ----------------------------------------------------------------------
-
-KEPT = [FRIDAY, Page(Kind.TRENDING), Page(Kind.SEARCH, "fog"), Page(Kind.SEARCH, "snow")]
-#: As many words as a listing of a hundred kilobytes has.
-WORDS = 10_000
-
-
-def keep_for_ever(folder: str) -> None:
-    """Keep one listing after the other, each full of its number, in a process to be killed."""
-    store = on_disk(Path(folder), UPSTREAM, own=KEPT[2:3])
-    for number in itertools.count(os.getpid() * 10_000):
-        for page in KEPT:
-            store.save_listing(numbered(page, number), page)
-            store.last_modified(f"http://a.b/{page}", str(number), NOON)
-
-
-def numbered(page: Page, number: int) -> Listing:
-    return msgspec.structs.replace(listing(page), skipped=(str(number),) * WORDS)
-
-
-def test_killed_two_hundred_times_while_it_writes_every_listing_is_whole(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Four processes write to one store at a time, and each is killed at a moment of its own."""
-    first = on_disk(tmp_path, UPSTREAM, own=KEPT[2:3])
-    for page in KEPT:
-        first.save_listing(numbered(page, 0), page)
-    first.close()
-
-    def killed(seed: int) -> set[tuple[str, ...]]:
-        chance, seen = random.Random(seed), set()
-        with killing(__name__, "keep_for_ever", str(tmp_path)) as kill:
-            for _ in range(50):
-                kill(chance.uniform(0.0, 0.12))
-                store = on_disk(tmp_path, UPSTREAM, own=KEPT[2:3])  # knows only what is on disk
-                for page in KEPT:
-                    found = store.get_listing(page)
-                    assert found is not None
-                    assert len(found.skipped) == WORDS
-                    assert len(set(found.skipped)) == 1
-                    seen.add(found.skipped[:1])
-                store.close()
-        return seen
-
-    with ThreadPoolExecutor(4) as pool:
-        seen = set().union(*pool.map(killed, range(4)))
-    assert len(seen) > 100, "they did write"
-    assert "is damaged" not in caplog.text
-    assert [path.name for path in (tmp_path / f"v{SCHEMA_VERSION}").glob("damaged*")] == []
+    assert disk_store(tmp_path, UPSTREAM).get_listing(search) == listing(search)

@@ -12,7 +12,7 @@ from werkzeug.wrappers import Request, Response
 
 from feedsrv.errors import FetchError
 from feedsrv.upstream.client import MAX_BODY_BYTES, FetchResult, UpstreamClient
-from tests.support.loopback import answering, serving
+from tests.support.servers import serve_tcp, serve_wsgi
 
 View = Callable[[Request], Response]
 
@@ -20,7 +20,7 @@ View = Callable[[Request], Response]
 @contextmanager
 def fetching(view: View) -> Iterator[Callable[..., FetchResult]]:
     with (
-        serving(Request.application(view)) as url,
+        serve_wsgi(Request.application(view)) as url,
         UpstreamClient(url, agent="feedsrv/test (loopback)") as fetcher,
     ):
         yield lambda path="/papers", seconds=5.0: fetcher.get(path, fetcher.deadline_after(seconds))
@@ -28,7 +28,7 @@ def fetching(view: View) -> Iterator[Callable[..., FetchResult]]:
 
 @contextmanager
 def talking(talk: Callable[[socket.socket], None]) -> Iterator[Callable[..., FetchResult]]:
-    with answering(talk) as url, UpstreamClient(url, agent="feedsrv/test") as fetcher:
+    with serve_tcp(talk) as url, UpstreamClient(url, agent="feedsrv/test") as fetcher:
         yield lambda seconds=5.0: fetcher.get("/papers", fetcher.deadline_after(seconds))
 
 
@@ -55,7 +55,7 @@ def test_upstream_is_told_who_asks_and_that_gzip_will_do() -> None:
 def test_a_token_is_shown_to_upstream() -> None:
     app = Request.application(lambda request: Response(request.headers["Authorization"]))
     with (
-        serving(app) as url,
+        serve_wsgi(app) as url,
         UpstreamClient(url, agent="feedsrv/test", token="hf_secret") as fetcher,
     ):
         assert fetcher.get("/papers", fetcher.deadline_after(5)).body == b"Bearer hf_secret"

@@ -5,21 +5,17 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Callable
 from html import unescape
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from flask.testing import FlaskClient
-from hypothesis import given
-from hypothesis import strategies as st
 
-from feedsrv.errors import UnauthorizedError
 from feedsrv.feeds.service import Service
 from feedsrv.web.app import create_app
-from feedsrv.web.auth import Credentials, authenticate, feed_key
-from tests.support.clock import Clock
-from tests.support.loopback import Loopback
+from feedsrv.web.auth import feed_key
+from tests.support.types import MakeService
+from tests.support.upstream import FakeUpstream
 
 KEY = "k3y-of/the+lighthouse"
 PATHS = (
@@ -28,91 +24,17 @@ PATHS = (
     *("/static/style.css", "/favicon.ico", "/nothing/here", "/feeds/none.atom"),
 )
 
-# --- values in, values out -------------------------------------------------------------------
-
-
-def opens(key: str, path: str, query: str = "", password: str | None = None) -> bool:
-    try:
-        authenticate(KEY, path=path, query=query, key=key, password=password)
-    except UnauthorizedError:
-        return False
-    return True
-
-
-def test_the_access_key_opens_everything_and_nothing_else_does() -> None:
-    assert opens(KEY, "/papers.atom")
-    assert opens("", "/papers.atom", password=KEY)
-    for wrong in ("", "k", KEY[:-1], KEY + " ", KEY.upper(), "schlüssel", "\ud800", "\x00"):
-        assert not opens(wrong, "/papers.atom")
-        assert not opens("", "/papers.atom", password=wrong)
-
-
-def test_an_open_server_asks_for_nothing() -> None:
-    assert authenticate("", path="/", query="", key="anything", password="x") == Credentials()
-    assert Credentials().key_for("/papers") == ""
-
-
-@pytest.mark.parametrize("suffix", ["", ".atom", ".rss", ".json"])
-def test_an_own_key_opens_its_feed_in_every_format(suffix: str) -> None:
-    key = feed_key(KEY, "/papers", "world model")
-    assert opens(key, f"/papers{suffix}", " world  model ")
-
-
-@pytest.mark.parametrize(
-    ("path", "query"),
-    [
-        ("/papers.atom", ""),
-        ("/papers.atom", "world"),
-        ("/papers.atom", "world modelx"),
-        ("/papers/week.atom", "world model"),
-        ("/papers\nworld model", ""),
-        ("/", "world model"),
-        ("/feeds.opml", ""),
-        ("/papers.opml", "world model"),
-        ("/papers.atom.rss", "world model"),
-    ],
-)
-def test_an_own_key_opens_nothing_else(path: str, query: str) -> None:
-    assert not opens(feed_key(KEY, "/papers", "world model"), path, query)
-
-
-@given(st.text(max_size=20), st.text(max_size=20), st.text(max_size=20), st.text(max_size=20))
-def test_two_addresses_have_two_keys(path: str, query: str, other: str, another: str) -> None:
-    same = feed_key(KEY, f"/{path}", query) == feed_key(KEY, f"/{other}", another)
-    alike = (re.sub(r"\.(atom|rss|json)$", "", f"/{path}"), query.split()) == (
-        re.sub(r"\.(atom|rss|json)$", "", f"/{other}"),
-        another.split(),
-    )
-    assert same == alike
-
-
-def test_another_servers_own_keys_open_nothing() -> None:
-    assert not opens(feed_key("another", "/papers"), "/papers.atom")
-
-
-def test_which_keys_an_answer_may_hold() -> None:
-    by_key = authenticate(KEY, path="/papers", query="fog", key=KEY, password=None)
-    assert by_key.key_for("/feeds/causal") == KEY
-    by_login = authenticate(KEY, path="/papers", query="fog", key="", password=KEY)
-    assert by_login.key_for("/feeds/causal") == feed_key(KEY, "/feeds/causal")
-    own = feed_key(KEY, "/papers", "fog")
-    by_own = authenticate(KEY, path="/papers.rss", query="fog", key=own, password=None)
-    assert by_own.key_for("/papers", "fog") == own
-    assert by_own.key_for("/static/icon.png") == feed_key(KEY, "/static/icon.png")
-    assert by_own.key_for("/papers") == by_own.key_for("/feeds/causal") == ""
-
-
 # --- over HTTP -------------------------------------------------------------------------------
 
 
 @pytest.fixture
-def private(make_service: Callable[..., Service]) -> FlaskClient:
+def private(make_service: MakeService) -> FlaskClient:
     return create_app(make_service(access_key=KEY)).test_client()
 
 
 @pytest.mark.parametrize("path", PATHS)
 def test_without_a_key_nothing_is_said_but_how_to_give_one(
-    private: FlaskClient, upstream: Loopback, path: str
+    private: FlaskClient, upstream: FakeUpstream, path: str
 ) -> None:
     for headers in (
         {},
@@ -126,7 +48,7 @@ def test_without_a_key_nothing_is_said_but_how_to_give_one(
         assert answer.mimetype == "application/problem+json"
         assert "key=" in answer.get_json()["detail"]
         assert "Access-Control-Allow-Origin" not in answer.headers
-    assert upstream.log == []
+    assert upstream.requests == []
 
 
 def test_whether_the_process_lives_is_told_to_everybody(private: FlaskClient) -> None:
@@ -195,10 +117,10 @@ def test_no_shared_cache_keeps_a_private_feed(private: FlaskClient, client: Flas
 
 
 def test_keys_stand_in_no_log_and_in_no_file(
-    private: FlaskClient, upstream: Loopback, caplog: pytest.LogCaptureFixture, service: Service
+    private: FlaskClient, upstream: FakeUpstream, caplog: pytest.LogCaptureFixture, service: Service
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    upstream.down("/api")
+    upstream.fail("/api")
     for path in PATHS:
         where, asked = with_key(path, KEY)
         private.get(where, query_string=asked, buffered=True)
@@ -231,54 +153,3 @@ def test_pages_are_for_this_server_alone(client: FlaskClient) -> None:
     assert answer.headers["Referrer-Policy"] == "no-referrer"
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
-
-
-# --- one client's share of new keywords ------------------------------------------------------
-
-
-@pytest.fixture
-def scarce(make_service: Callable[..., Service]) -> FlaskClient:
-    return create_app(make_service(new_keywords=8)).test_client()  # two at once
-
-
-def test_one_client_gets_its_share_of_new_keywords(scarce: FlaskClient, clock: Clock) -> None:
-    assert scarce.get("/papers.atom?q=fog").status_code == 200
-    assert scarce.get("/papers.atom?q=ferry").status_code == 200
-    refused = scarce.get("/papers.atom?q=tide")
-    assert refused.status_code == 429
-    assert refused.headers["Retry-After"] == "450"
-    assert refused.get_json()["title"] == "Too many new keywords"
-    clock.forward(seconds=450)
-    assert scarce.get("/papers.atom?q=tide").status_code == 200
-    assert scarce.get("/papers.atom?q=mole").status_code == 429
-
-
-def test_known_feeds_are_never_refused(scarce: FlaskClient, clock: Clock) -> None:
-    for query in ("fog", "ferry", "tide"):
-        scarce.get(f"/papers.atom?q={query}")
-    for path in ("/papers.atom?q=fog", "/feeds/causal.atom", "/papers.atom", "/papers/week.atom"):
-        assert scarce.get(path).status_code == 200, path
-    assert scarce.get("/papers/week.atom?q=harbour").status_code == 200, "no search, no cost"
-    assert scarce.get("/papers.atom?q=-harbour").status_code == 200, "nothing to search for"
-    clock.forward(days=2)
-    assert scarce.get("/papers.atom?q=fog").status_code == 200, "stale, but known"
-
-
-def test_another_client_has_a_share_of_its_own(scarce: FlaskClient) -> None:
-    for query in ("fog", "ferry", "tide"):
-        scarce.get(f"/papers.atom?q={query}")
-    other = {"REMOTE_ADDR": "10.1.2.3"}
-    assert scarce.get("/papers.atom?q=tide", environ_base=other).status_code == 200
-
-
-def test_a_private_server_trusts_its_readers(make_service: Callable[..., Service]) -> None:
-    app = create_app(make_service(access_key=KEY, new_keywords=4)).test_client()
-    for number in range(6):
-        asked = {"q": f"word{number}", "key": KEY}
-        assert app.get("/papers.atom", query_string=asked).status_code == 200
-
-
-def test_zero_is_no_limit(make_service: Callable[..., Service]) -> None:
-    app = create_app(make_service(new_keywords=0)).test_client()
-    for number in range(6):
-        assert app.get(f"/papers.atom?q=word{number}").status_code == 200

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import gzip
-import os
 import socket
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,8 +23,10 @@ from feedsrv.models import Feed, Kind, Page
 from feedsrv.web.app import create_app
 from feedsrv.web.server import Server as Production
 from tests.support.clock import Clock
-from tests.support.loopback import Loopback, raw_paper
-from tests.support.paths import ROOT
+from tests.support.processes import start_function
+from tests.support.stores import disk_store
+from tests.support.types import MakeService
+from tests.support.upstream import FakeUpstream, make_raw_paper
 
 FEED = "/papers.atom?q=causal"
 FEEDS = [
@@ -355,11 +354,13 @@ def changing(service: Service) -> Iterator[Server]:
 
 
 @pytest.fixture
-def steps(changing: Server, service: Service, upstream: Loopback) -> Step:
+def steps(changing: Server, service: Service, upstream: FakeUpstream) -> Step:
     """Return a function that lets trending list these papers, and asks for its feed."""
 
     def step(*titles: str) -> Answer:
-        upstream.papers = [raw_paper(number, title=title) for number, title in enumerate(titles, 1)]
+        upstream.papers = [
+            make_raw_paper(number, title=title) for number, title in enumerate(titles, 1)
+        ]
         service.refresh_page(TRENDING)
         return changing(TRENDING_FEED)
 
@@ -411,11 +412,11 @@ def test_last_modified_rises_over_a_clock_that_went_backwards(steps: Step, clock
 
 
 def test_last_modified_rises_over_a_restart(
-    make_service: Callable[..., Service], upstream: Loopback, clock: Clock
+    make_service: MakeService, upstream: FakeUpstream, clock: Clock
 ) -> None:
     answers = []
     for number in range(3):
-        upstream.papers = [raw_paper(number + 1)]
+        upstream.papers = [make_raw_paper(number + 1)]
         clock.forward(seconds=-number)
         service = make_service()
         service.refresh_page(TRENDING)
@@ -427,13 +428,13 @@ def test_last_modified_rises_over_a_restart(
 
 
 def test_last_modified_is_the_same_for_every_server_on_one_store(
-    make_service: Callable[..., Service], upstream: Loopback, clock: Clock
+    make_service: MakeService, upstream: FakeUpstream, clock: Clock
 ) -> None:
     one, other = make_service(), make_service()
     answers = []
     with running(one) as first, running(other) as second:
         for number, (service, server) in enumerate([(one, first), (other, second)] * 2):
-            upstream.papers = [raw_paper(number + 1)]
+            upstream.papers = [make_raw_paper(number + 1)]
             service.refresh_page(TRENDING)
             answers.append(server(TRENDING_FEED, **HOST))
             for each in (first, second):
@@ -443,39 +444,30 @@ def test_last_modified_is_the_same_for_every_server_on_one_store(
     assert rises(*answers)
 
 
-STAMPS = """
-import sys, pathlib
-from datetime import UTC, datetime
-from tests.support.stores import on_disk
-folder, name = sys.argv[1:]
-store = on_disk(pathlib.Path(folder), "https://huggingface.co")
-for number in range(30):
-    moment = store.last_modified("http://a/", f"{name} {number}", datetime(2026, 11, 24, tzinfo=UTC))
-    print(moment.isoformat())
-"""
+def print_last_modified(folder: str, name: str) -> None:
+    store = disk_store(Path(folder), "https://huggingface.co")
+    for number in range(30):
+        moment = store.last_modified(
+            "http://a/", f"{name} {number}", datetime(2026, 11, 24, tzinfo=UTC)
+        )
+        print(moment.isoformat())
 
 
 def test_several_processes_that_change_one_address_at_once_never_give_a_date_twice(
     tmp_path: Path,
 ) -> None:
-    command = [sys.executable, "-c", STAMPS, str(tmp_path)]
-    environ = os.environ | {"PYTHONPATH": str(ROOT)}
-    started = [
-        subprocess.Popen([*command, name], stdout=subprocess.PIPE, text=True, env=environ)
-        for name in "abc"
-    ]
-    said = [process.communicate(timeout=60)[0].split() for process in started]
-    assert [process.returncode for process in started] == [0, 0, 0]
-    assert all(lines == sorted(lines) for lines in said)
-    given = {line for lines in said for line in lines}
-    assert len(given) == 90
+    processes = [start_function(print_last_modified, str(tmp_path), name) for name in "abc"]
+    outputs = [process.communicate(timeout=60)[0].split() for process in processes]
+    assert [process.returncode for process in processes] == [0, 0, 0]
+    assert all(lines == sorted(lines) for lines in outputs)
+    assert len({line for lines in outputs for line in lines}) == 90
 
 
 @pytest.mark.parametrize("path", ["/papers/trending", "/feeds.opml"])
 def test_last_modified_rises_for_pages_and_lists_too(
-    make_service: Callable[..., Service],
+    make_service: MakeService,
     service: Service,
-    upstream: Loopback,
+    upstream: FakeUpstream,
     path: str,
 ) -> None:
     with running(service) as server:
@@ -491,7 +483,7 @@ def test_last_modified_rises_for_pages_and_lists_too(
 
 
 def test_dates_never_push_papers_out_of_memory_while_the_disk_fails(
-    make_service: Callable[..., Service], upstream: Loopback, tmp_path: Path
+    make_service: MakeService, upstream: FakeUpstream, tmp_path: Path
 ) -> None:
     """Each address has a date of its own, and memory is bounded."""
     (tmp_path / "file").write_text("in the way")
@@ -500,6 +492,6 @@ def test_dates_never_push_papers_out_of_memory_while_the_disk_fails(
         for limit in range(1, 80):
             assert server(f"/papers.atom?limit={limit}").status == 200
         server("/papers/month.atom")  # what is kept anew makes a server look at what it has
-        upstream.down()
+        upstream.fail()
         assert server(TRENDING_FEED).body == before.body
         assert server("/papers.atom").status == 200

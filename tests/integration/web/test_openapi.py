@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,9 +11,10 @@ from flask.testing import FlaskClient
 from werkzeug.wrappers import Response
 
 from feedsrv.feeds.formats import FORMATS
-from feedsrv.feeds.service import Service
 from feedsrv.web.app import create_app
-from tests.support.loopback import Loopback, serving
+from tests.support.servers import serve_wsgi
+from tests.support.types import MakeService
+from tests.support.upstream import FakeUpstream
 
 #: By the contract, unknown parameters are ignored; and no schema can say what a query may be.
 LEFT_OUT = "negative_data_rejection,positive_data_acceptance"
@@ -43,15 +43,15 @@ def test_what_it_says_of_formats_and_feeds_is_so(client: FlaskClient) -> None:
 
 @pytest.mark.parametrize("state", ["all is well", "upstream is down", "upstream sends rubbish"])
 def test_a_machine_that_asks_for_all_it_can_think_of_gets_no_error_of_ours(
-    make_service: Callable[..., Service], upstream: Loopback, state: str, tmp_path: Path
+    make_service: MakeService, upstream: FakeUpstream, state: str, tmp_path: Path
 ) -> None:
     if state == "upstream is down":
-        upstream.down()
+        upstream.fail()
     if state == "upstream sends rubbish":
-        upstream.fault = lambda path: Response("<html><p>hello", mimetype="text/html")
+        upstream.intercept = lambda path: Response("<html><p>hello", mimetype="text/html")
     # 503 is what is described for these; 500 is not.
     left_out = LEFT_OUT if state == "all is well" else f"{LEFT_OUT},not_a_server_error"
-    with serving(create_app(make_service(new_keywords=0))) as url:
+    with serve_wsgi(create_app(make_service(new_keywords=0))) as url:
         asked = [
             *(sys.executable, "-m", "schemathesis.cli", "run", f"{url}/openapi.json"),
             *("--max-examples", "40", "--generation-deterministic", "--no-color"),

@@ -37,11 +37,13 @@ from feedsrv.web.pages import (
     query_problem,
     subscribe_links,
 )
-from tests.support.builders import DAY, listing, paper
+from tests.support.builders import DAY, make_listing, make_paper
 from tests.support.clock import Clock
-from tests.support.feed_readers import needs, program
-from tests.support.loopback import Loopback, raw_paper
+from tests.support.feed_readers import require_program, run_program
 from tests.support.strategies import papers, queries, query_texts
+from tests.support.types import MakeService
+from tests.support.upstream import FakeUpstream, make_raw_paper
+from tests.support.waiting import wait_until
 
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"
 MINIFLUX = (
@@ -53,7 +55,7 @@ MakeClient = Callable[..., FlaskClient]
 
 
 @pytest.fixture
-def make_client(make_service: Callable[..., Service]) -> MakeClient:
+def make_client(make_service: MakeService) -> MakeClient:
     """Return a function that opens a server whose lists have all been read."""
 
     def make(**changes: Any) -> FlaskClient:
@@ -145,7 +147,9 @@ def test_a_chart_in_words_tells_none_from_not_read(
 ) -> None:
     shown = [ListDay(date(2026, 8, day), many is not None) for day, many in days.items()]
     found = [
-        paper(listed=date(2026, 8, day)) for day, many in days.items() for _ in range(many or 0)
+        make_paper(listed=date(2026, 8, day))
+        for day, many in days.items()
+        for _ in range(many or 0)
     ]
     made = build_chart(found, shown)
     assert made.description == said_of_it
@@ -210,10 +214,10 @@ def refusal(text: str) -> QueryError | None:
 
 
 @pytest.fixture
-def crowd(upstream: Loopback) -> Loopback:
+def crowd(upstream: FakeUpstream) -> FakeUpstream:
     """Thirty papers of today: all on fog, some of them on ferries, by keyword or in the title."""
     upstream.papers = [
-        raw_paper(
+        make_raw_paper(
             number,
             title=f"Ferry {number}" if number % 3 == 0 else f"Fog {number}",
             summary="Fog by the harbour wall. It is grey.",
@@ -242,7 +246,11 @@ def crowd(upstream: Loopback) -> Loopback:
     ],
 )
 def test_a_query_too_wide_or_empty_has_a_hint(
-    crowd: Loopback, make_client: MakeClient, query: str, hint: str | None, tries: dict[str, int]
+    crowd: FakeUpstream,
+    make_client: MakeClient,
+    query: str,
+    hint: str | None,
+    tries: dict[str, int],
 ) -> None:
     client = make_client()
     page = soup(client.get("/preview", query_string={"q": query}))
@@ -261,9 +269,9 @@ def test_a_query_too_wide_or_empty_has_a_hint(
 
 
 def test_older_papers_that_a_kept_search_knows_are_counted(
-    upstream: Loopback, make_client: MakeClient
+    upstream: FakeUpstream, make_client: MakeClient
 ) -> None:
-    upstream.papers.append(raw_paper(9, day=5, title="Whales of old"))
+    upstream.papers.append(make_raw_paper(9, day=5, title="Whales of old"))
     client = make_client()
     client.get("/papers.atom?q=whales")
     hint = said(one(soup(client.get("/preview?q=whales")), ".note"))
@@ -273,31 +281,31 @@ def test_older_papers_that_a_kept_search_knows_are_counted(
 
 
 def test_typing_asks_upstream_for_the_window_and_for_no_keyword(
-    client: FlaskClient, service: Service, upstream: Loopback, until: Callable[..., None]
+    client: FlaskClient, service: Service, upstream: FakeUpstream
 ) -> None:
     answers = Event()
 
     def late(path: str) -> None:
         answers.wait(10)
 
-    upstream.fault = late  # else the list may be there before the page is written
+    upstream.intercept = late  # else the list may be there before the page is written
     first = soup(client.get("/?q=causal"))
     assert "The papers are being read for the first time" in said(first)
     assert first.select("[data-again]")
     answers.set()
-    until(service._scheduler.is_idle)
-    asked = list(upstream.log)
+    wait_until(service._scheduler.is_idle)
+    asked = list(upstream.requests)
     for length in range(1, 7):
         page = soup(client.get(f"/preview?q={'causal'[:length]}"))
         assert "The papers are being read for the first time" not in said(page)
-    until(service._scheduler.is_idle)
-    assert upstream.log == asked == ["/papers/date/2026-11-24"]
+    wait_until(service._scheduler.is_idle)
+    assert upstream.requests == asked == ["/papers/date/2026-11-24"]
 
 
 def test_the_front_page_waits_for_nothing_while_upstream_is_down(
-    client: FlaskClient, upstream: Loopback
+    client: FlaskClient, upstream: FakeUpstream
 ) -> None:
-    upstream.down()
+    upstream.fail()
     page = soup(client.get("/?q=causal"))
     assert "The papers are being read" in said(page)
 
@@ -347,13 +355,13 @@ def test_configured_feeds_are_cards(make_client: MakeClient) -> None:
 
 
 def test_a_card_tells_since_when_its_feed_cannot_be_read(
-    make_client: MakeClient, upstream: Loopback, clock: Clock, until: Callable[..., None]
+    make_client: MakeClient, upstream: FakeUpstream, clock: Clock
 ) -> None:
     client = make_client()
-    upstream.down()
+    upstream.fail()
     clock.forward(days=1)
     client.get("/papers.atom")
-    until(lambda: b"cannot be read since" in client.get("/").data)
+    wait_until(lambda: b"cannot be read since" in client.get("/").data)
     clock.forward(minutes=5)
     assert "cannot be read since 25 November 2026, 09:30 UTC" in said(soup(client.get("/")))
 
@@ -387,9 +395,9 @@ def test_the_lines_for_the_settings_read_well(query: str, lines: str) -> None:
 # --- twins ---------------------------------------------------------------------------------------
 
 
-def test_a_twin_shows_all_of_a_paper(upstream: Loopback, make_client: MakeClient) -> None:
+def test_a_twin_shows_all_of_a_paper(upstream: FakeUpstream, make_client: MakeClient) -> None:
     upstream.papers = [
-        raw_paper(
+        make_raw_paper(
             1,
             title="Causal lighthouses",
             summary="One paragraph.\n\nCausal, the other.",
@@ -428,7 +436,7 @@ def test_a_twin_shows_all_of_a_paper(upstream: Loopback, make_client: MakeClient
 
 
 def test_an_author_that_is_asked_for_is_shown_however_long_the_list() -> None:
-    crowd = paper(authors=tuple(f"Ada Quill {place}" for place in range(671)))
+    crowd = make_paper(authors=tuple(f"Ada Quill {place}" for place in range(671)))
     shown = paper_card(crowd, parse_query('author:"quill 400"'))
     assert len(shown.authors) == 7
     assert shown.authors[-1] == "Ada <mark>Quill 400</mark>"
@@ -487,8 +495,10 @@ def test_a_reader_finds_every_format_from_a_page(
     ]
     for link in links:
         assert client.get(str(link["href"])).mimetype == link["type"]
-    needs("sfeed_web", "sfeed")
-    found = program("sfeed_web", "http://localhost/", given=client.get(path).data, folder=tmp_path)
+    require_program("sfeed_web", "sfeed")
+    found = run_program(
+        "sfeed_web", "http://localhost/", given=client.get(path).data, folder=tmp_path
+    )
     # sfeed_web 1.7 knows no JSON Feed.
     assert [line.split("\t") for line in found.splitlines()][:2] == [
         [link["href"], link["type"]] for link in links[:2]
@@ -499,10 +509,10 @@ def test_a_reader_finds_every_format_from_a_page(
 
 
 def test_the_status_tells_what_was_read_and_never_asks(
-    make_client: MakeClient, upstream: Loopback, clock: Clock
+    make_client: MakeClient, upstream: FakeUpstream, clock: Clock
 ) -> None:
     client = make_client(history_days=2)
-    upstream.log.clear()
+    upstream.requests.clear()
     clock.forward(minutes=50)
     page = soup(client.get("/status"))
     assert "All is well. The newest list was read 50 minutes ago." in said(page)
@@ -516,17 +526,17 @@ def test_the_status_tells_what_was_read_and_never_asks(
         ["23 November 2026", "2", "50 minutes ago", "fresh"],
     ]
     assert "60 of 60 in five minutes" in said(page)
-    assert upstream.log == []
+    assert upstream.requests == []
 
 
 def test_the_status_tells_what_fails_and_since_when(
-    make_client: MakeClient, upstream: Loopback, clock: Clock, until: Callable[..., None]
+    make_client: MakeClient, upstream: FakeUpstream, clock: Clock
 ) -> None:
     client = make_client()
-    upstream.down()
+    upstream.fail()
     clock.forward(days=1)
     client.get("/papers.atom")
-    until(lambda: b"cannot be read" in client.get("/status").data)
+    wait_until(lambda: b"cannot be read" in client.get("/status").data)
     clock.forward(minutes=5)
     page = soup(client.get("/status"))
     assert (
@@ -541,16 +551,16 @@ def test_the_status_tells_what_fails_and_since_when(
 
 
 def test_the_status_of_a_server_that_read_nothing_yet(
-    client: FlaskClient, upstream: Loopback
+    client: FlaskClient, upstream: FakeUpstream
 ) -> None:
     page = soup(client.get("/status"))
     assert "Nothing has been read yet." in said(page)
     assert "never" in said(page)
-    assert upstream.log == []
+    assert upstream.requests == []
 
 
 def test_the_status_is_there_as_data(
-    make_client: MakeClient, config: Config, upstream: Loopback
+    make_client: MakeClient, config: Config, upstream: FakeUpstream
 ) -> None:
     client = make_client(history_days=2)
     answer = client.get("/status.json")
@@ -562,7 +572,7 @@ def test_the_status_is_there_as_data(
     }  # fmt: skip
     assert found["days"][0]["page"] == {"kind": "day", "key": "2026-11-24"}
     assert found["days"][0]["state"] == "fresh"
-    assert found["allowance"] == {"left": 60 - len(upstream.log), "most": 60}
+    assert found["allowance"] == {"left": 60 - len(upstream.requests), "most": 60}
     assert found["store"]["bytes"] > 10_000
     assert str(config.cache_dir) not in answer.text, "where it lies is nobody's business"
 
@@ -582,9 +592,9 @@ def test_a_list_has_a_name(page: Page, name: str) -> None:
 
 
 def test_the_status_tells_of_pages_that_could_not_be_read(
-    client: FlaskClient, service: Service, upstream: Loopback
+    client: FlaskClient, service: Service, upstream: FakeUpstream
 ) -> None:
-    upstream.fault = lambda path: Response("<html><p>a new layout</html>", mimetype="text/html")
+    upstream.intercept = lambda path: Response("<html><p>a new layout</html>", mimetype="text/html")
     client.get("/papers.atom")
     page = soup(client.get("/status"))
     assert "Has Hugging Face changed its pages?" in said(page)
@@ -640,9 +650,9 @@ def test_an_error_page_helps_on(client: FlaskClient) -> None:
 
 
 def test_with_nothing_read_a_person_is_told_when_to_come_back(
-    client: FlaskClient, upstream: Loopback
+    client: FlaskClient, upstream: FakeUpstream
 ) -> None:
-    upstream.down()
+    upstream.fail()
     answer = client.get("/papers", headers={"Accept": BROWSER})
     page = soup(answer, 503)
     assert answer.headers["Retry-After"] == "60"
@@ -692,9 +702,9 @@ HOSTILE = (
 @pytest.mark.parametrize("title", HOSTILE)
 @pytest.mark.parametrize("path", ["/?q=causal", "/papers?q=causal", "/preview?q=causal"])
 def test_a_hostile_title_stays_text(
-    upstream: Loopback, make_client: MakeClient, path: str, title: str
+    upstream: FakeUpstream, make_client: MakeClient, path: str, title: str
 ) -> None:
-    upstream.papers = [raw_paper(1, title=title, keywords=[title], authors=[title])]
+    upstream.papers = [make_raw_paper(1, title=title, keywords=[title], authors=[title])]
     page = soup(make_client().get(path))
     assert said(one(page, ".paper h3")) == title
     assert [said(mark) for mark in page.select(".paper h3 mark")] == ["causal"]
@@ -723,7 +733,7 @@ def test_a_readers_address_is_quoted_whole() -> None:
 
 
 def test_a_window_remembers_as_long_as_its_listings_are_the_same() -> None:
-    held = listing()
+    held = make_listing()
     window = Window(((DAY, held), (Page(Kind.DAY, "2026-08-06"), None)), Index(held.papers))
     assert [(day.date.isoformat(), day.is_fetched) for day in window.days] == [
         ("2026-08-06", False),
@@ -737,10 +747,12 @@ def test_a_window_remembers_as_long_as_its_listings_are_the_same() -> None:
 
 
 def test_new_papers_are_in_the_next_preview(
-    make_client: MakeClient, upstream: Loopback, clock: Clock, until: Callable[..., None]
+    make_client: MakeClient, upstream: FakeUpstream, clock: Clock
 ) -> None:
     client = make_client()
     assert "2 of 3 papers match" in said(soup(client.get("/preview?q=causal")))
-    upstream.papers.append(raw_paper(8, title="Causal buoys"))
+    upstream.papers.append(make_raw_paper(8, title="Causal buoys"))
     clock.now += timedelta(minutes=21)
-    until(lambda: b"<strong>3</strong> of 4 papers match" in client.get("/preview?q=causal").data)
+    wait_until(
+        lambda: b"<strong>3</strong> of 4 papers match" in client.get("/preview?q=causal").data
+    )

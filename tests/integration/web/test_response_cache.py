@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from itertools import product
 from typing import Any
 
@@ -17,7 +16,9 @@ from feedsrv.web import rendering
 from feedsrv.web.app import create_app
 from feedsrv.web.cache import ResponseCache
 from tests.support.clock import Clock
-from tests.support.loopback import Loopback, raw_paper
+from tests.support.types import MakeService
+from tests.support.upstream import FakeUpstream, make_raw_paper
+from tests.support.waiting import wait_until
 
 Said = tuple[str, list[tuple[str, str]], bytes]
 
@@ -114,7 +115,7 @@ def front(service: Service, routes: Watched) -> ResponseCache:
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("key", ["", "k3y"])
 def test_every_byte_and_header_is_what_the_routes_say(
-    make_service: Callable[..., Service], path: str, key: str
+    make_service: MakeService, path: str, key: str
 ) -> None:
     service = make_service(trusted_proxies=("127.0.0.1",), access_key=key)
     app = create_app(service)
@@ -144,7 +145,7 @@ def test_who_holds_it_gets_304_from_what_is_ready(front: ResponseCache, routes: 
 
 
 def test_who_holds_it_costs_no_writing_and_leaves_a_body_to_who_does_not(
-    service: Service, upstream: Loopback, monkeypatch: pytest.MonkeyPatch
+    service: Service, upstream: FakeUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     front = ResponseCache(create_app(service), service)
     said(front, environ("/papers.atom"))
@@ -176,10 +177,10 @@ def test_a_ready_answer_does_not_reach_the_routes(front: ResponseCache, routes: 
 
 
 def test_it_is_ready_no_more_when_a_listing_changes(
-    front: ResponseCache, service: Service, upstream: Loopback
+    front: ResponseCache, service: Service, upstream: FakeUpstream
 ) -> None:
     before = said(front, environ("/papers.atom"))
-    upstream.papers.append(raw_paper(8, title="Buoys"))
+    upstream.papers.append(make_raw_paper(8, title="Buoys"))
     service.refresh_page(service.newest_day())
     after = said(front, environ("/papers.atom"))
     assert b"Buoys" in after[2]
@@ -188,26 +189,25 @@ def test_it_is_ready_no_more_when_a_listing_changes(
 
 def test_nor_when_another_process_keeps_one(
     front: ResponseCache,
-    make_service: Callable[..., Service],
-    upstream: Loopback,
-    until: Callable[[Callable[[], bool]], None],
+    make_service: MakeService,
+    upstream: FakeUpstream,
 ) -> None:
     said(front, environ("/papers.atom"))
-    upstream.papers.append(raw_paper(8, title="Buoys"))
+    upstream.papers.append(make_raw_paper(8, title="Buoys"))
     other = make_service()
     other.refresh_page(other.newest_day())
-    until(lambda: b"Buoys" in said(front, environ("/papers.atom"))[2])
+    wait_until(lambda: b"Buoys" in said(front, environ("/papers.atom"))[2])
 
 
 def test_nor_when_one_is_kept_while_the_routes_are_at_work(
-    service: Service, upstream: Loopback
+    service: Service, upstream: FakeUpstream
 ) -> None:
     app = create_app(service)
 
     def slow(asked: Any, start: Any) -> Any:
         parts = app(asked, start)
         if not any(paper["title"] == "Buoys" for paper in upstream.papers):
-            upstream.papers.append(raw_paper(8, title="Buoys"))
+            upstream.papers.append(make_raw_paper(8, title="Buoys"))
             service.refresh_page(service.newest_day())
         return parts
 
@@ -217,13 +217,13 @@ def test_nor_when_one_is_kept_while_the_routes_are_at_work(
 
 
 def test_without_a_disk_it_still_ends_with_a_change(
-    make_service: Callable[..., Service], upstream: Loopback, tmp_path: Any
+    make_service: MakeService, upstream: FakeUpstream, tmp_path: Any
 ) -> None:
     (tmp_path / "file").write_text("no folder")
     service = make_service(cache_dir=tmp_path / "file" / "store")
     front = ResponseCache(create_app(service), service)
     said(front, environ("/papers.atom"))
-    upstream.papers.append(raw_paper(8, title="Buoys"))
+    upstream.papers.append(make_raw_paper(8, title="Buoys"))
     service.refresh_page(service.newest_day())
     assert b"Buoys" in said(front, environ("/papers.atom"))[2]
 
@@ -232,8 +232,7 @@ def test_the_routes_are_asked_again_when_a_page_is_due(
     front: ResponseCache,
     routes: Watched,
     clock: Clock,
-    upstream: Loopback,
-    until: Callable[[Callable[[], bool]], None],
+    upstream: FakeUpstream,
 ) -> None:
     said(front, environ("/papers.atom"))
     clock.forward(minutes=19)
@@ -241,10 +240,10 @@ def test_the_routes_are_asked_again_when_a_page_is_due(
     assert routes.count == 1
     assert "max-age=300," in dict(headers)["Cache-Control"], "it counts down"
     clock.forward(minutes=2)
-    asked = len(upstream.log)
+    asked = len(upstream.requests)
     said(front, environ("/papers.atom"))
     assert routes.count == 2
-    until(lambda: len(upstream.log) > asked)
+    wait_until(lambda: len(upstream.requests) > asked)
 
 
 def test_midnight_ends_it(
@@ -262,10 +261,10 @@ def test_midnight_ends_it(
 
 
 def test_while_upstream_is_down_the_routes_are_asked_once_a_second_at_most(
-    front: ResponseCache, routes: Watched, clock: Clock, upstream: Loopback
+    front: ResponseCache, routes: Watched, clock: Clock, upstream: FakeUpstream
 ) -> None:
     said(front, environ("/papers.atom"))
-    upstream.down()
+    upstream.fail()
     clock.forward(hours=1)
     for _ in range(5):
         assert said(front, environ("/papers.atom"))[0] == "200 OK"
@@ -282,7 +281,7 @@ def test_no_answer_for_one_host_is_given_to_another(front: ResponseCache) -> Non
 
 
 def test_no_answer_for_one_forwarded_host_is_given_to_another(
-    make_service: Callable[..., Service],
+    make_service: MakeService,
 ) -> None:
     service = make_service(trusted_proxies=("127.0.0.1",))
     front = ResponseCache(create_app(service), service)
@@ -301,7 +300,7 @@ def test_an_error_is_never_kept(front: ResponseCache, routes: Watched) -> None:
 
 
 def test_answers_take_no_more_memory_than_they_are_allowed(
-    make_service: Callable[..., Service],
+    make_service: MakeService,
 ) -> None:
     service = make_service(response_cache_bytes=40_000, new_keywords=0)
     routes = Watched(create_app(service))
@@ -319,7 +318,7 @@ def test_answers_take_no_more_memory_than_they_are_allowed(
     assert said(nothing, environ("/papers.atom"))[0] == "200 OK"
 
 
-def test_the_length_of_an_address_counts(make_service: Callable[..., Service]) -> None:
+def test_the_length_of_an_address_counts(make_service: MakeService) -> None:
     """Whoever asks chooses it, and the answer may be short."""
     service = make_service(response_cache_bytes=100_000)
     front = ResponseCache(create_app(service), service)

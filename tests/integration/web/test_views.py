@@ -14,13 +14,14 @@ from feedsrv.config import Config
 from feedsrv.errors import ERROR_MAP, ClientError, FeedsrvError, UpstreamError
 from feedsrv.feeds.service import Service
 from feedsrv.web.app import create_app
-from tests.support.loopback import Loopback, raw_paper
+from tests.support.types import MakeService
+from tests.support.upstream import FakeUpstream, make_raw_paper
 
 MakeClient = Callable[..., FlaskClient]
 
 
 @pytest.fixture
-def make_client(make_service: Callable[..., Service]) -> MakeClient:
+def make_client(make_service: MakeService) -> MakeClient:
     return lambda **changes: create_app(make_service(**changes)).test_client()
 
 
@@ -159,14 +160,16 @@ def test_a_reader_that_holds_the_feed_gets_304(client: FlaskClient) -> None:
     assert other.status_code == 200
 
 
-def test_votes_alone_keep_304(client: FlaskClient, service: Service, upstream: Loopback) -> None:
+def test_votes_alone_keep_304(
+    client: FlaskClient, service: Service, upstream: FakeUpstream
+) -> None:
     etag = client.get("/papers.atom?q=causal").headers["ETag"]
     for paper in upstream.papers:
         paper["upvotes"] += 100
     service.refresh_page(service.newest_day())
     again = client.get("/papers.atom?q=causal", headers={"If-None-Match": etag})
     assert again.status_code == 304
-    upstream.papers.append(raw_paper(8, title="Causal buoys"))
+    upstream.papers.append(make_raw_paper(8, title="Causal buoys"))
     service.refresh_page(service.newest_day())
     assert client.get("/papers.atom?q=causal", headers={"If-None-Match": etag}).status_code == 200
 
@@ -222,9 +225,9 @@ def test_nothing_but_get_and_head_is_allowed(client: FlaskClient, method: str) -
 
 
 def test_with_nothing_kept_the_answer_is_503_with_the_reason_and_a_time(
-    client: FlaskClient, upstream: Loopback
+    client: FlaskClient, upstream: FakeUpstream
 ) -> None:
-    upstream.down()
+    upstream.fail()
     answer = client.get("/papers.atom?q=causal")
     body = problem(answer, 503)
     assert answer.headers["Retry-After"] == "60"
@@ -233,10 +236,10 @@ def test_with_nothing_kept_the_answer_is_503_with_the_reason_and_a_time(
 
 
 def test_a_known_feed_stays_a_200_with_the_same_bytes_while_upstream_fails(
-    client: FlaskClient, upstream: Loopback, clock: Any
+    client: FlaskClient, upstream: FakeUpstream, clock: Any
 ) -> None:
     before = client.get("/feeds/causal.atom")
-    upstream.down()
+    upstream.fail()
     clock.forward(days=2)
     after = client.get("/feeds/causal.atom")
     assert after.status_code == 200
@@ -291,12 +294,12 @@ def test_bytes_that_are_no_text_are_answered_too(client: FlaskClient) -> None:
 # --- the rest ----------------------------------------------------------------------------------
 
 
-def test_health_is_told_without_upstream(client: FlaskClient, upstream: Loopback) -> None:
-    upstream.down()
+def test_health_is_told_without_upstream(client: FlaskClient, upstream: FakeUpstream) -> None:
+    upstream.fail()
     answer = client.get("/healthz")
     assert (answer.status_code, answer.data) == (200, b"ok\n")
     assert answer.headers["Cache-Control"] == "no-store"
-    assert upstream.log == []
+    assert upstream.requests == []
 
 
 def test_the_demo_marks_every_feed_as_a_sample(make_client: MakeClient, config: Config) -> None:

@@ -14,7 +14,7 @@ from werkzeug.test import Client
 from feedsrv.feeds.service import Service
 from feedsrv.web.app import create_app
 from feedsrv.web.cache import ResponseCache
-from tests.support.feed_readers import needs
+from tests.support.feed_readers import require_program
 from tests.support.paths import ROOT
 
 DOCS = ROOT / "docs"
@@ -57,7 +57,7 @@ def test_the_page_for_operators_tells_of_each_figure_and_of_no_other(figures: se
 
 
 def promtool(*arguments: str) -> str:
-    needs("promtool", "prometheus")
+    require_program("promtool", "prometheus")
     done = subprocess.run(["promtool", *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

@@ -14,16 +14,17 @@ from feedsrv.models import Feed, Kind, Page
 from feedsrv.web.app import create_app
 from tests.support.clock import Clock
 from tests.support.feed_readers import (
-    CLIENTS,
-    Client,
+    FEED_READERS,
     Elfeed,
-    Library,
-    Logged,
+    FeedReader,
     Newsboat,
+    ReaderLibrary,
+    RequestLog,
     Rss2email,
     Sfeed,
 )
-from tests.support.loopback import Loopback, raw_paper, serving
+from tests.support.servers import serve_wsgi
+from tests.support.upstream import FakeUpstream, make_raw_paper
 
 KEYWORD = "/papers.atom?q=causal"
 TRENDING = Page(Kind.TRENDING)
@@ -36,14 +37,14 @@ TITLES = {
     f"{ARXIV}/2611.00007": 'Zoë’s "causal" 灯台 &amp; more',
 }
 #: RSS does not say whether a title is text or HTML, and rss2email takes it for the latter.
-TAKEN_FOR_HTML: dict[tuple[type[Client], str], dict[str, str]] = {
+TAKEN_FOR_HTML: dict[tuple[type[FeedReader], str], dict[str, str]] = {
     (Rss2email, "rss"): {
         f"{ARXIV}/2611.00006": "_Fog_ & p < 0.05: a causal note",
         f"{ARXIV}/2611.00007": 'Zoë’s "causal" 灯台 & more',
     }
 }
 #: Mails that were sent stay as they are; sfeed tells entries apart by id, title and link.
-SHOWN_AFTER_A_NEW_TITLE: dict[type[Client], set[str]] = {
+SHOWN_AFTER_A_NEW_TITLE: dict[type[FeedReader], set[str]] = {
     Rss2email: {"Causal lighthouses"},
     Sfeed: {"Causal lighthouses", "Causal lighthouses, revised"},
 }
@@ -53,7 +54,7 @@ KEEPS_ONE = {Newsboat, Elfeed}
 EACH_POLL = {Newsboat: ([200, 200, 304], [200, 304, 304]), Sfeed: ([200, 200, 200],)}
 VALIDATED = ([200, 304, 304],)
 
-Subscribe = Callable[..., Client]
+Subscribe = Callable[..., FeedReader]
 
 
 @pytest.fixture
@@ -63,16 +64,16 @@ def config(config: Config) -> Config:
 
 
 @pytest.fixture
-def log(service: Service, upstream: Loopback) -> Logged:
+def log(service: Service, upstream: FakeUpstream) -> RequestLog:
     for number in (6, 7):
         title = TITLES[f"{ARXIV}/2611.0000{number}"]
-        upstream.papers.append(raw_paper(number, title=title, stars=number))
-    return Logged(create_app(service))
+        upstream.papers.append(make_raw_paper(number, title=title, stars=number))
+    return RequestLog(create_app(service))
 
 
 @pytest.fixture
-def server(log: Logged) -> Iterator[str]:
-    with serving(log) as url:
+def server(log: RequestLog) -> Iterator[str]:
+    with serve_wsgi(log) as url:
         yield url
 
 
@@ -80,7 +81,7 @@ def server(log: Logged) -> Iterator[str]:
 def subscribe(server: str, tmp_path: Path) -> Subscribe:
     """Return a function that opens a reader with these subscriptions."""
 
-    def open_one(kind: type[Client], *paths: str) -> Client:
+    def open_one(kind: type[FeedReader], *paths: str) -> FeedReader:
         folder = tmp_path / kind.__name__
         folder.mkdir()
         return kind(folder, *(server + path for path in paths))
@@ -88,24 +89,24 @@ def subscribe(server: str, tmp_path: Path) -> Subscribe:
     return open_one
 
 
-@pytest.fixture(params=CLIENTS, ids=[kind.__name__ for kind in CLIENTS])
-def kind(request: pytest.FixtureRequest) -> type[Client]:
-    found: type[Client] = request.param
+@pytest.fixture(params=FEED_READERS, ids=[kind.__name__ for kind in FEED_READERS])
+def kind(request: pytest.FixtureRequest) -> type[FeedReader]:
+    found: type[FeedReader] = request.param
     return found
 
 
-def titles_in(suffix: str, kind: type[Client]) -> dict[str, str]:
+def titles_in(suffix: str, kind: type[FeedReader]) -> dict[str, str]:
     return TITLES | TAKEN_FOR_HTML.get((kind, suffix), {})
 
 
 @pytest.mark.parametrize("suffix", ["atom", "rss"])
 def test_a_reader_holds_the_feed_after_each_poll_and_new_votes_are_no_news(
-    kind: type[Client],
+    kind: type[FeedReader],
     suffix: str,
     subscribe: Subscribe,
-    log: Logged,
+    log: RequestLog,
     service: Service,
-    upstream: Loopback,
+    upstream: FakeUpstream,
 ) -> None:
     titles = titles_in(suffix, kind)
     client = subscribe(kind, f"/papers.{suffix}?q=causal")
@@ -118,19 +119,19 @@ def test_a_reader_holds_the_feed_after_each_poll_and_new_votes_are_no_news(
         paper |= {"upvotes": paper["upvotes"] + 100, "comments": 9, "stars": 4000}
     service.refresh_page(service.newest_day())
     client.poll()
-    assert log.statuses() == ([304] if client.validates else [200])
+    assert log.statuses() == ([304] if client.sends_validators else [200])
     assert sorted(client.rows()) == sorted(titles.items())
 
 
 def test_a_reader_follows_a_feed_whose_papers_come_change_and_go(
-    kind: type[Client], subscribe: Subscribe, service: Service, upstream: Loopback
+    kind: type[FeedReader], subscribe: Subscribe, service: Service, upstream: FakeUpstream
 ) -> None:
     """They all keep what has left the feed; none shows anything as new that is not."""
     client = subscribe(kind, "/papers/trending.atom?q=causal")
     for _ in range(3):
         client.poll()
     assert sorted(client.rows()) == sorted(TITLES.items())
-    if client.marks:
+    if client.tracks_read:
         assert client.unread() == TITLES.keys()
         client.mark_all_read()
 
@@ -139,25 +140,25 @@ def test_a_reader_follows_a_feed_whose_papers_come_change_and_go(
         paper | {"upvotes": 0, "stars": 7 - place} for place, paper in enumerate(others)
     ]
     upstream.papers[1]["summary"] = "Whether fog causally delays ferries, seen again."
-    upstream.papers.append(raw_paper(8, title="Causal buoys", authors=[]))
+    upstream.papers.append(make_raw_paper(8, title="Causal buoys", authors=[]))
     service.refresh_page(TRENDING)
     service.refresh_page(service.newest_day())
     client.poll()
     held = TITLES | {f"{ARXIV}/2611.00008": "Causal buoys"}
     assert sorted(client.rows()) == sorted(held.items())
-    if client.marks:
+    if client.tracks_read:
         assert client.unread() == {f"{ARXIV}/2611.00008"}
 
     upstream.papers.append(first)
     service.refresh_page(TRENDING)
     client.poll()
     assert sorted(client.rows()) == sorted(held.items()), "what comes back is still the same"
-    if client.marks:
+    if client.tracks_read:
         assert client.unread() == {f"{ARXIV}/2611.00008"}
 
 
 def test_newsboat_sees_what_comes_within_the_second_in_which_something_went(
-    subscribe: Subscribe, service: Service, upstream: Loopback
+    subscribe: Subscribe, service: Service, upstream: FakeUpstream
 ) -> None:
     """It throws a body away whose Last-Modified did not rise, and keeps its ETag all the same."""
     client = subscribe(Newsboat, "/papers/trending.atom?q=causal")
@@ -166,7 +167,7 @@ def test_newsboat_sees_what_comes_within_the_second_in_which_something_went(
     upstream.papers.pop()
     service.refresh_page(TRENDING)
     client.poll()
-    upstream.papers.append(raw_paper(9, title="Causal gulls"))
+    upstream.papers.append(make_raw_paper(9, title="Causal gulls"))
     service.refresh_page(TRENDING)  # the clock stands still
     client.poll()
     held = TITLES | {f"{ARXIV}/2611.00009": "Causal gulls"}
@@ -174,23 +175,27 @@ def test_newsboat_sees_what_comes_within_the_second_in_which_something_went(
 
 
 def test_a_reader_subscribes_to_a_feed_that_is_still_empty(
-    kind: type[Client], subscribe: Subscribe, service: Service, upstream: Loopback
+    kind: type[FeedReader], subscribe: Subscribe, service: Service, upstream: FakeUpstream
 ) -> None:
     client = subscribe(kind, "/papers.atom?q=walrus")
     client.poll()
     assert client.rows() == []
-    upstream.papers.append(raw_paper(8, title="Walrus ahoy"))
+    upstream.papers.append(make_raw_paper(8, title="Walrus ahoy"))
     service.refresh_page(service.newest_day())
     client.poll()
     assert client.rows() == [(f"{ARXIV}/2611.00008", "Walrus ahoy")]
 
 
 def test_a_reader_keeps_what_it_holds_while_upstream_is_down(
-    kind: type[Client], subscribe: Subscribe, log: Logged, upstream: Loopback, clock: Clock
+    kind: type[FeedReader],
+    subscribe: Subscribe,
+    log: RequestLog,
+    upstream: FakeUpstream,
+    clock: Clock,
 ) -> None:
     client = subscribe(kind, KEYWORD)
     client.poll()
-    upstream.down()
+    upstream.fail()
     clock.forward(days=2)
     client.poll()
     assert sorted(client.rows()) == sorted(TITLES.items())
@@ -198,23 +203,23 @@ def test_a_reader_keeps_what_it_holds_while_upstream_is_down(
 
 
 def test_a_new_title_is_no_new_paper(
-    kind: type[Client], subscribe: Subscribe, service: Service, upstream: Loopback
+    kind: type[FeedReader], subscribe: Subscribe, service: Service, upstream: FakeUpstream
 ) -> None:
     client = subscribe(kind, "/papers/trending.atom?q=causal")
     client.poll()
-    if client.marks:
+    if client.tracks_read:
         client.mark_all_read()
     upstream.papers[0]["title"] = "Causal lighthouses, revised"
     service.refresh_page(TRENDING)
     client.poll()
     titles = {title for name, title in client.rows() if name.endswith("00001")}
     assert titles == SHOWN_AFTER_A_NEW_TITLE.get(kind, {"Causal lighthouses, revised"})
-    if client.marks:
+    if client.tracks_read:
         assert client.unread() == set()
 
 
 def test_a_paper_of_two_feeds_stands_in_each_or_in_one_as_the_reader_has_it(
-    kind: type[Client], subscribe: Subscribe
+    kind: type[FeedReader], subscribe: Subscribe
 ) -> None:
     """RFC 4287 4.2.6 wants one id for one paper; some readers have one place for one id."""
     client = subscribe(kind, "/feeds/causal.atom", "/feeds/sea.atom")
@@ -226,7 +231,7 @@ def test_a_paper_of_two_feeds_stands_in_each_or_in_one_as_the_reader_has_it(
 
 
 def test_a_union_brings_a_reader_each_paper_of_its_feeds_once(
-    kind: type[Client], subscribe: Subscribe, log: Logged
+    kind: type[FeedReader], subscribe: Subscribe, log: RequestLog
 ) -> None:
     client = subscribe(kind, "/feeds/causal+sea.atom")
     for _ in range(2):
@@ -238,8 +243,8 @@ def test_a_union_brings_a_reader_each_paper_of_its_feeds_once(
     assert set(log.statuses()) <= {200, 304}
 
 
-def test_the_library_reader_takes_the_json_feed_too(subscribe: Subscribe, log: Logged) -> None:
-    client = subscribe(Library, "/papers.json?q=causal")
+def test_the_library_reader_takes_the_json_feed_too(subscribe: Subscribe, log: RequestLog) -> None:
+    client = subscribe(ReaderLibrary, "/papers.json?q=causal")
     for _ in range(3):
         client.poll()
         assert sorted(client.rows()) == sorted(TITLES.items())

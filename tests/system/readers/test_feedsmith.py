@@ -18,8 +18,8 @@ from feedsrv.feeds.entry import FEED_SCHEME, KEYWORD_SCHEME, Entry
 from feedsrv.feeds.json_feed import render_json_feed
 from feedsrv.feeds.opml import Outline, render_opml
 from feedsrv.feeds.rss import render_rss
+from tests.support.documents import ARXIV, FEED, HEAD, HOME, PAPER, PDF, make_entries
 from tests.support.paths import ROOT
-from tests.unit.feeds.test_atom import ARXIV, FEED, HEAD, HOME, PAPER, PDF, made
 
 NPM = ROOT / "tests" / "npm"
 Parse = Callable[..., dict[str, Any]]
@@ -38,7 +38,7 @@ PAPERS = (
         PAPER, id="2611.01232", authors=(), abstract="", summary="", code="", project=""
     ),
 )
-HELD = made(*PAPERS)
+HELD = make_entries(*PAPERS)
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +91,9 @@ def test_feedsmith_reads_the_atom_feed_whole(parse: Parse) -> None:
 
 
 def test_feedsmith_reads_the_rss_feed_whole(parse: Parse) -> None:
-    found = parse(render_rss(HEAD, made(*PAPERS, feed=msgspec.structs.replace(FEED, link="pdf"))))
+    found = parse(
+        render_rss(HEAD, make_entries(*PAPERS, feed=msgspec.structs.replace(FEED, link="pdf")))
+    )
     assert found["format"] == "rss"
     feed = found["feed"]
     assert (feed["title"], feed["link"]) == (HEAD.title, HEAD.page_url)

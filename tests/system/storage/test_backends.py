@@ -13,8 +13,9 @@ import pytest
 
 from feedsrv.models import Failure, Kind, Listing, Page
 from feedsrv.storage.repository import Repository
-from tests.support.redis_server import redis_server
-from tests.support.stores import in_redis, on_disk
+from tests.support.redis_server import run_redis
+from tests.support.stores import disk_store, redis_store
+from tests.support.waiting import wait_until
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 FRIDAY, SATURDAY = Page(Kind.DAY, "2026-11-20"), Page(Kind.DAY, "2026-11-21")
@@ -24,7 +25,6 @@ UPSTREAM = "https://huggingface.co"
 LENGTH = timedelta(seconds=12)
 
 Make = Callable[..., Repository]
-Until = Callable[[Callable[[], bool]], None]
 
 
 def listing(page: Page = FRIDAY, *, seconds: int = 0, words: str = "") -> Listing:
@@ -48,9 +48,9 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Make]:
     def on(url: str = "", upstream: str = UPSTREAM) -> Repository:
         if url:
             # A machine of its own shares nothing but Redis.
-            store = in_redis(url, tmp_path / str(len(opened)), upstream, own=[FOG])
+            store = redis_store(url, tmp_path / str(len(opened)), upstream, own=[FOG])
         else:
-            store = on_disk(tmp_path, upstream, own=[FOG])
+            store = disk_store(tmp_path, upstream, own=[FOG])
         opened.append(store)
         return store
 
@@ -58,7 +58,7 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Make]:
         if request.param == "disk":
             yield on
         else:
-            with redis_server(tmp_path) as redis:
+            with run_redis(tmp_path) as redis:
                 yield lambda **given: on(redis.url, **given)
     finally:
         for store in opened:
@@ -73,13 +73,13 @@ def test_what_one_keeps_is_there_for_the_other(make: Make) -> None:
         assert other.get_listing(page) == one.get_listing(page) == listing(page, words=f"of {page}")
 
 
-def test_what_the_other_holds_decoded_gives_way_to_what_one_keeps(make: Make, until: Until) -> None:
+def test_what_the_other_holds_decoded_gives_way_to_what_one_keeps(make: Make) -> None:
     one, other = make(), make()
     for number in range(20):
         keeper, reader = (one, other) if number % 2 else (other, one)
         newer = listing(seconds=number, words=str(number))
         keeper.save_listing(newer, FRIDAY)
-        until(partial(shows, reader, newer))
+        wait_until(partial(shows, reader, newer))
 
 
 def test_a_listing_is_the_same_object_until_another_one_is_kept(make: Make) -> None:
@@ -184,12 +184,12 @@ def test_many_who_change_one_address_at_once_never_give_a_date_twice(make: Make)
     assert len({date for dates in given for date in dates}) == 100
 
 
-def test_others_learn_that_something_was_kept(make: Make, until: Until) -> None:
+def test_others_learn_that_something_was_kept(make: Make) -> None:
     one, other = make(), make()
     for number in range(5):
         seen = other.version()
         one.save_listing(listing(seconds=number), FRIDAY)
-        until(partial(moved_on, other, seen))
+        wait_until(partial(moved_on, other, seen))
 
 
 def test_a_search_that_is_polled_is_noted(make: Make) -> None:
@@ -207,9 +207,7 @@ def test_a_value_that_cannot_be_read_is_as_good_as_none(make: Make, value: bytes
     assert make().get_listing(FRIDAY) == listing()
 
 
-def test_what_is_lost_is_kept_anew_by_who_holds_it_and_the_latest_stands(
-    make: Make, until: Until
-) -> None:
+def test_what_is_lost_is_kept_anew_by_who_holds_it_and_the_latest_stands(make: Make) -> None:
     one, other = make(), make()
     older, newer = listing(words="older"), listing(seconds=1, words="newer")
     one.save_listing(older, FRIDAY)
@@ -219,7 +217,7 @@ def test_what_is_lost_is_kept_anew_by_who_holds_it_and_the_latest_stands(
     one._vault.backend.set("lists", f"{UPSTREAM} listing {FRIDAY}", b"")
     other._write(older, FRIDAY)
     other._vault.bump_version()
-    until(lambda: one.get_listing(FRIDAY) == other.get_listing(FRIDAY) == newer)
+    wait_until(lambda: one.get_listing(FRIDAY) == other.get_listing(FRIDAY) == newer)
     assert make().get_listing(FRIDAY) == newer
 
 

@@ -24,7 +24,8 @@ from feedsrv.storage.factory import SIZE_LIMITS, TTLS, open_repository
 from feedsrv.storage.repository import Repository
 from tests.support.paths import ROOT
 from tests.support.redis_server import PASSWORD, RedisServer
-from tests.support.stores import in_redis, reserve_slot
+from tests.support.stores import redis_store, reserve_slot
+from tests.support.waiting import wait_until
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 DAYS = [Page(Kind.DAY, f"2026-11-{number}") for number in (16, 17, 18, 19, 20)]
@@ -33,7 +34,6 @@ UPSTREAM = "https://huggingface.co"
 LENGTH = timedelta(seconds=12)
 
 Make = Callable[[], Repository]
-Until = Callable[[Callable[[], bool]], None]
 
 
 def listing(page: Page, *, seconds: int = 0) -> Listing:
@@ -65,7 +65,7 @@ def make(redis: RedisServer, tmp_path: Path, seconds: Seconds) -> Iterator[Make]
 
     def on() -> Repository:
         folder = tmp_path / str(len(stores))
-        stores.append(in_redis(redis.url, folder, UPSTREAM, own=[FOG], clock=seconds))
+        stores.append(redis_store(redis.url, folder, UPSTREAM, own=[FOG], clock=seconds))
         return stores[-1]
 
     yield on
@@ -81,7 +81,6 @@ def test_while_redis_is_gone_each_goes_on_from_memory_and_all_comes_together_aga
     redis: RedisServer,
     make: Make,
     seconds: Seconds,
-    until: Until,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -109,13 +108,13 @@ def test_while_redis_is_gone_each_goes_on_from_memory_and_all_comes_together_aga
     seconds.ahead += 11
     newest = listing(DAYS[0], seconds=2)
     # It is enough that somebody reads.
-    until(lambda: one.get_listing(DAYS[0]) == other.get_listing(DAYS[0]) == newest)
-    until(
+    wait_until(lambda: one.get_listing(DAYS[0]) == other.get_listing(DAYS[0]) == newest)
+    wait_until(
         lambda: (
             one.get_listing(DAYS[1]) == other.get_listing(DAYS[1]) == listing(DAYS[1], seconds=2)
         )
     )
-    until(lambda: one.failure_state(NOON) is None and other.failure_state(NOON) is None)
+    wait_until(lambda: one.failure_state(NOON) is None and other.failure_state(NOON) is None)
     assert [one.get_listing(page) for page in DAYS[2:]] == [listing(page) for page in DAYS[2:]]
     assert one.last_modified("http://a/", "x", NOON + LENGTH) == first
     assert len(other.get_request_log().all) == 1
@@ -125,7 +124,7 @@ def test_while_redis_is_gone_each_goes_on_from_memory_and_all_comes_together_aga
 
 
 def test_what_was_written_later_stands_whoever_comes_back_last(
-    redis: RedisServer, make: Make, seconds: Seconds, until: Until
+    redis: RedisServer, make: Make, seconds: Seconds
 ) -> None:
     one, other = make(), make()
     redis.stop()
@@ -137,7 +136,7 @@ def test_what_was_written_later_stands_whoever_comes_back_last(
     redis.start()
     seconds.ahead += 11
     for store in (other, one):
-        until(partial(has_come_back, store))
+        wait_until(partial(has_come_back, store))
     assert one.get_failure(DAYS[0]) == other.get_failure(DAYS[0]) == late
 
 
@@ -147,7 +146,7 @@ def has_come_back(store: Repository) -> bool:
 
 
 def test_what_was_given_out_stays_when_redis_is_restarted_empty(
-    redis: RedisServer, make: Make, until: Until
+    redis: RedisServer, make: Make
 ) -> None:
     one, other = make(), make()
     for page in DAYS:
@@ -161,16 +160,18 @@ def test_what_was_given_out_stays_when_redis_is_restarted_empty(
         assert reserve_slot(one, NOON) == NOON
     redis.stop()
     redis.start()
-    assert not redis.names()
+    assert not redis.all_keys()
     later = NOON + timedelta(hours=1)
     for store in (other, one):
         found = [store.last_modified(f"http://a/{number}", "x", later) for number in range(20)]
         assert found == dates[0] == dates[1]
-        until(partial(has_all, store))
+        wait_until(partial(has_all, store))
     assert reserve_slot(one, NOON) == NOON + timedelta(minutes=5)
     assert len(one.get_request_log().all) == 60
     third = make()
-    until(lambda: [third.get_listing(page) for page in DAYS] == [listing(page) for page in DAYS])
+    wait_until(
+        lambda: [third.get_listing(page) for page in DAYS] == [listing(page) for page in DAYS]
+    )
     assert third.last_modified("http://a/0", "x", later) == dates[0][0]
 
 
@@ -185,7 +186,7 @@ def test_a_change_after_a_restart_is_later_than_what_was_given_out(
 
 
 def test_a_redis_that_hangs_holds_one_thread_for_a_moment_and_no_other(
-    redis: RedisServer, make: Make, seconds: Seconds, until: Until
+    redis: RedisServer, make: Make, seconds: Seconds
 ) -> None:
     store = make()
     store.save_listing(listing(DAYS[0]), DAYS[0])
@@ -216,18 +217,18 @@ def test_a_redis_that_hangs_holds_one_thread_for_a_moment_and_no_other(
     finally:
         os.kill(redis.process.pid, signal.SIGCONT)
     seconds.ahead += 11
-    until(lambda: store.get_listing(DAYS[0]) is not None and store.failure_state(NOON) is None)
+    wait_until(lambda: store.get_listing(DAYS[0]) is not None and store.failure_state(NOON) is None)
     assert make().get_listing(DAYS[1]) == listing(DAYS[1])
 
 
 def test_whoever_glances_waits_for_no_redis_that_hangs(
-    redis: RedisServer, make: Make, seconds: Seconds, until: Until, monkeypatch: pytest.MonkeyPatch
+    redis: RedisServer, make: Make, seconds: Seconds, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One thread says all answers that are ready, and glances before each."""
     monkeypatch.setattr("feedsrv.storage.redis._TIMEOUT", 5.0)
     store = make()
     store.save_listing(listing(DAYS[0]), DAYS[0])
-    until(partial(has_noticed, store))
+    wait_until(partial(has_noticed, store))
     seen = store.version()
     assert redis.process is not None
     os.kill(redis.process.pid, signal.SIGSTOP)
@@ -238,12 +239,12 @@ def test_whoever_glances_waits_for_no_redis_that_hangs(
                 seconds.ahead += 0.01
                 assert store.version() == seen
             assert time.monotonic() - began < 4
-            until(lambda: store.failure_state(NOON) is not None)
+            wait_until(lambda: store.failure_state(NOON) is not None)
             seconds.ahead += 11
     finally:
         os.kill(redis.process.pid, signal.SIGCONT)
     seconds.ahead += 11
-    until(lambda: store.version() is not None and store.failure_state(NOON) is None)
+    wait_until(lambda: store.version() is not None and store.failure_state(NOON) is None)
 
 
 def has_noticed(store: Repository) -> bool:
@@ -272,7 +273,7 @@ def test_where_redis_is_full_what_it_holds_is_still_read(
 
 
 def test_a_server_that_starts_without_redis_finds_it_later(
-    redis: RedisServer, make: Make, seconds: Seconds, until: Until
+    redis: RedisServer, make: Make, seconds: Seconds
 ) -> None:
     redis.stop()
     store = make()
@@ -285,7 +286,7 @@ def test_a_server_that_starts_without_redis_finds_it_later(
     store.save_listing(listing(DAYS[0]), DAYS[0])
     redis.start()
     seconds.ahead += 11
-    until(lambda: store.get_listing(DAYS[0]) is not None and store.failure_state(NOON) is None)
+    wait_until(lambda: store.get_listing(DAYS[0]) is not None and store.failure_state(NOON) is None)
     assert make().get_listing(DAYS[0]) == listing(DAYS[0])
 
 
@@ -301,7 +302,7 @@ def test_everything_ends_some_time_and_what_anybody_makes_grow_ends_first(
     reserve_slot(store, NOON)
     store.last_modified("http://a/", "x", NOON)
     with redis.client() as client:
-        left = {name: client.ttl(name) for name in redis.names()}
+        left = {name: client.ttl(name) for name in redis.all_keys()}
         assert all(seconds > 0 for seconds in left.values()), left
         lasts = [
             max(left[name] for name in left if name.startswith(f"feedsrv:v2:{part}:"))
@@ -347,7 +348,7 @@ def test_the_check_says_which_redis_it_is_and_whether_it_works(
 def test_a_wrong_password_is_said_once_and_feeds_go_on(
     redis: RedisServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    store = in_redis(redis.url.replace(PASSWORD, "wrong"), tmp_path, UPSTREAM)
+    store = redis_store(redis.url.replace(PASSWORD, "wrong"), tmp_path, UPSTREAM)
     store.save_listing(listing(DAYS[0]), DAYS[0])
     assert store.get_listing(DAYS[0]) == listing(DAYS[0])
     store.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import urllib.request
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import UTC, date, datetime
@@ -17,10 +17,12 @@ from urllib.error import HTTPError
 import msgspec
 import pytest
 
-from tests.support.loopback import Loopback, fetched, raw_paper, server_process, serving
+from tests.support.http import fetch_body
 from tests.support.redis_server import PASSWORD, RedisServer
+from tests.support.servers import run_feedsrv, serve_wsgi
+from tests.support.upstream import FakeUpstream, make_raw_paper
+from tests.support.waiting import wait_until
 
-Until = Callable[[Callable[[], bool]], None]
 PATHS = [
     "/papers.atom?q=causal",
     "/papers.rss?q=lighthouse",
@@ -59,7 +61,7 @@ class Machines:
         self._processes: list[subprocess.Popen[str]] = []
         for number in range(3):
             own = {"FEEDSRV_CACHE_DIR": str(folder / f"machine-{number}")}
-            process, url, _ = stack.enter_context(server_process(**environ, **own))
+            process, url, _ = stack.enter_context(run_feedsrv(**environ, **own))
             self.urls.append(url)
             self._processes.append(process)
 
@@ -88,7 +90,7 @@ def answer(url: str) -> Answer:
 def is_answered(url: str) -> bool:
     """Ask, and tell whether there was anything: not all who come first can wait for long."""
     try:
-        return bool(fetched(url))
+        return bool(fetch_body(url))
     except HTTPError as error:
         error.close()
         if error.code != 503:
@@ -97,20 +99,20 @@ def is_answered(url: str) -> bool:
 
 
 @pytest.fixture
-def upstream() -> Iterator[Loopback]:
+def upstream() -> Iterator[FakeUpstream]:
     papers = [
-        raw_paper(day * 10 + n, day=day, title="Causal fog" if n else "Tides")
+        make_raw_paper(day * 10 + n, day=day, title="Causal fog" if n else "Tides")
         for day in range(8)
         for n in range(3)
     ]
-    site = Loopback(papers, today)
-    with serving(site) as url:
+    site = FakeUpstream(papers, today)
+    with serve_wsgi(site) as url:
         site.url = url
         yield site
 
 
 @pytest.fixture
-def machines(upstream: Loopback, redis: RedisServer, tmp_path: Path) -> Iterator[Machines]:
+def machines(upstream: FakeUpstream, redis: RedisServer, tmp_path: Path) -> Iterator[Machines]:
     (tmp_path / "feedsrv.toml").write_text(SETTINGS)
     environ = {
         "FEEDSRV_CONFIG": str(tmp_path / "feedsrv.toml"),
@@ -122,18 +124,18 @@ def machines(upstream: Loopback, redis: RedisServer, tmp_path: Path) -> Iterator
 
 
 def test_three_servers_with_three_hundred_clients_are_one(
-    machines: Machines, upstream: Loopback, redis: RedisServer, until: Until
+    machines: Machines, upstream: FakeUpstream, redis: RedisServer
 ) -> None:
     def client(number: int) -> None:
         url = machines.urls[number % 3] + PATHS[number // 3 % len(PATHS)]
-        until(lambda: is_answered(url))
+        wait_until(lambda: is_answered(url))
 
     with ThreadPoolExecutor(300) as pool:
         list(pool.map(client, range(300)))
     # The rest of the window is read behind them.
-    until(lambda: len([path for path in upstream.log if "/date/" in path]) >= 5)
-    until(machines.are_one)
-    asked = Counter(upstream.log)
+    wait_until(lambda: len([path for path in upstream.requests if "/date/" in path]) >= 5)
+    wait_until(machines.are_one)
+    asked = Counter(upstream.requests)
     assert set(asked.values()) == {1}, "one request for each page"
     before = machines.all()
     assert all(b"Causal fog" in found.body for found in before[PATHS[0]])
@@ -144,13 +146,13 @@ def test_three_servers_with_three_hundred_clients_are_one(
     redis.stop()
     assert machines.all() == before, "from memory"
     redis.start()
-    assert not redis.names()
+    assert not redis.all_keys()
     assert machines.all() == before
-    assert Counter(upstream.log) == asked, "and nothing was asked again"
+    assert Counter(upstream.requests) == asked, "and nothing was asked again"
 
 
 def test_a_page_that_was_asked_for_by_a_server_that_was_killed_is_asked_for_by_another(
-    machines: Machines, upstream: Loopback, until: Until
+    machines: Machines, upstream: FakeUpstream
 ) -> None:
     goes_on = Event()
 
@@ -158,35 +160,37 @@ def test_a_page_that_was_asked_for_by_a_server_that_was_killed_is_asked_for_by_a
         if "harbour" in path:
             goes_on.wait(60)
 
-    upstream.fault = hang
+    upstream.intercept = hang
     path = "/papers.atom?q=harbour"
     with ThreadPoolExecutor(1) as pool:
-        lost = pool.submit(fetched, machines.urls[0] + path)
-        until(lambda: len(asked_for("harbour", upstream)) == 1)
+        lost = pool.submit(fetch_body, machines.urls[0] + path)
+        wait_until(lambda: len(asked_for("harbour", upstream)) == 1)
         machines.kill()
         with pytest.raises(OSError, match=r"."):
             lost.result()
     goes_on.set()
     # Once the right to ask, which the dead one held, has ended by itself.
-    until(lambda: len(machines.answers(path)) == 1 and len(asked_for("harbour", upstream)) > 1)
+    wait_until(lambda: len(machines.answers(path)) == 1 and len(asked_for("harbour", upstream)) > 1)
     assert len(asked_for("harbour", upstream)) == 2
 
 
-def asked_for(word: str, upstream: Loopback) -> list[str]:
-    return [path for path in upstream.log if word in path]
+def asked_for(word: str, upstream: FakeUpstream) -> list[str]:
+    return [path for path in upstream.requests if word in path]
 
 
 def test_the_state_says_in_what_it_is_kept_and_not_where(
-    machines: Machines, redis: RedisServer, until: Until
+    machines: Machines, redis: RedisServer
 ) -> None:
     for is_there in (True, False):
         if not is_there:
             redis.stop()
-            until(lambda: b"Nothing can be kept in Redis" in fetched(machines.urls[0] + "/status"))
+            wait_until(
+                lambda: b"Nothing can be kept in Redis" in fetch_body(machines.urls[0] + "/status")
+            )
         for path in ("/status.json", "/status"):
-            said = fetched(machines.urls[0] + path).decode()
+            said = fetch_body(machines.urls[0] + path).decode()
             assert str(redis.port) not in said
             assert PASSWORD not in said
-        kept = msgspec.json.decode(fetched(machines.urls[0] + "/status.json"))["store"]
+        kept = msgspec.json.decode(fetch_body(machines.urls[0] + "/status.json"))["store"]
         assert kept["where"] == "in Redis"
         assert kept["trouble"] == ("" if is_there else "Connection refused")

@@ -10,7 +10,7 @@ import locale
 import re
 import threading
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 from typing import Any
 
@@ -23,74 +23,27 @@ from hypothesis import strategies as st
 from lxml import etree
 from lxml.isoschematron import Schematron
 
-from feedsrv.feeds.atom import render_atom
-from feedsrv.feeds.entry import (
-    FEED_SCHEME,
-    KEYWORD_SCHEME,
-    Entry,
-    FeedMetadata,
-    build_entries,
-    feed_definition,
-    feed_id,
-)
+from feedsrv.feeds.entry import FEED_SCHEME, KEYWORD_SCHEME, feed_definition, feed_id
 from feedsrv.feeds.selection import unite_listings
-from feedsrv.models import Feed, Kind, Listing, Match, Page, Paper
+from feedsrv.models import Feed, Kind, Listing, Page, Paper
 from feedsrv.monitoring import incidents as outage
 from feedsrv.monitoring.incidents import incident_feed
+from tests.support.documents import (
+    ARXIV,
+    ATOM_NAMESPACES,
+    FEED,
+    HOME,
+    PAPER,
+    PDF,
+    atom_links,
+    first_atom_entry,
+    make_entries,
+    make_feed_generator,
+    parse_xml,
+    render_papers,
+)
 from tests.support.paths import SHARED
 from tests.support.strategies import papers
-
-ATOM = {"a": "http://www.w3.org/2005/Atom"}
-FEED = Feed(name="causal", title="Causal matters", query="causal")
-HEAD = FeedMetadata(
-    id=feed_id([feed_definition(FEED, "causal")]),
-    icon_url="http://my.server/static/icon.png",
-    title="Causal matters",
-    subtitle="Papers that match: causal",
-    self_url="http://my.server/papers.atom?q=a&limit=3",
-    page_url="https://huggingface.co/papers?q=causal",
-    version="0",
-)
-PAPER = Paper(
-    id="2611.01234",
-    title="Do lighthouses cause ships?",
-    abstract="We ask the ships.\n\nThey say so.",
-    authors=("Ada Quill", "Bo Lantern", "Cy O'Fog"),
-    author_count=3,
-    submitted=date(2026, 11, 18),
-    listed=date(2026, 11, 20),
-    organization="Harbour Lab",
-    keywords=("causal inference", "ships"),
-    summary="Ships say lighthouses cause them.",
-    code="https://github.com/e/ships",
-    project="https://ships.example.org/?a=1&b=2",
-    upvotes=77,
-    comments=88,
-    stars=99,
-)
-
-
-def made(*papers: Paper, feed: Feed = FEED) -> tuple[Entry, ...]:
-    return build_entries([Match(paper, (feed,)) for paper in papers])
-
-
-def rendered(*papers: Paper, feed: Feed = FEED) -> bytes:
-    return render_atom(HEAD, made(*papers, feed=feed))
-
-
-def tree(document: bytes) -> etree._Element:
-    return etree.fromstring(document)
-
-
-def entry_of(document: bytes) -> etree._Element:
-    found = tree(document).find("a:entry", ATOM)
-    assert found is not None
-    return found
-
-
-def links(document: bytes) -> list[tuple[str, str, str]]:
-    found = entry_of(document).findall("a:link", ATOM)
-    return [(link.get("rel", ""), link.get("type", ""), link.get("href", "")) for link in found]
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +55,7 @@ def complaints() -> Callable[[bytes], str]:
     rules = Schematron(etree.parse(str(SHARED / "schemas" / "atom.sch")))
 
     def complain(document: bytes) -> str:
-        found = tree(document)
+        found = parse_xml(document)
         wrong = [each for each in (grammar, rules) if not each.validate(found)]
         return "\n".join(str(each.error_log) for each in wrong)
 
@@ -110,34 +63,34 @@ def complaints() -> Callable[[bytes], str]:
 
 
 def test_an_entry_is_one_paper_with_its_arxiv_address_as_id() -> None:
-    entry = entry_of(rendered(PAPER))
-    assert entry.findtext("a:id", namespaces=ATOM) == "https://arxiv.org/abs/2611.01234"
-    assert entry.findtext("a:title", namespaces=ATOM) == "Do lighthouses cause ships?"
-    assert entry.findtext("a:summary", namespaces=ATOM) == "Ships say lighthouses cause them."
-    assert entry.findtext("a:published", namespaces=ATOM) == "2026-11-20T00:00:00+00:00"
-    assert entry.findtext("a:updated", namespaces=ATOM) == "2026-11-20T00:00:00+00:00"
+    entry = first_atom_entry(render_papers(PAPER))
+    assert entry.findtext("a:id", namespaces=ATOM_NAMESPACES) == "https://arxiv.org/abs/2611.01234"
+    assert entry.findtext("a:title", namespaces=ATOM_NAMESPACES) == "Do lighthouses cause ships?"
+    assert (
+        entry.findtext("a:summary", namespaces=ATOM_NAMESPACES)
+        == "Ships say lighthouses cause them."
+    )
+    assert entry.findtext("a:published", namespaces=ATOM_NAMESPACES) == "2026-11-20T00:00:00+00:00"
+    assert entry.findtext("a:updated", namespaces=ATOM_NAMESPACES) == "2026-11-20T00:00:00+00:00"
 
 
 def test_every_author_stands_in_an_element_of_its_own_and_in_the_content() -> None:
-    entry = entry_of(rendered(PAPER))
-    names = [name.text for name in entry.findall("a:author/a:name", ATOM)]
+    entry = first_atom_entry(render_papers(PAPER))
+    names = [name.text for name in entry.findall("a:author/a:name", ATOM_NAMESPACES)]
     assert names == ["Ada Quill", "Bo Lantern", "Cy O'Fog"]
-    content = entry.findtext("a:content", namespaces=ATOM)
+    content = entry.findtext("a:content", namespaces=ATOM_NAMESPACES)
     assert content is not None
     assert content.startswith("<p><em>Ada Quill, Bo Lantern, Cy O&#x27;Fog — Harbour Lab</em></p>")
 
 
 def test_the_abstract_stands_in_paragraphs_and_the_links_below() -> None:
-    content = entry_of(rendered(PAPER)).findtext("a:content", namespaces=ATOM)
+    content = first_atom_entry(render_papers(PAPER)).findtext(
+        "a:content", namespaces=ATOM_NAMESPACES
+    )
     assert content is not None
     assert "<p>We ask the ships.</p>\n<p>They say so.</p>" in content
     assert '<a href="https://arxiv.org/pdf/2611.01234">PDF</a>' in content
     assert '<a href="https://ships.example.org/?a=1&amp;b=2">Project</a>' in content
-
-
-HOME = "https://huggingface.co/papers/2611.01234"
-ARXIV = "https://arxiv.org/abs/2611.01234"
-PDF = "https://arxiv.org/pdf/2611.01234"
 
 
 @pytest.mark.parametrize(
@@ -173,7 +126,7 @@ def test_links_have_rel_and_type_and_lead_where_the_feed_wants(
     wanted: Any, expected: list[tuple[str, str, str]]
 ) -> None:
     feed = msgspec.structs.replace(FEED, link=wanted)
-    assert links(rendered(PAPER, feed=feed)) == [
+    assert atom_links(render_papers(PAPER, feed=feed)) == [
         *expected,
         ("related", "text/html", "https://github.com/e/ships"),
         ("related", "text/html", "https://ships.example.org/?a=1&b=2"),
@@ -182,7 +135,7 @@ def test_links_have_rel_and_type_and_lead_where_the_feed_wants(
 
 
 def test_keywords_and_the_feed_are_categories_of_two_schemes() -> None:
-    found = entry_of(rendered(PAPER)).findall("a:category", ATOM)
+    found = first_atom_entry(render_papers(PAPER)).findall("a:category", ATOM_NAMESPACES)
     assert [(c.attrib["scheme"], c.attrib["term"]) for c in found] == [
         (KEYWORD_SCHEME, "causal inference"),
         (KEYWORD_SCHEME, "ships"),
@@ -192,48 +145,53 @@ def test_keywords_and_the_feed_are_categories_of_two_schemes() -> None:
 
 def test_a_paper_says_the_same_in_each_feed_but_for_the_feeds_names() -> None:
     names = ["causal", '</entry> & "others"', "causal"]
-    found = [rendered(PAPER, feed=msgspec.structs.replace(FEED, name=name)) for name in names]
+    found = [render_papers(PAPER, feed=msgspec.structs.replace(FEED, name=name)) for name in names]
     assert found[0] == found[2]
     for document, name in zip(found, names, strict=True):
-        entry = entry_of(document)
-        *_, last = entry.findall("a:category", ATOM)
+        entry = first_atom_entry(document)
+        *_, last = entry.findall("a:category", ATOM_NAMESPACES)
         assert (last.attrib["scheme"], last.attrib["term"]) == (FEED_SCHEME, name)
         entry.remove(last)
-    entries = [etree.tostring(entry_of(document)) for document in found]
+    entries = [etree.tostring(first_atom_entry(document)) for document in found]
     assert len({entry.split(b"<category")[0] for entry in entries}) == 1
 
 
 def test_a_paper_is_written_once_for_all_feeds(monkeypatch: pytest.MonkeyPatch) -> None:
     paper = msgspec.structs.replace(PAPER, title="Written by no other test")
-    first = rendered(paper)
+    first = render_papers(paper)
     monkeypatch.setattr("feedgen.entry.FeedEntry.atom_entry", lambda *_: pytest.fail("once more"))
-    assert rendered(paper, feed=msgspec.structs.replace(FEED, name="other")) != first
+    assert render_papers(paper, feed=msgspec.structs.replace(FEED, name="other")) != first
 
 
 def test_no_counter_is_anywhere_in_a_feed() -> None:
     """They change hourly, would wake readers up, and would defeat 304."""
-    assert not re.search(rb"\b(77|88|99)\b", rendered(PAPER))
+    assert not re.search(rb"\b(77|88|99)\b", render_papers(PAPER))
     changed = msgspec.structs.replace(PAPER, upvotes=1, comments=2, stars=3)
-    assert rendered(PAPER) == rendered(changed)
+    assert render_papers(PAPER) == render_papers(changed)
 
 
 def test_a_change_of_the_abstract_moves_updated_and_not_published() -> None:
     revised = datetime(2026, 11, 23, 7, 5, 3, 999, tzinfo=UTC)
-    document = rendered(msgspec.structs.replace(PAPER, revised=revised))
-    entry = entry_of(document)
-    assert entry.findtext("a:published", namespaces=ATOM) == "2026-11-20T00:00:00+00:00"
-    assert entry.findtext("a:updated", namespaces=ATOM) == "2026-11-23T07:05:03+00:00"
-    assert tree(document).findtext("a:updated", namespaces=ATOM) == "2026-11-23T07:05:03+00:00"
+    document = render_papers(msgspec.structs.replace(PAPER, revised=revised))
+    entry = first_atom_entry(document)
+    assert entry.findtext("a:published", namespaces=ATOM_NAMESPACES) == "2026-11-20T00:00:00+00:00"
+    assert entry.findtext("a:updated", namespaces=ATOM_NAMESPACES) == "2026-11-23T07:05:03+00:00"
+    assert (
+        parse_xml(document).findtext("a:updated", namespaces=ATOM_NAMESPACES)
+        == "2026-11-23T07:05:03+00:00"
+    )
 
 
 def test_a_paper_that_is_not_arxivs_has_no_arxiv_addresses() -> None:
-    document = rendered(msgspec.structs.replace(PAPER, id="sample-001"))
+    document = render_papers(msgspec.structs.replace(PAPER, id="sample-001"))
     assert b"arxiv.org" not in document
-    assert entry_of(document).findtext("a:id", namespaces=ATOM) == (
+    assert first_atom_entry(document).findtext("a:id", namespaces=ATOM_NAMESPACES) == (
         "https://example.org/papers/sample-001"
     )
     pdf = msgspec.structs.replace(FEED, link="pdf")
-    assert links(rendered(msgspec.structs.replace(PAPER, id="sample-001"), feed=pdf))[0] == (
+    assert atom_links(render_papers(msgspec.structs.replace(PAPER, id="sample-001"), feed=pdf))[
+        0
+    ] == (
         "alternate",
         "text/html",
         "https://example.org/papers/sample-001",
@@ -256,7 +214,7 @@ def test_what_is_known_of_who_wrote_it_is_shown(
     paper = msgspec.structs.replace(
         PAPER, authors=(), author_count=count, organization=organization
     )
-    content = made(paper)[0].content
+    content = make_entries(paper)[0].content
     assert (f"<em>{shown}</em>" in content) if shown else ("<em>" not in content)
 
 
@@ -265,8 +223,8 @@ def test_what_is_known_of_who_wrote_it_is_shown(
 )
 def test_text_that_looks_like_markup_arrives_as_written(title: str) -> None:
     paper = msgspec.structs.replace(PAPER, title=title, abstract=title)
-    entry = entry_of(rendered(paper))
-    assert entry.findtext("a:title", namespaces=ATOM) == title
+    entry = first_atom_entry(render_papers(paper))
+    assert entry.findtext("a:title", namespaces=ATOM_NAMESPACES) == title
 
     class Text(HTMLParser):
         text = ""
@@ -275,12 +233,12 @@ def test_text_that_looks_like_markup_arrives_as_written(title: str) -> None:
             self.text += data
 
     reader = Text()
-    reader.feed(entry.findtext("a:content", namespaces=ATOM) or "")
+    reader.feed(entry.findtext("a:content", namespaces=ATOM_NAMESPACES) or "")
     assert title in reader.text
 
 
 def test_a_feed_without_entries_is_a_feed(complaints: Callable[[bytes], str]) -> None:
-    document = rendered()
+    document = render_papers()
     assert complaints(document) == ""
     read = feedparser.parse(document)
     assert not read.bozo
@@ -307,15 +265,17 @@ def test_the_status_feed_is_a_feed_with_and_without_outages(
 
 
 def test_a_feed_names_itself_where_it_is_and_where_people_go() -> None:
-    feed = tree(rendered(PAPER))
-    found = {link.attrib["rel"]: dict(link.attrib) for link in feed.findall("a:link", ATOM)}
+    feed = parse_xml(render_papers(PAPER))
+    found = {
+        link.attrib["rel"]: dict(link.attrib) for link in feed.findall("a:link", ATOM_NAMESPACES)
+    }
     assert found["self"] == {
         "rel": "self",
         "type": "application/atom+xml",
         "href": "http://my.server/papers.atom?q=a&limit=3",
     }
     assert found["alternate"]["type"] == "text/html"
-    assert (feed.findtext("a:id", namespaces=ATOM) or "").startswith("urn:uuid:")
+    assert (feed.findtext("a:id", namespaces=ATOM_NAMESPACES) or "").startswith("urn:uuid:")
 
 
 def test_a_feeds_id_comes_from_what_it_holds_and_not_from_its_name() -> None:
@@ -348,12 +308,12 @@ def test_any_papers_make_a_feed_that_readers_take_in_order(
         fetched_at=datetime(2026, 11, 24, tzinfo=UTC),
     )
     ordered = unite_listings((listing,))
-    document = rendered(*ordered)
-    assert document == rendered(*ordered), "the same papers are the same bytes"
+    document = render_papers(*ordered)
+    assert document == render_papers(*ordered), "the same papers are the same bytes"
     assert complaints(document) == ""
     read = feedparser.parse(document)
     assert not read.bozo
-    assert [entry.id for entry in read.entries] == [entry.id for entry in made(*ordered)]
+    assert [entry.id for entry in read.entries] == [entry.id for entry in make_entries(*ordered)]
     for entry, paper in zip(read.entries, ordered, strict=True):
         assert [author.name for author in entry.get("authors", [])][: len(paper.authors)] == [
             name.strip() for name in paper.authors
@@ -363,7 +323,7 @@ def test_any_papers_make_a_feed_that_readers_take_in_order(
 def test_rendering_leaves_the_process_as_it_was() -> None:
     """feedgen's RSS dates set the locale of the whole process; its Atom must not come near."""
     before = locale.setlocale(locale.LC_ALL)
-    threads = [threading.Thread(target=rendered, args=(PAPER,)) for _ in range(4)]
+    threads = [threading.Thread(target=render_papers, args=(PAPER,)) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -374,22 +334,14 @@ def test_rendering_leaves_the_process_as_it_was() -> None:
 # --- feedgen's traps: when one of these fails, the trap is gone, and so may be our way around it --
 
 
-def plain() -> FeedGenerator:
-    feed = FeedGenerator()
-    feed.id("urn:x")
-    feed.title("x")
-    feed.updated(datetime(2026, 1, 1, tzinfo=UTC))
-    return feed
-
-
 def test_trap_feedgen_still_loses_the_attributes_of_an_entrys_links() -> None:
-    feed = plain()
+    feed = make_feed_generator()
     entry = feed.add_entry()
     entry.id("urn:y")
     entry.title("y")
     entry.link(href="http://a.b/", rel="alternate", type="text/html")
     entry.link(href="http://a.b/pdf", rel="related", type="application/pdf")
-    found = entry_of(feed.atom_str()).findall("a:link", ATOM)
+    found = first_atom_entry(feed.atom_str()).findall("a:link", ATOM_NAMESPACES)
     assert [dict(link.attrib) for link in found] == [
         {"href": "http://a.b/"},
         {"href": "http://a.b/pdf"},
@@ -397,13 +349,16 @@ def test_trap_feedgen_still_loses_the_attributes_of_an_entrys_links() -> None:
 
 
 def test_trap_feedgen_still_puts_new_entries_in_front() -> None:
-    feed = plain()
+    feed = make_feed_generator()
     for name in ("first", "second"):
         entry = feed.add_entry()
         entry.id(f"urn:{name}")
         entry.title(name)
         entry.link(href="http://a.b/")
-    titles = [title.text for title in tree(feed.atom_str()).findall("a:entry/a:title", ATOM)]
+    titles = [
+        title.text
+        for title in parse_xml(feed.atom_str()).findall("a:entry/a:title", ATOM_NAMESPACES)
+    ]
     assert titles == ["second", "first"]
 
 
@@ -414,7 +369,7 @@ def test_trap_feedgen_still_stamps_what_it_makes_with_the_clock() -> None:
 
 
 def test_trap_feedgen_still_raises_on_a_control_character() -> None:
-    feed = plain()
+    feed = make_feed_generator()
     feed.title("a\x00b")
     with pytest.raises(ValueError, match="XML compatible"):
         feed.atom_str()

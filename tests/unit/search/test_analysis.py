@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from feedsrv.models import Paper, PaperTokens
 from feedsrv.search.analysis import analyze, fold, join_tokens, stem, tokenize
-from tests.support.strategies import paper, papers, texts
+from tests.support.strategies import make_paper, papers, texts
 
 LAW = settings(deadline=None, max_examples=200)
 
@@ -128,7 +128,7 @@ def test_a_row_has_a_space_around_each_word() -> None:
 
 
 def test_a_paper_is_prepared_with_its_words_and_their_stems() -> None:
-    one = paper(
+    one = make_paper(
         "Causally Naïve Models",
         "One\n\nof C++.",
         id="2601.00001",
@@ -150,7 +150,7 @@ def test_a_paper_is_prepared_with_its_words_and_their_stems() -> None:
 
 
 def test_preparing_changes_nothing_but_the_words() -> None:
-    bare = Paper(id="x", title="T", abstract="A", submitted=paper().submitted, upvotes=3)
+    bare = Paper(id="x", title="T", abstract="A", submitted=make_paper().submitted, upvotes=3)
     made = analyze(bare)
     assert bare.tokens == PaperTokens()
     assert made.tokens != PaperTokens()

@@ -14,7 +14,7 @@ from feedsrv.models import Kind, Listing, Page, Paper
 from feedsrv.search.index import Index, InvertedIndex
 from feedsrv.search.parser import parse_query
 from feedsrv.search.query import Query, matches
-from tests.support.strategies import paper, papers, queries, terms
+from tests.support.strategies import make_paper, papers, queries, terms
 
 LAW = settings(deadline=None, max_examples=100)
 
@@ -62,16 +62,16 @@ def test_it_counts_the_papers_that_fail_one_part_alone(
 )
 def test_what_an_index_finds(query: str, found: str) -> None:
     held = {
-        "both": paper("Fog on ferries", authors=("Ada Quill",)),
-        "title": paper("Fog"),
-        "none": paper("A harbour"),
+        "both": make_paper("Fog on ferries", authors=("Ada Quill",)),
+        "title": make_paper("Fog"),
+        "none": make_paper("A harbour"),
     }
     index = Index(list(held.values()))
     assert index.matching(parse_query(query)) == tuple(held[name] for name in found.split())
 
 
 def test_a_paper_is_had_by_its_id() -> None:
-    one = paper("Fog")
+    one = make_paper("Fog")
     assert Index([one]).get(one.id) is one
     assert Index([one]).get("2611.99999") is None
     assert Index([]).matching(parse_query("-fog")) == ()
@@ -101,9 +101,9 @@ def test_papers_arranged_with_those_of_others_are_found_as_by_themselves(
 
 def test_an_index_finds_the_same_after_others_were_arranged_with_it() -> None:
     rows = InvertedIndex()
-    index = Index([paper("Fog"), paper("A harbour")], rows)
+    index = Index([make_paper("Fog"), make_paper("A harbour")], rows)
     before = index.matching(parse_query("fo*"))
-    later = Index([paper("Fog on ferries"), *index.papers], rows)
+    later = Index([make_paper("Fog on ferries"), *index.papers], rows)
     assert index.matching(parse_query("fo*")) == before
     assert index.matching(parse_query("-fog")) == index.papers[1:]
     assert later.matching(parse_query("fo*")) == (later.papers[0], *before)
@@ -111,12 +111,12 @@ def test_an_index_finds_the_same_after_others_were_arranged_with_it() -> None:
 
 def test_what_stays_is_not_arranged_again() -> None:
     rows = InvertedIndex()
-    fog, harbour = paper("Fog", id="2611.00001"), paper("A harbour", id="2611.00002")
+    fog, harbour = make_paper("Fog", id="2611.00001"), make_paper("A harbour", id="2611.00002")
     Index([fog, harbour], rows)
     voted = msgspec.structs.replace(fog, upvotes=7)
-    Index([paper("Ferries", id="2611.00003"), harbour, voted], rows)
+    Index([make_paper("Ferries", id="2611.00003"), harbour, voted], rows)
     assert rows.size == 3
-    revised = paper("Fog again", id=fog.id)
+    revised = make_paper("Fog again", id=fog.id)
     assert Index([revised, harbour], rows).matching(parse_query("again")) == (revised,)
     assert rows.size == 4
 
@@ -124,7 +124,7 @@ def test_what_stays_is_not_arranged_again() -> None:
 def test_papers_that_went_are_forgotten_in_the_end() -> None:
     selector = Selector()
     for number in range(1, 90):
-        held = tuple(paper("Fog", id=f"2611.{number + each:05d}") for each in range(20))
+        held = tuple(make_paper("Fog", id=f"2611.{number + each:05d}") for each in range(20))
         day = Page(Kind.DAY, "2026-11-24")
         listing = Listing(page=day, papers=held, fetched_at=datetime(2026, 11, 24, tzinfo=UTC))
         index = selector.index([listing])

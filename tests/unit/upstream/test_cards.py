@@ -13,7 +13,14 @@ from hypothesis import strategies as st
 from feedsrv.upstream import cards as tags
 from feedsrv.upstream.cards import MAX_DEPTH, MAX_TAGS, Extractor, find_first, is_within_limits
 from feedsrv.upstream.parser import day_label, hydration_data
-from tests.support.builders import DAY, card, entry, html, page_of, props
+from tests.support.builders import (
+    DAY,
+    card_html,
+    html_page,
+    html_page_with_data,
+    json_entry,
+    page_props,
+)
 
 HOLDER = '<div data-target="DailyPapers" data-props="{}">'
 
@@ -62,8 +69,8 @@ def test_only_a_time_shows_the_day() -> None:
 pieces = st.sampled_from(
     [
         HOLDER, HOLDER.replace('"', "'"), HOLDER[:-1], "<time datetime='2026-08-05'>", "</time>",
-        "<time>", card(), "<!--", "-->", "<![CDATA[", "]]>", "<?x", "<script>", "</script>", "<p>",
-        "<textarea>", "<title>", "<template>", "<plaintext>", "<iframe>", "<svg>", "<table>",
+        "<time>", card_html(), "<!--", "-->", "<![CDATA[", "]]>", "<?x", "<script>", "</script>",
+        "<p>", "<textarea>", "<title>", "<template>", "<plaintext>", "<iframe>", "<svg>", "<table>",
         "</p>", "<html a='b'>", "<body data-target='DailyPapers' data-props='b'>", "</body>",
         "</html>",
         "<meta charset='utf-16'>", "\0", "\r\n", "\ufeff", "\ud7ff", "\U0001f426", "&quot", "&#0;",
@@ -71,7 +78,9 @@ pieces = st.sampled_from(
     ]
 )  # fmt: skip
 real = st.just(
-    html(props(DAY, [entry(title='“Kites” & "tides" $\\alpha$ 1 < 2')]), card()).decode()
+    html_page(
+        page_props(DAY, [json_entry(title='“Kites” & "tides" $\\alpha$ 1 < 2')]), card_html()
+    ).decode()
 )
 
 
@@ -103,7 +112,7 @@ def test_data_is_read_as_it_was_before_it_was_escaped(text: str) -> None:
     markup = f"<div data-target='DailyPapers' data-props='{escape(text)}'>"
     assert find_first(markup, hydration_data) == in_tree(markup, hydration_data)
     if text.isprintable():
-        assert find_first(page_of(text).decode(), hydration_data) == text
+        assert find_first(html_page_with_data(text).decode(), hydration_data) == text
 
 
 @pytest.mark.parametrize(

@@ -24,12 +24,12 @@ from tests.support.builders import (
     PAGES,
     READ_AT,
     Json,
-    address,
-    card,
-    entry,
-    html,
-    props,
-    said,
+    card_html,
+    html_page,
+    json_entry,
+    listing_to_json,
+    page_props,
+    page_url,
 )
 
 RECORDED = Path(__file__).parent / "pages"
@@ -42,12 +42,12 @@ every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.ki
 
 
 def read_page(body: bytes, page: Page = DAY, url: str = "") -> Listing:
-    return parse_page(body, url or address(page), requested=page, fetched_at=READ_AT)
+    return parse_page(body, url or page_url(page), requested=page, fetched_at=READ_AT)
 
 
 def read_answer(answer: object, page: Page = DAY) -> Listing:
     return parse_api_response(
-        json.dumps(answer).encode(), address(page), requested=page, fetched_at=READ_AT
+        json.dumps(answer).encode(), page_url(page), requested=page, fetched_at=READ_AT
     )
 
 
@@ -65,7 +65,7 @@ def test_a_recorded_page_gives_what_is_known_to_stand_on_it(name: str) -> None:
     expected = json.loads((RECORDED / f"{name}.expected.json").read_text("utf-8"))
     page, answer = RECORDED / f"{name}.html", RECORDED / f"{name}.json"
     reader, file = (parse_page, page) if page.exists() else (parse_api_response, answer)
-    asked, read_at = builders.asked_page(expected["asked"]), expected["fetched_at"]
+    asked, read_at = builders.parse_page(expected["asked"]), expected["fetched_at"]
 
     def call() -> Listing:
         when = datetime.fromisoformat(read_at)
@@ -75,7 +75,7 @@ def test_a_recorded_page_gives_what_is_known_to_stand_on_it(name: str) -> None:
         assert expected["error"] in refusal(call)
         return
     listing = call()
-    found, wanted = said(listing), expected["listing"]
+    found, wanted = listing_to_json(listing), expected["listing"]
     # Reasons end in words of the JSON library's own, which change with its releases.
     skipped = zip(found.pop("skipped", []), wanted.pop("skipped", []), strict=True)
     assert all(reason.startswith(beginning) for reason, beginning in skipped)
@@ -151,8 +151,8 @@ def test_the_api_knows_the_same_papers_at_its_own_path(page: Page, where: str) -
 def test_the_listing_is_of_the_period_that_the_page_names(
     asked: Page, named: str, key: str
 ) -> None:
-    data = {"dailyPapers": [entry()], "periodType": asked.kind, "dateString": named}
-    assert read_page(html(data), asked, "https://huggingface.co/papers").page == Page(
+    data = {"dailyPapers": [json_entry()], "periodType": asked.kind, "dateString": named}
+    assert read_page(html_page(data), asked, "https://huggingface.co/papers").page == Page(
         asked.kind, key
     )
 
@@ -168,9 +168,9 @@ def test_the_listing_is_of_the_period_that_the_page_names(
     ids=["day", "month", "month-as-week", "week-as-month"],
 )
 def test_a_name_that_is_no_such_period_is_passed_over(asked: Page, named: str) -> None:
-    data = {"dailyPapers": [entry()], "dateString": named}
+    data = {"dailyPapers": [json_entry()], "dateString": named}
     url = f"https://huggingface.co{page_path(asked)}"
-    assert read_page(html(data), asked, url).page == asked
+    assert read_page(html_page(data), asked, url).page == asked
 
 
 @pytest.mark.parametrize(
@@ -188,29 +188,29 @@ def test_the_data_knows_the_day_better_than_the_label_and_the_label_better_than_
     data: Json, inside: str, url: str, day: str
 ) -> None:
     label = inside.replace("<time>", '<time datetime="2026-08-06T00:00:00.000Z"></time>')
-    body = html({"dailyPapers": [entry()]} | data, label)
+    body = html_page({"dailyPapers": [json_entry()]} | data, label)
     url = f"https://huggingface.co{url or '/papers/date/2026-08-08'}"
     assert read_page(body, Page(Kind.DAY, "2026-08-08"), url).page.key == day
 
 
 def test_only_the_day_that_is_given_dates_a_paper_without_a_list_day() -> None:
-    data = {"dailyPapers": [entry(submittedOnDailyAt=None)], "dateString": "2026-08-06"}
-    assert read_page(html(data)).papers[0].listed == date(2026, 8, 6)
+    data = {"dailyPapers": [json_entry(submittedOnDailyAt=None)], "dateString": "2026-08-06"}
+    assert read_page(html_page(data)).papers[0].listed == date(2026, 8, 6)
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page.kind is not Kind.DAY], ids=str)
 def test_a_paper_never_on_daily_gets_no_list_day_from_another_list(page: Page) -> None:
-    data = props(page, [entry(submittedOnDailyAt=None)])
-    assert read_page(html(data), page).papers[0].listed is None
-    assert read_answer([entry(submittedOnDailyAt=None)], page).papers[0].listed is None
+    data = page_props(page, [json_entry(submittedOnDailyAt=None)])
+    assert read_page(html_page(data), page).papers[0].listed is None
+    assert read_answer([json_entry(submittedOnDailyAt=None)], page).papers[0].listed is None
 
 
 @pytest.mark.parametrize("asked", PAGES, ids=lambda page: f"asked-{page.kind}")
 @pytest.mark.parametrize("given", PAGES, ids=lambda page: f"given-{page.kind}")
 def test_a_list_of_another_kind_is_refused_cards_and_all(asked: Page, given: Page) -> None:
-    body = html(props(given, [entry()]), card())
+    body = html_page(page_props(given, [json_entry()]), card_html())
     # The address may be the one asked for: what is shown there depends on what was seen last.
-    for url in (address(given), address(asked)):
+    for url in (page_url(given), page_url(asked)):
         if asked == given:
             assert read_page(body, asked, url).source == "data"
         else:
@@ -219,8 +219,12 @@ def test_a_list_of_another_kind_is_refused_cards_and_all(asked: Page, given: Pag
 
 def test_search_results_count_even_where_the_data_forgot_what_was_searched_for() -> None:
     page = Page(Kind.SEARCH, "pear tree")
-    data = {"dailyPapers": [entry("2608.99009")], "searchResults": [entry()], "periodType": "month"}
-    assert [paper.id for paper in read_page(html(data), page).papers] == ["2608.99001"]
+    data = {
+        "dailyPapers": [json_entry("2608.99009")],
+        "searchResults": [json_entry()],
+        "periodType": "month",
+    }
+    assert [paper.id for paper in read_page(html_page(data), page).papers] == ["2608.99001"]
 
 
 # --- when papers or pages are damaged --------------------------------------------------------
@@ -233,15 +237,15 @@ def test_search_results_count_even_where_the_data_forgot_what_was_searched_for()
 def test_up_to_a_tenth_of_unreadable_papers_is_skipped_and_more_is_a_change_of_layout(
     papers: int, bad: int, readable: bool
 ) -> None:
-    entries = [entry(f"2608.{n:05}", title=7 if n < bad else "Kite") for n in range(papers)]
+    entries = [json_entry(f"2608.{n:05}", title=7 if n < bad else "Kite") for n in range(papers)]
     if readable:
-        listing = read_page(html(props(DAY, entries)))
+        listing = read_page(html_page(page_props(DAY, entries)))
         assert len(listing.papers) == papers - bad
         assert [reason.partition(":")[0] for reason in listing.skipped] == [
             f"2608.{n:05}" for n in range(bad)
         ]
     else:
-        reason = refusal(lambda: read_page(html(props(DAY, entries))))
+        reason = refusal(lambda: read_page(html_page(page_props(DAY, entries))))
         assert f"{bad} of {papers} papers" in reason
         assert "2608.00000: Expected `str`" in reason
 
@@ -262,10 +266,10 @@ CHANGES = [
 def test_a_paper_whose_key_vanished_or_changed_its_type_is_left_out_by_name(
     key: str, value: object
 ) -> None:
-    sound = [entry(f"2608.{n:05}") for n in range(9)]
-    changed = entry("2608.99099", **{key: value})
+    sound = [json_entry(f"2608.{n:05}") for n in range(9)]
+    changed = json_entry("2608.99099", **{key: value})
     for listing in (
-        read_page(html(props(DAY, [*sound, changed]))),
+        read_page(html_page(page_props(DAY, [*sound, changed]))),
         read_answer([*sound, changed]),
     ):
         assert len(listing.papers) == 9
@@ -276,30 +280,33 @@ def test_a_paper_whose_key_vanished_or_changed_its_type_is_left_out_by_name(
 
 @pytest.mark.parametrize("key", ["paper", "id"])
 def test_a_paper_without_a_name_is_left_out_by_its_place(key: str) -> None:
-    sound = [entry(f"2608.{n:05}") for n in range(9)]
-    nameless = {"numComments": 1} if key == "paper" else entry(id=None)
-    (reason,) = read_page(html(props(DAY, [*sound, nameless]))).skipped
+    sound = [json_entry(f"2608.{n:05}") for n in range(9)]
+    nameless = {"numComments": 1} if key == "paper" else json_entry(id=None)
+    (reason,) = read_page(html_page(page_props(DAY, [*sound, nameless]))).skipped
     assert reason.startswith("paper 10: ")
     assert key in reason
 
 
 @pytest.mark.parametrize("changed", [None, 7, "x", {}, {"papers": []}], ids=repr)
 def test_a_list_that_vanished_or_changed_its_type_is_refused(changed: object) -> None:
-    data = props(DAY, []) | {"dailyPapers": changed}
-    assert "list" in refusal(lambda: read_page(html(data)))
+    data = page_props(DAY, []) | {"dailyPapers": changed}
+    assert "list" in refusal(lambda: read_page(html_page(data)))
     assert "list" in refusal(lambda: read_answer(changed))
 
 
 def test_more_than_any_list_or_page_has_is_refused_before_it_takes_memory() -> None:
-    assert "1001 papers" in refusal(lambda: read_answer([entry()] * 1001))
+    assert "1001 papers" in refusal(lambda: read_answer([json_entry()] * 1001))
     assert "not a page" in refusal(lambda: read_page(b"<br>" * 100_000))
-    assert read_page(html(props(DAY, [entry()]), inside="<br>" * 90_000)).source == "data"
+    assert (
+        read_page(html_page(page_props(DAY, [json_entry()]), inside="<br>" * 90_000)).source
+        == "data"
+    )
 
 
 @pytest.mark.parametrize("bad", [None, 7, "x", [], {}, {"paper": None}], ids=repr)
 def test_an_entry_without_an_id_is_named_by_its_place(bad: object) -> None:
-    data: Json = {"dailyPapers": [*(entry(f"2608.{n:05}") for n in range(11)), bad]}
-    (reason,) = read_page(html(data)).skipped
+    data: Json = {"dailyPapers": [*(json_entry(f"2608.{n:05}") for n in range(11)), bad]}
+    (reason,) = read_page(html_page(data)).skipped
     assert reason.startswith("paper 12: ")
 
 
@@ -307,7 +314,7 @@ def test_an_entry_without_an_id_is_named_by_its_place(bad: object) -> None:
     "name", ["", "../2608.99001", "2608.99001/x", "2608 99001", "2608.99001\n", "é", "x" * 65]
 )
 def test_an_id_that_could_break_an_address_makes_its_paper_unreadable(name: str) -> None:
-    assert "is no paper's id" in refusal(lambda: read_answer([entry(name)]))
+    assert "is no paper's id" in refusal(lambda: read_answer([json_entry(name)]))
 
 
 @pytest.mark.parametrize(
@@ -315,7 +322,7 @@ def test_an_id_that_could_break_an_address_makes_its_paper_unreadable(name: str)
     [("2608.99001v2", "2608.99001"), ("sample-001", "sample-001"), ("sample-v2", "sample-v2")],
 )
 def test_an_id_has_no_version(written: str, name: str) -> None:
-    assert read_answer([entry(written)]).papers[0].id == name
+    assert read_answer([json_entry(written)]).papers[0].id == name
 
 
 @pytest.mark.parametrize(
@@ -325,7 +332,10 @@ def test_an_id_has_no_version(written: str, name: str) -> None:
 def test_a_date_past_the_ends_of_the_calendar_makes_its_paper_unreadable(
     key: str, stamp: str
 ) -> None:
-    entries = [*(entry(f"2608.{n:05}") for n in range(11)), entry("2608.00099", **{key: stamp})]
+    entries = [
+        *(json_entry(f"2608.{n:05}") for n in range(11)),
+        json_entry("2608.00099", **{key: stamp}),
+    ]
     (reason,) = read_answer(entries).skipped
     assert reason.startswith("2608.00099: ")
 
@@ -333,13 +343,13 @@ def test_a_date_past_the_ends_of_the_calendar_makes_its_paper_unreadable(
 @pytest.mark.parametrize(
     ("inside", "votes", "authors"),
     [
-        (card(votes="9" * 400), 0, 2),
-        (card(votes="1,2.3.4"), 0, 2),
-        (card(votes="1,024"), 1024, 2),
-        (card(votes="1.28k"), 1280, 2),
-        (card(votes="-"), 0, 2),
-        (card(authors="9" * 5000), 7, 0),
-        (card(authors="1"), 7, 1),
+        (card_html(votes="9" * 400), 0, 2),
+        (card_html(votes="1,2.3.4"), 0, 2),
+        (card_html(votes="1,024"), 1024, 2),
+        (card_html(votes="1.28k"), 1280, 2),
+        (card_html(votes="-"), 0, 2),
+        (card_html(authors="9" * 5000), 7, 0),
+        (card_html(authors="1"), 7, 1),
     ],
     ids=["endless-votes", "odd-votes", "comma", "k", "hyphen", "endless-authors", "one-author"],
 )
@@ -349,7 +359,7 @@ def test_a_number_on_a_card_is_read_or_is_nought(inside: str, votes: int, author
 
 
 def test_cards_are_no_way_around_the_ids_of_arxiv() -> None:
-    body = (card("٢٦٠٨.٩٩٠٠١") + card("../admin") + card("2608.99001v3")).encode()
+    body = (card_html("٢٦٠٨.٩٩٠٠١") + card_html("../admin") + card_html("2608.99001v3")).encode()
     assert [paper.id for paper in read_page(body).papers] == ["2608.99001"]
 
 
@@ -372,53 +382,60 @@ def test_cards_are_no_way_around_the_ids_of_arxiv() -> None:
 def test_a_card_without_a_readable_date_is_of_the_month_of_its_id(
     shown: str, submitted: date
 ) -> None:
-    assert read_page(card(extra=shown).encode()).papers[0].submitted == submitted
+    assert read_page(card_html(extra=shown).encode()).papers[0].submitted == submitted
 
 
 @pytest.mark.parametrize("key", ["title", "summary", "ai_summary", "projectPage", "githubRepo"])
 def test_a_text_that_would_take_minutes_makes_its_paper_unreadable(key: str) -> None:
     # Python's normalization of such a text takes the square of its length.
-    assert "length" in refusal(lambda: read_answer([entry(**{key: "e\u0301\u0316" * 1_000_000})]))
+    assert "length" in refusal(
+        lambda: read_answer([json_entry(**{key: "e\u0301\u0316" * 1_000_000})])
+    )
 
 
 def test_a_list_of_far_more_papers_than_any_page_has_is_refused_before_it_is_read() -> None:
     assert "a list of 1001 papers" in refusal(lambda: read_answer([0] * 1001))
-    assert len(read_answer([entry(f"2608.{n:05}") for n in range(1000)]).papers) == 1000
+    assert len(read_answer([json_entry(f"2608.{n:05}") for n in range(1000)]).papers) == 1000
 
 
 def test_cards_that_are_never_closed_are_read_as_far_as_three_deep() -> None:
-    unclosed = [card(f"2608.{n:05}").removesuffix("</article>") for n in range(50)]
+    unclosed = [card_html(f"2608.{n:05}").removesuffix("</article>") for n in range(50)]
     listing = read_page("".join(unclosed).encode())
     assert [paper.id for paper in listing.papers] == ["2608.00000", "2608.00001", "2608.00002"]
 
 
 def test_a_page_of_nothing_but_tags_is_no_list_of_cards() -> None:
-    assert len(read_page((card() + "<b></b>" * 20_000).encode()).papers) == 1
-    assert refusal(lambda: read_page((card() + "<b></b>" * 30_000).encode()))
-    assert refusal(lambda: read_page((card() + "<div>" * 200).encode()))
+    assert len(read_page((card_html() + "<b></b>" * 20_000).encode()).papers) == 1
+    assert refusal(lambda: read_page((card_html() + "<b></b>" * 30_000).encode()))
+    assert refusal(lambda: read_page((card_html() + "<div>" * 200).encode()))
 
 
 def test_the_text_of_a_card_is_cut_where_no_abstract_goes_on() -> None:
-    body = card(extra=f"<p>{'a ' * 20_000}</p><span>{'x' * 300} Mar 9</span>").encode()
+    body = card_html(extra=f"<p>{'a ' * 20_000}</p><span>{'x' * 300} Mar 9</span>").encode()
     (paper,) = read_page(body).papers
     assert len(paper.abstract) == 19_999
     assert paper.submitted == date(2026, 8, 1)
 
 
 def test_cards_stand_in_only_where_the_data_cannot_be_read() -> None:
-    assert read_page(html(props(DAY, [entry()]), card())).papers[0].id == "2608.99001"
-    listing = read_page(html(props(DAY, []), card()))
+    assert (
+        read_page(html_page(page_props(DAY, [json_entry()]), card_html())).papers[0].id
+        == "2608.99001"
+    )
+    listing = read_page(html_page(page_props(DAY, []), card_html()))
     assert (listing.papers[0].id, listing.source) == ("2608.99002", "cards")
     assert listing.skipped == ("its data: the list is empty",)
 
 
 def test_the_first_of_two_copies_counts() -> None:
-    cards = read_page((card(votes="1") + card("2608.99003") + card(votes="2")).encode())
+    cards = read_page(
+        (card_html(votes="1") + card_html("2608.99003") + card_html(votes="2")).encode()
+    )
     assert [(paper.id, paper.upvotes) for paper in cards.papers] == [
         ("2608.99002", 1),
         ("2608.99003", 7),
     ]
-    listing = read_answer([entry(title="First"), entry(title="Second")])
+    listing = read_answer([json_entry(title="First"), json_entry(title="Second")])
     assert [paper.title for paper in listing.papers] == ["First"]
 
 
@@ -450,7 +467,7 @@ def test_the_first_of_two_copies_counts() -> None:
 def test_what_is_no_page_is_refused_without_a_warning(body: bytes, page: Page) -> None:
     assert refusal(lambda: read_page(body, page))
     assert refusal(
-        lambda: parse_api_response(body, address(page), requested=page, fetched_at=READ_AT)
+        lambda: parse_api_response(body, page_url(page), requested=page, fetched_at=READ_AT)
     )
 
 
@@ -460,7 +477,7 @@ def test_what_is_no_page_is_refused_without_a_warning(body: bytes, page: Page) -
 def test_an_answer_of_several_days_is_cut_to_its_newest_day() -> None:
     days = ["2026-08-06", "2026-08-07", "2026-08-05", "2026-08-07"]
     entries = [
-        entry(f"2608.0000{n}", submittedOnDailyAt=f"{day}T03:00:00.000Z")
+        json_entry(f"2608.0000{n}", submittedOnDailyAt=f"{day}T03:00:00.000Z")
         for n, day in enumerate(days)
     ]
     body, url = json.dumps(entries).encode(), "https://huggingface.co/api/daily_papers"
@@ -487,7 +504,7 @@ def settles(body: bytes, page: Page) -> None:
     """Both readers give a listing that can be kept, or a PageError, and nothing else."""
     for reader in (parse_page, parse_api_response):
         try:
-            listing = reader(body, address(page), requested=page, fetched_at=READ_AT)
+            listing = reader(body, page_url(page), requested=page, fetched_at=READ_AT)
         except ParseError:
             continue
         assert listing.page.kind is page.kind
@@ -499,7 +516,8 @@ def settles(body: bytes, page: Page) -> None:
 
 fragments = st.sampled_from(
     [
-        card().encode(), b"<article>", b"</article>", b"<h3>", b'<a href="/papers/2608.99003">',
+        card_html().encode(), b"<article>", b"</article>", b"<h3>",
+        b'<a href="/papers/2608.99003">',
         b'<a href="/papers/2608.99003#community">', b"</a>", b"<p>", b"</p>", b"<li>", b"<span>",
         b"</span>", b"<label>", b'<a href="https://github.com/x">', b"Upvote", b"Mar 9, 2026",
         b"Feb 30", b"99999 authors", b"1.2k", b"\xff", b"\0", b"&#xD800;", b"<!--[-->", b"<![",
@@ -552,13 +570,13 @@ def places(value: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 def damaged(draw: st.DrawFn) -> tuple[bytes, Page]:
     """A page's data or an API's answer, with up to four places deleted, replaced or doubled."""
     page, api = draw(any_page), draw(st.booleans())
-    full = entry(
+    full = json_entry(
         githubRepo="https://github.com/example-lab/kite", githubStars=3, ai_summary="Short.",
         ai_keywords=["kites"], mediaUrls=["https://example.org/kite.mp4"],
         organization={"name": "lab", "fullname": "Lab"}, projectPage="https://example.org",
     )  # fmt: skip
-    entries = [full, *(entry(f"2608.9900{n}") for n in range(2, 4))]
-    data: Any = entries if api else props(page, entries)
+    entries = [full, *(json_entry(f"2608.9900{n}") for n in range(2, 4))]
+    data: Any = entries if api else page_props(page, entries)
     data = copy.deepcopy(data)
     for _ in range(draw(st.integers(0, 4))):
         if not (known := places(data)):
@@ -575,8 +593,10 @@ def damaged(draw: st.DrawFn) -> tuple[bytes, Page]:
             case _:
                 parent[last] = draw(odd_value)
     text = json.dumps(data, ensure_ascii=draw(st.booleans()))
-    inside = draw(st.sampled_from(["", card(), card("2608.99001") * 2]))
-    body = text.encode("utf-8", "surrogatepass") if api else builders.page_of(text, inside)
+    inside = draw(st.sampled_from(["", card_html(), card_html("2608.99001") * 2]))
+    body = (
+        text.encode("utf-8", "surrogatepass") if api else builders.html_page_with_data(text, inside)
+    )
     if draw(st.booleans()):
         body = body[: draw(st.integers(0, len(body)))]
     return body, page
@@ -630,7 +650,7 @@ def truths(draw: st.DrawFn, name: str) -> tuple[Json, Paper]:
         "mediaUrls": made["media"],
         "organization": made["organization"] and {"name": "o", "fullname": made["organization"]},
     }
-    written = entry(
+    written = json_entry(
         name,
         title=made["title"].replace(" ", fold),
         summary=made["abstract"].replace(" ", fold),
@@ -658,7 +678,7 @@ def test_papers_written_as_upstream_writes_them_are_read_back_in_order(
     wanted = [
         analyze(msgspec.structs.replace(paper, listed=paper.listed or day)) for _, paper in drawn
     ]
-    listing = read_page(html(props(page, entries), card()), page)
+    listing = read_page(html_page(page_props(page, entries), card_html()), page)
     assert list(listing.papers) == wanted
     assert (listing.page, listing.skipped, listing.source) == (page, (), "data")
     if page != DAY:

@@ -1,0 +1,95 @@
+"""Unions of feeds."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from flask.testing import FlaskClient
+
+from feedsrv.feeds.entry import FEED_SCHEME
+from tests.support.documents import (
+    ATOM_NAMESPACES,
+    RSS_NAMESPACES,
+    find_text,
+    find_texts,
+    parse_xml,
+)
+
+
+def feed_names_by_paper(document: bytes) -> dict[str, set[str]]:
+    """Return the feeds that each paper came from, by the paper's number."""
+    return {
+        find_text(entry, "a:id")[-1]: {
+            each.get("term", "")
+            for each in entry.findall("a:category", ATOM_NAMESPACES)
+            if each.get("scheme") == FEED_SCHEME
+        }
+        for entry in parse_xml(document).findall("a:entry", ATOM_NAMESPACES)
+    }
+
+
+def test_a_union_has_each_paper_once_with_every_feed_that_it_came_from(
+    sample_client: FlaskClient,
+) -> None:
+    document = sample_client.get("/feeds/causal+sea+empty.atom").data
+    ids = find_texts(parse_xml(document), "a:entry/a:id")
+    assert len(ids) == len(set(ids)) == 5
+    both = {"causal", "sea"}
+    assert feed_names_by_paper(document) == {
+        "3": both,
+        "2": {"sea"},
+        "1": both,
+        "5": both,
+        "4": {"sea"},
+    }
+
+
+@pytest.mark.parametrize(
+    "path", ["/feeds/sea+causal", "/feeds/causal+sea+causal", "/feeds/sea%2Bcausal"]
+)
+def test_a_union_is_one_feed_in_whatever_order_it_is_asked_for(
+    sample_client: FlaskClient, path: str
+) -> None:
+    one, other = (
+        sample_client.get("/feeds/causal+sea.atom").data,
+        sample_client.get(f"{path}.atom").data,
+    )
+    assert find_text(parse_xml(one), "a:id") == find_text(parse_xml(other), "a:id")
+    assert feed_names_by_paper(one) == feed_names_by_paper(other)
+    assert find_texts(parse_xml(one), "a:entry/a:id") == find_texts(
+        parse_xml(other), "a:entry/a:id"
+    )
+
+
+def test_a_union_names_its_feeds_in_the_order_asked_for_and_each_once(
+    sample_client: FlaskClient,
+) -> None:
+    document = parse_xml(sample_client.get("/feeds/sea+causal+sea.atom").data)
+    assert find_text(document, "a:title") == "By the sea + Causal matters"
+
+
+def test_a_union_takes_as_many_papers_as_its_largest_feed(sample_client: FlaskClient) -> None:
+    assert len(feed_names_by_paper(sample_client.get("/feeds/sea.atom").data)) == 3
+    assert len(feed_names_by_paper(sample_client.get("/feeds/sea+causal.atom").data)) == 5
+    assert len(feed_names_by_paper(sample_client.get("/feeds/sea+causal.atom?limit=2").data)) == 2
+
+
+def test_a_union_says_where_it_is(sample_client: FlaskClient) -> None:
+    for suffix, path in (("atom", "a:link[@rel='self']"), ("rss", "channel/atom:link")):
+        link = parse_xml(sample_client.get(f"/feeds/causal+sea.{suffix}").data).find(
+            path, RSS_NAMESPACES | ATOM_NAMESPACES
+        )
+        assert link is not None
+        assert link.get("href") == f"http://localhost/feeds/causal+sea.{suffix}"
+        assert sample_client.get(link.get("href", "")).status_code == 200
+
+
+@pytest.mark.parametrize("suffix", ["", ".atom", ".rss", ".json"])
+@pytest.mark.parametrize("names", ["causal+none", "none+causal", "causal+", "+", "causal++sea"])
+def test_a_union_with_an_unknown_member_is_not_found(
+    sample_client: FlaskClient, names: str, suffix: str
+) -> None:
+    answer = sample_client.get(f"/feeds/{names}{suffix}")
+    assert answer.status_code == 404
+    assert json.loads(answer.data)["feeds"] == ["causal", "empty", "sea"]

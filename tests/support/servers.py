@@ -1,0 +1,102 @@
+"""Servers on loopback, in this process and as processes of their own."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
+
+from tests.support.paths import ROOT
+
+
+class _QuietHandler(WSGIRequestHandler):
+    def log(self, *args: Any) -> None:
+        pass
+
+
+@contextmanager
+def serve_wsgi(app: Any) -> Iterator[str]:
+    """Serve a WSGI application on a free loopback port, and give its address."""
+    server: BaseWSGIServer = make_server(
+        "127.0.0.1", 0, app, threaded=True, request_handler=_QuietHandler
+    )
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@contextmanager
+def run_feedsrv(
+    *arguments: str, **environ: str
+) -> Iterator[tuple[subprocess.Popen[str], str, str]]:
+    """Start feedsrv as a process on a free port; give it, its address and what it said."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("FEEDSRV_")} | environ
+    process = subprocess.Popen(
+        [sys.executable, "-m", "feedsrv", "serve", "--port", "0", *arguments],
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        env=environment,
+    )
+    assert process.stderr is not None
+    said = ""
+    try:
+        while not (found := re.search(r"reader: (http://localhost:\d+)/papers", said)):
+            line = process.stderr.readline()
+            assert line, said
+            said += line
+        yield process, found[1], said
+    finally:
+        process.kill()
+        process.wait()
+        process.stderr.close()
+
+
+@contextmanager
+def serve_tcp(talk: Callable[[socket.socket], None]) -> Iterator[str]:
+    """Accept connections on a free loopback port, hand each to ``talk``, and give the address."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    open_ones: list[socket.socket] = []
+
+    def accept() -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            open_ones.append(connection)
+            threading.Thread(target=_handle, args=(talk, connection), daemon=True).start()
+
+    thread = threading.Thread(target=accept, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        thread.join()
+        for connection in open_ones:
+            connection.close()
+
+
+def _handle(talk: Callable[[socket.socket], None], connection: socket.socket) -> None:
+    try:
+        connection.recv(65536)
+        talk(connection)
+        connection.close()
+    except OSError:
+        pass  # the other side has gone, which is what most of these tests want

@@ -1,0 +1,96 @@
+"""An upstream on loopback, over real sockets: the demo's pages, with faults to arm and a log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import date
+from typing import Any
+from wsgiref.types import StartResponse, WSGIEnvironment
+
+from werkzeug.wrappers import Request, Response
+
+from feedsrv.upstream.demo import create_demo_upstream
+from tests.support.faults import FAULTS
+
+Json = dict[str, Any]
+
+
+def make_raw_paper(number: int, *, day: int = 0, **fields: Any) -> Json:
+    """Return an invented paper in the shape of the bundled samples, with an arXiv id."""
+    paper = {
+        "id": f"2611.{number:05d}",
+        "day": day,
+        "title": f"A study of lighthouse number {number}",
+        "summary": f"We count the steps of lighthouse {number} and find them even.",
+        "authors": ["Ada Quill", "Bo Lantern"],
+        "upvotes": number % 50,
+        "comments": 1,
+        "keywords": ["lighthouses"],
+    }
+    return paper | fields
+
+
+def papers_of_twelve_days() -> list[Json]:
+    """Return twelve list days of two papers each, one of them causal."""
+    return [
+        make_raw_paper(day * 10 + n, day=day, title="Causal tides" if n else "Tides")
+        for day in range(12)
+        for n in range(2)
+    ]
+
+
+class FakeUpstream:
+    """The running upstream: the demo's pages, a log of requests, and faults to inject.
+
+    Attributes:
+        papers: What it lists; may be changed between requests.
+        requests: Path and query of each request, in order.
+        intercept: Called with each path; what it returns is sent in place of the page.
+        etag: Where set, pages carry it and conditional requests are answered with 304.
+        headers: Added to each response.
+
+    """
+
+    def __init__(self, papers: Sequence[Json], today: Callable[[], date]) -> None:
+        self.papers = list(papers)
+        self.today = today
+        self.url = ""
+        self.requests: list[str] = []
+        self.user_agents: list[str] = []
+        #: If-None-Match of each request, "" where there was none.
+        self.if_none_match: list[str] = []
+        self.etag = ""
+        self.headers: dict[str, str] = {}
+        self.intercept: Callable[[str], Response | None] = lambda path: None
+        self._fault = ("", "/")
+
+    def __call__(self, environ: WSGIEnvironment, start: StartResponse) -> Any:
+        request = Request(environ)
+        path = request.full_path.rstrip("?")
+        self.requests.append(path)
+        self.user_agents.append(str(request.user_agent))
+        self.if_none_match.append(request.headers.get("If-None-Match", ""))
+        response = self.intercept(path)
+        if response is None:
+            response = Response.from_app(create_demo_upstream(self.papers, self.today), environ)
+            response.headers.extend(self.headers)
+            if self.etag and response.status_code == 200:
+                response.headers["ETag"] = self.etag
+                response.make_conditional(environ)
+            name, prefix = self._fault
+            if name and path.startswith(prefix):
+                return FAULTS[name](response)(environ, start)
+        return response(environ, start)
+
+    def inject_fault(self, name: str, prefix: str = "/") -> None:
+        """Answer each path with the prefix with the fault of that name, until `recover`."""
+        self._fault = (name, prefix)
+
+    def fail(self, prefix: str = "/", status: int = 503) -> None:
+        """Answer each path with the prefix with an error status, until `recover`."""
+        self.intercept = lambda path: Response("", status) if path.startswith(prefix) else None
+
+    def recover(self) -> None:
+        """Answer normally again."""
+        self.intercept = lambda path: None
+        self._fault = ("", "/")

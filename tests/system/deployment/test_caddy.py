@@ -1,0 +1,57 @@
+"""The Caddyfile."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from feedsrv.web.app import create_app
+from tests.support.feed_readers import require_program
+from tests.support.http import fetch, free_port, is_ready
+from tests.support.paths import ROOT
+from tests.support.servers import serve_wsgi
+from tests.support.types import MakeService
+from tests.support.waiting import wait_until
+
+FEED = "/papers.atom?q=causal"
+
+
+@contextmanager
+def caddy_before(server: str, folder: Path, port: int) -> Iterator[str]:
+    text = (ROOT / "deploy" / "Caddyfile").read_text("utf-8")
+    text = text.replace("127.0.0.1:8000", server.removeprefix("http://"))
+    text = re.sub("^(papers.)?example.org", r"http://\g<0>:" + str(port), text, flags=re.MULTILINE)
+    file = folder / "Caddyfile"
+    file.write_text("{\n\tadmin off\n}\n" + text)
+    home = {"HOME": str(folder), "PATH": os.environ["PATH"]}
+    command = ["caddy", "run", "--adapter", "caddyfile", "--config", str(file)]
+    with subprocess.Popen(command, env=home, stderr=subprocess.DEVNULL) as process:
+        try:
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize(
+    ("host", "prefix"), [("papers.example.org", ""), ("example.org", "/daily")]
+)
+def test_caddy_hands_on_what_readers_asked_for(
+    make_service: MakeService, tmp_path: Path, host: str, prefix: str
+) -> None:
+    require_program("caddy")
+    service = make_service(trusted_proxies=("127.0.0.1",))
+    port = free_port()
+    named = f"{host}:{port}"
+    with (
+        serve_wsgi(create_app(service)) as server,
+        caddy_before(server, tmp_path, port) as front,
+    ):
+        wait_until(lambda: is_ready(f"{front}{prefix}/healthz", Host=named))
+        _, _, feed = fetch(front + prefix + FEED, Host=named, X_Forwarded_Prefix="/evil")
+    assert f'href="http://{named}{prefix}{FEED}" rel="self"'.encode() in feed

@@ -1,0 +1,90 @@
+"""Dockerfile, compose.yaml and Procfile."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+from tests.support.http import free_port, is_ready
+from tests.support.paths import ROOT
+from tests.support.servers import run_feedsrv
+from tests.support.waiting import wait_until
+
+
+def instructions() -> dict[str, list[str]]:
+    """Return the Dockerfile's instructions by their names, lines joined."""
+    text = (ROOT / "Dockerfile").read_text("utf-8").replace("\\\n", " ")
+    found: dict[str, list[str]] = {}
+    for line in text.splitlines():
+        name, _, rest = line.strip().partition(" ")
+        if name.isupper():
+            found.setdefault(name, []).append(rest.strip())
+    return found
+
+
+def test_what_the_dockerfile_copies_is_there_and_not_left_out() -> None:
+    ignored = (ROOT / ".dockerignore").read_text("utf-8").splitlines()
+    kept = {line[1:] for line in ignored if line.startswith("!")}
+    copied = {
+        part
+        for line in instructions()["COPY"]
+        if not line.startswith("--from")
+        for part in line.split()[:-1]
+    }
+    assert copied == kept
+    assert all((ROOT / part).exists() for part in copied)
+
+
+def test_the_container_runs_as_nobody_that_has_rights() -> None:
+    found = instructions()
+    assert found["USER"] == ["10001:10001"]
+    assert len(found["FROM"]) == 2
+    assert json.loads(found["CMD"][-1])[:2] == ["feedsrv", "serve"]
+
+
+def test_the_health_check_tells_a_server_that_answers_from_one_that_is_gone() -> None:
+    (line,) = instructions()["HEALTHCHECK"]
+    command = line.partition("CMD ")[2]
+    python = f"{shlex.quote(sys.executable)} {command.partition(' ')[2]}"
+    with run_feedsrv("--demo") as (_, url, _said):
+        port = url.rpartition(":")[2]
+        healthy = subprocess.run(python, shell=True, env={"PORT": port}, check=False)
+    gone = subprocess.run(
+        python, shell=True, env={"PORT": port}, check=False, stderr=subprocess.DEVNULL
+    )
+    assert (healthy.returncode, gone.returncode) == (0, 1)
+
+
+def test_compose_asks_for_an_extra_and_settings_that_exist() -> None:
+    text = (ROOT / "compose.yaml").read_text("utf-8")
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"].get(
+        "optional-dependencies", {}
+    )
+    asked_for = re.findall(r"EXTRAS: (\w+)", text)
+    if extras:
+        assert set(asked_for) <= set(extras)
+    volumes = re.findall(r"- \./([^:]+):", text)
+    assert volumes
+    assert all((ROOT / file).exists() for file in volumes)
+
+
+def test_the_procfile_serves_at_the_port_that_it_is_given(tmp_path: Path) -> None:
+    name, _, command = (ROOT / "Procfile").read_text("utf-8").strip().partition(": ")
+    assert name == "web"
+    port = free_port()
+    program, *arguments = shlex.split(command)
+    assert program == "python"
+    environment = {"PORT": str(port), "FEEDSRV_CACHE_DIR": str(tmp_path), "HOME": str(tmp_path)}
+    environment["FEEDSRV_UPSTREAM_URL"] = "http://127.0.0.1:1"
+    with subprocess.Popen(
+        [sys.executable, *arguments], cwd=ROOT, env=environment, stderr=subprocess.DEVNULL
+    ) as process:
+        wait_until(lambda: is_ready(f"http://127.0.0.1:{port}/healthz"))
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0

@@ -1,0 +1,60 @@
+"""Feed readers import the OPML list and discover the feeds of a page."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from flask.testing import FlaskClient
+
+from tests.support.feed_readers import require_program, run_program
+
+
+@pytest.mark.parametrize("suffix", ["atom", "rss"])
+def test_newsboat_imports_the_list(sample_client: FlaskClient, tmp_path: Path, suffix: str) -> None:
+    require_program("newsboat")
+    (tmp_path / "feeds.opml").write_bytes(sample_client.get(f"/feeds.opml?format={suffix}").data)
+    (tmp_path / "urls").touch()
+    run_program("newsboat", "-u", "urls", "-c", "cache.db", "-i", "feeds.opml", folder=tmp_path)
+    urls = [line.split()[0].strip('"') for line in (tmp_path / "urls").read_text().splitlines()]
+    assert urls == [
+        f"http://localhost/feeds/{name}.{suffix}" for name in ("causal", "sea", "empty")
+    ]
+
+
+def test_sfeed_imports_the_list(sample_client: FlaskClient, tmp_path: Path) -> None:
+    require_program("sfeed_opml_import", "sfeed")
+    document = sample_client.get("/feeds.opml").data
+    settings = run_program("sfeed_opml_import", given=document, folder=tmp_path)
+    assert re.findall(r"feed '([^']*)' '([^']*)'", settings) == [
+        ("Causal matters", "http://localhost/feeds/causal.atom"),
+        ("By the sea", "http://localhost/feeds/sea.atom"),
+        ("No walrus", "http://localhost/feeds/empty.atom"),
+    ]
+
+
+PAGES = [
+    "/papers",
+    "/papers?q=causal",
+    "/papers?q=%22world+model%22+C%2B%2B&limit=3",
+    "/papers/trending",
+    "/papers/week?q=sea",
+    "/papers/month",
+    "/feeds/causal",
+    "/feeds/causal+sea",
+    "/feeds/empty",
+]
+
+
+@pytest.mark.parametrize("path", [*PAGES, "/"])
+def test_sfeed_finds_the_feeds_of_a_page(
+    sample_client: FlaskClient, tmp_path: Path, path: str
+) -> None:
+    require_program("sfeed_web", "sfeed")
+    said = run_program(
+        "sfeed_web", "http://localhost/", given=sample_client.get(path).data, folder=tmp_path
+    )
+    found = [line.split("\t") for line in said.splitlines()]
+    assert found[0][1] == "application/atom+xml"
+    assert sample_client.get(found[0][0]).mimetype == "application/atom+xml"

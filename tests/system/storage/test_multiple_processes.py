@@ -1,0 +1,92 @@
+"""Several server processes on one store."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import feedparser
+import pytest
+
+from feedsrv.config import Config
+from feedsrv.errors import UpstreamError
+from feedsrv.feeds.service import Service
+from tests.support.clock import Clock
+from tests.support.http import fetch_body
+from tests.support.processes import killed_process
+from tests.support.servers import run_feedsrv
+from tests.support.stores import disk_store
+from tests.support.types import MakeService
+from tests.support.upstream import FakeUpstream, Json, papers_of_twelve_days
+
+
+@pytest.fixture
+def upstream_papers() -> list[Json]:
+    return papers_of_twelve_days()
+
+
+@contextmanager
+def servers(count: int, upstream: FakeUpstream, folder: Path) -> Iterator[list[str]]:
+    """Start so many server processes on one store, and give their addresses."""
+    settings = folder / "feedsrv.toml"
+    settings.write_text("spacing = 0\nhistory_days = 8\n[feeds.causal]\nquery = 'causal'\n")
+    environ = {
+        "FEEDSRV_UPSTREAM_URL": upstream.url,
+        "FEEDSRV_CACHE_DIR": str(folder / "store"),
+        "FEEDSRV_CONFIG": str(settings),
+    }
+    with ExitStack() as stack, ThreadPoolExecutor(count) as pool:
+        started = [run_feedsrv(**environ) for _ in range(count)]
+        yield [url for _, url, _ in pool.map(stack.enter_context, started)]
+
+
+def test_two_hundred_requests_over_two_processes_ask_for_each_page_once(
+    upstream: FakeUpstream, clock: Clock, tmp_path: Path
+) -> None:
+    clock.now = datetime.now(UTC)
+    with servers(2, upstream, tmp_path) as urls:
+        addresses = [f"{urls[n % 2]}/papers.atom?q=causal" for n in range(200)]
+        with ThreadPoolExecutor(32) as pool:
+            bodies = list(pool.map(fetch_body, addresses))
+    for body in bodies:
+        feed = feedparser.parse(body)
+        assert not feed.bozo
+        assert len(feed.entries) >= 8
+        assert all(entry.title == "Causal tides" for entry in feed.entries)
+    pages = [path for path in upstream.requests if path.startswith("/papers")]
+    assert len(pages) == len(set(pages))
+    assert "/papers?q=causal" in pages
+
+
+def keep_reading(url: str, folder: str) -> None:
+    """Read pages for ever, in a process that will be killed."""
+    config = Config(upstream_url=url, cache_dir=Path(folder), spacing=0, deadline=2)
+    service = Service.open(config)
+    for page in itertools.cycle(service._due_pages() or [service.newest_day()]):
+        with suppress(UpstreamError):
+            service.refresh_page(page)
+
+
+def test_killed_at_any_moment_a_process_loses_nothing_and_blocks_nobody_for_long(
+    config: Config, upstream: FakeUpstream, make_service: MakeService, clock: Clock
+) -> None:
+    """What is kept is under test in test_store; here, the right to ask that the dead one had."""
+    clock.now = datetime.now(UTC)
+    service = make_service(deadline=1.0)
+    page = service.newest_day()
+    service.refresh_page(page)
+    store = disk_store(config.cache_dir, upstream.url)
+    chance = random.Random(7)
+    with killed_process(keep_reading, upstream.url, str(config.cache_dir)) as kill_after:
+        for _ in range(20):
+            kill_after(chance.uniform(0.0, 0.15))
+            listing = store.get_listing(page)
+            assert listing is not None
+            assert len(listing.papers) == 2
+    clock.now = datetime.now(UTC) + timedelta(seconds=30)
+    assert service.refresh_page(page).papers

@@ -1,0 +1,93 @@
+"""A server process whose upstream hangs or floods: threads and memory."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from tests.support.upstream import FakeUpstream
+from tests.support.waiting import wait_until
+
+
+@contextmanager
+def serving(upstream: FakeUpstream, folder: Path) -> Iterator[tuple[str, int]]:
+    """Start a server as a process, and give its address and its number."""
+    environment = os.environ | {
+        "FEEDSRV_UPSTREAM_URL": upstream.url,
+        "FEEDSRV_CACHE_DIR": str(folder / "store"),
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-m", "feedsrv", "serve", "--port", "0"],
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=folder,
+        env=environment,
+    )
+    assert process.stderr is not None
+    try:
+        yield process.stderr.readline().split()[3].rstrip("/"), process.pid
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def status(url: str) -> int:
+    try:
+        with urllib.request.urlopen(url, timeout=30) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        error.close()
+        return error.code
+
+
+def test_many_who_wait_for_a_page_that_hangs_leave_threads_to_those_who_need_not(
+    upstream: FakeUpstream, tmp_path: Path
+) -> None:
+    upstream.today = lambda: datetime.now(UTC).date()
+    with serving(upstream, tmp_path) as (url, _), ThreadPoolExecutor(60) as pool:
+        assert status(f"{url}/papers.atom") == 200
+        upstream.inject_fault("timeout", "/papers/trending")
+        waiting = [pool.submit(status, f"{url}/papers/trending.atom") for _ in range(60)]
+        wait_until(lambda: "/papers/trending" in upstream.requests)
+        began = time.monotonic()
+        assert status(f"{url}/papers.atom") == 200
+        assert time.monotonic() - began < 6.5, "the page hangs for seven seconds"
+        assert {future.result() for future in waiting} <= {200, 503}
+
+
+def peak(process: int) -> int:
+    """Return the most memory in MB that the process ever took."""
+    found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{process}/status").read_text("ascii"))
+    assert found
+    return int(found[1]) // 1000
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="this system has no /proc")
+@pytest.mark.parametrize("fault", ["huge", "bomb"])
+def test_an_answer_without_end_takes_little_memory(
+    upstream: FakeUpstream, tmp_path: Path, fault: str
+) -> None:
+    upstream.today = lambda: datetime.now(UTC).date()
+    with serving(upstream, tmp_path) as (url, process):
+        assert status(f"{url}/papers.atom") == 200
+        idle = peak(process)
+        upstream.inject_fault(fault)
+        assert status(f"{url}/papers/trending.atom") == 503
+        assert status(f"{url}/papers.atom") == 200
+        assert peak(process) - idle < 100
+    asked = [
+        path for path in upstream.requests if "trending" in path
+    ]  # list days are read behind it
+    assert asked[-2:] == ["/papers/trending", "/api/daily_papers?sort=trending&limit=50"]

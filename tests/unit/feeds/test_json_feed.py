@@ -1,0 +1,105 @@
+"""JSON Feed 1.1."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+import jsonschema
+import pytest
+
+from feedsrv.feeds.json_feed import render_json_feed
+from feedsrv.models import Paper
+from tests.support.documents import (
+    ARXIV,
+    AWKWARD_PAPERS,
+    HEAD,
+    HOME,
+    PAPER,
+    PDF,
+    feed_linking_to,
+    json_feed_item,
+    make_entries,
+    paper_with,
+)
+from tests.support.paths import SHARED
+
+
+@pytest.fixture(scope="module")
+def schema() -> jsonschema.Draft7Validator:
+    """Return the schema of JSON Feed 1.1, with dates and addresses checked too."""
+    file = SHARED / "schemas" / "jsonfeed-1.1.schema.json"
+    if not file.exists():
+        pytest.skip("needs JSON Feed's schema in ../shared/schemas")
+    checker = jsonschema.Draft7Validator.FORMAT_CHECKER
+    assert "date-time" in checker.checkers, "without rfc3339-validator any text is a date"
+    return jsonschema.Draft7Validator(json.loads(file.read_text("utf-8")), format_checker=checker)
+
+
+@pytest.mark.parametrize(
+    "paper", [PAPER, *AWKWARD_PAPERS.values()], ids=["plain", *AWKWARD_PAPERS.keys()]
+)
+@pytest.mark.parametrize("wanted", ["huggingface", "arxiv", "pdf"])
+def test_a_json_feed_is_one_by_its_schema(
+    schema: jsonschema.Draft7Validator, paper: Paper, wanted: str
+) -> None:
+    document = json.loads(render_json_feed(HEAD, make_entries(paper, feed=feed_linking_to(wanted))))
+    assert [str(error) for error in schema.iter_errors(document)] == []
+
+
+def test_an_empty_json_feed_is_one_too(schema: jsonschema.Draft7Validator) -> None:
+    document = json.loads(render_json_feed(HEAD, ()))
+    schema.validate(document)
+    assert document["items"] == []
+
+
+def test_the_schema_is_one_that_complains(schema: jsonschema.Draft7Validator) -> None:
+    document = json.loads(render_json_feed(HEAD, make_entries(PAPER)))
+    document["items"][0]["date_published"] = "Fri, 20 Nov 2026"
+    assert not schema.is_valid(document)
+
+
+def test_authors_stand_in_the_items_alone() -> None:
+    """Miniflux adds those of the feed to each item."""
+    assert "authors" not in json.loads(render_json_feed(HEAD, make_entries(PAPER)))
+    assert json_feed_item(PAPER)["authors"] == [{"name": name} for name in PAPER.authors]
+    assert "authors" not in json_feed_item(paper_with(authors=(), author_count=12))
+
+
+def test_a_json_feed_says_where_it_is_and_leads_to_its_page() -> None:
+    found = json.loads(render_json_feed(HEAD, make_entries(PAPER)))
+    assert found["version"] == "https://jsonfeed.org/version/1.1"
+    assert (found["title"], found["description"]) == (HEAD.title, HEAD.subtitle)
+    assert (found["feed_url"], found["home_page_url"]) == (HEAD.self_url, HEAD.page_url)
+    assert (found["icon"], found["language"]) == (HEAD.icon_url, "en")
+
+
+def test_an_item_has_dates_tags_summary_and_content() -> None:
+    revised = datetime(2026, 11, 23, 7, 5, 3, 999, tzinfo=UTC)
+    found = json_feed_item(paper_with(revised=revised))
+    assert found["date_published"] == "2026-11-20T00:00:00Z"
+    assert found["date_modified"] == "2026-11-23T07:05:03Z"
+    assert found["tags"] == ["causal inference", "ships", "causal"]
+    assert found["summary"] == "Ships say lighthouses cause them."
+    assert found["content_html"] == make_entries(PAPER)[0].content
+    assert "content_text" not in found
+
+
+def test_a_tag_stands_once_even_where_the_feed_has_the_keywords_name() -> None:
+    assert json_feed_item(paper_with(keywords=("causal", "ships")))["tags"] == ["causal", "ships"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "url", "external"),
+    [("huggingface", HOME, ARXIV), ("arxiv", ARXIV, HOME), ("pdf", PDF, HOME)],
+)
+def test_an_item_leads_to_one_page_and_names_another(wanted: str, url: str, external: str) -> None:
+    found = json_feed_item(PAPER, feed_linking_to(wanted))
+    assert (found["url"], found["external_url"]) == (url, external)
+    assert found["attachments"] == [{"url": PDF, "mime_type": "application/pdf", "title": "PDF"}]
+
+
+def test_a_paper_that_is_not_arxivs_names_no_other_page_and_no_pdf() -> None:
+    found = json_feed_item(paper_with(id="sample-001"))
+    assert found["url"] == "https://example.org/papers/sample-001"
+    assert not found.keys() & {"external_url", "attachments"}

@@ -1,0 +1,13 @@
+"""The bundled sample papers."""
+
+from __future__ import annotations
+
+from feedsrv.upstream.demo import load_sample
+
+
+def test_the_sample_papers_are_forty_over_ten_days_and_none_is_arxivs() -> None:
+    papers = load_sample()
+    assert len(papers) >= 40
+    assert {paper["day"] for paper in papers} == set(range(10))
+    assert all(paper["id"].startswith("sample-") for paper in papers)
+    assert len({paper["id"] for paper in papers}) == len(papers)

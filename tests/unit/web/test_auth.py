@@ -1,0 +1,85 @@
+"""Access keys: what opens what, and which keys a response may hold."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from feedsrv.errors import UnauthorizedError
+from feedsrv.web.auth import Credentials, authenticate, feed_key
+
+KEY = "k3y-of/the+lighthouse"
+
+
+def opens(key: str, path: str, query: str = "", password: str | None = None) -> bool:
+    try:
+        authenticate(KEY, path=path, query=query, key=key, password=password)
+    except UnauthorizedError:
+        return False
+    return True
+
+
+def test_the_access_key_opens_everything_and_nothing_else_does() -> None:
+    assert opens(KEY, "/papers.atom")
+    assert opens("", "/papers.atom", password=KEY)
+    for wrong in ("", "k", KEY[:-1], KEY + " ", KEY.upper(), "schlüssel", "\ud800", "\x00"):
+        assert not opens(wrong, "/papers.atom")
+        assert not opens("", "/papers.atom", password=wrong)
+
+
+def test_an_open_server_asks_for_nothing() -> None:
+    assert authenticate("", path="/", query="", key="anything", password="x") == Credentials()
+    assert Credentials().key_for("/papers") == ""
+
+
+@pytest.mark.parametrize("suffix", ["", ".atom", ".rss", ".json"])
+def test_an_own_key_opens_its_feed_in_every_format(suffix: str) -> None:
+    key = feed_key(KEY, "/papers", "world model")
+    assert opens(key, f"/papers{suffix}", " world  model ")
+
+
+@pytest.mark.parametrize(
+    ("path", "query"),
+    [
+        ("/papers.atom", ""),
+        ("/papers.atom", "world"),
+        ("/papers.atom", "world modelx"),
+        ("/papers/week.atom", "world model"),
+        ("/papers\nworld model", ""),
+        ("/", "world model"),
+        ("/feeds.opml", ""),
+        ("/papers.opml", "world model"),
+        ("/papers.atom.rss", "world model"),
+    ],
+)
+def test_an_own_key_opens_nothing_else(path: str, query: str) -> None:
+    assert not opens(feed_key(KEY, "/papers", "world model"), path, query)
+
+
+@given(st.text(max_size=20), st.text(max_size=20), st.text(max_size=20), st.text(max_size=20))
+def test_two_addresses_have_two_keys(path: str, query: str, other: str, another: str) -> None:
+    same = feed_key(KEY, f"/{path}", query) == feed_key(KEY, f"/{other}", another)
+    alike = (re.sub(r"\.(atom|rss|json)$", "", f"/{path}"), query.split()) == (
+        re.sub(r"\.(atom|rss|json)$", "", f"/{other}"),
+        another.split(),
+    )
+    assert same == alike
+
+
+def test_another_servers_own_keys_open_nothing() -> None:
+    assert not opens(feed_key("another", "/papers"), "/papers.atom")
+
+
+def test_which_keys_an_answer_may_hold() -> None:
+    by_key = authenticate(KEY, path="/papers", query="fog", key=KEY, password=None)
+    assert by_key.key_for("/feeds/causal") == KEY
+    by_login = authenticate(KEY, path="/papers", query="fog", key="", password=KEY)
+    assert by_login.key_for("/feeds/causal") == feed_key(KEY, "/feeds/causal")
+    own = feed_key(KEY, "/papers", "fog")
+    by_own = authenticate(KEY, path="/papers.rss", query="fog", key=own, password=None)
+    assert by_own.key_for("/papers", "fog") == own
+    assert by_own.key_for("/static/icon.png") == feed_key(KEY, "/static/icon.png")
+    assert by_own.key_for("/papers") == by_own.key_for("/feeds/causal") == ""
