@@ -51,22 +51,18 @@ class Page(msgspec.Struct, frozen=True):
 
 
 class PaperTokens(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A paper's words, prepared once so that matching is a search for one string in another.
+    """The tokens of a paper's fields, prepared once: folded words, separated by spaces.
 
-    Each field is a row of folded words with a space before, between and after them, so that
-    ``" world model "`` is found in it exactly where these two words stand side by side. The
-    ``_stems`` rows hold the same words cut to their English stems.
+    Made by `feedsrv.search.analysis.analyze`. A boundary stands behind each author and keyword.
     """
 
     title: str = ""
-    title_stems: str = ""
     abstract: str = ""
-    abstract_stems: str = ""
     keyword: str = ""
-    keyword_stems: str = ""
     author: str = ""
     org: str = ""
     id: str = ""
+    by: str = ""
 
 
 class Paper(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
