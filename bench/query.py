@@ -22,7 +22,7 @@ from feedsrv.models import Feed, Kind, Listing, Match, Page, Paper
 from feedsrv.search.analysis import analyze
 from feedsrv.search.index import Index
 from feedsrv.search.parser import MAX_TERMS, parse_query
-from feedsrv.search.query import MAX_QUERY_LENGTH
+from feedsrv.search.parser import ADDRESS_LIMITS
 from feedsrv.web import pages as page
 from report import table, where, write
 
@@ -86,7 +86,7 @@ def filled(parts: Iterator[str], between: str = " ", last: str = "") -> str:
     query = ""
     for part in islice(parts, MAX_TERMS - len(last.split())):
         longer = f"{query}{between if query else ''}{part}"
-        if len(longer) + len(last) + 1 > MAX_QUERY_LENGTH:
+        if len(longer) + len(last) + 1 > ADDRESS_LIMITS.length:
             break
         query = longer
     return f"{query} {last}".strip()
@@ -114,7 +114,7 @@ def queries() -> dict[str, str]:
         "words in all fields": filled(chain(COMMON, rare), "|"),
         "facts": filled(f"-stars:>{number}" for number in range(10, 99)),
         "one common word": "the",
-        "letters that are many": "\ufdfa" * MAX_QUERY_LENGTH,
+        "letters that are many": "\ufdfa" * ADDRESS_LIMITS.length,
         "parentheses": filled(repeat("((((((a))))))"), "|"),
     }
 

@@ -134,7 +134,7 @@ def analyze(paper: Paper) -> Paper:
         keyword=_tokenize_values(paper.keywords),
         author=_tokenize_values(paper.authors),
         org=_tokenize_values([paper.organization]),
-        id=" ".join(tokenize(paper.id)),
+        id=" ".join(tokenize(paper.id.replace(".", " "))),
     )
     return msgspec.structs.replace(paper, tokens=tokens)
 

@@ -55,7 +55,7 @@ _GRAMMAR = r"""
     %ignore /\s+/
 """
 #: A version at the end of an id, which no paper's own id has.
-_ID_VERSION = re.compile(r"(?<=\d)(?:v\d+)+$")
+_ID_VERSION = re.compile(r"(?<=\d)(?:v\d+)+$", re.IGNORECASE)
 _COMPARISON = re.compile(r"(>=|<=|>|<|=)(\d{1,9})")
 #: An arXiv id, or the address of a paper at arXiv or Hugging Face.
 _PAPER_ADDRESS = re.compile(
@@ -220,6 +220,8 @@ class _TreeBuilder(Transformer[Token, Query]):
         mode: Mode = "verbatim" if token.type == "VERBATIM" else "phrase"
         if field in {"author", "org", "id", "by"}:
             mode = "exact"
+        if field == "id":
+            text = _ID_VERSION.sub("", text)
         return self._checked(Term(field, text, mode), position)
 
     def _word(self, field: Field, body: str, position: int) -> Term:

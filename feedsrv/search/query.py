@@ -74,7 +74,8 @@ class Term(msgspec.Struct, frozen=True):
     @property
     def words(self) -> tuple[str, ...]:
         """The folded words of the text."""
-        return _words(self.text)
+        # The parts of an id: `id:2510` finds the papers of a month.
+        return _words(self.text.replace(".", " ") if self.field == "id" else self.text)
 
     @property
     def fields(self) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from feedsrv.models import MAX_ENTRIES
-from feedsrv.search.query import MAX_QUERY_LENGTH
+from feedsrv.search.parser import ADDRESS_LIMITS
 
 _Json = dict[str, Any]
 _TEXT = {"type": "string"}
@@ -29,7 +29,7 @@ def build_description(
         "query",
         "q",
         "Which papers: words, phrases, AND, OR, NOT, fields",
-        maxLength=MAX_QUERY_LENGTH,
+        maxLength=ADDRESS_LIMITS.length,
     )
     limit = _parameter(
         "query", "limit", "How many entries", type="integer", minimum=1, maximum=MAX_ENTRIES

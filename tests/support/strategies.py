@@ -10,7 +10,8 @@ from hypothesis.strategies import DrawFn, SearchStrategy
 
 from feedsrv.models import FIRST_LIST_DAY, Kind, Listing, Page, Paper, pages_covering
 from feedsrv.search.analysis import analyze
-from feedsrv.search.query import MAX_QUERY_LENGTH, And, Count, Field, Has, Not, Or, Query, Term
+from feedsrv.search.parser import ADDRESS_LIMITS
+from feedsrv.search.query import And, Count, Field, Has, Mode, Not, Or, Query, Term
 from feedsrv.upstream.normalize import normalize_line, normalize_paragraphs, normalize_url
 
 #: Few words, so that a query drawn at random finds something in a paper drawn at random.
@@ -127,10 +128,8 @@ _FIELDS: tuple[Field, ...] = ("", "", "title", "abstract", "keyword", "author", 
 _KNOWN_IN: dict[Field, tuple[str, ...]] = {
     "author": ("ada", "brandt", "zoe", "le", "700"),
     "org": ("harbour", "ai", "lab"),
-    "id": ("2601", "00001", "2305"),
+    "id": ("2601", "2601.00001", "2305"),
 }
-Mode = Literal["stems", "exact", "prefix"]
-
 
 def make_paper(title: str = "Untitled", abstract: str = "", **fields: Any) -> Paper:
     """Return a paper with these fields, its words prepared; what is not said is plain."""
@@ -153,7 +152,7 @@ def query_texts() -> SearchStrategy[str]:
     """What may be typed as a query: tokens of the language in any order, or anything at all."""
     tokens = st.lists(st.sampled_from(_TOKENS), max_size=14)
     soup = st.builds(str.join, st.sampled_from((" ", "", "\t")), tokens)
-    return st.one_of(soup, soup, texts(surrogates=True), st.text(max_size=MAX_QUERY_LENGTH + 5))
+    return st.one_of(soup, soup, texts(surrogates=True), st.text(max_size=ADDRESS_LIMITS.length + 5))
 
 
 def _sentences() -> SearchStrategy[str]:
@@ -242,9 +241,12 @@ def terms(draw: DrawFn) -> Term:
     known = _KNOWN_IN.get(field, VOCABULARY)
     modes: tuple[Mode, ...] = ("exact", "prefix")
     if field not in _KNOWN_IN:
-        modes = ("stems", *modes)
+        modes = ("forms", "phrase", "verbatim", "prefix")
+    mode = draw(st.sampled_from(modes))
     words = draw(st.lists(st.sampled_from(known), min_size=1, max_size=3))
-    return Term(field, tuple(words), draw(st.sampled_from(modes)))
+    # Only quoted words can have spaces between them.
+    separator = "-" if mode in {"forms", "prefix"} else " "
+    return Term(field, separator.join(words), mode)
 
 
 def _leaves() -> SearchStrategy[Query]:
@@ -269,7 +271,7 @@ def _grown(parts: SearchStrategy[Query]) -> SearchStrategy[Query]:
 def _is_writable(query: Query) -> bool:
     text = str(query)
     depths = [text[:place].count("(") - text[:place].count(")") for place in range(len(text) + 1)]
-    return len(text) <= MAX_QUERY_LENGTH and max(depths) <= 8
+    return len(text) <= ADDRESS_LIMITS.length and max(depths) <= 8
 
 
 def queries(most: int = 8) -> SearchStrategy[Query]:
