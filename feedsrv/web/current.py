@@ -21,9 +21,7 @@ from werkzeug.wsgi import ClosingIterator
 from feedsrv.config import Config
 from feedsrv.errors import FeedsrvError
 from feedsrv.feeds.service import Service
-from feedsrv.monitoring.metrics import Metrics
 from feedsrv.web.app import create_app
-from feedsrv.web.cache import ResponseCache
 from feedsrv.web.responses import HttpResponse
 
 log = logging.getLogger(__name__)
@@ -37,9 +35,7 @@ class _Site:
     def __init__(self, opened: Opened) -> None:
         with ExitStack() as stack:
             self.service = stack.enter_context(opened)
-            metrics = Metrics()
-            self.service.subscribe(metrics.handle)
-            self.front = ResponseCache(create_app(self.service, metrics), self.service, metrics)
+            self.front = create_app(self.service)
             self.service.warm_up()
             self.close = stack.pop_all().close
         self.busy = 0
@@ -91,7 +87,7 @@ class Current:
         while site is not self._site:  # exchanged between the two: it may be closed by now
             site = self._saying = self._site
         try:
-            return site.front.lookup(environ)
+            return None  # the cache is a part of the application
         finally:
             self._saying = None
 
