@@ -15,6 +15,7 @@ from functools import lru_cache
 from typing import NamedTuple
 from wsgiref.types import WSGIEnvironment
 
+from flask import Response as FlaskResponse
 from flask import jsonify
 from werkzeug.datastructures import Accept, Headers
 from werkzeug.exceptions import HTTPException
@@ -210,7 +211,7 @@ def _parse_accepts_gzip(accept_encoding: str) -> bool:
     return parse_accept_header(accept_encoding, Accept).quality("gzip") > 0
 
 
-class ConditionalResponse(Response):
+class ConditionalResponse(FlaskResponse):
     """A Flask response that carries the `CachedResponse` from which it was made."""
 
     def __init__(self, cached: CachedResponse, environ: WSGIEnvironment, now: datetime) -> None:

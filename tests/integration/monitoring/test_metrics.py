@@ -23,7 +23,7 @@ FEED = "/papers.atom"
 
 
 def front(service: Service) -> Client:
-    return Client(ResponseCache(create_app(service), service))
+    return Client(create_app(service))
 
 
 def figure(client: Client, name: str, **labels: str) -> float:
