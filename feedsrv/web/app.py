@@ -18,16 +18,7 @@ from feedsrv.feeds.entry import paper_page_url
 from feedsrv.feeds.service import Service
 from feedsrv.monitoring.metrics import Metrics
 from feedsrv.web.auth import authenticate_request
-from feedsrv.web.filters import (
-    file_size,
-    format_count,
-    format_number,
-    long_date,
-    sentence,
-    time_ago,
-    time_until,
-    timestamp,
-)
+from feedsrv.web.filters import FILTERS
 from feedsrv.web.pages import query_problem
 from feedsrv.web.params import query_param
 from feedsrv.web.responses import (
@@ -49,10 +40,6 @@ from feedsrv.web.views import (
     log,
 )
 
-_FILTERS = (
-    *(time_ago, format_count, long_date, timestamp),
-    *(format_number, sentence, file_size, time_until),
-)
 _DAY = 86400
 
 
@@ -64,7 +51,7 @@ def create_app(service: Service, metrics: Metrics | None = None) -> Flask:
     # Its redirects know neither public_url nor trusted proxies, and name whatever host was asked.
     app.url_map.merge_slashes = False
     app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True}
-    for each in (paper_page_url, *_FILTERS):
+    for each in (paper_page_url, *FILTERS):
         app.add_template_filter(each)
     _register_feed_routes(app, service)
     _register_page_routes(app, service)
@@ -108,9 +95,13 @@ def _error_response(service: Service, problem: Problem, error: Exception | None 
     if not prefers_html(request):
         return problem_response(problem)
     try:
-        trouble = query_problem(error) if isinstance(error, QueryError) else None
-        query = query_param()
-        text = _render_page(service, "error.html", problem=problem, trouble=trouble, query=query)
+        text = _render_page(
+            service,
+            "error.html",
+            problem=problem,
+            query_problem=query_problem(error) if isinstance(error, QueryError) else None,
+            query=query_param(),
+        )
     except ParameterError:  # the address of this server is what is wrong
         return problem_response(problem)
     return problem_response(problem, text)

@@ -17,6 +17,7 @@ from feedsrv import __version__
 from feedsrv.errors import (
     NoDataYetError,
     ParameterError,
+    QueryError,
 )
 from feedsrv.feeds.formats import (
     FORMATS,
@@ -32,7 +33,14 @@ from feedsrv.monitoring.status import build_status
 from feedsrv.search.parser import parse_query
 from feedsrv.web.auth import credentials
 from feedsrv.web.openapi import build_description
-from feedsrv.web.pages import build_preview, feed_card, page_title, paper_cards, subscribe_links
+from feedsrv.web.pages import (
+    build_preview,
+    feed_card,
+    invalid_query_preview,
+    page_title,
+    paper_cards,
+    subscribe_links,
+)
 from feedsrv.web.params import int_param, query_param
 from feedsrv.web.rendering import render_cached
 from feedsrv.web.responses import (
@@ -103,9 +111,10 @@ def _register_page_routes(app: Flask, service: Service) -> None:
 
     @app.get("/status")
     def status_page() -> Answer:
-        named = page_title
         return _html_response(
-            _render_page(service, "status.html", status=build_status(service), list_name=named)
+            _render_page(
+                service, "status.html", status=build_status(service), page_title=page_title
+            )
         )
 
     @app.get("/favicon.ico")
@@ -177,7 +186,7 @@ def _feed_response(service: Service, feeds: Sequence[Feed], suffix: str, query: 
         ready = render_cached(suffix, about, reading.matches, held)
         media_type = FORMATS[suffix].media_type
     else:
-        twin = _html_page(service, reading, url, part, head=about, links=links, query=query)
+        twin = _html_page(service, reading, url, part, metadata=about, links=links, query=query)
         ready, media_type = encode_body(twin.encode()), "text/html"
     return _cacheable_response(
         service,
@@ -199,10 +208,10 @@ def _html_page(
         service,
         "feed.html",
         cards=paper_cards(reading.matches),
-        reading=reading,
-        newer=url(page=_page_number(number - 1)) if number > 1 else "",
-        older="" if is_last or service.config.static_export else url(page=number + 1),
-        number=number,
+        result=reading,
+        newer_url=url(page=_page_number(number - 1)) if number > 1 else "",
+        older_url="" if is_last or service.config.static_export else url(page=number + 1),
+        page_number=number,
         **values,
     )
 
@@ -299,11 +308,14 @@ def _cacheable_response(
 
 def _preview_context(service: Service) -> dict[str, object]:
     """Return what a feed of the query in the address would hold, and where it is."""
-    shown = build_preview(query_param(), service.window(), service.count_older)
-    query = "" if shown.problem else shown.query
+    query = query_param()
+    try:
+        preview = build_preview(query, service.window(), service.count_older(query))
+    except QueryError as error:
+        preview, query = invalid_query_preview(error), ""
     url = url_builder(service.config)
     return {
-        "shown": shown,
+        "preview": preview,
         "links": {name: url("/papers", f".{name}", q=query) for name in FORMATS},
     }
 
@@ -313,9 +325,9 @@ def _render_page(service: Service, template: str, **values: object) -> str:
     return render_template(
         template,
         url=relative_url() if service.config.static_export else url_builder(service.config),
-        static=service.config.static_export,
-        key=credentials().master_key(),
-        subscribe=partial(subscribe_links, service.config.readers),
+        static_export=service.config.static_export,
+        access_key=credentials().master_key(),
+        subscribe_links=partial(subscribe_links, service.config.readers),
         demo=service.config.demo,
         formats=FORMATS,
         version=__version__,
