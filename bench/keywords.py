@@ -184,7 +184,7 @@ def cost(url: str, number: int) -> Cost:
                 statuses[poll(app, query, etags)] += 1
             serving = time.thread_time() - begun
             reading = time.process_time() - reading - serving
-        turns = build_status(service).allowance
+        turns = build_status(service).request_budget
         gc.collect()
         scale = number / len(polled)
         found = Cost(
@@ -192,7 +192,7 @@ def cost(url: str, number: int) -> Cost:
             polls=len(polled),
             serving=serving * scale,
             reading=reading,
-            asked=(turns.most - turns.left) * 12,
+            asked=(turns.limit - turns.remaining) * 12,
             unchanged=statuses["304"] / len(polled),
             memory=memory(),
             disk=build_status(service).store.bytes / 1e6,

@@ -15,9 +15,9 @@ from feedsrv.feeds.service import Service
 from feedsrv.logs import configure_logging
 from feedsrv.monitoring.incidents import record_incidents
 from feedsrv.monitoring.metrics import Metrics
-from feedsrv.web import filters
 from feedsrv.web.auth import authenticate_request
 from feedsrv.web.cache import ResponseCache
+from feedsrv.web.filters import FILTERS
 from feedsrv.web.pages import query_problem
 from feedsrv.web.params import query_param
 from feedsrv.web.responses import (
@@ -36,17 +36,6 @@ from feedsrv.web.views import Views
 
 log = logging.getLogger(__name__)
 
-_TEMPLATE_FILTERS = (
-    paper_page_url,
-    filters.time_ago,
-    filters.time_until,
-    filters.timestamp,
-    filters.long_date,
-    filters.format_count,
-    filters.format_number,
-    filters.file_size,
-    filters.sentence,
-)
 _STATIC_MAX_AGE = 86_400  # seconds
 _CACHED_STATUSES = (OK, NOT_MODIFIED, PRECONDITION_FAILED)
 
@@ -71,7 +60,7 @@ def create_app(service: Service) -> Flask:
     # Flask's redirects respect neither public_url nor trusted proxies, but any Host.
     app.url_map.merge_slashes = False
     app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True}
-    for template_filter in _TEMPLATE_FILTERS:
+    for template_filter in (paper_page_url, *FILTERS):
         app.add_template_filter(template_filter)
     metrics = Metrics()
     service.subscribe(metrics.handle)
@@ -142,10 +131,12 @@ def _register_error_handlers(app: Flask, views: Views) -> None:
         """Return the problem as a page for browsers, as problem+json for other clients."""
         if not prefers_html(request):
             return problem_response(problem)
-        details = query_problem(error) if isinstance(error, QueryError) else None
         try:
             page = views.render_page(
-                "error.html", problem=problem, trouble=details, query=query_param()
+                "error.html",
+                problem=problem,
+                query_problem=query_problem(error) if isinstance(error, QueryError) else None,
+                query=query_param(),
             )
         except ParameterError:  # the Host is what is wrong: no page without URLs
             return problem_response(problem)

@@ -12,7 +12,7 @@ from werkzeug.exceptions import NotFound
 from werkzeug.wrappers import Response
 
 from feedsrv import __version__
-from feedsrv.errors import NoDataYetError
+from feedsrv.errors import NoDataYetError, QueryError
 from feedsrv.feeds.formats import FORMATS, feed_metadata, link_headers, render_subscriptions
 from feedsrv.feeds.service import FeedResult, Service
 from feedsrv.models import MAX_ENTRIES, Feed
@@ -22,7 +22,14 @@ from feedsrv.monitoring.status import build_status
 from feedsrv.search.parser import parse_query
 from feedsrv.web.auth import credentials
 from feedsrv.web.openapi import load_description
-from feedsrv.web.pages import build_preview, feed_card, page_title, paper_cards, subscribe_links
+from feedsrv.web.pages import (
+    build_preview,
+    feed_card,
+    invalid_query_preview,
+    page_title,
+    paper_cards,
+    subscribe_links,
+)
 from feedsrv.web.params import choice_param, int_param, query_param
 from feedsrv.web.rendering import FeedRenderer, feed_document
 from feedsrv.web.responses import (
@@ -160,7 +167,7 @@ class Views:
             headers=link_headers(metadata, suffix, format_urls),
         )
         if not suffix:
-            context = {"head": metadata, "links": format_urls, "query": query}
+            context = {"metadata": metadata, "links": format_urls, "query": query}
             body = encode_body(self._feed_page(result, feed_url, page, **context).encode())
             return self._respond(with_body(respond(body.etag, media_type="text/html"), body))
         document = feed_document(suffix, metadata, result.matches)
@@ -178,10 +185,10 @@ class Views:
         return self.render_page(
             "feed.html",
             cards=paper_cards(result.matches),
-            reading=result,
-            newer=feed_url(page=_page_param(page - 1)) if page > 1 else "",
-            older=feed_url(page=page + 1) if has_older else "",
-            number=page,
+            result=result,
+            newer_url=feed_url(page=_page_param(page - 1)) if page > 1 else "",
+            older_url=feed_url(page=page + 1) if has_older else "",
+            page_number=page,
             **context,
         )
 
@@ -203,15 +210,18 @@ class Views:
     def status_page(self) -> Response:
         """Return the status of the server as a page."""
         return self._html_response(
-            "status.html", status=build_status(self._service), list_name=page_title
+            "status.html", status=build_status(self._service), page_title=page_title
         )
 
     def _preview_context(self) -> dict[str, object]:
-        preview = build_preview(query_param(), self._service.window(), self._service.count_older)
-        query = "" if preview.problem else preview.query
+        query = query_param()
+        try:
+            preview = build_preview(query, self._service.window(), self._service.count_older(query))
+        except QueryError as error:
+            preview, query = invalid_query_preview(error), ""
         url = self._url_builder()
         links = {name: url("/papers", f".{name}", q=query) for name in FORMATS}
-        return {"shown": preview, "links": links}
+        return {"preview": preview, "links": links}
 
     def _html_response(self, template: str, **context: object) -> Response:
         return no_store(Response(self.render_page(template, **context), mimetype="text/html"))
@@ -227,9 +237,9 @@ class Views:
         return render_template(
             template,
             url=RelativeURLBuilder(request.path) if is_static else self._url_builder(),
-            static=is_static,
-            key=credentials().master_key(),
-            subscribe=partial(subscribe_links, self._config.readers),
+            static_export=is_static,
+            access_key=credentials().master_key(),
+            subscribe_links=partial(subscribe_links, self._config.readers),
             demo=self._config.demo,
             formats=FORMATS,
             version=__version__,
