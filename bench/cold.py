@@ -3,7 +3,7 @@
     .venv/bin/python bench/cold.py [--dry]
 
 1,500 invented papers on thirty list days. Upstream is not asked: it is remembered to have failed.
-Each request goes through the response cache and the views, names a word that no other has named, and gets
+Each request passes the response cache and a view, names a word that no other has named, and gets
 fifty entries. *In memory* is a server that was asked before. *Just started* is the first request of
 a process of its own, begun as `feedsrv serve` begins: it looks at what the store holds before
 anybody asks. *All from the store* is the same without that, as under another WSGI server.
@@ -56,7 +56,7 @@ def fill(folder: str) -> str:
             pass
         later = BEGIN + timedelta(days=9)
         failure = Failure(reason="not asked", count=9, at=BEGIN, retry_at=later)
-        service.repository.save_failure(None, failure)  # noqa: SLF001  # nobody else says it before it is so
+        service.repository.save_failure(None, failure)  # nobody else says it before it is so
         return url
 
 

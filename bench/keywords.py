@@ -204,13 +204,13 @@ def cost(url: str, number: int) -> Cost:
 def fill(service: Service, app: Flask, some: list[str], chance: Random) -> None:
     """Have the store hold what was found a while ago: a search is read again after a day."""
     poll(app, "model", {})
-    found = service.repository.get_listing(Page(Kind.SEARCH, "model"))  # noqa: SLF001  # this would take hours
+    found = service.repository.get_listing(Page(Kind.SEARCH, "model"))  # this would take hours
     assert found is not None
     for query in some:
         page = Page(Kind.SEARCH, search_terms(Feed(name="", title="", query=query)))
         read_at = BEGIN - timedelta(hours=24 * chance.random())
         kept = msgspec.structs.replace(found, page=page, fetched_at=read_at)
-        service.repository.save_listing(kept, page)  # noqa: SLF001
+        service.repository.save_listing(kept, page)
 
 
 def asked() -> dict[str, Any]:
