@@ -11,6 +11,7 @@ from werkzeug.test import Client
 
 from feedsrv.feeds.service import Service
 from feedsrv.models import Kind, Page
+from feedsrv.monitoring.metrics import Metrics
 from feedsrv.web.app import create_app
 from feedsrv.web.cache import ResponseCache
 from tests.support.clock import Clock
@@ -24,7 +25,9 @@ FEED = "/papers.atom"
 
 def make_client(service: Service) -> Client:
     """Return a client of the application behind its response cache."""
-    return Client(ResponseCache(create_app(service), service))
+    metrics = Metrics()
+    service.subscribe(metrics.handle)
+    return Client(ResponseCache(create_app(service, metrics), service, metrics))
 
 
 def metric_value(client: Client, name: str, **labels: str) -> float:
@@ -124,7 +127,7 @@ def test_an_exhausted_request_budget_is_not_a_failure(
     assert metric_value(client, "feedsrv_upstream_failing_seconds") == 0
     upstream.headers = {}
     service.refresh_page(Page(Kind.TRENDING))
-    assert "is read again" not in caplog.text
+    assert "recovered" not in caplog.text
 
 
 def test_services_count_separately(make_service: MakeService) -> None:
