@@ -471,6 +471,10 @@ def test_status_json_has_the_documented_keys(
         "version", "at", "failure", "days", "lists", "searches", "allowance", "store",
         "unreadable",
     }  # fmt: skip
+    assert status["days"][0].keys() == {
+        "page", "state", "papers", "read_at", "stale_since", "source", "skipped", "failure",
+    }  # fmt: skip
+    assert status["store"].keys() == {"bytes", "where", "trouble", "since"}
     assert status["days"][0]["page"] == {"kind": "day", "key": "2026-11-24"}
     assert status["days"][0]["state"] == "fresh"
     assert status["allowance"] == {"left": 60 - len(upstream.requests), "most": 60}
