@@ -93,7 +93,7 @@ def test_all_problems_are_reported_together_with_file_and_key() -> None:
         "my.toml: trusted_proxies: expected a list of texts in quotation marks, not [1]",
         'my.toml: readers: expected a table of texts in quotation marks, not {"Mine": 1}',
         "my.toml: store: expected a table with url only",
-        "my.toml: contact: expected text in quotation marks, not 2026-11-24",
+        'my.toml: contact: expected text in quotation marks, not "2026-11-24"',
         "my.toml: hf_token: unknown setting",
         "my.toml: demo: unknown setting",
         'environment: PORT: expected a whole number from 0 to 65535, not "70000"',
