@@ -178,13 +178,14 @@ def get(config_file: Path | None, urlpath: str, include: bool, demo: bool) -> No
 
 @main.command()
 @click.option("--demo", is_flag=True, help="Use the bundled sample papers.")
+@click.option("--settings", is_flag=True, help="Check the settings only, before a reload.")
 @click.option(
     "--upstream",
     is_flag=True,
     help="Check upstream only, and fail if its page layout changed; for cron.",
 )
 @click.pass_obj
-def check(config_file: Path | None, demo: bool, upstream: bool) -> None:
+def check(config_file: Path | None, demo: bool, settings: bool, upstream: bool) -> None:
     """Check settings, store and upstream."""
     config = _load_config(config_file, demo=demo or None)
     if upstream:
@@ -193,6 +194,8 @@ def check(config_file: Path | None, demo: bool, upstream: bool) -> None:
         sys.exit(0 if _report_layout(listing, config) else 1)
     origin = find_config_file(config_file, _ENVIRON) or "no file, defaults"
     click.echo(f"settings   OK, {len(config.feeds)} feeds ({origin})")
+    if settings:
+        return
     with _open_service(config) as service:
         checks = (_check_store(service), _check_upstream(service))
         for unparsed in service.repository.unparsed_pages.list_all():

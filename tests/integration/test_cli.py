@@ -74,6 +74,15 @@ def test_check_succeeds_when_settings_store_and_upstream_work(
     assert re.search(r"upstream   OK, 3 papers on \d{4}-\d\d-\d\d\n", result.stdout)
 
 
+def test_a_settings_check_needs_neither_store_nor_upstream(run: Run, tmp_path: Path) -> None:
+    unused = {"FEEDSRV_UPSTREAM_URL": "http://127.0.0.1:1", "FEEDSRV_CACHE_DIR": "/proc/none"}
+    result = run("check", "--settings", **unused)
+    assert result.exit_code == 0
+    assert result.stdout == "settings   OK, 0 feeds (no file, defaults)\n"
+    (tmp_path / "my.toml").write_text("port = 'x'\n")
+    assert run("--config", "my.toml", "check", "--settings", **unused).exit_code == 2
+
+
 def test_check_reports_a_list_that_was_read_from_the_cards(
     run: Run, upstream: FakeUpstream
 ) -> None:
