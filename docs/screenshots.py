@@ -1,7 +1,7 @@
 """Update the screenshots in this directory from the demo's papers: ``make screenshots``.
 
-Needs Chromium at /usr/bin/chromium. The screenshots look best with the fonts Inter and P052 (Debian:
-fonts-inter, fonts-urw-base35).
+Needs Chromium at /usr/bin/chromium. The screenshots look best with the fonts Inter and P052
+(Debian: fonts-inter, fonts-urw-base35).
 """
 
 from __future__ import annotations
