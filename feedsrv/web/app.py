@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 
 from flask import Flask, g, request
 from werkzeug.exceptions import HTTPException, InternalServerError
@@ -12,12 +13,14 @@ from feedsrv.config import Config
 from feedsrv.errors import FeedsrvError, ParameterError, QueryError, UnknownFeedError
 from feedsrv.feeds.entry import paper_page_url
 from feedsrv.feeds.service import Service
-from feedsrv.logs import configure_logging
+from feedsrv.logs import configure_access_log, configure_logging
 from feedsrv.monitoring.incidents import record_incidents
 from feedsrv.monitoring.metrics import Metrics
+from feedsrv.web.access_log import AccessLog
 from feedsrv.web.auth import authenticate_request
 from feedsrv.web.cache import ResponseCache
 from feedsrv.web.filters import FILTERS
+from feedsrv.web.load_shedding import LoadShedder
 from feedsrv.web.pages import query_problem
 from feedsrv.web.params import query_param
 from feedsrv.web.responses import (
@@ -45,7 +48,9 @@ def open_app(config: Config) -> Flask:
 
     ``app.extensions["feedsrv"]`` is its service; closing it is up to the caller.
     """
-    configure_logging(config.log_format, [config.access_key, config.hf_token])
+    secrets = [config.access_key, config.hf_token]
+    configure_logging(config.log_format, secrets)
+    configure_access_log(secrets)
     service = Service.open(config)
     record_incidents(service)
     return create_app(service)
@@ -67,7 +72,7 @@ def create_app(service: Service) -> Flask:
     views = Views(service, metrics)
     views.register(app)
     cache = ResponseCache(
-        app.wsgi_app,
+        LoadShedder(app.wsgi_app, service.config.threads, time.monotonic),  # noqa: TID251  # the edge
         version=service.version,
         now=service.now,
         max_bytes=service.config.response_cache_bytes,
@@ -75,7 +80,10 @@ def create_app(service: Service) -> Flask:
     )
     _register_hooks(app, service, metrics, cache)
     _register_error_handlers(app, views)
-    app.wsgi_app = cache  # type: ignore[method-assign]  # as Flask documents it
+    access_log = (
+        AccessLog(cache, service.config, service.now) if service.config.access_log else cache
+    )
+    app.wsgi_app = access_log  # type: ignore[method-assign]  # as Flask documents it
     return app
 
 
