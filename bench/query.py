@@ -21,7 +21,7 @@ from feedsrv.feeds.window import Window
 from feedsrv.models import Feed, Kind, Listing, Match, Page, Paper
 from feedsrv.search.analysis import analyze
 from feedsrv.search.index import Index
-from feedsrv.search.parser import MAX_TERMS, parse_query
+from feedsrv.search.parser import parse_query
 from feedsrv.search.parser import ADDRESS_LIMITS
 from feedsrv.web import pages as page
 from report import table, where, write
@@ -84,7 +84,7 @@ def window(every: list[Paper]) -> Window:
 def filled(parts: Iterator[str], between: str = " ", last: str = "") -> str:
     """Return a query of as many of the parts as one may have."""
     query = ""
-    for part in islice(parts, MAX_TERMS - len(last.split())):
+    for part in islice(parts, ADDRESS_LIMITS.terms - len(last.split())):
         longer = f"{query}{between if query else ''}{part}"
         if len(longer) + len(last) + 1 > ADDRESS_LIMITS.length:
             break

@@ -24,7 +24,6 @@ import msgspec
 from bs4 import BeautifulSoup
 
 from feedsrv.models import Kind, Listing, Page
-from feedsrv.search.analysis import stem
 from feedsrv.upstream.demo import load_sample
 from feedsrv.upstream.parser import parse_page
 from report import spread, table, where, write
@@ -138,7 +137,6 @@ def main() -> None:
     """Measure, print, and write it down."""
     body = page()
     made = tree(body)
-    stem.cache_clear()
     first = _took(listing, body)
     turns = [{name: _took(way, body) for name, way in WAYS.items()} for _ in range(TURNS)]
     fast, slow = (statistics.median(turn[name] for turn in turns) for name in WAYS)

@@ -21,7 +21,6 @@ import msgspec
 
 from feedsrv.models import Paper, PaperTokens
 
-
 #: Between two authors or two keywords, so that no phrase reaches from one into the next.
 FIELD_BOUNDARY = "/"
 
@@ -43,7 +42,9 @@ _POSSESSIVE = re.compile(r"(?<=[^\W_])'s(?![^\W_])")
 #: Case alone is folded in the rest, which is nearly all of an abstract.
 _BEYOND_ASCII = re.compile(r"[^\x00-\x7f]+")
 #: ASCII that no word holds, whatever stands beside it.
-_SEPARATORS = {code: " " for code in range(128) if not chr(code).isalnum() and chr(code) not in "'.+#"}
+_SEPARATORS = {
+    code: " " for code in range(128) if not chr(code).isalnum() and chr(code) not in "'.+#"
+}
 _GREEK = dict(
     zip(
         "αβγδεζηθικλμνξοπρστυφχψω",

@@ -130,9 +130,7 @@ class Index:
             certain, candidates = 0, certain | candidates
         unsure = iter_bits(candidates & ~certain & among)
         if term.is_case_sensitive:
-            found: Iterable[int] = (
-                n for n in unsure if term_matches(term, name, self.papers[n])
-            )
+            found: Iterable[int] = (n for n in unsure if term_matches(term, name, self.papers[n]))
         else:
             found = self._field(name).stand_in(term.pattern, unsure)
         return certain & among | bitset(found, len(self.papers))

@@ -66,7 +66,7 @@ _PAPER_ADDRESS = re.compile(
 #: What phones, word processors and East Asian keyboards write in place of plain marks. One
 #: character for one, so that positions stay true. An em dash joins clauses and excludes nothing.
 _PLAIN_MARKS = {code: chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F)} | str.maketrans(
-    "\u3000\u2014“”„‟«»「」\u2019\u2018\u2013\u2212\u2010\u2011", "  \"\"\"\"\"\"\"\"''----"
+    "\u3000\u2014“”„‟«»「」\u2019\u2018\u2013\u2212\u2010\u2011", '  """"""""\'\'----'
 )
 _KNOWN_FIELDS = "title: abstract: author: org: keyword: id: by: has: upvotes: comments: stars:"
 
@@ -226,7 +226,11 @@ class _TreeBuilder(Transformer[Token, Query]):
 
     def _word(self, field: Field, body: str, position: int) -> Term:
         if address := _PAPER_ADDRESS.fullmatch(body):
-            return Term("id", address[1], "exact") if field in {"", "id"} else Term(field, body, "forms")
+            return (
+                Term("id", address[1], "exact")
+                if field in {"", "id"}
+                else Term(field, body, "forms")
+            )
         if body[0] == "!" and len(body) > 1 and tokenize(body):
             reason = "to exclude a word, write -word"
             raise QueryError(self._text, position, reason)

@@ -117,7 +117,9 @@ def phrase(words: tuple[str, ...], mode: Mode = "forms") -> Pattern:
     if mode != "forms":
         exact: Mode = "exact"
         modes = [exact] * (len(words) - 1) + [mode]
-        edges = [Edge(n, n + 1, word, m) for n, (word, m) in enumerate(zip(words, modes, strict=True))]
+        edges = [
+            Edge(n, n + 1, word, m) for n, (word, m) in enumerate(zip(words, modes, strict=True))
+        ]
         return Pattern(edges, len(words))
     edges = []
     start = 0

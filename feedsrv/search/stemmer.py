@@ -20,7 +20,9 @@ _SHORT = re.compile("[^aeiou]?[aeiouy][^aeiouwxy]")
 #: *-ize* and what is made of it; *-ise* is the British spelling of all of them.
 _IZE = re.compile(r"(?<=[a-z]{2}i)[sz](?:e|er|able|ability|ation)$")
 _IFY = re.compile(r"(?<=[a-z]{2}if)(?:y|ier|iable|iability|ication)$")
-_ADVERB = re.compile(r"(?:(?<=[a-z]{2}ic)al|(?<=[a-z]{2}(?:al|ar|ic))|(?<=ive|ous|ent|ant|ful|ess))ly$")
+_ADVERB = re.compile(
+    r"(?:(?<=[a-z]{2}ic)al|(?<=[a-z]{2}(?:al|ar|ic))|(?<=ive|ous|ent|ant|ful|ess))ly$"
+)
 _QUALITY = re.compile(r"(?:(?<=[a-z]{2}(?:al|ar|iv|ic))ity|(?<=ful|ess|ous|ive)ness)$")
 _ABILITY = re.compile(r"(?<=[a-z]{3}[ai])bility$")
 

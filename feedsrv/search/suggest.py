@@ -122,9 +122,7 @@ def keyword_query(keyword: str) -> str:
     return query if len(query) <= ADDRESS_LIMITS.length else ""
 
 
-def _phrase_queries(
-    tree: Query, found: Sequence[Paper], index: Index
-) -> Iterator[tuple[str, int]]:
+def _phrase_queries(tree: Query, found: Sequence[Paper], index: Index) -> Iterator[tuple[str, int]]:
     """Yield the plain words of a query as a phrase, where few papers have them side by side."""
     if not isinstance(tree, And) or not all(
         isinstance(part, Term) and part.mode == "forms" and not part.field for part in tree.parts

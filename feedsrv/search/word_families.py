@@ -9,10 +9,53 @@ from importlib.resources import files
 from feedsrv.search.stemmer import stem
 
 _PREFIXES = (
-    "anti", "auto", "bi", "co", "counter", "cross", "de", "dis", "down", "extra", "hyper", "il", "im", "in",
-    "inter", "intra", "ir", "macro", "meta", "micro", "mid", "mini", "mis", "mono", "multi", "non", "omni",
-    "out", "over", "para", "poly", "post", "pre", "pseudo", "quasi", "re", "self", "semi", "sub", "super",
-    "trans", "tri", "ultra", "un", "under", "uni", "up",
+    "anti",
+    "auto",
+    "bi",
+    "co",
+    "counter",
+    "cross",
+    "de",
+    "dis",
+    "down",
+    "extra",
+    "hyper",
+    "il",
+    "im",
+    "in",
+    "inter",
+    "intra",
+    "ir",
+    "macro",
+    "meta",
+    "micro",
+    "mid",
+    "mini",
+    "mis",
+    "mono",
+    "multi",
+    "non",
+    "omni",
+    "out",
+    "over",
+    "para",
+    "poly",
+    "post",
+    "pre",
+    "pseudo",
+    "quasi",
+    "re",
+    "self",
+    "semi",
+    "sub",
+    "super",
+    "trans",
+    "tri",
+    "ultra",
+    "un",
+    "under",
+    "uni",
+    "up",
 )
 
 
@@ -46,7 +89,7 @@ def base_forms(word: str) -> tuple[str, ...]:
     if known is not None:
         return known
     for prefix in _prefixes(word):
-        known = bases.get(word[len(prefix):])
+        known = bases.get(word[len(prefix) :])
         if known is not None:
             return tuple(prefix + base for base in known)
     return (stemmed,)
@@ -64,7 +107,7 @@ def family(word: str) -> frozenset[str]:
             found.update(*(line.split() for line in lines))
             continue
         for prefix in _prefixes(base):
-            for line in groups.get(base[len(prefix):], ()):
+            for line in groups.get(base[len(prefix) :], ()):
                 found.update(prefix + other for other in line.split())
     return frozenset(found)
 

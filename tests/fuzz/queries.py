@@ -9,6 +9,7 @@ from feedsrv.errors import QueryError
 from feedsrv.models import XML_FORBIDDEN, Paper
 from feedsrv.search.analysis import analyze
 from feedsrv.search.parser import parse_query
+from feedsrv.search.parser import CONFIG_LIMITS
 from feedsrv.search.query import (
     MAX_UPSTREAM_LENGTH,
     Not,

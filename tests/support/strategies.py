@@ -131,6 +131,7 @@ _KNOWN_IN: dict[Field, tuple[str, ...]] = {
     "id": ("2601", "2601.00001", "2305"),
 }
 
+
 def make_paper(title: str = "Untitled", abstract: str = "", **fields: Any) -> Paper:
     """Return a paper with these fields, its words prepared; what is not said is plain."""
     given: dict[str, Any] = {"id": "2601.00001", "submitted": date(2026, 1, 5), **fields}
@@ -152,7 +153,9 @@ def query_texts() -> SearchStrategy[str]:
     """What may be typed as a query: tokens of the language in any order, or anything at all."""
     tokens = st.lists(st.sampled_from(_TOKENS), max_size=14)
     soup = st.builds(str.join, st.sampled_from((" ", "", "\t")), tokens)
-    return st.one_of(soup, soup, texts(surrogates=True), st.text(max_size=ADDRESS_LIMITS.length + 5))
+    return st.one_of(
+        soup, soup, texts(surrogates=True), st.text(max_size=ADDRESS_LIMITS.length + 5)
+    )
 
 
 def _sentences() -> SearchStrategy[str]:

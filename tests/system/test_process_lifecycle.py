@@ -19,13 +19,13 @@ from urllib.parse import urlsplit
 
 import msgspec
 import pytest
+from feedsrv.web.current import Current
 from werkzeug.test import Client, create_environ
 
 from feedsrv.config import Config
 from feedsrv.errors import ConfigError
 from feedsrv.feeds.service import Service
 from feedsrv.models import Feed
-from feedsrv.web.current import Current
 from tests.support.http import fetch_body
 from tests.support.servers import run_feedsrv
 from tests.support.stores import disk_store

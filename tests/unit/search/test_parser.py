@@ -210,10 +210,19 @@ def test_whatever_can_be_words_is_words(query: str, words: str) -> None:
 @pytest.mark.parametrize(
     "query",
     [
-        *("2510.12345", "2510.12345v2", "arXiv:2510.12345", "id:2510.12345", "arxiv.org/abs/2510.12345"),
+        *(
+            "2510.12345",
+            "2510.12345v2",
+            "arXiv:2510.12345",
+            "id:2510.12345",
+            "arxiv.org/abs/2510.12345",
+        ),
         *("https://arxiv.org/abs/2510.12345v3", "http://arxiv.org/pdf/2510.12345.pdf"),
         *("https://www.arxiv.org/pdf/2510.12345v1", "https://huggingface.co/papers/2510.12345"),
-        *("https://huggingface.co/papers/2510.12345#community", "https://hf.co/papers/2510.12345?x=1"),
+        *(
+            "https://huggingface.co/papers/2510.12345#community",
+            "https://hf.co/papers/2510.12345?x=1",
+        ),
         *("https://arxiv.org/html/2510.12345v2", "https://export.arxiv.org/abs/2510.12345/"),
     ],
 )
