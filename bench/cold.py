@@ -30,7 +30,6 @@ from feedsrv.config import build_config
 from feedsrv.feeds.service import Service
 from feedsrv.models import Failure
 from feedsrv.web.app import create_app
-from feedsrv.web.cache import ResponseCache
 from keywords import DAYS, START, Clock, make_papers, run_upstream_process
 from report import describe_run, format_spread, format_table, write_section
 
@@ -78,7 +77,7 @@ def measure_requests(
     """Return the milliseconds of a request for each keyword, in a new process."""
     milliseconds = []
     with open_service(directory, url) as service:
-        app = ResponseCache(create_app(service), service)
+        app = create_app(service)
         if warm_up:
             service.warm_up()
         for keyword in keywords:

@@ -28,6 +28,7 @@ from urllib.parse import quote_plus
 from wsgiref.types import StartResponse, WSGIEnvironment
 
 import msgspec
+from flask import Flask
 from werkzeug.datastructures import Headers
 from werkzeug.serving import WSGIRequestHandler, make_server
 from werkzeug.test import Client, EnvironBuilder
@@ -40,7 +41,6 @@ from feedsrv.models import Feed, Kind, Page
 from feedsrv.monitoring.status import build_status
 from feedsrv.upstream.demo import create_demo_upstream, load_sample
 from feedsrv.web.app import create_app
-from feedsrv.web.cache import ResponseCache
 from report import describe_run, format_table, write_section
 
 START = datetime(2026, 11, 24, 6, tzinfo=UTC)
@@ -173,7 +173,7 @@ def measure(url: str, number: int) -> Cost:
             history_days=DAYS,
         )
         service = Service.open(config, now=clock, sleep=clock.forward)
-        app = ResponseCache(create_app(service), service)
+        app = create_app(service)
         for _ in service.refresh_stale():
             pass
         queries = make_queries(chance, number)
@@ -197,7 +197,7 @@ def measure(url: str, number: int) -> Cost:
             polls=len(polled),
             serving=serving * scale,
             refreshing=refreshing,
-            upstream_requests=(status.allowance.most - status.allowance.left) * 12,
+            upstream_requests=(status.request_budget.limit - status.request_budget.remaining) * 12,
             unchanged=statuses["304"] / len(polled),
             memory=resident_memory(),
             disk=status.store.bytes / 1e6,
@@ -206,9 +206,7 @@ def measure(url: str, number: int) -> Cost:
         return cost
 
 
-def store_searches(
-    service: Service, app: ResponseCache, queries: list[str], chance: Random
-) -> None:
+def store_searches(service: Service, app: Flask, queries: list[str], chance: Random) -> None:
     """Store results for the queries, fetched at random times of the last day."""
     poll(app, "model", {})
     listing = service.repository.get_listing(Page(Kind.SEARCH, "model"))
@@ -229,7 +227,7 @@ def base_environ() -> dict[str, Any]:
 BASE_ENVIRON = base_environ()
 
 
-def poll(app: ResponseCache, query: str, etags: dict[str, str]) -> str:
+def poll(app: Flask, query: str, etags: dict[str, str]) -> str:
     """Send a conditional request, and return the status."""
     environ = BASE_ENVIRON | {"QUERY_STRING": f"q={quote_plus(query)}"}
     if query in etags:

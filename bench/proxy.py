@@ -35,7 +35,6 @@ from feedsrv.config import Config
 from feedsrv.feeds.service import Service
 from feedsrv.upstream.demo import create_demo_upstream
 from feedsrv.web.app import create_app
-from feedsrv.web.cache import ResponseCache
 from nginx import run_nginx
 from report import format_table, write_section
 from servers import QuietHandler, make_papers
@@ -118,7 +117,7 @@ def run_feedsrv(clock: Clock, directory: Path) -> Iterator[tuple[str, CountingMi
         new_keywords=0,
     )
     service = Service.open(config, now=clock)
-    counts = CountingMiddleware(ResponseCache(create_app(service), service))
+    counts = CountingMiddleware(create_app(service))
     server = serve_in_thread(counts)
     try:
         yield f"http://127.0.0.1:{server.server_port}", counts

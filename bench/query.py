@@ -147,7 +147,7 @@ def measure(text: str, window: Window) -> list[float]:
     steps = (
         lambda: parse_query(text),
         lambda: window.index.matching(tree),
-        lambda: build_preview(text, window, lambda _: None),
+        lambda: build_preview(text, window, None),
         lambda: paper_cards(Match(paper, (feed,)) for paper in papers[:200]),
     )
     return [len(papers), *(cpu_milliseconds(step, clear_caches) for step in steps)]

@@ -10,7 +10,6 @@ import logging
 import os
 import signal
 import sys
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -35,8 +34,7 @@ from feedsrv.search.parser import parse_query
 from feedsrv.search.query import match_locations, positive_terms
 from feedsrv.storage.factory import open_repository
 from feedsrv.web.app import create_app
-from feedsrv.web.current import Current
-from feedsrv.web.server import Server
+from feedsrv.web.server import run_server
 
 #: Where a listing came from, if not from the data embedded in the page.
 _FALLBACK_NAMES = {"cards": "the rendered cards", "api": "the JSON API"}
@@ -99,15 +97,19 @@ def _exit_on_signals() -> Iterator[None]:
 @click.option("--demo", is_flag=True, help="Serve bundled sample papers; needs no network.")
 @click.option("--or-demo", is_flag=True, help="Use --demo if upstream is unreachable.")
 @click.pass_obj
-def serve(file: Path | None, host: str | None, port: int | None, demo: bool, or_demo: bool) -> None:
+def serve(
+    config_file: Path | None, host: str | None, port: int | None, demo: bool, or_demo: bool
+) -> None:
     """Serve the feeds."""
-    demo = demo or (
-        or_demo and not _upstream_is_reachable(_load_config(file, host=host, port=port))
-    )
-    with Current(
-        lambda: _open_service(_load_config(file, host=host, port=port, demo=demo or None))
-    ) as current:
-        _run_server(current)
+    config = _load_config(config_file, host=host, port=port, demo=demo or None)
+    if or_demo and not demo and not _upstream_is_reachable(config):
+        config = msgspec.structs.replace(config, demo=True)
+    # The worker process reads its settings from the environment, again after each SIGHUP.
+    if config_file is not None:
+        _ENVIRON["FEEDSRV_CONFIG"] = str(config_file.absolute())
+    if config.demo:
+        _ENVIRON["FEEDSRV_DEMO"] = "true"
+    run_server(config, _ENVIRON, lambda port: _print_address(config, port))
 
 
 def _upstream_is_reachable(config: Config) -> bool:
@@ -123,22 +125,6 @@ def _upstream_is_reachable(config: Config) -> bool:
             )
             return False
         return True
-
-
-def _run_server(current: Current) -> None:
-    config = current.config
-    # To a server on a terminal, SIGHUP says that the terminal was closed.
-    reload = None if os.isatty(0) else current.reload
-    try:
-        server = Server(current, config.host, config.port, current.ready, reload)
-    except OSError as error:
-        click.echo(
-            f"feedsrv: cannot listen on {config.host} port {config.port}:"
-            f" {error.strerror or error}; another port can be given with --port",
-            err=True,
-        )
-        sys.exit(1)
-    server.run(lambda: _print_address(config, server.port))
 
 
 def _print_address(config: Config, port: int) -> None:
@@ -335,13 +321,7 @@ def _load_config(config_file: Path | None, **arguments: object) -> Config:
 
 @contextmanager
 def _open_service(config: Config) -> Iterator[Service]:
-    """Open a service; in demo mode with a temporary store, deleted afterwards."""
-    with tempfile.TemporaryDirectory(prefix="feedsrv-demo-") as directory:
-        if config.demo:
-            config = msgspec.structs.replace(config, cache_dir=Path(directory))
-        service = Service.open(config)
+    """Open a service that records incidents, and close it afterwards."""
+    with closing(Service.open(config)) as service:
         record_incidents(service)
-        try:
-            yield service
-        finally:
-            service.close()
+        yield service

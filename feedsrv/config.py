@@ -34,6 +34,7 @@ ENVIRONMENT_VARIABLES = {
     "FEEDSRV_HF_TOKEN": "hf_token",
     "FEEDSRV_STORE_URL": "store",
     "FEEDSRV_LOG_FORMAT": "log_format",
+    "FEEDSRV_DEMO": "demo",
     "PORT": "port",
 }
 #: Old setting names, still accepted.
@@ -69,6 +70,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
     host: str = "127.0.0.1"
     port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 8000
+    #: Processes that answer requests, and threads of each.
+    workers: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
+    threads: Annotated[int, msgspec.Meta(ge=4, le=512)] = 32
     #: URL at which readers reach this server; empty to use each request's own host.
     public_url: str = ""
     #: Addresses or networks of proxies whose X-Forwarded-* headers are used.
@@ -91,6 +95,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     #: Maximum size in bytes of each process's response cache.
     response_cache_bytes: Annotated[int, msgspec.Meta(ge=0)] = 16_000_000
     log_format: Literal["text", "json"] = "text"
+    #: Log each request on standard output, in the combined log format.
+    access_log: bool = False
     #: Hugging Face token; from the environment only.
     hf_token: str = ""
     #: More readers to offer on pages: name to subscription URL, with {url} for the feed's URL.

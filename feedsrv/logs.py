@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import re
+import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
+ACCESS_LOGGER = "feedsrv.access"
 _REDACTED = "***"
 #: Secrets in any message: the first group is kept, the rest of the match is redacted.
 _SECRET_PATTERNS = (
@@ -36,16 +38,34 @@ def configure_logging(log_format: str, secrets: Iterable[str] = ()) -> None:
     logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
-class TextFormatter(logging.Formatter):
-    """Format a record as one line of text, followed by its traceback if it has one.
+def configure_access_log(secrets: Iterable[str] = ()) -> None:
+    """Send the access log to standard output.
 
     Args:
         secrets: Strings to redact.
 
     """
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(TextFormatter(secrets, "%(message)s"))
+    logger = logging.getLogger(ACCESS_LOGGER)
+    logger.handlers = [handler]
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
 
-    def __init__(self, secrets: Iterable[str] = ()) -> None:
-        super().__init__("%(asctime)s %(levelname)-7s %(message)s")
+
+class TextFormatter(logging.Formatter):
+    """Format a record as one line of text, followed by its traceback if it has one.
+
+    Args:
+        secrets: Strings to redact.
+        line: The format of a line.
+
+    """
+
+    def __init__(
+        self, secrets: Iterable[str] = (), line: str = "%(asctime)s %(levelname)-7s %(message)s"
+    ) -> None:
+        super().__init__(line)
         self._secrets = tuple(secret for secret in secrets if secret)
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # logging's own name
