@@ -77,7 +77,7 @@ class Current:
             self._left(site)
             raise
 
-    def ready(self, environ: WSGIEnvironment) -> HttpResponse | None:
+    def ready(self, _environ: WSGIEnvironment) -> HttpResponse | None:
         """Return the answer if it is ready, without waiting for anything; None if it is not.
 
         For one thread alone, that of the event loop: to count it as under way would take as long as
