@@ -194,7 +194,7 @@ def _no_match_message(tree: Query, days: int, older_matches: int | None) -> str:
         papers = format_count(older_matches, "older paper")
         return f"{message} The feed also includes {papers} from Hugging Face's search."
     if older_matches is None and positive_terms(tree):
-        return f"{message} The feed also includes older ones from Hugging Face's search."
+        return f"{message} The feed also includes older ones that Hugging Face's search finds."
     return message
 
 

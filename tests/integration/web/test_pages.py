@@ -171,7 +171,7 @@ def thirty_papers(upstream: FakeUpstream) -> FakeUpstream:
         ("harb", "No papers", {"harb*": 30}),
         ("ferry harb", "No papers", {"ferry harb*": 10, "ferry": 10}),
         ("whale -fog", "No papers", {}),
-        ("whale", "The feed also includes older ones from Hugging Face's search.", {}),
+        ("whale", "The feed also includes older ones that Hugging Face's search finds.", {}),
         ("title:ferry tides", None, {}),
     ],
 )
@@ -426,7 +426,7 @@ def test_status_page_lists_what_was_fetched_and_fetches_nothing(
         ["24 November 2026", "3", "50 minutes ago", "overdue by 30 minutes"],
         ["23 November 2026", "2", "50 minutes ago", "fresh"],
     ]
-    assert "60 of 60 left per 5 minutes" in text_of(page)
+    assert "60 of 60 left" in text_of(page)
     assert upstream.requests == []
 
 
@@ -471,6 +471,10 @@ def test_status_json_has_the_documented_keys(
         "version", "at", "failure", "days", "lists", "searches", "allowance", "store",
         "unreadable",
     }  # fmt: skip
+    assert status["days"][0].keys() == {
+        "page", "state", "papers", "read_at", "stale_since", "source", "skipped", "failure",
+    }  # fmt: skip
+    assert status["store"].keys() == {"bytes", "where", "trouble", "since"}
     assert status["days"][0]["page"] == {"kind": "day", "key": "2026-11-24"}
     assert status["days"][0]["state"] == "fresh"
     assert status["allowance"] == {"left": 60 - len(upstream.requests), "most": 60}

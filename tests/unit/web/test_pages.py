@@ -48,7 +48,7 @@ def window_of(*papers: Paper, days: int = 1) -> Window:
             None,
             (
                 "No papers from the last 1 day of lists match."
-                " The feed also includes older ones from Hugging Face's search."
+                " The feed also includes older ones that Hugging Face's search finds."
             ),
         ),
         (
