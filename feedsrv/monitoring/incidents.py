@@ -55,7 +55,7 @@ def record_failure(
 
 
 def record_layout_change(incidents: Incidents, page: Page, reason: str, now: datetime) -> Incidents:
-    """Return the incidents after a page came without the data that it should hold."""
+    """Return the incidents after a response lacked the data that the page normally has."""
     return _open_incident(incidents, _layout_subject(page), reason, now, now)
 
 
@@ -67,7 +67,7 @@ def record_success(
     Args:
         incidents: The incidents before, newest first.
         page: The page.
-        has_expected_layout: Whether the page held its data, which ends a change of its layout.
+        has_expected_layout: Whether the page had its data, which ends a change of its layout.
         now: The current time (UTC).
 
     """

@@ -285,7 +285,7 @@ class Views:
     def readyz(self) -> Response:
         """Return whether there is anything to serve."""
         if not self._service.is_ready():
-            raise NoDataYetError("the first lists are being asked for", _READY_RETRY_AFTER)
+            raise NoDataYetError("the first lists are being fetched", _READY_RETRY_AFTER)
         return no_store(Response("ready\n", mimetype="text/plain"))
 
     def metrics(self) -> Response:
