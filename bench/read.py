@@ -25,7 +25,7 @@ from bs4 import BeautifulSoup
 
 from feedsrv.models import Kind, Listing, Page
 from feedsrv.search.analysis import stem
-from feedsrv.upstream.demo import load_sample
+from feedsrv.upstream.demo import load_sample_papers
 from feedsrv.upstream.parser import parse_page
 from report import spread, table, where, write
 
@@ -41,7 +41,7 @@ _PATH = "M7.24 11.2c-.8 0-1.4.6-1.4 1.4s.6 1.4 1.4 1.4 "
 
 def _entry(number: int) -> dict[str, Any]:
     """Return an entry as long as real ones: 1,500 characters of abstract, 10 authors."""
-    papers = load_sample()
+    papers = load_sample_papers()
     paper = papers[number % len(papers)]
     plain = [paper for paper in papers if "$" not in paper["summary"]]  # as 93 of 100 are
     other = plain[number * 7 % len(plain)]

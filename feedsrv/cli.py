@@ -50,7 +50,7 @@ class _ErrorHandlingGroup(click.Group):
             for line in str(error).splitlines():
                 click.echo(f"feedsrv: {line}" if not line.startswith(" ") else line, err=True)
             if isinstance(error, QueryError):
-                click.echo(error.pointer(), err=True)
+                click.echo(error.with_caret(), err=True)
             ctx.exit(ERROR_MAP[type(error)].exit_code)
 
 
@@ -197,7 +197,7 @@ def check(file: Path | None, demo: bool, upstream: bool) -> None:
             failed = True
         try:
             newest = service.refresh_page(service.newest_day())
-            how = _SOURCE_NOTES[newest.source]
+            how = _SOURCE_NOTES[newest.parsed_from]
             click.echo(f"upstream   good, {len(newest.papers)} papers on {newest.page.key}{how}")
             changes = [f"left out of {newest.page}: {skipped}" for skipped in newest.skipped]
         except UpstreamError as error:
@@ -217,8 +217,8 @@ def _report_layout(listing: Listing, config: Config) -> bool:
     """Say what upstream's newest list is like, and tell whether that is as it should be."""
     click.echo(f"upstream   reachable, {config.upstream_url}")
     changes = [f"left out: {skipped}" for skipped in listing.skipped]
-    if listing.source != "data":
-        changes.insert(0, f"its data cannot be read{_SOURCE_NOTES[listing.source]}")
+    if listing.parsed_from != "data":
+        changes.insert(0, f"its data cannot be read{_SOURCE_NOTES[listing.parsed_from]}")
     for change in changes:
         click.echo(f"layout     CHANGED: {change}")
     if not changes:

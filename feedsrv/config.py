@@ -251,7 +251,7 @@ def _build_feeds(tables: object, file: str, problems: list[str]) -> Iterator[tup
         try:
             yield name, _build_feed(name, table)
         except QueryError as error:
-            problems.append(f"{file}: feeds.{name}.query: {error}\n{error.pointer()}")
+            problems.append(f"{file}: feeds.{name}.query: {error}\n{error.with_caret()}")
         except ValueError as error:
             problems.append(f"{file}: feeds.{name}: {error}")
 

@@ -67,7 +67,7 @@ class QueryError(ClientError):
     def __str__(self) -> str:
         return f"{self.reason} (at character {self.position + 1})"
 
-    def pointer(self) -> str:
+    def with_caret(self) -> str:
         """Return the query with a caret below the place, as two lines."""
         line = re.sub(r"\s", " ", self.query)
         return f"{line}\n{' ' * self.position}^"
@@ -114,10 +114,10 @@ class QuotaExceededError(ClientError):
 
     """
 
-    def __init__(self, client: str, wait: float) -> None:
-        super().__init__(client, wait)
+    def __init__(self, client: str, retry_after: float) -> None:
+        super().__init__(client, retry_after)
         self.client = client
-        self.retry_after = wait
+        self.retry_after = retry_after
 
     def __str__(self) -> str:
         return (
@@ -164,10 +164,10 @@ class FetchError(UpstreamError):
 
     """
 
-    def __init__(self, url: str, reason: str, wait: float | None = None) -> None:
+    def __init__(self, url: str, reason: str, retry_after: float | None = None) -> None:
         super().__init__(url, reason)
-        self.args = (url, reason, wait)
-        self.retry_after = wait
+        self.args = (url, reason, retry_after)
+        self.retry_after = retry_after
 
 
 class UpstreamBudgetError(UpstreamError):
@@ -178,10 +178,10 @@ class UpstreamBudgetError(UpstreamError):
 
     """
 
-    def __init__(self, url: str, reason: str, wait: float) -> None:
+    def __init__(self, url: str, reason: str, retry_after: float) -> None:
         super().__init__(url, reason)
-        self.args = (url, reason, wait)
-        self.retry_after = wait
+        self.args = (url, reason, retry_after)
+        self.retry_after = retry_after
 
 
 class ParseError(UpstreamError):
@@ -197,10 +197,10 @@ class NoDataYetError(FeedsrvError):
 
     """
 
-    def __init__(self, reason: str, wait: int) -> None:
-        super().__init__(reason, wait)
+    def __init__(self, reason: str, retry_after: int) -> None:
+        super().__init__(reason, retry_after)
         self.reason = reason
-        self.retry_after = wait
+        self.retry_after = retry_after
 
     def __str__(self) -> str:
         return f"nothing has been read from Hugging Face yet: {self.reason}"
@@ -215,9 +215,9 @@ class StoreError(FeedsrvError):
 
     """
 
-    def __init__(self, path: str, reason: str) -> None:
-        super().__init__(path, reason)
-        self.location = path
+    def __init__(self, location: str, reason: str) -> None:
+        super().__init__(location, reason)
+        self.location = location
         self.reason = reason
 
     def __str__(self) -> str:
@@ -233,9 +233,9 @@ class ExportError(FeedsrvError):
 
     """
 
-    def __init__(self, folder: str, reason: str) -> None:
-        super().__init__(folder, reason)
-        self.directory = folder
+    def __init__(self, directory: str, reason: str) -> None:
+        super().__init__(directory, reason)
+        self.directory = directory
         self.reason = reason
 
     def __str__(self) -> str:

@@ -18,7 +18,7 @@ import msgspec
 #: the same (absent) papers make the same bytes.
 FIRST_LIST_DAY = date(2023, 5, 4)
 
-ARXIV_ID = re.compile(r"\d{4}\.\d{4,5}", re.ASCII)
+_ARXIV_ID = re.compile(r"\d{4}\.\d{4,5}", re.ASCII)
 
 
 class Kind(StrEnum):
@@ -88,7 +88,7 @@ class Paper(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     organization: str = ""
     keywords: tuple[str, ...] = ()
     #: The short summary written by a machine.
-    summary: str = ""
+    ai_summary: str = ""
     code: str = ""
     project: str = ""
     media: tuple[str, ...] = ()
@@ -110,7 +110,7 @@ class Paper(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     @property
     def is_arxiv(self) -> bool:
         """Whether the id is one of arXiv's. A sample paper's is not."""
-        return ARXIV_ID.fullmatch(self.id) is not None
+        return _ARXIV_ID.fullmatch(self.id) is not None
 
 
 class Listing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -126,7 +126,7 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     #: Papers that could not be read: id and reason.
     skipped: tuple[str, ...] = ()
     #: Which part of upstream's answer it was read from.
-    source: Literal["data", "cards", "api"] = "data"
+    parsed_from: Literal["data", "cards", "api"] = "data"
     #: The validators that came with the page, to ask for it again with.
     etag: str = ""
     last_modified: str = ""
@@ -204,9 +204,9 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
 class RequestLog(msgspec.Struct, frozen=True):
     """The requests of the last five minutes, by all processes of this server."""
 
-    all: tuple[datetime, ...] = ()
+    times: tuple[datetime, ...] = ()
     #: Those among them that searched for a keyword that no configured feed has.
-    adhoc: tuple[datetime, ...] = ()
+    adhoc_times: tuple[datetime, ...] = ()
 
 
 class Incident(msgspec.Struct, frozen=True, kw_only=True):
@@ -216,11 +216,11 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True):
     subject: str
     reason: str
     #: When it failed first.
-    since: datetime
+    started_at: datetime
     #: When it was long enough to be told of.
-    told_at: datetime
+    reported_at: datetime
     #: When it was over; None while it is not.
-    until: datetime | None = None
+    ended_at: datetime | None = None
 
 
 Incidents = tuple[Incident, ...]

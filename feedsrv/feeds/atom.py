@@ -32,9 +32,9 @@ _FEED_END, _ENTRY_END = b"</feed>", b"</entry>"
 # --- Atom and RSS ----------------------------------------------------------------------------
 
 
-def render_atom(head: FeedMetadata, entries: Sequence[Entry]) -> bytes:
+def render_atom(metadata: FeedMetadata, entries: Sequence[Entry]) -> bytes:
     """Return an Atom document (RFC 4287), in UTF-8."""
-    empty = bytes(build_feed(head, entries, "application/atom+xml").atom_str())
+    empty = bytes(build_feed(metadata, entries, "application/atom+xml").atom_str())
     return b"".join((empty.removesuffix(_FEED_END), *map(_render_entry, entries), _FEED_END))
 
 

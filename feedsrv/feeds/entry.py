@@ -71,9 +71,9 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
         return text or self.title
 
 
-def build_entries(found: Sequence[Match]) -> tuple[Entry, ...]:
+def build_entries(matches: Sequence[Match]) -> tuple[Entry, ...]:
     """Return the entries for what was found, in its order."""
-    return tuple(_build_entry(each.paper, each.feeds) for each in found)
+    return tuple(_build_entry(each.paper, each.feeds) for each in matches)
 
 
 def feed_id(definitions: Iterable[str]) -> str:
@@ -97,10 +97,10 @@ def feed_definition(feed: Feed, query: str) -> str:
     return " ".join([*sorted(feed.sources), feed.match, query])
 
 
-def latest_update(found: Sequence[Entry]) -> datetime:
+def latest_update(entries: Sequence[Entry]) -> datetime:
     """Return when the latest entry changed; a fixed day for none, so that bytes stay the same."""
     none = datetime.combine(FIRST_LIST_DAY, time(), UTC)
-    return max((entry.updated for entry in found), default=none)
+    return max((entry.updated for entry in entries), default=none)
 
 
 def _build_entry(paper: Paper, feeds: tuple[Feed, ...]) -> Entry:
@@ -122,7 +122,7 @@ def _entry_without_feeds(paper: Paper, link: str) -> Entry:
         keywords=paper.keywords,
         feeds=(),
         links=tuple(_links(paper, link)),
-        summary=paper.summary,
+        summary=paper.ai_summary,
         abstract=paper.abstract,
         content="\n".join(_content(paper)),
     )

@@ -58,12 +58,12 @@ def _describe(feed: Feed) -> str:
 
 
 def link_headers(
-    head: FeedMetadata, suffix: str, links: Mapping[str, str]
+    metadata: FeedMetadata, suffix: str, links: Mapping[str, str]
 ) -> Iterator[tuple[str, str]]:
     """Yield Link headers (RFC 8288 3): the feed itself, and what says the same in other forms."""
-    yield "Link", f'<{head.self_url}>; rel="self"'
+    yield "Link", f'<{metadata.self_url}>; rel="self"'
     if suffix:
-        yield "Link", f'<{head.page_url}>; rel="alternate"; type="text/html"'
+        yield "Link", f'<{metadata.page_url}>; rel="alternate"; type="text/html"'
     for name, url in links.items():
         if name != suffix:
             media_type = FORMATS[name].media_type

@@ -25,7 +25,7 @@ from feedsrv.feeds.feedgen_writer import _PDF
 # --- JSON Feed -------------------------------------------------------------------------------
 
 
-def render_json_feed(head: FeedMetadata, entries: Sequence[Entry]) -> bytes:
+def render_json_feed(metadata: FeedMetadata, entries: Sequence[Entry]) -> bytes:
     """Return a JSON Feed 1.1 document, in UTF-8.
 
     Authors stand in the items alone: Miniflux adds those of the feed to each item.
@@ -33,11 +33,11 @@ def render_json_feed(head: FeedMetadata, entries: Sequence[Entry]) -> bytes:
     return msgspec.json.encode(
         {
             "version": "https://jsonfeed.org/version/1.1",
-            "title": head.title,
-            "home_page_url": head.page_url,
-            "feed_url": head.self_url,
-            "description": head.subtitle,
-            "icon": head.icon_url,
+            "title": metadata.title,
+            "home_page_url": metadata.page_url,
+            "feed_url": metadata.self_url,
+            "description": metadata.subtitle,
+            "icon": metadata.icon_url,
             "language": "en",
             "items": [_build_item(entry) for entry in entries],
         }

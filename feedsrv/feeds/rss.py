@@ -29,12 +29,12 @@ from feedsrv.feeds.feedgen_writer import (
 )
 
 
-def render_rss(head: FeedMetadata, entries: Sequence[Entry]) -> bytes:
+def render_rss(metadata: FeedMetadata, entries: Sequence[Entry]) -> bytes:
     """Return an RSS 2.0 document, by the rules of the RSS Advisory Board's profile, in UTF-8."""
-    feed = build_feed(head, entries, "application/rss+xml")
+    feed = build_feed(metadata, entries, "application/rss+xml")
     feed.load_extension("dc", atom=False)
     feed.register_extension("rest", _NoFeedElements, _EntryElements)
-    feed.image(head.icon_url, title=head.title, link=head.page_url)
+    feed.image(metadata.icon_url, title=metadata.title, link=metadata.page_url)
     for entry in entries:
         written = feed.add_entry(order="append")
         set_common_fields(written, entry)

@@ -43,7 +43,7 @@ from feedsrv.search.index import Index
 from feedsrv.storage.factory import open_repository
 from feedsrv.storage.repository import Repository
 from feedsrv.upstream.client import UpstreamClient
-from feedsrv.upstream.demo import create_demo_upstream, load_sample
+from feedsrv.upstream.demo import create_demo_upstream, load_sample_papers
 from feedsrv.upstream.events import Listener
 from feedsrv.upstream.policy import ClientQuota, list_days, newest_day_page, remaining_ttl
 from feedsrv.upstream.refresh import Refresher
@@ -142,7 +142,7 @@ class Service:
         chance: Callable[[], float] = _random,
     ) -> Self:
         """Return a service with the client and the repository that the settings ask for."""
-        app = create_demo_upstream(load_sample(), lambda: now().date()) if config.demo else None
+        app = create_demo_upstream(load_sample_papers(), lambda: now().date()) if config.demo else None
         contact = config.contact or config.public_url or "no contact given"
         agent = f"feedsrv/{__version__} (feed server; {contact})"
         client = UpstreamClient(config.upstream_url, agent=agent, token=config.hf_token, app=app)

@@ -81,11 +81,11 @@ def record_layout_change(known: Incidents, page: Page, reason: str, now: datetim
 def record_success(known: Incidents, page: Page, *, whole: bool, now: datetime) -> Incidents:
     """Return the outages after a page was read; ``whole`` if from where it should be."""
     mended = {str(page), ALL_UPSTREAM} | ({_layout_subject(page)} if whole else set())
-    if not any(each.subject in mended for each in known if each.until is None):
+    if not any(each.subject in mended for each in known if each.ended_at is None):
         return known
     return tuple(
         msgspec.structs.replace(each, until=now)
-        if each.until is None and each.subject in mended
+        if each.ended_at is None and each.subject in mended
         else each
         for each in known
     )
@@ -107,9 +107,9 @@ def _layout_subject(page: Page) -> str:
 def _open_incident(
     known: Incidents, subject: str, reason: str, since: datetime, now: datetime
 ) -> Incidents:
-    if any(each.subject == subject and each.until is None for each in known):
+    if any(each.subject == subject and each.ended_at is None for each in known):
         return known
-    begun = Incident(subject=subject, reason=reason, since=since, told_at=now)
+    begun = Incident(subject=subject, reason=reason, started_at=since, reported_at=now)
     return (begun, *known)[:_MAX_INCIDENTS]
 
 
@@ -137,20 +137,20 @@ def _entries_for(outage: Incident, page_url: str) -> Iterator[Entry]:
     what = f"The {outage.subject}" if is_layout else outage.subject
     begun = f"{what} has changed" if is_layout else f"{what} cannot be read"
     ended = f"{what} can be read again" if not is_layout else f"{what} is as it was"
-    facts = [f"Since {_format_time(outage.since)}: {outage.reason}."]
+    facts = [f"Since {_format_time(outage.started_at)}: {outage.reason}."]
     facts.append(
         "Papers are taken from what else can be read, and readers may get fewer details."
         if is_layout
         else "Readers get what was read before."
     )
-    if outage.until is not None:
-        facts.append(f"It was over at {_format_time(outage.until)}.")
-        over = [f"It lasted from {_format_time(outage.since)} to {_format_time(outage.until)}."]
+    if outage.ended_at is not None:
+        facts.append(f"It was over at {_format_time(outage.ended_at)}.")
+        over = [f"It lasted from {_format_time(outage.started_at)} to {_format_time(outage.ended_at)}."]
         yield _build_entry(
-            outage, ":over", ended, over, when=(outage.until, outage.until), page_url=page_url
+            outage, ":over", ended, over, when=(outage.ended_at, outage.ended_at), page_url=page_url
         )
-    last = outage.until or outage.told_at
-    yield _build_entry(outage, "", begun, facts, when=(outage.told_at, last), page_url=page_url)
+    last = outage.ended_at or outage.reported_at
+    yield _build_entry(outage, "", begun, facts, when=(outage.reported_at, last), page_url=page_url)
 
 
 def _build_entry(
@@ -181,7 +181,7 @@ def _build_entry(
 def _incident_id(outage: Incident) -> str:
     """Return an id of letters that a tag has (RFC 4151), whatever somebody searched for."""
     named = hashlib.sha256(outage.subject.encode()).hexdigest()[:12]
-    return f"tag:feedsrv,2026:outage:{named}:{outage.since:%Y%m%dT%H%M%SZ}"
+    return f"tag:feedsrv,2026:outage:{named}:{outage.started_at:%Y%m%dT%H%M%SZ}"
 
 
 def _format_time(moment: datetime) -> str:
@@ -210,7 +210,7 @@ class IncidentRecorder:
             case LayoutChanged(page, reason):
                 self._update(lambda known: record_layout_change(known, page, reason, now))
             case ListingFetched(page, listing):
-                whole = listing.source == "data"
+                whole = listing.parsed_from == "data"
                 self._update(lambda known: record_success(known, page, whole=whole, now=now))
 
     def _update(self, change: Callable[[Incidents], Incidents]) -> None:

@@ -80,7 +80,7 @@ class Metrics:
             case RequestSent():
                 self._upstream_requests.inc()
             case ListingFetched(page, listing):
-                self._refreshes.labels(str(page.kind), listing.source).inc()
+                self._refreshes.labels(str(page.kind), listing.parsed_from).inc()
             case FetchFailed(page, error):
                 result = "unreadable" if isinstance(error, ParseError) else "failed"
                 self._refreshes.labels(str(page.kind), result).inc()

@@ -131,7 +131,7 @@ def _page_status(
         papers=len(listing.papers),
         read_at=listing.fetched_at,
         stale_since=None if is_fresh else listing.fetched_at + ttl(page, now.date()),
-        source=listing.source,
+        source=listing.parsed_from,
         skipped=len(listing.skipped),
         failure=failure,
     )

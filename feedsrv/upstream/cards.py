@@ -179,7 +179,7 @@ _CHUNK_SIZE = 64_000
 Extractor = Callable[[str, Mapping[str, str]], str | None]
 
 
-def find_first(markup: str, wanted: Extractor) -> str | None:
+def extract_first(markup: str, wanted: Extractor) -> str | None:
     """Return the first answer to what is asked of each start tag: its name and its attributes.
 
     A page with more tags than real ones have, or deeper ones, is read up to there.

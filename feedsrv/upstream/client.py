@@ -222,10 +222,10 @@ def _raise_for_status(response: httpx.Response) -> None:
     if response.headers.get("x-amzn-waf-action") or status == httpx.codes.ACCEPTED:
         raise FetchError(url, "a wall against bots")
     if status == httpx.codes.TOO_MANY_REQUESTS:
-        raise FetchError(url, "too many requests", wait=_retry_after(response.headers))
+        raise FetchError(url, "too many requests", retry_after=_retry_after(response.headers))
     if status != httpx.codes.OK:
         wait = _retry_after(response.headers) if status >= httpx.codes.BAD_REQUEST else None
-        raise FetchError(url, f"status {status}", wait=wait)
+        raise FetchError(url, f"status {status}", retry_after=wait)
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:

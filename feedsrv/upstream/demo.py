@@ -22,7 +22,7 @@ from feedsrv.search.analysis import stem, tokenize
 Json = dict[str, Any]
 
 
-def load_sample() -> list[Json]:
+def load_sample_papers() -> list[Json]:
     """Return the bundled sample papers, as ``sample.json`` has them."""
     found: list[Json] = json.loads(
         files("feedsrv.upstream").joinpath("sample.json").read_text("utf-8")

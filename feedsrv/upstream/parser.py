@@ -20,7 +20,7 @@ import msgspec
 from feedsrv.errors import ParseError
 from feedsrv.models import Kind, Listing, Page, Paper
 from feedsrv.search.analysis import analyze
-from feedsrv.upstream.cards import find_first, is_within_limits, parse_cards
+from feedsrv.upstream.cards import extract_first, is_within_limits, parse_cards
 from feedsrv.upstream.normalize import normalize_line, normalize_paragraphs, normalize_url
 
 # --- where things are ------------------------------------------------------------------------
@@ -123,7 +123,7 @@ def parse_api_response(body: bytes, url: str, *, requested: Page, fetched_at: da
 
 
 def _find_props(text: str, url: str) -> PageProps:
-    data = find_first(text, hydration_data)
+    data = extract_first(text, extract_props)
     if data is None:
         raise ParseError(url, "no data of a list of papers on the page")
     try:
@@ -132,12 +132,12 @@ def _find_props(text: str, url: str) -> PageProps:
         raise ParseError(url, f"unreadable data of a list of papers: {error}") from error
 
 
-def hydration_data(_tag: str, attributes: Mapping[str, str]) -> str | None:
+def extract_props(_tag: str, attributes: Mapping[str, str]) -> str | None:
     """Return the data that a tag holds; none of another tag than the one with the papers."""
     return attributes.get("data-props") if attributes.get("data-target") == "DailyPapers" else None
 
 
-def day_label(tag: str, attributes: Mapping[str, str]) -> str | None:
+def extract_day(tag: str, attributes: Mapping[str, str]) -> str | None:
     """Return the day that a tag shows; none of another tag than ``time``."""
     return attributes.get("datetime") if tag == "time" else None
 
@@ -201,7 +201,7 @@ def _build_listing(
         papers=tuple(papers.values()),
         fetched_at=fetched_at,
         skipped=tuple(skipped),
-        source=source,
+        parsed_from=source,
     )
 
 
@@ -251,7 +251,7 @@ def _parse_day(name: str | None) -> str:
 
 def _shown_labels(text: str, url: str) -> Iterator[str | None]:
     """Yield what the page shows above its cards, then what its address names, new and old."""
-    yield find_first(text, day_label)
+    yield extract_first(text, extract_day)
     parts = urlsplit(url)
     yield from parse_qs(parts.query).get("date", [])
     yield parts.path.rpartition("/")[2]
@@ -275,7 +275,7 @@ def _listing_from_cards(
         raise instead
     reason = f"its data: {instead.reason}"
     return Listing(
-        page=page, papers=papers, fetched_at=fetched_at, skipped=(reason,), source="cards"
+        page=page, papers=papers, fetched_at=fetched_at, skipped=(reason,), parsed_from="cards"
     )
 
 
@@ -370,7 +370,7 @@ def parse_paper(raw: msgspec.Raw, day: date | None) -> Paper:
         listed=_to_utc(listed).date() if listed else day,
         organization=normalize_line(org.fullname or org.name) if org else "",
         keywords=tuple(dict.fromkeys(filter(None, map(normalize_line, paper.ai_keywords or ())))),
-        summary=normalize_line(paper.ai_summary or ""),
+        ai_summary=normalize_line(paper.ai_summary or ""),
         code=normalize_url(paper.github_repo or ""),
         project=normalize_url(paper.project_page or ""),
         media=tuple(filter(None, map(normalize_url, media))),

@@ -61,7 +61,7 @@ def newest_day_page(today: date) -> Page:
 
 
 def list_days(
-    today: date, days: int, kept: Callable[[Page], Listing | None]
+    today: date, count: int, get_listing: Callable[[Page], Listing | None]
 ) -> Iterator[tuple[Page, Listing | None]]:
     """Yield the pages of so many list days, newest first, with what is kept of each.
 
@@ -69,7 +69,7 @@ def list_days(
     skips them. Where a page was not read yet, the weekday before it is taken; asked for, it will
     say which day it really is.
     """
-    return islice(_walk_back(newest_day_page(today), kept), days)
+    return islice(_walk_back(newest_day_page(today), get_listing), count)
 
 
 def _walk_back(
@@ -102,7 +102,7 @@ _MAX_BACKOFF = timedelta(minutes=30)
 
 
 def next_backoff(
-    before: Failure | None, error: UpstreamError, now: datetime, chance: float, *, spare: int = 0
+    previous: Failure | None, error: UpstreamError, now: datetime, chance: float, *, grace: int = 0
 ) -> Failure:
     """Return the failure to remember: each in a row waits longer, or as long as upstream asks.
 
@@ -115,8 +115,8 @@ def next_backoff(
         spare: How many failures in a row do not make the wait longer yet.
 
     """
-    count = before.count + 1 if before else 1
-    pause = min(_INITIAL_BACKOFF * 2 ** min(max(count - 1 - spare, 0), 10), _MAX_BACKOFF) * (
+    count = previous.count + 1 if previous else 1
+    pause = min(_INITIAL_BACKOFF * 2 ** min(max(count - 1 - grace, 0), 10), _MAX_BACKOFF) * (
         0.9 + 0.2 * chance
     )
     asked = timedelta(seconds=getattr(error, "retry_after", None) or 0)
@@ -125,7 +125,7 @@ def next_backoff(
         count=count,
         at=now,
         retry_at=now + max(pause, asked),
-        since=(before.since or before.at) if before else now,
+        since=(previous.since or previous.at) if previous else now,
     )
 
 
@@ -143,8 +143,8 @@ def next_slot(turns: RequestLog, now: datetime, *, adhoc: bool, spacing: timedel
     which searches for keywords that anybody may think of take half at most.
     """
     since = now - _RATE_WINDOW
-    every = [moment for moment in turns.all if since < moment <= now]
-    searches = [moment for moment in turns.adhoc if since < moment <= now]
+    every = [moment for moment in turns.times if since < moment <= now]
+    searches = [moment for moment in turns.adhoc_times if since < moment <= now]
     moments = [now]
     if len(every) >= MAX_REQUESTS:
         moments.append(every[-MAX_REQUESTS] + _RATE_WINDOW)
@@ -162,14 +162,14 @@ def next_slot(turns: RequestLog, now: datetime, *, adhoc: bool, spacing: timedel
 def requests_left(turns: RequestLog, now: datetime) -> int:
     """Return how many requests may still be made within the five minutes that end now."""
     since = now - _RATE_WINDOW
-    return max(0, MAX_REQUESTS - sum(since < moment <= now for moment in turns.all))
+    return max(0, MAX_REQUESTS - sum(since < moment <= now for moment in turns.times))
 
 
 def record_request(turns: RequestLog, now: datetime, *, adhoc: bool) -> RequestLog:
     """Return the turns after a request was made now; older ones than count are forgotten."""
     since = now - _RATE_WINDOW
-    every = tuple(moment for moment in turns.all if moment > since)
-    searches = tuple(moment for moment in turns.adhoc if moment > since)
+    every = tuple(moment for moment in turns.times if moment > since)
+    searches = tuple(moment for moment in turns.adhoc_times if moment > since)
     return RequestLog((*every, now), (*searches, now) if adhoc else searches)
 
 
@@ -189,8 +189,8 @@ class ClientQuota:
 
     """
 
-    def __init__(self, an_hour: int) -> None:
-        self._an_hour = an_hour
+    def __init__(self, per_hour: int) -> None:
+        self._an_hour = per_hour
         self._lock = Lock()
         #: When each client's bucket is full again; the one that took last stands last.
         self._full_at: dict[str, datetime] = {}

@@ -194,7 +194,7 @@ class Refresher:
 
         A second page that fails in a row concerns all pages, and so does a Retry-After.
         """
-        outage = next_backoff(previous, error, now, chance, spare=_OUTAGE_THRESHOLD - 1)
+        outage = next_backoff(previous, error, now, chance, grace=_OUTAGE_THRESHOLD - 1)
         if error.retry_after:
             count = max(_OUTAGE_THRESHOLD, outage.count)
             outage = msgspec.structs.replace(outage, count=count)
@@ -228,7 +228,7 @@ class Refresher:
             retry_after = result.retry_after
             with self._dump_unparsed(f"{page.kind}.html", result, now):
                 listing = _parse(result, page, stored, now)
-            if listing.source == "data":
+            if listing.parsed_from == "data":
                 return listing, retry_after
             # Cards have no authors and often no abstract. The API has all that the data has.
             from_cards, error = listing, ParseError(result.url, "only its cards can be read")
@@ -335,7 +335,7 @@ class Refresher:
 
 def _validators(stored: Listing | None) -> Validators | None:
     """Return the validators of a listing that was read in full from its own page."""
-    if stored is None or stored.source != "data" or not (stored.etag or stored.last_modified):
+    if stored is None or stored.parsed_from != "data" or not (stored.etag or stored.last_modified):
         return None
     return Validators(page_path(stored.page), stored.etag, stored.last_modified)
 
@@ -375,7 +375,7 @@ def merge_refresh(stored: Listing | None, fresh: Listing) -> Listing:
 def _merge_paper(stored: Paper | None, fresh: Paper, listing: Listing) -> Paper:
     if stored is None:
         return fresh
-    if listing.source == "cards":
+    if listing.parsed_from == "cards":
         # Cards shorten abstracts and omit authors; only their counters are news.
         return msgspec.structs.replace(
             stored,

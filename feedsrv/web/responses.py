@@ -222,7 +222,7 @@ def problem_from_error(error: FeedsrvError, **facts: object) -> Problem:
     headers: dict[str, str] = {}
     match error:
         case QueryError():
-            facts |= {"query": error.query, "position": error.position, "pointer": error.pointer()}
+            facts |= {"query": error.query, "position": error.position, "pointer": error.with_caret()}
         case NoDataYetError() | QuotaExceededError():
             # In seconds: NetNewsWire reads numbers alone.
             wait = math.ceil(error.retry_after)

@@ -12,10 +12,10 @@ from bs4 import BeautifulSoup
 
 from feedsrv.errors import ParseError
 from feedsrv.models import XML_FORBIDDEN, Kind, Listing, Page, Paper
-from feedsrv.upstream.cards import find_first, is_within_limits
+from feedsrv.upstream.cards import extract_first, is_within_limits
 from feedsrv.upstream.parser import (
-    day_label,
-    hydration_data,
+    extract_day,
+    extract_props,
     page_path,
     parse_api_response,
     parse_page,
@@ -45,7 +45,7 @@ def outcome(case: Case) -> str:
     except ParseError as error:
         return f"PageError: {_class(error.reason)}"
     _hold(listing, asked)
-    return f"listing from {listing.source}"
+    return f"listing from {listing.parsed_from}"
 
 
 # --- what must hold --------------------------------------------------------------------------
@@ -57,9 +57,9 @@ def _hold_against_tree(text: str) -> None:
         return  # no page, or none to make a tree of
     tags = BeautifulSoup(text, "lxml").find_all(True)
     every = [(tag.name, {name: str(value) for name, value in tag.attrs.items()}) for tag in tags]
-    for asked in (hydration_data, day_label):
+    for asked in (extract_props, extract_day):
         answers = (asked(name, attributes) for name, attributes in every)
-        assert find_first(text, asked) == next((each for each in answers if each is not None), None)
+        assert extract_first(text, asked) == next((each for each in answers if each is not None), None)
 
 
 def _hold(listing: Listing, asked: Page) -> None:

@@ -15,7 +15,7 @@ from feedsrv.models import Kind, Listing, Page, Paper
 Json = dict[str, Any]
 Source = Literal["data", "cards", "api"]
 
-READ_AT = datetime(2026, 8, 7, 12, tzinfo=UTC)
+FETCHED_AT = datetime(2026, 8, 7, 12, tzinfo=UTC)
 DAY = Page(Kind.DAY, "2026-08-07")
 #: One page of each kind, where it stands, and the least that its data says of itself.
 PAGES: dict[Page, tuple[str, Json]] = {
@@ -63,10 +63,10 @@ def page_props(page: Page, entries: Sequence[Json]) -> Json:
 
 def html_page(data: object, inside: str = "") -> bytes:
     """A page with the data in its attribute, and the markup given inside the element."""
-    return html_page_with_data(json.dumps(data, ensure_ascii=False), inside)
+    return html_page_with_raw_props(json.dumps(data, ensure_ascii=False), inside)
 
 
-def html_page_with_data(data: str, inside: str = "") -> bytes:
+def html_page_with_raw_props(data: str, inside: str = "") -> bytes:
     """A page with the text given in its attribute, whatever it is."""
     body = (
         '<!doctype html>\n<html class=""><head><meta charset="utf-8" /></head><body><!--[--><main>'
@@ -103,11 +103,11 @@ def make_paper(name: str = "2608.99001", **details: Any) -> Paper:
 def make_listing(
     *papers: Paper,
     page: Page = DAY,
-    read_at: datetime = READ_AT,
-    source: Source = "data",
+    fetched_at: datetime = FETCHED_AT,
+    parsed_from: Source = "data",
     **details: Any,
 ) -> Listing:
-    return Listing(page=page, papers=papers, fetched_at=read_at, source=source, **details)
+    return Listing(page=page, papers=papers, fetched_at=fetched_at, parsed_from=parsed_from, **details)
 
 
 def listing_to_json(of: Listing) -> Json:
@@ -118,10 +118,10 @@ def listing_to_json(of: Listing) -> Json:
     return found
 
 
-def parse_page(of: Mapping[str, str]) -> Page:
+def page_from_json(of: Mapping[str, str]) -> Page:
     return Page(Kind(of["kind"]), of["key"])
 
 
-def card_only(name: str = "2608.99001", **details: Any) -> Paper:
+def make_card_paper(name: str = "2608.99001", **details: Any) -> Paper:
     """A paper as far as a card tells."""
     return make_paper(name, **({"authors": (), "abstract": ""} | details))

@@ -22,7 +22,7 @@ from feedsrv.models import Feed, Match, Paper
 
 ATOM_NAMESPACES = {"a": "http://www.w3.org/2005/Atom"}
 FEED = Feed(name="causal", title="Causal matters", query="causal")
-HEAD = FeedMetadata(
+METADATA = FeedMetadata(
     id=feed_id([feed_definition(FEED, "causal")]),
     icon_url="http://my.server/static/icon.png",
     title="Causal matters",
@@ -41,7 +41,7 @@ PAPER = Paper(
     listed=date(2026, 11, 20),
     organization="Harbour Lab",
     keywords=("causal inference", "ships"),
-    summary="Ships say lighthouses cause them.",
+    ai_summary="Ships say lighthouses cause them.",
     code="https://github.com/e/ships",
     project="https://ships.example.org/?a=1&b=2",
     upvotes=77,
@@ -55,7 +55,7 @@ def make_entries(*papers: Paper, feed: Feed = FEED) -> tuple[Entry, ...]:
 
 
 def render_papers(*papers: Paper, feed: Feed = FEED) -> bytes:
-    return render_atom(HEAD, make_entries(*papers, feed=feed))
+    return render_atom(METADATA, make_entries(*papers, feed=feed))
 
 
 def parse_xml(document: bytes) -> etree._Element:
@@ -73,9 +73,9 @@ def atom_links(document: bytes) -> list[tuple[str, str, str]]:
     return [(link.get("rel", ""), link.get("type", ""), link.get("href", "")) for link in found]
 
 
-HOME = "https://huggingface.co/papers/2611.01234"
-ARXIV = "https://arxiv.org/abs/2611.01234"
-PDF = "https://arxiv.org/pdf/2611.01234"
+PAPER_PAGE_URL = "https://huggingface.co/papers/2611.01234"
+ARXIV_URL = "https://arxiv.org/abs/2611.01234"
+PDF_URL = "https://arxiv.org/pdf/2611.01234"
 
 
 def make_feed_generator() -> FeedGenerator:
@@ -165,7 +165,7 @@ def parse_json_feed(document: bytes) -> list[ParsedEntry]:
 
 
 def rss_channel(*found: Paper, feed: Feed = FEED) -> etree._Element:
-    element = parse_xml(render_rss(HEAD, make_entries(*found, feed=feed))).find("channel")
+    element = parse_xml(render_rss(METADATA, make_entries(*found, feed=feed))).find("channel")
     assert element is not None
     return element
 
@@ -177,7 +177,7 @@ def rss_item(*found: Paper, feed: Feed = FEED) -> etree._Element:
 
 
 def json_feed_item(paper: Paper, feed: Feed = FEED) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(render_json_feed(HEAD, make_entries(paper, feed=feed)))[
+    found: dict[str, Any] = json.loads(render_json_feed(METADATA, make_entries(paper, feed=feed)))[
         "items"
     ][0]
     return found
@@ -210,7 +210,7 @@ AWKWARD_PAPERS = {
     "700 authors": paper_with(authors=tuple(f"Ada Quill {place}" for place in range(700))),
     "no authors": paper_with(authors=(), author_count=0),
     "only their number": paper_with(authors=(), author_count=12),
-    "no abstract": paper_with(abstract="", summary=""),
+    "no abstract": paper_with(abstract="", ai_summary=""),
     "markup": paper_with(title="<i>E. coli</i> & ]]> &amp;", abstract="<script>alert(1)</script>"),
     "both directions": paper_with(title="\u202eright to left \u05e9\u05dc", authors=("李 明",)),
     "no arxiv id": paper_with(id="sample-001"),

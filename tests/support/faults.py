@@ -21,7 +21,7 @@ from tests.support.builders import Json
 _PROPS = re.compile(r'data-target="DailyPapers" data-props="([^"]*)"')
 
 
-def _saying(status: int, body: str | bytes = "Sorry", **headers: str) -> _Fault:
+def _respond(status: int, body: str | bytes = "Sorry", **headers: str) -> _Fault:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return lambda right: Response(body, status, named)
 
@@ -29,18 +29,18 @@ def _saying(status: int, body: str | bytes = "Sorry", **headers: str) -> _Fault:
 # --- faults of the connection ------------------------------------------------------------------
 
 
-def _silent(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+def _hang(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
     """Say nothing until the other side gives up."""
     select.select([environ["werkzeug.socket"]], [], [], 60)
-    return _resetting(environ, start)
+    return _reset(environ, start)
 
 
-def _resetting(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+def _reset(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
     environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
     raise ConnectionResetError
 
 
-def _slow(right: Response) -> Response:
+def _drip_body(right: Response) -> Response:
     def drip() -> Iterator[bytes]:
         while True:
             yield b"<!-- wait -->"
@@ -49,19 +49,19 @@ def _slow(right: Response) -> Response:
     return Response(drip(), headers={"Content-Length": "1000000"})
 
 
-def _cut_short(right: Response) -> Response:
+def _truncate(right: Response) -> Response:
     whole = right.get_data()
     answer = Response(whole[: len(whole) // 3], mimetype=right.mimetype)
     answer.headers["Content-Length"] = str(len(whole))
     return answer
 
 
-def _huge(right: Response) -> Response:
+def _send_huge_body(right: Response) -> Response:
     return Response(b"x" * 100_000 for _ in range(2000))  # 200 MB if nobody stops it
 
 
 @lru_cache
-def _bomb() -> bytes:
+def _gzip_bomb() -> bytes:
     """Return 0.3 MB that unpack to 300 MB."""
     packer = zlib.compressobj(9, wbits=16 + zlib.MAX_WBITS)
     blocks = [
@@ -73,7 +73,7 @@ def _bomb() -> bytes:
 # --- faults of the list ------------------------------------------------------------------------
 
 
-def _shrunk(right: Response) -> Response:
+def _drop_papers(right: Response) -> Response:
     """Give the first paper alone."""
     if right.is_json:
         return _json(right.get_json()[:1])
@@ -81,23 +81,23 @@ def _shrunk(right: Response) -> Response:
     def first(props: Json) -> Json:
         return props | {"dailyPapers": props["dailyPapers"][:1]}
 
-    return _changed(right, lambda data: json.dumps(first(json.loads(data))))
+    return _change_props(right, lambda data: json.dumps(first(json.loads(data))))
 
 
-def _bad_json(right: Response) -> Response:
+def _break_json(right: Response) -> Response:
     if right.is_json:
         return Response(b"[{{" + right.get_data(), mimetype="application/json")
-    return _changed(right, lambda data: data.replace("[", "[{{", 1))
+    return _change_props(right, lambda data: data.replace("[", "[{{", 1))
 
 
-def _cards_only(right: Response) -> Response:
+def _remove_props(right: Response) -> Response:
     """Give a page without its data; the API, which has no cards, fails."""
     if right.is_json:
         return Response("", 500)
     return Response(_PROPS.sub("", right.get_data(as_text=True)))
 
 
-def _changed(page: Response, change: Callable[[str], str]) -> Response:
+def _change_props(page: Response, change: Callable[[str], str]) -> Response:
     text = page.get_data(as_text=True)
     props = _PROPS.search(text)
     assert props
@@ -112,27 +112,27 @@ _Fault = Callable[[Response], WSGIApplication]
 
 #: By name: makes what is said of what should have been said, by a page or by the API.
 FAULTS: dict[str, _Fault] = {
-    "500": _saying(500),
-    "503": _saying(503),
-    "403": _saying(403),
-    "404": _saying(404),
-    "429": _saying(429),
-    "429-retry-after": _saying(429, "slow down", Retry_After="2"),
-    "waf": _saying(202, "<script src='/challenge.js'></script>", x_amzn_waf_action="challenge"),
-    "timeout": lambda right: _silent,
-    "slow": _slow,
-    "reset": lambda right: _resetting,
-    "truncate": _cut_short,
-    "empty": _saying(200, ""),
-    "nolist": _saying(200, "<!doctype html><html><body><main>Redesigned.</main></body></html>"),
-    "badjson": _bad_json,
-    "badutf8": _saying(200, b"<html><body>\xff\xfe\xfa" + b"\xc3" * 400 + b"</body></html>"),
-    "huge": _huge,
-    "bomb": lambda right: Response(_bomb(), headers={"Content-Encoding": "gzip"}),
-    "redirect-out": _saying(302, "", Location="http://outside.invalid/latest/meta-data/"),
-    "login": _saying(302, "", Location="/login?next=%2Fpapers"),
-    "shrunk": _shrunk,
-    "cards-only": _cards_only,
+    "500": _respond(500),
+    "503": _respond(503),
+    "403": _respond(403),
+    "404": _respond(404),
+    "429": _respond(429),
+    "429-retry-after": _respond(429, "slow down", Retry_After="2"),
+    "waf": _respond(202, "<script src='/challenge.js'></script>", x_amzn_waf_action="challenge"),
+    "timeout": lambda right: _hang,
+    "slow": _drip_body,
+    "reset": lambda right: _reset,
+    "truncate": _truncate,
+    "empty": _respond(200, ""),
+    "nolist": _respond(200, "<!doctype html><html><body><main>Redesigned.</main></body></html>"),
+    "badjson": _break_json,
+    "badutf8": _respond(200, b"<html><body>\xff\xfe\xfa" + b"\xc3" * 400 + b"</body></html>"),
+    "huge": _send_huge_body,
+    "bomb": lambda right: Response(_gzip_bomb(), headers={"Content-Encoding": "gzip"}),
+    "redirect-out": _respond(302, "", Location="http://outside.invalid/latest/meta-data/"),
+    "login": _respond(302, "", Location="/login?next=%2Fpapers"),
+    "shrunk": _drop_papers,
+    "cards-only": _remove_props,
     "api-down": lambda right: _json({"error": "Internal error"}, 500),
 }
 #: Those that end by the deadline alone.

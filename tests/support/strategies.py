@@ -204,7 +204,7 @@ def papers(draw: DrawFn) -> Paper:
             keywords=tuple(
                 draw(st.lists(prose.map(normalize_line).filter(bool), max_size=4, unique=True))
             ),
-            summary=normalize_line(draw(st.one_of(st.just(""), prose))),
+            ai_summary=normalize_line(draw(st.one_of(st.just(""), prose))),
             code=draw(_LINKS),
             project=draw(_LINKS),
             media=tuple(draw(st.lists(_LINKS.filter(bool), max_size=2))),
@@ -231,7 +231,7 @@ def listings(draw: DrawFn, kind: Kind | None = None, most: int = 5) -> Listing:
         fetched_at=draw(_MOMENTS),
         previous_day=previous.isoformat() if previous else "",
         next_day=following.isoformat() if following else "",
-        source=draw(st.sampled_from(("data", "data", "cards", "api"))),
+        parsed_from=draw(st.sampled_from(("data", "data", "cards", "api"))),
     )
 
 

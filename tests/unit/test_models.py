@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from feedsrv.models import Kind, Page, Paper, pages_covering
-from tests.support.builders import READ_AT, make_paper
+from tests.support.builders import FETCHED_AT, make_paper
 
-LATER = READ_AT + timedelta(hours=3)
+LATER = FETCHED_AT + timedelta(hours=3)
 TRENDING = Page(Kind.TRENDING)
 SEARCH = Page(Kind.SEARCH, "kites")
 

@@ -348,7 +348,7 @@ def test_cards_give_way_to_the_api_which_knows_more(
 
     upstream.intercept = cards
     listing = service.refresh_page(service.newest_day())
-    assert listing.source == "api"
+    assert listing.parsed_from == "api"
     assert listing.papers[0].authors
 
 

@@ -52,7 +52,7 @@ def fetch_listing(url: str, clock: Clock, *, api: bool, seconds: float) -> str:
             listing = parse(fetched.body, fetched.url, requested=day, fetched_at=clock())
         except UpstreamError as error:
             return error.reason
-    return f"{len(listing.papers)} from {listing.source}"
+    return f"{len(listing.papers)} from {listing.parsed_from}"
 
 
 def test_every_fault_has_an_expected_outcome() -> None:
@@ -114,7 +114,7 @@ def test_a_page_whose_cards_alone_can_be_read_is_kept_too(
 ) -> None:
     service = make_service()
     upstream.inject_fault("cards-only")
-    assert service.refresh_page(service.newest_day()).source == "cards"
+    assert service.refresh_page(service.newest_day()).parsed_from == "cards"
     assert [kept.path.name for kept in service.repository.unparsed_pages.list_all()] == ["day.html"]
 
 

@@ -56,9 +56,9 @@ def test_a_list_read_from_cards_is_asked_for_in_full(
         '<article><h3><a href="/papers/2611.00001">A title</a></h3></article>',
         headers={"ETag": '"cards"'},
     )
-    assert service.refresh_page(service.newest_day()).source == "cards"
+    assert service.refresh_page(service.newest_day()).parsed_from == "cards"
     upstream.recover()
-    assert service.refresh_page(service.newest_day()).source == "data"
+    assert service.refresh_page(service.newest_day()).parsed_from == "data"
     assert set(upstream.if_none_match) == {""}
 
 

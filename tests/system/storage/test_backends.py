@@ -155,7 +155,7 @@ def test_the_allowance_is_one_for_all(make: Make) -> None:
             )
         )
     assert later.count(None) == 60
-    assert {len(store.get_request_log().all) for store in stores} == {60}
+    assert {len(store.get_request_log().times) for store in stores} == {60}
 
 
 def test_since_when_an_address_answers_as_it_does_is_the_same_for_all(make: Make) -> None:

@@ -117,7 +117,7 @@ def test_while_redis_is_gone_each_goes_on_from_memory_and_all_comes_together_aga
     wait_until(lambda: one.failure_state(NOON) is None and other.failure_state(NOON) is None)
     assert [one.get_listing(page) for page in DAYS[2:]] == [listing(page) for page in DAYS[2:]]
     assert one.last_modified("http://a/", "x", NOON + LENGTH) == first
-    assert len(other.get_request_log().all) == 1
+    assert len(other.get_request_log().times) == 1
     assert not other.acquire_lease("other", NOON, LENGTH)
     assert caplog.text.count("can be used again") == 2
     assert PASSWORD not in caplog.text
@@ -167,7 +167,7 @@ def test_what_was_given_out_stays_when_redis_is_restarted_empty(
         assert found == dates[0] == dates[1]
         wait_until(partial(has_all, store))
     assert reserve_slot(one, NOON) == NOON + timedelta(minutes=5)
-    assert len(one.get_request_log().all) == 60
+    assert len(one.get_request_log().times) == 60
     third = make()
     wait_until(
         lambda: [third.get_listing(page) for page in DAYS] == [listing(page) for page in DAYS]

@@ -29,12 +29,12 @@ from feedsrv.models import Feed, Kind, Listing, Page, Paper
 from feedsrv.monitoring import incidents as outage
 from feedsrv.monitoring.incidents import incident_feed
 from tests.support.documents import (
-    ARXIV,
+    ARXIV_URL,
     ATOM_NAMESPACES,
     FEED,
-    HOME,
+    PAPER_PAGE_URL,
     PAPER,
-    PDF,
+    PDF_URL,
     atom_links,
     first_atom_entry,
     make_entries,
@@ -99,25 +99,25 @@ def test_the_abstract_stands_in_paragraphs_and_the_links_below() -> None:
         (
             "huggingface",
             [
-                ("alternate", "text/html", HOME),
-                ("related", "text/html", ARXIV),
-                ("related", "application/pdf", PDF),
+                ("alternate", "text/html", PAPER_PAGE_URL),
+                ("related", "text/html", ARXIV_URL),
+                ("related", "application/pdf", PDF_URL),
             ],
         ),
         (
             "arxiv",
             [
-                ("alternate", "text/html", ARXIV),
-                ("related", "text/html", HOME),
-                ("related", "application/pdf", PDF),
+                ("alternate", "text/html", ARXIV_URL),
+                ("related", "text/html", PAPER_PAGE_URL),
+                ("related", "application/pdf", PDF_URL),
             ],
         ),
         (
             "pdf",
             [
-                ("alternate", "application/pdf", PDF),
-                ("related", "text/html", HOME),
-                ("related", "text/html", ARXIV),
+                ("alternate", "application/pdf", PDF_URL),
+                ("related", "text/html", PAPER_PAGE_URL),
+                ("related", "text/html", ARXIV_URL),
             ],
         ),
     ],
@@ -130,7 +130,7 @@ def test_links_have_rel_and_type_and_lead_where_the_feed_wants(
         *expected,
         ("related", "text/html", "https://github.com/e/ships"),
         ("related", "text/html", "https://ships.example.org/?a=1&b=2"),
-        ("replies", "text/html", f"{HOME}#community"),
+        ("replies", "text/html", f"{PAPER_PAGE_URL}#community"),
     ]
 
 

@@ -17,7 +17,7 @@ from feedsrv.feeds.selection import unite_listings
 from feedsrv.models import Kind, Listing, Page, Paper
 from tests.support.documents import (
     AWKWARD_PAPERS,
-    HEAD,
+    METADATA,
     PAPER,
     make_entries,
     paper_with,
@@ -35,24 +35,24 @@ def test_any_papers_are_the_same_in_each_format(found: list[Paper]) -> None:
         page=Page(Kind.TRENDING), papers=tuple(found), fetched_at=datetime(2026, 11, 24, tzinfo=UTC)
     )
     held = make_entries(*unite_listings((listing,)))
-    in_atom = parse_atom(render_atom(HEAD, held))
+    in_atom = parse_atom(render_atom(METADATA, held))
     assert [one.authors for one in in_atom] == [entry.authors for entry in held]
     assert [one.title for one in in_atom] == [entry.title for entry in held]
-    assert parse_rss(render_rss(HEAD, held)) == in_atom
-    assert parse_json_feed(render_json_feed(HEAD, held)) == in_atom
+    assert parse_rss(render_rss(METADATA, held)) == in_atom
+    assert parse_json_feed(render_json_feed(METADATA, held)) == in_atom
     for write in (render_rss, render_json_feed):
-        assert write(HEAD, held) == write(HEAD, held), "the same papers are the same bytes"
+        assert write(METADATA, held) == write(METADATA, held), "the same papers are the same bytes"
 
 
 @pytest.mark.parametrize("paper", AWKWARD_PAPERS.values(), ids=AWKWARD_PAPERS.keys())
 def test_an_awkward_paper_is_the_same_in_each_format(paper: Paper) -> None:
     held = make_entries(paper)
-    (in_atom,) = parse_atom(render_atom(HEAD, held))
+    (in_atom,) = parse_atom(render_atom(METADATA, held))
     assert in_atom.authors == paper.authors
     assert in_atom.title == paper.title
     assert (
-        parse_rss(render_rss(HEAD, held))
-        == parse_json_feed(render_json_feed(HEAD, held))
+        parse_rss(render_rss(METADATA, held))
+        == parse_json_feed(render_json_feed(METADATA, held))
         == [in_atom]
     )
 
@@ -61,6 +61,6 @@ def test_an_awkward_paper_is_the_same_in_each_format(paper: Paper) -> None:
 def test_no_counter_is_anywhere_in_the_other_formats_either(
     write: Callable[..., bytes],
 ) -> None:
-    document = write(HEAD, make_entries(PAPER))
+    document = write(METADATA, make_entries(PAPER))
     assert not re.search(rb"\b(77|88|99)\b", document)
-    assert document == write(HEAD, make_entries(paper_with(upvotes=1, comments=2, stars=3)))
+    assert document == write(METADATA, make_entries(paper_with(upvotes=1, comments=2, stars=3)))

@@ -11,12 +11,12 @@ import pytest
 from feedsrv.feeds.json_feed import render_json_feed
 from feedsrv.models import Paper
 from tests.support.documents import (
-    ARXIV,
+    ARXIV_URL,
     AWKWARD_PAPERS,
-    HEAD,
-    HOME,
+    METADATA,
+    PAPER_PAGE_URL,
     PAPER,
-    PDF,
+    PDF_URL,
     feed_linking_to,
     json_feed_item,
     make_entries,
@@ -43,35 +43,35 @@ def schema() -> jsonschema.Draft7Validator:
 def test_a_json_feed_is_one_by_its_schema(
     schema: jsonschema.Draft7Validator, paper: Paper, wanted: str
 ) -> None:
-    document = json.loads(render_json_feed(HEAD, make_entries(paper, feed=feed_linking_to(wanted))))
+    document = json.loads(render_json_feed(METADATA, make_entries(paper, feed=feed_linking_to(wanted))))
     assert [str(error) for error in schema.iter_errors(document)] == []
 
 
 def test_an_empty_json_feed_is_one_too(schema: jsonschema.Draft7Validator) -> None:
-    document = json.loads(render_json_feed(HEAD, ()))
+    document = json.loads(render_json_feed(METADATA, ()))
     schema.validate(document)
     assert document["items"] == []
 
 
 def test_the_schema_is_one_that_complains(schema: jsonschema.Draft7Validator) -> None:
-    document = json.loads(render_json_feed(HEAD, make_entries(PAPER)))
+    document = json.loads(render_json_feed(METADATA, make_entries(PAPER)))
     document["items"][0]["date_published"] = "Fri, 20 Nov 2026"
     assert not schema.is_valid(document)
 
 
 def test_authors_stand_in_the_items_alone() -> None:
     """Miniflux adds those of the feed to each item."""
-    assert "authors" not in json.loads(render_json_feed(HEAD, make_entries(PAPER)))
+    assert "authors" not in json.loads(render_json_feed(METADATA, make_entries(PAPER)))
     assert json_feed_item(PAPER)["authors"] == [{"name": name} for name in PAPER.authors]
     assert "authors" not in json_feed_item(paper_with(authors=(), author_count=12))
 
 
 def test_a_json_feed_says_where_it_is_and_leads_to_its_page() -> None:
-    found = json.loads(render_json_feed(HEAD, make_entries(PAPER)))
+    found = json.loads(render_json_feed(METADATA, make_entries(PAPER)))
     assert found["version"] == "https://jsonfeed.org/version/1.1"
-    assert (found["title"], found["description"]) == (HEAD.title, HEAD.subtitle)
-    assert (found["feed_url"], found["home_page_url"]) == (HEAD.self_url, HEAD.page_url)
-    assert (found["icon"], found["language"]) == (HEAD.icon_url, "en")
+    assert (found["title"], found["description"]) == (METADATA.title, METADATA.subtitle)
+    assert (found["feed_url"], found["home_page_url"]) == (METADATA.self_url, METADATA.page_url)
+    assert (found["icon"], found["language"]) == (METADATA.icon_url, "en")
 
 
 def test_an_item_has_dates_tags_summary_and_content() -> None:
@@ -91,12 +91,12 @@ def test_a_tag_stands_once_even_where_the_feed_has_the_keywords_name() -> None:
 
 @pytest.mark.parametrize(
     ("wanted", "url", "external"),
-    [("huggingface", HOME, ARXIV), ("arxiv", ARXIV, HOME), ("pdf", PDF, HOME)],
+    [("huggingface", PAPER_PAGE_URL, ARXIV_URL), ("arxiv", ARXIV_URL, PAPER_PAGE_URL), ("pdf", PDF_URL, PAPER_PAGE_URL)],
 )
 def test_an_item_leads_to_one_page_and_names_another(wanted: str, url: str, external: str) -> None:
     found = json_feed_item(PAPER, feed_linking_to(wanted))
     assert (found["url"], found["external_url"]) == (url, external)
-    assert found["attachments"] == [{"url": PDF, "mime_type": "application/pdf", "title": "PDF"}]
+    assert found["attachments"] == [{"url": PDF_URL, "mime_type": "application/pdf", "title": "PDF"}]
 
 
 def test_a_paper_that_is_not_arxivs_names_no_other_page_and_no_pdf() -> None:

@@ -17,11 +17,11 @@ from feedsrv.feeds.entry import FEED_SCHEME, KEYWORD_SCHEME
 from feedsrv.feeds.feedgen_writer import _format_rfc822
 from feedsrv.feeds.rss import render_rss
 from tests.support.documents import (
-    ARXIV,
-    HEAD,
-    HOME,
+    ARXIV_URL,
+    METADATA,
+    PAPER_PAGE_URL,
     PAPER,
-    PDF,
+    PDF_URL,
     RSS_NAMESPACES,
     MarkupCollector,
     attributes_of,
@@ -41,7 +41,7 @@ from tests.support.documents import (
 def test_a_guid_says_that_it_is_no_address() -> None:
     guid = rss_item(PAPER).find("guid")
     assert guid is not None
-    assert (guid.text, attributes_of(guid)) == (ARXIV, {"isPermaLink": "false"})
+    assert (guid.text, attributes_of(guid)) == (ARXIV_URL, {"isPermaLink": "false"})
 
 
 def test_each_author_is_a_creator_of_their_own() -> None:
@@ -101,13 +101,13 @@ def test_a_description_is_html_that_shows_the_text_as_written(field: str) -> Non
 
 def test_a_channel_says_where_it_is_and_leads_to_its_page() -> None:
     """feedgen takes the last link for the channel's, which must not be the feed itself."""
-    assert find_text(rss_channel(PAPER), "link") == HEAD.page_url
-    assert find_text(rss_channel(PAPER), "image/link") == HEAD.page_url
+    assert find_text(rss_channel(PAPER), "link") == METADATA.page_url
+    assert find_text(rss_channel(PAPER), "image/link") == METADATA.page_url
     (own,) = rss_channel(PAPER).findall("atom:link", RSS_NAMESPACES)
     assert attributes_of(own) == {
         "rel": "self",
         "type": "application/rss+xml",
-        "href": HEAD.self_url,
+        "href": METADATA.self_url,
     }
 
 
@@ -132,7 +132,7 @@ def test_dates_are_in_gmt() -> None:
 
 @pytest.mark.parametrize(
     ("wanted", "link", "enclosures"),
-    [("huggingface", HOME, []), ("arxiv", ARXIV, []), ("pdf", PDF, [PDF])],
+    [("huggingface", PAPER_PAGE_URL, []), ("arxiv", ARXIV_URL, []), ("pdf", PDF_URL, [PDF_URL])],
 )
 def test_the_pdf_is_enclosed_only_where_the_feed_leads_to_it(
     wanted: str, link: str, enclosures: list[str]
@@ -145,7 +145,7 @@ def test_the_pdf_is_enclosed_only_where_the_feed_leads_to_it(
 
 
 def test_an_item_leads_to_its_discussion() -> None:
-    assert find_text(rss_item(PAPER), "comments") == f"{HOME}#community"
+    assert find_text(rss_item(PAPER), "comments") == f"{PAPER_PAGE_URL}#community"
 
 
 def test_trap_feedgen_still_writes_rss_dates_by_way_of_the_processs_locale(
@@ -164,14 +164,14 @@ def test_rendering_rss_leaves_the_processs_locale_alone(monkeypatch: pytest.Monk
     monkeypatch.setattr(locale, "setlocale", refuse)
     documents: list[bytes] = []
     threads = [
-        threading.Thread(target=lambda: documents.append(render_rss(HEAD, make_entries(PAPER))))
+        threading.Thread(target=lambda: documents.append(render_rss(METADATA, make_entries(PAPER))))
         for _ in range(4)
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert documents == [render_rss(HEAD, make_entries(PAPER))] * 4
+    assert documents == [render_rss(METADATA, make_entries(PAPER))] * 4
 
 
 def test_trap_feedgen_still_takes_the_last_link_for_the_channels() -> None:

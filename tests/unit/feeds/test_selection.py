@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from feedsrv.feeds.selection import unite_listings
 from feedsrv.models import Kind, Page, Paper
-from tests.support.builders import card_only, make_listing, make_paper
+from tests.support.builders import make_card_paper, make_listing, make_paper
 
 SEARCH = Page(Kind.SEARCH, "kites")
 
@@ -68,7 +68,7 @@ def test_the_earliest_list_day_wins_so_that_published_never_moves(earlier_first:
 
 @pytest.mark.parametrize("card_first", [True, False])
 def test_a_copy_with_an_abstract_wins_over_a_card(card_first: bool) -> None:
-    seen = make_listing(card_only(), source="cards")
+    seen = make_listing(make_card_paper(), parsed_from="cards")
     full = make_listing(make_paper(), page=SEARCH)
     assert unite_listings((seen, full) if card_first else (full, seen)) == full.papers
 

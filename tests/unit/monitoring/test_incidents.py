@@ -53,7 +53,7 @@ def test_it_is_over_when_that_list_is_read_and_no_other() -> None:
     assert outage.record_success(known, WEEK, whole=True, now=AT) is known
     later = AT + timedelta(hours=1)
     over = outage.record_success(known, TRENDING, whole=True, now=later)
-    assert over[0].until == later
+    assert over[0].ended_at == later
     assert outage.record_success(over, TRENDING, whole=True, now=later) is over
 
 
@@ -61,7 +61,7 @@ def test_a_layout_is_as_it_was_only_when_the_list_is_read_from_its_data() -> Non
     known = outage.record_layout_change((), TRENDING, "no data", AT)
     assert outage.record_layout_change(known, TRENDING, "no data", AT) is known
     assert outage.record_success(known, TRENDING, whole=False, now=AT) is known
-    assert outage.record_success(known, TRENDING, whole=True, now=AT)[0].until == AT
+    assert outage.record_success(known, TRENDING, whole=True, now=AT)[0].ended_at == AT
 
 
 def test_no_more_than_fifty_are_remembered() -> None:

@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from feedsrv.upstream import cards as tags
-from feedsrv.upstream.cards import MAX_DEPTH, MAX_TAGS, Extractor, find_first, is_within_limits
-from feedsrv.upstream.parser import day_label, hydration_data
+from feedsrv.upstream.cards import MAX_DEPTH, MAX_TAGS, Extractor, extract_first, is_within_limits
+from feedsrv.upstream.parser import extract_day, extract_props
 from tests.support.builders import (
     DAY,
     card_html,
     html_page,
-    html_page_with_data,
+    html_page_with_raw_props,
     json_entry,
     page_props,
 )
@@ -58,12 +58,12 @@ def in_tree(markup: str, wanted: Extractor) -> str | None:
     ],
 )  # fmt: skip
 def test_the_first_tag_that_answers_is_taken(markup: str, data: str | None) -> None:
-    assert find_first(markup, hydration_data) == data
+    assert extract_first(markup, extract_props) == data
 
 
 def test_only_a_time_shows_the_day() -> None:
     markup = '<ins datetime="2026-01-01"></ins><time></time><time datetime="2026-08-06">'
-    assert find_first(markup, day_label) == "2026-08-06"
+    assert extract_first(markup, extract_day) == "2026-08-06"
 
 
 pieces = st.sampled_from(
@@ -101,18 +101,18 @@ def test_what_is_found_is_what_the_tree_of_the_whole_page_would_have(
     markup: str, part: int
 ) -> None:
     markup = f"<{markup}"  # without any tag BeautifulSoup warns that this is no page
-    for wanted in (hydration_data, day_label):
+    for wanted in (extract_props, extract_day):
         with patch.object(tags, "_CHUNK_SIZE", part):
-            found = find_first(markup, wanted)
+            found = extract_first(markup, wanted)
         assert found == in_tree(markup, wanted)
 
 
 @given(st.text())
 def test_data_is_read_as_it_was_before_it_was_escaped(text: str) -> None:
     markup = f"<div data-target='DailyPapers' data-props='{escape(text)}'>"
-    assert find_first(markup, hydration_data) == in_tree(markup, hydration_data)
+    assert extract_first(markup, extract_props) == in_tree(markup, extract_props)
     if text.isprintable():
-        assert find_first(html_page_with_data(text).decode(), hydration_data) == text
+        assert extract_first(html_page_with_raw_props(text).decode(), extract_props) == text
 
 
 @pytest.mark.parametrize(
@@ -130,5 +130,5 @@ def test_a_page_of_more_or_deeper_tags_than_real_ones_is_read_up_to_there(
     before: str, modest: bool
 ) -> None:
     assert is_within_limits(before + HOLDER) is modest
-    assert find_first(before + HOLDER, hydration_data) == ("{}" if modest else None)
-    assert find_first(HOLDER + before, hydration_data) == "{}"
+    assert extract_first(before + HOLDER, extract_props) == ("{}" if modest else None)
+    assert extract_first(HOLDER + before, extract_props) == "{}"

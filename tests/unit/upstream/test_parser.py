@@ -22,7 +22,7 @@ from tests.support import builders
 from tests.support.builders import (
     DAY,
     PAGES,
-    READ_AT,
+    FETCHED_AT,
     Json,
     card_html,
     html_page,
@@ -42,12 +42,12 @@ every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.ki
 
 
 def read_page(body: bytes, page: Page = DAY, url: str = "") -> Listing:
-    return parse_page(body, url or page_url(page), requested=page, fetched_at=READ_AT)
+    return parse_page(body, url or page_url(page), requested=page, fetched_at=FETCHED_AT)
 
 
 def read_answer(answer: object, page: Page = DAY) -> Listing:
     return parse_api_response(
-        json.dumps(answer).encode(), page_url(page), requested=page, fetched_at=READ_AT
+        json.dumps(answer).encode(), page_url(page), requested=page, fetched_at=FETCHED_AT
     )
 
 
@@ -65,7 +65,7 @@ def test_a_recorded_page_gives_what_is_known_to_stand_on_it(name: str) -> None:
     expected = json.loads((RECORDED / f"{name}.expected.json").read_text("utf-8"))
     page, answer = RECORDED / f"{name}.html", RECORDED / f"{name}.json"
     reader, file = (parse_page, page) if page.exists() else (parse_api_response, answer)
-    asked, read_at = builders.parse_page(expected["asked"]), expected["fetched_at"]
+    asked, read_at = builders.page_from_json(expected["requested"]), expected["fetched_at"]
 
     def call() -> Listing:
         when = datetime.fromisoformat(read_at)
@@ -212,7 +212,7 @@ def test_a_list_of_another_kind_is_refused_cards_and_all(asked: Page, given: Pag
     # The address may be the one asked for: what is shown there depends on what was seen last.
     for url in (page_url(given), page_url(asked)):
         if asked == given:
-            assert read_page(body, asked, url).source == "data"
+            assert read_page(body, asked, url).parsed_from == "data"
         else:
             assert "in place of" in refusal(lambda url=url: read_page(body, asked, url))  # type: ignore[misc]
 
@@ -298,7 +298,7 @@ def test_more_than_any_list_or_page_has_is_refused_before_it_takes_memory() -> N
     assert "1001 papers" in refusal(lambda: read_answer([json_entry()] * 1001))
     assert "not a page" in refusal(lambda: read_page(b"<br>" * 100_000))
     assert (
-        read_page(html_page(page_props(DAY, [json_entry()]), inside="<br>" * 90_000)).source
+        read_page(html_page(page_props(DAY, [json_entry()]), inside="<br>" * 90_000)).parsed_from
         == "data"
     )
 
@@ -423,7 +423,7 @@ def test_cards_stand_in_only_where_the_data_cannot_be_read() -> None:
         == "2608.99001"
     )
     listing = read_page(html_page(page_props(DAY, []), card_html()))
-    assert (listing.papers[0].id, listing.source) == ("2608.99002", "cards")
+    assert (listing.papers[0].id, listing.parsed_from) == ("2608.99002", "cards")
     assert listing.skipped == ("its data: the list is empty",)
 
 
@@ -467,7 +467,7 @@ def test_the_first_of_two_copies_counts() -> None:
 def test_what_is_no_page_is_refused_without_a_warning(body: bytes, page: Page) -> None:
     assert refusal(lambda: read_page(body, page))
     assert refusal(
-        lambda: parse_api_response(body, page_url(page), requested=page, fetched_at=READ_AT)
+        lambda: parse_api_response(body, page_url(page), requested=page, fetched_at=FETCHED_AT)
     )
 
 
@@ -482,7 +482,7 @@ def test_an_answer_of_several_days_is_cut_to_its_newest_day() -> None:
     ]
     body, url = json.dumps(entries).encode(), "https://huggingface.co/api/daily_papers"
     listing = parse_api_response(
-        body, url, requested=Page(Kind.DAY, "2026-08-09"), fetched_at=READ_AT
+        body, url, requested=Page(Kind.DAY, "2026-08-09"), fetched_at=FETCHED_AT
     )
     assert listing.page == DAY
     assert [paper.id for paper in listing.papers] == ["2608.00001", "2608.00003"]
@@ -504,7 +504,7 @@ def settles(body: bytes, page: Page) -> None:
     """Both readers give a listing that can be kept, or a PageError, and nothing else."""
     for reader in (parse_page, parse_api_response):
         try:
-            listing = reader(body, page_url(page), requested=page, fetched_at=READ_AT)
+            listing = reader(body, page_url(page), requested=page, fetched_at=FETCHED_AT)
         except ParseError:
             continue
         assert listing.page.kind is page.kind
@@ -595,7 +595,7 @@ def damaged(draw: st.DrawFn) -> tuple[bytes, Page]:
     text = json.dumps(data, ensure_ascii=draw(st.booleans()))
     inside = draw(st.sampled_from(["", card_html(), card_html("2608.99001") * 2]))
     body = (
-        text.encode("utf-8", "surrogatepass") if api else builders.html_page_with_data(text, inside)
+        text.encode("utf-8", "surrogatepass") if api else builders.html_page_with_raw_props(text, inside)
     )
     if draw(st.booleans()):
         body = body[: draw(st.integers(0, len(body)))]
@@ -680,6 +680,6 @@ def test_papers_written_as_upstream_writes_them_are_read_back_in_order(
     ]
     listing = read_page(html_page(page_props(page, entries), card_html()), page)
     assert list(listing.papers) == wanted
-    assert (listing.page, listing.skipped, listing.source) == (page, (), "data")
+    assert (listing.page, listing.skipped, listing.parsed_from) == (page, (), "data")
     if page != DAY:
         assert list(read_answer(entries, page).papers) == wanted

@@ -202,7 +202,7 @@ def test_chance_spreads_the_next_try_by_a_tenth() -> None:
 
 @pytest.mark.parametrize(("asked", "expected"), [(None, 60), (5, 60), (200, 200), (86400, 86400)])
 def test_a_wait_that_upstream_asks_for_is_kept(asked: float | None, expected: int) -> None:
-    error = FetchError("http://a.b/papers", "too many requests", wait=asked)
+    error = FetchError("http://a.b/papers", "too many requests", retry_after=asked)
     assert next_backoff(None, error, NOON, 0.5).retry_at == NOON + timedelta(seconds=expected)
 
 
@@ -231,7 +231,7 @@ def test_failures_in_a_row_tell_when_the_first_was() -> None:
 def test_spare_failures_do_not_lengthen_the_wait() -> None:
     failure, waits = None, []
     for _ in range(4):
-        failure = next_backoff(failure, DOWN, NOON, 0.5, spare=1)
+        failure = next_backoff(failure, DOWN, NOON, 0.5, grace=1)
         waits.append((failure.retry_at - NOON).total_seconds())
     assert waits == [60, 60, 120, 240]
 
