@@ -56,7 +56,7 @@ def fill(folder: str) -> str:
         for _ in service.refresh_stale():
             pass
         later = BEGIN + timedelta(days=9)
-        failure = Failure(reason="not asked", count=9, at=BEGIN, retry_at=later)
+        failure = Failure(reason="not asked", count=9, at=BEGIN, retry_at=later, since=BEGIN)
         service.repository.save_failure(None, failure)  # noqa: SLF001  # nobody else says it before it is so
         return url
 

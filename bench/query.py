@@ -77,7 +77,9 @@ def window(every: list[Paper]) -> Window:
         day = TODAY - timedelta(days=back)
         of_day = tuple(each for each in every if each.listed == day)
         named = Page(Kind.DAY, day.isoformat())
-        days.append((named, Listing(page=named, papers=of_day, fetched_at=read_at, parsed_from="data")))
+        days.append(
+            (named, Listing(page=named, papers=of_day, fetched_at=read_at, parsed_from="data"))
+        )
     return Window(tuple(days), Index(every))
 
 

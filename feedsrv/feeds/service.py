@@ -142,7 +142,11 @@ class Service:
         chance: Callable[[], float] = _random,
     ) -> Self:
         """Return a service with the client and the repository that the settings ask for."""
-        app = create_demo_upstream(load_sample_papers(), lambda: now().date()) if config.demo else None
+        app = (
+            create_demo_upstream(load_sample_papers(), lambda: now().date())
+            if config.demo
+            else None
+        )
         contact = config.contact or config.public_url or "no contact given"
         agent = f"feedsrv/{__version__} (feed server; {contact})"
         client = UpstreamClient(config.upstream_url, agent=agent, token=config.hf_token, app=app)
@@ -284,7 +288,7 @@ class Service:
         done = (fetch for fetch in fetches.values() if fetch.done() and not fetch.cancelled())
         cause = next((fetch.exception() for fetch in done), None)
         failures = [failure for page in pages if (failure := self._refresher.current_failure(page))]
-        reason, retry_after = f"no answer within {waited:g} seconds", float(_DEFAULT_RETRY_AFTER)
+        reason, retry_after = f"no response within {waited:g} seconds", float(_DEFAULT_RETRY_AFTER)
         if failures:
             first = min(failures, key=lambda failure: failure.retry_at)
             reason, retry_after = first.reason, (first.retry_at - self._now()).total_seconds()

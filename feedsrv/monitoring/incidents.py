@@ -66,10 +66,10 @@ def record_failure(
         now: The moment.
 
     """
-    if of_all is not None and now - _since(of_all) >= MIN_DURATION:
-        return _open_incident(known, ALL_UPSTREAM, _short_reason(of_all), _since(of_all), now)
-    if now - _since(failure) >= MIN_DURATION:
-        return _open_incident(known, str(page), _short_reason(failure), _since(failure), now)
+    if of_all is not None and now - of_all.since >= MIN_DURATION:
+        return _open_incident(known, ALL_UPSTREAM, _short_reason(of_all), of_all.since, now)
+    if now - failure.since >= MIN_DURATION:
+        return _open_incident(known, str(page), _short_reason(failure), failure.since, now)
     return known
 
 
@@ -84,15 +84,11 @@ def record_success(known: Incidents, page: Page, *, whole: bool, now: datetime) 
     if not any(each.subject in mended for each in known if each.ended_at is None):
         return known
     return tuple(
-        msgspec.structs.replace(each, until=now)
+        msgspec.structs.replace(each, ended_at=now)
         if each.ended_at is None and each.subject in mended
         else each
         for each in known
     )
-
-
-def _since(failure: Failure) -> datetime:
-    return failure.since or failure.at
 
 
 def _short_reason(failure: Failure) -> str:
@@ -145,7 +141,9 @@ def _entries_for(outage: Incident, page_url: str) -> Iterator[Entry]:
     )
     if outage.ended_at is not None:
         facts.append(f"It was over at {_format_time(outage.ended_at)}.")
-        over = [f"It lasted from {_format_time(outage.started_at)} to {_format_time(outage.ended_at)}."]
+        over = [
+            f"It lasted from {_format_time(outage.started_at)} to {_format_time(outage.ended_at)}."
+        ]
         yield _build_entry(
             outage, ":over", ended, over, when=(outage.ended_at, outage.ended_at), page_url=page_url
         )

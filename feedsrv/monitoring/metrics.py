@@ -143,4 +143,4 @@ def _page_counts(rows: Iterable[PageStatus]) -> Metric:
 def _failing_seconds(status: Status) -> float:
     """Return the seconds from its first to its last failure: nobody may have asked since."""
     failure = status.failure
-    return (failure.at - (failure.since or failure.at)).total_seconds() if failure else 0.0
+    return (failure.at - failure.since).total_seconds() if failure else 0.0

@@ -10,9 +10,15 @@ import msgspec
 
 from feedsrv import __version__
 from feedsrv.feeds.service import Service
-from feedsrv.models import Failure, Kind, Listing, Page, pages_covering
+from feedsrv.models import Failure, Kind, Listing, Page
 from feedsrv.storage.repository import Repository
-from feedsrv.upstream.policy import MAX_REQUESTS, remaining_ttl, requests_left, ttl
+from feedsrv.upstream.policy import (
+    MAX_REQUESTS,
+    pages_covering,
+    remaining_ttl,
+    requests_left,
+    ttl,
+)
 
 State = Literal["fresh", "stale", "unread"]
 

@@ -222,7 +222,11 @@ def problem_from_error(error: FeedsrvError, **facts: object) -> Problem:
     headers: dict[str, str] = {}
     match error:
         case QueryError():
-            facts |= {"query": error.query, "position": error.position, "pointer": error.with_caret()}
+            facts |= {
+                "query": error.query,
+                "position": error.position,
+                "pointer": error.with_caret(),
+            }
         case NoDataYetError() | QuotaExceededError():
             # In seconds: NetNewsWire reads numbers alone.
             wait = math.ceil(error.retry_after)

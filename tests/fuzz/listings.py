@@ -12,7 +12,7 @@ from bs4 import BeautifulSoup
 
 from feedsrv.errors import ParseError
 from feedsrv.models import XML_FORBIDDEN, Kind, Listing, Page, Paper
-from feedsrv.upstream.cards import extract_first, is_within_limits
+from feedsrv.upstream.tag_scanner import extract_first, is_within_limits
 from feedsrv.upstream.parser import (
     extract_day,
     extract_props,
@@ -59,7 +59,9 @@ def _hold_against_tree(text: str) -> None:
     every = [(tag.name, {name: str(value) for name, value in tag.attrs.items()}) for tag in tags]
     for asked in (extract_props, extract_day):
         answers = (asked(name, attributes) for name, attributes in every)
-        assert extract_first(text, asked) == next((each for each in answers if each is not None), None)
+        assert extract_first(text, asked) == next(
+            (each for each in answers if each is not None), None
+        )
 
 
 def _hold(listing: Listing, asked: Page) -> None:
@@ -100,11 +102,11 @@ def _strings(value: Any) -> Iterator[str]:
 
 _CLASSES = {
     "no data of": "no data on the page",
-    "unreadable data": "unreadable data",
-    "papers cannot be read": "too many unreadable papers",
-    "in place of": "another list than was asked for",
-    "says which": "nothing says which day",
-    "no list of papers in the API": "no list in the API's answer",
+    "data is invalid": "invalid data",
+    "papers are invalid": "too many invalid papers",
+    "instead of": "another list than the requested one",
+    "does not say which": "no day on the page",
+    "the API response is not": "no list in the API response",
 }
 
 

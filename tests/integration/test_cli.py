@@ -128,7 +128,7 @@ def test_check_names_each_thing_that_fails(run: Run, tmp_path: Path) -> None:
     )
     assert result.exit_code == 1
     assert "store      FAILS: the store at" in result.stdout
-    assert "upstream   FAILS: no answer" in result.stdout
+    assert "upstream   FAILS: request failed" in result.stdout
 
 
 # --- check --upstream, the canary --------------------------------------------------------------
@@ -164,7 +164,7 @@ def test_the_canary_fails_when_papers_are_left_out(run: Run, upstream: FakeUpstr
 def test_the_canary_fails_when_upstream_does(run: Run) -> None:
     result = run("check", "--upstream", FEEDSRV_UPSTREAM_URL="http://127.0.0.1:1")
     assert result.exit_code == 1
-    assert "feedsrv: no answer" in result.stderr
+    assert "feedsrv: request failed" in result.stderr
     assert result.stdout == ""
 
 
@@ -259,7 +259,7 @@ def test_refresh_tells_by_its_exit_code_that_something_failed(
     command = ("--config", str(tmp_path / "my.toml"), "refresh")
     result = run(*command, FEEDSRV_UPSTREAM_URL=upstream.url)
     assert result.exit_code == 1
-    assert re.search(r"^month \S+: FAILED: status 500", result.stdout, re.MULTILINE)
+    assert re.search(r"^month \S+: FAILED: HTTP 500", result.stdout, re.MULTILINE)
     assert result.stdout.endswith("1 could not be read.\n")
     assert "trending: 5 papers" in result.stdout
 

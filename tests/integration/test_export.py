@@ -262,7 +262,7 @@ def test_where_nothing_was_ever_read_nothing_is_written(
 ) -> None:
     upstream.fail()
     parts = write()
-    assert all("nothing has been read" in part.error for part in parts[:2])
+    assert all("nothing fetched" in part.error for part in parts[:2])
     assert parts[2].error == "it waits for causal, sea"
     assert set(files(folder)) == {".feedsrv-export"}
 
@@ -347,7 +347,7 @@ def test_the_command_fails_as_refresh_does_and_says_what_is_left(
         FEEDSRV_CACHE_DIR=str(folder.parent / "cold"),
     )
     assert result.exit_code == 1
-    assert "feedsrv: causal is left as it was: nothing has been read" in result.stderr
+    assert "feedsrv: causal is left as it was: nothing fetched" in result.stderr
     assert files(folder) == before
 
 

@@ -71,7 +71,7 @@ def test_with_nothing_stored_the_api_stands_in_and_a_failure_says_why_and_when(
     else:
         assert (response.status_code, response.mimetype) == (503, "application/problem+json")
         assert response.json is not None
-        prefix = "nothing has been read from Hugging Face yet: "
+        prefix = "nothing fetched from Hugging Face yet: "
         assert re.match(expected, response.json["detail"].removeprefix(prefix))
         assert response.headers["Retry-After"] == str(response.json["retry_after"]) == "60"
 

@@ -220,7 +220,7 @@ def test_cards_alone_give_the_same_ids_and_titles(site: Site, page: Page) -> Non
 def test_broken_data_falls_to_the_same_cards(site: Site, page: Page) -> None:
     broken = read_page(site.get(page_path(page), "badjson"), page)
     cards = read_page(site.get(page_path(page), "cards-only"), page)
-    assert broken.skipped[0].startswith("its data: unreadable data")
+    assert broken.skipped[0].startswith("page data: the page's data is invalid")
     same(broken.papers, cards.papers)
 
 

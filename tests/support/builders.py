@@ -107,7 +107,9 @@ def make_listing(
     parsed_from: Source = "data",
     **details: Any,
 ) -> Listing:
-    return Listing(page=page, papers=papers, fetched_at=fetched_at, parsed_from=parsed_from, **details)
+    return Listing(
+        page=page, papers=papers, fetched_at=fetched_at, parsed_from=parsed_from, **details
+    )
 
 
 def listing_to_json(of: Listing) -> Json:

@@ -8,10 +8,11 @@ from typing import Any, Literal
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
-from feedsrv.models import FIRST_LIST_DAY, Kind, Listing, Page, Paper, pages_covering
+from feedsrv.models import FIRST_LIST_DAY, Kind, Listing, Page, Paper
 from feedsrv.search.analysis import analyze
 from feedsrv.search.query import MAX_QUERY_LENGTH, And, Count, Field, Has, Not, Or, Query, Term
 from feedsrv.upstream.normalize import normalize_line, normalize_paragraphs, normalize_url
+from feedsrv.upstream.policy import pages_covering
 
 #: Few words, so that a query drawn at random finds something in a paper drawn at random.
 VOCABULARY = (

@@ -69,7 +69,7 @@ def test_a_token_is_shown_to_upstream() -> None:
         ("https://127.0.0.1/papers", "another server"),
         ("//example.org/papers", "another server"),
         ("file:///etc/passwd", "another server"),
-        ("/login?next=%2Fpapers", "log in"),
+        ("/login?next=%2Fpapers", "login page"),
         ("/papers", "too many redirects"),
     ],
 )
@@ -84,18 +84,18 @@ def test_a_redirect_is_followed_within_upstream_alone(location: str, reason: str
 @pytest.mark.parametrize(
     ("status", "headers", "reason", "wait"),
     [
-        (500, {}, "status 500", None),
-        (503, {"Retry-After": "120"}, "status 503", 120.0),
-        (503, {"Retry-After": "Wed, 21 Oct 2026 07:28:00 GMT"}, "status 503", None),
-        (404, {}, "status 404", None),
-        (403, {}, "status 403", None),
+        (500, {}, "HTTP 500", None),
+        (503, {"Retry-After": "120"}, "HTTP 503", 120.0),
+        (503, {"Retry-After": "Wed, 21 Oct 2026 07:28:00 GMT"}, "HTTP 503", None),
+        (404, {}, "HTTP 404", None),
+        (403, {}, "HTTP 403", None),
         (429, {"Retry-After": "2"}, "too many requests", 2.0),
         (429, {"ratelimit": '"pages";r=0;t=53'}, "too many requests", 53.0),
         (429, {"ratelimit": '"pages";r=7;t=53'}, "too many requests", None),
         (429, {}, "too many requests", None),
-        (202, {"x-amzn-waf-action": "challenge"}, "wall against bots", None),
-        (202, {}, "wall against bots", None),
-        (204, {}, "status 204", None),
+        (202, {"x-amzn-waf-action": "challenge"}, "bot challenge", None),
+        (202, {}, "bot challenge", None),
+        (204, {}, "HTTP 204", None),
     ],
 )
 def test_an_answer_that_is_no_page_says_why_and_how_long_to_wait(
@@ -147,14 +147,14 @@ def test_a_packed_page_is_unpacked() -> None:
 @pytest.mark.parametrize(
     ("body", "encoding", "reason"),
     [
-        (b"", "identity", "empty"),
-        (b"  \n ", "identity", "empty"),
-        (gzip.compress(b"a list")[:-9], "gzip", "cut off"),
-        (b"this is not gzip", "gzip", "no answer"),
-        (b"x", "br", "not asked for"),
-        (zlib.compress(b"x"), "deflate", "not asked for"),
-        (b"x" * (MAX_BODY_BYTES + 1), "identity", "over 8 MB"),
-        (gzip.compress(b"\0" * (MAX_BODY_BYTES + 1)), "gzip", "over 8 MB"),
+        (b"", "identity", "is empty"),
+        (b"  \n ", "identity", "is empty"),
+        (gzip.compress(b"a list")[:-9], "gzip", "truncated"),
+        (b"this is not gzip", "gzip", "request failed"),
+        (b"x", "br", "unexpected Content-Encoding"),
+        (zlib.compress(b"x"), "deflate", "unexpected Content-Encoding"),
+        (b"x" * (MAX_BODY_BYTES + 1), "identity", "larger than 8 MB"),
+        (gzip.compress(b"\0" * (MAX_BODY_BYTES + 1)), "gzip", "larger than 8 MB"),
     ],
     ids=["empty", "blank", "cut", "no gzip", "brotli", "deflate", "huge", "bomb"],
 )
@@ -176,7 +176,7 @@ def test_a_body_that_ends_early_is_refused() -> None:
     def talk(connection: socket.socket) -> None:
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n<html>")
 
-    with talking(talk) as get, pytest.raises(FetchError, match="no answer"):
+    with talking(talk) as get, pytest.raises(FetchError, match="request failed"):
         get()
 
 
@@ -188,7 +188,7 @@ def test_a_connection_that_is_dropped_is_our_own_error() -> None:
 def test_a_server_that_is_not_there_is_our_own_error() -> None:
     with (
         UpstreamClient("http://127.0.0.1:1", agent="feedsrv/test") as fetcher,
-        pytest.raises(FetchError, match="no answer"),
+        pytest.raises(FetchError, match="request failed"),
     ):
         fetcher.get("/papers", fetcher.deadline_after(5))
 
@@ -199,7 +199,7 @@ def test_a_redirect_to_no_address_is_our_own_error() -> None:
             b"HTTP/1.1 302 Found\r\nLocation: http://x:port\r\nContent-Length: 0\r\n\r\n"
         )
 
-    with talking(talk) as get, pytest.raises(FetchError, match="no answer"):
+    with talking(talk) as get, pytest.raises(FetchError, match="request failed"):
         get()
 
 
@@ -230,7 +230,7 @@ def endless_redirects(connection: socket.socket) -> None:
 def test_one_deadline_covers_whatever_upstream_does(talk: Callable[[socket.socket], None]) -> None:
     """httpx's own timeouts begin anew with each byte: headers that drip would hold it for ever."""
     began = time.monotonic()
-    with talking(talk) as get, pytest.raises(FetchError, match=r"in time|no time"):
+    with talking(talk) as get, pytest.raises(FetchError, match="timed out"):
         get(seconds=0.5)
     assert time.monotonic() - began < 10
 
@@ -242,7 +242,7 @@ def test_nothing_is_asked_when_no_time_is_left() -> None:
         asked.append(request.path)
         return Response("x")
 
-    with fetching(view) as get, pytest.raises(FetchError, match="no time"):
+    with fetching(view) as get, pytest.raises(FetchError, match="before the request was sent"):
         get(seconds=-1)
     assert asked == []
 

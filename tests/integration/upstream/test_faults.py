@@ -23,10 +23,10 @@ from tests.support.upstream import FakeUpstream
 FEED = "/papers.atom"
 #: Where the API's reason is another than the page's.
 API_REASONS = {
-    "nolist": "no list of papers in the API's answer",
-    "badjson": "no list of papers in the API's answer",
-    "badutf8": "no list of papers in the API's answer",
-    "cards-only": "status 500",
+    "nolist": "the API response is not a list of papers",
+    "badjson": "the API response is not a list of papers",
+    "badutf8": "the API response is not a list of papers",
+    "cards-only": "HTTP 500",
     "shrunk": "1 from api",
 }
 #: One page of each kind.
@@ -67,7 +67,7 @@ def test_a_fault_gives_what_can_still_be_read_or_an_error_with_its_reason(
     seconds = 0.3 if fault in HANGING else 30.0
     outcome = fetch_listing(upstream.url, clock, api=False, seconds=seconds)
     if fault == "api-down":  # of JSON, in place of a page
-        assert outcome == "status 500"
+        assert outcome == "HTTP 500"
     else:
         assert re.match(FAULT_OUTCOMES[fault].both_fail, outcome)
     outcome = fetch_listing(upstream.url, clock, api=True, seconds=seconds)

@@ -540,13 +540,13 @@ def test_the_status_tells_what_fails_and_since_when(
     clock.forward(minutes=5)
     page = soup(client.get("/status"))
     assert (
-        "Hugging Face cannot be read: status 503. It failed first 5 minutes ago; it is asked again"
+        "Hugging Face cannot be read: HTTP 503. It failed first 5 minutes ago; it is asked again"
         " in a moment, when a reader comes."
     ) in said(page)
     assert json.loads(client.get("/status.json").data)["failure"]["since"] == "2026-11-25T09:30:00Z"
     (row,) = page.select("tr.bad")
     assert said(row) == (
-        "25 November 2026 – never cannot be read since 25 November 2026, 09:30 UTC: status 503"
+        "25 November 2026 – never cannot be read since 25 November 2026, 09:30 UTC: HTTP 503"
     )
 
 

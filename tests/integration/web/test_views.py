@@ -232,7 +232,7 @@ def test_with_nothing_kept_the_answer_is_503_with_the_reason_and_a_time(
     body = problem(answer, 503)
     assert answer.headers["Retry-After"] == "60"
     assert body["retry_after"] == 60
-    assert "status 503" in body["detail"]
+    assert "HTTP 503" in body["detail"]
 
 
 def test_a_known_feed_stays_a_200_with_the_same_bytes_while_upstream_fails(

@@ -18,7 +18,15 @@ from feedsrv.feeds.entry import FEED_SCHEME, KEYWORD_SCHEME, Entry
 from feedsrv.feeds.json_feed import render_json_feed
 from feedsrv.feeds.opml import Outline, render_opml
 from feedsrv.feeds.rss import render_rss
-from tests.support.documents import ARXIV_URL, FEED, METADATA, PAPER_PAGE_URL, PAPER, PDF_URL, make_entries
+from tests.support.documents import (
+    ARXIV_URL,
+    FEED,
+    METADATA,
+    PAPER_PAGE_URL,
+    PAPER,
+    PDF_URL,
+    make_entries,
+)
 from tests.support.paths import ROOT
 
 NPM = ROOT / "tests" / "npm"

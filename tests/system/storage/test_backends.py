@@ -101,7 +101,7 @@ def test_listings_of_two_upstreams_do_not_mix(make: Make) -> None:
 
 def test_a_failure_is_known_to_all_until_the_page_is_read(make: Make) -> None:
     one, other = make(), make()
-    failure = Failure(reason="status 503", count=1, at=NOON, retry_at=NOON)
+    failure = Failure(reason="status 503", count=1, at=NOON, retry_at=NOON, since=NOON)
     for page in (FRIDAY, None):
         one.save_failure(page, failure)
         assert other.get_failure(page) == failure

@@ -129,7 +129,8 @@ def test_what_was_written_later_stands_whoever_comes_back_last(
     one, other = make(), make()
     redis.stop()
     early, late = (
-        Failure(reason="status 503", count=1, at=at, retry_at=at) for at in (NOON, NOON + LENGTH)
+        Failure(reason="status 503", count=1, at=at, retry_at=at, since=at)
+        for at in (NOON, NOON + LENGTH)
     )
     one.save_failure(DAYS[0], early)
     other.save_failure(DAYS[0], late)
@@ -294,7 +295,7 @@ def test_everything_ends_some_time_and_what_anybody_makes_grow_ends_first(
     redis: RedisServer, make: Make
 ) -> None:
     store = make()
-    failure = Failure(reason="x", count=1, at=NOON, retry_at=NOON)
+    failure = Failure(reason="x", count=1, at=NOON, retry_at=NOON, since=NOON)
     for page in (DAYS[0], FOG, SNOW):
         store.save_listing(listing(page), page)
         store.save_failure(page, failure)

@@ -43,7 +43,9 @@ def schema() -> jsonschema.Draft7Validator:
 def test_a_json_feed_is_one_by_its_schema(
     schema: jsonschema.Draft7Validator, paper: Paper, wanted: str
 ) -> None:
-    document = json.loads(render_json_feed(METADATA, make_entries(paper, feed=feed_linking_to(wanted))))
+    document = json.loads(
+        render_json_feed(METADATA, make_entries(paper, feed=feed_linking_to(wanted)))
+    )
     assert [str(error) for error in schema.iter_errors(document)] == []
 
 
@@ -91,12 +93,18 @@ def test_a_tag_stands_once_even_where_the_feed_has_the_keywords_name() -> None:
 
 @pytest.mark.parametrize(
     ("wanted", "url", "external"),
-    [("huggingface", PAPER_PAGE_URL, ARXIV_URL), ("arxiv", ARXIV_URL, PAPER_PAGE_URL), ("pdf", PDF_URL, PAPER_PAGE_URL)],
+    [
+        ("huggingface", PAPER_PAGE_URL, ARXIV_URL),
+        ("arxiv", ARXIV_URL, PAPER_PAGE_URL),
+        ("pdf", PDF_URL, PAPER_PAGE_URL),
+    ],
 )
 def test_an_item_leads_to_one_page_and_names_another(wanted: str, url: str, external: str) -> None:
     found = json_feed_item(PAPER, feed_linking_to(wanted))
     assert (found["url"], found["external_url"]) == (url, external)
-    assert found["attachments"] == [{"url": PDF_URL, "mime_type": "application/pdf", "title": "PDF"}]
+    assert found["attachments"] == [
+        {"url": PDF_URL, "mime_type": "application/pdf", "title": "PDF"}
+    ]
 
 
 def test_a_paper_that_is_not_arxivs_names_no_other_page_and_no_pdf() -> None:

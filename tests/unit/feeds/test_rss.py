@@ -60,9 +60,9 @@ def test_an_item_has_its_content_and_a_short_description_before_it() -> None:
 @pytest.mark.parametrize(
     ("fields", "shown"),
     [
-        ({"summary": ""}, "We ask the ships. They say so."),
-        ({"summary": "", "abstract": ""}, "Do lighthouses cause ships?"),
-        ({"summary": "Short."}, "Short."),
+        ({"ai_summary": ""}, "We ask the ships. They say so."),
+        ({"ai_summary": "", "abstract": ""}, "Do lighthouses cause ships?"),
+        ({"ai_summary": "Short."}, "Short."),
     ],
 )
 def test_a_description_is_never_empty(fields: dict[str, str], shown: str) -> None:
@@ -71,7 +71,7 @@ def test_a_description_is_never_empty(fields: dict[str, str], shown: str) -> Non
 
 
 def test_a_long_abstract_is_shortened_between_words() -> None:
-    shown = find_text(rss_item(paper_with(summary="", abstract="lighthouse " * 100)), "description")
+    shown = find_text(rss_item(paper_with(ai_summary="", abstract="lighthouse " * 100)), "description")
     assert len(shown) <= 300
     assert shown.endswith("lighthouse …")
 
@@ -83,15 +83,15 @@ WORDS = st.lists(st.text("ab-.é", min_size=3, max_size=40), min_size=60, max_si
 @given(WORDS)
 def test_a_description_is_what_shortening_the_whole_abstract_gives(words: list[str]) -> None:
     abstract = " ".join(words)
-    one = paper_with(summary="", abstract=abstract)
+    one = paper_with(ai_summary="", abstract=abstract)
     assert make_entries(one)[0].short_text == shorten(abstract, 300, placeholder=" …")
 
 
-@pytest.mark.parametrize("field", ["summary", "abstract", "title"])
+@pytest.mark.parametrize("field", ["ai_summary", "abstract", "title"])
 def test_a_description_is_html_that_shows_the_text_as_written(field: str) -> None:
     """RSS readers take a description for HTML, so markup in a paper's text must not be live."""
     written = "p < 0.05 & <script>alert(1)</script> &amp;"
-    fields = {"summary": "", "abstract": "", "title": written} | {field: written}
+    fields = {"ai_summary": "", "abstract": "", "title": written} | {field: written}
     found = MarkupCollector()
     found.feed(find_text(rss_item(paper_with(**fields)), "description"))
     found.close()

@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 
 from feedsrv.models import Kind, Listing, Page, Paper
 from feedsrv.upstream.refresh import merge_refresh
-from tests.support.builders import DAY, FETCHED_AT, Source, make_card_paper, make_listing, make_paper
+from tests.support.builders import (
+    DAY,
+    FETCHED_AT,
+    Source,
+    make_card_paper,
+    make_listing,
+    make_paper,
+)
 
 LATER = FETCHED_AT + timedelta(hours=3)
 
@@ -76,7 +83,7 @@ def test_counters_and_all_else_are_as_last_read() -> None:
         ({"title": "Kite, again"}, LATER),
         ({"abstract": "A kite listens, and answers."}, LATER),
         ({"upvotes": 100, "comments": 100, "stars": 100}, None),
-        ({"keywords": ("kites",), "summary": "Short.", "organization": "Lab"}, None),
+        ({"keywords": ("kites",), "ai_summary": "Short.", "organization": "Lab"}, None),
         ({"authors": ("Somebody Else",), "organization": "Elsewhere"}, None),
         ({}, None),
     ],
@@ -141,7 +148,9 @@ def test_a_counter_that_a_card_does_not_show_is_not_lost() -> None:
 
 
 def test_a_paper_first_seen_on_a_card_joins_the_list() -> None:
-    fresh = make_listing(make_card_paper("2608.99002"), make_card_paper("2608.99001"), parsed_from="cards")
+    fresh = make_listing(
+        make_card_paper("2608.99002"), make_card_paper("2608.99001"), parsed_from="cards"
+    )
     found = merge_refresh(make_listing(make_paper("2608.99001")), fresh)
     assert found.papers == (make_card_paper("2608.99002"), make_paper("2608.99001"))
 
@@ -153,7 +162,9 @@ def test_a_paper_first_seen_on_a_card_joins_the_list() -> None:
 )
 def test_the_full_reading_of_a_paper_known_from_a_card_is_no_revision(known: Paper) -> None:
     kept = make_listing(known, parsed_from="cards")
-    assert merge_refresh(kept, make_listing(make_paper(), fetched_at=LATER)).papers == (make_paper(),)
+    assert merge_refresh(kept, make_listing(make_paper(), fetched_at=LATER)).papers == (
+        make_paper(),
+    )
 
 
 @pytest.mark.parametrize(

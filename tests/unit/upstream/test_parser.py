@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from collections.abc import Callable
 from datetime import date, datetime
 from pathlib import Path
@@ -214,7 +215,7 @@ def test_a_list_of_another_kind_is_refused_cards_and_all(asked: Page, given: Pag
         if asked == given:
             assert read_page(body, asked, url).parsed_from == "data"
         else:
-            assert "in place of" in refusal(lambda url=url: read_page(body, asked, url))  # type: ignore[misc]
+            assert "instead of" in refusal(lambda url=url: read_page(body, asked, url))  # type: ignore[misc]
 
 
 def test_search_results_count_even_where_the_data_forgot_what_was_searched_for() -> None:
@@ -246,7 +247,7 @@ def test_up_to_a_tenth_of_unreadable_papers_is_skipped_and_more_is_a_change_of_l
         ]
     else:
         reason = refusal(lambda: read_page(html_page(page_props(DAY, entries))))
-        assert f"{bad} of {papers} papers" in reason
+        assert f"{bad} of {papers} papers are invalid" in reason
         assert "2608.00000: Expected `str`" in reason
 
 
@@ -290,13 +291,13 @@ def test_a_paper_without_a_name_is_left_out_by_its_place(key: str) -> None:
 @pytest.mark.parametrize("changed", [None, 7, "x", {}, {"papers": []}], ids=repr)
 def test_a_list_that_vanished_or_changed_its_type_is_refused(changed: object) -> None:
     data = page_props(DAY, []) | {"dailyPapers": changed}
-    assert "list" in refusal(lambda: read_page(html_page(data)))
+    assert re.search("list|data is invalid", refusal(lambda: read_page(html_page(data))))
     assert "list" in refusal(lambda: read_answer(changed))
 
 
 def test_more_than_any_list_or_page_has_is_refused_before_it_takes_memory() -> None:
     assert "1001 papers" in refusal(lambda: read_answer([json_entry()] * 1001))
-    assert "not a page" in refusal(lambda: read_page(b"<br>" * 100_000))
+    assert "not an HTML page" in refusal(lambda: read_page(b"<br>" * 100_000))
     assert (
         read_page(html_page(page_props(DAY, [json_entry()]), inside="<br>" * 90_000)).parsed_from
         == "data"
@@ -314,7 +315,7 @@ def test_an_entry_without_an_id_is_named_by_its_place(bad: object) -> None:
     "name", ["", "../2608.99001", "2608.99001/x", "2608 99001", "2608.99001\n", "é", "x" * 65]
 )
 def test_an_id_that_could_break_an_address_makes_its_paper_unreadable(name: str) -> None:
-    assert "is no paper's id" in refusal(lambda: read_answer([json_entry(name)]))
+    assert "invalid paper id" in refusal(lambda: read_answer([json_entry(name)]))
 
 
 @pytest.mark.parametrize(
@@ -394,7 +395,7 @@ def test_a_text_that_would_take_minutes_makes_its_paper_unreadable(key: str) -> 
 
 
 def test_a_list_of_far_more_papers_than_any_page_has_is_refused_before_it_is_read() -> None:
-    assert "a list of 1001 papers" in refusal(lambda: read_answer([0] * 1001))
+    assert "1001 papers" in refusal(lambda: read_answer([0] * 1001))
     assert len(read_answer([json_entry(f"2608.{n:05}") for n in range(1000)]).papers) == 1000
 
 
@@ -424,7 +425,7 @@ def test_cards_stand_in_only_where_the_data_cannot_be_read() -> None:
     )
     listing = read_page(html_page(page_props(DAY, []), card_html()))
     assert (listing.papers[0].id, listing.parsed_from) == ("2608.99002", "cards")
-    assert listing.skipped == ("its data: the list is empty",)
+    assert listing.skipped == ("page data: the list is empty",)
 
 
 def test_the_first_of_two_copies_counts() -> None:
@@ -595,7 +596,9 @@ def damaged(draw: st.DrawFn) -> tuple[bytes, Page]:
     text = json.dumps(data, ensure_ascii=draw(st.booleans()))
     inside = draw(st.sampled_from(["", card_html(), card_html("2608.99001") * 2]))
     body = (
-        text.encode("utf-8", "surrogatepass") if api else builders.html_page_with_raw_props(text, inside)
+        text.encode("utf-8", "surrogatepass")
+        if api
+        else builders.html_page_with_raw_props(text, inside)
     )
     if draw(st.booleans()):
         body = body[: draw(st.integers(0, len(body)))]
@@ -629,7 +632,7 @@ def truths(draw: st.DrawFn, name: str) -> tuple[Json, Paper]:
         "abstract": "\n\n".join(draw(st.lists(one_line, max_size=2))),
         "organization": draw(one_line | st.just("")),
         "keywords": tuple(draw(st.lists(one_line, max_size=3, unique=True))),
-        "summary": draw(one_line | st.just("")),
+        "ai_summary": draw(one_line | st.just("")),
         "code": draw(web),
         "project": draw(web),
         "media": tuple(filter(None, draw(st.lists(web, max_size=2)))),
@@ -645,7 +648,7 @@ def truths(draw: st.DrawFn, name: str) -> tuple[Json, Paper]:
         "projectPage": made["project"] and draw(st.sampled_from(["", " "])) + made["project"],
         "githubRepo": made["code"].replace("//", draw(st.sampled_from(["//", "//\n"]))),
         "githubStars": made["stars"],
-        "ai_summary": made["summary"],
+        "ai_summary": made["ai_summary"],
         "ai_keywords": made["keywords"],
         "mediaUrls": made["media"],
         "organization": made["organization"] and {"name": "o", "fullname": made["organization"]},

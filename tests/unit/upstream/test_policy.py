@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,6 +16,7 @@ from feedsrv.upstream.policy import (
     newest_day_page,
     next_backoff,
     next_slot,
+    pages_covering,
     record_request,
     remaining_ttl,
     ttl,
@@ -179,9 +180,55 @@ def test_whatever_upstream_says_the_window_ends_and_holds_no_list_twice(
     assert len(own) == len(set(own))
 
 
+# --- pages of a period -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "today", "days", "keys"),
+    [
+        (Kind.DAY, date(2026, 3, 1), 3, ["2026-03-01", "2026-02-28", "2026-02-27"]),
+        (Kind.DAY, date(2024, 3, 1), 2, ["2024-03-01", "2024-02-29"]),
+        (Kind.WEEK, date(2026, 8, 10), 2, ["2026-W33", "2026-W32"]),
+        (Kind.WEEK, date(2026, 8, 9), 7, ["2026-W32"]),
+        (Kind.WEEK, date(2026, 8, 9), 8, ["2026-W32", "2026-W31"]),
+        (Kind.WEEK, date(2021, 1, 3), 7, ["2020-W53"]),
+        (Kind.WEEK, date(2021, 1, 4), 9, ["2021-W01", "2020-W53", "2020-W52"]),
+        (Kind.WEEK, date(2024, 12, 31), 3, ["2025-W01", "2024-W52"]),
+        (Kind.MONTH, date(2026, 8, 31), 31, ["2026-08"]),
+        (Kind.MONTH, date(2026, 8, 31), 32, ["2026-08", "2026-07"]),
+        (Kind.MONTH, date(2026, 1, 1), 2, ["2026-01", "2025-12"]),
+        (Kind.MONTH, date(2026, 3, 30), 31, ["2026-03", "2026-02"]),
+        (Kind.TRENDING, date(2026, 8, 7), 30, [""]),
+        (Kind.DAY, date(2026, 8, 7), 0, []),
+    ],
+    ids=[
+        "february", "leap-day", "monday", "one-week", "week-and-a-day", "week-53-in-january",
+        "over-week-53", "week-1-in-december", "one-month", "month-and-a-day", "new-year",
+        "short-february", "trending", "no-days",
+    ],
+)  # fmt: skip
+def test_each_page_of_a_period_is_returned_once_newest_first(
+    kind: Kind, today: date, days: int, keys: list[str]
+) -> None:
+    assert pages_covering(kind, today, days) == tuple(Page(kind, key) for key in keys)
+
+
+@given(st.dates(date(2023, 5, 4), date(2100, 1, 1)), st.integers(1, 100))
+def test_the_pages_cover_every_day_of_the_period(today: date, days: int) -> None:
+    first = today - timedelta(days=days - 1)
+    assert len(pages_covering(Kind.DAY, today, days)) == days
+    weeks = [page.key for page in pages_covering(Kind.WEEK, today, days)]
+    months = [page.key for page in pages_covering(Kind.MONTH, today, days)]
+    mondays = [datetime.strptime(f"{week}-1", "%G-W%V-%u").date() for week in weeks]  # noqa: DTZ007
+    assert mondays[-1] <= first <= today <= mondays[0] + timedelta(days=6)
+    assert {newer - older for newer, older in pairwise(mondays)} <= {timedelta(days=7)}
+    assert months == sorted(set(months), reverse=True)
+    assert (months[0], months[-1]) == (f"{today:%Y-%m}", f"{first:%Y-%m}")
+
+
 # --- after a failure ---------------------------------------------------------------------------
 
-DOWN = FetchError("http://a.b/papers", "status 503")
+DOWN = FetchError("http://a.b/papers", "HTTP 503")
 
 
 def test_each_failure_in_a_row_waits_twice_as_long_up_to_half_an_hour() -> None:
@@ -202,7 +249,7 @@ def test_chance_spreads_the_next_try_by_a_tenth() -> None:
 
 @pytest.mark.parametrize(("asked", "expected"), [(None, 60), (5, 60), (200, 200), (86400, 86400)])
 def test_a_wait_that_upstream_asks_for_is_kept(asked: float | None, expected: int) -> None:
-    error = FetchError("http://a.b/papers", "too many requests", retry_after=asked)
+    error = FetchError("http://a.b/papers", "HTTP 429, too many requests", retry_after=asked)
     assert next_backoff(None, error, NOON, 0.5).retry_at == NOON + timedelta(seconds=expected)
 
 
@@ -223,9 +270,6 @@ def test_failures_in_a_row_tell_when_the_first_was() -> None:
     second = next_backoff(first, error, NOON + timedelta(hours=1), 0.5)
     assert (second.since, second.at) == (NOON, NOON + timedelta(hours=1))
     assert next_backoff(second, error, NOON + timedelta(hours=2), 0.5).since == NOON
-    # What was kept by a version that did not tell.
-    old = msgspec.structs.replace(first, since=None)
-    assert next_backoff(old, error, NOON + timedelta(hours=1), 0.5).since == NOON
 
 
 def test_spare_failures_do_not_lengthen_the_wait() -> None:

@@ -10,9 +10,15 @@ from bs4 import BeautifulSoup
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from feedsrv.upstream import cards as tags
-from feedsrv.upstream.cards import MAX_DEPTH, MAX_TAGS, Extractor, extract_first, is_within_limits
+from feedsrv.upstream import tag_scanner
 from feedsrv.upstream.parser import extract_day, extract_props
+from feedsrv.upstream.tag_scanner import (
+    MAX_DEPTH,
+    MAX_TAGS,
+    Extractor,
+    extract_first,
+    is_within_limits,
+)
 from tests.support.builders import (
     DAY,
     card_html,
@@ -102,7 +108,7 @@ def test_what_is_found_is_what_the_tree_of_the_whole_page_would_have(
 ) -> None:
     markup = f"<{markup}"  # without any tag BeautifulSoup warns that this is no page
     for wanted in (extract_props, extract_day):
-        with patch.object(tags, "_CHUNK_SIZE", part):
+        with patch.object(tag_scanner, "_CHUNK_SIZE", part):
             found = extract_first(markup, wanted)
         assert found == in_tree(markup, wanted)
 
