@@ -12,7 +12,8 @@ import msgspec
 from feedsrv import __version__
 from feedsrv.errors import FetchError
 from feedsrv.feeds.atom import render_atom
-from feedsrv.feeds.entry import Entry, FeedMetadata, Link, feed_id
+from feedsrv.feeds.entry import Entry, Link
+from feedsrv.feeds.metadata import FeedMetadata, feed_id
 from feedsrv.feeds.service import Service
 from feedsrv.models import Failure, Incident, Incidents, Page
 from feedsrv.storage.repository import Repository

@@ -12,7 +12,6 @@ from bs4 import BeautifulSoup
 
 from feedsrv.errors import ParseError
 from feedsrv.models import XML_FORBIDDEN, Kind, Listing, Page, Paper
-from feedsrv.upstream.tag_scanner import extract_first, is_within_limits
 from feedsrv.upstream.parser import (
     extract_day,
     extract_props,
@@ -20,6 +19,7 @@ from feedsrv.upstream.parser import (
     parse_api_response,
     parse_page,
 )
+from feedsrv.upstream.tag_scanner import extract_first, is_within_limits
 from tests.fuzz.pages import Case
 
 READ_AT = datetime(2026, 8, 7, 12, tzinfo=UTC)

@@ -22,8 +22,8 @@ from tests.support.documents import (
     ARXIV_URL,
     FEED,
     METADATA,
-    PAPER_PAGE_URL,
     PAPER,
+    PAPER_PAGE_URL,
     PDF_URL,
     make_entries,
 )

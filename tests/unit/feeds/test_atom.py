@@ -23,7 +23,8 @@ from hypothesis import strategies as st
 from lxml import etree
 from lxml.isoschematron import Schematron
 
-from feedsrv.feeds.entry import FEED_SCHEME, KEYWORD_SCHEME, feed_definition, feed_id
+from feedsrv.feeds.entry import FEED_SCHEME, KEYWORD_SCHEME
+from feedsrv.feeds.metadata import feed_definition, feed_id
 from feedsrv.feeds.selection import unite_listings
 from feedsrv.models import Feed, Kind, Listing, Page, Paper
 from feedsrv.monitoring import incidents as outage
@@ -32,8 +33,8 @@ from tests.support.documents import (
     ARXIV_URL,
     ATOM_NAMESPACES,
     FEED,
-    PAPER_PAGE_URL,
     PAPER,
+    PAPER_PAGE_URL,
     PDF_URL,
     atom_links,
     first_atom_entry,
@@ -278,19 +279,19 @@ def test_a_feed_names_itself_where_it_is_and_where_people_go() -> None:
     assert (feed.findtext("a:id", namespaces=ATOM_NAMESPACES) or "").startswith("urn:uuid:")
 
 
-def test_a_feeds_id_comes_from_what_it_holds_and_not_from_its_name() -> None:
-    def named(feed: Feed, query: str = "causal") -> str:
-        return feed_id([feed_definition(feed, query)])
+def test_the_id_of_a_feed_depends_on_its_content_and_not_on_its_name() -> None:
+    def id_of(feed: Feed) -> str:
+        return feed_id([feed_definition(feed)])
 
-    same = Feed(name="other", title="Other", query="x", limit=3, link="pdf")
-    assert named(FEED) == named(same)
+    same = Feed(name="other", title="Other", query="(Causal)", limit=3, link="pdf")
+    assert id_of(FEED) == id_of(same)
     others = [
-        named(FEED, "diffusion"),
-        named(msgspec.structs.replace(FEED, sources=("daily",))),
-        named(msgspec.structs.replace(FEED, match="upstream")),
+        id_of(msgspec.structs.replace(FEED, query="diffusion")),
+        id_of(msgspec.structs.replace(FEED, sources=("daily",))),
+        id_of(msgspec.structs.replace(FEED, match="upstream")),
     ]
-    assert len({named(FEED), *others}) == 4
-    assert named(FEED) == "urn:uuid:7dbb5270-c9d7-531c-9181-f1ad2b7cc378", "it must never change"
+    assert len({id_of(FEED), *others}) == 4
+    assert id_of(FEED) == "urn:uuid:7dbb5270-c9d7-531c-9181-f1ad2b7cc378", "it must never change"
 
 
 def test_a_union_has_one_id_in_whatever_order_it_is_asked_for() -> None:

@@ -19,8 +19,8 @@ from feedsrv.feeds.rss import render_rss
 from tests.support.documents import (
     ARXIV_URL,
     METADATA,
-    PAPER_PAGE_URL,
     PAPER,
+    PAPER_PAGE_URL,
     PDF_URL,
     RSS_NAMESPACES,
     MarkupCollector,
@@ -71,7 +71,8 @@ def test_a_description_is_never_empty(fields: dict[str, str], shown: str) -> Non
 
 
 def test_a_long_abstract_is_shortened_between_words() -> None:
-    shown = find_text(rss_item(paper_with(ai_summary="", abstract="lighthouse " * 100)), "description")
+    long_paper = paper_with(ai_summary="", abstract="lighthouse " * 100)
+    shown = find_text(rss_item(long_paper), "description")
     assert len(shown) <= 300
     assert shown.endswith("lighthouse …")
 

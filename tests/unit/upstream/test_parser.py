@@ -22,8 +22,8 @@ from feedsrv.upstream.parser import api_path, page_path, parse_api_response, par
 from tests.support import builders
 from tests.support.builders import (
     DAY,
-    PAGES,
     FETCHED_AT,
+    PAGES,
     Json,
     card_html,
     html_page,
