@@ -1,4 +1,4 @@
-"""Feed documents to write, and what each format says, read back."""
+"""Feed documents, and parsers that reduce each format to the same entries."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ RSS_NAMESPACES = {
 
 
 class ParsedEntry(NamedTuple):
-    """What every format says of a paper."""
+    """The elements of an entry that every format has."""
 
     id: str
     title: str
@@ -193,7 +193,7 @@ def feed_linking_to(wanted: Any) -> Feed:
 
 
 class MarkupCollector(HTMLParser):
-    """The tags of a page, and its texts."""
+    """Collects the tags and the texts of a page."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -207,10 +207,10 @@ class MarkupCollector(HTMLParser):
         self.texts.append(data)
 
 
-AWKWARD_PAPERS = {
+EDGE_CASE_PAPERS = {
     "700 authors": paper_with(authors=tuple(f"Ada Quill {place}" for place in range(700))),
     "no authors": paper_with(authors=(), author_count=0),
-    "only their number": paper_with(authors=(), author_count=12),
+    "only the number of authors": paper_with(authors=(), author_count=12),
     "no abstract": paper_with(abstract="", ai_summary=""),
     "markup": paper_with(title="<i>E. coli</i> & ]]> &amp;", abstract="<script>alert(1)</script>"),
     "both directions": paper_with(title="\u202eright to left \u05e9\u05dc", authors=("李 明",)),
@@ -219,15 +219,15 @@ AWKWARD_PAPERS = {
 
 
 def get_body(client: FlaskClient, path: str, suffix: str) -> bytes:
-    """Return the body of an address with the format's suffix put in front of its query."""
-    where, mark, query = path.partition("?")
-    answer = client.get(f"{where}.{suffix}{mark}{query}")
-    assert answer.status_code == 200, answer.data
-    return bytes(answer.data)
+    """Return the body of the path in a format; the suffix is inserted before the query."""
+    base, separator, query = path.partition("?")
+    response = client.get(f"{base}.{suffix}{separator}{query}")
+    assert response.status_code == 200, response.data
+    return bytes(response.data)
 
 
 def parse_opml(document: bytes) -> list[dict[str, str]]:
-    """Return the outlines of a list of subscriptions, after a look at what is around them."""
+    """Return the outlines of an OPML document, after checks of its structure."""
     root = parse_xml(document)
     assert (root.tag, attributes_of(root)) == ("opml", {"version": "2.0"})
     assert [child.tag for child in root] == ["head", "body"]

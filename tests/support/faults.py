@@ -1,4 +1,4 @@
-"""What can go wrong upstream: each fault by its name, as an answer in place of the right one."""
+"""Faults of upstream: each replaces a correct response with a faulty one."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ _PROPS = re.compile(r'data-target="DailyPapers" data-props="([^"]*)"')
 
 
 def _respond(status: int, body: str | bytes = "Sorry", **headers: str) -> _Fault:
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return lambda right: Response(body, status, named)
+    header_fields = {name.replace("_", "-"): value for name, value in headers.items()}
+    return lambda correct: Response(body, status, header_fields)
 
 
 # --- faults of the connection ------------------------------------------------------------------
 
 
 def _hang(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
-    """Say nothing until the other side gives up."""
+    """Send nothing until the client gives up."""
     select.select([environ["werkzeug.socket"]], [], [], 60)
     return _reset(environ, start)
 
@@ -40,7 +40,7 @@ def _reset(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
     raise ConnectionResetError
 
 
-def _drip_body(right: Response) -> Response:
+def _drip_body(correct: Response) -> Response:
     def drip() -> Iterator[bytes]:
         while True:
             yield b"<!-- wait -->"
@@ -49,52 +49,53 @@ def _drip_body(right: Response) -> Response:
     return Response(drip(), headers={"Content-Length": "1000000"})
 
 
-def _truncate(right: Response) -> Response:
-    whole = right.get_data()
-    answer = Response(whole[: len(whole) // 3], mimetype=right.mimetype)
-    answer.headers["Content-Length"] = str(len(whole))
-    return answer
+def _truncate(correct: Response) -> Response:
+    body = correct.get_data()
+    response = Response(body[: len(body) // 3], mimetype=correct.mimetype)
+    response.headers["Content-Length"] = str(len(body))
+    return response
 
 
-def _send_huge_body(right: Response) -> Response:
-    return Response(b"x" * 100_000 for _ in range(2000))  # 200 MB if nobody stops it
+def _send_huge_body(correct: Response) -> Response:
+    return Response(b"x" * 100_000 for _ in range(2000))  # 200 MB unless the client stops reading
 
 
 @lru_cache
 def _gzip_bomb() -> bytes:
-    """Return 0.3 MB that unpack to 300 MB."""
-    packer = zlib.compressobj(9, wbits=16 + zlib.MAX_WBITS)
+    """Return 0.3 MB of gzip that decompress to 300 MB."""
+    compressor = zlib.compressobj(9, wbits=16 + zlib.MAX_WBITS)
     blocks = [
-        packer.compress(b"\0" * 1_000_000) + packer.flush(zlib.Z_FULL_FLUSH) for _ in range(2)
+        compressor.compress(b"\0" * 1_000_000) + compressor.flush(zlib.Z_FULL_FLUSH)
+        for _ in range(2)
     ]
-    return blocks[0] + blocks[1] * 299  # nothing refers back over a full flush
+    return blocks[0] + blocks[1] * 299  # no back-references across a full flush
 
 
 # --- faults of the list ------------------------------------------------------------------------
 
 
-def _drop_papers(right: Response) -> Response:
-    """Give the first paper alone."""
-    if right.is_json:
-        return _json(right.get_json()[:1])
+def _drop_papers(correct: Response) -> Response:
+    """Return only the first paper."""
+    if correct.is_json:
+        return _json(correct.get_json()[:1])
 
     def first(props: Json) -> Json:
         return props | {"dailyPapers": props["dailyPapers"][:1]}
 
-    return _change_props(right, lambda data: json.dumps(first(json.loads(data))))
+    return _change_props(correct, lambda data: json.dumps(first(json.loads(data))))
 
 
-def _break_json(right: Response) -> Response:
-    if right.is_json:
-        return Response(b"[{{" + right.get_data(), mimetype="application/json")
-    return _change_props(right, lambda data: data.replace("[", "[{{", 1))
+def _break_json(correct: Response) -> Response:
+    if correct.is_json:
+        return Response(b"[{{" + correct.get_data(), mimetype="application/json")
+    return _change_props(correct, lambda data: data.replace("[", "[{{", 1))
 
 
-def _remove_props(right: Response) -> Response:
-    """Give a page without its data; the API, which has no cards, fails."""
-    if right.is_json:
+def _remove_props(correct: Response) -> Response:
+    """Return a page without its props; the API, which has no cards, fails."""
+    if correct.is_json:
         return Response("", 500)
-    return Response(_PROPS.sub("", right.get_data(as_text=True)))
+    return Response(_PROPS.sub("", correct.get_data(as_text=True)))
 
 
 def _change_props(page: Response, change: Callable[[str], str]) -> Response:
@@ -110,7 +111,7 @@ def _json(value: object, status: int = 200) -> Response:
 
 _Fault = Callable[[Response], WSGIApplication]
 
-#: By name: makes what is said of what should have been said, by a page or by the API.
+#: By name: functions that turn the correct response, of a page or of the API, into a faulty one.
 FAULTS: dict[str, _Fault] = {
     "500": _respond(500),
     "503": _respond(503),
@@ -119,23 +120,23 @@ FAULTS: dict[str, _Fault] = {
     "429": _respond(429),
     "429-retry-after": _respond(429, "slow down", Retry_After="2"),
     "waf": _respond(202, "<script src='/challenge.js'></script>", x_amzn_waf_action="challenge"),
-    "timeout": lambda right: _hang,
+    "timeout": lambda correct: _hang,
     "slow": _drip_body,
-    "reset": lambda right: _reset,
+    "reset": lambda correct: _reset,
     "truncate": _truncate,
     "empty": _respond(200, ""),
     "nolist": _respond(200, "<!doctype html><html><body><main>Redesigned.</main></body></html>"),
     "badjson": _break_json,
     "badutf8": _respond(200, b"<html><body>\xff\xfe\xfa" + b"\xc3" * 400 + b"</body></html>"),
     "huge": _send_huge_body,
-    "bomb": lambda right: Response(_gzip_bomb(), headers={"Content-Encoding": "gzip"}),
+    "bomb": lambda correct: Response(_gzip_bomb(), headers={"Content-Encoding": "gzip"}),
     "redirect-out": _respond(302, "", Location="http://outside.invalid/latest/meta-data/"),
     "login": _respond(302, "", Location="/login?next=%2Fpapers"),
     "shrunk": _drop_papers,
     "cards-only": _remove_props,
-    "api-down": lambda right: _json({"error": "Internal error"}, 500),
+    "api-down": lambda correct: _json({"error": "Internal error"}, 500),
 }
-#: Those that end by the deadline alone.
+#: The faults that end only at the deadline.
 HANGING = {"timeout", "slow"}
 
 
@@ -144,7 +145,7 @@ SCOPES = {"the page": "/papers", "the API": "/api", "both": "/"}
 
 
 class Outcome(NamedTuple):
-    """What comes of a fault where nothing is stored: papers and their source, or the reason."""
+    """The outcome of a fault while nothing is stored: papers and their origin, or the reason."""
 
     page_fails: str
     api_fails: str
@@ -176,7 +177,7 @@ FAULT_OUTCOMES = {
     "cards-only": Outcome("3 from api", "3 from data", "3 from cards"),
     "api-down": Outcome("3 from api", "3 from data", "HTTP 500"),
 }
-#: One fault of each class: an error status, a wait that upstream asks for, no answer in time, a
+#: One fault of each class: an error status, a Retry-After, a timeout, a
 #: broken connection, an unreadable page, a page of cards alone, a listing that lost papers.
 OUTCOMES = {
     name: FAULT_OUTCOMES[name]
