@@ -16,6 +16,7 @@
     │   └── ParseError           the response has no list of papers that can be parsed
     ├── NoDataYetError           upstream fails, and nothing is stored that could be served
     ├── StoreError               the disk or Redis failed; handled inside the service
+    ├── ListenError              the server cannot listen on its address
     └── ExportError              the files of an export could not be written
 
 `ERROR_MAP` gives the HTTP status and the exit code of each error that reaches the user.
@@ -242,6 +243,28 @@ class StoreError(FeedsrvError):
         return f"the store at {self.location} cannot be used: {self.reason}"
 
 
+class ListenError(FeedsrvError):
+    """The server cannot listen on its address.
+
+    Attributes:
+        host: The host to listen on.
+        port: The port to listen on.
+        reason: Why it failed; empty if the port is in use.
+
+    """
+
+    def __init__(self, host: str, port: int, reason: str) -> None:
+        super().__init__(host, port, reason)
+        self.host = host
+        self.port = port
+        self.reason = reason
+
+    def __str__(self) -> str:
+        if not self.reason:
+            return f"port {self.port} is in use; choose another with --port"
+        return f"cannot listen on {self.host} port {self.port}: {self.reason}"
+
+
 class ExportError(FeedsrvError):
     """The files of an export could not be written.
 
@@ -277,6 +300,7 @@ ERROR_MAP: dict[type[FeedsrvError], ErrorMapping] = {
     UnknownFeedError: ErrorMapping(404, "Feed not found", 2),
     NoDataYetError: ErrorMapping(503, "Nothing fetched yet", 1),
     StoreError: ErrorMapping(503, "Store unavailable", 1),
+    ListenError: ErrorMapping(500, "The server cannot listen", 1),
     ExportError: ErrorMapping(500, "Export failed", 1),
     FetchError: ErrorMapping(503, "Hugging Face is unreachable", 1),
     UpstreamBudgetError: ErrorMapping(503, "The request budget is used up", 1),

@@ -203,7 +203,8 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True):
     #: What fails: a page, upstream as a whole, or the layout of a kind of page.
     subject: str
     reason: str
-    started_at: datetime
+    #: When it first failed.
+    since: datetime
     #: When it had lasted long enough to be reported.
     reported_at: datetime
     #: None while it lasts.

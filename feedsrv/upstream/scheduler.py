@@ -1,7 +1,7 @@
 """Schedule refreshes on one thread: what a reader waits for first, then the background queue.
 
-One thread, because requests to upstream are sent one at a time. Each page is fetched once, however many
-requests want it.
+One thread, because requests to upstream are sent one at a time. Each page is fetched once, however
+many requests want it.
 """
 
 from __future__ import annotations

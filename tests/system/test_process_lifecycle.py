@@ -211,7 +211,7 @@ def test_sighup_takes_up_the_settings_without_losing_a_request(
             process.send_signal(signal.SIGHUP)
             said = said_until(process, "colour")
             assert "the settings stay as they were" in said
-            assert "port: Expected `int`" in said
+            assert "port: expected a whole number" in said
             assert has(url, "new4")
             file.write_text(settings.replace("spacing", "host = '127.0.0.2'\nspacing"))
             process.send_signal(signal.SIGHUP)

@@ -29,9 +29,7 @@ def test_a_paper_without_a_list_day_is_published_on_its_arxiv_day() -> None:
     ],
     ids=["never-revised", "revised", "revised-before"],
 )
-def test_updated_is_never_before_published(
-    revised: datetime | None, updated: datetime
-) -> None:
+def test_updated_is_never_before_published(revised: datetime | None, updated: datetime) -> None:
     assert make_paper(revised=revised).updated == updated
 
 

@@ -74,6 +74,6 @@ def test_the_page_of_an_empty_feed_says_so_and_can_be_subscribed_to(
     sample_client: FlaskClient,
 ) -> None:
     found = page(sample_client, "/papers?q=nothing+like+it")
-    assert "No paper matches yet." in " ".join(found.texts)
+    assert "No papers match yet." in " ".join(found.texts)
     assert [tag for tag, _ in found.tags if tag == "article"] == []
-    assert "No paper matches yet." not in " ".join(page(sample_client, "/papers").texts)
+    assert "No papers match yet." not in " ".join(page(sample_client, "/papers").texts)

@@ -258,7 +258,11 @@ def test_the_incident_feed_is_valid_with_and_without_incidents(
     both = incidents.record_layout_change(
         layout_changed, Page(Kind.WEEK, "2026-W48"), "no list", at
     )
-    for known in ((), layout_changed, incidents.record_success(both, page, whole=True, now=at)):
+    for known in (
+        (),
+        layout_changed,
+        incidents.record_success(both, page, has_expected_layout=True, now=at),
+    ):
         written = incident_feed(
             known,
             server="http://h",

@@ -75,7 +75,8 @@ def test_the_day_is_extracted_from_a_time_tag_only() -> None:
 fragments = st.sampled_from(
     [
         PROPS_TAG, PROPS_TAG.replace('"', "'"), PROPS_TAG[:-1],
-        "<time datetime='2026-08-05'>", "</time>", "<time>", card_html(), "<!--", "-->", "<![CDATA[", "]]>", "<?x", "<script>", "</script>",
+        "<time datetime='2026-08-05'>", "</time>", "<time>", card_html(), "<!--", "-->",
+        "<![CDATA[", "]]>", "<?x", "<script>", "</script>",
         "<p>", "<textarea>", "<title>", "<template>", "<plaintext>", "<iframe>", "<svg>", "<table>",
         "</p>", "<html a='b'>", "<body data-target='DailyPapers' data-props='b'>", "</body>",
         "</html>",
