@@ -371,7 +371,7 @@ def _query_problems(query: str, sources: object) -> Iterator[str]:
     try:
         terms = positive_terms(parse_query(query)) if query else ""
     except QueryError as error:
-        yield f".query: {error}\n{error.pointer()}"
+        yield f".query: {error}\n{error.with_caret()}"
         return
     if sources == ["search"] and not terms:
         yield '.query: has no words to search for; add "daily" to sources'

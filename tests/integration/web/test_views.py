@@ -232,7 +232,7 @@ def test_without_a_stored_listing_a_failure_is_503_with_reason_and_retry_after(
     body = parse_problem(response, 503)
     assert response.headers["Retry-After"] == "60"
     assert body["retry_after"] == 60
-    assert "status 503" in body["detail"]
+    assert "HTTP 503" in body["detail"]
 
 
 def test_a_stored_feed_is_200_with_the_same_bytes_while_upstream_fails(
