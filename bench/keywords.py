@@ -39,7 +39,7 @@ from feedsrv.feeds.service import Service
 from feedsrv.feeds.sources import search_terms
 from feedsrv.models import Feed, Kind, Page
 from feedsrv.monitoring.status import build_status
-from feedsrv.upstream.demo import create_demo_upstream, load_sample
+from feedsrv.upstream.demo import create_demo_upstream, load_sample_papers
 from feedsrv.web.app import create_app
 from report import describe_run, format_table, write_section
 
@@ -56,9 +56,9 @@ HOURS = 2
 
 def make_papers(chance: Random) -> list[dict[str, Any]]:
     """Return a window of papers, with the sentences of the sample papers in random order."""
-    sentences = [part for each in load_sample() for part in each["summary"].split(". ")]
-    titles = [each["title"] for each in load_sample()]
-    keywords = [word for each in load_sample() for word in each["keywords"]]
+    sentences = [part for each in load_sample_papers() for part in each["summary"].split(". ")]
+    titles = [each["title"] for each in load_sample_papers()]
+    keywords = [word for each in load_sample_papers() for word in each["keywords"]]
     return [
         {
             "id": f"2611.{number:05d}",

@@ -25,7 +25,7 @@ from bs4 import BeautifulSoup
 
 from feedsrv.models import Kind, Listing, Page
 from feedsrv.search.analysis import stem
-from feedsrv.upstream.demo import load_sample
+from feedsrv.upstream.demo import load_sample_papers
 from feedsrv.upstream.parser import parse_page
 from report import describe_run, format_spread, format_table, write_section
 
@@ -43,7 +43,7 @@ _SVG_PATH = "M7.24 11.2c-.8 0-1.4.6-1.4 1.4s.6 1.4 1.4 1.4 "
 
 def _entry(number: int) -> dict[str, Any]:
     """Return an entry as long as real ones: an abstract of 1,500 characters, 10 authors."""
-    papers = load_sample()
+    papers = load_sample_papers()
     paper = papers[number % len(papers)]
     without_tex = [paper for paper in papers if "$" not in paper["summary"]]  # as 93 of 100 are
     other = without_tex[number * 7 % len(without_tex)]

@@ -77,7 +77,7 @@ def make_window(papers: list[Paper]) -> Window:
         day = TODAY - timedelta(days=back)
         listed = tuple(paper for paper in papers if paper.listed == day)
         page = Page(Kind.DAY, day.isoformat())
-        listing = Listing(page=page, papers=listed, fetched_at=fetched_at, source="data")
+        listing = Listing(page=page, papers=listed, fetched_at=fetched_at, parsed_from="data")
         days.append((page, listing))
     return Window(tuple(days), Index(papers))
 
