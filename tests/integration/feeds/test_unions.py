@@ -18,7 +18,7 @@ from tests.support.documents import (
 
 
 def feed_names_by_paper(document: bytes) -> dict[str, set[str]]:
-    """Return the feeds that each paper came from, by the paper's number."""
+    """Return the names of the feeds that have each paper, by the last digit of its id."""
     return {
         find_text(entry, "a:id")[-1]: {
             each.get("term", "")
@@ -29,7 +29,7 @@ def feed_names_by_paper(document: bytes) -> dict[str, set[str]]:
     }
 
 
-def test_a_union_has_each_paper_once_with_every_feed_that_it_came_from(
+def test_a_union_has_each_paper_once_with_all_feeds_that_have_it(
     sample_client: FlaskClient,
 ) -> None:
     document = sample_client.get("/feeds/causal+sea+empty.atom").data
@@ -48,7 +48,7 @@ def test_a_union_has_each_paper_once_with_every_feed_that_it_came_from(
 @pytest.mark.parametrize(
     "path", ["/feeds/sea+causal", "/feeds/causal+sea+causal", "/feeds/sea%2Bcausal"]
 )
-def test_a_union_is_one_feed_in_whatever_order_it_is_asked_for(
+def test_a_union_does_not_depend_on_the_order_of_its_feeds(
     sample_client: FlaskClient, path: str
 ) -> None:
     one, other = (
@@ -62,20 +62,20 @@ def test_a_union_is_one_feed_in_whatever_order_it_is_asked_for(
     )
 
 
-def test_a_union_names_its_feeds_in_the_order_asked_for_and_each_once(
+def test_the_title_of_a_union_has_each_feed_once_in_the_requested_order(
     sample_client: FlaskClient,
 ) -> None:
     document = parse_xml(sample_client.get("/feeds/sea+causal+sea.atom").data)
     assert find_text(document, "a:title") == "By the sea + Causal matters"
 
 
-def test_a_union_takes_as_many_papers_as_its_largest_feed(sample_client: FlaskClient) -> None:
+def test_a_union_has_as_many_papers_as_its_largest_feed(sample_client: FlaskClient) -> None:
     assert len(feed_names_by_paper(sample_client.get("/feeds/sea.atom").data)) == 3
     assert len(feed_names_by_paper(sample_client.get("/feeds/sea+causal.atom").data)) == 5
     assert len(feed_names_by_paper(sample_client.get("/feeds/sea+causal.atom?limit=2").data)) == 2
 
 
-def test_a_union_says_where_it_is(sample_client: FlaskClient) -> None:
+def test_a_union_links_to_itself(sample_client: FlaskClient) -> None:
     for suffix, path in (("atom", "a:link[@rel='self']"), ("rss", "channel/atom:link")):
         link = parse_xml(sample_client.get(f"/feeds/causal+sea.{suffix}").data).find(
             path, RSS_NAMESPACES | ATOM_NAMESPACES
@@ -90,6 +90,6 @@ def test_a_union_says_where_it_is(sample_client: FlaskClient) -> None:
 def test_a_union_with_an_unknown_member_is_not_found(
     sample_client: FlaskClient, names: str, suffix: str
 ) -> None:
-    answer = sample_client.get(f"/feeds/{names}{suffix}")
-    assert answer.status_code == 404
-    assert json.loads(answer.data)["feeds"] == ["causal", "empty", "sea"]
+    response = sample_client.get(f"/feeds/{names}{suffix}")
+    assert response.status_code == 404
+    assert json.loads(response.data)["feeds"] == ["causal", "empty", "sea"]

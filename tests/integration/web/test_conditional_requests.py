@@ -233,7 +233,7 @@ def test_head_is_get_without_its_body(server: Server, path: str) -> None:
     assert headers[0] == headers[1]
 
 
-# --- compression -----------------------------------------------------------------------------------
+# --- compression ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
