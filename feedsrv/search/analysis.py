@@ -133,13 +133,18 @@ def analyze(paper: Paper) -> Paper:
         title=" ".join(tokenize(paper.title)),
         abstract=" ".join(tokenize(paper.abstract)),
         keyword=_tokenize_values(paper.keywords),
-        author=_tokenize_values(paper.authors),
-        org=_tokenize_values([paper.organization]),
+        author=_tokenize_values(paper.authors, paper.author_handles),
+        org=_tokenize_values(filter(None, [paper.organization, paper.organization_handle])),
         id=" ".join(tokenize(paper.id.replace(".", " "))),
+        by=_tokenize_values([paper.submitter], filter(None, [paper.submitter])),
     )
     return msgspec.structs.replace(paper, tokens=tokens)
 
 
-def _tokenize_values(values: Iterable[str]) -> str:
-    """Return the tokens of several values, with a boundary behind each value."""
-    return " ".join(token for value in values for token in (*tokenize(value), FIELD_BOUNDARY))
+def _tokenize_values(values: Iterable[str], handles: Iterable[str] = ()) -> str:
+    """Return the tokens of several values, with a boundary behind each value.
+
+    A handle is one token, with an @ before it.
+    """
+    tokens = [token for value in values for token in (*tokenize(value), FIELD_BOUNDARY)]
+    return " ".join([*tokens, *(f"@{fold(handle)}" for handle in handles)])
