@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from feedsrv.search.analysis import tokenize_with_offsets
-from feedsrv.search.query import Query, iter_terms, verbatim_spans
+from feedsrv.search.patterns import find_verbatim
+from feedsrv.search.query import Query, iter_terms
 
 Span = tuple[int, int]
 Segment = tuple[str, bool]
@@ -37,8 +38,8 @@ def highlight_spans(query: Query, field: str, text: str) -> tuple[Span, ...]:
     words = [token.word for token in tokens]
     spans: list[Span] = []
     for term in terms:
-        if term.is_case_sensitive:
-            spans += verbatim_spans(term, text)
+        if term.mode == "verbatim":
+            spans += find_verbatim(term.text, text)
         else:
             found = term.pattern.find(words)
             spans += ((tokens[first].start, tokens[after - 1].end) for first, after in found)

@@ -36,8 +36,6 @@ from feedsrv.search.word_families import base_forms, family, irregular_forms
 
 _ONE = ord("1")
 _MAX_CACHED_EDGES = 2_000
-#: Letters that all regular forms of a word share with its base form.
-_COMMON_PREFIX = 3
 
 
 class Index:
@@ -126,10 +124,10 @@ class Index:
 
     def _matching_term(self, term: Term, name: str, among: int) -> int:
         certain, candidates = self._field(name).search(term.pattern)
-        if term.is_case_sensitive:
+        if term.mode == "verbatim":
             certain, candidates = 0, certain | candidates
         unsure = iter_bits(candidates & ~certain & among)
-        if term.is_case_sensitive:
+        if term.mode == "verbatim":
             found: Iterable[int] = (n for n in unsure if term_matches(term, name, self.papers[n]))
         else:
             found = self._field(name).stand_in(term.pattern, unsure)
@@ -164,7 +162,7 @@ class _FieldIndex:
         """
         reached = {0: (1 << self._size) - 1}
         certain = 0
-        for edge in sorted(pattern.edges):  # by start node, so that each node is complete
+        for edge in pattern.edges:  # sorted, so that each node is complete when it is left
             if edge.start not in reached:
                 continue
             papers = self._papers_with_edge(edge)
@@ -208,7 +206,7 @@ class _FieldIndex:
                 known = bases.union(*map(irregular_forms, bases))
                 return [
                     word
-                    for prefix in _without_extensions({form[:_COMMON_PREFIX] for form in known})
+                    for prefix in _without_extensions({_common_prefix(form) for form in known})
                     for word in self._words_with_prefix(prefix)
                     if not bases.isdisjoint(base_forms(word))
                 ]
@@ -223,6 +221,11 @@ class _FieldIndex:
     @cached_property
     def _sorted_words(self) -> list[str]:
         return sorted(self._papers)
+
+
+def _common_prefix(form: str) -> str:
+    """Return the letters that all regular forms of a word share: *ag* of *age* and *aging*."""
+    return form[:3] if len(form) > 3 else form[:2]  # noqa: PLR2004  # a final e or y may go
 
 
 def _without_extensions(prefixes: set[str]) -> list[str]:

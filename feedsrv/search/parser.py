@@ -8,7 +8,7 @@ is a query.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -112,7 +112,7 @@ def parse_query(text: str, limits: Limits = CONFIG_LIMITS) -> Query:
     for found in XML_FORBIDDEN.finditer(text):
         if not found[0].isspace():
             raise QueryError(text, found.start(), "this character is not allowed")
-    plain = text.translate(_PLAIN_MARKS)
+    plain = plain_marks(text)
     _check_tokens(text, plain, limits)
     try:
         tree = _PARSER.parse(plain)
@@ -121,6 +121,11 @@ def parse_query(text: str, limits: Limits = CONFIG_LIMITS) -> Query:
         raise _syntax_error(text, error) from error
     except VisitError as error:
         raise error.orig_exc from error
+
+
+def plain_marks(text: str) -> str:
+    """Return the text with plain ASCII marks for typographic and full-width ones."""
+    return text.translate(_PLAIN_MARKS)
 
 
 def _check_tokens(text: str, plain: str, limits: Limits) -> None:
@@ -275,23 +280,16 @@ def _link_neighbours(query: Query) -> Query:
             return query
 
 
-def _linked(parts: tuple[Query, ...]) -> Iterable[Query]:
-    for number, part in enumerate(parts):
-        if not _is_plain_word(part):
+def _linked(parts: tuple[Query, ...]) -> Iterator[Query]:
+    for before, part, after in zip((None, *parts), parts, (*parts[1:], None), strict=False):
+        if isinstance(part, Term) and part.mode == "forms":
+            first, last = _neighbour_words(part, before), _neighbour_words(part, after)
+            yield msgspec.structs.replace(part, before=first[-1], after=last[0])
+        else:
             yield part
-            continue
-        before = parts[number - 1] if number else None
-        after = parts[number + 1] if number + 1 < len(parts) else None
-        yield msgspec.structs.replace(
-            part, before=_neighbour(part, before), after=_neighbour(part, after)
-        )
 
 
-def _is_plain_word(query: Query | None) -> bool:
-    return isinstance(query, Term) and query.mode == "forms" and len(query.words) == 1
-
-
-def _neighbour(term: Query, other: Query | None) -> str:
-    if not (isinstance(term, Term) and isinstance(other, Term) and _is_plain_word(other)):
-        return ""
-    return other.words[0] if other.field == term.field else ""
+def _neighbour_words(term: Term, other: Query | None) -> tuple[str, ...]:
+    if isinstance(other, Term) and other.mode == "forms" and other.field == term.field:
+        return other.words
+    return ("",)

@@ -16,7 +16,7 @@ import msgspec
 
 from feedsrv.models import Paper, PaperTokens
 from feedsrv.search.analysis import fold, tokenize
-from feedsrv.search.patterns import Pattern, phrase, plain
+from feedsrv.search.patterns import Pattern, case_matters, find_verbatim, phrase
 
 #: Characters of what upstream's search takes.
 MAX_UPSTREAM_LENGTH = 250
@@ -46,8 +46,8 @@ class Term(msgspec.Struct, frozen=True):
         field: Where to look; empty for title, abstract and keywords.
         text: As typed, without field, quotes and asterisk.
         mode: How a paper's words must agree.
-        before: The plain word before it in the query, which papers may write as one with it.
-        after: The plain word after it, likewise.
+        before: The word before it in the query, which papers may write as one with it.
+        after: The word after it, likewise.
 
     """
 
@@ -86,21 +86,12 @@ class Term(msgspec.Struct, frozen=True):
     def pattern(self) -> Pattern:
         """What the term matches in a paper's words."""
         match self.mode:
-            case "forms" if len(self.words) == 1:
-                return plain(self.words[0], self.before, self.after)
             case "forms" | "phrase":
-                return phrase(self.words)
+                return phrase(self.words, "forms", self.before, self.after)
             case "prefix":
                 return phrase(self.words, "prefix")
             case _:
                 return phrase(self.words, "exact")
-
-    @property
-    def is_case_sensitive(self) -> bool:
-        """Whether case matters: verbatim, with a capital after the first letter or all capitals."""
-        return self.mode == "verbatim" and (
-            self.text[1:] != self.text[1:].lower() or (len(self.text) == 1 and self.text.isupper())
-        )
 
     def describe(self) -> str:
         """Return what the term looks for, as a phrase."""
@@ -210,7 +201,7 @@ def _canonical_term(term: Term, lead: str, mode: Mode) -> str:
         return f"id:{'.'.join(term.words)}{'*' if mode == 'prefix' else ''}"
     match mode:
         case "verbatim":
-            text = term.text if term.is_case_sensitive else fold(term.text)
+            text = term.text if case_matters(term.text) else term.text.lower()
             return f'{lead}="{text}"'
         case "phrase" | "exact":
             return f'{lead}"{" ".join(term.words)}"'
@@ -245,7 +236,7 @@ def term_matches(term: Term, field: str, paper: Paper) -> bool:
     words = field_tokens(paper.tokens, field).split()
     if not term.pattern.matches(words):
         return False
-    return not term.is_case_sensitive or bool(verbatim_spans(term, _field_text(field, paper)))
+    return term.mode != "verbatim" or any(find_verbatim(term.text, _field_text(field, paper)))
 
 
 def field_tokens(tokens: PaperTokens, field: str) -> str:
@@ -265,12 +256,6 @@ def _field_text(field: str, paper: Paper) -> str:
             return "\n".join(paper.authors)
         case _:
             return paper.organization
-
-
-def verbatim_spans(term: Term, text: str) -> tuple[tuple[int, int], ...]:
-    """Return where the text has the term exactly as written, case included."""
-    words = r"\s+".join(map(re.escape, term.text.split()))
-    return tuple(found.span() for found in re.finditer(rf"(?<!\w){words}(?!\w)", text))
 
 
 def match_locations(query: Query, paper: Paper) -> tuple[str, ...]:

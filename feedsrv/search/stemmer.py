@@ -20,9 +20,7 @@ _SHORT = re.compile("[^aeiou]?[aeiouy][^aeiouwxy]")
 #: *-ize* and what is made of it; *-ise* is the British spelling of all of them.
 _IZE = re.compile(r"(?<=[a-z]{2}i)[sz](?:e|er|able|ability|ation)$")
 _IFY = re.compile(r"(?<=[a-z]{2}if)(?:y|ier|iable|iability|ication)$")
-_ADVERB = re.compile(
-    r"(?:(?<=[a-z]{2}ic)al|(?<=[a-z]{2}(?:al|ar|ic))|(?<=ive|ous|ent|ant|ful|ess))ly$"
-)
+_ADVERB = re.compile(r"(?<=[a-z]{2}ic)ally$|(?<=[a-z]{3})ly$")
 _QUALITY = re.compile(r"(?:(?<=[a-z]{2}(?:al|ar|iv|ic))ity|(?<=ful|ess|ous|ive)ness)$")
 _ABILITY = re.compile(r"(?<=[a-z]{3}[ai])bility$")
 
@@ -36,7 +34,12 @@ def stem(word: str) -> str:
     """
     if not (word.isascii() and word.isalpha() and 2 < len(word) <= _MAX_LENGTH):
         return word
-    return _strip_derivation(_strip_verb_ending(_strip_plural(word)))
+    return _strip_final(_strip_derivation(_strip_verb_ending(_strip_plural(word))))
+
+
+def strip_inflection(word: str) -> str:
+    """Return the word without plural, -ed, -ing and final e, but with endings that derive words."""
+    return _strip_final(_strip_verb_ending(_strip_plural(word)))
 
 
 def _strip_plural(word: str) -> str:
@@ -75,12 +78,20 @@ def _strip_verb_ending(word: str) -> str:
 def _strip_derivation(word: str) -> str:
     if len(word) < 4:
         return word
-    word = _ADVERB.sub("", word)
+    if word.endswith("ly"):
+        word = _strip_adverb(word)
     word = _QUALITY.sub("", word)
     word = _ABILITY.sub("ble", word)
     word = _IZE.sub("z", word)
-    word = _IFY.sub("", word)
-    return _strip_final(word)
+    return _IFY.sub("", word)
+
+
+def _strip_adverb(word: str) -> str:
+    if word.endswith("bly"):
+        return word[:-1] + "e"
+    if word.endswith("ily"):
+        return word[:-3] + "y"
+    return _ADVERB.sub("", word)
 
 
 def _strip_final(word: str) -> str:

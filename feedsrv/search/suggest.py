@@ -12,7 +12,7 @@ import msgspec
 from feedsrv.models import Paper
 from feedsrv.search.analysis import tokenize
 from feedsrv.search.index import Index
-from feedsrv.search.parser import ADDRESS_LIMITS, parse_query
+from feedsrv.search.parser import ADDRESS_LIMITS, parse_query, plain_marks
 from feedsrv.search.query import And, Not, Or, Query, Term, iter_terms, positive_terms
 
 #: A query that matches more than one paper in four is too broad for a feed, provided that there are
@@ -117,7 +117,7 @@ def _narrowed_queries(
 
 def keyword_query(keyword: str) -> str:
     """Return the query for papers with that keyword; empty where there is none."""
-    text = " ".join(keyword.replace('"', " ").split())
+    text = " ".join(plain_marks(keyword).replace('"', " ").split())
     query = str(Term("keyword", text, "phrase")) if tokenize(text) else ""
     return query if len(query) <= ADDRESS_LIMITS.length else ""
 

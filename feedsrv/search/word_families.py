@@ -2,61 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from functools import cache, lru_cache
 from importlib.resources import files
 
 from feedsrv.search.stemmer import stem
 
-_PREFIXES = (
-    "anti",
-    "auto",
-    "bi",
-    "co",
-    "counter",
-    "cross",
-    "de",
-    "dis",
-    "down",
-    "extra",
-    "hyper",
-    "il",
-    "im",
-    "in",
-    "inter",
-    "intra",
-    "ir",
-    "macro",
-    "meta",
-    "micro",
-    "mid",
-    "mini",
-    "mis",
-    "mono",
-    "multi",
-    "non",
-    "omni",
-    "out",
-    "over",
-    "para",
-    "poly",
-    "post",
-    "pre",
-    "pseudo",
-    "quasi",
-    "re",
-    "self",
-    "semi",
-    "sub",
-    "super",
-    "trans",
-    "tri",
-    "ultra",
-    "un",
-    "under",
-    "uni",
-    "up",
+#: What may stand before a word that is listed: *pretrained* is a form of *pretrain* as *trained* is
+#: of *train*.
+PREFIXES = frozenset(
+    "anti auto bi co counter cross de dis down extra hyper il im in inter intra ir macro meta micro "
+    "mid mini mis mono multi non omni out over para poly post pre pseudo quasi re self semi sub super "
+    "trans tri ultra un under uni up".split()
 )
+_PREFIX_SIZES = sorted(set(map(len, PREFIXES)))
+#: Letters of the shortest word that counts after a prefix.
+_MIN_REST = 4
 
 
 @cache
@@ -88,8 +49,8 @@ def base_forms(word: str) -> tuple[str, ...]:
     known = bases.get(stemmed)
     if known is not None:
         return known
-    for prefix in _prefixes(word):
-        known = bases.get(word[len(prefix) :])
+    for prefix, rest in split_prefix(word):
+        known = bases.get(rest)
         if known is not None:
             return tuple(prefix + base for base in known)
     return (stemmed,)
@@ -106,19 +67,24 @@ def family(word: str) -> frozenset[str]:
         if lines:
             found.update(*(line.split() for line in lines))
             continue
-        for prefix in _prefixes(base):
-            for line in groups.get(base[len(prefix) :], ()):
+        for prefix, rest in split_prefix(base):
+            for line in groups.get(rest, ()):
                 found.update(prefix + other for other in line.split())
     return frozenset(found)
 
 
 def is_form(word: str, other: str) -> bool:
-    """Tell whether two words are forms of one another."""
+    """Return whether two words are forms of one another."""
     return not family(word).isdisjoint(base_forms(other))
 
 
-def _prefixes(word: str) -> Iterable[str]:
-    return (p for p in _PREFIXES if word.startswith(p) and len(word) - len(p) >= 4)
+def split_prefix(word: str) -> Iterator[tuple[str, str]]:
+    """Yield each way to part a word into a prefix and the rest."""
+    for size in _PREFIX_SIZES:
+        if len(word) - size < _MIN_REST:
+            return
+        if word[:size] in PREFIXES:
+            yield word[:size], word[size:]
 
 
 def irregular_forms(base: str) -> frozenset[str]:

@@ -160,6 +160,7 @@ def word(text: str, before: str = "", after: str = "") -> Term:
         ("a b OR c", Or((And((word("a", after="b"), word("b", "a"))), word("c")))),
         ("a (b OR c)", And((word("a"), Or((word("b"), word("c")))))),
         ("a -b c", And((word("a"), Not(word("b")), word("c")))),
+        ("a-b c", And((word("a-b", after="c"), word("c", "b")))),
     ],
 )
 def test_a_query_is_parsed_to_a_flat_tree(query: str, tree: Query) -> None:
