@@ -24,10 +24,12 @@ from tests.support.servers import serve_wsgi
 from tests.support.types import MakeService
 from tests.support.upstream import FakeUpstream, Json, make_raw_paper
 
-# Where a landing hangs on it, the same cases are tried each time; at home, chance finds new ones.
-settings.register_profile("same", derandomize=True)
-if os.environ.get("FEEDSRV_NO_SKIPS"):
-    settings.load_profile("same")
+# Few examples each time, found by chance; in CI the same ones each time. For many:
+# pytest --hypothesis-profile=thorough tests/unit
+settings.register_profile("quick", max_examples=100, deadline=None)
+settings.register_profile("ci", settings.get_profile("quick"), derandomize=True)
+settings.register_profile("thorough", max_examples=2000, deadline=None)
+settings.load_profile("ci" if os.environ.get("FEEDSRV_NO_SKIPS") else "quick")
 
 
 @pytest.fixture(autouse=True)

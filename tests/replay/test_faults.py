@@ -25,7 +25,7 @@ REPLAY = SHARED / "replay" / "hf_replay.py"
 pytestmark = pytest.mark.skipif(not REPLAY.exists(), reason="needs the replay in ../shared/replay")
 
 #: Its bomb says that it is packed twice, which is refused before it is unpacked.
-REASONS = {"bomb": "no answer: packed as 'gzip, gzip'", "api-down": "status 500"}
+REASONS = {"bomb": "packed as 'gzip, gzip'", "api-down": "status 500"}
 
 Control = Callable[..., None]
 FEED = "/papers.atom"

@@ -18,7 +18,7 @@ import feedparser
 import msgspec
 import pytest
 from feedgen.feed import FeedGenerator
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
 from lxml.isoschematron import Schematron
@@ -43,7 +43,7 @@ from tests.support.documents import (
     render_papers,
 )
 from tests.support.paths import SHARED
-from tests.support.strategies import papers
+from tests.support.strategies import few_examples, papers
 
 
 @pytest.fixture(scope="module")
@@ -297,7 +297,7 @@ def test_a_union_has_one_id_in_whatever_order_it_is_asked_for() -> None:
     assert feed_id(["a", "b"]) == feed_id(["b", "a", "a"]) != feed_id(["a"])
 
 
-@settings(deadline=None, max_examples=60)
+@few_examples
 @given(st.lists(papers(), max_size=6, unique_by=lambda paper: paper.id))
 def test_any_papers_make_a_feed_that_readers_take_in_order(
     complaints: Callable[[bytes], str], papers: list[Paper]

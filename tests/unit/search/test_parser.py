@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from feedsrv.errors import QueryError
 from feedsrv.search.parser import parse_query
 from feedsrv.search.query import And, Count, Has, Not, Or, Query, Term, canonical_text
-from tests.support.strategies import queries, query_texts
+from tests.support.strategies import few_examples, queries, query_texts
 
 NEST8 = "(" * 8 + "moon" + ")" * 8
 
@@ -185,13 +185,6 @@ def test_queries_that_mean_different_things_have_different_canonical_texts() -> 
     assert len({canonical_text(parse_query(query)) for query in different}) == len(different)
 
 
-LAW = settings(deadline=None, max_examples=80)
-
-
-#: Reading is quick, and texts are many.
-TEXT_LAW = settings(deadline=None, max_examples=400)
-
-
 def read(text: str) -> Query | QueryError:
     try:
         return parse_query(text)
@@ -199,7 +192,6 @@ def read(text: str) -> Query | QueryError:
         return error
 
 
-@TEXT_LAW
 @given(query_texts())
 def test_any_text_is_read_or_refused_with_a_place_in_it(text: str) -> None:
     answer = read(text)
@@ -210,7 +202,6 @@ def test_any_text_is_read_or_refused_with_a_place_in_it(text: str) -> None:
         assert answer.pointer().endswith("^")
 
 
-@TEXT_LAW
 @given(query_texts())
 def test_a_query_that_was_read_is_written_so_that_it_reads_the_same(text: str) -> None:
     tree = read(text)
@@ -218,13 +209,12 @@ def test_a_query_that_was_read_is_written_so_that_it_reads_the_same(text: str) -
     assert read(str(tree)) == tree
 
 
-@LAW
+@few_examples
 @given(queries())
 def test_any_tree_is_written_so_that_it_reads_the_same(tree: Query) -> None:
     assert parse_query(str(tree)) == tree
 
 
-@LAW
 @given(queries(), st.data())
 def test_the_canonical_text_does_not_depend_on_the_order_of_parts(
     tree: Query, data: st.DataObject

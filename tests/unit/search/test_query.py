@@ -9,7 +9,7 @@ from typing import assert_never
 
 import pytest
 import snowballstemmer
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from feedsrv.errors import QueryError
@@ -29,6 +29,7 @@ from feedsrv.search.query import (
 )
 from tests.support.strategies import (
     VOCABULARY,
+    few_examples,
     make_paper,
     papers,
     queries,
@@ -338,10 +339,8 @@ def test_a_term_is_described_in_words(query: str, shown: str) -> None:
 
 # --- laws ------------------------------------------------------------------------------------
 
-LAW = settings(deadline=None, max_examples=80)
 
-
-@LAW
+@few_examples
 @given(queries(3), queries(3), papers())
 def test_more_words_find_less_and_alternatives_find_more(
     one: Query, other: Query, given_paper: Paper
@@ -352,14 +351,14 @@ def test_more_words_find_less_and_alternatives_find_more(
     assert matches(parse_query(f"({one})|({other})"), given_paper) == any(alone)
 
 
-@LAW
+@few_examples
 @given(queries(4), papers())
 def test_an_exclusion_finds_exactly_what_the_query_does_not(tree: Query, one: Paper) -> None:
     assert matches(parse_query(f"-({tree})"), one) is not matches(tree, one)
     assert matches(parse_query(f"NOT ({tree})"), one) is not matches(tree, one)
 
 
-@LAW
+@few_examples
 @given(queries(), papers())
 def test_a_match_has_a_place_unless_an_exclusion_made_it(tree: Query, one: Paper) -> None:
     if matches(tree, one) and not may_match_by_exclusion(tree):
@@ -378,13 +377,12 @@ def test_the_words_to_search_for_are_few_and_come_from_what_is_not_excluded(text
     assert positive_terms(Not(tree)) == ""
 
 
-@LAW
+@few_examples
 @given(queries(), papers())
 def test_matching_agrees_with_a_slow_reading_of_the_paper(tree: Query, one: Paper) -> None:
     assert matches(tree, one) == slowly_matches(tree, one)
 
 
-@LAW
 @given(st.data(), papers())
 def test_a_term_finds_the_words_that_stand_in_the_paper(data: st.DataObject, one: Paper) -> None:
     term = data.draw(st.one_of(terms(), terms_in(one)))
@@ -393,7 +391,6 @@ def test_a_term_finds_the_words_that_stand_in_the_paper(data: st.DataObject, one
     assert matches(term, one) == bool(shown)
 
 
-@LAW
 @given(texts(), st.sampled_from(VOCABULARY))
 def test_a_word_put_into_any_title_is_found_there(text: str, word: str) -> None:
     one = make_paper(f"{text} {word} {text}")

@@ -7,7 +7,7 @@ from unittest.mock import patch
 
 import pytest
 from bs4 import BeautifulSoup
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from feedsrv.upstream import cards as tags
@@ -96,7 +96,6 @@ def mutated(draw: st.DrawFn) -> str:
 
 
 @given(mutated(), st.sampled_from([1, 2, 5, 99, 64_000]))
-@settings(deadline=None, max_examples=500)
 def test_what_is_found_is_what_the_tree_of_the_whole_page_would_have(
     markup: str, part: int
 ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
 
@@ -17,8 +17,6 @@ from feedsrv.upstream.normalize import (
     tex_to_unicode,
 )
 from tests.support.strategies import texts
-
-LAW = settings(deadline=None, max_examples=200)
 
 TEX = (
     *(
@@ -91,7 +89,6 @@ def test_a_character_that_xml_forbids_is_replaced_and_any_other_kept(
     assert replace_forbidden(text) == cleaned
 
 
-@LAW
 @given(st.one_of(texts(surrogates=True), st.text(st.characters(exclude_categories=()))))
 def test_clean_text_can_be_encoded_and_stands_in_xml_as_it_is(text: str) -> None:
     cleaned = replace_forbidden(text)
@@ -105,7 +102,6 @@ def test_clean_text_can_be_encoded_and_stands_in_xml_as_it_is(text: str) -> None
     assert again.get("about") == cleaned
 
 
-@settings(deadline=None, max_examples=500)
 @given(st.characters(exclude_categories=()))
 def test_no_character_is_replaced_without_need(char: str) -> None:
     assert (replace_forbidden(char) == char) == is_accepted_by_lxml(char)
@@ -147,7 +143,6 @@ def test_paragraphs_are_lines_parted_by_an_empty_one(text: str, shown: str) -> N
     assert normalize_paragraphs(text) == shown
 
 
-@LAW
 @given(st.one_of(texts(surrogates=True), tex_texts()))
 def test_paragraphs_hold_no_blank_and_no_folded_line(text: str) -> None:
     shown = normalize_paragraphs(text)
@@ -157,7 +152,6 @@ def test_paragraphs_hold_no_blank_and_no_folded_line(text: str) -> None:
         assert paragraph == " ".join(paragraph.split())
 
 
-@LAW
 @given(st.one_of(texts(surrogates=True), tex_texts()))
 def test_a_line_holds_single_spaces_only_and_nothing_that_xml_forbids(text: str) -> None:
     shown = normalize_line(text)
@@ -203,7 +197,6 @@ def test_a_link_is_a_web_address_without_white_space_or_nothing(text: str, addre
 SCHEMES = ("http://", "https://", "HTTP:", "javascript:", "data:", "//", " https://x.example/", "")
 
 
-@LAW
 @given(st.sampled_from(SCHEMES), st.one_of(texts(surrogates=True), st.text()))
 def test_any_text_makes_a_web_address_or_nothing(scheme: str, text: str) -> None:
     address = normalize_url(scheme + text)
@@ -294,14 +287,12 @@ def test_a_formula_that_cannot_be_shown_does_not_keep_others_from_it() -> None:
     assert tex_to_unicode(tex) == r"α of $\frac{1}{2}$ and β"
 
 
-@LAW
 @given(texts(surrogates=True))
 def test_text_without_dollars_and_backslashes_is_left_alone(text: str) -> None:
     plain = text.replace("$", "").replace("\\", "")
     assert tex_to_unicode(plain) == plain
 
 
-@settings(deadline=None, max_examples=600)
 @given(tex_texts())
 def test_any_tex_is_shown_without_growing(tex: str) -> None:
     assert len(tex_to_unicode(tex)) <= len(tex)

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from feedsrv.errors import ParseError
@@ -31,6 +31,7 @@ from tests.support.builders import (
     page_props,
     page_url,
 )
+from tests.support.strategies import few_examples
 
 RECORDED = Path(__file__).parent / "pages"
 CASES = sorted(
@@ -528,7 +529,6 @@ fragments = st.sampled_from(
 
 
 @given(body=st.binary() | st.lists(fragments | st.binary(max_size=8)).map(b"".join), page=any_page)
-@settings(deadline=None)
 def test_arbitrary_bytes_give_a_listing_or_a_page_error(body: bytes, page: Page) -> None:
     settles(body, page)
 
@@ -603,7 +603,6 @@ def damaged(draw: st.DrawFn) -> tuple[bytes, Page]:
 
 
 @given(damaged())
-@settings(max_examples=300, deadline=None)
 def test_damaged_data_gives_a_listing_or_a_page_error(case: tuple[bytes, Page]) -> None:
     settles(*case)
 
@@ -667,8 +666,8 @@ def truths(draw: st.DrawFn, name: str) -> tuple[Json, Paper]:
     return written, Paper(id=name, listed=listed, **details)
 
 
+@few_examples
 @given(st.data(), any_page, st.lists(st.integers(0, 99_999), min_size=1, max_size=4, unique=True))
-@settings(deadline=None)
 def test_papers_written_as_upstream_writes_them_are_read_back_in_order(
     data: st.DataObject, page: Page, numbers: list[int]
 ) -> None:
