@@ -21,7 +21,7 @@ from tests.support.clock import Clock
 from tests.support.redis_server import RedisServer, run_redis
 from tests.support.samples import FEEDS, PAPERS
 from tests.support.servers import serve_wsgi
-from tests.support.types import MakeService
+from tests.support.types import MakeClient, MakeService
 from tests.support.upstream import FakeUpstream, Json, make_raw_paper
 
 # Few examples each time, found by chance; in CI the same ones each time. For many:
@@ -112,6 +112,12 @@ def make_service(config: Config, clock: Clock) -> Iterator[MakeService]:
 @pytest.fixture
 def service(make_service: MakeService) -> Service:
     return make_service()
+
+
+@pytest.fixture
+def make_client(make_service: MakeService) -> MakeClient:
+    """Return a function that opens a service and returns a client of its application."""
+    return lambda **changes: create_app(make_service(**changes)).test_client()
 
 
 @pytest.fixture

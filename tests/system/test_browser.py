@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from feedsrv.feeds.service import Service
 from feedsrv.web.app import create_app
-from tests.integration.web.test_escaping import LINKS, WORDS, hostile
+from tests.integration.web.test_escaping import LINKS, WORDS, hostile_paper
 from tests.support.paths import ROOT
 from tests.support.servers import serve_wsgi
 from tests.support.types import MakeService
@@ -262,7 +262,7 @@ def test_strangers_words_do_nothing(
 ) -> None:
     """What the browser complains of, such as a script that was not allowed, fails the test."""
     upstream.papers[:] = [
-        hostile(number, words, link)
+        hostile_paper(number, words, link)
         for number, (words, link) in enumerate(zip(WORDS.values(), cycle(LINKS), strict=False), 1)
     ]
     service = make_service()

@@ -115,7 +115,7 @@ def test_an_answer_that_is_no_page_says_why_and_how_long_to_wait(
     [
         ({"Retry-After": "31536000"}, 3600.0),
         ({"Retry-After": "9" * 400}, None),
-        ({"Retry-After": "٣"}, None),
+        ({"Retry-After": "²"}, None),
         ({"ratelimit": '"pages";r=0;t=99999999'}, 3600.0),
         ({"ratelimit": f'"pages";r=0;t={"9" * 400}'}, None),
     ],

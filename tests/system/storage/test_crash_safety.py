@@ -50,7 +50,7 @@ def numbered(page: Page, number: int) -> Listing:
     return msgspec.structs.replace(listing(page), skipped=(str(number),) * WORDS)
 
 
-def test_killed_two_hundred_times_while_it_writes_every_listing_is_whole(
+def test_after_a_hundred_kills_during_writes_every_listing_is_whole(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Four processes write to one store at a time, and each is killed at a moment of its own."""
@@ -62,7 +62,7 @@ def test_killed_two_hundred_times_while_it_writes_every_listing_is_whole(
     def killed(seed: int) -> set[tuple[str, ...]]:
         chance, seen = random.Random(seed), set()
         with killed_process(keep_for_ever, str(tmp_path)) as kill_after:
-            for _ in range(50):
+            for _ in range(25):
                 kill_after(chance.uniform(0.0, 0.12))
                 store = disk_store(tmp_path, UPSTREAM, own=KEPT[2:3])  # knows only what is on disk
                 for page in KEPT:
@@ -76,6 +76,6 @@ def test_killed_two_hundred_times_while_it_writes_every_listing_is_whole(
 
     with ThreadPoolExecutor(4) as pool:
         seen = set().union(*pool.map(killed, range(4)))
-    assert len(seen) > 100, "they did write"
+    assert len(seen) > 50, "they did write"
     assert "is damaged" not in caplog.text
     assert [path.name for path in (tmp_path / f"v{SCHEMA_VERSION}").glob("damaged*")] == []

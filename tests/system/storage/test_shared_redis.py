@@ -34,6 +34,7 @@ PATHS = [
 SETTINGS = """
 public_url = "http://papers.example.org"
 spacing = 0
+deadline = 4
 history_days = 5
 new_keywords = 0
 [feeds.fog]

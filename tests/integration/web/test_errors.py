@@ -1,0 +1,75 @@
+"""Error responses: pages for browsers, problem+json for programs."""
+
+from __future__ import annotations
+
+import pytest
+from flask.testing import FlaskClient
+
+from feedsrv.feeds.service import Service
+from tests.support.html import BROWSER, one, said, soup
+from tests.support.upstream import FakeUpstream
+
+MINIFLUX = (
+    "application/xml, application/atom+xml, application/rss+xml, application/rdf+xml,"
+    " application/feed+json, text/html, */*;q=0.9"
+)
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "sentence"),
+    [
+        ("/nothing", 404, "Not Found"),
+        ("/papers.pdf", 404, "There is no format .pdf"),
+        ("/feeds/fog%20banks", 404, "There is no feed called 'fog banks'."),
+        ("/papers.atom?limit=0", 400, "Limit must be a number from 1 to 200, not '0'."),
+        ("/papers?q=fog+OR", 400, "Expected a word or quoted words here."),
+    ],
+)
+@pytest.mark.parametrize("accept", [BROWSER, "text/html"])
+def test_people_are_told_of_errors_in_sentences_and_programs_in_data(
+    client: FlaskClient, path: str, status: int, sentence: str, accept: str
+) -> None:
+    answer = client.get(path, headers={"Accept": accept})
+    page = soup(answer, status)
+    assert sentence in said(one(page, "main"))
+    assert one(page, "input[name=q]")
+    assert answer.headers["Cache-Control"] == "no-store"
+    for other in ("", "*/*", "application/atom+xml", MINIFLUX, "application/rss+xml,text/html"):
+        data = client.get(path, headers={"Accept": other})
+        assert data.status_code == status
+        assert data.content_type == "application/problem+json"
+
+
+def test_an_error_page_helps_on(client: FlaskClient) -> None:
+    page = soup(client.get("/feeds/fog%20banks", headers={"Accept": BROWSER}), 404)
+    links = [link["href"] for link in page.select("main a")]
+    assert links == ["http://localhost/papers.atom?q=fog+banks", "http://localhost/feeds/causal"]
+    bad = soup(client.get("/papers?q=fog+OR", headers={"Accept": BROWSER}), 400)
+    assert one(bad, "input[name=q]")["value"] == "fog OR"
+    assert one(bad, ".query mark")
+
+
+def test_with_nothing_read_a_person_is_told_when_to_come_back(
+    client: FlaskClient, upstream: FakeUpstream
+) -> None:
+    upstream.fail()
+    answer = client.get("/papers", headers={"Accept": BROWSER})
+    page = soup(answer, 503)
+    assert answer.headers["Retry-After"] == "60"
+    assert "Please try again in 60 seconds." in said(page)
+
+
+def test_an_error_of_ours_has_a_page_that_tells_nothing_of_our_insides(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(Service, "get_feed", lambda *args, **kwargs: 1 / 0)
+    page = soup(client.get("/papers", headers={"Accept": BROWSER}), 500)
+    assert "Internal Server Error" in said(page)
+    assert "division" not in said(page)
+
+
+def test_a_host_that_is_none_gets_no_page(client: FlaskClient) -> None:
+    """Its addresses would lead anywhere."""
+    headers = {"Host": "a b", "Accept": BROWSER}
+    assert client.get("/", headers=headers).content_type == "application/problem+json"
+    assert client.get("/feeds/none", headers=headers).status_code == 400

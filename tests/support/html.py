@@ -1,0 +1,23 @@
+"""HTML pages, parsed."""
+
+from __future__ import annotations
+
+from bs4 import BeautifulSoup, Tag
+from werkzeug.test import TestResponse
+
+BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"
+
+
+def soup(answer: TestResponse, status: int = 200) -> BeautifulSoup:
+    assert answer.status_code == status
+    assert answer.content_type == "text/html; charset=utf-8"
+    return BeautifulSoup(answer.data, "lxml")
+
+
+def said(tag: BeautifulSoup | Tag) -> str:
+    return " ".join(tag.get_text().split())
+
+
+def one(page: BeautifulSoup, selector: str) -> Tag:
+    (found,) = page.select(selector)
+    return found
