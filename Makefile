@@ -1,7 +1,7 @@
 # What a person does with a clone. Each target does all its own set-up.
 #
 #   make run     start the server (sample papers where Hugging Face cannot be reached)
-#   make test    the whole suite, with its coverage gate
+#   make test    the whole suite on all cores, with its coverage gate
 #   make check   lint, types, import contracts; changes nothing
 #   make bench   measure, into docs/performance.md (nginx and wrk, where they are installed)
 #   make fuzz    damaged pages and queries by the ten thousand; SECONDS=600 SEED=7 for more, and others
@@ -24,7 +24,8 @@ run: $(VENV)/.run
 
 test: $(VENV)/.dev
 	@rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage run -m pytest --numprocesses auto --dist worksteal -m "not serial"
+	$(BIN)/coverage run -m pytest -m serial
 	@$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 

@@ -20,6 +20,8 @@ import pytest
 from tests.support.upstream import FakeUpstream
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.serial
+
 
 @contextmanager
 def serving(upstream: FakeUpstream, folder: Path) -> Iterator[tuple[str, int]]:

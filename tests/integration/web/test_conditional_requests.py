@@ -106,6 +106,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         Config(demo=True, spacing=0.0, history_days=1, cache_dir=folder, feeds={"causal": causal}),
         now=Clock(),
     )
+    for _ in service.bring_up_to_date():
+        pass  # the front page tells what is being read
     with running(service) as found:
         yield found
     service.close()

@@ -185,6 +185,7 @@ def test_a_change_after_a_restart_is_later_than_what_was_given_out(
     assert store.last_modified("http://a/", "y", NOON) == first + timedelta(seconds=1)
 
 
+@pytest.mark.serial
 def test_a_redis_that_hangs_holds_one_thread_for_a_moment_and_no_other(
     redis: RedisServer, make: Make, seconds: Seconds
 ) -> None:
@@ -221,6 +222,7 @@ def test_a_redis_that_hangs_holds_one_thread_for_a_moment_and_no_other(
     assert make().get_listing(DAYS[1]) == listing(DAYS[1])
 
 
+@pytest.mark.serial
 def test_whoever_glances_waits_for_no_redis_that_hangs(
     redis: RedisServer, make: Make, seconds: Seconds, monkeypatch: pytest.MonkeyPatch
 ) -> None:
