@@ -33,7 +33,7 @@ settings.load_profile("ci" if os.environ.get("FEEDSRV_NO_SKIPS") else "quick")
 
 
 @pytest.fixture(autouse=True)
-def _same_log() -> Iterator[None]:
+def _restore_log_levels() -> Iterator[None]:
     """Undo what a command does to the levels of the log."""
     levels = {name: logging.getLogger(name).level for name in ("", "httpx")}
     yield
@@ -42,7 +42,7 @@ def _same_log() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def _clear_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep tests from the settings of whoever runs them."""
     names = ("CONFIG", "UPSTREAM_URL", "CACHE_DIR", "PUBLIC_URL", "HF_TOKEN", "ACCESS_KEY")
     for name in (*names, "LOG_FORMAT", "STORE_URL"):

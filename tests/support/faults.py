@@ -21,7 +21,7 @@ from tests.support.builders import Json
 _PROPS = re.compile(r'data-target="DailyPapers" data-props="([^"]*)"')
 
 
-def _saying(status: int, body: str | bytes = "Sorry", **headers: str) -> _Fault:
+def _status(status: int, body: str | bytes = "Sorry", **headers: str) -> _Fault:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return lambda right: Response(body, status, named)
 
@@ -29,18 +29,18 @@ def _saying(status: int, body: str | bytes = "Sorry", **headers: str) -> _Fault:
 # --- faults of the connection ------------------------------------------------------------------
 
 
-def _silent(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+def _hang(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
     """Say nothing until the other side gives up."""
     select.select([environ["werkzeug.socket"]], [], [], 60)
-    return _resetting(environ, start)
+    return _reset_connection(environ, start)
 
 
-def _resetting(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+def _reset_connection(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
     environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
     raise ConnectionResetError
 
 
-def _slow(right: Response) -> Response:
+def _drip(right: Response) -> Response:
     def drip() -> Iterator[bytes]:
         while True:
             yield b"<!-- wait -->"
@@ -49,14 +49,14 @@ def _slow(right: Response) -> Response:
     return Response(drip(), headers={"Content-Length": "1000000"})
 
 
-def _cut_short(right: Response) -> Response:
+def _truncate(right: Response) -> Response:
     whole = right.get_data()
     answer = Response(whole[: len(whole) // 3], mimetype=right.mimetype)
     answer.headers["Content-Length"] = str(len(whole))
     return answer
 
 
-def _huge(right: Response) -> Response:
+def _endless_body(right: Response) -> Response:
     return Response(b"x" * 100_000 for _ in range(2000))  # 200 MB if nobody stops it
 
 
@@ -73,7 +73,7 @@ def _bomb() -> bytes:
 # --- faults of the list ------------------------------------------------------------------------
 
 
-def _shrunk(right: Response) -> Response:
+def _first_paper_only(right: Response) -> Response:
     """Give the first paper alone."""
     if right.is_json:
         return _json(right.get_json()[:1])
@@ -81,13 +81,13 @@ def _shrunk(right: Response) -> Response:
     def first(props: Json) -> Json:
         return props | {"dailyPapers": props["dailyPapers"][:1]}
 
-    return _changed(right, lambda data: json.dumps(first(json.loads(data))))
+    return _replace_data(right, lambda data: json.dumps(first(json.loads(data))))
 
 
 def _bad_json(right: Response) -> Response:
     if right.is_json:
         return Response(b"[{{" + right.get_data(), mimetype="application/json")
-    return _changed(right, lambda data: data.replace("[", "[{{", 1))
+    return _replace_data(right, lambda data: data.replace("[", "[{{", 1))
 
 
 def _cards_only(right: Response) -> Response:
@@ -97,7 +97,7 @@ def _cards_only(right: Response) -> Response:
     return Response(_PROPS.sub("", right.get_data(as_text=True)))
 
 
-def _changed(page: Response, change: Callable[[str], str]) -> Response:
+def _replace_data(page: Response, change: Callable[[str], str]) -> Response:
     text = page.get_data(as_text=True)
     props = _PROPS.search(text)
     assert props
@@ -112,26 +112,26 @@ _Fault = Callable[[Response], WSGIApplication]
 
 #: By name: makes what is said of what should have been said, by a page or by the API.
 FAULTS: dict[str, _Fault] = {
-    "500": _saying(500),
-    "503": _saying(503),
-    "403": _saying(403),
-    "404": _saying(404),
-    "429": _saying(429),
-    "429-retry-after": _saying(429, "slow down", Retry_After="2"),
-    "waf": _saying(202, "<script src='/challenge.js'></script>", x_amzn_waf_action="challenge"),
-    "timeout": lambda right: _silent,
-    "slow": _slow,
-    "reset": lambda right: _resetting,
-    "truncate": _cut_short,
-    "empty": _saying(200, ""),
-    "nolist": _saying(200, "<!doctype html><html><body><main>Redesigned.</main></body></html>"),
+    "500": _status(500),
+    "503": _status(503),
+    "403": _status(403),
+    "404": _status(404),
+    "429": _status(429),
+    "429-retry-after": _status(429, "slow down", Retry_After="2"),
+    "waf": _status(202, "<script src='/challenge.js'></script>", x_amzn_waf_action="challenge"),
+    "timeout": lambda right: _hang,
+    "slow": _drip,
+    "reset": lambda right: _reset_connection,
+    "truncate": _truncate,
+    "empty": _status(200, ""),
+    "nolist": _status(200, "<!doctype html><html><body><main>Redesigned.</main></body></html>"),
     "badjson": _bad_json,
-    "badutf8": _saying(200, b"<html><body>\xff\xfe\xfa" + b"\xc3" * 400 + b"</body></html>"),
-    "huge": _huge,
+    "badutf8": _status(200, b"<html><body>\xff\xfe\xfa" + b"\xc3" * 400 + b"</body></html>"),
+    "huge": _endless_body,
     "bomb": lambda right: Response(_bomb(), headers={"Content-Encoding": "gzip"}),
-    "redirect-out": _saying(302, "", Location="http://outside.invalid/latest/meta-data/"),
-    "login": _saying(302, "", Location="/login?next=%2Fpapers"),
-    "shrunk": _shrunk,
+    "redirect-out": _status(302, "", Location="http://outside.invalid/latest/meta-data/"),
+    "login": _status(302, "", Location="/login?next=%2Fpapers"),
+    "shrunk": _first_paper_only,
     "cards-only": _cards_only,
     "api-down": lambda right: _json({"error": "Internal error"}, 500),
 }

@@ -8,16 +8,16 @@ from werkzeug.test import TestResponse
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"
 
 
-def soup(answer: TestResponse, status: int = 200) -> BeautifulSoup:
+def parse_html(answer: TestResponse, status: int = 200) -> BeautifulSoup:
     assert answer.status_code == status
     assert answer.content_type == "text/html; charset=utf-8"
     return BeautifulSoup(answer.data, "lxml")
 
 
-def said(tag: BeautifulSoup | Tag) -> str:
+def text_of(tag: BeautifulSoup | Tag) -> str:
     return " ".join(tag.get_text().split())
 
 
-def one(page: BeautifulSoup, selector: str) -> Tag:
+def select_one(page: BeautifulSoup, selector: str) -> Tag:
     (found,) = page.select(selector)
     return found

@@ -114,7 +114,7 @@ def example(
             yield places, os.environ | environ | {"PATH": path}
 
 
-def tried_shell(block: Block, request: pytest.FixtureRequest) -> None:
+def run_shell_block(block: Block, request: pytest.FixtureRequest) -> None:
     words = commands(block.text)
     unknown = {word for word in words if word not in RUN | NOT_RUN.keys()}
     assert not unknown, f"{block}: say in test_docs.py how this is tried: {unknown}"
@@ -126,7 +126,9 @@ def tried_shell(block: Block, request: pytest.FixtureRequest) -> None:
     for written, meant in places.items():
         script = script.replace(written, meant)
     if "feedsrv serve" in script:  # which does not end by itself
-        started(script.replace("feedsrv serve", "exec feedsrv serve --demo --port 0"), environ)
+        started_server(
+            script.replace("feedsrv serve", "exec feedsrv serve --demo --port 0"), environ
+        )
         return
     found = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script],
@@ -141,7 +143,7 @@ def tried_shell(block: Block, request: pytest.FixtureRequest) -> None:
     assert found.returncode == 0, found.stderr
 
 
-def started(script: str, environ: dict[str, str]) -> None:
+def started_server(script: str, environ: dict[str, str]) -> None:
     """See a server start, and end it."""
     server = subprocess.Popen(
         ["bash", "-euc", script],
@@ -165,7 +167,7 @@ def started(script: str, environ: dict[str, str]) -> None:
 # --- the others --------------------------------------------------------------------------------
 
 
-def tried_console(block: Block, request: pytest.FixtureRequest) -> None:
+def run_console_block(block: Block, request: pytest.FixtureRequest) -> None:
     for part in re.split(r"^\$ ", block.text, flags=re.MULTILINE)[1:]:
         command, _, output = part.partition("\n")
         program, *arguments = shlex.split(command)
@@ -179,26 +181,26 @@ def tried_console(block: Block, request: pytest.FixtureRequest) -> None:
         assert result.output.startswith(begin)
 
 
-def tried_toml(block: Block, _: pytest.FixtureRequest) -> None:
+def check_toml_block(block: Block, _: pytest.FixtureRequest) -> None:
     build_config(tomllib.loads(block.text), block.page.name, {}, {})
 
 
-def tried_json(block: Block, _: pytest.FixtureRequest) -> None:
+def check_json_block(block: Block, _: pytest.FixtureRequest) -> None:
     json.loads(block.text)
 
 
-def tried_ini(block: Block, _: pytest.FixtureRequest) -> None:
+def check_ini_block(block: Block, _: pytest.FixtureRequest) -> None:
     configparser.ConfigParser(strict=False, interpolation=None).read_string(block.text)
 
 
-def tried_prometheus(block: Block, request: pytest.FixtureRequest) -> None:
+def check_prometheus_block(block: Block, request: pytest.FixtureRequest) -> None:
     require_program("promtool", "prometheus")
     file = request.getfixturevalue("tmp_path") / "prometheus.yml"
     file.write_text(block.text)
     subprocess.run(["promtool", "check", "config", "--syntax-only", str(file)], check=True)
 
 
-def tried_redis(block: Block, _: pytest.FixtureRequest) -> None:
+def check_redis_block(block: Block, _: pytest.FixtureRequest) -> None:
     require_program("redis-server")
     command = ["redis-server", "-", "--port", "0"]  # which, once it has read it, has no more to do
     done = subprocess.run(
@@ -207,19 +209,19 @@ def tried_redis(block: Block, _: pytest.FixtureRequest) -> None:
     assert "Configured to not listen anywhere" in done.stdout, done.stdout
 
 
-def tried_text(block: Block, _: pytest.FixtureRequest) -> None:
+def check_text_block(block: Block, _: pytest.FixtureRequest) -> None:
     """Drawings and the like are looked at by people alone."""
 
 
 KINDS: dict[str, Callable[[Block, pytest.FixtureRequest], None]] = {
-    "sh": tried_shell,
-    "console": tried_console,
-    "toml": tried_toml,
-    "json": tried_json,
-    "ini": tried_ini,
-    "redis": tried_redis,
-    "text": tried_text,
-    "yaml": tried_prometheus,
+    "sh": run_shell_block,
+    "console": run_console_block,
+    "toml": check_toml_block,
+    "json": check_json_block,
+    "ini": check_ini_block,
+    "redis": check_redis_block,
+    "text": check_text_block,
+    "yaml": check_prometheus_block,
 }
 
 
@@ -268,14 +270,14 @@ def test_every_page_is_in_the_index() -> None:
 NOT_IN_A_FILE = {"hf_token", "demo", "static"}
 
 
-def described() -> dict[str, str]:
+def documented_names() -> dict[str, str]:
     """Return the rows of the tables of docs/configuration.md, by what their first column names."""
     text = (ROOT / "docs/configuration.md").read_text("utf-8")
     return dict(re.findall(r"^\| `([^`]+)` \| (.*) \|$", text, re.MULTILINE))
 
 
 def test_every_setting_is_described_with_its_default() -> None:
-    rows = described()
+    rows = documented_names()
     for field in msgspec.structs.fields(Config):
         if field.name in {"feeds", "demo", "static"}:
             continue
@@ -286,13 +288,13 @@ def test_every_setting_is_described_with_its_default() -> None:
 
 
 def test_every_setting_of_a_feed_is_described() -> None:
-    rows = described()
+    rows = documented_names()
     for field in msgspec.structs.fields(Feed):
         assert field.name == "name" or f"feeds.NAME.{field.name}" in rows, field.name
 
 
 def test_every_variable_is_described() -> None:
-    rows = described()
+    rows = documented_names()
     for variable, name in {**ENVIRONMENT_VARIABLES, "FEEDSRV_CONFIG": "settings file"}.items():
         assert name in rows[variable]
 
@@ -301,7 +303,7 @@ def test_nothing_is_described_that_is_not_there() -> None:
     settings_there = {field.name for field in msgspec.structs.fields(Config)}
     of_feeds = {f"feeds.NAME.{field.name}" for field in msgspec.structs.fields(Feed)}
     there = settings_there | of_feeds | ENVIRONMENT_VARIABLES.keys() | {"FEEDSRV_CONFIG"}
-    assert described().keys() <= there
+    assert documented_names().keys() <= there
 
 
 def test_the_shipped_file_names_every_setting() -> None:

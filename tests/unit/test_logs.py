@@ -10,12 +10,14 @@ import pytest
 from feedsrv.logs import JsonFormatter, TextFormatter
 
 
-def record(message: str, *values: object, broke: BaseException | None = None) -> logging.LogRecord:
+def make_record(
+    message: str, *values: object, broke: BaseException | None = None
+) -> logging.LogRecord:
     trace = (type(broke), broke, broke.__traceback__) if broke else None
     return logging.LogRecord("feedsrv.x", logging.WARNING, "x.py", 1, message, values, trace)
 
 
-def broken() -> Exception:
+def make_error_record() -> Exception:
     try:
         int("at https://h/papers?key=sesame and below")
     except ValueError as error:
@@ -37,7 +39,7 @@ def broken() -> Exception:
     ],
 )
 def test_no_secret_stands_in_a_line(formatter: logging.Formatter, told: str) -> None:
-    line = formatter.format(record("%s", told))
+    line = formatter.format(make_record("%s", told))
     assert "sesame" not in line
     assert "whole-secret" not in line
     assert "***" in line
@@ -45,18 +47,18 @@ def test_no_secret_stands_in_a_line(formatter: logging.Formatter, told: str) -> 
 
 def test_what_is_no_secret_stays() -> None:
     told = "day 2026-11-24: 3 papers from https://huggingface.co/papers?q=key"
-    assert TextFormatter().format(record("%s", told)).endswith(f"WARNING {told}")
+    assert TextFormatter().format(make_record("%s", told)).endswith(f"WARNING {told}")
 
 
 @pytest.mark.parametrize("formatter", [TextFormatter(), JsonFormatter()])
 def test_what_somebody_asks_for_makes_no_line_of_its_own(formatter: logging.Formatter) -> None:
-    line = formatter.format(record("%s broke", "/x\n2026-11-24 INFO all is well\u2028\x1b[2J"))
+    line = formatter.format(make_record("%s broke", "/x\n2026-11-24 INFO all is well\u2028\x1b[2J"))
     assert len(line.splitlines()) == 1
     assert "\x1b" not in line
 
 
 def test_as_json_the_trace_of_what_broke_is_on_the_same_line() -> None:
-    line = JsonFormatter().format(record("reading %s broke", "day", broke=broken()))
+    line = JsonFormatter().format(make_record("reading %s broke", "day", broke=make_error_record()))
     assert len(line.splitlines()) == 1
     told = json.loads(line)
     assert (told["level"], told["logger"]) == ("warning", "feedsrv.x")
@@ -66,7 +68,9 @@ def test_as_json_the_trace_of_what_broke_is_on_the_same_line() -> None:
 
 
 def test_for_people_it_stands_below() -> None:
-    lines = TextFormatter().format(record("reading broke", broke=broken())).splitlines()
+    lines = (
+        TextFormatter().format(make_record("reading broke", broke=make_error_record())).splitlines()
+    )
     assert lines[0].endswith("WARNING reading broke")
     assert "Traceback" in lines[1]
     assert "sesame" not in "".join(lines)

@@ -17,7 +17,7 @@ TRENDING = Page(Kind.TRENDING)
 SEARCH = Page(Kind.SEARCH, "kites")
 
 
-def ids(papers: tuple[Paper, ...]) -> list[str]:
+def paper_ids(papers: tuple[Paper, ...]) -> list[str]:
     return [one.id for one in papers]
 
 

@@ -22,11 +22,11 @@ from tests.support.waiting import wait_until
 FEED = "/papers.atom"
 
 
-def front(service: Service) -> Client:
+def cached_client(service: Service) -> Client:
     return Client(ResponseCache(create_app(service), service))
 
 
-def figure(client: Client, name: str, **labels: str) -> float:
+def metric_value(client: Client, name: str, **labels: str) -> float:
     """Return what the server says of one series; 0 where it says nothing."""
     text = client.get("/metrics").get_data(as_text=True)
     found = {
@@ -37,98 +37,98 @@ def figure(client: Client, name: str, **labels: str) -> float:
     return found.get((name, tuple(sorted(labels.items()))), 0)
 
 
-def answers(client: Client, route: str, status: str, ready: str = "no") -> float:
-    return figure(client, "feedsrv_requests_total", route=route, status=status, ready=ready)
+def request_count(client: Client, route: str, status: str, ready: str = "no") -> float:
+    return metric_value(client, "feedsrv_requests_total", route=route, status=status, ready=ready)
 
 
 def test_answers_are_counted_by_route_and_status(service: Service) -> None:
-    client = front(service)
+    client = cached_client(service)
     for path in ("/papers.atom?q=causal", "/papers.rss?q=fog", "/papers.atom?q=(", "/nothing"):
         client.get(path)
-    assert answers(client, "/papers.<suffix>", "200") == 2
-    assert answers(client, "/papers.<suffix>", "400") == 1
-    assert answers(client, "none", "404") == 1
+    assert request_count(client, "/papers.<suffix>", "200") == 2
+    assert request_count(client, "/papers.<suffix>", "400") == 1
+    assert request_count(client, "none", "404") == 1
 
 
 def test_a_path_that_somebody_makes_up_makes_no_series(service: Service) -> None:
-    client = front(service)
+    client = cached_client(service)
     for number in range(20):
         client.get(f"/made-up-{number}")
         client.get(f"/feeds/made-up-{number}.atom")
     text = client.get("/metrics").get_data(as_text=True)
     assert "made-up" not in text
-    assert answers(client, "none", "404") == 20
+    assert request_count(client, "none", "404") == 20
 
 
 def test_answers_that_lie_ready_are_counted_apart(service: Service) -> None:
-    client = front(service)
+    client = cached_client(service)
     client.get(FEED)
     wait_until(service._scheduler.is_idle)
     etag = client.get(FEED).headers["ETag"]  # made anew, for something was kept meanwhile
-    before = answers(client, "/papers.<suffix>", "200", "yes")
+    before = request_count(client, "/papers.<suffix>", "200", "yes")
     client.get(FEED)
     client.get(FEED)
     client.get(FEED, headers={"If-None-Match": etag})
-    assert answers(client, "/papers.<suffix>", "200", "yes") - before == 2
-    assert answers(client, "/papers.<suffix>", "304", "yes") == 1
+    assert request_count(client, "/papers.<suffix>", "200", "yes") - before == 2
+    assert request_count(client, "/papers.<suffix>", "304", "yes") == 1
 
 
 def test_readings_are_counted_by_kind_and_by_what_came_of_them(
     service: Service, upstream: FakeUpstream, clock: Clock
 ) -> None:
-    client = front(service)
+    client = cached_client(service)
     client.get("/papers/trending.atom")
-    assert figure(client, "feedsrv_refreshes_total", kind="trending", result="data") == 1
-    assert figure(client, "feedsrv_upstream_requests_total") == len(upstream.requests) == 1
+    assert metric_value(client, "feedsrv_refreshes_total", kind="trending", result="data") == 1
+    assert metric_value(client, "feedsrv_upstream_requests_total") == len(upstream.requests) == 1
     upstream.fail()
     client.get("/papers/week.atom")
-    assert figure(client, "feedsrv_refreshes_total", kind="week", result="failed") == 1
-    assert figure(client, "feedsrv_failing_lists") == 1
-    assert figure(client, "feedsrv_upstream_requests_total") == len(upstream.requests) == 3
+    assert metric_value(client, "feedsrv_refreshes_total", kind="week", result="failed") == 1
+    assert metric_value(client, "feedsrv_failing_lists") == 1
+    assert metric_value(client, "feedsrv_upstream_requests_total") == len(upstream.requests) == 3
 
 
 def test_how_the_server_is_is_looked_up_when_somebody_asks(
     service: Service, upstream: FakeUpstream, clock: Clock
 ) -> None:
-    client = front(service)
+    client = cached_client(service)
     assert b"feedsrv_newest_list_age_seconds" not in client.get("/metrics").data
-    assert figure(client, "feedsrv_upstream_allowance_left") == 60
+    assert metric_value(client, "feedsrv_upstream_allowance_left") == 60
     client.get(FEED)
     wait_until(service._scheduler.is_idle)
     clock.forward(minutes=5)
-    assert figure(client, "feedsrv_newest_list_age_seconds") == 300
-    assert figure(client, "feedsrv_lists", state="fresh") == 1
-    assert figure(client, "feedsrv_store_bytes") > 0
-    assert figure(client, "feedsrv_store_failing") == 0
+    assert metric_value(client, "feedsrv_newest_list_age_seconds") == 300
+    assert metric_value(client, "feedsrv_lists", state="fresh") == 1
+    assert metric_value(client, "feedsrv_store_bytes") > 0
+    assert metric_value(client, "feedsrv_store_failing") == 0
     upstream.fail()
     clock.forward(hours=1)
     client.get(FEED)
     wait_until(service._scheduler.is_idle)
     clock.forward(hours=2)
-    assert figure(client, "feedsrv_upstream_failing_seconds") == 0, "nobody has asked since"
+    assert metric_value(client, "feedsrv_upstream_failing_seconds") == 0, "nobody has asked since"
     client.get(FEED)
     wait_until(service._scheduler.is_idle)
-    assert figure(client, "feedsrv_upstream_failing_seconds") == 7200
+    assert metric_value(client, "feedsrv_upstream_failing_seconds") == 7200
 
 
 def test_an_allowance_that_is_used_up_is_no_failure(
     service: Service, upstream: FakeUpstream, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    client = front(service)
+    client = cached_client(service)
     upstream.headers = {"ratelimit": '"pages";r=0;t=53'}
     client.get("/papers/trending.atom")
     clock.forward(hours=8)
-    assert figure(client, "feedsrv_upstream_failing_seconds") == 0
+    assert metric_value(client, "feedsrv_upstream_failing_seconds") == 0
     upstream.headers = {}
     service.refresh_page(Page(Kind.TRENDING))
     assert "is read again" not in caplog.text
 
 
 def test_two_services_count_apart(make_service: MakeService) -> None:
-    one, other = front(make_service()), front(make_service())
+    one, other = cached_client(make_service()), cached_client(make_service())
     one.get("/nothing")
-    assert answers(one, "none", "404") == 1
-    assert answers(other, "none", "404") == 0
+    assert request_count(one, "none", "404") == 1
+    assert request_count(other, "none", "404") == 0
 
 
 def test_a_private_server_shows_its_figures_to_who_has_the_key(make_service: MakeService) -> None:
@@ -148,7 +148,7 @@ def test_prometheus_finds_nothing_to_say_against_the_figures(
     service: Service, upstream: FakeUpstream
 ) -> None:
     require_program("promtool", "prometheus")
-    client = front(service)
+    client = cached_client(service)
     client.get(FEED)
     checked = subprocess.run(
         ["promtool", "check", "metrics"],
@@ -162,7 +162,7 @@ def test_prometheus_finds_nothing_to_say_against_the_figures(
 def test_a_server_is_ready_once_there_is_anything_to_serve(
     service: Service, upstream: FakeUpstream
 ) -> None:
-    client = front(service)
+    client = cached_client(service)
     answer = client.get("/readyz")
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
     wait_until(lambda: client.get("/readyz").status_code == 200)
@@ -173,7 +173,7 @@ def test_a_server_that_cannot_read_is_not_ready_and_does_not_hammer(
     service: Service, upstream: FakeUpstream
 ) -> None:
     upstream.fail()
-    client = front(service)
+    client = cached_client(service)
     client.get("/readyz")
     wait_until(lambda: service._scheduler.is_idle() and len(upstream.requests) > 0)
     asked = len(upstream.requests)
@@ -185,7 +185,7 @@ def test_what_was_read_once_is_enough_to_be_ready(
     make_service: MakeService, upstream: FakeUpstream, clock: Clock
 ) -> None:
     first = make_service()
-    front(first).get("/papers/trending.atom")
+    cached_client(first).get("/papers/trending.atom")
     upstream.fail()
     clock.forward(days=2)
-    assert front(make_service()).get("/readyz").status_code == 200
+    assert cached_client(make_service()).get("/readyz").status_code == 200

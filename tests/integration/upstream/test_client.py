@@ -18,7 +18,7 @@ View = Callable[[Request], Response]
 
 
 @contextmanager
-def fetching(view: View) -> Iterator[Callable[..., FetchResult]]:
+def client_for_view(view: View) -> Iterator[Callable[..., FetchResult]]:
     with (
         serve_wsgi(Request.application(view)) as url,
         UpstreamClient(url, agent="feedsrv/test (loopback)") as fetcher,
@@ -27,7 +27,9 @@ def fetching(view: View) -> Iterator[Callable[..., FetchResult]]:
 
 
 @contextmanager
-def talking(talk: Callable[[socket.socket], None]) -> Iterator[Callable[..., FetchResult]]:
+def client_for_socket(
+    talk: Callable[[socket.socket], None],
+) -> Iterator[Callable[..., FetchResult]]:
     with serve_tcp(talk) as url, UpstreamClient(url, agent="feedsrv/test") as fetcher:
         yield lambda seconds=5.0: fetcher.get("/papers", fetcher.deadline_after(seconds))
 
@@ -38,14 +40,14 @@ def test_a_page_comes_with_the_address_it_came_from_in_the_end() -> None:
             return Response("", 302, {"Location": "/papers/date/2026-11-20"})
         return Response("a list")
 
-    with fetching(view) as get:
+    with client_for_view(view) as get:
         fetched = get()
     assert fetched.body == b"a list"
     assert fetched.url.endswith("/papers/date/2026-11-20")
 
 
 def test_upstream_is_told_who_asks_and_that_gzip_will_do() -> None:
-    with fetching(lambda request: Response(str(request.headers))) as get:
+    with client_for_view(lambda request: Response(str(request.headers))) as get:
         told = get().body.decode()
     assert "User-Agent: feedsrv/test (loopback)" in told
     assert "Accept-Encoding: gzip\r" in told
@@ -75,7 +77,7 @@ def test_a_token_is_shown_to_upstream() -> None:
 )
 def test_a_redirect_is_followed_within_upstream_alone(location: str, reason: str) -> None:
     with (
-        fetching(lambda request: Response("", 302, {"Location": location})) as get,
+        client_for_view(lambda request: Response("", 302, {"Location": location})) as get,
         pytest.raises(FetchError, match=reason),
     ):
         get()
@@ -102,7 +104,7 @@ def test_an_answer_that_is_no_page_says_why_and_how_long_to_wait(
     status: int, headers: dict[str, str], reason: str, wait: float | None
 ) -> None:
     with (
-        fetching(lambda request: Response("sorry", status, headers)) as get,
+        client_for_view(lambda request: Response("sorry", status, headers)) as get,
         pytest.raises(FetchError, match=reason) as caught,
     ):
         get()
@@ -123,7 +125,10 @@ def test_an_answer_that_is_no_page_says_why_and_how_long_to_wait(
 def test_a_mistake_upstream_silences_nobody_for_long(
     headers: dict[str, str], wait: float | None
 ) -> None:
-    with fetching(lambda _: Response("", 429, headers)) as get, pytest.raises(FetchError) as caught:
+    with (
+        client_for_view(lambda _: Response("", 429, headers)) as get,
+        pytest.raises(FetchError) as caught,
+    ):
         get()
     assert caught.value.retry_after == wait
 
@@ -140,7 +145,9 @@ def test_a_token_that_no_header_can_hold_is_not_told() -> None:
 def test_a_packed_page_is_unpacked() -> None:
     page = b"a list of papers " * 1000
     packed = gzip.compress(page)
-    with fetching(lambda request: Response(packed, headers={"Content-Encoding": "gzip"})) as get:
+    with client_for_view(
+        lambda request: Response(packed, headers={"Content-Encoding": "gzip"})
+    ) as get:
         assert get().body == page
 
 
@@ -160,7 +167,9 @@ def test_a_packed_page_is_unpacked() -> None:
 )
 def test_a_body_that_is_no_use_is_refused(body: bytes, encoding: str, reason: str) -> None:
     with (
-        fetching(lambda request: Response(body, headers={"Content-Encoding": encoding})) as get,
+        client_for_view(
+            lambda request: Response(body, headers={"Content-Encoding": encoding})
+        ) as get,
         pytest.raises(FetchError, match=reason),
     ):
         get()
@@ -168,7 +177,9 @@ def test_a_body_that_is_no_use_is_refused(body: bytes, encoding: str, reason: st
 
 def test_a_body_of_exactly_the_largest_size_is_taken() -> None:
     packed = gzip.compress(b"x" * MAX_BODY_BYTES)
-    with fetching(lambda request: Response(packed, headers={"Content-Encoding": "gzip"})) as get:
+    with client_for_view(
+        lambda request: Response(packed, headers={"Content-Encoding": "gzip"})
+    ) as get:
         assert len(get().body) == MAX_BODY_BYTES
 
 
@@ -176,12 +187,12 @@ def test_a_body_that_ends_early_is_refused() -> None:
     def talk(connection: socket.socket) -> None:
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n<html>")
 
-    with talking(talk) as get, pytest.raises(FetchError, match="no answer"):
+    with client_for_socket(talk) as get, pytest.raises(FetchError, match="no answer"):
         get()
 
 
 def test_a_connection_that_is_dropped_is_our_own_error() -> None:
-    with talking(lambda connection: connection.close()) as get, pytest.raises(FetchError):
+    with client_for_socket(lambda connection: connection.close()) as get, pytest.raises(FetchError):
         get()
 
 
@@ -199,38 +210,38 @@ def test_a_redirect_to_no_address_is_our_own_error() -> None:
             b"HTTP/1.1 302 Found\r\nLocation: http://x:port\r\nContent-Length: 0\r\n\r\n"
         )
 
-    with talking(talk) as get, pytest.raises(FetchError, match="no answer"):
+    with client_for_socket(talk) as get, pytest.raises(FetchError, match="no answer"):
         get()
 
 
-def silent(connection: socket.socket) -> None:
+def send_nothing(connection: socket.socket) -> None:
     connection.recv(1)
 
 
-def dripping_headers(connection: socket.socket) -> None:
+def drip_headers(connection: socket.socket) -> None:
     connection.sendall(b"HTTP/1.1 200 OK\r\nX-Slow: ")
     while True:
         connection.sendall(b"x")
         time.sleep(0.02)
 
 
-def dripping_body(connection: socket.socket) -> None:
+def drip_body(connection: socket.socket) -> None:
     connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
     while True:
         connection.sendall(b"x")
         time.sleep(0.02)
 
 
-def endless_redirects(connection: socket.socket) -> None:
+def redirect_endlessly(connection: socket.socket) -> None:
     time.sleep(0.2)
     connection.sendall(b"HTTP/1.1 302 Found\r\nLocation: /papers\r\nContent-Length: 0\r\n\r\n")
 
 
-@pytest.mark.parametrize("talk", [silent, dripping_headers, dripping_body, endless_redirects])
+@pytest.mark.parametrize("talk", [send_nothing, drip_headers, drip_body, redirect_endlessly])
 def test_one_deadline_covers_whatever_upstream_does(talk: Callable[[socket.socket], None]) -> None:
     """httpx's own timeouts begin anew with each byte: headers that drip would hold it for ever."""
     began = time.monotonic()
-    with talking(talk) as get, pytest.raises(FetchError, match=r"in time|no time"):
+    with client_for_socket(talk) as get, pytest.raises(FetchError, match=r"in time|no time"):
         get(seconds=0.5)
     assert time.monotonic() - began < 10
 
@@ -242,7 +253,7 @@ def test_nothing_is_asked_when_no_time_is_left() -> None:
         asked.append(request.path)
         return Response("x")
 
-    with fetching(view) as get, pytest.raises(FetchError, match="no time"):
+    with client_for_view(view) as get, pytest.raises(FetchError, match="no time"):
         get(seconds=-1)
     assert asked == []
 

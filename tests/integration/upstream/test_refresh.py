@@ -31,7 +31,7 @@ def upstream_papers() -> list[Json]:
     return papers_of_twelve_days()
 
 
-def ids(reading: FeedResult) -> list[int]:
+def paper_numbers(reading: FeedResult) -> list[int]:
     return [int(each.paper.id[-5:]) for each in reading.matches]
 
 
@@ -69,7 +69,7 @@ def test_adhoc_searches_that_are_spent_leave_keyword_feeds_to_the_window(
     for number in range(40):
         query = f"tides OR word{number}"
         reading = service.get_feed(Feed(name="x", title="x", query=query))
-        assert ids(reading)[:2] == [1, 0]
+        assert paper_numbers(reading)[:2] == [1, 0]
     searches = [path for path in upstream.requests if "q=" in path]
     assert len(searches) == 30
     service.get_feed(CAUSAL)

@@ -13,38 +13,38 @@ KEY = "k3y-of/the+lighthouse"
 
 
 @pytest.fixture
-def scarce(make_service: MakeService) -> FlaskClient:
+def quota_client(make_service: MakeService) -> FlaskClient:
     return create_app(make_service(new_keywords=8)).test_client()  # two at once
 
 
-def test_one_client_gets_its_share_of_new_keywords(scarce: FlaskClient, clock: Clock) -> None:
-    assert scarce.get("/papers.atom?q=fog").status_code == 200
-    assert scarce.get("/papers.atom?q=ferry").status_code == 200
-    refused = scarce.get("/papers.atom?q=tide")
+def test_one_client_gets_its_share_of_new_keywords(quota_client: FlaskClient, clock: Clock) -> None:
+    assert quota_client.get("/papers.atom?q=fog").status_code == 200
+    assert quota_client.get("/papers.atom?q=ferry").status_code == 200
+    refused = quota_client.get("/papers.atom?q=tide")
     assert refused.status_code == 429
     assert refused.headers["Retry-After"] == "450"
     assert refused.get_json()["title"] == "Too many new keywords"
     clock.forward(seconds=450)
-    assert scarce.get("/papers.atom?q=tide").status_code == 200
-    assert scarce.get("/papers.atom?q=mole").status_code == 429
+    assert quota_client.get("/papers.atom?q=tide").status_code == 200
+    assert quota_client.get("/papers.atom?q=mole").status_code == 429
 
 
-def test_known_feeds_are_never_refused(scarce: FlaskClient, clock: Clock) -> None:
+def test_known_feeds_are_never_refused(quota_client: FlaskClient, clock: Clock) -> None:
     for query in ("fog", "ferry", "tide"):
-        scarce.get(f"/papers.atom?q={query}")
+        quota_client.get(f"/papers.atom?q={query}")
     for path in ("/papers.atom?q=fog", "/feeds/causal.atom", "/papers.atom", "/papers/week.atom"):
-        assert scarce.get(path).status_code == 200, path
-    assert scarce.get("/papers/week.atom?q=harbour").status_code == 200, "no search, no cost"
-    assert scarce.get("/papers.atom?q=-harbour").status_code == 200, "nothing to search for"
+        assert quota_client.get(path).status_code == 200, path
+    assert quota_client.get("/papers/week.atom?q=harbour").status_code == 200, "no search, no cost"
+    assert quota_client.get("/papers.atom?q=-harbour").status_code == 200, "nothing to search for"
     clock.forward(days=2)
-    assert scarce.get("/papers.atom?q=fog").status_code == 200, "stale, but known"
+    assert quota_client.get("/papers.atom?q=fog").status_code == 200, "stale, but known"
 
 
-def test_another_client_has_a_share_of_its_own(scarce: FlaskClient) -> None:
+def test_another_client_has_a_share_of_its_own(quota_client: FlaskClient) -> None:
     for query in ("fog", "ferry", "tide"):
-        scarce.get(f"/papers.atom?q={query}")
+        quota_client.get(f"/papers.atom?q={query}")
     other = {"REMOTE_ADDR": "10.1.2.3"}
-    assert scarce.get("/papers.atom?q=tide", environ_base=other).status_code == 200
+    assert quota_client.get("/papers.atom?q=tide", environ_base=other).status_code == 200
 
 
 def test_a_private_server_trusts_its_readers(make_service: MakeService) -> None:

@@ -50,10 +50,10 @@ WRONG = ["/papers.atom?q=%28", "/papers.atom?limit=0", "/feeds/none.atom", "/not
 TRENDING = Page(Kind.TRENDING)
 TRENDING_FEED = "/papers/trending.atom"
 
-Step = Callable[..., "Answer"]
+Publish = Callable[..., "RawResponse"]
 
 
-class Answer(NamedTuple):
+class RawResponse(NamedTuple):
     status: int
     headers: Headers
     #: Every byte that came after the headers, whatever they say of it.
@@ -64,13 +64,13 @@ class Answer(NamedTuple):
         return parsedate_to_datetime(self.headers["Last-Modified"])
 
 
-class Server:
+class RawClient:
     """Asks a running server one question on each connection, and leaves nothing to a library."""
 
     def __init__(self, port: int) -> None:
         self.port = port
 
-    def __call__(self, path: str, method: str = "GET", /, **headers: str) -> Answer:
+    def __call__(self, path: str, method: str = "GET", /, **headers: str) -> RawResponse:
         lines = [f"{method} {path} HTTP/1.1", "Connection: close"]
         given = {"Host": f"127.0.0.1:{self.port}"} | headers
         lines += [f"{name.replace('_', '-')}: {value}" for name, value in given.items()]
@@ -80,25 +80,25 @@ class Server:
                 head, _, body = answer.read().partition(b"\r\n\r\n")
         status, *fields = head.decode("latin-1").split("\r\n")
         pairs = [field.split(": ", 1) for field in fields]
-        return Answer(
+        return RawResponse(
             int(status.split()[1]), Headers([(name, value) for name, value in pairs]), body
         )
 
 
 @contextmanager
-def running(service: Service) -> Iterator[Server]:
+def run_server(service: Service) -> Iterator[RawClient]:
     server = Production(create_app(service), "127.0.0.1", 0)
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
-        yield Server(server.port)
+        yield RawClient(server.port)
     finally:
         server.stop()
         thread.join()
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RawClient]:
     """A server whose papers stay as they are."""
     causal = Feed(name="causal", title="Causal matters", query="causal")
     folder = tmp_path_factory.mktemp("store")
@@ -106,9 +106,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         Config(demo=True, spacing=0.0, history_days=1, cache_dir=folder, feeds={"causal": causal}),
         now=Clock(),
     )
-    for _ in service.bring_up_to_date():
+    for _ in service.refresh_stale():
         pass  # the front page tells what is being read
-    with running(service) as found:
+    with run_server(service) as found:
         yield found
     service.close()
 
@@ -131,7 +131,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     ],
 )
 def test_if_none_match_is_held_against_the_weak_etag(
-    server: Server, shape: str, status: int
+    server: RawClient, shape: str, status: int
 ) -> None:
     """RFC 9110 13.1.2: any of a list, compared weakly."""
     first = server(FEED)
@@ -144,7 +144,7 @@ def test_if_none_match_is_held_against_the_weak_etag(
 
 @pytest.mark.parametrize("path", FEEDS)
 def test_every_address_has_validators_and_answers_304_to_those_who_send_them(
-    server: Server, path: str
+    server: RawClient, path: str
 ) -> None:
     """RFC 9110 15.4.5: a 304 repeats them, and has no body."""
     first = server(path)
@@ -161,7 +161,7 @@ def test_every_address_has_validators_and_answers_304_to_those_who_send_them(
         assert again.headers.getlist("Link") == first.headers.getlist("Link")
 
 
-def test_two_formats_and_two_feeds_have_etags_of_their_own(server: Server) -> None:
+def test_two_formats_and_two_feeds_have_etags_of_their_own(server: RawClient) -> None:
     tags = {server(path).headers["ETag"] for path in FEEDS}
     assert len(tags) == len(FEEDS)
 
@@ -169,7 +169,7 @@ def test_two_formats_and_two_feeds_have_etags_of_their_own(server: Server) -> No
 # --- dates ---------------------------------------------------------------------------------------
 
 
-def shown(moment: datetime) -> str:
+def http_date(moment: datetime) -> str:
     return format_datetime(moment, usegmt=True)
 
 
@@ -184,11 +184,11 @@ def shown(moment: datetime) -> str:
     ],
 )
 def test_if_modified_since_alone_is_held_against_last_modified(
-    server: Server, since: timedelta, status: int
+    server: RawClient, since: timedelta, status: int
 ) -> None:
     """Thunderbird sends nothing else."""
     first = server(FEED)
-    assert server(FEED, If_Modified_Since=shown(first.modified + since)).status == status
+    assert server(FEED, If_Modified_Since=http_date(first.modified + since)).status == status
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def test_if_modified_since_alone_is_held_against_last_modified(
         "2026-11-24T09:30:00Z junk",
     ],
 )
-def test_a_date_long_ago_or_none_at_all_gets_the_feed(server: Server, since: str) -> None:
+def test_a_date_long_ago_or_none_at_all_gets_the_feed(server: RawClient, since: str) -> None:
     assert server(FEED, If_Modified_Since=since).status == 200
 
 
@@ -216,12 +216,12 @@ def test_a_date_long_ago_or_none_at_all_gets_the_feed(server: Server, since: str
     ],
 )
 def test_if_none_match_beats_if_modified_since(
-    server: Server, tag: str, since: timedelta, status: int
+    server: RawClient, tag: str, since: timedelta, status: int
 ) -> None:
     """RFC 9110 13.1.3: with an etag, the date is not looked at."""
     first = server(FEED)
     tag = f'"{tag}"' if tag else first.headers["ETag"]
-    date = shown(first.modified + since)
+    date = http_date(first.modified + since)
     assert server(FEED, If_None_Match=tag, If_Modified_Since=date).status == status
 
 
@@ -229,7 +229,7 @@ def test_if_none_match_beats_if_modified_since(
 
 
 @pytest.mark.parametrize("path", [*FEEDS, *OTHERS, *WRONG])
-def test_head_is_get_without_its_body(server: Server, path: str) -> None:
+def test_head_is_get_without_its_body(server: RawClient, path: str) -> None:
     got, head = server(path), server(path, "HEAD")
     assert head.body == b""
     assert got.body
@@ -265,7 +265,7 @@ def test_head_is_get_without_its_body(server: Server, path: str) -> None:
 )
 @pytest.mark.parametrize("path", [FEED, "/papers.json", "/papers?q=causal"])
 def test_a_body_is_packed_for_those_alone_who_take_that(
-    server: Server, path: str, accepted: str | None, packed: bool
+    server: RawClient, path: str, accepted: str | None, packed: bool
 ) -> None:
     plain = server(path)
     headers = {} if accepted is None else {"Accept_Encoding": accepted}
@@ -280,7 +280,7 @@ def test_a_body_is_packed_for_those_alone_who_take_that(
     assert "Content-Encoding" not in plain.headers
 
 
-def test_whoever_holds_the_packed_body_gets_304_for_the_plain_one_too(server: Server) -> None:
+def test_whoever_holds_the_packed_body_gets_304_for_the_plain_one_too(server: RawClient) -> None:
     packed = server(FEED, Accept_Encoding="gzip")
     again = server(FEED, If_None_Match=packed.headers["ETag"])
     assert (again.status, again.body) == (304, b"")
@@ -291,7 +291,7 @@ def test_whoever_holds_the_packed_body_gets_304_for_the_plain_one_too(server: Se
 # --- other headers -------------------------------------------------------------------------------
 
 
-def test_a_feed_of_differences_is_never_answered(server: Server) -> None:
+def test_a_feed_of_differences_is_never_answered(server: RawClient) -> None:
     """A-IM is a hint, and rss2email fails over 226."""
     first = server(FEED, A_IM="feed")
     assert first.status == 200
@@ -302,13 +302,13 @@ def test_a_feed_of_differences_is_never_answered(server: Server) -> None:
 
 
 @pytest.mark.parametrize("accept", ["application/rss+xml", "text/html", "image/png", "*/*;q=0"])
-def test_what_a_reader_says_that_it_accepts_changes_nothing(server: Server, accept: str) -> None:
+def test_what_a_reader_says_that_it_accepts_changes_nothing(server: RawClient, accept: str) -> None:
     """Some ask for RSS alone and take Atom all the same."""
     assert server(FEED, Accept=accept).body == server(FEED).body
 
 
 @pytest.mark.parametrize("headers", [{"Range": "bytes=0-9"}, {"If_Range": '"x"'}])
-def test_a_part_of_a_feed_is_never_answered(server: Server, headers: dict[str, str]) -> None:
+def test_a_part_of_a_feed_is_never_answered(server: RawClient, headers: dict[str, str]) -> None:
     answer = server(FEED, **headers)
     assert (answer.status, answer.body) == (200, server(FEED).body)
 
@@ -323,7 +323,7 @@ def test_a_part_of_a_feed_is_never_answered(server: Server, headers: dict[str, s
     ],
 )
 def test_link_headers_name_the_feed_itself_and_its_other_forms(
-    server: Server, suffix: str, media_type: str
+    server: RawClient, suffix: str, media_type: str
 ) -> None:
     root = f"http://127.0.0.1:{server.port}/papers"
     answer = server(f"/papers{suffix}?q=causal&utm_source=x")
@@ -350,67 +350,69 @@ HOST = {"Host": "papers.example.org"}
 
 
 @pytest.fixture
-def changing(service: Service) -> Iterator[Server]:
-    with running(service) as found:
+def raw_client(service: Service) -> Iterator[RawClient]:
+    with run_server(service) as found:
         yield found
 
 
 @pytest.fixture
-def steps(changing: Server, service: Service, upstream: FakeUpstream) -> Step:
+def publish(raw_client: RawClient, service: Service, upstream: FakeUpstream) -> Publish:
     """Return a function that lets trending list these papers, and asks for its feed."""
 
-    def step(*titles: str) -> Answer:
+    def step(*titles: str) -> RawResponse:
         upstream.papers = [
             make_raw_paper(number, title=title) for number, title in enumerate(titles, 1)
         ]
         service.refresh_page(TRENDING)
-        return changing(TRENDING_FEED)
+        return raw_client(TRENDING_FEED)
 
     return step
 
 
-def rises(*answers: Answer) -> bool:
+def last_modified_rises(*answers: RawResponse) -> bool:
     second = timedelta(seconds=1)
     return all(after.modified >= before.modified + second for before, after in pairwise(answers))
 
 
-def test_last_modified_rises_with_each_change_within_the_same_second(steps: Step) -> None:
+def test_last_modified_rises_with_each_change_within_the_same_second(publish: Publish) -> None:
     """newsboat throws a body away whose Last-Modified did not rise."""
     answers = [
-        steps("Kelp"),
-        steps("Kelp", "Tides"),  # one came
-        steps("Kelp"),  # and went: the bytes of before, and still a later date
-        steps("Eelgrass"),
-        steps("Kelp"),
+        publish("Kelp"),
+        publish("Kelp", "Tides"),  # one came
+        publish("Kelp"),  # and went: the bytes of before, and still a later date
+        publish("Eelgrass"),
+        publish("Kelp"),
     ]
-    assert rises(*answers)
+    assert last_modified_rises(*answers)
     assert answers[0].body == answers[2].body
     assert answers[0].headers["ETag"] == answers[2].headers["ETag"]
 
 
 def test_last_modified_stands_still_while_the_bytes_do(
-    steps: Step, changing: Server, clock: Clock
+    publish: Publish, raw_client: RawClient, clock: Clock
 ) -> None:
-    first = steps("Kelp")
+    first = publish("Kelp")
     clock.forward(minutes=50)
-    assert steps("Kelp").modified == changing(TRENDING_FEED, "HEAD").modified == first.modified
+    assert publish("Kelp").modified == raw_client(TRENDING_FEED, "HEAD").modified == first.modified
     assert first.modified == datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
 
 
 def test_last_modified_is_the_time_of_the_change_where_the_clock_has_gone_on(
-    steps: Step, clock: Clock
+    publish: Publish, clock: Clock
 ) -> None:
-    steps("Kelp")
+    publish("Kelp")
     clock.forward(minutes=50, microseconds=999)
-    assert steps("Tides").modified == datetime(2026, 11, 24, 10, 20, tzinfo=UTC)
+    assert publish("Tides").modified == datetime(2026, 11, 24, 10, 20, tzinfo=UTC)
 
 
-def test_last_modified_rises_over_a_clock_that_went_backwards(steps: Step, clock: Clock) -> None:
-    answers = [steps("Kelp")]
+def test_last_modified_rises_over_a_clock_that_went_backwards(
+    publish: Publish, clock: Clock
+) -> None:
+    answers = [publish("Kelp")]
     for title in ("Tides", "Eelgrass"):
         clock.forward(days=-3)
-        answers.append(steps(title))
-    assert rises(*answers)
+        answers.append(publish(title))
+    assert last_modified_rises(*answers)
 
 
 def test_last_modified_rises_over_a_restart(
@@ -422,11 +424,11 @@ def test_last_modified_rises_over_a_restart(
         clock.forward(seconds=-number)
         service = make_service()
         service.refresh_page(TRENDING)
-        with running(service) as server:
+        with run_server(service) as server:
             answers.append(server(TRENDING_FEED, **HOST))
             assert server(TRENDING_FEED, **HOST).modified == answers[-1].modified
         service.close()
-    assert rises(*answers)
+    assert last_modified_rises(*answers)
 
 
 def test_last_modified_is_the_same_for_every_server_on_one_store(
@@ -434,7 +436,7 @@ def test_last_modified_is_the_same_for_every_server_on_one_store(
 ) -> None:
     one, other = make_service(), make_service()
     answers = []
-    with running(one) as first, running(other) as second:
+    with run_server(one) as first, run_server(other) as second:
         for number, (service, server) in enumerate([(one, first), (other, second)] * 2):
             upstream.papers = [make_raw_paper(number + 1)]
             service.refresh_page(TRENDING)
@@ -443,7 +445,7 @@ def test_last_modified_is_the_same_for_every_server_on_one_store(
                 again = each(TRENDING_FEED, **HOST)
                 assert again.body == answers[-1].body
                 assert again.modified == answers[-1].modified
-    assert rises(*answers)
+    assert last_modified_rises(*answers)
 
 
 def print_last_modified(folder: str, name: str) -> None:
@@ -472,16 +474,16 @@ def test_last_modified_rises_for_pages_and_lists_too(
     upstream: FakeUpstream,
     path: str,
 ) -> None:
-    with running(service) as server:
+    with run_server(service) as server:
         before = server(path, **HOST)
     for paper in upstream.papers:
         paper["upvotes"] += 1
     other = make_service(feeds={})
     other.refresh_page(TRENDING)
-    with running(other) as server:
+    with run_server(other) as server:
         after = server(path, **HOST)
     assert before.body != after.body
-    assert rises(before, after)
+    assert last_modified_rises(before, after)
 
 
 def test_dates_never_push_papers_out_of_memory_while_the_disk_fails(
@@ -489,7 +491,7 @@ def test_dates_never_push_papers_out_of_memory_while_the_disk_fails(
 ) -> None:
     """Each address has a date of its own, and memory is bounded."""
     (tmp_path / "file").write_text("in the way")
-    with running(make_service(cache_dir=tmp_path / "file")) as server:
+    with run_server(make_service(cache_dir=tmp_path / "file")) as server:
         before = server(TRENDING_FEED)
         for limit in range(1, 80):
             assert server(f"/papers.atom?limit={limit}").status == 200

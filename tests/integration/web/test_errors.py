@@ -6,7 +6,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from feedsrv.feeds.service import Service
-from tests.support.html import BROWSER, one, said, soup
+from tests.support.html import BROWSER, parse_html, select_one, text_of
 from tests.support.upstream import FakeUpstream
 
 MINIFLUX = (
@@ -30,9 +30,9 @@ def test_people_are_told_of_errors_in_sentences_and_programs_in_data(
     client: FlaskClient, path: str, status: int, sentence: str, accept: str
 ) -> None:
     answer = client.get(path, headers={"Accept": accept})
-    page = soup(answer, status)
-    assert sentence in said(one(page, "main"))
-    assert one(page, "input[name=q]")
+    page = parse_html(answer, status)
+    assert sentence in text_of(select_one(page, "main"))
+    assert select_one(page, "input[name=q]")
     assert answer.headers["Cache-Control"] == "no-store"
     for other in ("", "*/*", "application/atom+xml", MINIFLUX, "application/rss+xml,text/html"):
         data = client.get(path, headers={"Accept": other})
@@ -41,12 +41,12 @@ def test_people_are_told_of_errors_in_sentences_and_programs_in_data(
 
 
 def test_an_error_page_helps_on(client: FlaskClient) -> None:
-    page = soup(client.get("/feeds/fog%20banks", headers={"Accept": BROWSER}), 404)
+    page = parse_html(client.get("/feeds/fog%20banks", headers={"Accept": BROWSER}), 404)
     links = [link["href"] for link in page.select("main a")]
     assert links == ["http://localhost/papers.atom?q=fog+banks", "http://localhost/feeds/causal"]
-    bad = soup(client.get("/papers?q=fog+OR", headers={"Accept": BROWSER}), 400)
-    assert one(bad, "input[name=q]")["value"] == "fog OR"
-    assert one(bad, ".query mark")
+    bad = parse_html(client.get("/papers?q=fog+OR", headers={"Accept": BROWSER}), 400)
+    assert select_one(bad, "input[name=q]")["value"] == "fog OR"
+    assert select_one(bad, ".query mark")
 
 
 def test_with_nothing_read_a_person_is_told_when_to_come_back(
@@ -54,18 +54,18 @@ def test_with_nothing_read_a_person_is_told_when_to_come_back(
 ) -> None:
     upstream.fail()
     answer = client.get("/papers", headers={"Accept": BROWSER})
-    page = soup(answer, 503)
+    page = parse_html(answer, 503)
     assert answer.headers["Retry-After"] == "60"
-    assert "Please try again in 60 seconds." in said(page)
+    assert "Please try again in 60 seconds." in text_of(page)
 
 
 def test_an_error_of_ours_has_a_page_that_tells_nothing_of_our_insides(
     client: FlaskClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(Service, "get_feed", lambda *args, **kwargs: 1 / 0)
-    page = soup(client.get("/papers", headers={"Accept": BROWSER}), 500)
-    assert "Internal Server Error" in said(page)
-    assert "division" not in said(page)
+    page = parse_html(client.get("/papers", headers={"Accept": BROWSER}), 500)
+    assert "Internal Server Error" in text_of(page)
+    assert "division" not in text_of(page)
 
 
 def test_a_host_that_is_none_gets_no_page(client: FlaskClient) -> None:

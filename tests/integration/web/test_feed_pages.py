@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 from tests.support.clock import Clock
 from tests.support.documents import MarkupCollector, get_body, parse_atom
 from tests.support.feed_readers import require_program, run_program
-from tests.support.html import BROWSER, one, said, soup
+from tests.support.html import BROWSER, parse_html, select_one, text_of
 from tests.support.types import MakeClient
 from tests.support.upstream import FakeUpstream, make_raw_paper
 
@@ -102,18 +102,18 @@ def test_a_twin_shows_all_of_a_paper(upstream: FakeUpstream, make_warm_client: M
             project="https://e.example/",
         )
     ]
-    page = soup(make_warm_client().get("/papers?q=causal"))
-    assert "and 665 other authors" in said(one(page, ".crowd summary"))
-    assert "Ada Quill 5 · Harbour AI Lab" in said(one(page, ".who"))
-    assert said(one(page, ".facts")) == (
+    page = parse_html(make_warm_client().get("/papers?q=causal"))
+    assert "and 665 other authors" in text_of(select_one(page, ".crowd summary"))
+    assert "Ada Quill 5 · Harbour AI Lab" in text_of(select_one(page, ".who"))
+    assert text_of(select_one(page, ".facts")) == (
         "24 November 2026 · 1,512 votes · 1 comment · 1 star · matched in title, abstract"
     )
-    assert [said(each) for each in page.select(".paper details:not(.crowd) p")] == [
+    assert [text_of(each) for each in page.select(".paper details:not(.crowd) p")] == [
         "One paragraph.",
         "Causal, the other.",
     ]
-    assert said(one(page, ".summary")) == "Lighthouses, in short."
-    assert [said(link) for link in page.select(".links a")] == [
+    assert text_of(select_one(page, ".summary")) == "Lighthouses, in short."
+    assert [text_of(link) for link in page.select(".links a")] == [
         "Paper page",
         "arXiv",
         "PDF",
@@ -130,24 +130,26 @@ def test_one_can_leaf_through_a_twin(make_warm_client: MakeClient) -> None:
     client = make_warm_client(history_days=2)
     path, seen = "/papers?limit=2", []
     for heading in ("Papers 1 to 2 of 5", "Papers 3 to 4 of 5", "Papers 5 to 5 of 5"):
-        page = soup(client.get(path))
-        assert said(one(page, "#papers")) == heading
-        seen += [said(title) for title in page.select(".paper h3")]
-        assert one(page, "link[rel=canonical]")["href"] == f"http://localhost{path}"
+        page = parse_html(client.get(path))
+        assert text_of(select_one(page, "#papers")) == heading
+        seen += [text_of(title) for title in page.select(".paper h3")]
+        assert select_one(page, "link[rel=canonical]")["href"] == f"http://localhost{path}"
         older = page.select("a[rel=next]")
         path = str(older[0]["href"]).removeprefix("http://localhost") if older else ""
     assert path == ""
     assert len(set(seen)) == 5
-    assert one(page, "a[rel=prev]")["href"] == "http://localhost/papers?limit=2&page=2"
-    page = soup(client.get("/papers?limit=2&page=2"))
-    assert one(page, "a[rel=prev]")["href"] == "http://localhost/papers?limit=2"
-    assert "There are no papers this far back." in said(soup(client.get("/papers?page=9")))
+    assert select_one(page, "a[rel=prev]")["href"] == "http://localhost/papers?limit=2&page=2"
+    page = parse_html(client.get("/papers?limit=2&page=2"))
+    assert select_one(page, "a[rel=prev]")["href"] == "http://localhost/papers?limit=2"
+    assert "There are no papers this far back." in text_of(parse_html(client.get("/papers?page=9")))
 
 
 @pytest.mark.parametrize("number", ["0", "-1", "1000", "two", "", "1.5"])
 def test_a_page_that_is_none_is_refused(client: FlaskClient, number: str) -> None:
     answer = client.get("/papers", query_string={"page": number}, headers={"Accept": BROWSER})
-    assert f"Page must be a number from 1 to 999, not '{number}'." in said(soup(answer, 400))
+    assert f"Page must be a number from 1 to 999, not '{number}'." in text_of(
+        parse_html(answer, 400)
+    )
 
 
 def test_a_feed_knows_no_pages(make_warm_client: MakeClient) -> None:
@@ -170,7 +172,7 @@ def test_a_twin_is_the_same_bytes_for_the_same_papers(
 def test_a_reader_finds_every_format_from_a_page(
     client: FlaskClient, tmp_path: Path, path: str
 ) -> None:
-    links = soup(client.get(path)).select("head link[rel=alternate]")[:3]
+    links = parse_html(client.get(path)).select("head link[rel=alternate]")[:3]
     assert [link["type"] for link in links] == [
         "application/atom+xml",
         "application/rss+xml",

@@ -20,7 +20,7 @@ from tests.support.types import MakeService
 from tests.support.upstream import FakeUpstream, make_raw_paper
 from tests.support.waiting import wait_until
 
-Said = tuple[str, list[tuple[str, str]], bytes]
+WSGIResponse = tuple[str, list[tuple[str, str]], bytes]
 
 PATHS = (
     *("/papers.atom", "/papers.atom?q=causal", "/papers.rss?q=causal&limit=1", "/papers?q=causal"),
@@ -62,7 +62,7 @@ HEADERS: tuple[dict[str, str], ...] = (
 )
 
 
-def environ(path: str, **options: Any) -> dict[str, Any]:
+def make_environ(path: str, **options: Any) -> dict[str, Any]:
     builder = EnvironBuilder(path=path.partition("?")[0], **options)
     try:
         made = builder.get_environ()
@@ -71,7 +71,7 @@ def environ(path: str, **options: Any) -> dict[str, Any]:
     return made | {"QUERY_STRING": path.partition("?")[2], "REMOTE_ADDR": "127.0.0.1"}
 
 
-def said(app: Any, asked: dict[str, Any]) -> Said:
+def call_wsgi(app: Any, asked: dict[str, Any]) -> WSGIResponse:
     """Return status, header fields and body, as a server would send them."""
     started: list[tuple[str, list[tuple[str, str]]]] = []
     parts = app(dict(asked), lambda status, headers: started.append((status, headers)))
@@ -84,7 +84,7 @@ def said(app: Any, asked: dict[str, Any]) -> Said:
     return status, sorted(headers), body
 
 
-class Watched:
+class CountingApp:
     """The routes, with a count of what reached them."""
 
     def __init__(self, app: Flask) -> None:
@@ -97,16 +97,18 @@ class Watched:
 
 
 @pytest.fixture
-def routes(service: Service) -> Watched:
+def counting_app(service: Service) -> CountingApp:
     app = create_app(service)
     for path in ("/papers.atom?q=causal", "/papers/trending.atom"):
-        said(app, environ(path))  # what has to be read first is read, so nothing changes later
-    return Watched(app)
+        call_wsgi(
+            app, make_environ(path)
+        )  # what has to be read first is read, so nothing changes later
+    return CountingApp(app)
 
 
 @pytest.fixture
-def front(service: Service, routes: Watched) -> ResponseCache:
-    return ResponseCache(routes, service)
+def response_cache(service: Service, counting_app: CountingApp) -> ResponseCache:
+    return ResponseCache(counting_app, service)
 
 
 # --- the same answer -------------------------------------------------------------------------
@@ -119,37 +121,41 @@ def test_every_byte_and_header_is_what_the_routes_say(
 ) -> None:
     service = make_service(trusted_proxies=("127.0.0.1",), access_key=key)
     app = create_app(service)
-    front = ResponseCache(app, service)
+    response_cache = ResponseCache(app, service)
     # What has to be read first is read, else the front page tells of it as it comes.
-    said(app, environ(f"/papers.atom?key={key}"))
+    call_wsgi(app, make_environ(f"/papers.atom?key={key}"))
     address = f"{path}{'&' if '?' in path else '?'}key={key}" if key else path
     for method, headers in [*product(("GET", "HEAD"), HEADERS), ("POST", {}), ("OPTIONS", {})]:
-        asked = environ(address, method=method, headers=headers)
-        plain = said(app, asked)
-        assert said(front, asked) == plain, (method, headers)
-        assert said(front, asked) == plain, (method, headers, "from what is ready")
-    assert said(front, environ(path))[0] == said(app, environ(path))[0], "without the key"
+        asked = make_environ(address, method=method, headers=headers)
+        plain = call_wsgi(app, asked)
+        assert call_wsgi(response_cache, asked) == plain, (method, headers)
+        assert call_wsgi(response_cache, asked) == plain, (method, headers, "from what is ready")
+    assert (
+        call_wsgi(response_cache, make_environ(path))[0] == call_wsgi(app, make_environ(path))[0]
+    ), "without the key"
 
 
-def test_who_holds_it_gets_304_from_what_is_ready(front: ResponseCache, routes: Watched) -> None:
-    first = said(front, environ("/papers.atom"))
+def test_who_holds_it_gets_304_from_what_is_ready(
+    response_cache: ResponseCache, counting_app: CountingApp
+) -> None:
+    first = call_wsgi(response_cache, make_environ("/papers.atom"))
     etag = dict(first[1])["ETag"]
     for held in (etag, etag.removeprefix("W/"), f'"x", {etag}', "*"):
-        status, headers, body = said(
-            front, environ("/papers.atom", headers={"If-None-Match": held})
+        status, headers, body = call_wsgi(
+            response_cache, make_environ("/papers.atom", headers={"If-None-Match": held})
         )
         assert (status, body) == ("304 Not Modified", b"")
         assert dict(headers)["ETag"] == etag
         assert "Content-Length" not in dict(headers)
-    assert routes.count == 1
+    assert counting_app.count == 1
 
 
 def test_who_holds_it_costs_no_writing_and_leaves_a_body_to_who_does_not(
     service: Service, upstream: FakeUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    front = ResponseCache(create_app(service), service)
-    said(front, environ("/papers.atom"))
-    first = said(front, environ("/papers.atom"))
+    response_cache = ResponseCache(create_app(service), service)
+    call_wsgi(response_cache, make_environ("/papers.atom"))
+    first = call_wsgi(response_cache, make_environ("/papers.atom"))
     etag = dict(first[1])["ETag"]
     for paper in upstream.papers:
         paper["upvotes"] += 1
@@ -158,45 +164,52 @@ def test_who_holds_it_costs_no_writing_and_leaves_a_body_to_who_does_not(
     unwritable = formats.FORMATS["atom"]._replace(render=lambda *_: pytest.fail("it was written"))
     monkeypatch.setitem(formats.FORMATS, "atom", unwritable)
     for _ in range(2):
-        asked = environ("/papers.atom", headers={"If-None-Match": etag})
-        assert said(front, asked)[0] == "304 Not Modified"
+        asked = make_environ("/papers.atom", headers={"If-None-Match": etag})
+        assert call_wsgi(response_cache, asked)[0] == "304 Not Modified"
     monkeypatch.undo()
     for headers in ({}, {"If-Match": etag.removeprefix("W/"), "If-None-Match": etag}):
-        assert said(front, environ("/papers.atom", headers=headers))[2] == first[2]
+        assert (
+            call_wsgi(response_cache, make_environ("/papers.atom", headers=headers))[2] == first[2]
+        )
 
 
 # --- how long it is ready --------------------------------------------------------------------
 
 
-def test_a_ready_answer_does_not_reach_the_routes(front: ResponseCache, routes: Watched) -> None:
+def test_a_ready_answer_does_not_reach_the_routes(
+    response_cache: ResponseCache, counting_app: CountingApp
+) -> None:
     for _ in range(5):
-        said(front, environ("/papers.atom?q=causal"))
-        said(front, environ("/papers.atom?q=causal", method="HEAD"))
-        said(front, environ("/papers.atom?q=causal", headers={"Accept-Encoding": "gzip"}))
-    assert routes.count == 1
+        call_wsgi(response_cache, make_environ("/papers.atom?q=causal"))
+        call_wsgi(response_cache, make_environ("/papers.atom?q=causal", method="HEAD"))
+        call_wsgi(
+            response_cache,
+            make_environ("/papers.atom?q=causal", headers={"Accept-Encoding": "gzip"}),
+        )
+    assert counting_app.count == 1
 
 
 def test_it_is_ready_no_more_when_a_listing_changes(
-    front: ResponseCache, service: Service, upstream: FakeUpstream
+    response_cache: ResponseCache, service: Service, upstream: FakeUpstream
 ) -> None:
-    before = said(front, environ("/papers.atom"))
+    before = call_wsgi(response_cache, make_environ("/papers.atom"))
     upstream.papers.append(make_raw_paper(8, title="Buoys"))
     service.refresh_page(service.newest_day())
-    after = said(front, environ("/papers.atom"))
+    after = call_wsgi(response_cache, make_environ("/papers.atom"))
     assert b"Buoys" in after[2]
     assert b"Buoys" not in before[2]
 
 
 def test_nor_when_another_process_keeps_one(
-    front: ResponseCache,
+    response_cache: ResponseCache,
     make_service: MakeService,
     upstream: FakeUpstream,
 ) -> None:
-    said(front, environ("/papers.atom"))
+    call_wsgi(response_cache, make_environ("/papers.atom"))
     upstream.papers.append(make_raw_paper(8, title="Buoys"))
     other = make_service()
     other.refresh_page(other.newest_day())
-    wait_until(lambda: b"Buoys" in said(front, environ("/papers.atom"))[2])
+    wait_until(lambda: b"Buoys" in call_wsgi(response_cache, make_environ("/papers.atom"))[2])
 
 
 def test_nor_when_one_is_kept_while_the_routes_are_at_work(
@@ -211,9 +224,9 @@ def test_nor_when_one_is_kept_while_the_routes_are_at_work(
             service.refresh_page(service.newest_day())
         return parts
 
-    front = ResponseCache(slow, service)
-    assert b"Buoys" not in said(front, environ("/papers.atom"))[2]
-    assert b"Buoys" in said(front, environ("/papers.atom"))[2]
+    response_cache = ResponseCache(slow, service)
+    assert b"Buoys" not in call_wsgi(response_cache, make_environ("/papers.atom"))[2]
+    assert b"Buoys" in call_wsgi(response_cache, make_environ("/papers.atom"))[2]
 
 
 def test_without_a_disk_it_still_ends_with_a_change(
@@ -221,62 +234,62 @@ def test_without_a_disk_it_still_ends_with_a_change(
 ) -> None:
     (tmp_path / "file").write_text("no folder")
     service = make_service(cache_dir=tmp_path / "file" / "store")
-    front = ResponseCache(create_app(service), service)
-    said(front, environ("/papers.atom"))
+    response_cache = ResponseCache(create_app(service), service)
+    call_wsgi(response_cache, make_environ("/papers.atom"))
     upstream.papers.append(make_raw_paper(8, title="Buoys"))
     service.refresh_page(service.newest_day())
-    assert b"Buoys" in said(front, environ("/papers.atom"))[2]
+    assert b"Buoys" in call_wsgi(response_cache, make_environ("/papers.atom"))[2]
 
 
 def test_the_routes_are_asked_again_when_a_page_is_due(
-    front: ResponseCache,
-    routes: Watched,
+    response_cache: ResponseCache,
+    counting_app: CountingApp,
     clock: Clock,
     upstream: FakeUpstream,
 ) -> None:
-    said(front, environ("/papers.atom"))
+    call_wsgi(response_cache, make_environ("/papers.atom"))
     clock.forward(minutes=19)
-    headers = said(front, environ("/papers.atom"))[1]
-    assert routes.count == 1
+    headers = call_wsgi(response_cache, make_environ("/papers.atom"))[1]
+    assert counting_app.count == 1
     assert "max-age=300," in dict(headers)["Cache-Control"], "it counts down"
     clock.forward(minutes=2)
     asked = len(upstream.requests)
-    said(front, environ("/papers.atom"))
-    assert routes.count == 2
+    call_wsgi(response_cache, make_environ("/papers.atom"))
+    assert counting_app.count == 2
     wait_until(lambda: len(upstream.requests) > asked)
 
 
 def test_midnight_ends_it(
-    front: ResponseCache, routes: Watched, clock: Clock, service: Service
+    response_cache: ResponseCache, counting_app: CountingApp, clock: Clock, service: Service
 ) -> None:
     clock.now = clock.now.replace(hour=23, minute=55)
     service.refresh_page(Page(Kind.TRENDING))
-    said(front, environ("/papers/trending.atom"))
+    call_wsgi(response_cache, make_environ("/papers/trending.atom"))
     clock.forward(minutes=4)
-    said(front, environ("/papers/trending.atom"))
-    assert routes.count == 1
+    call_wsgi(response_cache, make_environ("/papers/trending.atom"))
+    assert counting_app.count == 1
     clock.forward(minutes=2)
-    said(front, environ("/papers/trending.atom"))
-    assert routes.count == 2
+    call_wsgi(response_cache, make_environ("/papers/trending.atom"))
+    assert counting_app.count == 2
 
 
 def test_while_upstream_is_down_the_routes_are_asked_once_a_second_at_most(
-    front: ResponseCache, routes: Watched, clock: Clock, upstream: FakeUpstream
+    response_cache: ResponseCache, counting_app: CountingApp, clock: Clock, upstream: FakeUpstream
 ) -> None:
-    said(front, environ("/papers.atom"))
+    call_wsgi(response_cache, make_environ("/papers.atom"))
     upstream.fail()
     clock.forward(hours=1)
     for _ in range(5):
-        assert said(front, environ("/papers.atom"))[0] == "200 OK"
-    assert routes.count == 2
+        assert call_wsgi(response_cache, make_environ("/papers.atom"))[0] == "200 OK"
+    assert counting_app.count == 2
 
 
 # --- whose it is, and how many ---------------------------------------------------------------
 
 
-def test_no_answer_for_one_host_is_given_to_another(front: ResponseCache) -> None:
+def test_no_answer_for_one_host_is_given_to_another(response_cache: ResponseCache) -> None:
     for host in ("a.example.org", "b.example.org", "a.example.org"):
-        body = said(front, environ("/papers.atom", headers={"Host": host}))[2]
+        body = call_wsgi(response_cache, make_environ("/papers.atom", headers={"Host": host}))[2]
         assert f"http://{host}/papers.atom".encode() in body
 
 
@@ -284,66 +297,74 @@ def test_no_answer_for_one_forwarded_host_is_given_to_another(
     make_service: MakeService,
 ) -> None:
     service = make_service(trusted_proxies=("127.0.0.1",))
-    front = ResponseCache(create_app(service), service)
+    response_cache = ResponseCache(create_app(service), service)
     for host in ("a.example.org", "b.example.org", "a.example.org"):
         headers = {"X-Forwarded-Host": host, "X-Forwarded-Proto": "https"}
-        body = said(front, environ("/papers.atom", headers=headers))[2]
+        body = call_wsgi(response_cache, make_environ("/papers.atom", headers=headers))[2]
         assert f"https://{host}/papers.atom".encode() in body
-    assert b"https://" + host.encode() not in said(front, environ("/papers.atom"))[2]
+    assert (
+        b"https://" + host.encode()
+        not in call_wsgi(response_cache, make_environ("/papers.atom"))[2]
+    )
 
 
-def test_an_error_is_never_kept(front: ResponseCache, routes: Watched) -> None:
+def test_an_error_is_never_kept(response_cache: ResponseCache, counting_app: CountingApp) -> None:
     for path in ("/papers.atom?q=(", "/feeds/none.atom", "/nothing"):
-        first, again = said(front, environ(path)), said(front, environ(path))
+        first, again = (
+            call_wsgi(response_cache, make_environ(path)),
+            call_wsgi(response_cache, make_environ(path)),
+        )
         assert first == again
-    assert routes.count == 6
+    assert counting_app.count == 6
 
 
 def test_answers_take_no_more_memory_than_they_are_allowed(
     make_service: MakeService,
 ) -> None:
     service = make_service(response_cache_bytes=40_000, new_keywords=0)
-    routes = Watched(create_app(service))
-    front = ResponseCache(routes, service)
+    counting_app = CountingApp(create_app(service))
+    response_cache = ResponseCache(counting_app, service)
     for number in range(12):
-        said(front, environ(f"/papers.atom?unknown={number}"))
-    routes.count = 0
-    said(front, environ("/papers.atom?unknown=11"))
-    assert routes.count == 0, "the last is still there"
-    said(front, environ("/papers.atom?unknown=0"))
-    assert routes.count == 1, "the first is not"
-    held = front._responses
+        call_wsgi(response_cache, make_environ(f"/papers.atom?unknown={number}"))
+    counting_app.count = 0
+    call_wsgi(response_cache, make_environ("/papers.atom?unknown=11"))
+    assert counting_app.count == 0, "the last is still there"
+    call_wsgi(response_cache, make_environ("/papers.atom?unknown=0"))
+    assert counting_app.count == 1, "the first is not"
+    held = response_cache._responses
     assert 0 < held.currsize <= held.maxsize == 40_000
-    nothing = ResponseCache(routes, make_service(response_cache_bytes=0))
-    assert said(nothing, environ("/papers.atom"))[0] == "200 OK"
+    nothing = ResponseCache(counting_app, make_service(response_cache_bytes=0))
+    assert call_wsgi(nothing, make_environ("/papers.atom"))[0] == "200 OK"
 
 
 def test_the_length_of_an_address_counts(make_service: MakeService) -> None:
     """Whoever asks chooses it, and the answer may be short."""
     service = make_service(response_cache_bytes=100_000)
-    front = ResponseCache(create_app(service), service)
+    response_cache = ResponseCache(create_app(service), service)
     for number in range(5):
-        said(front, environ(f"/feeds.opml?unknown={number}{'x' * 40_000}"))
-    assert len(front._responses) == 2
+        call_wsgi(response_cache, make_environ(f"/feeds.opml?unknown={number}{'x' * 40_000}"))
+    assert len(response_cache._responses) == 2
 
 
-def test_an_endless_accept_encoding_is_neither_read_nor_remembered(front: ResponseCache) -> None:
+def test_an_endless_accept_encoding_is_neither_read_nor_remembered(
+    response_cache: ResponseCache,
+) -> None:
     for number in range(3):
         headers = {"Accept-Encoding": f"gzip, x{number}{'x' * 60_000}"}
-        answer = dict(said(front, environ("/papers.atom", headers=headers))[1])
+        answer = dict(call_wsgi(response_cache, make_environ("/papers.atom", headers=headers))[1])
         assert "Content-Encoding" not in answer
 
 
-def test_no_redirect_names_the_host_that_was_asked(front: ResponseCache) -> None:
-    asked = environ("/papers//week.atom", headers={"Host": "elsewhere.example"})
-    status, headers, _ = said(front, asked)
+def test_no_redirect_names_the_host_that_was_asked(response_cache: ResponseCache) -> None:
+    asked = make_environ("/papers//week.atom", headers={"Host": "elsewhere.example"})
+    status, headers, _ = call_wsgi(response_cache, asked)
     assert status == "404 NOT FOUND"
     assert "Location" not in dict(headers)
 
 
-def test_a_real_client_sees_no_difference(front: ResponseCache, service: Service) -> None:
+def test_a_real_client_sees_no_difference(response_cache: ResponseCache, service: Service) -> None:
     for path in ("/papers.atom", "/papers?q=causal"):
-        for app in (front, front, create_app(service)):
+        for app in (response_cache, response_cache, create_app(service)):
             answer = Client(app).get(path)
             assert answer.status_code == 200
             assert int(answer.headers["Content-Length"]) == len(answer.data)

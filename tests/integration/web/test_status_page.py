@@ -11,7 +11,7 @@ from werkzeug.wrappers import Response
 from feedsrv.config import Config
 from feedsrv.feeds.service import Service
 from tests.support.clock import Clock
-from tests.support.html import said, soup
+from tests.support.html import parse_html, text_of
 from tests.support.types import MakeClient
 from tests.support.upstream import FakeUpstream
 from tests.support.waiting import wait_until
@@ -23,9 +23,9 @@ def test_the_status_tells_what_was_read_and_never_asks(
     client = make_warm_client(history_days=2)
     upstream.requests.clear()
     clock.forward(minutes=50)
-    page = soup(client.get("/status"))
-    assert "All is well. The newest list was read 50 minutes ago." in said(page)
-    rows = [[said(cell) for cell in row.select("th, td")] for row in page.select("tbody tr")]
+    page = parse_html(client.get("/status"))
+    assert "All is well. The newest list was read 50 minutes ago." in text_of(page)
+    rows = [[text_of(cell) for cell in row.select("th, td")] for row in page.select("tbody tr")]
     assert rows == [
         ["Week 48 of 2026", "5", "50 minutes ago", "fresh"],
         ["November 2026", "5", "50 minutes ago", "fresh"],
@@ -34,7 +34,7 @@ def test_the_status_tells_what_was_read_and_never_asks(
         ["24 November 2026", "3", "50 minutes ago", "due since 30 minutes ago"],
         ["23 November 2026", "2", "50 minutes ago", "fresh"],
     ]
-    assert "60 of 60 in five minutes" in said(page)
+    assert "60 of 60 in five minutes" in text_of(page)
     assert upstream.requests == []
 
 
@@ -47,14 +47,14 @@ def test_the_status_tells_what_fails_and_since_when(
     client.get("/papers.atom")
     wait_until(lambda: b"cannot be read" in client.get("/status").data)
     clock.forward(minutes=5)
-    page = soup(client.get("/status"))
+    page = parse_html(client.get("/status"))
     assert (
         "Hugging Face cannot be read: status 503. It failed first 5 minutes ago; it is asked again"
         " in a moment, when a reader comes."
-    ) in said(page)
+    ) in text_of(page)
     assert json.loads(client.get("/status.json").data)["failure"]["since"] == "2026-11-25T09:30:00Z"
     (row,) = page.select("tr.bad")
-    assert said(row) == (
+    assert text_of(row) == (
         "25 November 2026 – never cannot be read since 25 November 2026, 09:30 UTC: status 503"
     )
 
@@ -62,9 +62,9 @@ def test_the_status_tells_what_fails_and_since_when(
 def test_the_status_of_a_server_that_read_nothing_yet(
     client: FlaskClient, upstream: FakeUpstream
 ) -> None:
-    page = soup(client.get("/status"))
-    assert "Nothing has been read yet." in said(page)
-    assert "never" in said(page)
+    page = parse_html(client.get("/status"))
+    assert "Nothing has been read yet." in text_of(page)
+    assert "never" in text_of(page)
     assert upstream.requests == []
 
 
@@ -91,9 +91,9 @@ def test_the_status_tells_of_pages_that_could_not_be_read(
 ) -> None:
     upstream.intercept = lambda path: Response("<html><p>a new layout</html>", mimetype="text/html")
     client.get("/papers.atom")
-    page = soup(client.get("/status"))
-    assert "Has Hugging Face changed its pages?" in said(page)
-    assert "day.html of 24 November 2026" in said(page)
+    page = parse_html(client.get("/status"))
+    assert "Has Hugging Face changed its pages?" in text_of(page)
+    assert "day.html of 24 November 2026" in text_of(page)
     names = [name for name, _ in client.get("/status.json").get_json()["unreadable"]]
     assert names == ["day.html", "day.json"]
 
@@ -104,6 +104,6 @@ def test_the_status_tells_of_a_disk_that_fails(
     (tmp_path / "file").write_text("in the way")
     client = make_warm_client(cache_dir=tmp_path / "file" / "store")
     assert client.get("/papers.atom").status_code == 200
-    page = soup(client.get("/status"))
-    assert "Nothing can be kept on disk since 24 November 2026" in said(page)
+    page = parse_html(client.get("/status"))
+    assert "Nothing can be kept on disk since 24 November 2026" in text_of(page)
     assert "Not a directory" in client.get("/status.json").get_json()["store"]["trouble"]

@@ -16,7 +16,7 @@ from tests.support.types import MakeClient
 from tests.support.upstream import FakeUpstream, make_raw_paper
 
 
-def read(answer: TestResponse) -> Any:
+def parse_feed(answer: TestResponse) -> Any:
     assert answer.status_code == 200
     assert answer.content_type == "application/atom+xml; charset=utf-8"
     read = feedparser.parse(answer.data)
@@ -24,7 +24,7 @@ def read(answer: TestResponse) -> Any:
     return read
 
 
-def problem(answer: TestResponse, status: int) -> dict[str, Any]:
+def parse_problem(answer: TestResponse, status: int) -> dict[str, Any]:
     assert answer.status_code == status
     assert answer.content_type == "application/problem+json"
     assert answer.headers["Cache-Control"] == "no-store"
@@ -43,7 +43,7 @@ def self_url(feed: Any) -> str:
 
 
 def test_a_keyword_has_a_feed(client: FlaskClient) -> None:
-    feed = read(client.get("/papers.atom?q=causal"))
+    feed = parse_feed(client.get("/papers.atom?q=causal"))
     assert feed.feed.title == "Daily Papers: causal"
     assert [entry.title for entry in feed.entries] == [
         "A study of lighthouse number 3",
@@ -72,14 +72,14 @@ def test_a_keyword_has_a_feed(client: FlaskClient) -> None:
 def test_each_address_gives_its_feed(
     client: FlaskClient, path: str, title: str, count: int
 ) -> None:
-    feed = read(client.get(path))
+    feed = parse_feed(client.get(path))
     assert feed.feed.title == title
     assert len(feed.entries) == count
 
 
 def test_a_named_feed_and_the_same_keyword_ad_hoc_are_one_feed(client: FlaskClient) -> None:
     named, adhoc = (
-        read(client.get(path)) for path in ("/feeds/causal.atom", "/papers.atom?q=causal")
+        parse_feed(client.get(path)) for path in ("/feeds/causal.atom", "/papers.atom?q=causal")
     )
     assert named.feed.id == adhoc.feed.id
     assert [entry.id for entry in named.entries] == [entry.id for entry in adhoc.entries]
@@ -105,25 +105,25 @@ def test_self_is_the_address_with_the_known_parameters_in_order(
     client: FlaskClient, path: str, expected: str
 ) -> None:
     """Readers rewrite their subscription from it: one that loses the query gives every paper."""
-    assert self_url(read(client.get(path))) == f"http://localhost{expected}"
+    assert self_url(parse_feed(client.get(path))) == f"http://localhost{expected}"
 
 
 def test_self_is_the_host_that_the_request_came_to(client: FlaskClient) -> None:
     for host in ("raspberrypi.local:8000", "192.168.1.7:8000", "[fd00::7]:8000", "papers"):
-        feed = read(client.get("/papers.atom", headers={"Host": host}))
+        feed = parse_feed(client.get("/papers.atom", headers={"Host": host}))
         assert self_url(feed) == f"http://{host}/papers.atom"
 
 
 @pytest.mark.parametrize("public", ["https://lab.example/papers-feeds", "https://lab.example/"])
 def test_self_is_the_public_address_where_one_is_set(make_client: MakeClient, public: str) -> None:
     client = make_client(public_url=public)
-    feed = read(client.get("/papers.atom?q=causal", headers={"Host": "evil.example"}))
+    feed = parse_feed(client.get("/papers.atom?q=causal", headers={"Host": "evil.example"}))
     assert self_url(feed) == f"{public.rstrip('/')}/papers.atom?q=causal"
 
 
 @pytest.mark.parametrize("host", ["a b", 'x"><script>', "a/b", "user@host", "[::1", "a:port", "ä"])
 def test_a_malformed_host_is_refused(client: FlaskClient, host: str) -> None:
-    problem(client.get("/papers.atom", headers={"Host": host}), 400)
+    parse_problem(client.get("/papers.atom", headers={"Host": host}), 400)
 
 
 def test_head_is_get_without_a_body(client: FlaskClient) -> None:
@@ -176,7 +176,7 @@ def test_readers_are_told_when_to_come_back(client: FlaskClient) -> None:
 
 
 def test_a_query_that_cannot_be_read_is_pointed_at(client: FlaskClient) -> None:
-    body = problem(client.get("/papers.atom?q=causal+%28a+OR"), 400)
+    body = parse_problem(client.get("/papers.atom?q=causal+%28a+OR"), 400)
     assert body["position"] == 12
     assert body["pointer"] == "causal (a OR\n            ^"
     assert "expected a word" in body["detail"]
@@ -184,12 +184,12 @@ def test_a_query_that_cannot_be_read_is_pointed_at(client: FlaskClient) -> None:
 
 @pytest.mark.parametrize("limit", ["0", "201", "-1", "many", "1.5", "", "1e2", "٣x"])
 def test_a_limit_that_is_none_is_refused(client: FlaskClient, limit: str) -> None:
-    body = problem(client.get("/papers.atom", query_string={"limit": limit}), 400)
+    body = parse_problem(client.get("/papers.atom", query_string={"limit": limit}), 400)
     assert body["detail"] == f"limit must be a number from 1 to 200, not {limit!r}"
 
 
 def test_an_unknown_feed_says_how_to_ask_ad_hoc(client: FlaskClient) -> None:
-    body = problem(client.get("/feeds/diffusion%20models.atom"), 404)
+    body = parse_problem(client.get("/feeds/diffusion%20models.atom"), 404)
     assert body["feeds"] == ["causal"]
     assert body["instead"] == "http://localhost/papers.atom?q=diffusion+models"
     assert client.get(body["instead"]).status_code == 200
@@ -197,7 +197,7 @@ def test_an_unknown_feed_says_how_to_ask_ad_hoc(client: FlaskClient) -> None:
 
 @pytest.mark.parametrize("path", ["/papers.pdf", "/papers/week.ATOM", "/feeds/causal.xml"])
 def test_an_unknown_format_names_the_known(client: FlaskClient, path: str) -> None:
-    assert ".atom" in problem(client.get(path), 404)["detail"]
+    assert ".atom" in parse_problem(client.get(path), 404)["detail"]
 
 
 @pytest.mark.parametrize(
@@ -205,13 +205,13 @@ def test_an_unknown_format_names_the_known(client: FlaskClient, path: str) -> No
     ["/nothing", "/papers/year.atom", "/feeds/", "/papers/2611.00001", "/%00", "/papers.atom/"],
 )
 def test_an_unknown_path_is_a_problem_of_its_own(client: FlaskClient, path: str) -> None:
-    problem(client.get(path), 404)
+    parse_problem(client.get(path), 404)
 
 
 @pytest.mark.parametrize("method", ["post", "put", "delete", "patch"])
 def test_nothing_but_get_and_head_is_allowed(client: FlaskClient, method: str) -> None:
     answer = getattr(client, method)("/papers.atom")
-    problem(answer, 405)
+    parse_problem(answer, 405)
     assert "GET" in answer.headers["Allow"]
 
 
@@ -220,7 +220,7 @@ def test_with_nothing_kept_the_answer_is_503_with_the_reason_and_a_time(
 ) -> None:
     upstream.fail()
     answer = client.get("/papers.atom?q=causal")
-    body = problem(answer, 503)
+    body = parse_problem(answer, 503)
     assert answer.headers["Retry-After"] == "60"
     assert body["retry_after"] == 60
     assert "status 503" in body["detail"]
@@ -241,20 +241,20 @@ def test_an_error_of_ours_is_500_and_tells_nothing_of_our_insides(
     client: FlaskClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(Service, "get_feed", lambda *args, **kwargs: 1 / 0)
-    body = problem(client.get("/papers.atom"), 500)
+    body = parse_problem(client.get("/papers.atom"), 500)
     assert body.keys() == {"type", "title", "status", "detail"}
     assert "ZeroDivisionError" in caplog.text
 
 
-def leaves(kind: type[FeedsrvError]) -> set[type[FeedsrvError]]:
+def leaf_errors(kind: type[FeedsrvError]) -> set[type[FeedsrvError]]:
     below = kind.__subclasses__()
-    return set().union(*map(leaves, below)) if below else {kind}
+    return set().union(*map(leaf_errors, below)) if below else {kind}
 
 
 def test_every_error_of_ours_has_its_answer() -> None:
-    assert leaves(FeedsrvError) == ERROR_MAP.keys()
-    assert all(400 <= ERROR_MAP[kind].status < 500 for kind in leaves(ClientError))
-    assert all(ERROR_MAP[kind].status == 503 for kind in leaves(UpstreamError))
+    assert leaf_errors(FeedsrvError) == ERROR_MAP.keys()
+    assert all(400 <= ERROR_MAP[kind].status < 500 for kind in leaf_errors(ClientError))
+    assert all(ERROR_MAP[kind].status == 503 for kind in leaf_errors(UpstreamError))
 
 
 @pytest.mark.parametrize(
@@ -270,10 +270,10 @@ def test_a_hostile_query_is_answered_with_a_feed_or_a_problem(
 ) -> None:
     answer = client.get("/papers.atom", query_string={"q": query})
     if answer.status_code == 200:
-        url = self_url(read(answer))
+        url = self_url(parse_feed(answer))
         assert parse_qs(urlsplit(url).query)["q"] == [" ".join(query.split())]
     else:
-        problem(answer, 400)
+        parse_problem(answer, 400)
     assert "Set-Cookie" not in answer.headers
 
 
@@ -301,7 +301,7 @@ def test_the_demo_marks_every_feed_as_a_sample(make_client: MakeClient, config: 
         "/feeds/causal.atom",
         "/papers/week.atom",
     ):
-        feed = read(client.get(path))
+        feed = parse_feed(client.get(path))
         assert feed.feed.title.startswith("Sample papers: ")
         assert feed.entries
         assert not any("arxiv.org" in str(entry) for entry in feed.entries)
@@ -313,8 +313,8 @@ def test_the_demo_marks_every_feed_as_a_sample(make_client: MakeClient, config: 
 def test_a_query_that_no_feed_can_hold_is_refused_in_each_format(
     client: FlaskClient, suffix: str, query: str
 ) -> None:
-    problem(client.get(f"/papers{suffix}", query_string={"q": query}), 400)
+    parse_problem(client.get(f"/papers{suffix}", query_string={"q": query}), 400)
 
 
 def test_options_is_not_allowed_either(client: FlaskClient) -> None:
-    problem(client.options("/papers.atom"), 405)
+    parse_problem(client.options("/papers.atom"), 405)

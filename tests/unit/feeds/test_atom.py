@@ -47,7 +47,7 @@ from tests.support.strategies import few_examples, papers
 
 
 @pytest.fixture(scope="module")
-def complaints() -> Callable[[bytes], str]:
+def schema_errors() -> Callable[[bytes], str]:
     """Return a function that says what RFC 4287's grammar and rules have against a feed."""
     if not SHARED.exists():
         pytest.skip("needs the Atom schemas in ../shared/schemas")
@@ -237,9 +237,9 @@ def test_text_that_looks_like_markup_arrives_as_written(title: str) -> None:
     assert title in reader.text
 
 
-def test_a_feed_without_entries_is_a_feed(complaints: Callable[[bytes], str]) -> None:
+def test_a_feed_without_entries_is_a_feed(schema_errors: Callable[[bytes], str]) -> None:
     document = render_papers()
-    assert complaints(document) == ""
+    assert schema_errors(document) == ""
     read = feedparser.parse(document)
     assert not read.bozo
     assert read.entries == []
@@ -247,7 +247,7 @@ def test_a_feed_without_entries_is_a_feed(complaints: Callable[[bytes], str]) ->
 
 
 def test_the_status_feed_is_a_feed_with_and_without_outages(
-    complaints: Callable[[bytes], str],
+    schema_errors: Callable[[bytes], str],
 ) -> None:
     at = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
     page = Page(Kind.SEARCH, "fog & <ferries>")
@@ -261,7 +261,7 @@ def test_the_status_feed_is_a_feed_with_and_without_outages(
             page_url="http://h/status",
             icon_url="http://h/static/icon.png",
         )
-        assert complaints(written) == ""
+        assert schema_errors(written) == ""
 
 
 def test_a_feed_names_itself_where_it_is_and_where_people_go() -> None:
@@ -300,7 +300,7 @@ def test_a_union_has_one_id_in_whatever_order_it_is_asked_for() -> None:
 @few_examples
 @given(st.lists(papers(), max_size=6, unique_by=lambda paper: paper.id))
 def test_any_papers_make_a_feed_that_readers_take_in_order(
-    complaints: Callable[[bytes], str], papers: list[Paper]
+    schema_errors: Callable[[bytes], str], papers: list[Paper]
 ) -> None:
     listing = Listing(
         page=Page(Kind.TRENDING),
@@ -310,7 +310,7 @@ def test_any_papers_make_a_feed_that_readers_take_in_order(
     ordered = unite_listings((listing,))
     document = render_papers(*ordered)
     assert document == render_papers(*ordered), "the same papers are the same bytes"
-    assert complaints(document) == ""
+    assert schema_errors(document) == ""
     read = feedparser.parse(document)
     assert not read.bozo
     assert [entry.id for entry in read.entries] == [entry.id for entry in make_entries(*ordered)]

@@ -19,7 +19,7 @@ from tests.support.builders import DAY, card_only, make_listing, make_paper
 SEARCH = Page(Kind.SEARCH, "kites")
 
 
-def ids(papers: tuple[Paper, ...]) -> list[str]:
+def paper_ids(papers: tuple[Paper, ...]) -> list[str]:
     return [one.id for one in papers]
 
 
@@ -35,7 +35,7 @@ def test_a_paper_on_many_lists_stands_once_and_the_newest_first() -> None:
         make_paper("2608.99005", submitted=date(2026, 8, 7), listed=None),
         page=SEARCH,
     )
-    assert ids(unite_listings((day, search))) == [
+    assert paper_ids(unite_listings((day, search))) == [
         "2608.99005",
         "2608.99003",
         "2608.99002",
@@ -92,7 +92,7 @@ def test_united_papers_are_the_set_of_all_in_falling_order(found: list[list[Any]
     united = unite_listings(lists)
     keys = [(one.published, one.id) for one in united]
     assert keys == sorted(keys, reverse=True)
-    assert sorted(ids(united)) == sorted({f"2608.9900{n}" for one in found for n, _ in one})
+    assert sorted(paper_ids(united)) == sorted({f"2608.9900{n}" for one in found for n, _ in one})
     for one in united:
         days = [p.listed for each in lists for p in each.papers if p.id == one.id and p.listed]
         assert one.listed == min(days)

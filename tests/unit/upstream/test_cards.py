@@ -25,7 +25,7 @@ from tests.support.builders import (
 HOLDER = '<div data-target="DailyPapers" data-props="{}">'
 
 
-def in_tree(markup: str, wanted: Extractor) -> str | None:
+def find_in_tree(markup: str, wanted: Extractor) -> str | None:
     """The first answer of the whole page's tree."""
     for tag in BeautifulSoup(markup, "lxml").find_all(True):
         answer = wanted(tag.name, {name: str(value) for name, value in tag.attrs.items()})
@@ -85,7 +85,7 @@ real = st.just(
 
 
 @st.composite
-def mutated(draw: st.DrawFn) -> str:
+def mutated_pages(draw: st.DrawFn) -> str:
     """A page with pieces put in and cut out, or nothing but pieces."""
     text = draw(real | st.lists(pieces | st.text(max_size=4), max_size=12).map("".join))
     for _ in range(draw(st.integers(0, 3))):
@@ -95,7 +95,7 @@ def mutated(draw: st.DrawFn) -> str:
     return text
 
 
-@given(mutated(), st.sampled_from([1, 2, 5, 99, 64_000]))
+@given(mutated_pages(), st.sampled_from([1, 2, 5, 99, 64_000]))
 def test_what_is_found_is_what_the_tree_of_the_whole_page_would_have(
     markup: str, part: int
 ) -> None:
@@ -103,13 +103,13 @@ def test_what_is_found_is_what_the_tree_of_the_whole_page_would_have(
     for wanted in (hydration_data, day_label):
         with patch.object(tags, "_CHUNK_SIZE", part):
             found = find_first(markup, wanted)
-        assert found == in_tree(markup, wanted)
+        assert found == find_in_tree(markup, wanted)
 
 
 @given(st.text())
 def test_data_is_read_as_it_was_before_it_was_escaped(text: str) -> None:
     markup = f"<div data-target='DailyPapers' data-props='{escape(text)}'>"
-    assert find_first(markup, hydration_data) == in_tree(markup, hydration_data)
+    assert find_first(markup, hydration_data) == find_in_tree(markup, hydration_data)
     if text.isprintable():
         assert find_first(html_page_with_data(text).decode(), hydration_data) == text
 

@@ -42,17 +42,17 @@ any_page = st.sampled_from(list(PAGES))
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.kind))
 
 
-def read_page(body: bytes, page: Page = DAY, url: str = "") -> Listing:
+def page_listing(body: bytes, page: Page = DAY, url: str = "") -> Listing:
     return parse_page(body, url or page_url(page), requested=page, fetched_at=READ_AT)
 
 
-def read_answer(answer: object, page: Page = DAY) -> Listing:
+def api_listing(answer: object, page: Page = DAY) -> Listing:
     return parse_api_response(
         json.dumps(answer).encode(), page_url(page), requested=page, fetched_at=READ_AT
     )
 
 
-def refusal(call: Callable[[], Listing]) -> str:
+def error_reason(call: Callable[[], Listing]) -> str:
     with pytest.raises(ParseError) as caught:
         call()
     return caught.value.reason
@@ -73,7 +73,7 @@ def test_a_recorded_page_gives_what_is_known_to_stand_on_it(name: str) -> None:
         return reader(file.read_bytes(), expected["url"], requested=asked, fetched_at=when)
 
     if "error" in expected:
-        assert expected["error"] in refusal(call)
+        assert expected["error"] in error_reason(call)
         return
     listing = call()
     found, wanted = listing_to_json(listing), expected["listing"]
@@ -153,7 +153,7 @@ def test_the_listing_is_of_the_period_that_the_page_names(
     asked: Page, named: str, key: str
 ) -> None:
     data = {"dailyPapers": [json_entry()], "periodType": asked.kind, "dateString": named}
-    assert read_page(html_page(data), asked, "https://huggingface.co/papers").page == Page(
+    assert page_listing(html_page(data), asked, "https://huggingface.co/papers").page == Page(
         asked.kind, key
     )
 
@@ -171,7 +171,7 @@ def test_the_listing_is_of_the_period_that_the_page_names(
 def test_a_name_that_is_no_such_period_is_passed_over(asked: Page, named: str) -> None:
     data = {"dailyPapers": [json_entry()], "dateString": named}
     url = f"https://huggingface.co{page_path(asked)}"
-    assert read_page(html_page(data), asked, url).page == asked
+    assert page_listing(html_page(data), asked, url).page == asked
 
 
 @pytest.mark.parametrize(
@@ -191,19 +191,19 @@ def test_the_data_knows_the_day_better_than_the_label_and_the_label_better_than_
     label = inside.replace("<time>", '<time datetime="2026-08-06T00:00:00.000Z"></time>')
     body = html_page({"dailyPapers": [json_entry()]} | data, label)
     url = f"https://huggingface.co{url or '/papers/date/2026-08-08'}"
-    assert read_page(body, Page(Kind.DAY, "2026-08-08"), url).page.key == day
+    assert page_listing(body, Page(Kind.DAY, "2026-08-08"), url).page.key == day
 
 
 def test_only_the_day_that_is_given_dates_a_paper_without_a_list_day() -> None:
     data = {"dailyPapers": [json_entry(submittedOnDailyAt=None)], "dateString": "2026-08-06"}
-    assert read_page(html_page(data)).papers[0].listed == date(2026, 8, 6)
+    assert page_listing(html_page(data)).papers[0].listed == date(2026, 8, 6)
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page.kind is not Kind.DAY], ids=str)
 def test_a_paper_never_on_daily_gets_no_list_day_from_another_list(page: Page) -> None:
     data = page_props(page, [json_entry(submittedOnDailyAt=None)])
-    assert read_page(html_page(data), page).papers[0].listed is None
-    assert read_answer([json_entry(submittedOnDailyAt=None)], page).papers[0].listed is None
+    assert page_listing(html_page(data), page).papers[0].listed is None
+    assert api_listing([json_entry(submittedOnDailyAt=None)], page).papers[0].listed is None
 
 
 @pytest.mark.parametrize("asked", PAGES, ids=lambda page: f"asked-{page.kind}")
@@ -213,9 +213,9 @@ def test_a_list_of_another_kind_is_refused_cards_and_all(asked: Page, given: Pag
     # The address may be the one asked for: what is shown there depends on what was seen last.
     for url in (page_url(given), page_url(asked)):
         if asked == given:
-            assert read_page(body, asked, url).source == "data"
+            assert page_listing(body, asked, url).source == "data"
         else:
-            assert "in place of" in refusal(lambda url=url: read_page(body, asked, url))  # type: ignore[misc]
+            assert "in place of" in error_reason(lambda url=url: page_listing(body, asked, url))  # type: ignore[misc]
 
 
 def test_search_results_count_even_where_the_data_forgot_what_was_searched_for() -> None:
@@ -225,7 +225,7 @@ def test_search_results_count_even_where_the_data_forgot_what_was_searched_for()
         "searchResults": [json_entry()],
         "periodType": "month",
     }
-    assert [paper.id for paper in read_page(html_page(data), page).papers] == ["2608.99001"]
+    assert [paper.id for paper in page_listing(html_page(data), page).papers] == ["2608.99001"]
 
 
 # --- when papers or pages are damaged --------------------------------------------------------
@@ -240,13 +240,13 @@ def test_up_to_a_tenth_of_unreadable_papers_is_skipped_and_more_is_a_change_of_l
 ) -> None:
     entries = [json_entry(f"2608.{n:05}", title=7 if n < bad else "Kite") for n in range(papers)]
     if readable:
-        listing = read_page(html_page(page_props(DAY, entries)))
+        listing = page_listing(html_page(page_props(DAY, entries)))
         assert len(listing.papers) == papers - bad
         assert [reason.partition(":")[0] for reason in listing.skipped] == [
             f"2608.{n:05}" for n in range(bad)
         ]
     else:
-        reason = refusal(lambda: read_page(html_page(page_props(DAY, entries))))
+        reason = error_reason(lambda: page_listing(html_page(page_props(DAY, entries))))
         assert f"{bad} of {papers} papers" in reason
         assert "2608.00000: Expected `str`" in reason
 
@@ -270,8 +270,8 @@ def test_a_paper_whose_key_vanished_or_changed_its_type_is_left_out_by_name(
     sound = [json_entry(f"2608.{n:05}") for n in range(9)]
     changed = json_entry("2608.99099", **{key: value})
     for listing in (
-        read_page(html_page(page_props(DAY, [*sound, changed]))),
-        read_answer([*sound, changed]),
+        page_listing(html_page(page_props(DAY, [*sound, changed]))),
+        api_listing([*sound, changed]),
     ):
         assert len(listing.papers) == 9
         (reason,) = listing.skipped
@@ -283,7 +283,7 @@ def test_a_paper_whose_key_vanished_or_changed_its_type_is_left_out_by_name(
 def test_a_paper_without_a_name_is_left_out_by_its_place(key: str) -> None:
     sound = [json_entry(f"2608.{n:05}") for n in range(9)]
     nameless = {"numComments": 1} if key == "paper" else json_entry(id=None)
-    (reason,) = read_page(html_page(page_props(DAY, [*sound, nameless]))).skipped
+    (reason,) = page_listing(html_page(page_props(DAY, [*sound, nameless]))).skipped
     assert reason.startswith("paper 10: ")
     assert key in reason
 
@@ -291,15 +291,15 @@ def test_a_paper_without_a_name_is_left_out_by_its_place(key: str) -> None:
 @pytest.mark.parametrize("changed", [None, 7, "x", {}, {"papers": []}], ids=repr)
 def test_a_list_that_vanished_or_changed_its_type_is_refused(changed: object) -> None:
     data = page_props(DAY, []) | {"dailyPapers": changed}
-    assert "list" in refusal(lambda: read_page(html_page(data)))
-    assert "list" in refusal(lambda: read_answer(changed))
+    assert "list" in error_reason(lambda: page_listing(html_page(data)))
+    assert "list" in error_reason(lambda: api_listing(changed))
 
 
 def test_more_than_any_list_or_page_has_is_refused_before_it_takes_memory() -> None:
-    assert "1001 papers" in refusal(lambda: read_answer([json_entry()] * 1001))
-    assert "not a page" in refusal(lambda: read_page(b"<br>" * 100_000))
+    assert "1001 papers" in error_reason(lambda: api_listing([json_entry()] * 1001))
+    assert "not a page" in error_reason(lambda: page_listing(b"<br>" * 100_000))
     assert (
-        read_page(html_page(page_props(DAY, [json_entry()]), inside="<br>" * 90_000)).source
+        page_listing(html_page(page_props(DAY, [json_entry()]), inside="<br>" * 90_000)).source
         == "data"
     )
 
@@ -307,7 +307,7 @@ def test_more_than_any_list_or_page_has_is_refused_before_it_takes_memory() -> N
 @pytest.mark.parametrize("bad", [None, 7, "x", [], {}, {"paper": None}], ids=repr)
 def test_an_entry_without_an_id_is_named_by_its_place(bad: object) -> None:
     data: Json = {"dailyPapers": [*(json_entry(f"2608.{n:05}") for n in range(11)), bad]}
-    (reason,) = read_page(html_page(data)).skipped
+    (reason,) = page_listing(html_page(data)).skipped
     assert reason.startswith("paper 12: ")
 
 
@@ -315,7 +315,7 @@ def test_an_entry_without_an_id_is_named_by_its_place(bad: object) -> None:
     "name", ["", "../2608.99001", "2608.99001/x", "2608 99001", "2608.99001\n", "é", "x" * 65]
 )
 def test_an_id_that_could_break_an_address_makes_its_paper_unreadable(name: str) -> None:
-    assert "is no paper's id" in refusal(lambda: read_answer([json_entry(name)]))
+    assert "is no paper's id" in error_reason(lambda: api_listing([json_entry(name)]))
 
 
 @pytest.mark.parametrize(
@@ -323,7 +323,7 @@ def test_an_id_that_could_break_an_address_makes_its_paper_unreadable(name: str)
     [("2608.99001v2", "2608.99001"), ("sample-001", "sample-001"), ("sample-v2", "sample-v2")],
 )
 def test_an_id_has_no_version(written: str, name: str) -> None:
-    assert read_answer([json_entry(written)]).papers[0].id == name
+    assert api_listing([json_entry(written)]).papers[0].id == name
 
 
 @pytest.mark.parametrize(
@@ -337,7 +337,7 @@ def test_a_date_past_the_ends_of_the_calendar_makes_its_paper_unreadable(
         *(json_entry(f"2608.{n:05}") for n in range(11)),
         json_entry("2608.00099", **{key: stamp}),
     ]
-    (reason,) = read_answer(entries).skipped
+    (reason,) = api_listing(entries).skipped
     assert reason.startswith("2608.00099: ")
 
 
@@ -355,13 +355,13 @@ def test_a_date_past_the_ends_of_the_calendar_makes_its_paper_unreadable(
     ids=["endless-votes", "odd-votes", "comma", "k", "hyphen", "endless-authors", "one-author"],
 )
 def test_a_number_on_a_card_is_read_or_is_nought(inside: str, votes: int, authors: int) -> None:
-    (paper,) = read_page(inside.encode()).papers
+    (paper,) = page_listing(inside.encode()).papers
     assert (paper.upvotes, paper.author_count) == (votes, authors)
 
 
 def test_cards_are_no_way_around_the_ids_of_arxiv() -> None:
     body = (card_html("٢٦٠٨.٩٩٠٠١") + card_html("../admin") + card_html("2608.99001v3")).encode()
-    assert [paper.id for paper in read_page(body).papers] == ["2608.99001"]
+    assert [paper.id for paper in page_listing(body).papers] == ["2608.99001"]
 
 
 @pytest.mark.parametrize(
@@ -383,60 +383,60 @@ def test_cards_are_no_way_around_the_ids_of_arxiv() -> None:
 def test_a_card_without_a_readable_date_is_of_the_month_of_its_id(
     shown: str, submitted: date
 ) -> None:
-    assert read_page(card_html(extra=shown).encode()).papers[0].submitted == submitted
+    assert page_listing(card_html(extra=shown).encode()).papers[0].submitted == submitted
 
 
 @pytest.mark.parametrize("key", ["title", "summary", "ai_summary", "projectPage", "githubRepo"])
 def test_a_text_that_would_take_minutes_makes_its_paper_unreadable(key: str) -> None:
     # Python's normalization of such a text takes the square of its length.
-    assert "length" in refusal(
-        lambda: read_answer([json_entry(**{key: "e\u0301\u0316" * 1_000_000})])
+    assert "length" in error_reason(
+        lambda: api_listing([json_entry(**{key: "e\u0301\u0316" * 1_000_000})])
     )
 
 
 def test_a_list_of_far_more_papers_than_any_page_has_is_refused_before_it_is_read() -> None:
-    assert "a list of 1001 papers" in refusal(lambda: read_answer([0] * 1001))
-    assert len(read_answer([json_entry(f"2608.{n:05}") for n in range(1000)]).papers) == 1000
+    assert "a list of 1001 papers" in error_reason(lambda: api_listing([0] * 1001))
+    assert len(api_listing([json_entry(f"2608.{n:05}") for n in range(1000)]).papers) == 1000
 
 
 def test_cards_that_are_never_closed_are_read_as_far_as_three_deep() -> None:
     unclosed = [card_html(f"2608.{n:05}").removesuffix("</article>") for n in range(50)]
-    listing = read_page("".join(unclosed).encode())
+    listing = page_listing("".join(unclosed).encode())
     assert [paper.id for paper in listing.papers] == ["2608.00000", "2608.00001", "2608.00002"]
 
 
 def test_a_page_of_nothing_but_tags_is_no_list_of_cards() -> None:
-    assert len(read_page((card_html() + "<b></b>" * 20_000).encode()).papers) == 1
-    assert refusal(lambda: read_page((card_html() + "<b></b>" * 30_000).encode()))
-    assert refusal(lambda: read_page((card_html() + "<div>" * 200).encode()))
+    assert len(page_listing((card_html() + "<b></b>" * 20_000).encode()).papers) == 1
+    assert error_reason(lambda: page_listing((card_html() + "<b></b>" * 30_000).encode()))
+    assert error_reason(lambda: page_listing((card_html() + "<div>" * 200).encode()))
 
 
 def test_the_text_of_a_card_is_cut_where_no_abstract_goes_on() -> None:
     body = card_html(extra=f"<p>{'a ' * 20_000}</p><span>{'x' * 300} Mar 9</span>").encode()
-    (paper,) = read_page(body).papers
+    (paper,) = page_listing(body).papers
     assert len(paper.abstract) == 19_999
     assert paper.submitted == date(2026, 8, 1)
 
 
 def test_cards_stand_in_only_where_the_data_cannot_be_read() -> None:
     assert (
-        read_page(html_page(page_props(DAY, [json_entry()]), card_html())).papers[0].id
+        page_listing(html_page(page_props(DAY, [json_entry()]), card_html())).papers[0].id
         == "2608.99001"
     )
-    listing = read_page(html_page(page_props(DAY, []), card_html()))
+    listing = page_listing(html_page(page_props(DAY, []), card_html()))
     assert (listing.papers[0].id, listing.source) == ("2608.99002", "cards")
     assert listing.skipped == ("its data: the list is empty",)
 
 
 def test_the_first_of_two_copies_counts() -> None:
-    cards = read_page(
+    cards = page_listing(
         (card_html(votes="1") + card_html("2608.99003") + card_html(votes="2")).encode()
     )
     assert [(paper.id, paper.upvotes) for paper in cards.papers] == [
         ("2608.99002", 1),
         ("2608.99003", 7),
     ]
-    listing = read_answer([json_entry(title="First"), json_entry(title="Second")])
+    listing = api_listing([json_entry(title="First"), json_entry(title="Second")])
     assert [paper.title for paper in listing.papers] == ["First"]
 
 
@@ -466,8 +466,8 @@ def test_the_first_of_two_copies_counts() -> None:
 )  # fmt: skip
 @every_page
 def test_what_is_no_page_is_refused_without_a_warning(body: bytes, page: Page) -> None:
-    assert refusal(lambda: read_page(body, page))
-    assert refusal(
+    assert error_reason(lambda: page_listing(body, page))
+    assert error_reason(
         lambda: parse_api_response(body, page_url(page), requested=page, fetched_at=READ_AT)
     )
 
@@ -487,21 +487,21 @@ def test_an_answer_of_several_days_is_cut_to_its_newest_day() -> None:
     )
     assert listing.page == DAY
     assert [paper.id for paper in listing.papers] == ["2608.00001", "2608.00003"]
-    assert read_answer(entries, Page(Kind.WEEK, "2026-W32")).papers[0].id == "2608.00000"
+    assert api_listing(entries, Page(Kind.WEEK, "2026-W32")).papers[0].id == "2608.00000"
 
 
 def test_an_api_search_may_find_nothing_and_every_other_list_may_not() -> None:
     for page in PAGES:
         if page.kind is Kind.SEARCH:
-            assert read_answer([], page).papers == ()
+            assert api_listing([], page).papers == ()
         else:
-            assert "empty" in refusal(lambda page=page: read_answer([], page))  # type: ignore[misc]
+            assert "empty" in error_reason(lambda page=page: api_listing([], page))  # type: ignore[misc]
 
 
 # --- whatever may come -----------------------------------------------------------------------
 
 
-def settles(body: bytes, page: Page) -> None:
+def assert_listing_or_page_error(body: bytes, page: Page) -> None:
     """Both readers give a listing that can be kept, or a PageError, and nothing else."""
     for reader in (parse_page, parse_api_response):
         try:
@@ -530,7 +530,7 @@ fragments = st.sampled_from(
 
 @given(body=st.binary() | st.lists(fragments | st.binary(max_size=8)).map(b"".join), page=any_page)
 def test_arbitrary_bytes_give_a_listing_or_a_page_error(body: bytes, page: Page) -> None:
-    settles(body, page)
+    assert_listing_or_page_error(body, page)
 
 
 odd_text = st.text(st.characters(exclude_categories=[])) | st.sampled_from(
@@ -555,19 +555,19 @@ odd_value = st.recursive(
 )  # fmt: skip
 
 
-def places(value: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+def paths_in(value: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     """Every place in the data but its root."""
     inside = value.items() if isinstance(value, dict) else enumerate(value)
     found = []
     for key, inner in inside:
         found.append((*at, key))
         if isinstance(inner, dict | list):
-            found += places(inner, (*at, key))
+            found += paths_in(inner, (*at, key))
     return found
 
 
 @st.composite
-def damaged(draw: st.DrawFn) -> tuple[bytes, Page]:
+def damaged_documents(draw: st.DrawFn) -> tuple[bytes, Page]:
     """A page's data or an API's answer, with up to four places deleted, replaced or doubled."""
     page, api = draw(any_page), draw(st.booleans())
     full = json_entry(
@@ -579,7 +579,7 @@ def damaged(draw: st.DrawFn) -> tuple[bytes, Page]:
     data: Any = entries if api else page_props(page, entries)
     data = copy.deepcopy(data)
     for _ in range(draw(st.integers(0, 4))):
-        if not (known := places(data)):
+        if not (known := paths_in(data)):
             break
         *way, last = draw(st.sampled_from(known))
         parent = data
@@ -602,9 +602,9 @@ def damaged(draw: st.DrawFn) -> tuple[bytes, Page]:
     return body, page
 
 
-@given(damaged())
+@given(damaged_documents())
 def test_damaged_data_gives_a_listing_or_a_page_error(case: tuple[bytes, Page]) -> None:
-    settles(*case)
+    assert_listing_or_page_error(*case)
 
 
 # --- there and back --------------------------------------------------------------------------
@@ -621,7 +621,7 @@ stamp = st.datetimes(datetime(1991, 8, 14), datetime(2027, 1, 1)).map(  # noqa: 
 
 
 @st.composite
-def truths(draw: st.DrawFn, name: str) -> tuple[Json, Paper]:
+def entries_with_papers(draw: st.DrawFn, name: str) -> tuple[Json, Paper]:
     """An entry as upstream would write it, and the paper that it is."""
     made: Json = {
         "title": draw(one_line),
@@ -671,14 +671,14 @@ def truths(draw: st.DrawFn, name: str) -> tuple[Json, Paper]:
 def test_papers_written_as_upstream_writes_them_are_read_back_in_order(
     data: st.DataObject, page: Page, numbers: list[int]
 ) -> None:
-    drawn = [data.draw(truths(f"2608.{number:05}")) for number in numbers]
+    drawn = [data.draw(entries_with_papers(f"2608.{number:05}")) for number in numbers]
     entries = [written for written, _ in drawn]
     day = date(2026, 8, 7) if page == DAY else None
     wanted = [
         analyze(msgspec.structs.replace(paper, listed=paper.listed or day)) for _, paper in drawn
     ]
-    listing = read_page(html_page(page_props(page, entries), card_html()), page)
+    listing = page_listing(html_page(page_props(page, entries), card_html()), page)
     assert list(listing.papers) == wanted
     assert (listing.page, listing.skipped, listing.source) == (page, (), "data")
     if page != DAY:
-        assert list(read_answer(entries, page).papers) == wanted
+        assert list(api_listing(entries, page).papers) == wanted

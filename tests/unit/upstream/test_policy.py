@@ -102,13 +102,15 @@ def test_a_list_read_by_a_clock_that_was_ahead_is_not_fresh_for_ever() -> None:
 # --- the window --------------------------------------------------------------------------------
 
 
-def walked(kept: dict[str, Listing], days: int, today: date = WEDNESDAY) -> list[tuple[str, str]]:
+def walk_window(
+    kept: dict[str, Listing], days: int, today: date = WEDNESDAY
+) -> list[tuple[str, str]]:
     found = list_days(today, days, lambda page: kept.get(page.key))
     return [(page.key, each.page.key if each else "") for page, each in found]
 
 
 def test_without_anything_kept_the_window_is_the_last_weekdays() -> None:
-    assert walked({}, 6) == [
+    assert walk_window({}, 6) == [
         ("2026-11-25", ""),
         ("2026-11-24", ""),
         ("2026-11-23", ""),
@@ -120,24 +122,28 @@ def test_without_anything_kept_the_window_is_the_last_weekdays() -> None:
 
 def test_the_pages_own_word_of_the_list_before_skips_holidays() -> None:
     kept = {"2026-11-25": listing(day("2026-11-25"), previous="2026-11-20")}
-    assert [name for name, _ in walked(kept, 3)] == ["2026-11-25", "2026-11-20", "2026-11-19"]
+    assert [name for name, _ in walk_window(kept, 3)] == ["2026-11-25", "2026-11-20", "2026-11-19"]
 
 
 def test_a_day_given_in_place_of_another_counts_once() -> None:
     friday = listing(day("2026-11-20"), previous="2026-11-19")
     kept = {"2026-11-25": friday, "2026-11-20": friday}
-    assert walked(kept, 3) == [("2026-11-25", "2026-11-20"), ("2026-11-19", ""), ("2026-11-18", "")]
+    assert walk_window(kept, 3) == [
+        ("2026-11-25", "2026-11-20"),
+        ("2026-11-19", ""),
+        ("2026-11-18", ""),
+    ]
 
 
 def test_days_kept_behind_a_gap_belong_to_the_window() -> None:
     kept = {"2026-11-20": listing(day("2026-11-20"))}
-    assert ("2026-11-20", "2026-11-20") in walked(kept, 5)
+    assert ("2026-11-20", "2026-11-20") in walk_window(kept, 5)
 
 
 def test_a_list_that_names_a_later_one_puts_it_in_front() -> None:
     """Should there ever be a list at a weekend, Friday's page says so."""
     kept = {"2026-11-27": listing(day("2026-11-27"), later="2026-11-28", previous="2026-11-26")}
-    assert walked(kept, 3, date(2026, 11, 29)) == [
+    assert walk_window(kept, 3, date(2026, 11, 29)) == [
         ("2026-11-28", ""),
         ("2026-11-27", "2026-11-27"),
         ("2026-11-26", ""),
@@ -147,11 +153,11 @@ def test_a_list_that_names_a_later_one_puts_it_in_front() -> None:
 def test_where_upstream_has_nothing_older_the_window_ends() -> None:
     oldest = listing(day("2026-11-24"))
     kept = {"2026-11-25": listing(day("2026-11-25")), "2026-11-24": oldest, "2026-11-23": oldest}
-    assert [name for name, _ in walked(kept, 30)] == ["2026-11-25", "2026-11-24"]
+    assert [name for name, _ in walk_window(kept, 30)] == ["2026-11-25", "2026-11-24"]
 
 
 def test_the_window_ends_with_the_first_list_of_all() -> None:
-    assert walked({}, 5, date(2023, 5, 8))[-1][0] == "2023-05-05"
+    assert walk_window({}, 5, date(2023, 5, 8))[-1][0] == "2023-05-05"
 
 
 @given(
@@ -173,7 +179,7 @@ def test_whatever_upstream_says_the_window_ends_and_holds_no_list_twice(
         asked: listing(day(own), previous=before, later=after)
         for asked, (own, before, after) in named.items()
     }
-    found = walked(kept, days)
+    found = walk_window(kept, days)
     assert 1 <= len(found) <= days
     own = [name for _, name in found[1:] if name]
     assert len(own) == len(set(own))
@@ -241,7 +247,7 @@ def test_spare_failures_do_not_lengthen_the_wait() -> None:
 SECOND = timedelta(seconds=1)
 
 
-def made(count: int, *, adhoc: bool = False, spacing: timedelta = SECOND) -> list[float]:
+def count_requests(count: int, *, adhoc: bool = False, spacing: timedelta = SECOND) -> list[float]:
     """Return when so many requests would be made, one after another, in seconds."""
     turns, now, moments = RequestLog(), NOON, []
     for _ in range(count):
@@ -252,12 +258,12 @@ def made(count: int, *, adhoc: bool = False, spacing: timedelta = SECOND) -> lis
 
 
 def test_four_requests_follow_each_other_and_then_a_second_lies_between() -> None:
-    assert made(8) == [0, 0, 0, 0, 1, 2, 3, 4]
+    assert count_requests(8) == [0, 0, 0, 0, 1, 2, 3, 4]
 
 
 def test_the_spacing_is_a_setting() -> None:
-    assert made(6, spacing=timedelta(seconds=2.5)) == [0, 0, 0, 0, 2.5, 5]
-    assert made(6, spacing=timedelta(0)) == [0] * 6
+    assert count_requests(6, spacing=timedelta(seconds=2.5)) == [0, 0, 0, 0, 2.5, 5]
+    assert count_requests(6, spacing=timedelta(0)) == [0] * 6
 
 
 def test_after_a_rest_there_is_a_burst_again() -> None:
@@ -271,14 +277,14 @@ def test_after_a_rest_there_is_a_burst_again() -> None:
 
 
 def test_sixty_pages_are_all_in_five_minutes() -> None:
-    moments = made(130)
+    moments = count_requests(130)
     for start in moments:
         assert sum(start <= moment < start + 300 for moment in moments) <= 60
     assert moments[60] == 300
 
 
 def test_searches_for_adhoc_keywords_take_half_of_it_at_most() -> None:
-    moments = made(40, adhoc=True)
+    moments = count_requests(40, adhoc=True)
     assert moments[29] < 30
     assert moments[30] == 300
 

@@ -24,7 +24,7 @@ FORWARDED = {
 }
 
 
-def where(
+def base_url_of(
     headers: Mapping[str, str], *, peer: str = PROXY, scheme: str = "http", **settings: Any
 ) -> str:
     return base_url(Config(**settings), scheme=scheme, peer=peer, headers=Headers(dict(headers)))
@@ -46,7 +46,7 @@ def where(
 def test_without_settings_the_address_is_the_one_that_was_asked(
     host: str, scheme: str, expected: str
 ) -> None:
-    assert where({"Host": host}, scheme=scheme) == expected
+    assert base_url_of({"Host": host}, scheme=scheme) == expected
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_a_malformed_host_is_refused(host: str) -> None:
 
 def test_a_request_without_a_host_is_refused() -> None:
     with pytest.raises(ParameterError, match="Host"):
-        where({})
+        base_url_of({})
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_public_url_beats_all_that_a_request_says(
     public: str, expected: str, headers: dict[str, str]
 ) -> None:
     for proxies in ((), (PROXY,)):
-        assert where(headers, public_url=public, trusted_proxies=proxies) == expected
+        assert base_url_of(headers, public_url=public, trusted_proxies=proxies) == expected
 
 
 BEHIND = "https://papers.example.org/feeds-of/papers"
@@ -116,7 +116,7 @@ DIRECT = "http://127.0.0.1:8000"
 def test_forwarded_headers_are_believed_from_trusted_proxies_alone(
     peer: str, proxies: tuple[str, ...], expected: str
 ) -> None:
-    assert where(FORWARDED, peer=peer, trusted_proxies=proxies) == expected
+    assert base_url_of(FORWARDED, peer=peer, trusted_proxies=proxies) == expected
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_of_what_a_trusted_proxy_says_the_last_value_counts(
     headers: dict[str, str], expected: str
 ) -> None:
     given = {"Host": "127.0.0.1:8000"} | headers
-    assert where(given, trusted_proxies=(PROXY,)) == expected
+    assert base_url_of(given, trusted_proxies=(PROXY,)) == expected
 
 
 @pytest.mark.parametrize(
@@ -167,8 +167,8 @@ def test_what_is_malformed_is_refused_from_a_trusted_proxy_and_not_seen_from_oth
 ) -> None:
     headers = {"Host": "a.example", name: value}
     with pytest.raises(ParameterError, match=r"Host|X-Forwarded"):
-        where(headers, trusted_proxies=(PROXY,))
-    assert where(headers, peer=STRANGER, trusted_proxies=(PROXY,)) == "http://a.example"
+        base_url_of(headers, trusted_proxies=(PROXY,))
+    assert base_url_of(headers, peer=STRANGER, trusted_proxies=(PROXY,)) == "http://a.example"
 
 
 @pytest.mark.parametrize(
