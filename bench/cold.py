@@ -3,7 +3,7 @@
     .venv/bin/python bench/cold.py [--dry]
 
 1,500 invented papers on thirty list days. Upstream is not asked: it is remembered to have failed.
-Each request goes through the front and the routes, names a word that no other has named, and gets
+Each request passes the response cache and a view, names a word that no other has named, and gets
 fifty entries. *In memory* is a server that was asked before. *Just started* is the first request of
 a process of its own, begun as `feedsrv serve` begins: it looks at what the store holds before
 anybody asks. *All from the store* is the same without that, as under another WSGI server.
@@ -30,7 +30,6 @@ from feedsrv.config import build_config
 from feedsrv.feeds.service import Service
 from feedsrv.models import Failure
 from feedsrv.web.app import create_app
-from feedsrv.web.cache import ResponseCache
 from keywords import BEGIN, DAYS, Clock, papers, upstream_process
 from report import spread, table, where, write
 
@@ -57,7 +56,7 @@ def fill(folder: str) -> str:
             pass
         later = BEGIN + timedelta(days=9)
         failure = Failure(reason="not asked", count=9, at=BEGIN, retry_at=later)
-        service.repository.save_failure(None, failure)  # noqa: SLF001  # nobody else says it before it is so
+        service.repository.save_failure(None, failure)  # nobody else says it before it is so
         return url
 
 
@@ -75,7 +74,7 @@ def times(folder: str, url: str, asked: list[str], *, begun: bool) -> list[float
     """Return the milliseconds that a request for each word takes, in a process that just began."""
     found = []
     with opened(folder, url) as service:
-        front = ResponseCache(create_app(service), service)
+        app = create_app(service)
         if begun:
             service.warm_up()
         for word in asked:
@@ -83,7 +82,7 @@ def times(folder: str, url: str, asked: list[str], *, begun: bool) -> list[float
             environ["HTTP_ACCEPT_ENCODING"] = "identity"
             setup_testing_defaults(environ)
             before = time.perf_counter()
-            body, status, _ = run_wsgi_app(front, environ, buffered=True)
+            body, status, _ = run_wsgi_app(app, environ, buffered=True)
             found.append((time.perf_counter() - before) * 1000)
             entries = b"".join(body).count(b"<entry>")
             if status != "200 OK" or entries != ENTRIES:

@@ -2,7 +2,7 @@
 
     .venv/bin/python bench/keywords.py [--keywords 100,1000,10000] [--dry]
 
-The routes with the front before them, asked as fast as they answer, with a clock that is moved on
+The application with its response cache, asked as fast as they answer, with a clock that is moved on
 with each poll. The papers are invented; each reading of the newest day's list finds three more, and
 other votes everywhere. Searches find papers that are older than the window. Before it begins the
 store holds what searches of the last day found, as far as it has room for real ones. Upstream is a
@@ -29,6 +29,7 @@ from urllib.parse import quote_plus
 from wsgiref.types import StartResponse, WSGIEnvironment
 
 import msgspec
+from flask import Flask
 from werkzeug.datastructures import Headers
 from werkzeug.serving import WSGIRequestHandler, make_server
 from werkzeug.test import Client, EnvironBuilder
@@ -41,7 +42,6 @@ from feedsrv.models import Feed, Kind, Page
 from feedsrv.monitoring.status import build_status
 from feedsrv.upstream.demo import create_demo_upstream, load_sample
 from feedsrv.web.app import create_app
-from feedsrv.web.cache import ResponseCache
 from report import table, where, write
 
 BEGIN = datetime(2026, 11, 24, 6, tzinfo=UTC)
@@ -169,22 +169,22 @@ def cost(url: str, number: int) -> Cost:
             upstream_url=url, cache_dir=Path(folder), new_keywords=0, spacing=0.0, history_days=DAYS
         )
         service = Service.open(config, now=clock, sleep=clock.forward)
-        front = ResponseCache(create_app(service), service)
+        app = create_app(service)
         for _ in service.refresh_stale():
             pass
         every = queries(chance, number)
         polled = every if number <= MOST_POLLS else chance.sample(every, FOR_ALL)
         etags: dict[str, str] = {}
         # Those that stand for more have their share of what the store has room for.
-        fill(service, front, polled[: KEPT * len(polled) // number], chance)
+        fill(service, app, polled[: KEPT * len(polled) // number], chance)
         for _ in range(HOURS):
             begun, reading, statuses = time.thread_time(), time.process_time(), Counter[str]()
             for query in chance.sample(polled, len(polled)):
                 clock.now += timedelta(hours=1) / len(polled)
-                statuses[poll(front, query, etags)] += 1
+                statuses[poll(app, query, etags)] += 1
             serving = time.thread_time() - begun
             reading = time.process_time() - reading - serving
-        turns = build_status(service).allowance
+        turns = build_status(service).request_budget
         gc.collect()
         scale = number / len(polled)
         found = Cost(
@@ -192,7 +192,7 @@ def cost(url: str, number: int) -> Cost:
             polls=len(polled),
             serving=serving * scale,
             reading=reading,
-            asked=(turns.most - turns.left) * 12,
+            asked=(turns.limit - turns.remaining) * 12,
             unchanged=statuses["304"] / len(polled),
             memory=memory(),
             disk=build_status(service).store.bytes / 1e6,
@@ -201,16 +201,16 @@ def cost(url: str, number: int) -> Cost:
         return found
 
 
-def fill(service: Service, front: ResponseCache, some: list[str], chance: Random) -> None:
+def fill(service: Service, app: Flask, some: list[str], chance: Random) -> None:
     """Have the store hold what was found a while ago: a search is read again after a day."""
-    poll(front, "model", {})
-    found = service.repository.get_listing(Page(Kind.SEARCH, "model"))  # noqa: SLF001  # this would take hours
+    poll(app, "model", {})
+    found = service.repository.get_listing(Page(Kind.SEARCH, "model"))  # this would take hours
     assert found is not None
     for query in some:
         page = Page(Kind.SEARCH, search_terms(Feed(name="", title="", query=query)))
         read_at = BEGIN - timedelta(hours=24 * chance.random())
         kept = msgspec.structs.replace(found, page=page, fetched_at=read_at)
-        service.repository.save_listing(kept, page)  # noqa: SLF001
+        service.repository.save_listing(kept, page)
 
 
 def asked() -> dict[str, Any]:
@@ -222,7 +222,7 @@ def asked() -> dict[str, Any]:
 ASKED = asked()
 
 
-def poll(front: ResponseCache, query: str, etags: dict[str, str]) -> str:
+def poll(app: Flask, query: str, etags: dict[str, str]) -> str:
     """Ask as a reader does, and return the status."""
     environ = ASKED | {"QUERY_STRING": f"q={quote_plus(query)}"}
     if query in etags:
@@ -233,7 +233,7 @@ def poll(front: ResponseCache, query: str, etags: dict[str, str]) -> str:
         seen.append((status, fields))
         return lambda _: None
 
-    b"".join(front(environ, start))
+    b"".join(app(environ, start))
     status, fields = seen[-1]
     etags[query] = dict(fields).get("ETag", "")
     return status[:3]

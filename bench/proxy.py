@@ -33,7 +33,6 @@ from feedsrv.config import Config
 from feedsrv.feeds.service import Service
 from feedsrv.upstream.demo import create_demo_upstream
 from feedsrv.web.app import create_app
-from feedsrv.web.cache import ResponseCache
 from feedsrv.web.server import Server
 from nginx import nginx_before
 from report import table, write
@@ -118,7 +117,7 @@ def feedsrv(clock: Clock, folder: Path) -> Iterator[tuple[str, Counted]]:
         new_keywords=0,
     )
     service = Service.open(config, now=clock)
-    counted = Counted(ResponseCache(create_app(service), service))
+    counted = Counted(create_app(service))
     server = Server(counted, "127.0.0.1", 0)
     thread = threading.Thread(target=server.run)
     thread.start()

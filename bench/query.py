@@ -142,7 +142,7 @@ def measured(text: str, held: Window) -> list[float]:
     steps = (
         lambda: parse_query(text),
         lambda: held.index.matching(tree),
-        lambda: page.build_preview(text, held, lambda _: None),
+        lambda: page.build_preview(text, held, None),
         lambda: page.paper_cards(Match(each, (feed,)) for each in found[:200]),
     )
     return [len(found), *(took(step, forget) for step in steps)]

@@ -16,6 +16,7 @@
     │   └── PageError           an answer came, without a list that can be read
     ├── NothingReadError        upstream fails, and nothing was ever read
     ├── StoreError              the disk, or Redis, let us down; stays inside the service
+    ├── ListenError             the server cannot listen on its address
     └── ExportError             files of an export cannot be written
 
 Errors that leave the service are in `ANSWERS`, the one table of HTTP statuses and exit codes.
@@ -224,6 +225,28 @@ class StoreError(FeedsrvError):
         return f"the store at {self.location} cannot be used: {self.reason}"
 
 
+class ListenError(FeedsrvError):
+    """The server cannot listen on its address.
+
+    Attributes:
+        host: The host to listen on.
+        port: The port to listen on.
+        reason: Why it failed; empty where the port is in use.
+
+    """
+
+    def __init__(self, host: str, port: int, reason: str) -> None:
+        super().__init__(host, port, reason)
+        self.host = host
+        self.port = port
+        self.reason = reason
+
+    def __str__(self) -> str:
+        if not self.reason:
+            return f"port {self.port} is in use; choose another with --port"
+        return f"cannot listen on {self.host} port {self.port}: {self.reason}"
+
+
 class ExportError(FeedsrvError):
     """The files of an export cannot be written.
 
@@ -259,6 +282,7 @@ ERROR_MAP: dict[type[FeedsrvError], ErrorMapping] = {
     UnknownFeedError: ErrorMapping(404, "There is no such feed", 2),
     NoDataYetError: ErrorMapping(503, "Nothing has been read yet", 1),
     StoreError: ErrorMapping(503, "The store cannot be used", 1),
+    ListenError: ErrorMapping(500, "The server cannot listen", 1),
     ExportError: ErrorMapping(500, "The export cannot be written", 1),
     FetchError: ErrorMapping(503, "Hugging Face cannot be read", 1),
     UpstreamBudgetError: ErrorMapping(503, "Hugging Face is not asked for now", 1),

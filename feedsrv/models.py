@@ -209,18 +209,23 @@ class RequestLog(msgspec.Struct, frozen=True):
     adhoc: tuple[datetime, ...] = ()
 
 
-class Incident(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that failed for long, or whose layout is not what it was."""
+class Incident(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    rename={"reported_at": "told_at", "ended_at": "until"},  # as stored by earlier versions
+):
+    """A long failure, or a change of the layout of upstream's pages."""
 
-    #: What could not be read: a page, all of upstream, the layout of a kind.
+    #: What failed: a page, all of upstream, or the layout of one kind of page.
     subject: str
     reason: str
-    #: When it failed first.
+    #: When it first failed.
     since: datetime
-    #: When it was long enough to be told of.
-    told_at: datetime
-    #: When it was over; None while it is not.
-    until: datetime | None = None
+    #: When it had failed for long enough to be reported.
+    reported_at: datetime
+    #: When it ended; None while it lasts.
+    ended_at: datetime | None = None
 
 
 Incidents = tuple[Incident, ...]

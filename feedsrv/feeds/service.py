@@ -18,8 +18,11 @@ import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
+from contextlib import ExitStack
 from datetime import UTC, datetime, time, timedelta
+from pathlib import Path
 from random import random as _random  # noqa: TID251  # the default source of chance
+from tempfile import TemporaryDirectory
 from threading import BoundedSemaphore, Event
 from typing import Self
 from uuid import uuid4
@@ -110,6 +113,7 @@ class Service:
         self.config = config
         self.repository = repository
         self._client = client
+        self._cleanup = ExitStack()
         self._now = now
         self._full_waits = BoundedSemaphore(_MAX_FULL_WAITS)
         shutdown = Event()
@@ -142,18 +146,25 @@ class Service:
         chance: Callable[[], float] = _random,
     ) -> Self:
         """Return a service with the client and the repository that the settings ask for."""
+        cleanup = ExitStack()
+        if config.demo:  # the sample papers belong into no other store
+            directory = cleanup.enter_context(TemporaryDirectory(prefix="feedsrv-demo-"))
+            config = msgspec.structs.replace(config, cache_dir=Path(directory))
         app = create_demo_upstream(load_sample(), lambda: now().date()) if config.demo else None
         contact = config.contact or config.public_url or "no contact given"
         agent = f"feedsrv/{__version__} (feed server; {contact})"
         client = UpstreamClient(config.upstream_url, agent=agent, token=config.hf_token, app=app)
         repository = open_repository(config, search_pages(config.feeds.values()))
-        return cls(config, client, repository, now=now, sleep=sleep, chance=chance)
+        service = cls(config, client, repository, now=now, sleep=sleep, chance=chance)
+        service._cleanup = cleanup
+        return service
 
     def close(self) -> None:
         """Finish the fetch in progress, drop those that are queued, close network and store."""
         self._scheduler.close()
         self._client.close()
         self.repository.close()
+        self._cleanup.close()
 
     def subscribe(self, listener: Listener) -> None:
         """Call the listener for each event of the refresher (`feedsrv.upstream.events`)."""

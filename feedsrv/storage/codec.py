@@ -110,7 +110,7 @@ def _timestamp(value: msgspec.Struct) -> float:
         case Listing(fetched_at=moment) | Failure(at=moment):
             return moment.timestamp()
         case IncidentLog(incidents=[latest, *_]):
-            return (latest.until or latest.told_at).timestamp()
+            return (latest.ended_at or latest.reported_at).timestamp()
         case Lease(until=moment) | LastModified(changed_at=moment):
             return moment.timestamp()
         case _:

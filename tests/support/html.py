@@ -8,10 +8,10 @@ from werkzeug.test import TestResponse
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"
 
 
-def parse_html(answer: TestResponse, status: int = 200) -> BeautifulSoup:
-    assert answer.status_code == status
-    assert answer.content_type == "text/html; charset=utf-8"
-    return BeautifulSoup(answer.data, "lxml")
+def parse_html(response: TestResponse, status: int = 200) -> BeautifulSoup:
+    assert response.status_code == status
+    assert response.content_type == "text/html; charset=utf-8"
+    return BeautifulSoup(response.data, "lxml")
 
 
 def text_of(tag: BeautifulSoup | Tag) -> str:
@@ -19,5 +19,5 @@ def text_of(tag: BeautifulSoup | Tag) -> str:
 
 
 def select_one(page: BeautifulSoup, selector: str) -> Tag:
-    (found,) = page.select(selector)
-    return found
+    (tag,) = page.select(selector)
+    return tag

@@ -19,13 +19,13 @@ from urllib.parse import urlsplit
 
 import msgspec
 import pytest
+from feedsrv.web.current import Current
 from werkzeug.test import Client, create_environ
 
 from feedsrv.config import Config
 from feedsrv.errors import ConfigError
 from feedsrv.feeds.service import Service
 from feedsrv.models import Feed
-from feedsrv.web.current import Current
 from tests.support.http import fetch_body
 from tests.support.servers import run_feedsrv
 from tests.support.stores import disk_store
@@ -211,7 +211,7 @@ def test_sighup_takes_up_the_settings_without_losing_a_request(
             process.send_signal(signal.SIGHUP)
             said = read_stderr_until(process, "colour")
             assert "the settings stay as they were" in said
-            assert "port: Expected `int`" in said
+            assert "port: expected a whole number" in said
             assert has(url, "new4")
             file.write_text(settings.replace("spacing", "host = '127.0.0.2'\nspacing"))
             process.send_signal(signal.SIGHUP)

@@ -13,7 +13,7 @@ from tests.support.types import MakeClient, MakeService
 
 @pytest.fixture
 def make_warm_client(make_service: MakeService) -> MakeClient:
-    """Return a function that opens a server whose lists have all been read."""
+    """Return a function that makes a client of a server with all lists fetched."""
 
     def make(**changes: Any) -> FlaskClient:
         service = make_service(**changes)

@@ -1,4 +1,4 @@
-"""Error responses: pages for browsers, problem+json for programs."""
+"""Error responses: pages for browsers, problem+json for other clients."""
 
 from __future__ import annotations
 
@@ -26,40 +26,46 @@ MINIFLUX = (
     ],
 )
 @pytest.mark.parametrize("accept", [BROWSER, "text/html"])
-def test_people_are_told_of_errors_in_sentences_and_programs_in_data(
+def test_errors_are_pages_for_browsers_and_problem_json_for_other_clients(
     client: FlaskClient, path: str, status: int, sentence: str, accept: str
 ) -> None:
-    answer = client.get(path, headers={"Accept": accept})
-    page = parse_html(answer, status)
+    response = client.get(path, headers={"Accept": accept})
+    page = parse_html(response, status)
     assert sentence in text_of(select_one(page, "main"))
     assert select_one(page, "input[name=q]")
-    assert answer.headers["Cache-Control"] == "no-store"
-    for other in ("", "*/*", "application/atom+xml", MINIFLUX, "application/rss+xml,text/html"):
-        data = client.get(path, headers={"Accept": other})
-        assert data.status_code == status
-        assert data.content_type == "application/problem+json"
+    assert response.headers["Cache-Control"] == "no-store"
+    for other_accept in (
+        "",
+        "*/*",
+        "application/atom+xml",
+        MINIFLUX,
+        "application/rss+xml,text/html",
+    ):
+        problem = client.get(path, headers={"Accept": other_accept})
+        assert problem.status_code == status
+        assert problem.content_type == "application/problem+json"
 
 
-def test_an_error_page_helps_on(client: FlaskClient) -> None:
+def test_an_error_page_links_to_feeds_and_repeats_the_query(client: FlaskClient) -> None:
     page = parse_html(client.get("/feeds/fog%20banks", headers={"Accept": BROWSER}), 404)
     links = [link["href"] for link in page.select("main a")]
     assert links == ["http://localhost/papers.atom?q=fog+banks", "http://localhost/feeds/causal"]
-    bad = parse_html(client.get("/papers?q=fog+OR", headers={"Accept": BROWSER}), 400)
-    assert select_one(bad, "input[name=q]")["value"] == "fog OR"
-    assert select_one(bad, ".query mark")
+    invalid = parse_html(client.get("/papers?q=fog+OR", headers={"Accept": BROWSER}), 400)
+    assert select_one(invalid, "input[name=q]")["value"] == "fog OR"
+    assert select_one(invalid, ".query mark")
 
 
-def test_with_nothing_read_a_person_is_told_when_to_come_back(
+def test_an_error_page_without_data_says_when_to_try_again(
     client: FlaskClient, upstream: FakeUpstream
 ) -> None:
     upstream.fail()
-    answer = client.get("/papers", headers={"Accept": BROWSER})
-    page = parse_html(answer, 503)
-    assert answer.headers["Retry-After"] == "60"
+    response = client.get("/papers", headers={"Accept": BROWSER})
+    page = parse_html(response, 503)
+    assert response.headers["Retry-After"] == "60"
     assert "Please try again in 60 seconds." in text_of(page)
 
 
-def test_an_error_of_ours_has_a_page_that_tells_nothing_of_our_insides(
+def test_an_internal_error_page_reveals_no_details(
     client: FlaskClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(Service, "get_feed", lambda *args, **kwargs: 1 / 0)
@@ -68,8 +74,8 @@ def test_an_error_of_ours_has_a_page_that_tells_nothing_of_our_insides(
     assert "division" not in text_of(page)
 
 
-def test_a_host_that_is_none_gets_no_page(client: FlaskClient) -> None:
-    """Its addresses would lead anywhere."""
+def test_an_invalid_host_header_gets_no_page(client: FlaskClient) -> None:
+    """Its links would point to an invalid host."""
     headers = {"Host": "a b", "Accept": BROWSER}
     assert client.get("/", headers=headers).content_type == "application/problem+json"
     assert client.get("/feeds/none", headers=headers).status_code == 400

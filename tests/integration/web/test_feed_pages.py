@@ -81,12 +81,14 @@ def test_the_page_of_an_empty_feed_says_so_and_can_be_subscribed_to(
     sample_client: FlaskClient,
 ) -> None:
     found = page(sample_client, "/papers?q=nothing+like+it")
-    assert "No paper matches yet." in " ".join(found.texts)
+    assert "No papers match yet." in " ".join(found.texts)
     assert [tag for tag, _ in found.tags if tag == "article"] == []
-    assert "No paper matches yet." not in " ".join(page(sample_client, "/papers").texts)
+    assert "No papers match yet." not in " ".join(page(sample_client, "/papers").texts)
 
 
-def test_a_twin_shows_all_of_a_paper(upstream: FakeUpstream, make_warm_client: MakeClient) -> None:
+def test_a_feed_page_shows_every_field_of_a_paper(
+    upstream: FakeUpstream, make_warm_client: MakeClient
+) -> None:
     upstream.papers = [
         make_raw_paper(
             1,
@@ -103,12 +105,14 @@ def test_a_twin_shows_all_of_a_paper(upstream: FakeUpstream, make_warm_client: M
         )
     ]
     page = parse_html(make_warm_client().get("/papers?q=causal"))
-    assert "and 665 other authors" in text_of(select_one(page, ".crowd summary"))
+    assert "and 665 other authors" in text_of(select_one(page, ".more-authors summary"))
     assert "Ada Quill 5 · Harbour AI Lab" in text_of(select_one(page, ".who"))
     assert text_of(select_one(page, ".facts")) == (
         "24 November 2026 · 1,512 votes · 1 comment · 1 star · matched in title, abstract"
     )
-    assert [text_of(each) for each in page.select(".paper details:not(.crowd) p")] == [
+    assert [
+        text_of(paragraph) for paragraph in page.select(".paper details:not(.more-authors) p")
+    ] == [
         "One paragraph.",
         "Causal, the other.",
     ]
@@ -126,7 +130,7 @@ def test_a_twin_shows_all_of_a_paper(upstream: FakeUpstream, make_warm_client: M
     assert queries == [['keyword:"sea fog"'], ['keyword:"so called"']]
 
 
-def test_one_can_leaf_through_a_twin(make_warm_client: MakeClient) -> None:
+def test_a_feed_page_links_to_newer_and_older_papers(make_warm_client: MakeClient) -> None:
     client = make_warm_client(history_days=2)
     path, seen = "/papers?limit=2", []
     for heading in ("Papers 1 to 2 of 5", "Papers 3 to 4 of 5", "Papers 5 to 5 of 5"):
@@ -145,33 +149,31 @@ def test_one_can_leaf_through_a_twin(make_warm_client: MakeClient) -> None:
 
 
 @pytest.mark.parametrize("number", ["0", "-1", "1000", "two", "", "1.5"])
-def test_a_page_that_is_none_is_refused(client: FlaskClient, number: str) -> None:
-    answer = client.get("/papers", query_string={"page": number}, headers={"Accept": BROWSER})
+def test_an_invalid_page_number_is_a_client_error(client: FlaskClient, number: str) -> None:
+    response = client.get("/papers", query_string={"page": number}, headers={"Accept": BROWSER})
     assert f"Page must be a number from 1 to 999, not '{number}'." in text_of(
-        parse_html(answer, 400)
+        parse_html(response, 400)
     )
 
 
-def test_a_feed_knows_no_pages(make_warm_client: MakeClient) -> None:
+def test_feeds_ignore_the_page_parameter(make_warm_client: MakeClient) -> None:
     client = make_warm_client(history_days=2)
     assert client.get("/papers.atom?page=2").data == client.get("/papers.atom").data
     assert client.get("/papers.atom?page=none").data == client.get("/papers.atom").data
 
 
-def test_a_twin_is_the_same_bytes_for_the_same_papers(
+def test_a_feed_page_is_unchanged_while_its_papers_are(
     make_warm_client: MakeClient, clock: Clock
 ) -> None:
     client = make_warm_client()
     first = client.get("/papers?q=causal")
     clock.forward(minutes=10)
-    again = client.get("/papers?q=causal", headers={"If-None-Match": first.headers["ETag"]})
-    assert again.status_code == 304
+    second = client.get("/papers?q=causal", headers={"If-None-Match": first.headers["ETag"]})
+    assert second.status_code == 304
 
 
 @pytest.mark.parametrize("path", ["/", "/?q=causal", "/papers?q=causal", "/feeds/causal"])
-def test_a_reader_finds_every_format_from_a_page(
-    client: FlaskClient, tmp_path: Path, path: str
-) -> None:
+def test_feed_discovery_finds_every_format(client: FlaskClient, tmp_path: Path, path: str) -> None:
     links = parse_html(client.get(path)).select("head link[rel=alternate]")[:3]
     assert [link["type"] for link in links] == [
         "application/atom+xml",
@@ -181,10 +183,10 @@ def test_a_reader_finds_every_format_from_a_page(
     for link in links:
         assert client.get(str(link["href"])).mimetype == link["type"]
     require_program("sfeed_web", "sfeed")
-    found = run_program(
+    discovered = run_program(
         "sfeed_web", "http://localhost/", given=client.get(path).data, folder=tmp_path
     )
-    # sfeed_web 1.7 knows no JSON Feed.
-    assert [line.split("\t") for line in found.splitlines()][:2] == [
+    # sfeed_web 1.7 does not know JSON Feed.
+    assert [line.split("\t") for line in discovered.splitlines()][:2] == [
         [link["href"], link["type"]] for link in links[:2]
     ]

@@ -1,4 +1,4 @@
-"""The pages for people, as HTML: what they say, and that nobody's words become markup."""
+"""The HTML pages: what they show, and that no text of others becomes markup."""
 
 from __future__ import annotations
 
@@ -19,39 +19,39 @@ from tests.support.waiting import wait_until
 # --- the preview -------------------------------------------------------------------------------
 
 
-def test_the_front_page_shows_what_a_feed_would_hold_without_any_script(
+def test_front_page_has_the_preview_without_javascript(
     make_warm_client: MakeClient,
 ) -> None:
     page = parse_html(make_warm_client(history_days=2).get("/?q=causal"))
     assert select_one(page, "input[name=q]")["value"] == "causal"
     assert "3 of 5 papers match" in text_of(select_one(page, ".tally"))
-    assert "in the last 2 list days · about 8 a week" in text_of(select_one(page, ".tally"))
-    titles = [text_of(found) for found in page.select(".paper h3")]
+    assert "from the last 2 days of lists · about 8 per week" in text_of(select_one(page, ".tally"))
+    titles = [text_of(title) for title in page.select(".paper h3")]
     assert titles == [
         "A study of lighthouse number 3",
         "Causal lighthouses",
         "Causality by the sea",
     ]
     assert [mark.text for mark in page.select(".paper mark")] == ["causally", "Causal", "Causality"]
-    facts = [text_of(found) for found in page.select(".facts")]
+    facts = [text_of(line) for line in page.select(".facts")]
     assert facts[0] == "24 November 2026 · matched in abstract"
     assert facts[2] == "23 November 2026 · matched in title"
 
 
-def test_the_preview_is_the_same_part_of_the_same_page(make_warm_client: MakeClient) -> None:
+def test_preview_route_returns_the_preview_of_the_front_page(make_warm_client: MakeClient) -> None:
     client = make_warm_client()
-    part = client.get("/preview?q=causal").get_data(as_text=True)
-    assert part in client.get("/?q=causal").get_data(as_text=True)
-    assert "<html" not in part
+    preview = client.get("/preview?q=causal").text
+    assert preview in client.get("/?q=causal").text
+    assert "<html" not in preview
 
 
-def test_the_chart_says_in_words_what_it_shows(make_warm_client: MakeClient) -> None:
+def test_chart_has_a_description_and_labels(make_warm_client: MakeClient) -> None:
     page = parse_html(make_warm_client(history_days=2).get("/?q=causal"))
     chart = select_one(page, "figure svg")
     assert chart["role"] == "img"
     assert chart["aria-label"] == (
         "Papers on each of 2 list days from 23 November to 24 November 2026:"
-        " at most 2 a day, on 24 November."
+        " max. 2 per day, on 24 November."
     )
     assert [text_of(bar) for bar in chart.select("title")] == [
         "23 November 2026: 1 paper",
@@ -59,16 +59,16 @@ def test_the_chart_says_in_words_what_it_shows(make_warm_client: MakeClient) -> 
     ]
 
 
-def test_the_addresses_are_there_atom_first_and_work(make_warm_client: MakeClient) -> None:
+def test_feed_addresses_are_listed_atom_first_and_work(make_warm_client: MakeClient) -> None:
     client = make_warm_client()
     page = parse_html(client.get('/?q="world+model"+C%2B%2B'))
-    addresses = [str(field["value"]) for field in page.select(".address input")]
-    assert [urlsplit(url).path for url in addresses] == [
+    urls = [str(field["value"]) for field in page.select(".address input")]
+    assert [urlsplit(url).path for url in urls] == [
         "/papers.atom",
         "/papers.rss",
         "/papers.json",
     ]
-    for url, link in zip(addresses, page.select(".address a"), strict=True):
+    for url, link in zip(urls, page.select(".address a"), strict=True):
         assert parse_qs(urlsplit(url).query) == {"q": ['"world model" C++']}
         assert link["href"] == url
         assert client.get(url).mimetype == link["type"]
@@ -77,17 +77,17 @@ def test_the_addresses_are_there_atom_first_and_work(make_warm_client: MakeClien
         assert page.select(f"button[data-copy={field['id']}]")
 
 
-def test_readers_are_one_click_away_and_ones_own_is_the_first(make_warm_client: MakeClient) -> None:
-    own = {"My FreshRSS": "https://rss.example.org/i/?c=feed&a=add&url_rss={url}"}
-    page = parse_html(make_warm_client(readers=own).get("/?q=causal"))
+def test_subscribe_links_list_configured_readers_first(make_warm_client: MakeClient) -> None:
+    readers = {"My FreshRSS": "https://rss.example.org/i/?c=feed&a=add&url_rss={url}"}
+    page = parse_html(make_warm_client(readers=readers).get("/?q=causal"))
     links = {text_of(link): str(link["href"]) for link in page.select(".readers a")}
     assert list(links) == ["My FreshRSS", "Feedly", "Inoreader", "NewsBlur", "The Old Reader"]
-    address = "http%3A%2F%2Flocalhost%2Fpapers.atom%3Fq%3Dcausal"
-    assert links["My FreshRSS"].endswith(f"&url_rss={address}")
-    assert all(url.endswith(address) for url in links.values())
+    quoted_url = "http%3A%2F%2Flocalhost%2Fpapers.atom%3Fq%3Dcausal"
+    assert links["My FreshRSS"].endswith(f"&url_rss={quoted_url}")
+    assert all(url.endswith(quoted_url) for url in links.values())
 
 
-def test_a_query_that_cannot_be_read_is_shown_with_the_place_marked(client: FlaskClient) -> None:
+def test_an_invalid_query_is_shown_with_the_error_marked(client: FlaskClient) -> None:
     for path in ("/", "/preview"):
         page = parse_html(client.get(path, query_string={"q": "causal (fog OR) sea"}))
         note = select_one(page, ".note.bad")
@@ -98,8 +98,8 @@ def test_a_query_that_cannot_be_read_is_shown_with_the_place_marked(client: Flas
 
 
 @pytest.fixture
-def crowded_upstream(upstream: FakeUpstream) -> FakeUpstream:
-    """Thirty papers of today: all on fog, some of them on ferries, by keyword or in the title."""
+def thirty_papers(upstream: FakeUpstream) -> FakeUpstream:
+    """List thirty papers on fog today, some with ferry in the title or tides as a keyword."""
     upstream.papers = [
         make_raw_paper(
             number,
@@ -113,28 +113,28 @@ def crowded_upstream(upstream: FakeUpstream) -> FakeUpstream:
 
 
 @pytest.mark.parametrize(
-    ("query", "hint", "tries"),
+    ("query", "hint", "suggestions"),
     [
         ("fog", "100 %", {"title:fog": 20, 'fog keyword:"harbour walls"': 30}),
         ("fog OR rain", "100 %", {'(fog OR rain) keyword:"tides"': 7}),
         ("-rain", "100 %", {'-rain keyword:"fog"': 30}),
-        ("fog whale", "No paper", {"fog": 30}),
-        ("ferry fog whale", "No paper", {"ferry fog": 10}),
-        ('"grey fog"', "No paper", {"grey fog": 30}),
-        ("title:grey", "No paper", {"grey": 30}),
-        ("harb", "No paper", {"harb*": 30}),
-        ("ferry harb", "No paper", {"ferry harb*": 10, "ferry": 10}),
-        ("whale -fog", "No paper", {}),
-        ("whale", "a feed asks Hugging Face's search for older ones too", {}),
+        ("fog whale", "No papers", {"fog": 30}),
+        ("ferry fog whale", "No papers", {"ferry fog": 10}),
+        ('"grey fog"', "No papers", {"grey fog": 30}),
+        ("title:grey", "No papers", {"grey": 30}),
+        ("harb", "No papers", {"harb*": 30}),
+        ("ferry harb", "No papers", {"ferry harb*": 10, "ferry": 10}),
+        ("whale -fog", "No papers", {}),
+        ("whale", "The feed also includes older ones that Hugging Face's search finds.", {}),
         ("title:ferry tides", None, {}),
     ],
 )
-def test_a_query_too_wide_or_empty_has_a_hint(
-    crowded_upstream: FakeUpstream,
+def test_a_query_that_matches_nothing_or_too_much_has_suggestions(
+    thirty_papers: FakeUpstream,
     make_warm_client: MakeClient,
     query: str,
     hint: str | None,
-    tries: dict[str, int],
+    suggestions: dict[str, int],
 ) -> None:
     client = make_warm_client()
     page = parse_html(client.get("/preview", query_string={"q": query}))
@@ -143,119 +143,118 @@ def test_a_query_too_wide_or_empty_has_a_hint(
         assert notes == []
         return
     assert hint in notes[0]
-    shown = {text_of(each.select("code")[0]): text_of(each) for each in page.select(".tries li")}
-    assert all(shown[text] == f"{text} {many} papers" for text, many in tries.items())
-    for link in page.select(".tries a"):
+    shown = {
+        text_of(item.select("code")[0]): text_of(item) for item in page.select(".suggestions li")
+    }
+    assert all(shown[text] == f"{text} {count} papers" for text, count in suggestions.items())
+    for link in page.select(".suggestions a"):
         url = urlsplit(str(link["href"]))
-        again = parse_html(client.get(f"/preview?{url.query}"))
-        many = text_of(link.parent or link).split()[-2]
-        assert text_of(select_one(again, ".tally strong")) == many
+        suggested = parse_html(client.get(f"/preview?{url.query}"))
+        count = text_of(link.parent or link).split()[-2]
+        assert text_of(select_one(suggested, ".tally strong")) == count
 
 
-def test_older_papers_that_a_kept_search_knows_are_counted(
+def test_hint_counts_older_papers_of_a_stored_search(
     upstream: FakeUpstream, make_warm_client: MakeClient
 ) -> None:
     upstream.papers.append(make_raw_paper(9, day=5, title="Whales of old"))
     client = make_warm_client()
     client.get("/papers.atom?q=whales")
     hint = text_of(select_one(parse_html(client.get("/preview?q=whales")), ".note"))
-    assert (
-        hint == "No paper of the last 1 list day matches; Hugging Face's search knows 1 older one."
+    assert hint == (
+        "No papers from the last 1 day of lists match."
+        " The feed also includes 1 older paper from Hugging Face's search."
     )
 
 
-def test_typing_asks_upstream_for_the_window_and_for_no_keyword(
+def test_previews_fetch_the_window_but_no_search(
     client: FlaskClient, service: Service, upstream: FakeUpstream
 ) -> None:
-    answers = Event()
+    may_respond = Event()
 
-    def late(path: str) -> None:
-        answers.wait(10)
+    def wait_for_permission(path: str) -> None:
+        may_respond.wait(10)
 
-    upstream.intercept = late  # else the list may be there before the page is written
+    upstream.intercept = wait_for_permission  # else the first page may already have the list
     first = parse_html(client.get("/?q=causal"))
-    assert "The papers are being read for the first time" in text_of(first)
-    assert first.select("[data-again]")
-    answers.set()
+    assert "Loading papers for the first time" in text_of(first)
+    assert first.select("[data-reload-seconds]")
+    may_respond.set()
     wait_until(service._scheduler.is_idle)
-    asked = list(upstream.requests)
+    requests = list(upstream.requests)
     for length in range(1, 7):
         page = parse_html(client.get(f"/preview?q={'causal'[:length]}"))
-        assert "The papers are being read for the first time" not in text_of(page)
+        assert "Loading papers for the first time" not in text_of(page)
     wait_until(service._scheduler.is_idle)
-    assert upstream.requests == asked == ["/papers/date/2026-11-24"]
+    assert upstream.requests == requests == ["/papers/date/2026-11-24"]
 
 
-def test_the_front_page_waits_for_nothing_while_upstream_is_down(
-    client: FlaskClient, upstream: FakeUpstream
-) -> None:
+def test_front_page_does_not_wait_for_upstream(client: FlaskClient, upstream: FakeUpstream) -> None:
     upstream.fail()
     page = parse_html(client.get("/?q=causal"))
-    assert "The papers are being read" in text_of(page)
+    assert "Loading papers" in text_of(page)
 
 
 @pytest.mark.parametrize("path", ["/", "/preview", "/status", "/status.json"])
-def test_what_tells_of_this_moment_is_not_kept(client: FlaskClient, path: str) -> None:
-    answer = client.get(path)
-    assert answer.headers["Cache-Control"] == "no-store"
+def test_pages_about_the_current_state_are_not_cached(client: FlaskClient, path: str) -> None:
+    response = client.get(path)
+    assert response.headers["Cache-Control"] == "no-store"
     assert client.head(path).status_code == 200
     assert client.head(path).data == b""
 
 
 @pytest.mark.parametrize("path", ["/", "/papers?q=causal", "/status", "/nothing"])
-def test_a_page_asks_nobody_else_for_anything(make_warm_client: MakeClient, path: str) -> None:
-    answer = make_warm_client().get(path, headers={"Accept": BROWSER})
-    assert answer.headers["Content-Security-Policy"] == (
+def test_pages_make_no_third_party_requests(make_warm_client: MakeClient, path: str) -> None:
+    response = make_warm_client().get(path, headers={"Accept": BROWSER})
+    assert response.headers["Content-Security-Policy"] == (
         "default-src 'none'; style-src 'self'; img-src 'self'; script-src 'self';"
         " connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     )
-    page = parse_html(answer, answer.status_code)
+    page = parse_html(response, response.status_code)
     for tag in page.select("[src], link[rel=stylesheet], link[rel=icon]"):
         assert str(tag.get("src") or tag["href"]).startswith("http://localhost/static/")
     assert not page.select("[style], style, script:not([src]), [onclick]")
 
 
-def test_a_page_is_small(client: FlaskClient) -> None:
-    for name, most in (("style.css", 8192), ("page.js", 4000)):
-        with client.get(f"/static/{name}") as answer:
-            assert answer.status_code == 200
-            assert len(answer.data) < most
+def test_static_files_are_small(client: FlaskClient) -> None:
+    for name, max_bytes in (("style.css", 8192), ("page.js", 4000)):
+        with client.get(f"/static/{name}") as response:
+            assert response.status_code == 200
+            assert len(response.data) < max_bytes
 
 
 # --- feeds ---------------------------------------------------------------------------------------
 
 
-def test_configured_feeds_are_cards(make_warm_client: MakeClient) -> None:
+def test_front_page_has_a_card_for_each_configured_feed(make_warm_client: MakeClient) -> None:
     page = parse_html(make_warm_client(history_days=2).get("/"))
     feed = select_one(page, ".feed")
     assert text_of(select_one(page, ".feed h3")) == "Causal matters"
     assert text_of(select_one(page, ".feed code")) == "causal"
-    assert "3 papers this week read just now" in text_of(feed)
-    assert "at most 2 a day" in str(select_one(page, ".feed svg")["aria-label"])
+    assert "3 papers this week updated just now" in text_of(feed)
+    assert "max. 2 per day" in str(select_one(page, ".feed svg")["aria-label"])
     assert [link["href"] for link in page.select(".formats a")] == [
         f"http://localhost/feeds/causal.{name}" for name in ("atom", "rss", "json")
     ]
     assert page.select('a[href="http://localhost/feeds.opml"]')
 
 
-def test_a_card_tells_since_when_its_feed_cannot_be_read(
+def test_a_feed_card_shows_since_when_upstream_is_failing(
     make_warm_client: MakeClient, upstream: FakeUpstream, clock: Clock
 ) -> None:
     client = make_warm_client()
     upstream.fail()
     clock.forward(days=1)
     client.get("/papers.atom")
-    wait_until(lambda: b"cannot be read since" in client.get("/").data)
+    wait_until(lambda: b"failing since" in client.get("/").data)
     clock.forward(minutes=5)
-    assert "cannot be read since 25 November 2026, 09:30 UTC" in text_of(
-        parse_html(client.get("/"))
-    )
+    assert "failing since 25 November 2026, 09:30 UTC" in text_of(parse_html(client.get("/")))
 
 
-# --- what is remembered --------------------------------------------------------------------------
+# --- freshness -----------------------------------------------------------------------------------
 
 
-def test_new_papers_are_in_the_next_preview(
+def test_preview_has_new_papers_after_a_refresh(
     make_warm_client: MakeClient, upstream: FakeUpstream, clock: Clock
 ) -> None:
     client = make_warm_client()

@@ -17,76 +17,80 @@ from tests.support.upstream import FakeUpstream
 from tests.support.waiting import wait_until
 
 
-def test_the_status_tells_what_was_read_and_never_asks(
+def test_status_page_lists_what_was_fetched_and_fetches_nothing(
     make_warm_client: MakeClient, upstream: FakeUpstream, clock: Clock
 ) -> None:
     client = make_warm_client(history_days=2)
     upstream.requests.clear()
     clock.forward(minutes=50)
     page = parse_html(client.get("/status"))
-    assert "All is well. The newest list was read 50 minutes ago." in text_of(page)
+    assert "Everything works. The newest list was fetched 50 minutes ago." in text_of(page)
     rows = [[text_of(cell) for cell in row.select("th, td")] for row in page.select("tbody tr")]
     assert rows == [
         ["Week 48 of 2026", "5", "50 minutes ago", "fresh"],
         ["November 2026", "5", "50 minutes ago", "fresh"],
         ["Trending", "5", "50 minutes ago", "fresh"],
         ["causal", "3", "50 minutes ago", "fresh"],
-        ["24 November 2026", "3", "50 minutes ago", "due since 30 minutes ago"],
+        ["24 November 2026", "3", "50 minutes ago", "overdue by 30 minutes"],
         ["23 November 2026", "2", "50 minutes ago", "fresh"],
     ]
-    assert "60 of 60 in five minutes" in text_of(page)
+    assert "Request budget (5 minutes) 60 of 60 left" in text_of(page)
     assert upstream.requests == []
 
 
-def test_the_status_tells_what_fails_and_since_when(
+def test_status_page_shows_what_fails_and_since_when(
     make_warm_client: MakeClient, upstream: FakeUpstream, clock: Clock
 ) -> None:
     client = make_warm_client()
     upstream.fail()
     clock.forward(days=1)
     client.get("/papers.atom")
-    wait_until(lambda: b"cannot be read" in client.get("/status").data)
+    wait_until(lambda: b"unreachable" in client.get("/status").data)
     clock.forward(minutes=5)
     page = parse_html(client.get("/status"))
     assert (
-        "Hugging Face cannot be read: status 503. It failed first 5 minutes ago; it is asked again"
-        " in a moment, when a reader comes."
+        "Hugging Face is unreachable (status 503): first failure 5 minutes ago."
+        " The next request retries. Readers get the last good copy."
     ) in text_of(page)
     assert json.loads(client.get("/status.json").data)["failure"]["since"] == "2026-11-25T09:30:00Z"
     (row,) = page.select("tr.bad")
     assert text_of(row) == (
-        "25 November 2026 – never cannot be read since 25 November 2026, 09:30 UTC: status 503"
+        "25 November 2026 – never failing since 25 November 2026, 09:30 UTC: status 503"
     )
 
 
-def test_the_status_of_a_server_that_read_nothing_yet(
+def test_status_page_of_a_new_server_says_that_nothing_was_fetched(
     client: FlaskClient, upstream: FakeUpstream
 ) -> None:
     page = parse_html(client.get("/status"))
-    assert "Nothing has been read yet." in text_of(page)
+    assert "Nothing fetched yet." in text_of(page)
     assert "never" in text_of(page)
     assert upstream.requests == []
 
 
-def test_the_status_is_there_as_data(
+def test_status_json_has_the_documented_keys(
     make_warm_client: MakeClient, config: Config, upstream: FakeUpstream
 ) -> None:
     client = make_warm_client(history_days=2)
-    answer = client.get("/status.json")
-    assert answer.content_type == "application/json"
-    found = json.loads(answer.data)
-    assert found.keys() == {
+    response = client.get("/status.json")
+    assert response.content_type == "application/json"
+    status = json.loads(response.data)
+    assert status.keys() == {
         "version", "at", "failure", "days", "lists", "searches", "allowance", "store",
         "unreadable",
     }  # fmt: skip
-    assert found["days"][0]["page"] == {"kind": "day", "key": "2026-11-24"}
-    assert found["days"][0]["state"] == "fresh"
-    assert found["allowance"] == {"left": 60 - len(upstream.requests), "most": 60}
-    assert found["store"]["bytes"] > 10_000
-    assert str(config.cache_dir) not in answer.text, "where it lies is nobody's business"
+    assert status["days"][0].keys() == {
+        "page", "state", "papers", "read_at", "stale_since", "source", "skipped", "failure",
+    }  # fmt: skip
+    assert status["store"].keys() == {"bytes", "where", "trouble", "since"}
+    assert status["days"][0]["page"] == {"kind": "day", "key": "2026-11-24"}
+    assert status["days"][0]["state"] == "fresh"
+    assert status["allowance"] == {"left": 60 - len(upstream.requests), "most": 60}
+    assert status["store"]["bytes"] > 10_000
+    assert str(config.cache_dir) not in response.text, "the path of the store is private"
 
 
-def test_the_status_tells_of_pages_that_could_not_be_read(
+def test_status_page_names_the_files_of_unparsed_pages(
     client: FlaskClient, service: Service, upstream: FakeUpstream
 ) -> None:
     upstream.intercept = lambda path: Response("<html><p>a new layout</html>", mimetype="text/html")
@@ -98,12 +102,12 @@ def test_the_status_tells_of_pages_that_could_not_be_read(
     assert names == ["day.html", "day.json"]
 
 
-def test_the_status_tells_of_a_disk_that_fails(
+def test_status_page_shows_that_nothing_can_be_stored(
     make_warm_client: MakeClient, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("in the way")
     client = make_warm_client(cache_dir=tmp_path / "file" / "store")
     assert client.get("/papers.atom").status_code == 200
     page = parse_html(client.get("/status"))
-    assert "Nothing can be kept on disk since 24 November 2026" in text_of(page)
+    assert "Nothing can be stored on disk since 24 November 2026" in text_of(page)
     assert "Not a directory" in client.get("/status.json").get_json()["store"]["trouble"]

@@ -15,7 +15,6 @@ import pytest
 
 from feedsrv.feeds.service import Service
 from feedsrv.web.app import create_app
-from feedsrv.web.cache import ResponseCache
 from nginx import nginx_before
 from tests.support.feed_readers import RequestLog, require_program
 from tests.support.http import fetch
@@ -29,7 +28,7 @@ FEED = "/papers.atom?q=causal"
 # --- nginx -----------------------------------------------------------------------------------
 
 
-class OneSecondMaxAge:
+class Hurried:
     """An application whose answers may be kept for a second only, if they may be kept at all."""
 
     def __init__(self, app: Any) -> None:
@@ -61,7 +60,7 @@ def nginx(tmp_path: Path) -> Iterator[Callable[..., str]]:
 
 @pytest.fixture
 def log(service: Service) -> RequestLog:
-    return RequestLog(ResponseCache(create_app(service), service))
+    return RequestLog(create_app(service))
 
 
 def test_one_request_of_many_readers_reaches_the_server(
@@ -111,7 +110,7 @@ def test_who_holds_the_feed_is_told_so_without_the_server(
 def test_after_its_time_one_request_asks_again_and_is_told_that_nothing_changed(
     service: Service, nginx: Callable[..., str]
 ) -> None:
-    log = RequestLog(OneSecondMaxAge(ResponseCache(create_app(service), service)))
+    log = RequestLog(Hurried(create_app(service)))
     with serve_wsgi(log) as server:
         front = nginx(server)
         fetch(front + FEED)
@@ -124,7 +123,7 @@ def test_after_its_time_one_request_asks_again_and_is_told_that_nothing_changed(
 def test_the_last_good_answer_bridges_a_server_that_is_gone(
     service: Service, nginx: Callable[..., str]
 ) -> None:
-    with serve_wsgi(OneSecondMaxAge(create_app(service))) as server:
+    with serve_wsgi(Hurried(create_app(service))) as server:
         front = nginx(server)
         body = fetch(front + FEED)[2]
     wait_until(lambda: fetch(front + FEED)[1]["X-Cache"] in {"STALE", "UPDATING"})

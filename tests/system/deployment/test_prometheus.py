@@ -13,7 +13,6 @@ from werkzeug.test import Client
 
 from feedsrv.feeds.service import Service
 from feedsrv.web.app import create_app
-from feedsrv.web.cache import ResponseCache
 from tests.support.feed_readers import require_program
 from tests.support.paths import ROOT
 
@@ -27,7 +26,7 @@ ASKED = [target["expr"] for panel in BOARD["panels"] for target in panel["target
 @pytest.fixture
 def metric_names(service: Service) -> set[str]:
     """Return the name of every figure of a server that was asked for something."""
-    client = Client(ResponseCache(create_app(service), service))
+    client = Client(create_app(service))
     client.get("/papers.atom")
     text = client.get("/metrics").get_data(as_text=True)
     return {

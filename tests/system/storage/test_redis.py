@@ -415,7 +415,7 @@ def test_another_address_is_refused_with_how_to_mend_it_and_is_not_said_back(
     for given, environ in ((file, {}), (None, {"FEEDSRV_STORE_URL": url})):
         with pytest.raises(ConfigError) as caught:
             load_config(given, environ)
-        assert "expected an address such as redis://" in str(caught.value)
+        assert "expected a URL such as redis://" in str(caught.value)
         assert "sec" not in str(caught.value)
 
 

@@ -253,7 +253,7 @@ def test_the_status_feed_is_a_feed_with_and_without_outages(
     page = Page(Kind.SEARCH, "fog & <ferries>")
     drifted = outage.record_layout_change((), page, "no data", at)
     both = outage.record_layout_change(drifted, Page(Kind.WEEK, "2026-W48"), "no list", at)
-    for known in ((), drifted, outage.record_success(both, page, whole=True, now=at)):
+    for known in ((), drifted, outage.record_success(both, page, has_expected_layout=True, now=at)):
         written = incident_feed(
             known,
             server="http://h",

@@ -5,16 +5,13 @@ from __future__ import annotations
 from datetime import date
 from typing import Any
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from feedsrv.feeds.selection import unite_listings
-from feedsrv.feeds.window import Window
 from feedsrv.models import Kind, Page, Paper
-from feedsrv.search.index import Index
-from tests.support.builders import DAY, card_only, make_listing, make_paper
+from tests.support.builders import card_only, make_listing, make_paper
 
 SEARCH = Page(Kind.SEARCH, "kites")
 
@@ -96,17 +93,3 @@ def test_united_papers_are_the_set_of_all_in_falling_order(found: list[list[Any]
     for one in united:
         days = [p.listed for each in lists for p in each.papers if p.id == one.id and p.listed]
         assert one.listed == min(days)
-
-
-def test_a_window_remembers_as_long_as_its_listings_are_the_same() -> None:
-    held = make_listing()
-    window = Window(((DAY, held), (Page(Kind.DAY, "2026-08-06"), None)), Index(held.papers))
-    assert [(day.date.isoformat(), day.is_fetched) for day in window.days] == [
-        ("2026-08-06", False),
-        ("2026-08-07", True),
-    ]
-    other = Page(Kind.DAY, "2026-08-06")
-    assert window.is_current(((DAY, held), (other, None)))
-    assert not window.is_current(((DAY, held),))
-    assert not window.is_current(((DAY, msgspec.structs.replace(held)), (other, None)))
-    assert not window.is_current(((DAY, held), (Page(Kind.DAY, "2026-08-05"), None)))

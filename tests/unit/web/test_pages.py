@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tomllib
-from datetime import date
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -12,65 +11,103 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from feedsrv.errors import QueryError
-from feedsrv.feeds.window import ListDay
+from feedsrv.feeds.window import Window
 from feedsrv.models import Kind, Page, Paper
+from feedsrv.search.analysis import analyze
+from feedsrv.search.index import Index
 from feedsrv.search.parser import parse_query
 from feedsrv.search.query import Query, matches
 from feedsrv.web.pages import (
-    build_chart,
+    build_preview,
     config_snippet,
     page_title,
     paper_card,
     query_problem,
     subscribe_links,
 )
-from tests.support.builders import make_paper
+from tests.support.builders import DAY, make_listing, make_paper
 from tests.support.strategies import papers, queries, query_texts
 
 
+def window_of(*papers: Paper, days: int = 1) -> Window:
+    """Return a window whose newest day lists the papers; its other days are empty."""
+    listing = make_listing(*papers)
+    pages = [Page(Kind.DAY, f"2026-08-{7 - back:02d}") for back in range(days)]
+    listings = (listing if page == DAY else make_listing(page=page) for page in pages)
+    return Window(tuple(zip(pages, listings, strict=True)), Index(listing.papers))
+
+
+# --- the preview -------------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize(
-    ("days", "said_of_it"),
+    ("query", "older_matches", "message"),
     [
-        ({}, "No list day has been read."),
         (
-            {4: None, 5: 0, 6: 0},
-            "Papers on each of 3 list days from 4 August to 6 August 2026: none.",
-        ),
-        (
-            {4: None, 5: 0, 6: 2},
+            "zebrafish",
+            None,
             (
-                "Papers on each of 3 list days from 4 August to 6 August 2026: at most 2 a day,"
-                " on 6 August, none on 1 day."
+                "No papers from the last 1 day of lists match."
+                " The feed also includes older ones that Hugging Face's search finds."
             ),
         ),
+        (
+            "zebrafish",
+            3,
+            (
+                "No papers from the last 1 day of lists match."
+                " The feed also includes 3 older papers from Hugging Face's search."
+            ),
+        ),
+        ("zebrafish", 0, "No papers from the last 1 day of lists match."),
+        ("upvotes:>=1000000", None, "No papers from the last 1 day of lists match."),
     ],
 )
-def test_a_chart_in_words_tells_none_from_not_read(
-    days: dict[int, int | None], said_of_it: str
+def test_hint_for_no_match_says_what_the_feed_has_beyond_the_window(
+    query: str, older_matches: int | None, message: str
 ) -> None:
-    shown = [ListDay(date(2026, 8, day), many is not None) for day, many in days.items()]
-    found = [
-        make_paper(listed=date(2026, 8, day))
-        for day, many in days.items()
-        for _ in range(many or 0)
+    preview = build_preview(query, window_of(make_paper()), older_matches)
+    assert preview.hint is not None
+    assert preview.hint.message == message
+
+
+@pytest.mark.parametrize(
+    ("matching", "days", "frequency"),
+    [
+        (0, 1, ""),
+        (1, 6, "less than one per week"),
+        (1, 5, "about 1 per week"),
+        (3, 2, "about 8 per week"),
+        (30, 5, "about 6 per weekday"),
+    ],
+)
+def test_frequency_is_per_week_or_for_busy_feeds_per_weekday(
+    matching: int, days: int, frequency: str
+) -> None:
+    zebrafish = [
+        analyze(make_paper(f"2608.{number:05d}", title="Zebrafish")) for number in range(matching)
     ]
-    made = build_chart(found, shown)
-    assert made.description == said_of_it
-    assert [bar.height for bar in made.bars if bar.height] == [26.7] * (len(found) // 2)
-    assert all(bar.label.endswith("not read yet") != bar.is_fetched for bar in made.bars)
+    window = window_of(make_paper(), *zebrafish, days=days)
+    assert build_preview("zebrafish", window, None).frequency == frequency
+
+
+def test_preview_of_an_invalid_query_is_an_error() -> None:
+    with pytest.raises(QueryError):
+        build_preview("causal OR", window_of(make_paper()), None)
 
 
 @given(query_texts())
-def test_a_place_is_marked_in_the_query_as_it_was_typed(text: str) -> None:
-    error = refusal(text)
+def test_query_problem_splits_the_query_at_the_error(text: str) -> None:
+    error = parse_error(text)
     if error is not None:
-        _, before, place, after = query_problem(error)
-        assert len(place) == 1
-        assert f"{before}{place}{after}" in {error.query, f"{error.query} "}
-        assert len(before) == min(error.position, len(error.query))
+        problem = query_problem(error)
+        assert len(problem.character) == 1
+        query = f"{problem.before}{problem.character}{problem.after}"
+        assert query in {error.query, f"{error.query} "}
+        assert len(problem.before) == min(error.position, len(error.query))
 
 
-def refusal(text: str) -> QueryError | None:
+def parse_error(text: str) -> QueryError | None:
     try:
         parse_query(text)
     except QueryError as error:
@@ -78,8 +115,35 @@ def refusal(text: str) -> QueryError | None:
     return None
 
 
+# --- paper cards -------------------------------------------------------------------------------
+
+
+def test_matching_authors_are_visible_however_long_the_list() -> None:
+    paper = make_paper(authors=tuple(f"Ada Quill {number}" for number in range(671)))
+    card = paper_card(paper, parse_query('author:"quill 400"'))
+    assert len(card.authors) == 7
+    assert card.authors[-1] == "Ada <mark>Quill 400</mark>"
+    assert len(card.authors) + len(card.more_authors) == 671
+
+
+@given(papers(), queries(), st.booleans())
+def test_cards_have_no_markup_except_highlights(paper: Paper, query: Query, is_brief: bool) -> None:
+    card = paper_card(paper, query, is_brief=is_brief)
+    texts = [card.title, card.organization, *card.abstract, *card.authors, *card.more_authors]
+    texts += [keyword.text for keyword in card.keywords]
+    for text in texts:
+        without_highlights = text.replace("<mark>", "").replace("</mark>", "")
+        assert not set(without_highlights) & set("<>\"'")
+    assert BeautifulSoup(f"<p>{card.title}</p>", "html.parser").get_text() == paper.title
+    for keyword in card.keywords:
+        assert matches(parse_query(keyword.query), paper)
+
+
+# --- feeds -------------------------------------------------------------------------------------
+
+
 @given(query_texts())
-def test_the_lines_for_the_settings_make_the_query_a_feed(text: str) -> None:
+def test_config_snippet_is_toml_that_configures_the_query(text: str) -> None:
     query = " ".join(text.split())
     ((name, table),) = tomllib.loads(config_snippet(query))["feeds"].items()
     assert table["query"] == query
@@ -88,7 +152,7 @@ def test_the_lines_for_the_settings_make_the_query_a_feed(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("query", "lines"),
+    ("query", "snippet"),
     [
         (
             "diffusion language models",
@@ -100,20 +164,12 @@ query = 'diffusion language models'""",
         ("o'brien", '[feeds.o-brien]\ntitle = "O\'brien"\nquery = "o\'brien"'),
     ],
 )
-def test_the_lines_for_the_settings_read_well(query: str, lines: str) -> None:
-    assert config_snippet(query) == lines
-
-
-def test_an_author_that_is_asked_for_is_shown_however_long_the_list() -> None:
-    crowd = make_paper(authors=tuple(f"Ada Quill {place}" for place in range(671)))
-    shown = paper_card(crowd, parse_query('author:"quill 400"'))
-    assert len(shown.authors) == 7
-    assert shown.authors[-1] == "Ada <mark>Quill 400</mark>"
-    assert len(shown.authors) + len(shown.more_authors) == 671
+def test_config_snippet_has_a_readable_name_and_quotes(query: str, snippet: str) -> None:
+    assert config_snippet(query) == snippet
 
 
 @pytest.mark.parametrize(
-    ("page", "name"),
+    ("page", "title"),
     [
         (Page(Kind.DAY, "2026-11-04"), "4 November 2026"),
         (Page(Kind.WEEK, "2026-W08"), "Week 8 of 2026"),
@@ -122,25 +178,12 @@ def test_an_author_that_is_asked_for_is_shown_however_long_the_list() -> None:
         (Page(Kind.SEARCH, "sea fog"), "sea fog"),
     ],
 )
-def test_a_list_has_a_name(page: Page, name: str) -> None:
-    assert page_title(page) == name
+def test_each_kind_of_page_has_a_title(page: Page, title: str) -> None:
+    assert page_title(page) == title
 
 
-@given(papers(), queries(), st.booleans())
-def test_a_card_has_no_markup_but_marks(one_of: Paper, query: Query, is_brief: bool) -> None:
-    shown = paper_card(one_of, query, is_brief=is_brief)
-    texts = [shown.title, shown.organization, *shown.abstract, *shown.authors, *shown.more_authors]
-    texts += [keyword.text for keyword in shown.keywords]
-    for text in texts:
-        bare = text.replace("<mark>", "").replace("</mark>", "")
-        assert not set(bare) & set("<>\"'")
-    assert BeautifulSoup(f"<p>{shown.title}</p>", "html.parser").get_text() == one_of.title
-    for keyword in shown.keywords:
-        assert matches(parse_query(keyword.query), one_of)
-
-
-def test_a_readers_address_is_quoted_whole() -> None:
-    address = "http://a.example/papers.atom?q=%22a+b%22&limit=3"
-    (name, url), *_ = subscribe_links({"Mine": "https://r.example/?u={url}&x=1"}, address)
+def test_subscribe_links_quote_the_whole_feed_url() -> None:
+    feed_url = "http://a.example/papers.atom?q=%22a+b%22&limit=3"
+    (name, url), *_ = subscribe_links({"Mine": "https://r.example/?u={url}&x=1"}, feed_url)
     assert name == "Mine"
-    assert parse_qs(urlsplit(url).query) == {"u": [address], "x": ["1"]}
+    assert parse_qs(urlsplit(url).query) == {"u": [feed_url], "x": ["1"]}
