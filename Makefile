@@ -54,7 +54,7 @@ format: $(VENV)/.dev
 # SECONDS is the duration of each run of the load generator. (fuzz and soak have other defaults.)
 bench: $(VENV)/.dev
 	$(BIN)/python bench/serve.py --seconds $(or $(SECONDS),2)
-	$(BIN)/python bench/read.py
+	$(BIN)/python bench/parse.py
 	$(BIN)/python bench/cold.py
 	$(BIN)/python bench/query.py
 	$(BIN)/python bench/keywords.py

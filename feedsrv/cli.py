@@ -51,7 +51,7 @@ class _ErrorHandlingGroup(click.Group):
             for line in str(error).splitlines():
                 click.echo(f"feedsrv: {line}" if not line.startswith(" ") else line, err=True)
             if isinstance(error, QueryError):
-                click.echo(error.pointer(), err=True)
+                click.echo(error.with_caret(), err=True)
             ctx.exit(ERROR_MAP[type(error)].exit_code)
 
 
@@ -211,7 +211,7 @@ def _check_upstream(service: Service) -> bool:
     except UpstreamError as error:
         click.echo(f"upstream   FAILED: {error}")
         return False
-    fallback = _FALLBACK_NAMES.get(listing.source)
+    fallback = _FALLBACK_NAMES.get(listing.parsed_from)
     note = f", read from {fallback}" if fallback else ""
     click.echo(f"upstream   OK, {len(listing.papers)} papers on {listing.page.key}{note}")
     for skipped in listing.skipped:
@@ -223,7 +223,7 @@ def _report_layout(listing: Listing, config: Config) -> bool:
     """Print what the newest list looks like, and return whether its layout is as expected."""
     click.echo(f"upstream   OK, {config.upstream_url}")
     changes = [f"skipped a paper: {skipped}" for skipped in listing.skipped]
-    if fallback := _FALLBACK_NAMES.get(listing.source):
+    if fallback := _FALLBACK_NAMES.get(listing.parsed_from):
         changes.insert(0, f"page data not found, read from {fallback} instead")
     for change in changes:
         click.echo(f"layout     CHANGED: {change}")

@@ -70,7 +70,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
     host: str = "127.0.0.1"
     port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 8000
-    #: Processes that answer requests, and threads of each.
+    #: Worker processes, and threads of each.
     workers: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
     threads: Annotated[int, msgspec.Meta(ge=4, le=512)] = 32
     #: URL at which readers reach this server; empty to use each request's own host.
@@ -234,6 +234,8 @@ def _describe_type(kind: msgspec.inspect.Type) -> str:
     match kind:
         case msgspec.inspect.IntType() | msgspec.inspect.FloatType():
             description = _describe_number(kind)
+        case msgspec.inspect.BoolType():
+            description = "true or false"
         case msgspec.inspect.LiteralType(values=choices):
             description = f"one of {_quote_all(choices)}"
         case msgspec.inspect.VarTupleType(item_type=msgspec.inspect.LiteralType(values=choices)):
@@ -369,7 +371,7 @@ def _query_problems(query: str, sources: object) -> Iterator[str]:
     try:
         terms = positive_terms(parse_query(query)) if query else ""
     except QueryError as error:
-        yield f".query: {error}\n{error.pointer()}"
+        yield f".query: {error}\n{error.with_caret()}"
         return
     if sources == ["search"] and not terms:
         yield '.query: has no words to search for; add "daily" to sources'

@@ -46,7 +46,7 @@ from feedsrv.search.index import Index
 from feedsrv.storage.factory import open_repository
 from feedsrv.storage.repository import Repository
 from feedsrv.upstream.client import UpstreamClient
-from feedsrv.upstream.demo import create_demo_upstream, load_sample
+from feedsrv.upstream.demo import create_demo_upstream, load_sample_papers
 from feedsrv.upstream.events import Listener
 from feedsrv.upstream.policy import ClientQuota, list_days, newest_day_page, remaining_ttl
 from feedsrv.upstream.refresh import Refresher
@@ -147,10 +147,14 @@ class Service:
     ) -> Self:
         """Return a service with the client and the repository that the settings ask for."""
         cleanup = ExitStack()
-        if config.demo:  # the sample papers belong into no other store
+        if config.demo:  # the sample papers must not get into another store
             directory = cleanup.enter_context(TemporaryDirectory(prefix="feedsrv-demo-"))
             config = msgspec.structs.replace(config, cache_dir=Path(directory))
-        app = create_demo_upstream(load_sample(), lambda: now().date()) if config.demo else None
+        app = (
+            create_demo_upstream(load_sample_papers(), lambda: now().date())
+            if config.demo
+            else None
+        )
         contact = config.contact or config.public_url or "no contact given"
         agent = f"feedsrv/{__version__} (feed server; {contact})"
         client = UpstreamClient(config.upstream_url, agent=agent, token=config.hf_token, app=app)
@@ -295,7 +299,7 @@ class Service:
         done = (fetch for fetch in fetches.values() if fetch.done() and not fetch.cancelled())
         cause = next((fetch.exception() for fetch in done), None)
         failures = [failure for page in pages if (failure := self._refresher.current_failure(page))]
-        reason, retry_after = f"no answer within {waited:g} seconds", float(_DEFAULT_RETRY_AFTER)
+        reason, retry_after = f"no response within {waited:g} seconds", float(_DEFAULT_RETRY_AFTER)
         if failures:
             first = min(failures, key=lambda failure: failure.retry_at)
             reason, retry_after = first.reason, (first.retry_at - self._now()).total_seconds()

@@ -12,7 +12,8 @@ import msgspec
 from feedsrv import __version__
 from feedsrv.errors import FetchError
 from feedsrv.feeds.atom import render_atom
-from feedsrv.feeds.entry import Entry, FeedMetadata, Link, feed_id
+from feedsrv.feeds.entry import Entry, Link
+from feedsrv.feeds.metadata import FeedMetadata, feed_id
 from feedsrv.feeds.service import Service
 from feedsrv.models import Failure, Incident, Incidents, Page
 from feedsrv.storage.repository import Repository
@@ -43,19 +44,15 @@ def record_failure(
         now: The current time (UTC).
 
     """
-    if outage is not None and now - _first_failed_at(outage) >= MIN_DURATION:
-        return _open_incident(
-            incidents, ALL_UPSTREAM, _short_reason(outage), _first_failed_at(outage), now
-        )
-    if now - _first_failed_at(failure) >= MIN_DURATION:
-        return _open_incident(
-            incidents, str(page), _short_reason(failure), _first_failed_at(failure), now
-        )
+    if outage is not None and now - outage.since >= MIN_DURATION:
+        return _open_incident(incidents, ALL_UPSTREAM, _short_reason(outage), outage.since, now)
+    if now - failure.since >= MIN_DURATION:
+        return _open_incident(incidents, str(page), _short_reason(failure), failure.since, now)
     return incidents
 
 
 def record_layout_change(incidents: Incidents, page: Page, reason: str, now: datetime) -> Incidents:
-    """Return the incidents after a page came without the data that it should hold."""
+    """Return the incidents after a response lacked the data that the page normally has."""
     return _open_incident(incidents, _layout_subject(page), reason, now, now)
 
 
@@ -67,7 +64,7 @@ def record_success(
     Args:
         incidents: The incidents before, newest first.
         page: The page.
-        has_expected_layout: Whether the page held its data, which ends a change of its layout.
+        has_expected_layout: Whether the page had its data, which ends a change of its layout.
         now: The current time (UTC).
 
     """
@@ -82,10 +79,6 @@ def record_success(
         else incident
         for incident in incidents
     )
-
-
-def _first_failed_at(failure: Failure) -> datetime:
-    return failure.since or failure.at
 
 
 def _short_reason(failure: Failure) -> str:
@@ -132,7 +125,7 @@ class IncidentRecorder:
             case LayoutChanged(page, reason):
                 self._update(lambda log: record_layout_change(log, page, reason, now))
             case ListingFetched(page, listing):
-                has_data = listing.source == "data"
+                has_data = listing.parsed_from == "data"
                 self._update(
                     lambda log: record_success(log, page, has_expected_layout=has_data, now=now)
                 )

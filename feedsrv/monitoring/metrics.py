@@ -81,7 +81,7 @@ class Metrics:
             case RequestSent():
                 self._upstream_requests.inc()
             case ListingFetched(page, listing):
-                self._refreshes.labels(str(page.kind), listing.source).inc()
+                self._refreshes.labels(str(page.kind), listing.parsed_from).inc()
             case FetchFailed(page, error):
                 result = "unreadable" if isinstance(error, ParseError) else "failed"
                 self._refreshes.labels(str(page.kind), result).inc()
@@ -147,4 +147,4 @@ def _failing_seconds(status: Status) -> float:
     Not to the present: without requests nothing was fetched since, and upstream may work again.
     """
     failure = status.failure
-    return (failure.at - (failure.since or failure.at)).total_seconds() if failure else 0.0
+    return (failure.at - failure.since).total_seconds() if failure else 0.0

@@ -10,9 +10,15 @@ import msgspec
 
 from feedsrv import __version__
 from feedsrv.feeds.service import Service
-from feedsrv.models import Failure, Kind, Listing, Page, pages_covering
+from feedsrv.models import Failure, Kind, Listing, Page
 from feedsrv.storage.repository import Repository
-from feedsrv.upstream.policy import MAX_REQUESTS, remaining_ttl, requests_left, ttl
+from feedsrv.upstream.policy import (
+    MAX_REQUESTS,
+    pages_covering,
+    remaining_ttl,
+    requests_left,
+    ttl,
+)
 
 # /status.json is these structs as JSON. Its keys are public, so a renamed field keeps its old key.
 
@@ -145,7 +151,7 @@ def _page_status(
         papers=len(listing.papers),
         fetched_at=listing.fetched_at,
         stale_since=None if is_fresh else listing.fetched_at + ttl(page, now.date()),
-        source=listing.source,
+        source=listing.parsed_from,
         skipped=len(listing.skipped),
         failure=failure,
     )

@@ -97,7 +97,9 @@ def resolve_conflict(kind: type[msgspec.Struct], ours: bytes, theirs: bytes | No
 
 def merge_request_logs(one: RequestLog, other: RequestLog) -> RequestLog:
     """Return the requests of both, those that both know of once."""
-    return RequestLog(_merge_times(one.all, other.all), _merge_times(one.adhoc, other.adhoc))
+    return RequestLog(
+        _merge_times(one.times, other.times), _merge_times(one.adhoc_times, other.adhoc_times)
+    )
 
 
 def _merge_times(one: Iterable[datetime], other: Iterable[datetime]) -> tuple[datetime, ...]:

@@ -8,8 +8,9 @@ from threading import Lock
 import msgspec
 from cachetools import LRUCache
 
-from feedsrv.feeds.entry import FeedMetadata, build_entries
+from feedsrv.feeds.entry import build_entries
 from feedsrv.feeds.formats import FORMATS
+from feedsrv.feeds.metadata import FeedMetadata
 from feedsrv.models import Match, PaperTokens
 from feedsrv.web.responses import EncodedBody, encode_body
 

@@ -262,7 +262,11 @@ def problem_from_error(error: FeedsrvError, **facts: object) -> Problem:
     headers: dict[str, str] = {}
     match error:
         case QueryError():
-            facts |= {"query": error.query, "position": error.position, "pointer": error.pointer()}
+            facts |= {
+                "query": error.query,
+                "position": error.position,
+                "pointer": error.with_caret(),
+            }
         case NoDataYetError() | QuotaExceededError():
             # In seconds: NetNewsWire parses numbers only.
             retry_after = math.ceil(error.retry_after)

@@ -13,7 +13,9 @@ from werkzeug.wrappers import Response
 
 from feedsrv import __version__
 from feedsrv.errors import NoDataYetError, QueryError
-from feedsrv.feeds.formats import FORMATS, feed_metadata, link_headers, render_subscriptions
+from feedsrv.feeds.formats import FORMATS, link_headers
+from feedsrv.feeds.metadata import feed_metadata
+from feedsrv.feeds.opml import render_subscriptions
 from feedsrv.feeds.service import FeedResult, Service
 from feedsrv.models import MAX_ENTRIES, Feed
 from feedsrv.monitoring.incidents import incident_feed
@@ -285,7 +287,7 @@ class Views:
     def readyz(self) -> Response:
         """Return whether there is anything to serve."""
         if not self._service.is_ready():
-            raise NoDataYetError("the first lists are being asked for", _READY_RETRY_AFTER)
+            raise NoDataYetError("the first lists are being fetched", _READY_RETRY_AFTER)
         return no_store(Response("ready\n", mimetype="text/plain"))
 
     def metrics(self) -> Response:

@@ -152,7 +152,7 @@ def outcome(text: str) -> str:
 
 def _class(text: str, error: QueryError) -> str:
     assert 0 <= error.position <= len(text)
-    assert error.pointer().endswith("^")
+    assert error.with_caret().endswith("^")
     for quoted in ("there is no field", "expected a word or quoted words, not"):
         if error.reason.startswith(quoted):
             return f"{quoted} …"

@@ -34,7 +34,7 @@ from werkzeug.wrappers import Response
 
 from feedsrv.config import Config
 from feedsrv.feeds.service import Service
-from feedsrv.upstream.demo import create_demo_upstream, load_sample
+from feedsrv.upstream.demo import create_demo_upstream, load_sample_papers
 from feedsrv.web.app import create_app
 from feedsrv.web.server import Server
 
@@ -86,7 +86,7 @@ class Site:
     """The sample papers, of which one is revised again and again; or the fault of the moment."""
 
     def __init__(self, today: Callable[[], date]) -> None:
-        self.papers = load_sample()
+        self.papers = load_sample_papers()
         self.fault: str = ""
         self.asked: Counter[str] = Counter()
         self.app = create_demo_upstream(self.papers, today)

@@ -143,7 +143,7 @@ def test_check_reports_each_failure(run: Run, tmp_path: Path) -> None:
     )
     assert result.exit_code == 1
     assert "store      FAILED: the store at" in result.stdout
-    assert "upstream   FAILED: no answer" in result.stdout
+    assert "upstream   FAILED: request failed" in result.stdout
 
 
 # --- check --upstream ------------------------------------------------------------------------
@@ -181,7 +181,7 @@ def test_an_upstream_check_fails_when_papers_are_skipped(run: Run, upstream: Fak
 def test_an_upstream_check_fails_when_upstream_does(run: Run) -> None:
     result = run("check", "--upstream", FEEDSRV_UPSTREAM_URL="http://127.0.0.1:1")
     assert result.exit_code == 1
-    assert "feedsrv: no answer" in result.stderr
+    assert "feedsrv: request failed" in result.stderr
     assert result.stdout == ""
 
 
@@ -285,7 +285,7 @@ def test_refresh_exits_with_1_when_a_fetch_failed(
     command = ("--config", str(tmp_path / "my.toml"), "refresh")
     result = run(*command, FEEDSRV_UPSTREAM_URL=upstream.url)
     assert result.exit_code == 1
-    assert re.search(r"^month \S+: FAILED: status 500", result.stdout, re.MULTILINE)
+    assert re.search(r"^month \S+: FAILED: HTTP 500", result.stdout, re.MULTILINE)
     assert result.stdout.endswith("1 list could not be fetched.\n")
     assert "trending: 5 papers" in result.stdout
 

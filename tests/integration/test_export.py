@@ -264,7 +264,7 @@ def test_without_stored_papers_nothing_is_written(
 ) -> None:
     upstream.fail()
     parts = write()
-    assert all("nothing has been read" in part.error for part in parts[:2])
+    assert all("nothing fetched" in part.error for part in parts[:2])
     assert parts[2].error == "feeds failed: causal, sea"
     assert set(files(directory)) == {".feedsrv-export"}
 
@@ -349,7 +349,7 @@ def test_the_command_exits_with_1_and_names_feeds_that_were_not_updated(
         FEEDSRV_CACHE_DIR=str(directory.parent / "cold"),
     )
     assert result.exit_code == 1
-    assert "feedsrv: causal not updated: nothing has been read" in result.stderr
+    assert "feedsrv: causal not updated: nothing fetched" in result.stderr
     assert files(directory) == before
 
 

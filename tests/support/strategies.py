@@ -9,10 +9,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
-from feedsrv.models import FIRST_LIST_DAY, Kind, Listing, Page, Paper, pages_covering
+from feedsrv.models import FIRST_LIST_DAY, Kind, Listing, Page, Paper
 from feedsrv.search.analysis import analyze
 from feedsrv.search.query import MAX_QUERY_LENGTH, And, Count, Field, Has, Not, Or, Query, Term
 from feedsrv.upstream.normalize import normalize_line, normalize_paragraphs, normalize_url
+from feedsrv.upstream.policy import pages_covering
 
 #: Few words, so that a query drawn at random finds something in a paper drawn at random.
 VOCABULARY = (
@@ -218,7 +219,7 @@ def papers(draw: DrawFn) -> Paper:
             keywords=tuple(
                 draw(st.lists(prose.map(normalize_line).filter(bool), max_size=3, unique=True))
             ),
-            summary=normalize_line(draw(st.one_of(st.just(""), prose))),
+            ai_summary=normalize_line(draw(st.one_of(st.just(""), prose))),
             code=draw(_LINKS),
             project=draw(_LINKS),
             media=tuple(draw(st.lists(_LINKS.filter(bool), max_size=2))),
@@ -245,7 +246,7 @@ def listings(draw: DrawFn, kind: Kind | None = None, most: int = 5) -> Listing:
         fetched_at=draw(_MOMENTS),
         previous_day=previous.isoformat() if previous else "",
         next_day=following.isoformat() if following else "",
-        source=draw(st.sampled_from(("data", "data", "cards", "api"))),
+        parsed_from=draw(st.sampled_from(("data", "data", "cards", "api"))),
     )
 
 

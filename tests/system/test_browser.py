@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from feedsrv.feeds.service import Service
 from feedsrv.web.app import create_app
-from tests.integration.web.test_escaping import LINKS, WORDS, hostile_paper
+from tests.integration.web.test_escaping import LINKS, PAYLOADS, make_hostile_paper
 from tests.support.paths import ROOT
 from tests.support.servers import serve_wsgi
 from tests.support.types import MakeService
@@ -264,8 +264,10 @@ def test_malicious_text_is_not_executed(
 ) -> None:
     """A script that the Content-Security-Policy blocks is an error in the console."""
     upstream.papers[:] = [
-        hostile_paper(number, words, link)
-        for number, (words, link) in enumerate(zip(WORDS.values(), cycle(LINKS), strict=False), 1)
+        make_hostile_paper(number, payload, link)
+        for number, (payload, link) in enumerate(
+            zip(PAYLOADS.values(), cycle(LINKS), strict=False), 1
+        )
     ]
     service = make_service()
     for _ in service.refresh_stale():

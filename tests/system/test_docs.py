@@ -26,7 +26,7 @@ from click.testing import CliRunner
 from feedsrv.cli import main
 from feedsrv.config import ENVIRONMENT_VARIABLES, Config, build_config
 from feedsrv.models import Feed
-from feedsrv.upstream.demo import load_sample
+from feedsrv.upstream.demo import load_sample_papers
 from tests.support.feed_readers import require_program
 from tests.support.paths import ROOT
 from tests.support.servers import run_feedsrv, serve_wsgi
@@ -101,7 +101,7 @@ def example(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[tuple[dict[str, str], dict[str, str]]]:
     """Run the server of the examples; return replacements for its addresses, and an environment."""
-    upstream_app = FakeUpstream(load_sample(), lambda: datetime.now(UTC).date())
+    upstream_app = FakeUpstream(load_sample_papers(), lambda: datetime.now(UTC).date())
     directory = tmp_path_factory.mktemp("example")
     with serve_wsgi(upstream_app) as upstream:
         environ = {"FEEDSRV_UPSTREAM_URL": upstream, "FEEDSRV_CACHE_DIR": str(directory / "store")}

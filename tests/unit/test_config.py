@@ -37,10 +37,10 @@ def test_the_command_line_overrides_the_environment_and_that_the_file() -> None:
 @pytest.mark.parametrize(("variable", "setting"), ENVIRONMENT_VARIABLES.items())
 def test_each_environment_variable_sets_its_setting(variable: str, setting: str) -> None:
     samples = {"port": "8123", "cache_dir": "/tmp/x", "hf_token": "hf_x", "store": "redis://a.b"}
-    samples["log_format"] = "json"
-    value = samples.get(setting, "http://a.b")
-    found = getattr(build_config({}, "f", {variable: value}, {}), setting)
-    assert str(found.url if isinstance(found, StoreConfig) else found) == value
+    samples |= {"log_format": "json", "demo": "True"}
+    text = samples.get(setting, "http://a.b")
+    value = getattr(build_config({}, "f", {variable: text}, {}), setting)
+    assert str(value.url if isinstance(value, StoreConfig) else value) == text
 
 
 def test_all_problems_are_reported_together_with_file_and_key() -> None:
@@ -52,6 +52,7 @@ def test_all_problems_are_reported_together_with_file_and_key() -> None:
             "spacing": 61,
             "response_cache_bytes": -1,
             "log_format": "xml",
+            "access_log": "yes",
             "trusted_proxies": [1],
             "readers": {"Mine": 1},
             "store": {"address": "redis://:s3cret@a.b"},
@@ -78,7 +79,7 @@ def test_all_problems_are_reported_together_with_file_and_key() -> None:
         FEEDSRV_ACCESS_KEY="not so secret",
     )
     text = "\n".join(found)
-    assert len(found) == 28
+    assert len(found) == 29
     assert all(line.startswith(("my.toml: ", "environment: ")) for line in found)
     for fragment in (
         "my.toml: prot: unknown setting",
@@ -89,6 +90,7 @@ def test_all_problems_are_reported_together_with_file_and_key() -> None:
         "my.toml: history_days: expected a whole number from 1 to 366, not 3.5",
         "my.toml: public_url: expected a URL such as https://",
         "my.toml: upstream_url: expected scheme and host only",
+        'my.toml: access_log: expected true or false, not "yes"',
         'my.toml: log_format: expected one of "json", "text", not "xml"',
         "my.toml: trusted_proxies: expected a list of texts in quotation marks, not [1]",
         'my.toml: readers: expected a table of texts in quotation marks, not {"Mine": 1}',

@@ -52,7 +52,7 @@ def test_listings_of_two_upstreams_do_not_mix(store: Repository, tmp_path: Path)
 
 
 def test_a_failure_is_remembered_until_the_page_is_read(store: Repository, tmp_path: Path) -> None:
-    failure = Failure(reason="status 503", count=1, at=NOON, retry_at=NOON)
+    failure = Failure(reason="status 503", count=1, at=NOON, retry_at=NOON, since=NOON)
     store.save_failure(FRIDAY, failure)
     assert disk_store(tmp_path, UPSTREAM).get_failure(FRIDAY) == failure
     store.save_listing(make_listing(), FRIDAY)

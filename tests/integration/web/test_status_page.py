@@ -34,7 +34,7 @@ def test_status_page_lists_what_was_fetched_and_fetches_nothing(
         ["24 November 2026", "3", "50 minutes ago", "overdue by 30 minutes"],
         ["23 November 2026", "2", "50 minutes ago", "fresh"],
     ]
-    assert "Request budget (5 minutes) 60 of 60 left" in text_of(page)
+    assert "60 of 60 left" in text_of(page)
     assert upstream.requests == []
 
 
@@ -49,13 +49,13 @@ def test_status_page_shows_what_fails_and_since_when(
     clock.forward(minutes=5)
     page = parse_html(client.get("/status"))
     assert (
-        "Hugging Face is unreachable (status 503): first failure 5 minutes ago."
+        "Hugging Face is unreachable (HTTP 503): first failure 5 minutes ago."
         " The next request retries. Readers get the last good copy."
     ) in text_of(page)
     assert json.loads(client.get("/status.json").data)["failure"]["since"] == "2026-11-25T09:30:00Z"
     (row,) = page.select("tr.bad")
     assert text_of(row) == (
-        "25 November 2026 – never failing since 25 November 2026, 09:30 UTC: status 503"
+        "25 November 2026 – never failing since 25 November 2026, 09:30 UTC: HTTP 503"
     )
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from feedsrv.feeds.service import Service
 from feedsrv.web.app import create_app
-from nginx import nginx_before
+from nginx import run_nginx
 from tests.support.feed_readers import RequestLog, require_program
 from tests.support.http import fetch
 from tests.support.servers import serve_wsgi
@@ -52,7 +52,7 @@ def nginx(tmp_path: Path) -> Iterator[Callable[..., str]]:
     with ExitStack() as stack:
 
         def started(server: str, prefix: str = "") -> str:
-            found: str = stack.enter_context(nginx_before(server, tmp_path / "nginx", prefix))
+            found: str = stack.enter_context(run_nginx(server, tmp_path / "nginx", prefix))
             return found
 
         yield started

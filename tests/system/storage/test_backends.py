@@ -105,7 +105,7 @@ def test_listings_of_two_upstreams_do_not_mix(make: Make) -> None:
 
 def test_a_failure_is_known_to_all_until_the_page_is_read(make: Make) -> None:
     one, other = make(), make()
-    failure = Failure(reason="status 503", count=1, at=NOON, retry_at=NOON)
+    failure = Failure(reason="status 503", count=1, at=NOON, retry_at=NOON, since=NOON)
     for page in (FRIDAY, None):
         one.save_failure(page, failure)
         assert other.get_failure(page) == failure
@@ -159,7 +159,7 @@ def test_the_allowance_is_one_for_all(make: Make) -> None:
             )
         )
     assert later.count(None) == 60
-    assert {len(store.get_request_log().all) for store in stores} == {60}
+    assert {len(store.get_request_log().times) for store in stores} == {60}
 
 
 def test_since_when_an_address_answers_as_it_does_is_the_same_for_all(make: Make) -> None:

@@ -119,7 +119,7 @@ def test_while_redis_is_gone_each_goes_on_from_memory_and_all_comes_together_aga
     wait_until(lambda: one.failure_state(NOON) is None and other.failure_state(NOON) is None)
     assert [one.get_listing(page) for page in DAYS[2:]] == [make_listing(page) for page in DAYS[2:]]
     assert one.last_modified("http://a/", "x", NOON + LENGTH) == first
-    assert len(other.get_request_log().all) == 1
+    assert len(other.get_request_log().times) == 1
     assert not other.acquire_lease("other", NOON, LENGTH)
     assert caplog.text.count("can be used again") == 2
     assert PASSWORD not in caplog.text
@@ -131,7 +131,8 @@ def test_what_was_written_later_stands_whoever_comes_back_last(
     one, other = make(), make()
     redis.stop()
     early, late = (
-        Failure(reason="status 503", count=1, at=at, retry_at=at) for at in (NOON, NOON + LENGTH)
+        Failure(reason="status 503", count=1, at=at, retry_at=at, since=at)
+        for at in (NOON, NOON + LENGTH)
     )
     one.save_failure(DAYS[0], early)
     other.save_failure(DAYS[0], late)
@@ -169,7 +170,7 @@ def test_what_was_given_out_stays_when_redis_is_restarted_empty(
         assert found == dates[0] == dates[1]
         wait_until(partial(has_all, store))
     assert reserve_slot(one, NOON) == NOON + timedelta(minutes=5)
-    assert len(one.get_request_log().all) == 60
+    assert len(one.get_request_log().times) == 60
     third = make()
     wait_until(
         lambda: [third.get_listing(page) for page in DAYS] == [make_listing(page) for page in DAYS]
@@ -298,7 +299,7 @@ def test_everything_ends_some_time_and_what_anybody_makes_grow_ends_first(
     redis: RedisServer, make: Make
 ) -> None:
     store = make()
-    failure = Failure(reason="x", count=1, at=NOON, retry_at=NOON)
+    failure = Failure(reason="x", count=1, at=NOON, retry_at=NOON, since=NOON)
     for page in (DAYS[0], FOG, SNOW):
         store.save_listing(make_listing(page), page)
         store.save_failure(page, failure)

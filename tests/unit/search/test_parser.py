@@ -130,7 +130,7 @@ def test_an_error_counts_characters_from_one_for_people_and_points_with_a_caret(
     with pytest.raises(QueryError) as caught:
         parse_query("moon\tOR\nhas:foo")
     assert str(caught.value).endswith("(at character 13)")
-    assert caught.value.pointer() == "moon OR has:foo\n            ^"
+    assert caught.value.with_caret() == "moon OR has:foo\n            ^"
 
 
 A, B, C = (Term("", (word,), "stems") for word in "abc")
@@ -205,7 +205,7 @@ def test_any_text_is_read_or_refused_with_a_place_in_it(text: str) -> None:
         assert answer.query == text
         assert 0 <= answer.position <= len(text)
         assert answer.reason
-        assert answer.pointer().endswith("^")
+        assert answer.with_caret().endswith("^")
 
 
 @given(query_texts())

@@ -20,7 +20,7 @@ def listing(read_at: datetime) -> Listing:
 
 
 def failure(at: datetime) -> Failure:
-    return Failure(reason="status 503", count=1, at=at, retry_at=NOON)
+    return Failure(reason="status 503", count=1, at=at, retry_at=NOON, since=at)
 
 
 PAIRS = [
