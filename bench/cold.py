@@ -56,7 +56,7 @@ def fill_store(directory: str) -> str:
         for _ in service.refresh_stale():
             pass
         retry_at = START + timedelta(days=9)
-        failure = Failure(reason="no requests", count=9, at=START, retry_at=retry_at)
+        failure = Failure(reason="no requests", count=9, at=START, retry_at=retry_at, since=START)
         service.repository.save_failure(None, failure)
         return url
 
