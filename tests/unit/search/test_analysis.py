@@ -6,14 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import snowballstemmer
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from feedsrv.models import Paper, PaperTokens
 from feedsrv.search.analysis import analyze, fold, join_tokens, stem, tokenize
 from tests.support.strategies import make_paper, papers, texts
-
-LAW = settings(deadline=None, max_examples=200)
 
 
 @pytest.mark.parametrize(
@@ -157,20 +155,17 @@ def test_preparing_changes_nothing_but_the_words() -> None:
     assert (made.id, made.title, made.abstract, made.upvotes) == ("x", "T", "A", 3)
 
 
-@LAW
 @given(st.one_of(st.text(), texts(surrogates=True)))
 def test_folding_twice_is_folding_once(text: str) -> None:
     assert fold(fold(text)) == fold(text)
 
 
-@LAW
 @given(st.text(st.characters(max_codepoint=0x24F)))
 def test_case_makes_no_other_word(text: str) -> None:
     assert tokenize(text.casefold()) == tokenize(text)
     assert tokenize(text.replace("'", "\u2019")) == tokenize(text)
 
 
-@LAW
 @given(st.one_of(st.text(), texts(surrogates=True)))
 def test_words_written_side_by_side_are_the_same_words(text: str) -> None:
     found = tokenize(text)
@@ -179,7 +174,6 @@ def test_words_written_side_by_side_are_the_same_words(text: str) -> None:
     assert join_tokens(found).split() == found
 
 
-@LAW
 @given(st.one_of(st.text(), texts(surrogates=True)))
 def test_a_word_is_never_empty_and_holds_no_space_or_fence(text: str) -> None:
     for word in tokenize(text):
@@ -188,7 +182,6 @@ def test_a_word_is_never_empty_and_holds_no_space_or_fence(text: str) -> None:
         assert stem(word).split() == [stem(word)]
 
 
-@settings(deadline=None, max_examples=40)
 @given(papers())
 def test_each_field_of_a_prepared_paper_holds_its_words_in_order(one: Paper) -> None:
     assert one.tokens.title.split() == tokenize(one.title)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from feedsrv.feeds.selection import Selector
@@ -14,27 +14,25 @@ from feedsrv.models import Kind, Listing, Page, Paper
 from feedsrv.search.index import Index, InvertedIndex
 from feedsrv.search.parser import parse_query
 from feedsrv.search.query import Query, matches
-from tests.support.strategies import make_paper, papers, queries, terms
-
-LAW = settings(deadline=None, max_examples=100)
+from tests.support.strategies import few_examples, make_paper, papers, queries, terms
 
 
-@LAW
-@given(st.lists(papers(), max_size=8), queries())
+@few_examples
+@given(st.lists(papers(), max_size=5), queries())
 def test_a_query_finds_the_papers_that_match_it_in_their_order(
     held: list[Paper], query: Query
 ) -> None:
     assert Index(held).matching(query) == tuple(one for one in held if matches(query, one))
 
 
-@LAW
-@given(st.lists(papers(), min_size=1, max_size=8), terms())
+@few_examples
+@given(st.lists(papers(), min_size=1, max_size=5), terms())
 def test_a_term_finds_the_papers_that_match_it(held: list[Paper], term: Query) -> None:
     assert Index(held).matching(term) == tuple(one for one in held if matches(term, one))
 
 
-@LAW
-@given(st.lists(papers(), max_size=8), st.lists(queries(), min_size=2, max_size=4))
+@few_examples
+@given(st.lists(papers(), max_size=5), st.lists(queries(), min_size=2, max_size=4))
 def test_it_counts_the_papers_that_fail_one_part_alone(
     held: list[Paper], parts: list[Query]
 ) -> None:
@@ -77,8 +75,8 @@ def test_a_paper_is_had_by_its_id() -> None:
     assert Index([]).matching(parse_query("-fog")) == ()
 
 
-@LAW
-@given(st.lists(papers(), max_size=6), queries())
+@few_examples
+@given(st.lists(papers(), max_size=5), queries())
 def test_the_first_queries_find_the_same_before_words_are_arranged(
     held: list[Paper], query: Query
 ) -> None:
@@ -87,8 +85,8 @@ def test_the_first_queries_find_the_same_before_words_are_arranged(
     assert found == [tuple(one for one in held if matches(query, one))] * 10
 
 
-@LAW
-@given(st.lists(st.lists(papers(), max_size=6), max_size=3), queries(), st.integers(0, 3))
+@few_examples
+@given(st.lists(st.lists(papers(), max_size=5), max_size=3), queries(), st.integers(0, 3))
 def test_papers_arranged_with_those_of_others_are_found_as_by_themselves(
     lists: list[list[Paper]], query: Query, read: int
 ) -> None:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from feedsrv.errors import QueryError
 from feedsrv.search.parser import parse_query
 from feedsrv.search.query import And, Count, Has, Not, Or, Query, Term, canonical_text
-from tests.support.strategies import queries, query_texts
+from tests.support.strategies import few_examples, queries, query_texts
 
-NEST8 = "(" * 8 + "moon" + ")" * 8
+EIGHT_LEVELS = "(" * 8 + "moon" + ")" * 8
 
 
 REFUSED = [
@@ -93,8 +93,8 @@ REFUSED = [
     ("\ud800", 0, "no feed can hold"),
     ("moon " * 32 + "tides", 160, "at most 32 terms"),
     ("m" * 251, 250, "at most 250 characters"),
-    (f"({NEST8})", 8, "at most 8 deep"),
-    (f"tides {NEST8} ({NEST8})", 35, "at most 8 deep"),
+    (f"({EIGHT_LEVELS})", 8, "at most 8 deep"),
+    (f"tides {EIGHT_LEVELS} ({EIGHT_LEVELS})", 35, "at most 8 deep"),
 ]
 
 
@@ -113,7 +113,13 @@ def test_a_query_that_cannot_be_read_is_refused_with_place_and_reason(
 
 @pytest.mark.parametrize(
     "query",
-    [" ".join(["moon"] * 32), "m" * 250, f"tides {'moon ' * 30}   ", NEST8, f"{NEST8} {NEST8}"],
+    [
+        " ".join(["moon"] * 32),
+        "m" * 250,
+        f"tides {'moon ' * 30}   ",
+        EIGHT_LEVELS,
+        f"{EIGHT_LEVELS} {EIGHT_LEVELS}",
+    ],
     ids=["32 terms", "250 characters", "31 terms and blanks", "nesting 8", "nesting 8 twice"],
 )
 def test_a_query_at_a_limit_is_read(query: str) -> None:
@@ -185,24 +191,16 @@ def test_queries_that_mean_different_things_have_different_canonical_texts() -> 
     assert len({canonical_text(parse_query(query)) for query in different}) == len(different)
 
 
-LAW = settings(deadline=None, max_examples=80)
-
-
-#: Reading is quick, and texts are many.
-TEXT_LAW = settings(deadline=None, max_examples=400)
-
-
-def read(text: str) -> Query | QueryError:
+def parse_or_error(text: str) -> Query | QueryError:
     try:
         return parse_query(text)
     except QueryError as error:
         return error
 
 
-@TEXT_LAW
 @given(query_texts())
 def test_any_text_is_read_or_refused_with_a_place_in_it(text: str) -> None:
-    answer = read(text)
+    answer = parse_or_error(text)
     if isinstance(answer, QueryError):
         assert answer.query == text
         assert 0 <= answer.position <= len(text)
@@ -210,21 +208,19 @@ def test_any_text_is_read_or_refused_with_a_place_in_it(text: str) -> None:
         assert answer.with_caret().endswith("^")
 
 
-@TEXT_LAW
 @given(query_texts())
 def test_a_query_that_was_read_is_written_so_that_it_reads_the_same(text: str) -> None:
-    tree = read(text)
+    tree = parse_or_error(text)
     assume(not isinstance(tree, QueryError) and len(str(tree)) <= 250)
-    assert read(str(tree)) == tree
+    assert parse_or_error(str(tree)) == tree
 
 
-@LAW
+@few_examples
 @given(queries())
 def test_any_tree_is_written_so_that_it_reads_the_same(tree: Query) -> None:
     assert parse_query(str(tree)) == tree
 
 
-@LAW
 @given(queries(), st.data())
 def test_the_canonical_text_does_not_depend_on_the_order_of_parts(
     tree: Query, data: st.DataObject

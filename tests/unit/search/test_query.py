@@ -9,7 +9,7 @@ from typing import assert_never
 
 import pytest
 import snowballstemmer
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from feedsrv.errors import QueryError
@@ -29,6 +29,7 @@ from feedsrv.search.query import (
 )
 from tests.support.strategies import (
     VOCABULARY,
+    few_examples,
     make_paper,
     papers,
     queries,
@@ -78,7 +79,7 @@ PAPERS = {
 }
 ALL = "tides robots birds soup"
 
-FINDS = [
+MATCHES = [
     # plain words
     ("causal", "tides robots birds"),
     ("causally", "tides robots birds"),
@@ -261,7 +262,7 @@ FINDS = [
 ]
 
 
-@pytest.mark.parametrize(("query", "names"), FINDS, ids=[ascii(query) for query, _ in FINDS])
+@pytest.mark.parametrize(("query", "names"), MATCHES, ids=[ascii(query) for query, _ in MATCHES])
 def test_a_query_finds_the_papers_it_means_and_no_others(query: str, names: str) -> None:
     tree = parse_query(query)
     assert {name for name, one in PAPERS.items() if matches(tree, one)} == set(names.split())
@@ -338,10 +339,8 @@ def test_a_term_is_described_in_words(query: str, shown: str) -> None:
 
 # --- laws ------------------------------------------------------------------------------------
 
-LAW = settings(deadline=None, max_examples=80)
 
-
-@LAW
+@few_examples
 @given(queries(3), queries(3), papers())
 def test_more_words_find_less_and_alternatives_find_more(
     one: Query, other: Query, given_paper: Paper
@@ -352,14 +351,14 @@ def test_more_words_find_less_and_alternatives_find_more(
     assert matches(parse_query(f"({one})|({other})"), given_paper) == any(alone)
 
 
-@LAW
+@few_examples
 @given(queries(4), papers())
 def test_an_exclusion_finds_exactly_what_the_query_does_not(tree: Query, one: Paper) -> None:
     assert matches(parse_query(f"-({tree})"), one) is not matches(tree, one)
     assert matches(parse_query(f"NOT ({tree})"), one) is not matches(tree, one)
 
 
-@LAW
+@few_examples
 @given(queries(), papers())
 def test_a_match_has_a_place_unless_an_exclusion_made_it(tree: Query, one: Paper) -> None:
     if matches(tree, one) and not may_match_by_exclusion(tree):
@@ -378,22 +377,22 @@ def test_the_words_to_search_for_are_few_and_come_from_what_is_not_excluded(text
     assert positive_terms(Not(tree)) == ""
 
 
-@LAW
+@few_examples
 @given(queries(), papers())
 def test_matching_agrees_with_a_slow_reading_of_the_paper(tree: Query, one: Paper) -> None:
-    assert matches(tree, one) == slowly_matches(tree, one)
+    assert matches(tree, one) == reference_matches(tree, one)
 
 
-@LAW
 @given(st.data(), papers())
 def test_a_term_finds_the_words_that_stand_in_the_paper(data: st.DataObject, one: Paper) -> None:
     term = data.draw(st.one_of(terms(), terms_in(one)))
     shown = {place.partition(":")[0] for place in match_locations(term, one)}
-    assert shown == {field for field in fields_of(term) if slowly_holds(term, field, one)}
+    assert shown == {
+        field for field in fields_of(term) if reference_field_matches(term, field, one)
+    }
     assert matches(term, one) == bool(shown)
 
 
-@LAW
 @given(texts(), st.sampled_from(VOCABULARY))
 def test_a_word_put_into_any_title_is_found_there(text: str, word: str) -> None:
     one = make_paper(f"{text} {word} {text}")
@@ -442,7 +441,7 @@ def fields_of(term: Term) -> tuple[str, ...]:
     return (term.field,) if term.field else ("title", "abstract", "keyword")
 
 
-def slow_words(text: str) -> list[str]:
+def reference_words(text: str) -> list[str]:
     """Read words letter by letter, as people are told what a word is."""
     apart = unicodedata.normalize("NFKD", text.replace("\u2019", "'"))
     left = "".join(char for char in apart if not unicodedata.combining(char)).casefold()
@@ -467,7 +466,7 @@ def slow_words(text: str) -> list[str]:
     return [*found, word] if word else found
 
 
-def slow_texts(field: str, one: Paper) -> tuple[str, ...]:
+def reference_texts(field: str, one: Paper) -> tuple[str, ...]:
     match field:
         case "keyword":
             return one.keywords
@@ -479,18 +478,18 @@ def slow_texts(field: str, one: Paper) -> tuple[str, ...]:
             return (str(getattr(one, field)),)
 
 
-def slow_stems(words: Iterable[str]) -> list[str]:
+def reference_stems(words: Iterable[str]) -> list[str]:
     return [str(STEMMER.stemWord(word)) if len(word) <= 40 else word for word in words]
 
 
-def slowly_holds(term: Term, field: str, one: Paper) -> bool:
+def reference_field_matches(term: Term, field: str, one: Paper) -> bool:
     sought = list(term.words)
     if term.mode == "stems":
-        sought = slow_stems(sought)
-    for text in slow_texts(field, one):
-        held = slow_words(text)
+        sought = reference_stems(sought)
+    for text in reference_texts(field, one):
+        held = reference_words(text)
         if term.mode == "stems":
-            held = slow_stems(held)
+            held = reference_stems(held)
         for start in range(len(held) - len(sought) + 1):
             window = held[start : start + len(sought)]
             if term.mode == "prefix" and window[-1].startswith(sought[-1]):
@@ -500,16 +499,16 @@ def slowly_holds(term: Term, field: str, one: Paper) -> bool:
     return False
 
 
-def slowly_matches(tree: Query, one: Paper) -> bool:
+def reference_matches(tree: Query, one: Paper) -> bool:
     match tree:
         case Term():
-            return any(slowly_holds(tree, field, one) for field in fields_of(tree))
+            return any(reference_field_matches(tree, field, one) for field in fields_of(tree))
         case And(parts):
-            return all(slowly_matches(part, one) for part in parts)
+            return all(reference_matches(part, one) for part in parts)
         case Or(parts):
-            return any(slowly_matches(part, one) for part in parts)
+            return any(reference_matches(part, one) for part in parts)
         case Not(part):
-            return not slowly_matches(part, one)
+            return not reference_matches(part, one)
         case Has(link):
             return len(getattr(one, link)) > 0
         case Count(counter, sign, number):
@@ -522,8 +521,8 @@ def terms_in(one: Paper) -> st.SearchStrategy[Term]:
     """Terms with up to three words that stand side by side somewhere in the paper."""
     runs: list[Term] = []
     for field in ("title", "abstract", "keyword", "author", "org"):
-        for text in slow_texts(field, one)[:3]:
-            held = slow_words(text)[:8]
+        for text in reference_texts(field, one)[:3]:
+            held = reference_words(text)[:8]
             for start in range(len(held)):
                 for end in range(start + 1, min(start + 3, len(held)) + 1):
                     words = tuple(held[start:end])
