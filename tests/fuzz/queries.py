@@ -8,8 +8,7 @@ from random import Random
 from feedsrv.errors import QueryError
 from feedsrv.models import XML_FORBIDDEN, Paper
 from feedsrv.search.analysis import analyze
-from feedsrv.search.parser import parse_query
-from feedsrv.search.parser import CONFIG_LIMITS
+from feedsrv.search.parser import CONFIG_LIMITS, parse_query
 from feedsrv.search.query import (
     MAX_UPSTREAM_LENGTH,
     Not,

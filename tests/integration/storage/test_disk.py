@@ -43,11 +43,11 @@ UPSTREAM = "https://huggingface.co"
 MINE = f"v{SCHEMA_VERSION}"
 
 
-def listing(page: Page) -> Listing:
+def make_listing(page: Page) -> Listing:
     return Listing(page=page, papers=(), fetched_at=NOON)
 
 
-def noise(length: int) -> str:
+def random_text(length: int) -> str:
     """Return a text that packing makes half as long, being of sixteen letters, and no shorter."""
     return random.Random(length).randbytes(length // 2).hex()
 
@@ -74,7 +74,7 @@ def store(tmp_path: Path, seconds: Seconds) -> Iterator[Repository]:
     opened.close()
 
 
-def reopened(folder: Path) -> Repository:
+def reopen_store(folder: Path) -> Repository:
     return disk_store(folder, UPSTREAM, own=[FOG])
 
 
@@ -82,7 +82,7 @@ def database(folder: Path, part: str = "lists") -> Path:
     return folder / MINE / part / "cache.db"
 
 
-def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+def warning_messages(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [each.getMessage() for each in caplog.records if each.levelno >= logging.WARNING]
 
 
@@ -221,36 +221,38 @@ def test_whatever_happens_listings_stay_and_are_all_kept_again_afterwards(
     said: str,
 ) -> None:
     before, during, after = DAYS[0], DAYS[1], DAYS[2]
-    store.save_listing(listing(before), before)
-    assert store.get_listing(before) == listing(before)
+    store.save_listing(make_listing(before), before)
+    assert store.get_listing(before) == make_listing(before)
     store.close()
     with incident(tmp_path):
-        assert store.get_listing(before) == listing(before)
+        assert store.get_listing(before) == make_listing(before)
         for number in range(20):
             store.last_modified(f"http://a.b/{number}", "etag", NOON)
         for number in range(20):
-            big = listing(during)
-            big = msgspec.structs.replace(big, skipped=(noise(10_000 * number),))
+            big = make_listing(during)
+            big = msgspec.structs.replace(big, skipped=(random_text(10_000 * number),))
             store.save_listing(big, during)
-        store.save_listing(listing(during), during)
+        store.save_listing(make_listing(during), during)
         assert store.acquire_lease("me", NOON, timedelta(seconds=5))
         assert not store.acquire_lease("you", NOON, timedelta(seconds=5))
         assert [store.get_listing(page) for page in DAYS[:3]] == [
-            listing(before),
-            listing(during),
+            make_listing(before),
+            make_listing(during),
             None,
         ]
         assert (store.failure_state(NOON) is not None) is (incident in LASTING)
     seconds.now += 11
     store.close()  # what `pragma` says is its connections'
-    store.save_listing(listing(after), after)
+    store.save_listing(make_listing(after), after)
     assert store.failure_state(NOON) is None
-    assert store.get_listing(before) == listing(before), "who asks for it has it kept again"
+    assert store.get_listing(before) == make_listing(before), "who asks for it has it kept again"
     store.close()
-    again = reopened(tmp_path)
-    assert [again.get_listing(page) for page in DAYS[:3]] == [listing(page) for page in DAYS[:3]]
+    again = reopen_store(tmp_path)
+    assert [again.get_listing(page) for page in DAYS[:3]] == [
+        make_listing(page) for page in DAYS[:3]
+    ]
     again.close()
-    told = warnings(caplog)
+    told = warning_messages(caplog)
     assert len(told) == (1 if said else 0), told
     assert all(said in line for line in told)
 
@@ -262,20 +264,20 @@ def test_a_server_that_starts_meanwhile_reads_what_is_there(
     tmp_path: Path,
     incident: Incident,
 ) -> None:
-    store.save_listing(listing(DAYS[0]), DAYS[0])
+    store.save_listing(make_listing(DAYS[0]), DAYS[0])
     store.close()
     began = time.monotonic()
     with incident(tmp_path):
-        late = reopened(tmp_path)
-        assert late.get_listing(DAYS[0]) == listing(DAYS[0])
-        late.save_listing(listing(DAYS[1]), DAYS[1])
-        assert late.get_listing(DAYS[1]) == listing(DAYS[1])
+        late = reopen_store(tmp_path)
+        assert late.get_listing(DAYS[0]) == make_listing(DAYS[0])
+        late.save_listing(make_listing(DAYS[1]), DAYS[1])
+        assert late.get_listing(DAYS[1]) == make_listing(DAYS[1])
         late.close()
     assert time.monotonic() - began < 20, "diskcache would wait for a minute"
 
 
 def test_files_that_nobody_can_write_are_read(store: Repository, tmp_path: Path) -> None:
-    store.save_listing(listing(DAYS[0]), DAYS[0])
+    store.save_listing(make_listing(DAYS[0]), DAYS[0])
     store.close()
     name = f"{UPSTREAM} listing {DAYS[0]}"
     assert DiskCache(tmp_path / MINE / "lists", 1).peek(name)
@@ -286,28 +288,28 @@ def test_files_that_nobody_can_write_are_read(store: Repository, tmp_path: Path)
 def test_readers_do_not_wait_each_time_for_files_that_failed(
     store: Repository, seconds: Seconds, tmp_path: Path
 ) -> None:
-    store.save_listing(listing(DAYS[0]), DAYS[0])
+    store.save_listing(make_listing(DAYS[0]), DAYS[0])
     with locked(tmp_path):
-        store.save_listing(listing(DAYS[1]), DAYS[1])
+        store.save_listing(make_listing(DAYS[1]), DAYS[1])
         tried: list[object] = []
         disk_files(store).change = lambda *given: tried.append(given)  # type: ignore[method-assign]  # counts
         for _ in range(20):
-            store.save_listing(listing(DAYS[1]), DAYS[1])
+            store.save_listing(make_listing(DAYS[1]), DAYS[1])
         assert not tried
         seconds.now += 11
-        store.save_listing(listing(DAYS[1]), DAYS[1])
+        store.save_listing(make_listing(DAYS[1]), DAYS[1])
         assert tried
 
 
 def test_who_reads_does_not_wait_for_what_is_written_back(
     store: Repository, seconds: Seconds, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store.save_listing(listing(DAYS[0]), DAYS[0])
+    store.save_listing(make_listing(DAYS[0]), DAYS[0])
     with locked(tmp_path):
         monkeypatch.setattr("feedsrv.storage.disk._LOCK_TIMEOUT", 0.1)
         store.close()
         disk_files(store)._cache = None
-        store.save_listing(listing(DAYS[1]), DAYS[1])
+        store.save_listing(make_listing(DAYS[1]), DAYS[1])
         seconds.now += 11
         writing = threading.Event()
 
@@ -318,11 +320,11 @@ def test_who_reads_does_not_wait_for_what_is_written_back(
 
         read = threading.Event()
         monkeypatch.setattr(disk_files(store), "change", hang)
-        writer = threading.Thread(target=store.save_listing, args=(listing(DAYS[2]), DAYS[2]))
+        writer = threading.Thread(target=store.save_listing, args=(make_listing(DAYS[2]), DAYS[2]))
         writer.start()
         assert writing.wait(10)
-        assert store.get_listing(DAYS[0]) == listing(DAYS[0])
-        assert store.get_listing(DAYS[1]) == listing(DAYS[1])
+        assert store.get_listing(DAYS[0]) == make_listing(DAYS[0])
+        assert store.get_listing(DAYS[1]) == make_listing(DAYS[1])
         read.set()
         writer.join()
 
@@ -332,27 +334,31 @@ def test_trouble_is_told_with_its_reason_and_since_when(
     store: Repository, seconds: Seconds, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    store.save_listing(listing(DAYS[0]), DAYS[0])
+    store.save_listing(make_listing(DAYS[0]), DAYS[0])
     assert store.failure_state(NOON) is None
     store.close()
     with full(tmp_path):
         for number in range(50):
             page = Page(Kind.DAY, f"2025-01-{number}")
-            store.save_listing(msgspec.structs.replace(listing(page), skipped=("x" * 3000,)), page)
+            store.save_listing(
+                msgspec.structs.replace(make_listing(page), skipped=("x" * 3000,)), page
+            )
         seconds.now += 90
         trouble = store.failure_state(NOON)
         assert trouble is not None
         assert trouble.since == NOON - timedelta(seconds=90)
         assert trouble.reason == "database or disk is full"
     store.close()  # what `pragma` says is its connections'
-    store.save_listing(listing(DAYS[0]), DAYS[0])
+    store.save_listing(make_listing(DAYS[0]), DAYS[0])
     assert store.failure_state(NOON) is None
     assert caplog.messages[-1] == f"the store at {tmp_path / MINE} can be used again"
 
 
 def test_the_size_is_that_of_all_files_of(store: Repository, tmp_path: Path) -> None:
     assert store.size() == 0
-    store.save_listing(msgspec.structs.replace(listing(FOG), skipped=(noise(200_000),)), FOG)
+    store.save_listing(
+        msgspec.structs.replace(make_listing(FOG), skipped=(random_text(200_000),)), FOG
+    )
     files = [file for file in tmp_path.rglob("*.db*") if file.is_file()]
     assert store.size() >= sum(file.stat().st_size for file in files) >= 100_000
 
@@ -376,18 +382,18 @@ def test_of_two_that_find_the_same_damage_the_second_leaves_the_new_file(tmp_pat
 
 def keep_after_a_word(folder: str, name: str) -> None:
     """Read, wait for a line on standard input, and keep a listing again and again."""
-    store = reopened(Path(folder))
+    store = reopen_store(Path(folder))
     page = Page(Kind.DAY, name)
     print(store.get_listing(DAYS[0]) is not None, flush=True)
     sys.stdin.readline()
     for _ in range(20):
-        store.save_listing(listing(page), page)
+        store.save_listing(make_listing(page), page)
 
 
 def test_processes_that_find_one_damage_at_once_lose_nothing_that_they_keep(
     store: Repository, tmp_path: Path
 ) -> None:
-    store.save_listing(listing(DAYS[0]), DAYS[0])
+    store.save_listing(make_listing(DAYS[0]), DAYS[0])
     store.close()
     names = [f"2025-01-0{number}" for number in range(1, 5)]
     processes = [start_function(keep_after_a_word, str(tmp_path), name) for name in names]
@@ -398,7 +404,7 @@ def test_processes_that_find_one_damage_at_once_lose_nothing_that_they_keep(
         said = [process.communicate("\n", timeout=60)[1] for process in processes]
     assert [process.returncode for process in processes] == [0, 0, 0, 0], said
     assert sum(line.count("is damaged") for line in said) == 1, said
-    again = reopened(tmp_path)
+    again = reopen_store(tmp_path)
     for name in names:
         assert again.get_listing(Page(Kind.DAY, name))
     again.close()
@@ -434,10 +440,10 @@ def test_what_is_damaged_again_and_again_does_not_pile_up(
     store: Repository, tmp_path: Path
 ) -> None:
     for _ in range(5):
-        store.save_listing(listing(DAYS[0]), DAYS[0])
+        store.save_listing(make_listing(DAYS[0]), DAYS[0])
         store.close()
         with damaged(tmp_path):
-            assert store.get_listing(DAYS[0]) == listing(DAYS[0])
+            assert store.get_listing(DAYS[0]) == make_listing(DAYS[0])
         assert store.failure_state(NOON) is None
     found = sorted(path.name for path in (tmp_path / MINE).iterdir())
     assert found == ["changes", "damaged-lists", "lists", "lock"]
@@ -447,13 +453,13 @@ def test_a_file_that_another_process_made_anew_is_the_one_that_is_used(
     store: Repository, tmp_path: Path
 ) -> None:
     """Else one would go on writing to a deleted file, for as long as it runs."""
-    store.save_listing(listing(DAYS[0]), DAYS[0])
+    store.save_listing(make_listing(DAYS[0]), DAYS[0])
     with deleted(tmp_path):
-        other = reopened(tmp_path)
-        other.save_listing(listing(DAYS[1]), DAYS[1])
-    store.save_listing(listing(DAYS[2]), DAYS[2])
-    assert other.get_listing(DAYS[2]) == listing(DAYS[2])
-    assert store.get_listing(DAYS[1]) == listing(DAYS[1])
+        other = reopen_store(tmp_path)
+        other.save_listing(make_listing(DAYS[1]), DAYS[1])
+    store.save_listing(make_listing(DAYS[2]), DAYS[2])
+    assert other.get_listing(DAYS[2]) == make_listing(DAYS[2])
+    assert store.get_listing(DAYS[1]) == make_listing(DAYS[1])
     other.close()
 
 
@@ -461,10 +467,10 @@ def test_the_file_that_tells_of_changes_is_bounded_and_begun_anew_as_another(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("feedsrv.storage.disk._MAX_VERSION_FILE_BYTES", 3)
-    one, other = reopened(tmp_path), reopened(tmp_path)
+    one, other = reopen_store(tmp_path), reopen_store(tmp_path)
     seen = {other._vault.backend.poll_version()}
     for number in range(1, 20):
-        one.save_listing(listing(DAYS[0]), DAYS[0])
+        one.save_listing(make_listing(DAYS[0]), DAYS[0])
         seen.add(other._vault.backend.poll_version())
         assert len(seen) > number / 2, "a change was not seen"
         changes = tmp_path / f"v{SCHEMA_VERSION}" / "changes"
@@ -510,9 +516,9 @@ def test_the_folder_of_an_older_version_is_left_alone_and_named_once(
     caplog.set_level(logging.INFO)
     (tmp_path / "v0" / "lists").mkdir(parents=True)
     (tmp_path / "v0" / "lists" / "cache.db").write_bytes(b"of old")
-    store = reopened(tmp_path)
-    store.save_listing(listing(DAYS[0]), DAYS[0])
-    assert store.get_listing(DAYS[0]) == listing(DAYS[0])
+    store = reopen_store(tmp_path)
+    store.save_listing(make_listing(DAYS[0]), DAYS[0])
+    assert store.get_listing(DAYS[0]) == make_listing(DAYS[0])
     assert (tmp_path / "v0" / "lists" / "cache.db").read_bytes() == b"of old"
     assert len(caplog.messages) == 1
     assert str(tmp_path / "v0") in caplog.text
@@ -527,15 +533,15 @@ def test_values_of_another_shape_are_read_anew_and_told_once(
             cache.set(f"{UPSTREAM} listing {page}", b'{"papers": "of another shape"}')
         cache.set(f"{UPSTREAM} failure {DAYS[0]}", b'{"why": 1}')
         cache.set(f"{UPSTREAM} turns", b"[]")
-    store = reopened(tmp_path)
+    store = reopen_store(tmp_path)
     for _ in range(2):
         assert [store.get_listing(page) for page in DAYS] == [None] * len(DAYS)
         assert store.get_failure(DAYS[0]) is None
         assert reserve_slot(store, NOON) == NOON
     for page in DAYS:
-        store.save_listing(listing(page), page)
-    assert [store.get_listing(page) for page in DAYS] == [listing(page) for page in DAYS]
-    assert len(warnings(caplog)) == 1
+        store.save_listing(make_listing(page), page)
+    assert [store.get_listing(page) for page in DAYS] == [make_listing(page) for page in DAYS]
+    assert len(warning_messages(caplog)) == 1
     store.close()
 
 
@@ -543,11 +549,11 @@ def test_two_versions_on_one_folder_keep_out_of_each_others_way(
     store: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(factory, "SCHEMA_VERSION", SCHEMA_VERSION + 1)
-    other = reopened(tmp_path)
-    newer = msgspec.structs.replace(listing(DAYS[0]), fetched_at=NOON + timedelta(hours=1))
-    store.save_listing(listing(DAYS[0]), DAYS[0])
+    other = reopen_store(tmp_path)
+    newer = msgspec.structs.replace(make_listing(DAYS[0]), fetched_at=NOON + timedelta(hours=1))
+    store.save_listing(make_listing(DAYS[0]), DAYS[0])
     other.save_listing(newer, DAYS[0])
-    assert store.get_listing(DAYS[0]) == listing(DAYS[0])
+    assert store.get_listing(DAYS[0]) == make_listing(DAYS[0])
     assert other.get_listing(DAYS[0]) == newer
     other.close()
 
@@ -560,7 +566,7 @@ SLACK = 5_000_000
 
 
 def big(page: Page, size: int = 200_000) -> Listing:
-    return msgspec.structs.replace(listing(page), skipped=(noise(size),))
+    return msgspec.structs.replace(make_listing(page), skipped=(random_text(size),))
 
 
 def test_adhoc_searches_push_out_no_list_no_configured_search_and_no_polled_one(
@@ -623,7 +629,7 @@ def test_noting_that_a_search_is_asked_for_is_a_small_write(
 def test_the_searches_of_many_configured_feeds_have_room(tmp_path: Path) -> None:
     many = [Page(Kind.SEARCH, f"word{number}") for number in range(500)]
     assert disk_files(disk_store(tmp_path, UPSTREAM, own=many), "feeds")._largest == 200_000_000
-    assert disk_files(reopened(tmp_path), "feeds")._largest == 100_000_000
+    assert disk_files(reopen_store(tmp_path), "feeds")._largest == 100_000_000
 
 
 def test_a_service_tells_its_store_which_searches_are_its_own(

@@ -21,7 +21,7 @@ SATURDAY = Page(Kind.DAY, "2026-11-21")
 UPSTREAM = "https://huggingface.co"
 
 
-def listing(page: Page = FRIDAY) -> Listing:
+def make_listing(page: Page = FRIDAY) -> Listing:
     return Listing(page=page, papers=(), fetched_at=NOON)
 
 
@@ -31,9 +31,9 @@ def store(tmp_path: Path) -> Repository:
 
 
 def test_what_was_kept_is_there_for_another_process(store: Repository, tmp_path: Path) -> None:
-    store.save_listing(listing(), FRIDAY)
+    store.save_listing(make_listing(), FRIDAY)
     store.close()
-    assert disk_store(tmp_path, UPSTREAM).get_listing(FRIDAY) == listing()
+    assert disk_store(tmp_path, UPSTREAM).get_listing(FRIDAY) == make_listing()
 
 
 def test_what_was_never_kept_is_absent(store: Repository) -> None:
@@ -42,12 +42,12 @@ def test_what_was_never_kept_is_absent(store: Repository) -> None:
 
 
 def test_the_list_given_in_place_of_another_is_found_under_both(store: Repository) -> None:
-    store.save_listing(listing(FRIDAY), SATURDAY)
-    assert store.get_listing(SATURDAY) == store.get_listing(FRIDAY) == listing(FRIDAY)
+    store.save_listing(make_listing(FRIDAY), SATURDAY)
+    assert store.get_listing(SATURDAY) == store.get_listing(FRIDAY) == make_listing(FRIDAY)
 
 
 def test_listings_of_two_upstreams_do_not_mix(store: Repository, tmp_path: Path) -> None:
-    store.save_listing(listing(), FRIDAY)
+    store.save_listing(make_listing(), FRIDAY)
     assert disk_store(tmp_path, "http://127.0.0.1:9009").get_listing(FRIDAY) is None
 
 
@@ -55,7 +55,7 @@ def test_a_failure_is_remembered_until_the_page_is_read(store: Repository, tmp_p
     failure = Failure(reason="status 503", count=1, at=NOON, retry_at=NOON, since=NOON)
     store.save_failure(FRIDAY, failure)
     assert disk_store(tmp_path, UPSTREAM).get_failure(FRIDAY) == failure
-    store.save_listing(listing(), FRIDAY)
+    store.save_listing(make_listing(), FRIDAY)
     assert store.get_failure(FRIDAY) is None
 
 
@@ -79,7 +79,7 @@ def test_a_planted_pickle_does_not_run(
     store: Repository, tmp_path: Path, where: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """CVE-2025-69872: diskcache unpickles what it finds, its JSONDisk too."""
-    store.save_listing(listing(), FRIDAY)
+    store.save_listing(make_listing(), FRIDAY)
     mark, trap = tmp_path / "it-ran", pickle.dumps(Trap(tmp_path / "it-ran"))
     (database(tmp_path).parent / "planted.val").write_bytes(trap)
     with sqlite3.connect(database(tmp_path)) as connection:
@@ -89,8 +89,8 @@ def test_a_planted_pickle_does_not_run(
     again = disk_store(tmp_path, UPSTREAM)
     for _ in range(2):
         assert again.get_listing(FRIDAY) is None
-    assert store.get_listing(FRIDAY) == listing(), "who held it keeps it anew"
-    assert again.get_listing(FRIDAY) == listing()
+    assert store.get_listing(FRIDAY) == make_listing(), "who held it keeps it anew"
+    assert again.get_listing(FRIDAY) == make_listing()
     assert not mark.exists()
     assert len(caplog.records) == 2, "a line for each of the two"
     assert "cannot be used" in caplog.text
@@ -105,25 +105,25 @@ def test_a_planted_pickle_does_not_run(
 
 def test_a_planted_name_of_a_file_deletes_no_file(store: Repository, tmp_path: Path) -> None:
     """diskcache deletes what is named beside a value that it replaces."""
-    store.save_listing(listing(), FRIDAY)
+    store.save_listing(make_listing(), FRIDAY)
     (tmp_path / "precious").write_text("of somebody else")
     with sqlite3.connect(database(tmp_path)) as connection:
         connection.execute("UPDATE Cache SET filename = ?", (str(tmp_path / "precious"),))
     connection.close()
-    store.save_listing(listing(), FRIDAY)
-    assert store.get_listing(FRIDAY) == listing()
+    store.save_listing(make_listing(), FRIDAY)
+    assert store.get_listing(FRIDAY) == make_listing()
     assert (tmp_path / "precious").exists()
 
 
 def test_a_planted_pickle_as_a_key_does_not_run(store: Repository, tmp_path: Path) -> None:
-    store.save_listing(listing(), FRIDAY)
+    store.save_listing(make_listing(), FRIDAY)
     mark = tmp_path / "it-ran"
     with sqlite3.connect(database(tmp_path)) as connection:
         trap = pickle.dumps(Trap(mark))
         connection.execute("UPDATE Cache SET key = ?, raw = 0 WHERE key LIKE '%listing%'", (trap,))
     connection.close()
     again = disk_store(tmp_path, UPSTREAM)
-    again.save_listing(listing(), FRIDAY)
+    again.save_listing(make_listing(), FRIDAY)
     with pytest.raises(OSError, match="refusing to unpickle"):
         list(disk_files(again)._open(None))
     assert not mark.exists()
@@ -143,7 +143,7 @@ def test_nothing_but_text_and_bytes_gets_into_the_files_of(store: Repository) ->
 
 
 def test_the_kept_form_is_json(store: Repository, tmp_path: Path) -> None:
-    store.save_listing(listing(), FRIDAY)
+    store.save_listing(make_listing(), FRIDAY)
     with sqlite3.connect(database(tmp_path)) as connection:
         ((value,),) = connection.execute(
             "SELECT value FROM Cache WHERE key LIKE '%listing%'"
@@ -157,8 +157,8 @@ def test_a_disk_that_fails_is_replaced_by_memory_and_said_once(
 ) -> None:
     (tmp_path / "file").write_text("in the way")
     store = disk_store(tmp_path / "file", UPSTREAM)
-    store.save_listing(listing(), FRIDAY)
-    assert store.get_listing(FRIDAY) == listing()
+    store.save_listing(make_listing(), FRIDAY)
+    assert store.get_listing(FRIDAY) == make_listing()
     assert store.get_listing(SATURDAY) is None
     assert len([record for record in caplog.records if "from memory" in record.message]) == 1
 
@@ -168,7 +168,7 @@ def test_memory_is_bounded_while_the_disk_fails(tmp_path: Path) -> None:
     store = disk_store(tmp_path / "file", UPSTREAM)
     pages = [Page(Kind.SEARCH, f"word{number}") for number in range(200)]
     for page in pages:
-        store.save_listing(listing(page), page)
+        store.save_listing(make_listing(page), page)
     kept = [page for page in pages if store.get_listing(page)]
     assert 0 < len(kept) <= 100
     assert pages[-1] in kept
@@ -195,42 +195,42 @@ def test_a_lease_taken_by_a_clock_that_was_ahead_blocks_nobody(store: Repository
 
 
 def store_listing(folder: str) -> None:
-    disk_store(Path(folder), UPSTREAM).save_listing(listing(), FRIDAY)
+    disk_store(Path(folder), UPSTREAM).save_listing(make_listing(), FRIDAY)
 
 
 def test_two_processes_share_one_store(store: Repository, tmp_path: Path) -> None:
     """What another process keeps is seen by a store that was open all along."""
     assert store.get_listing(FRIDAY) is None
     call_in_process(store_listing, str(tmp_path))
-    assert store.get_listing(FRIDAY) == listing()
+    assert store.get_listing(FRIDAY) == make_listing()
 
 
 @pytest.mark.parametrize("damage", [b"", b"garbage" * 5000, bytes(100_000)], ids=len)
 def test_a_damaged_file_is_put_aside_and_made_anew(tmp_path: Path, damage: bytes) -> None:
     first = disk_store(tmp_path, UPSTREAM)
-    first.save_listing(listing(), FRIDAY)
+    first.save_listing(make_listing(), FRIDAY)
     first.close()
     for leftover in database(tmp_path).parent.glob("cache.db-*"):
         leftover.unlink()
     database(tmp_path).write_bytes(damage)
     store = disk_store(tmp_path, UPSTREAM)
     for _ in range(2):
-        store.save_listing(listing(), FRIDAY)
-        assert store.get_listing(FRIDAY) == listing()
+        store.save_listing(make_listing(), FRIDAY)
+        assert store.get_listing(FRIDAY) == make_listing()
     store.close()
-    assert disk_store(tmp_path, UPSTREAM).get_listing(FRIDAY) == listing()
+    assert disk_store(tmp_path, UPSTREAM).get_listing(FRIDAY) == make_listing()
 
 
 def test_damage_to_the_searches_takes_no_list_away(tmp_path: Path) -> None:
     search = Page(Kind.SEARCH, "fog")
     first = disk_store(tmp_path, UPSTREAM)
-    first.save_listing(listing(), FRIDAY)
-    first.save_listing(listing(search), search)
+    first.save_listing(make_listing(), FRIDAY)
+    first.save_listing(make_listing(search), search)
     first.close()
     (damaged,) = tmp_path.glob("v*/searches/cache.db")
     damaged.write_bytes(b"garbage" * 5000)
     store = disk_store(tmp_path, UPSTREAM)
     assert store.get_listing(search) is None
-    assert store.get_listing(FRIDAY) == listing()
-    store.save_listing(listing(search), search)
-    assert disk_store(tmp_path, UPSTREAM).get_listing(search) == listing(search)
+    assert store.get_listing(FRIDAY) == make_listing()
+    store.save_listing(make_listing(search), search)
+    assert disk_store(tmp_path, UPSTREAM).get_listing(search) == make_listing(search)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from feedsrv.models import Paper, PaperTokens
 from feedsrv.search.analysis import analyze, fold, tokenize
 from tests.support.strategies import make_paper, papers, texts
-
-LAW = settings(deadline=None, max_examples=200)
 
 
 @pytest.mark.parametrize(
@@ -111,20 +109,17 @@ def test_analysis_changes_nothing_but_the_tokens() -> None:
     assert (made.id, made.title, made.abstract, made.upvotes) == ("x", "T", "A", 3)
 
 
-@LAW
 @given(st.one_of(st.text(), texts(surrogates=True)))
 def test_folding_twice_is_folding_once(text: str) -> None:
     assert fold(fold(text)) == fold(text)
 
 
-@LAW
 @given(st.text(st.characters(max_codepoint=0x24F)))
 def test_case_makes_no_other_word(text: str) -> None:
     assert tokenize(text.casefold()) == tokenize(text)
     assert tokenize(text.replace("'", "\u2019")) == tokenize(text)
 
 
-@LAW
 @given(st.one_of(st.text(), texts(surrogates=True)))
 def test_words_written_side_by_side_are_the_same_words(text: str) -> None:
     found = tokenize(text)
@@ -132,7 +127,6 @@ def test_words_written_side_by_side_are_the_same_words(text: str) -> None:
     assert " ".join(found).split() == found
 
 
-@LAW
 @given(st.one_of(st.text(), texts(surrogates=True)))
 def test_a_word_is_never_empty_and_holds_no_space_or_fence(text: str) -> None:
     for word in tokenize(text):
@@ -140,7 +134,6 @@ def test_a_word_is_never_empty_and_holds_no_space_or_fence(text: str) -> None:
         assert not set(word) & set(' /-_"()|*:')
 
 
-@settings(deadline=None, max_examples=40)
 @given(papers())
 def test_each_field_of_a_prepared_paper_holds_its_words_in_order(one: Paper) -> None:
     assert one.tokens.title.split() == tokenize(one.title)

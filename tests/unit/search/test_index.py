@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from feedsrv.models import Paper
@@ -12,10 +12,7 @@ from feedsrv.search.parser import parse_query
 from feedsrv.search.query import Query, matches
 from tests.support.strategies import make_paper, papers, queries, terms
 
-LAW = settings(deadline=None, max_examples=100)
 
-
-@LAW
 @given(st.lists(papers(), max_size=8), queries())
 def test_a_query_finds_the_papers_that_match_it_in_their_order(
     held: list[Paper], query: Query
@@ -23,13 +20,11 @@ def test_a_query_finds_the_papers_that_match_it_in_their_order(
     assert Index(held).matching(query) == tuple(one for one in held if matches(query, one))
 
 
-@LAW
 @given(st.lists(papers(), min_size=1, max_size=8), terms())
 def test_a_term_finds_the_papers_that_match_it(held: list[Paper], term: Query) -> None:
     assert Index(held).matching(term) == tuple(one for one in held if matches(term, one))
 
 
-@LAW
 @given(st.lists(papers(), max_size=8), st.lists(queries(), min_size=2, max_size=4))
 def test_it_counts_the_papers_that_fail_one_part_alone(
     held: list[Paper], parts: list[Query]

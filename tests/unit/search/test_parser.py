@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from feedsrv.errors import QueryError
@@ -260,13 +260,6 @@ def test_queries_that_mean_different_things_have_different_canonical_texts() -> 
     assert len({canonical_text(parse_query(query)) for query in different}) == len(different)
 
 
-LAW = settings(deadline=None, max_examples=80)
-
-
-#: Reading is quick, and texts are many.
-TEXT_LAW = settings(deadline=None, max_examples=400)
-
-
 def read(text: str) -> Query | QueryError:
     try:
         return parse_query(text)
@@ -274,7 +267,6 @@ def read(text: str) -> Query | QueryError:
         return error
 
 
-@TEXT_LAW
 @given(query_texts())
 def test_any_text_is_read_or_refused_with_a_place_in_it(text: str) -> None:
     answer = read(text)
@@ -285,7 +277,6 @@ def test_any_text_is_read_or_refused_with_a_place_in_it(text: str) -> None:
         assert answer.with_caret().endswith("^")
 
 
-@TEXT_LAW
 @given(query_texts())
 def test_a_query_that_was_read_is_written_so_that_it_reads_the_same(text: str) -> None:
     tree = read(text)
@@ -293,7 +284,6 @@ def test_a_query_that_was_read_is_written_so_that_it_reads_the_same(text: str) -
     assert read(str(tree)) == tree
 
 
-@LAW
 @given(queries())
 def test_any_tree_is_written_so_that_it_parses_to_the_same(tree: Query) -> None:
     assert without_neighbours(parse_query(str(tree))) == without_neighbours(tree)
@@ -311,7 +301,6 @@ def without_neighbours(query: Query) -> Query:
             return query
 
 
-@LAW
 @given(queries(), st.data())
 def test_the_canonical_text_does_not_depend_on_the_order_of_parts(
     tree: Query, data: st.DataObject

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from feedsrv.errors import QueryError
@@ -348,10 +348,7 @@ def test_a_term_is_described_in_words(query: str, shown: str) -> None:
 
 # --- laws ------------------------------------------------------------------------------------
 
-LAW = settings(deadline=None, max_examples=80)
 
-
-@LAW
 @given(queries(3), queries(3), papers())
 def test_more_words_find_less_and_alternatives_find_more(
     one: Query, other: Query, given_paper: Paper
@@ -362,14 +359,12 @@ def test_more_words_find_less_and_alternatives_find_more(
     assert matches(parse_query(f"({one})|({other})"), given_paper) == any(alone)
 
 
-@LAW
 @given(queries(4), papers())
 def test_an_exclusion_finds_exactly_what_the_query_does_not(tree: Query, one: Paper) -> None:
     assert matches(parse_query(f"-({tree})"), one) is not matches(tree, one)
     assert matches(parse_query(f"NOT ({tree})"), one) is not matches(tree, one)
 
 
-@LAW
 @given(queries(), papers())
 def test_a_match_has_a_place_unless_an_exclusion_made_it(tree: Query, one: Paper) -> None:
     if matches(tree, one) and not may_match_by_exclusion(tree):
@@ -388,7 +383,6 @@ def test_the_words_to_search_for_are_few_and_come_from_what_is_not_excluded(text
     assert positive_terms(Not(tree)) == ""
 
 
-@LAW
 @given(papers(), st.data())
 def test_a_phrase_taken_from_a_paper_is_found_there(one: Paper, data: st.DataObject) -> None:
     words = tokenize(one.title)
@@ -399,7 +393,6 @@ def test_a_phrase_taken_from_a_paper_is_found_there(one: Paper, data: st.DataObj
         assert matches(Term("title", " ".join(words[start:end]), mode), one)
 
 
-@LAW
 @given(texts(), st.sampled_from(VOCABULARY))
 def test_a_word_put_into_any_title_is_found_there(text: str, word: str) -> None:
     one = make_paper(f"{text} {word} {text}")
