@@ -129,6 +129,7 @@ def _blank(found: re.Match[str]) -> str:
 
 def analyze(paper: Paper) -> Paper:
     """Return the paper with the tokens of its fields, for all matching to come."""
+    submitter = [paper.submitter] if paper.submitter else []
     tokens = PaperTokens(
         title=" ".join(tokenize(paper.title)),
         abstract=" ".join(tokenize(paper.abstract)),
@@ -136,7 +137,7 @@ def analyze(paper: Paper) -> Paper:
         author=_tokenize_values(paper.authors, paper.author_handles),
         org=_tokenize_values(filter(None, [paper.organization, paper.organization_handle])),
         id=" ".join(tokenize(paper.id.replace(".", " "))),
-        by=_tokenize_values([paper.submitter], filter(None, [paper.submitter])),
+        by=_tokenize_values(submitter, submitter),
     )
     return msgspec.structs.replace(paper, tokens=tokens)
 

@@ -193,7 +193,8 @@ FINDS = [
     # exactly as written
     ('="causal"', "robots birds"),
     ('="causally"', "tides"),
-    ('="world models"', "birds"),
+    ('="world models"', ""),
+    ('="world-models"', "birds"),
     ('="AI"', "birds"),
     ('="Ai"', "birds"),
     ('="aI"', ""),
