@@ -31,7 +31,7 @@ from feedsrv.models import Feed, Listing, Page
 from feedsrv.monitoring.incidents import record_incidents
 from feedsrv.search.parser import parse_query
 from feedsrv.search.query import And, Not, Or, Query, match_locations, positive_terms
-from feedsrv.storage.factory import open_repository
+from feedsrv.storage.repository import open_repository
 from feedsrv.web.app import create_app
 from feedsrv.web.current import Current
 from feedsrv.web.server import Server
@@ -190,7 +190,7 @@ def check(file: Path | None, demo: bool, upstream: bool) -> None:
     changes: list[str] = []
     with _open_service(config) as service:
         try:
-            with closing(open_repository(service.config, ())) as store:
+            with closing(open_repository(service.config, (), now=service.now)) as store:
                 click.echo(f"store      good, {store.check()}")
         except StoreError as error:
             click.echo(f"store      FAILS: {error}")

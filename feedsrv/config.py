@@ -82,6 +82,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     access_key: str = ""
     #: Keywords never asked for before that one client of an open server may ask for in an hour.
     new_keywords: Annotated[int, msgspec.Meta(ge=0, le=100_000)] = 120
+    #: Bytes of stored records, mostly listings, that each process has in memory.
+    memory_bytes: Annotated[int, msgspec.Meta(ge=0)] = 48_000_000
     #: Bytes of answers that each process keeps ready.
     response_cache_bytes: Annotated[int, msgspec.Meta(ge=0)] = 16_000_000
     #: What a line of the log is for: people, or programs.

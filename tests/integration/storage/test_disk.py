@@ -25,7 +25,7 @@ from feedsrv.errors import StoreError
 from feedsrv.models import Feed, Kind, Listing, Page
 from feedsrv.storage import factory
 from feedsrv.storage.disk import DiskCache
-from feedsrv.storage.factory import SCHEMA_VERSION
+from feedsrv.storage.repository import SCHEMA_VERSION
 from feedsrv.storage.repository import Repository
 from tests.support.clock import Clock
 from tests.support.http import fetch_body

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from feedsrv.models import Kind, Listing, Page
-from feedsrv.storage.factory import SCHEMA_VERSION
+from feedsrv.storage.repository import SCHEMA_VERSION
 from tests.support.processes import killed_process
 from tests.support.stores import disk_store
 
