@@ -76,7 +76,7 @@ class DiskCache:
     Args:
         folder: Where the files are; made when first needed.
         max_bytes: Beyond it, what was stored or touched longest ago is evicted.
-        on_reset: Called after damaged files were put aside.
+        on_reset: Called when the files were made, anew perhaps: what they held is gone.
 
     """
 
@@ -205,7 +205,8 @@ class DiskCache:
         with self._open_lock:  # threads that make it at the same time wait for each other
             file_id = _file_id(self._database)
             if self._cache is None or file_id is None or file_id != self._file_id:
-                if file_id is not None:
+                is_new = file_id is None or not self._database.stat().st_size
+                if not is_new:
                     # diskcache writes while it opens, and would wait for a minute.
                     with _exclusive_lock(self._database):
                         pass
@@ -227,6 +228,8 @@ class DiskCache:
                     eviction_policy="least-recently-stored",
                 )
                 self._file_id = _file_id(self._database)
+                if is_new:
+                    self._on_reset()
             return self._cache
 
     def _put_aside(self, seen: object, cause: Exception) -> bool:
@@ -249,7 +252,6 @@ class DiskCache:
                         str(cause) or type(cause).__name__,
                         aside,
                     )
-                    self._on_reset()
         except (sqlite3.Error, OSError):
             return False
         return True
@@ -300,7 +302,7 @@ class _Cursor(NamedTuple):
 
     #: Of the file, as far as `stat` shows it: nothing is read while it is the same.
     stat: tuple[int, int, int] | None
-    journal_id: bytes
+    header: bytes
     offset: int
 
 
@@ -316,20 +318,24 @@ class Journal:
     def __init__(self, file: Path) -> None:
         self._file = file
         self._writer = uuid4().hex[:12]
+        #: Of the file that was last read or written; empty before.
+        self._id = b""
+        self._is_lost = False
 
     def append(self, address: Address) -> None:
         """Announce a change to all other processes."""
-        with self._file.open("ab") as file:
-            start = file.tell()
+        with self._file.open("a+b") as file:
+            size = file.seek(0, os.SEEK_END)
             line = f"{self._writer} {address.area} {quote(address.name)}\n"
-            file.write((line if start else f"{uuid4().hex}\n{line}").encode())
-        if start > _MAX_JOURNAL_BYTES:
+            file.write((line if size else f"{uuid4().hex}\n{line}").encode())
+            file.seek(0)
+            self._see(file.readline())
+        if size > _MAX_JOURNAL_BYTES:
             self.reset()
 
     def reset(self) -> None:
-        """Begin anew, under another id: others reread what they hold."""
-        with suppress(FileNotFoundError):
-            self._file.unlink()
+        """Begin anew, under another id: all processes reread what they have."""
+        self._file.unlink(missing_ok=True)
         self._file.parent.mkdir(parents=True, exist_ok=True)
         with self._file.open("ab") as file:
             file.write(f"{uuid4().hex}\n".encode())
@@ -339,21 +345,29 @@ class Journal:
         try:
             found = os.stat(self._file)  # noqa: PTH116  # Path.stat takes twice as long
         except OSError:
-            return _START, frozenset() if cursor in {None, _START} else None
+            self._see(b"")
+            return _START, self._checked(frozenset())
         stat = found.st_ino, found.st_mtime_ns, found.st_size
         if cursor is not None and cursor.stat == stat:
-            return cursor, frozenset()
+            return cursor, self._checked(frozenset())
         with self._file.open("rb") as file:
-            journal_id = file.readline()
-            is_same = cursor is not None and cursor.journal_id in {journal_id, b""}
-            file.seek(cursor.offset if is_same and cursor and cursor.offset else file.tell())
-            start = file.tell()
+            header = file.readline()
+            self._see(header)
+            is_known = cursor is not None and cursor.header == header
+            start = file.seek(cursor.offset if cursor and is_known else file.tell())
             data = file.read()
         complete = data[: data.rfind(b"\n") + 1]
-        position = _Cursor(stat, journal_id, start + len(complete))
-        if cursor is None:
-            return position, frozenset()
-        return position, frozenset(self._parse(complete)) if is_same else None
+        changes = frozenset(self._parse(complete)) if cursor is not None else frozenset()
+        return _Cursor(stat, header, start + len(complete)), self._checked(changes)
+
+    def _see(self, header: bytes) -> None:
+        """Note that what was announced in another file is lost."""
+        self._is_lost |= bool(self._id) and self._id != header
+        self._id = header
+
+    def _checked(self, changes: frozenset[Address]) -> frozenset[Address] | None:
+        was_lost, self._is_lost = self._is_lost, False
+        return None if was_lost else changes
 
     def _parse(self, lines: bytes) -> Iterator[Address]:
         for line in lines.decode(errors="replace").splitlines():

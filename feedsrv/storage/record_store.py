@@ -40,6 +40,8 @@ _BYTES_PER_JSON_BYTE = 1.3
 _BYTES_PER_RECORD = 1_000
 #: One part of memory in so many is for evictable records, so that they push out no others.
 _EVICTABLE_SHARE = 4
+#: Attempts to replace a value that other processes change too.
+_MAX_ATTEMPTS = 1000
 _PROBE = Address(Area.DURABLE, "probe")
 
 
@@ -131,14 +133,14 @@ class RecordStore:
 
     def open(self) -> None:
         """Wait until the stored records are in memory, unless the backend takes too long."""
-        self._opened.wait(_MAX_OPEN_SECONDS)
+        if not self._opened.wait(_MAX_OPEN_SECONDS):
+            self._opened.set()  # nobody waits again
 
     def close(self) -> None:
         """Write what is not written yet, where that is possible, and close the backend."""
         self._closing.set()
         self._thread.join()
-        if not self._is_synchronized and self._breaker.failure() is None:
-            self._synchronize()
+        self.run_maintenance()
         self.backend.close()
 
     def version(self) -> int:
@@ -160,6 +162,8 @@ class RecordStore:
 
         """
         address = key.address
+        if not self._opened.is_set():
+            self.open()
         with self._lock:
             entry, polls = self._entry(address), self._polls
             if entry is not None and entry.is_current and key.is_announced:
@@ -321,7 +325,7 @@ class RecordStore:
         self, key: Key[RecordT], change: Callable[[RecordT | None], RecordT | None]
     ) -> RecordT | None:
         address = key.address
-        while True:
+        for _ in range(_MAX_ATTEMPTS):
             polls = self._polls
             before = self._breaker.read(lambda: self.backend.get(address))
             stored, _ = self._decode(before, key)
@@ -333,6 +337,7 @@ class RecordStore:
             if data == before or self._replace(key, before, data):
                 self._remember(key, record, data, polls, size)
                 return record
+        raise StoreError(self.backend.name, "others change one value all the time")
 
     def _replace(self, key: Key[RecordT], before: bytes | None, data: bytes) -> bool:
         return self._breaker.write(
@@ -380,7 +385,7 @@ class RecordStore:
 
     def _write_back(self, key: Key[msgspec.Struct]) -> None:
         """Write the record of memory unless the backend's is later, which memory gets then."""
-        while True:
+        for _ in range(_MAX_ATTEMPTS):
             with self._lock:
                 entry, polls = self._entry(key.address), self._polls
             if entry is None or entry.record is None:
@@ -391,7 +396,11 @@ class RecordStore:
             else:
                 data = resolve_conflict(key.type, encode(entry.record)[0], before, self._now())
             if data == before or self._replace(key, before, data):
-                break
+                self._adopt(key, entry, data, polls)
+                return
+
+    def _adopt(self, key: Key[msgspec.Struct], entry: _Entry, data: bytes, polls: int) -> None:
+        """Have memory hold what was written back in place of the entry."""
         with self._lock:
             if self._entry(key.address) is not entry:
                 return  # stored anew meanwhile

@@ -367,8 +367,8 @@ def _is_current(value: LastModified, etag: str, now: datetime) -> bool:
 
 
 def _is_next_dropped(bucket: LastModifiedBucket, url: str) -> bool:
-    """Return whether other URLs will soon drop this one from a full bucket."""
-    return len(bucket.urls) >= _BUCKET_SIZE and url in list(bucket.urls)[: len(bucket.urls) // 2]
+    """Return whether other URLs will soon drop this one from the bucket."""
+    return url in list(bucket.urls)[: -_BUCKET_SIZE // 2]
 
 
 def _with_etag(

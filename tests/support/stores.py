@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable, Collection
 from datetime import UTC, datetime, timedelta
@@ -24,8 +25,9 @@ def disk_store(
     own: Collection[Page] = (),
     clock: Callable[[], float] = time.monotonic,
     now: Callable[[], datetime] = lambda: NOON,
+    memory_bytes: int = 48_000_000,
 ) -> Repository:
-    config = Config(cache_dir=folder, upstream_url=upstream_url)
+    config = Config(cache_dir=folder, upstream_url=upstream_url, memory_bytes=memory_bytes)
     return open_repository(config, own, now=now, clock=clock)
 
 
@@ -59,3 +61,12 @@ def redis_store(
 ) -> Repository:
     config = Config(cache_dir=folder, upstream_url=upstream_url, store=StoreConfig(url))
     return open_repository(config, own, now=now, clock=clock)
+
+
+def reconnect(store: Repository) -> None:
+    """Have all threads open new connections to the files: some settings are a connection's."""
+    for area in Area:
+        files = disk_files(store, area)
+        files.close()
+        files._cache = None
+    gc.collect()  # closes the connections of other threads
