@@ -151,8 +151,12 @@ class DiskCache:
                 raise StoreError(str(self._folder.parent), str(error)) from error
 
     def _scan(self, prefix: str) -> Iterator[tuple[str, bytes]]:
-        if not self._database.exists():
+        try:
+            self._database.stat()
+        except FileNotFoundError:
             return
+        except OSError as error:
+            raise StoreError(str(self._folder.parent), str(error)) from error
         query = (
             "SELECT key, value FROM Cache WHERE raw = 1 AND mode = 1 AND typeof(key) = 'text'"
             " AND typeof(value) = 'blob' AND substr(key, 1, ?) = ? ORDER BY store_time DESC"
@@ -344,7 +348,7 @@ class Journal:
         """Return the next cursor and the changes by others; None where they are unknown."""
         try:
             found = os.stat(self._file)  # noqa: PTH116  # Path.stat takes twice as long
-        except OSError:
+        except FileNotFoundError:
             self._see(b"")
             return _START, self._checked(frozenset())
         stat = found.st_ino, found.st_mtime_ns, found.st_size

@@ -77,9 +77,7 @@ def database(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("where", ["value", "file"])
-def test_a_planted_pickle_does_not_run(
-    store: Repository, tmp_path: Path, where: str
-) -> None:
+def test_a_planted_pickle_does_not_run(store: Repository, tmp_path: Path, where: str) -> None:
     """CVE-2025-69872: diskcache unpickles what it finds, its JSONDisk too."""
     store.save_listing(listing(), FRIDAY)
     mark, trap = tmp_path / "it-ran", pickle.dumps(Trap(tmp_path / "it-ran"))

@@ -79,12 +79,16 @@ def test_requests_of_both_logs_count_and_those_in_both_count_once() -> None:
 def test_last_modified_values_of_both_are_merged_and_the_later_of_each_url_wins() -> None:
     ours = LastModifiedBucket({"a": LastModified("1", NOON), "b": LastModified("2", LATER)})
     theirs = LastModifiedBucket({"b": LastModified("3", NOON), "c": LastModified("4", NOON)})
-    assert winner(ours, theirs) == winner(theirs, ours) == LastModifiedBucket(
-        {
-            "a": LastModified("1", NOON),
-            "b": LastModified("2", LATER),
-            "c": LastModified("4", NOON),
-        }
+    assert (
+        winner(ours, theirs)
+        == winner(theirs, ours)
+        == LastModifiedBucket(
+            {
+                "a": LastModified("1", NOON),
+                "b": LastModified("2", LATER),
+                "c": LastModified("4", NOON),
+            }
+        )
     )
 
 
