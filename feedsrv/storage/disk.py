@@ -30,8 +30,20 @@ log = logging.getLogger(__name__)
 #: Seconds to wait for another process that writes.
 _LOCK_TIMEOUT = 3.0
 _DATABASE = "cache.db"
-#: What sqlite says of a file with other tables than ours.
-_FOREIGN_SCHEMA_ERRORS = ("no such", "has no column")
+#: Errors of SQLite that are no fault of the file: another file would fail too.
+_ENVIRONMENT_CODES = {
+    sqlite3.SQLITE_AUTH,
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_INTERRUPT,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_PROTOCOL,
+    sqlite3.SQLITE_READONLY,
+}
 #: Bytes that the evictable area may take: some 1,500 searches.
 MAX_EVICTABLE_BYTES = 300_000_000
 #: No limit: the lists of all days together take some hundred megabytes.
@@ -294,8 +306,11 @@ def _root_cause(error: Exception) -> Exception:
 
 def _is_damage(cause: Exception) -> bool:
     """Return whether the file is no database, not a sound one, or not one of ours."""
-    if isinstance(cause, sqlite3.OperationalError):
-        return any(words in str(cause) for words in _FOREIGN_SCHEMA_ERRORS)
+    if isinstance(cause, sqlite3.Error) and not isinstance(cause, sqlite3.ProgrammingError):
+        code: int = getattr(cause, "sqlite_errorcode", 0)
+        # An extended code has the primary one in its lowest byte.
+        is_cut_short = code == sqlite3.SQLITE_IOERR_SHORT_READ
+        return is_cut_short or code & 0xFF not in _ENVIRONMENT_CODES
     # Settings of a wrong type raise anything within diskcache.
     is_environment = OSError | MemoryError | sqlite3.ProgrammingError | diskcache.Timeout
     return not isinstance(cause, is_environment)

@@ -36,7 +36,7 @@ _POLL_SECONDS = 0.1
 #: Seconds that opening waits for a backend that answers slowly.
 _MAX_OPEN_SECONDS = 0.5
 #: Bytes of memory per byte of JSON, and per record: measured with listings of sample papers.
-_BYTES_PER_JSON_BYTE = 1.3
+_BYTES_PER_JSON_BYTE = 1.4
 _BYTES_PER_RECORD = 1_000
 #: One part of memory in so many is for evictable records, so that they push out no others.
 _EVICTABLE_SHARE = 4
