@@ -94,7 +94,7 @@ def _matching_papers(feed: Feed, index: Index, hits: tuple[Paper, ...]) -> tuple
 def unite_listings(listings: tuple[Listing, ...]) -> tuple[Paper, ...]:
     """Return every paper of the listings once, newest first by (published, id).
 
-    Of several copies, the first wins unless another has more details; it gets the earliest list day.
+    Of several copies, the first wins unless another has more details; it gets the earliest day.
     """
     best: dict[str, Paper] = {}
     for listing in listings:

@@ -423,16 +423,13 @@ class DiskBackend:
             log.info("Stores of other versions are not used and may be deleted: %s", *others)
 
     def close(self) -> None:
-        """Close the files."""
         for cache in self._caches.values():
             cache.close()
 
     def get(self, address: Address) -> bytes | None:
-        """Return the value; None where there is none."""
         return self._caches[address.area].get(address.name)
 
     def set(self, address: Address, value: bytes, *, announce: bool = True) -> None:
-        """Store the value; ``announce`` adds it to the changes that others see."""
         self._caches[address.area].set(address.name, value)
         if announce:
             self._announce(address)
@@ -440,27 +437,22 @@ class DiskBackend:
     def replace(
         self, address: Address, expected: bytes | None, value: bytes, *, announce: bool = True
     ) -> bool:
-        """Store the value if the stored one is the expected one; return whether it was."""
         is_replaced = self._caches[address.area].replace(address.name, expected, value)
         if is_replaced and announce:
             self._announce(address)
         return is_replaced
 
     def delete(self, address: Address) -> None:
-        """Delete the value."""
         self._caches[address.area].delete(address.name)
         self._announce(address)
 
     def touch(self, address: Address) -> None:
-        """Have the value evicted after those that were stored or touched before."""
         self._caches[address.area].touch(address.name)
 
     def scan(self, area: Area, prefix: str) -> Iterator[tuple[str, bytes]]:
-        """Yield names with this prefix and their values, the latest first."""
         return self._caches[area].scan(prefix)
 
     def changes(self, cursor: object) -> Changes:
-        """Return what other processes announced since the call that returned the cursor."""
         try:
             return Changes(*self._journal.read(cursor if isinstance(cursor, _Cursor) else None))
         except OSError as error:

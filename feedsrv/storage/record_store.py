@@ -166,10 +166,10 @@ class RecordStore:
             self.open()
         with self._lock:
             entry, polls = self._entry(address), self._polls
-            if entry is not None and entry.is_current and key.is_announced:
+            if key.is_announced and (
+                entry.is_current if entry is not None else self._is_absent(address)
+            ):
                 return _typed(entry, key)
-            if entry is None and self._is_loaded and self._is_absent(key):
-                return None
         try:
             data = self._breaker.read(lambda: self.backend.get(address))
         except StoreError:
@@ -180,13 +180,11 @@ class RecordStore:
             self._remember(key, entry.record, data, polls, entry.json_bytes)
             return _typed(entry, key)
         record, size = self._decode(data, key)
-        if record is None and entry is not None and entry.record is not None:
-            is_deleted = data is None and address.area is Area.PERMANENT and self._is_synchronized
-            if not is_deleted:  # the backend lost it
-                lost = _typed(entry, key)
-                if lost is not None:
-                    self.set(key, lost)
-                return lost
+        lost = _typed(entry, key) if record is None else None
+        is_deleted = data is None and address.area is Area.PERMANENT and self._is_synchronized
+        if lost is not None and not is_deleted:
+            self.set(key, lost)
+            return lost
         self._remember(key, record, data, polls, size)
         return record
 
@@ -442,9 +440,10 @@ class RecordStore:
     def _entry(self, address: Address) -> _Entry | None:
         return self._memory[address.area].get(address) or self._unwritten.get(address)
 
-    def _is_absent(self, key: Key[RecordT]) -> bool:
-        is_listed = key.is_announced and key.address.area is not Area.EVICTABLE
-        return is_listed and key.address not in self._addresses
+    def _is_absent(self, address: Address) -> bool:
+        """Return whether the backend is known not to have it."""
+        is_listed = self._is_loaded and address.area is not Area.EVICTABLE
+        return is_listed and address not in self._addresses
 
     def _word(self, address: Address) -> str:
         return address.name.removeprefix(self._prefix).partition(" ")[0]

@@ -14,7 +14,7 @@ from uuid import uuid4
 
 from redis import Redis
 from redis.backoff import NoBackoff
-from redis.exceptions import AuthenticationError, BusyLoadingError, ReadOnlyError, RedisError
+from redis.exceptions import AuthenticationError, BusyLoadingError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
@@ -48,6 +48,15 @@ if ARGV[6] == "1" then
 end
 return 1
 """
+#: What each error is called, by its type or by words in it.
+_REASONS: tuple[tuple[type[Exception] | str, str], ...] = (
+    (RedisTimeoutError, f"no response within {_TIMEOUT:g} seconds"),
+    (AuthenticationError, "Redis does not accept the user or password"),
+    (BusyLoadingError, "Redis is loading its data"),
+    ("READONLY", "Redis is a read-only replica"),
+    ("read only replica", "Redis is a read-only replica"),
+    ("maxmemory", "Redis has no memory left (maxmemory)"),
+)
 
 
 class RedisBackend:
@@ -76,27 +85,22 @@ class RedisBackend:
         self._set = self._redis.register_script(_SET)
 
     def close(self) -> None:
-        """Close the connections."""
         self._redis.close()
 
     def get(self, address: Address) -> bytes | None:
-        """Return the value; None where there is none."""
         with self._translate_errors():
             return _as_bytes(self._redis.get(self._key(address)))
 
     def set(self, address: Address, value: bytes, *, announce: bool = True) -> None:
-        """Store the value; ``announce`` adds it to the changes that others see."""
         self._run_set(address, (0, 0, b""), value, announce=announce)
 
     def replace(
         self, address: Address, expected: bytes | None, value: bytes, *, announce: bool = True
     ) -> bool:
-        """Store the value if the stored one is the expected one; return whether it was."""
         condition = (1, int(expected is not None), expected or b"")
         return self._run_set(address, condition, value, announce=announce)
 
     def delete(self, address: Address) -> None:
-        """Delete the value."""
         with self._translate_errors(), self._redis.pipeline() as pipe:
             pipe.delete(self._key(address))
             pipe.xadd(
@@ -107,12 +111,10 @@ class RedisBackend:
             pipe.execute()
 
     def touch(self, address: Address) -> None:
-        """Have the value evicted after those that were stored or touched before."""
         with self._translate_errors():
             self._redis.expire(self._key(address), _TTLS[address.area])
 
     def scan(self, area: Area, prefix: str) -> Iterator[tuple[str, bytes]]:
-        """Yield names with this prefix and their values, in no order."""
         start = self._key(Address(area, prefix))
         pattern = "".join(f"[{each}]" if each in "*?[\\" else each for each in start) + "*"
         skip = len(start) - len(prefix)
@@ -125,7 +127,6 @@ class RedisBackend:
                         yield key.decode(errors="replace")[skip:], value
 
     def changes(self, cursor: object) -> Changes:
-        """Return what other processes announced since the call that returned the cursor."""
         with self._translate_errors():
             if not isinstance(cursor, bytes):
                 latest: Any = self._redis.xrevrange(self._changes_key, count=1)
@@ -197,27 +198,17 @@ def _as_bytes(value: object) -> bytes | None:
 
 def _failure_reason(error: Exception) -> str:
     """Return why it failed, without URL, key, command or password: `/status` shows it to all."""
-    match error:
-        case RedisTimeoutError():
-            return f"no response within {_TIMEOUT:g} seconds"
-        case AuthenticationError():
-            return "Redis does not accept the user or password"
-        case ReadOnlyError():
-            return "Redis is a read-only replica"
-        case BusyLoadingError():
-            return "Redis is loading its data"
+    text = str(error)
+    for marks, reason in _REASONS:
+        if isinstance(error, marks) if isinstance(marks, type) else marks in text:
+            return reason
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, OSError):
         cause = cause.__cause__ or cause.__context__
     if cause is not None:
         return cause.strerror or "no connection"
-    text = str(error)
-    if "OOM " in text or "maxmemory" in text:
-        return "Redis has no memory left (maxmemory)"
-    if "READONLY" in text:
-        return "Redis is a read-only replica"
     # The text of an error may quote the command. Its first word is a code.
-    code = text.partition(" ")[0] if isinstance(error, RedisError) else ""
+    code = text.partition(" ")[0]
     return f"Redis replied {code}" if code.isalpha() and code.isupper() else type(error).__name__
 
 

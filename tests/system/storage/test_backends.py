@@ -229,7 +229,7 @@ def test_a_backend_tells_others_what_was_changed_and_not_itself(make: Make) -> N
     one.replace(second, None, b"2")
     one.set(Address(Area.DURABLE, "third"), b"3", announce=False)
     found = other.changes(start)
-    assert found.addresses == {first, second}
+    assert found.addresses == frozenset({first, second})
     assert other.changes(found.cursor).addresses == frozenset()
     assert one.changes(own).addresses == frozenset()
 

@@ -94,7 +94,7 @@ def test_no_damage_crashes_a_server_or_changes_what_it_serves(
     again.close()
 
 
-SETTINGS = ["size_limit", "size", "count", "cull_limit", "eviction_policy", "statistics", "tag_index"]
+SETTINGS = ["size_limit", "size", "count", "cull_limit", "statistics", "disk_min_file_size"]
 
 
 @pytest.mark.parametrize("value", ["text", None, b"\xff", -1.5], ids=repr)
@@ -103,7 +103,9 @@ def test_settings_of_a_wrong_type_in_the_database_fail_no_request(
 ) -> None:
     seconds = [0.0]
     store = disk_store(tmp_path, UPSTREAM, clock=lambda: seconds[0])
-    for number, setting in enumerate([*SETTINGS, "disk_min_file_size", "sqlite_mmap_size"]):
+    for number, setting in enumerate(
+        [*SETTINGS, "eviction_policy", "tag_index", "sqlite_mmap_size"]
+    ):
         store.save_listing(listing(PAGES[0], number), PAGES[0])
         database = tmp_path / "v3" / "durable" / "cache.db"
         with closing(sqlite3.connect(database, isolation_level=None)) as connection:

@@ -302,7 +302,7 @@ def test_a_read_only_replica_is_read_and_its_changes_are_seen(
     with run_redis(tmp_path) as second:
         with second.client() as client:
             client.config_set("masterauth", PASSWORD)
-            client.replicaof("127.0.0.1", redis.port)  # type: ignore[no-untyped-call]
+            client.replicaof("127.0.0.1", redis.port)
             wait_until(lambda: client.info("replication")["master_link_status"] == "up")
         store = redis_store(second.url, tmp_path / "replica", UPSTREAM, clock=seconds)
         assert store.get_listing(DAYS[0]) == listing(DAYS[0])
