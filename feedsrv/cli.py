@@ -32,7 +32,7 @@ from feedsrv.models import MAX_ENTRIES, Feed, Listing
 from feedsrv.monitoring.incidents import record_incidents
 from feedsrv.search.parser import parse_query
 from feedsrv.search.query import iter_terms, match_locations, positive_terms
-from feedsrv.storage.factory import open_repository
+from feedsrv.storage.repository import open_repository
 from feedsrv.web.app import create_app
 from feedsrv.web.server import run_server
 
@@ -196,7 +196,7 @@ def check(config_file: Path | None, demo: bool, settings: bool, upstream: bool) 
 def _check_store(service: Service) -> bool:
     """Print whether the store can be written to, and return it."""
     try:
-        with closing(open_repository(service.config, ())) as repository:
+        with closing(open_repository(service.config, (), now=service.now)) as repository:
             click.echo(f"store      OK, {repository.check()}")
     except StoreError as error:
         click.echo(f"store      FAILED: {error}")

@@ -7,6 +7,7 @@ from datetime import date
 from threading import Lock
 from typing import NamedTuple
 
+import msgspec
 from cachetools import LRUCache
 
 from feedsrv.models import Feed, Kind, Listing, Match, Paper
@@ -84,7 +85,7 @@ def _matching_papers(feed: Feed, index: Index, hits: tuple[Paper, ...]) -> tuple
 def unite_listings(listings: tuple[Listing, ...]) -> tuple[Paper, ...]:
     """Return every paper of the listings once, newest first by (published, id).
 
-    Of several copies, the first that knows its list day wins; among list days, the earliest.
+    Of several copies, the first wins unless another has more details; it gets the earliest day.
     """
     best: dict[str, Paper] = {}
     for listing in listings:
@@ -94,10 +95,18 @@ def unite_listings(listings: tuple[Listing, ...]) -> tuple[Paper, ...]:
 
 
 def prefer(paper: Paper, other: Paper | None) -> Paper:
-    """Return the better of two copies of a paper: the first, unless the other has more details."""
+    """Return the better of two copies of a paper, with the earlier of their list days.
+
+    The better one is the first, unless the other has more details. Listings come the newest day
+    first, so that a paper on two days has the facts of the later one.
+    """
     if other is None or other is paper:  # nearly always
         return paper
-    return other if _detail_rank(other) < _detail_rank(paper) else paper
+    better = other if _detail_rank(other) < _detail_rank(paper) else paper
+    days = [each.listed for each in (paper, other) if each.listed is not None]
+    if not days or better.listed == min(days):
+        return better
+    return msgspec.structs.replace(better, listed=min(days))
 
 
 def merge_feeds(selections: Iterable[tuple[Feed, Sequence[Paper]]]) -> tuple[Match, ...]:
@@ -116,5 +125,5 @@ def _sort_key(paper: Paper) -> tuple[date, str]:
     return paper.listed or paper.submitted, paper.id
 
 
-def _detail_rank(paper: Paper) -> tuple[bool, bool, date]:
-    return (paper.listed is None, not paper.abstract, paper.published.date())
+def _detail_rank(paper: Paper) -> tuple[bool, bool]:
+    return (not paper.abstract, paper.listed is None)
