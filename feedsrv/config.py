@@ -22,7 +22,7 @@ import platformdirs
 from feedsrv.errors import ConfigError, QueryError
 from feedsrv.models import XML_FORBIDDEN, Feed
 from feedsrv.search.parser import parse_query
-from feedsrv.search.query import positive_terms
+from feedsrv.search.query import upstream_search_text
 
 #: The included settings file, relative to a clone.
 DEFAULT_FILE = Path("config/feedsrv.toml")
@@ -371,7 +371,7 @@ def _feed_problems(name: str, table: object) -> Iterator[str]:
 
 def _query_problems(query: str, sources: object) -> Iterator[str]:
     try:
-        terms = positive_terms(parse_query(query)) if query else ""
+        terms = upstream_search_text(parse_query(query)) if query else ""
     except QueryError as error:
         yield f".query: {error}\n{error.with_caret()}"
         return

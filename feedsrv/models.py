@@ -142,7 +142,7 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 #: List days, newest first, each with its stored listing.
-ListDays = tuple[tuple[Page, Listing | None], ...]
+StoredDays = tuple[tuple[Page, Listing | None], ...]
 
 
 # --- feeds ----------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ class Area(StrEnum):
     EVICTABLE = "evictable"
 
 
-class Address(NamedTuple):
+class StorageKey(NamedTuple):
     """Where a value is stored."""
 
     area: Area
@@ -31,7 +31,7 @@ class Changes(NamedTuple):
     #: To pass to the next call.
     cursor: object
     #: The changed values; None where that is unknown, for instance because the store was lost.
-    addresses: frozenset[Address] | None
+    addresses: frozenset[StorageKey] | None
 
 
 class Backend(Protocol):
@@ -51,21 +51,21 @@ class Backend(Protocol):
     def close(self) -> None:
         """Close files and connections."""
 
-    def get(self, address: Address) -> bytes | None:
+    def get(self, address: StorageKey) -> bytes | None:
         """Return the value; None where there is none."""
 
-    def set(self, address: Address, value: bytes, *, announce: bool = True) -> None:
+    def set(self, address: StorageKey, value: bytes, *, announce: bool = True) -> None:
         """Store the value; ``announce`` adds it to the changes that others see."""
 
     def replace(
-        self, address: Address, expected: bytes | None, value: bytes, *, announce: bool = True
+        self, address: StorageKey, expected: bytes | None, value: bytes, *, announce: bool = True
     ) -> bool:
         """Store the value if the stored one is the expected one; return whether it was."""
 
-    def delete(self, address: Address) -> None:
+    def delete(self, address: StorageKey) -> None:
         """Delete the value."""
 
-    def touch(self, address: Address) -> None:
+    def touch(self, address: StorageKey) -> None:
         """Have the value evicted after those that were stored or touched before."""
 
     def scan(self, area: Area, prefix: str) -> Iterator[tuple[str, bytes]]:

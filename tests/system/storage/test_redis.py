@@ -369,7 +369,7 @@ def test_searches_end_first_and_what_is_permanent_never(redis: RedisServer, make
     store.acquire_lease("me", NOON, LENGTH)
     reserve_slot(store, NOON)
     store.last_modified("http://a/", "x", NOON)
-    store.durable("failures", Failure).set("1", failure)
+    store.permanent_values("failures", Failure).set("1", failure)
     with redis.client() as client:
         ttls = {name: client.ttl(name) for name in redis.all_keys() if "changes" not in name}
         durable = [ttls[name] for name in ttls if name.startswith("feedsrv:v3:durable:")]
