@@ -1,9 +1,9 @@
 r"""Split text into tokens: folded words in order, with their positions in the text.
 
-A word is a run of letters and digits. Everything else separates words: white space, hyphens, slashes,
-underscores, TeX's braces and dollars. Some characters belong to the word they stand in: a dot or a
-comma between digits (*2.5*), an apostrophe between letters (*O'Reilly*), the signs of *C++* and *C#*.
-A possessive *'s* belongs to no word. An emoji is a word.
+A word is a run of letters and digits. Everything else separates words: white space, hyphens,
+slashes, underscores, TeX's braces and dollars. Some characters belong to the word they stand in: a
+dot or a comma between digits (*2.5*), an apostrophe between letters (*O'Reilly*), the signs of
+*C++* and *C#*. A possessive *'s* belongs to no word. An emoji is a word.
 
 Folding removes case, accents and typographic variants, and writes Greek letters, superscripts and
 subscripts in plain letters and digits: *π₀*, *pi0*, and ``$\pi_0$`` read alike.

@@ -1,7 +1,7 @@
 """Highlight what a query found: spans of a text, segments to mark up, excerpts.
 
-This highlights exactly what `feedsrv.search.query.matches` finds, because it uses the same tokens and
-patterns. Excluded words are never highlighted.
+This highlights exactly what `feedsrv.search.query.matches` finds, because it uses the same tokens
+and patterns. Excluded words are never highlighted.
 """
 
 from __future__ import annotations

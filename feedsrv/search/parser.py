@@ -1,8 +1,8 @@
 """Parse query text into a query tree, with errors that give the position.
 
 The language is a subset of FreshRSS's search syntax: docs/query-language.md. Anything
-that can be read as words is treated as words: an unknown field becomes a word, and stray punctuation
-is ignored, so any paper's title is a valid query.
+that can be read as words is treated as words: an unknown field becomes a word, and stray
+punctuation is ignored, so any paper's title is a valid query.
 """
 
 from __future__ import annotations
@@ -74,8 +74,8 @@ _PAPER_URL = re.compile(
     r"|hf\.co/papers)/|arxiv:)?(\d{4}\.\d{4,5})(?:v\d+)?(?:\.pdf)?(?:[?#]\S*)?/?",
     re.IGNORECASE | re.ASCII,
 )
-#: Typographic and full-width punctuation, mapped to ASCII one to one so that positions do not shift.
-#: An em dash becomes a space, not a NOT.
+#: Typographic and full-width punctuation, mapped to ASCII one to one so that positions do not
+#: shift. An em dash becomes a space, not a NOT.
 _ASCII_PUNCTUATION = {code: chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F)} | str.maketrans(
     "\u3000\u2014“”„‟«»「」\u2019\u2018\u2013\u2212\u2010\u2011", '  """"""""\'\'----'
 )

@@ -1,9 +1,9 @@
 """Load shedding: refuse some requests at once, so that the others are answered (WSGI middleware).
 
-A server with 32 threads that are all busy answers nobody, the health check of its container included.
-A short queue is no harm: a hundred readers that poll on the hour are served within a second. But where
-all threads have been busy for longer, a few of them are kept free: for responses in the cache, for
-``/healthz``, and for telling everybody else to come back (503 with Retry-After).
+A server with 32 threads that are all busy answers nobody, the health check of its container
+included. A short queue is no harm: a hundred readers that poll on the hour are served within a
+second. But where all threads have been busy for longer, a few of them are kept free: for responses
+in the cache, for ``/healthz``, and for telling everybody else to come back (503 with Retry-After).
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 log = logging.getLogger(__name__)
 
-#: Seconds for which all threads may be busy. Below the second that a request waits for upstream where
-#: too many wait already (`feedsrv.service`), so that the first of those to end finds it passed.
+#: Seconds for which all threads may be busy. Below the second that a request waits for upstream
+#: where too many wait already (`feedsrv.service`), so that the first of those to end finds it
+#: passed.
 MAX_BUSY_SECONDS = 0.9
 #: Seconds after which a client that was refused may come back.
 _RETRY_AFTER = 10

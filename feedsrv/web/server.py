@@ -28,12 +28,15 @@ from feedsrv.errors import ListenError
 
 _APPLICATION = "feedsrv.web.wsgi:app"
 #: Connections that each worker keeps open. granian's name for it is backpressure; it counts
-#: connections, not requests. A process may commonly have 1,024 files open, and the store needs some.
+#: connections, not requests. A process may commonly have 1,024 files open, and the store needs
+#: some.
 _MAX_CONNECTIONS = 768
-#: Connections that wait in the kernel for one of those to close. Linux caps it at net.core.somaxconn.
+#: Connections that wait in the kernel for one of those to close. Linux caps it at
+#: net.core.somaxconn.
 _BACKLOG = 1024
-#: Milliseconds in which the header section of a request has to arrive. hyper, granian's HTTP library,
-#: starts the clock when a connection opens and after each response: it is the keep-alive timeout too.
+#: Milliseconds in which the header section of a request has to arrive. hyper, granian's HTTP
+#: library, starts the clock when a connection opens and after each response: it is the keep-alive
+#: timeout too.
 _HEADER_TIMEOUT_MS = 10_000
 #: Bytes of the longest header section, and of what is read ahead of pipelined requests. The longest
 #: query that is allowed takes 3 kB in an address.
@@ -46,16 +49,17 @@ _RESPAWN_SECONDS = 5.0
 #: Seconds in which a worker has to end. A request waits for upstream for `deadline` seconds (10) at
 #: most; what is left are clients that do not read. systemd and Docker wait for longer.
 _STOP_SECONDS = 20
-#: granian's own log: errors only, by the handlers of `feedsrv.logs`. (Each start and end of a worker
-#: is no news, and its warning about more threads than processors does not hold for threads that wait.)
+#: granian's own log: errors only, by the handlers of `feedsrv.logs`. (Each start and end of a
+#: worker is no news, and its warning about more threads than processors does not hold for threads
+#: that wait.)
 _LOGGING: dict[str, Any] = {
     "formatters": {},
     "handlers": {},
     "loggers": {"_granian": {"handlers": [], "propagate": True}},
 }
-#: granian's memory allocator, which reads this when it is loaded: one arena, whose free pages go back to
-#: the system after half a second. By default it has four for each processor and keeps pages for ten
-#: seconds, which was a third of the memory that 700 busy connections took.
+#: granian's memory allocator, which reads this when it is loaded: one arena, whose free pages go
+#: back to the system after half a second. By default it has four for each processor and keeps pages
+#: for ten seconds, which was a third of the memory that 700 busy connections took.
 _ALLOCATOR = {"_RJEM_MALLOC_CONF": "narenas:1,dirty_decay_ms:500"}
 #: Seconds between two looks whether the server accepts connections yet.
 _POLL_SECONDS = 0.02
@@ -139,10 +143,10 @@ def _load(_target: str) -> WSGIApplication:
 def _handle_signals_in_thread() -> None:
     """Have SIGTERM end the worker, whichever thread would get it, and the end of its parent too.
 
-    Python runs signal handlers in the main thread, which waits for a lock here. Where the kernel hands
-    a signal to another thread, it is not woken, and the worker would go on until it is killed. So all
-    threads block the signals, and one waits for them. SIGINT and SIGHUP of a terminal reach the main
-    process as well, which ends or replaces the worker.
+    Python runs signal handlers in the main thread, which waits for a lock here. Where the kernel
+    hands a signal to another thread, it is not woken, and the worker would go on until it is
+    killed. So all threads block the signals, and one waits for them. SIGINT and SIGHUP of a
+    terminal reach the main process as well, which ends or replaces the worker.
     """
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
