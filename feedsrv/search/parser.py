@@ -58,8 +58,11 @@ _GRAMMAR = r"""
 
     _OR.3: /OR(?![^\s()"|])|\|/
     _AND.3: /AND(?![^\s()"|])/
-    _NOT.3: /NOT(?![^\s()"|])|-(?=[^\s)|-])/
-    FIELD.2: /(?:title|abstract|author|org|keyword|id|by|has|upvotes|comments|stars):/i
+    // A hyphen before other punctuation is no NOT (->), nor is "Stars: a Survey" a condition.
+    _NOT.3: /NOT(?![^\s()"|])|-(?=[^\s)|-])(?![!#-'*-\/:-@\[-`{}~]+(?:[\s)]|$))/
+    FIELD.2: /(?:title|abstract|author|org|keyword|id|by):/i
+        | /has:(?!\s+(?!code|project|media)[^\W_])/i
+        | /(?:upvotes|comments|stars):(?!\s+[^\W_])/i
     VERBATIM.2: /="[^"]*"/
     QUOTED: /"[^"]*"/
     WORD: /(?:(?!=")[^\s()"|])+/
@@ -75,10 +78,13 @@ _PAPER_URL = re.compile(
     re.IGNORECASE | re.ASCII,
 )
 #: Typographic and full-width punctuation, mapped to ASCII one to one so that positions do not
-#: shift. An em dash becomes a space, not a NOT.
+#: shift. An em dash becomes a space, not a NOT. A minus sign (U+2212) before a number is no NOT
+#: either, so it is not listed.
 _ASCII_PUNCTUATION = {code: chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F)} | str.maketrans(
-    "\u3000\u2014“”„‟«»「」\u2019\u2018\u2013\u2212\u2010\u2011", '  """"""""\'\'----'
+    "\u3000\u2014“”„‟«»「」\u2019\u2018\u2013\u2010\u2011", '  """"""""\'\'---'
 )
+#: A quotation with TeX's marks, or with one of them: ``moon'' or "moon''.
+_TEX_QUOTATION = re.compile(r"""("[^"]*")|(``|")([^"]*?)''""")
 _KNOWN_FIELDS = "title: abstract: author: org: keyword: id: by: has: upvotes: comments: stars:"
 
 
@@ -135,8 +141,13 @@ def parse_query(text: str, limits: Limits = CONFIG_LIMITS) -> Query:
 
 
 def normalize_punctuation(text: str) -> str:
-    """Return the text with plain ASCII marks for typographic and full-width ones."""
-    return text.translate(_ASCII_PUNCTUATION)
+    """Return the text, as long as before, with ASCII marks for typographic and TeX ones."""
+    return _TEX_QUOTATION.sub(_replace_tex_marks, text.translate(_ASCII_PUNCTUATION))
+
+
+def _replace_tex_marks(found: re.Match[str]) -> str:
+    plain, opening, quoted = found.groups()
+    return plain or f'{opening[:-1] and " "}"{quoted}" '
 
 
 def _check_tokens(text: str, plain: str, limits: Limits) -> None:

@@ -14,6 +14,9 @@ from typing import Any
 import pytest
 
 from feedsrv.models import Kind, Listing, Page, Paper
+from feedsrv.search.analysis import analyze
+from feedsrv.search.parser import URL_LIMITS, parse_query
+from feedsrv.search.query import matches
 from feedsrv.upstream.parser import page_path, parse_api_response, parse_page
 from tests.support.builders import Json
 from tests.support.paths import SHARED
@@ -83,6 +86,19 @@ def test_every_paper_of_a_captured_day_is_read(file: Path) -> None:
         assert bool(paper.organization) == (
             "organization" in entry or "submitterOrganization" in entry
         )
+
+
+@pytest.mark.parametrize(
+    "file", [*ERAS, *DAYS], ids=lambda file: f"{file.parent.name}-{file.name[:10]}"
+)
+def test_the_title_of_every_captured_paper_is_a_query_that_finds_it(file: Path) -> None:
+    listing = read_answer(gzip.decompress(file.read_bytes()), Page(Kind.DAY, file.name[:10]))
+    missed = [
+        paper.id
+        for paper in map(analyze, listing.papers)
+        if not matches(parse_query(paper.title, URL_LIMITS), paper)
+    ]
+    assert missed == []
 
 
 def test_the_newest_papers_without_a_date_are_cut_to_their_newest_day() -> None:

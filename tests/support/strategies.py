@@ -110,6 +110,7 @@ _TOKENS = (
         "*",
     ),
     *("title:", "abstract:", "author:", "org:", "keyword:", "id:", "has:", "has:code", "foo:", ":"),
+    *("stars:", ">5", "->", "``", "''"),
     *(
         '"world model"',
         "diffus*",

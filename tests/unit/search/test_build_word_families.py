@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from build_word_families import Table
 from word_lemmas import Lemmas
 from word_relations import Relations

@@ -76,6 +76,7 @@ REFUSED = [
     ("author:title:moon", 7, "not 'title:'"),
     ("has:foo", 4, "code, project or media"),
     ("moon has:foo", 9, "code, project or media"),
+    ("has: ", 4, "expected a word"),
     ("upvotes:20", 8, ">= > <= < ="),
     ("upvotes:many", 8, ">= > <= < ="),
     ("stars:>=many", 6, "as in stars:>=20"),
@@ -178,6 +179,8 @@ def test_a_query_is_parsed_to_a_flat_tree(query: str, tree: Query) -> None:
         ("robot\u3000\uff5c\u3000drone", "robot | drone"),
         ("upvotes\uff1a\uff1e\uff1d\uff12\uff10", "upvotes:>=20"),
         ("diffus\uff0a", "diffus*"),
+        ("``world model''", '"world model"'),
+        ("\"world model'' survey", '"world model" survey'),
         ("\uff32\uff21\uff27", "RAG"),
     ],
 )
@@ -201,6 +204,10 @@ def test_full_width_and_typographic_marks_mean_their_plain_twins(query: str, pla
         ("mo*on", "mo on"),
         ("moon**", "moon"),
         ("--moon", "moon"),
+        ("Moon -> Tide", "moon tide"),
+        ("Stars: a Survey", "stars a survey"),
+        ("Comments: a Survey", "comments a survey"),
+        ("Has: It Ended?", "has it ended"),
     ],
 )
 def test_whatever_can_be_words_is_words(query: str, words: str) -> None:
