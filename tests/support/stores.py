@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from feedsrv.config import Config, StoreConfig
@@ -23,6 +23,17 @@ def disk_store(
     clock: Callable[[], float] = time.monotonic,
 ) -> Repository:
     return open_repository(Config(cache_dir=folder, upstream_url=upstream_url), own, clock)
+
+
+def lease_is_free(folder: Path, upstream_url: str) -> bool:
+    """Return whether no process has the lease on upstream."""
+    store = disk_store(folder, upstream_url)
+    try:
+        is_free = store.acquire_lease("test", datetime.now(UTC), timedelta(seconds=12))
+        store.release_lease("test")
+    finally:
+        store.close()
+    return is_free
 
 
 def disk_files(store: Repository, part: str = "lists") -> DiskCache:
