@@ -9,7 +9,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -57,6 +57,14 @@ class IncidentLog(msgspec.Struct, frozen=True):
     incidents: Incidents
 
 
+#: Created at import, by one thread. msgspec (0.22) crashes the process with a segmentation fault if
+#: several threads at once are the first to decode a type.
+_DECODERS: dict[type[msgspec.Struct], msgspec.json.Decoder[Any]] = {
+    kind: msgspec.json.Decoder(kind)
+    for kind in (Failure, IncidentLog, LastModified, Lease, Listing, PageAlias, RequestLog)
+}
+
+
 def encode(value: msgspec.Struct) -> bytes:
     """Return the value as bytes."""
     data = msgspec.json.encode(value)
@@ -76,7 +84,8 @@ def decode(data: bytes, kind: type[ValueT]) -> ValueT:
             data = zlib.decompressobj().decompress(data, _MAX_LISTING_BYTES)
         except zlib.error as error:
             raise msgspec.DecodeError(str(error)) from error
-    return msgspec.json.decode(data, type=kind)
+    value: ValueT = _DECODERS[kind].decode(data)
+    return value
 
 
 def resolve_conflict(kind: type[msgspec.Struct], ours: bytes, theirs: bytes | None) -> bytes:
