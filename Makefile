@@ -1,7 +1,7 @@
 # Development commands. Each target installs what it needs into .venv.
 #
 #   make run     start the server (with sample papers if Hugging Face is unreachable)
-#   make test    run the test suite with its coverage gate
+#   make test    run the test suite on all cores, with its coverage gate
 #   make check   lint, types, import rules; changes nothing
 #   make bench   run the benchmarks, and update docs/performance.md (nginx and wrk are optional)
 #   make fuzz    fuzz the parsers; SECONDS=600 SEED=7 for a longer run with other input
@@ -24,7 +24,8 @@ run: $(VENV)/.run
 
 test: $(VENV)/.dev
 	@rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage run -m pytest --numprocesses auto --dist worksteal -m "not serial"
+	$(BIN)/coverage run -m pytest -m serial
 	@$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 

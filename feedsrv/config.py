@@ -92,6 +92,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     access_key: str = ""
     #: New keywords per hour for each client of a public server; 0 for no limit.
     new_keywords: Annotated[int, msgspec.Meta(ge=0, le=100_000)] = 120
+    #: Maximum size in bytes of the stored records, mostly listings, that each process has in memory.
+    memory_bytes: Annotated[int, msgspec.Meta(ge=0)] = 48_000_000
     #: Maximum size in bytes of each process's response cache.
     response_cache_bytes: Annotated[int, msgspec.Meta(ge=0)] = 16_000_000
     log_format: Literal["text", "json"] = "text"

@@ -43,8 +43,7 @@ from feedsrv.feeds.sources import (
 from feedsrv.feeds.window import Window
 from feedsrv.models import Failure, Feed, Kind, ListDays, Listing, Match, Page, Paper, Source
 from feedsrv.search.index import Index
-from feedsrv.storage.factory import open_repository
-from feedsrv.storage.repository import Repository
+from feedsrv.storage.repository import Repository, open_repository
 from feedsrv.upstream.client import UpstreamClient
 from feedsrv.upstream.demo import create_demo_upstream, load_sample_papers
 from feedsrv.upstream.events import Listener
@@ -158,7 +157,7 @@ class Service:
         contact = config.contact or config.public_url or "no contact given"
         agent = f"feedsrv/{__version__} (feed server; {contact})"
         client = UpstreamClient(config.upstream_url, agent=agent, token=config.hf_token, app=app)
-        repository = open_repository(config, search_pages(config.feeds.values()))
+        repository = open_repository(config, search_pages(config.feeds.values()), now=now)
         service = cls(config, client, repository, now=now, sleep=sleep, chance=chance)
         service._cleanup = cleanup
         return service

@@ -8,7 +8,7 @@ their requests together within the rate limit.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
@@ -95,7 +95,13 @@ class Refresher:
         return None
 
     def refresh(
-        self, page: Page, *, adhoc: bool = False, force: bool = False, patience: float = 0
+        self,
+        page: Page,
+        *,
+        adhoc: bool = False,
+        force: bool = False,
+        patience: float = 0,
+        is_awaited: Callable[[], bool] = lambda: False,
     ) -> Listing:
         """Return the page's listing, fetched unless another process has just done so.
 
@@ -104,6 +110,8 @@ class Refresher:
             adhoc: Whether it is a search for a keyword that no configured feed has.
             force: Fetch even where the stored listing is fresh or a back-off is in effect.
             patience: Seconds to wait for the lease and the rate limit, beyond the deadline.
+            is_awaited: Returns whether a reader of this process waits, for this page or for one
+                that comes after it. It then goes before what others fetch in the background.
 
         Raises:
             UpstreamError: The page could not be fetched or parsed.
@@ -113,7 +121,7 @@ class Refresher:
         if adhoc and self._adhoc_allowed_at > give_up_at:
             # The request log would say the same, at the price of three storage reads.
             raise self._budget_error(page, self._adhoc_allowed_at)
-        with self._hold_lease(page, give_up_at):
+        with self._hold_lease(page, give_up_at, is_awaited):
             now = self._now()
             stored = self._repository.get_listing(page)
             if stored is not None and not force and remaining_ttl(page, stored, now) > timedelta(0):
@@ -143,7 +151,8 @@ class Refresher:
         for skipped in fresh.skipped:
             log.warning("%s: skipped paper %s", fresh.page, skipped)
         self._log_recovery(requested)
-        listing = merge_refresh(self._repository.get_listing(fresh.page), fresh)
+        dated = keep_list_days(fresh, self._repository.day_listings())
+        listing = merge_refresh(self._repository.get_listing(fresh.page), dated)
         self._repository.save_listing(listing, requested)
         self._emit(ListingFetched(requested, fresh))
         log.info("%s: fetched, %d papers", listing.page, len(listing.papers))
@@ -310,14 +319,21 @@ class Refresher:
             raise UpstreamBudgetError(page_path(page), "the server is shutting down", 2)
 
     @contextmanager
-    def _hold_lease(self, page: Page, give_up_at: datetime) -> Iterator[None]:
-        self._acquire_lease(page, give_up_at)
+    def _hold_lease(
+        self, page: Page, give_up_at: datetime, is_awaited: Callable[[], bool]
+    ) -> Iterator[None]:
+        self._acquire_lease(page, give_up_at, is_awaited)
         try:
             yield
         finally:
             self._repository.release_lease(self._owner)
 
-    def _acquire_lease(self, page: Page, give_up_at: datetime) -> None:
+    def _acquire_lease(
+        self,
+        page: Page,
+        give_up_at: datetime,
+        is_awaited: Callable[[], bool] = lambda: False,
+    ) -> None:
         """Take or extend the lease: one request at a time among all processes on one store.
 
         Raises:
@@ -326,7 +342,9 @@ class Refresher:
         """
         # As long as one page can take: a dead holder blocks others no longer than that.
         length = timedelta(seconds=self._config.deadline + 2)
-        while not self._repository.acquire_lease(self._owner, self._now(), length):
+        while not self._repository.acquire_lease(
+            self._owner, self._now(), length, is_awaited=is_awaited()
+        ):
             if self._now() >= give_up_at:
                 reason = "another process is fetching and takes too long"
                 raise UpstreamBudgetError(page_path(page), reason, 2)
@@ -357,7 +375,7 @@ def merge_refresh(stored: Listing | None, fresh: Listing) -> Listing:
     list only grows: it is partial early in the day, and a list shorter than the stored one is a
     fault, so both are united. A fuller source wins: cards hold less than data.
     """
-    if stored is None:
+    if stored is None or stored.page != fresh.page:  # that of another page, in its place
         return fresh
     before = {paper.id: paper for paper in stored.papers}
     papers = [_merge_paper(before.get(paper.id), paper, fresh) for paper in fresh.papers]
@@ -370,6 +388,27 @@ def merge_refresh(stored: Listing | None, fresh: Listing) -> Listing:
         previous_day=fresh.previous_day or stored.previous_day,
         next_day=fresh.next_day or stored.next_day,
     )
+
+
+def keep_list_days(fresh: Listing, others: Iterable[Listing]) -> Listing:
+    """Return the listing with each paper at the list day that it has in another day's listing.
+
+    A paper on two list days was served with the day that was read first, and its date never moves,
+    whichever day is read later.
+    """
+    days = {
+        paper.id: paper.listed
+        for other in others
+        if other.page != fresh.page
+        for paper in other.papers
+    }
+    papers = tuple(
+        msgspec.structs.replace(paper, listed=days[paper.id])
+        if days.get(paper.id, paper.listed) not in {None, paper.listed}
+        else paper
+        for paper in fresh.papers
+    )
+    return fresh if papers == fresh.papers else msgspec.structs.replace(fresh, papers=papers)
 
 
 def _merge_paper(stored: Paper | None, fresh: Paper, listing: Listing) -> Paper:

@@ -114,6 +114,9 @@ class Scheduler:
         with self._lock:
             return page in self._awaited or page in self._queued
 
+    def _is_anything_awaited(self) -> bool:
+        return bool(self._awaited)
+
     def _is_adhoc(self, page: Page) -> bool:
         return page.kind is Kind.SEARCH and page not in self._configured_searches
 
@@ -132,7 +135,9 @@ class Scheduler:
         listing: Listing | None = None
         error: Exception | None = None
         try:
-            listing = self._refresher.refresh(page, adhoc=self._is_adhoc(page))
+            listing = self._refresher.refresh(
+                page, adhoc=self._is_adhoc(page), is_awaited=self._is_anything_awaited
+            )
             if page.kind is Kind.DAY:
                 self.refresh_in_background(due for due in self._due_days() if due != page)
         except UpstreamError as failure:

@@ -8,9 +8,10 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import MappingProxyType
 from urllib.parse import urlsplit
 
 from tests.support.paths import ROOT
@@ -38,7 +39,7 @@ class ServerProcess:
         *arguments: str,
         global_arguments: Sequence[str] = (),
         stdin: int = subprocess.DEVNULL,
-        **environ: str,
+        environ: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         clean = {k: v for k, v in os.environ.items() if not k.startswith("FEEDSRV_")}
         self.process = subprocess.Popen(
@@ -48,7 +49,7 @@ class ServerProcess:
             stderr=subprocess.PIPE,
             text=True,
             cwd=ROOT,
-            env=clean | environ,
+            env={**clean, **environ},
             start_new_session=True,  # a signal for its process group is not for the tests
         )
         self.stderr: list[str] = []
@@ -160,11 +161,11 @@ def start_server(
     *arguments: str,
     global_arguments: Sequence[str] = (),
     stdin: int = subprocess.DEVNULL,
-    **environ: str,
+    environ: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[ServerProcess]:
     """Start ``feedsrv serve`` on a free port, and give it as soon as it accepts connections."""
     server = ServerProcess(
-        "--port", "0", *arguments, global_arguments=global_arguments, stdin=stdin, **environ
+        "--port", "0", *arguments, global_arguments=global_arguments, stdin=stdin, environ=environ
     )
     try:
         server.wait_until_started()

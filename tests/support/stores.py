@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable, Collection
 from datetime import UTC, datetime, timedelta
@@ -9,10 +10,12 @@ from pathlib import Path
 
 from feedsrv.config import Config, StoreConfig
 from feedsrv.models import Page, RequestLog
+from feedsrv.storage.backend import Area
 from feedsrv.storage.disk import DiskBackend, DiskCache
-from feedsrv.storage.factory import open_repository
-from feedsrv.storage.repository import Repository
+from feedsrv.storage.repository import Repository, open_repository
 from feedsrv.upstream.policy import next_slot, record_request
+
+NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 
 def disk_store(
@@ -21,25 +24,29 @@ def disk_store(
     *,
     own: Collection[Page] = (),
     clock: Callable[[], float] = time.monotonic,
+    now: Callable[[], datetime] = lambda: NOON,
+    memory_bytes: int = 48_000_000,
 ) -> Repository:
-    return open_repository(Config(cache_dir=folder, upstream_url=upstream_url), own, clock)
+    config = Config(cache_dir=folder, upstream_url=upstream_url, memory_bytes=memory_bytes)
+    return open_repository(config, own, now=now, clock=clock)
 
 
 def lease_is_free(folder: Path, upstream_url: str) -> bool:
     """Return whether no process has the lease on upstream."""
-    store = disk_store(folder, upstream_url)
+    now = datetime.now(UTC)
+    store = disk_store(folder, upstream_url, now=lambda: now)
     try:
-        is_free = store.acquire_lease("test", datetime.now(UTC), timedelta(seconds=12))
+        is_free = store.acquire_lease("test", now, timedelta(seconds=12))
         store.release_lease("test")
     finally:
         store.close()
     return is_free
 
 
-def disk_files(store: Repository, part: str = "lists") -> DiskCache:
-    folder = store._vault.backend
-    assert isinstance(folder, DiskBackend)
-    return folder._files[part]
+def disk_files(store: Repository, area: str = "durable") -> DiskCache:
+    backend = store._records.backend
+    assert isinstance(backend, DiskBackend)
+    return backend._caches[Area(area)]
 
 
 def reserve_slot(repository: Repository, now: datetime) -> datetime:
@@ -62,6 +69,16 @@ def redis_store(
     *,
     own: Collection[Page] = (),
     clock: Callable[[], float] = time.monotonic,
+    now: Callable[[], datetime] = lambda: NOON,
 ) -> Repository:
     config = Config(cache_dir=folder, upstream_url=upstream_url, store=StoreConfig(url))
-    return open_repository(config, own, clock)
+    return open_repository(config, own, now=now, clock=clock)
+
+
+def reconnect(store: Repository) -> None:
+    """Have all threads open new connections to the files: some settings are a connection's."""
+    for area in Area:
+        files = disk_files(store, area)
+        files.close()
+        files._cache = None
+    gc.collect()  # closes the connections of other threads

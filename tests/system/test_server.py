@@ -125,13 +125,17 @@ def test_the_health_check_responds_while_hundreds_wait_for_upstream(
     settings = tmp_path / "feedsrv.toml"
     settings.write_text("new_keywords = 0\nspacing = 0\n")
     may_respond = threading.Event()
-    upstream.intercept = lambda _: may_respond.wait(60) and None
+
+    def wait(_: str) -> None:
+        may_respond.wait(60)
+
+    upstream.intercept = wait
     environ = {
         "FEEDSRV_CONFIG": str(settings),
         "FEEDSRV_CACHE_DIR": str(tmp_path / "store"),
         "FEEDSRV_UPSTREAM_URL": upstream.url,
     }
-    with start_server(**environ) as server:
+    with start_server(environ=environ) as server:
         workers = server.workers()
         try:
             with hostile_clients("request_new_keywords", server.port, 500, 8) as output:
@@ -331,7 +335,7 @@ def test_an_address_of_another_machine_is_reported_in_one_line() -> None:
 def test_invalid_settings_are_reported_together_and_stop_the_start(tmp_path: Path) -> None:
     settings = tmp_path / "feedsrv.toml"
     settings.write_text("threads = 2\ncolour = 'red'\n")
-    server = ServerProcess("--port", "0", FEEDSRV_CONFIG=str(settings))
+    server = ServerProcess("--port", "0", environ={"FEEDSRV_CONFIG": str(settings)})
     assert server.wait() == 2
     assert [line.split(": ")[2] for line in server.stderr] == ["threads", "colour"]
 
@@ -409,7 +413,7 @@ def test_a_server_that_ends_finishes_requests_and_releases_the_lease(
 
     upstream.intercept = wait
     environ = {"FEEDSRV_UPSTREAM_URL": upstream.url, "FEEDSRV_CACHE_DIR": str(tmp_path)}
-    with start_server(**environ) as server, ThreadPoolExecutor(1) as executor:
+    with start_server(environ=environ) as server, ThreadPoolExecutor(1) as executor:
         response = executor.submit(fetch_body, f"{server.url}/papers.atom?q=causal")
         assert requested.wait(30)
         assert not lease_is_free(tmp_path, upstream.url)
@@ -457,7 +461,7 @@ def test_sighup_ends_a_server_on_a_terminal() -> None:
 def test_a_reload_applies_other_settings_without_an_error_on_any_connection(tmp_path: Path) -> None:
     settings = tmp_path / "feedsrv.toml"
     settings.write_text("[feeds.one]\nquery = 'causal'\n")
-    with start_server("--demo", FEEDSRV_CONFIG=str(settings)) as server:
+    with start_server("--demo", environ={"FEEDSRV_CONFIG": str(settings)}) as server:
         (old_worker,) = server.workers()
         stop = threading.Event()
         errors: list[str] = []
@@ -498,7 +502,7 @@ def test_a_reload_with_invalid_settings_ends_the_server(tmp_path: Path) -> None:
     """This is why deploy/feedsrv.service checks them before a reload."""
     settings = tmp_path / "feedsrv.toml"
     settings.write_text("")
-    with start_server("--demo", FEEDSRV_CONFIG=str(settings)) as server:
+    with start_server("--demo", environ={"FEEDSRV_CONFIG": str(settings)}) as server:
         settings.write_text("colour = 'red'\n")
         server.process.send_signal(signal.SIGHUP)
         started = time.monotonic()

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 from flask.testing import FlaskClient
 
 from feedsrv.feeds.entry import FEED_SCHEME
+from feedsrv.models import Feed
+from feedsrv.web.app import create_app
 from tests.support.documents import (
     ATOM_NAMESPACES,
     RSS_NAMESPACES,
@@ -15,6 +18,8 @@ from tests.support.documents import (
     find_texts,
     parse_xml,
 )
+from tests.support.types import MakeService
+from tests.support.upstream import FakeUpstream
 
 
 def feed_names_by_paper(document: bytes) -> dict[str, set[str]]:
@@ -93,3 +98,14 @@ def test_a_union_with_an_unknown_member_is_not_found(
     response = sample_client.get(f"/feeds/{names}{suffix}")
     assert response.status_code == 404
     assert json.loads(response.data)["feeds"] == ["causal", "empty", "sea"]
+
+
+def test_a_union_of_feeds_without_data_waits_for_one_deadline(
+    make_service: MakeService, upstream: FakeUpstream
+) -> None:
+    feeds = {name: Feed(name=name, title=name, query=name) for name in ("fog", "tides", "ferry")}
+    upstream.inject_fault("timeout")
+    client = create_app(make_service(deadline=2.0, feeds=feeds)).test_client()
+    started = time.monotonic()
+    assert client.get("/feeds/fog+tides+ferry.atom").status_code == 503
+    assert time.monotonic() - started < 5.5

@@ -1,4 +1,4 @@
-"""Decoding stored values in several threads."""
+"""Decoding stored records in several threads."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def decode_first_in_many_threads() -> None:
     """Fork children in which no type was decoded before, and decode one in all threads at once."""
     page = Page(Kind.DAY, "2026-11-20")
     listing = Listing(page=page, papers=(), fetched_at=datetime(2026, 11, 20, tzinfo=UTC))
-    data = encode(listing)
+    data, _ = encode(listing)
 
     def decode_at(barrier: threading.Barrier) -> None:
         barrier.wait()
@@ -40,5 +40,5 @@ def decode_first_in_many_threads() -> None:
 
 
 def test_threads_that_are_the_first_to_decode_a_type_do_not_crash_the_process() -> None:
-    """msgspec 0.22 does, in one of six processes, unless its decoder exists before."""
+    """msgspec 0.22 crashes one of six such processes unless one thread creates the decoder."""
     call_in_process(decode_first_in_many_threads)

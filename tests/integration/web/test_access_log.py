@@ -109,7 +109,7 @@ def test_behind_a_trusted_proxy_the_address_is_the_clients(logged: LoggedClient)
 def test_the_server_writes_the_access_log_to_standard_output(tmp_path: Path) -> None:
     settings = tmp_path / "feedsrv.toml"
     settings.write_text("access_log = true\n")
-    with start_server("--demo", FEEDSRV_CONFIG=str(settings)) as server:
+    with start_server("--demo", environ={"FEEDSRV_CONFIG": str(settings)}) as server:
         for _ in range(2):
             fetch_body(f"{server.url}/papers.atom")
         server.stop()

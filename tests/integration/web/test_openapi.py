@@ -15,7 +15,7 @@ from werkzeug.wrappers import Response
 from feedsrv import __version__
 from feedsrv.feeds.formats import FORMATS
 from feedsrv.models import MAX_ENTRIES
-from feedsrv.search.query import MAX_QUERY_LENGTH
+from feedsrv.search.parser import ADDRESS_LIMITS
 from feedsrv.web import views
 from feedsrv.web.app import create_app
 from tests.support.servers import serve_wsgi
@@ -69,7 +69,7 @@ def test_formats_listings_and_limits_are_those_of_the_server(description: Any) -
     assert parameters["listing"]["schema"]["enum"] == sorted(views._LISTING_FEEDS)
     assert parameters["limit"]["schema"]["maximum"] == MAX_ENTRIES
     assert parameters["page"]["schema"]["maximum"] == views._MAX_PAGE
-    assert parameters["q"]["schema"]["maxLength"] == MAX_QUERY_LENGTH
+    assert parameters["q"]["schema"]["maxLength"] == ADDRESS_LIMITS.length
     media_types = {each.media_type for each in FORMATS.values()}
     for path, item in description["paths"].items():
         if path.endswith(".{format}"):
@@ -82,9 +82,21 @@ def test_the_version_is_ours_and_the_examples_are_the_configured_feeds(descripti
     assert examples == {"causal": {"value": "causal"}}
 
 
-@pytest.mark.parametrize("state", ["upstream works", "upstream is down", "upstream sends garbage"])
+@pytest.mark.parametrize(
+    ("state", "phases", "examples"),
+    [
+        ("upstream works", "coverage,fuzzing", "25"),
+        ("upstream is down", "fuzzing", "8"),
+        ("upstream sends garbage", "fuzzing", "8"),
+    ],
+)
 def test_no_generated_request_causes_an_error_of_the_server(
-    make_service: MakeService, upstream: FakeUpstream, state: str, tmp_path: Path
+    make_service: MakeService,
+    upstream: FakeUpstream,
+    tmp_path: Path,
+    state: str,
+    phases: str,
+    examples: str,
 ) -> None:
     if state == "upstream is down":
         upstream.fail()
@@ -96,8 +108,8 @@ def test_no_generated_request_causes_an_error_of_the_server(
     with serve_wsgi(create_app(make_service(new_keywords=0))) as url:
         command = [
             *(sys.executable, "-m", "schemathesis.cli", "run", f"{url}/openapi.json"),
-            *("--max-examples", "40", "--generation-deterministic", "--no-color"),
-            *("--exclude-checks", excluded),
+            *("--phases", phases, "--max-examples", examples, "--generation-deterministic"),
+            *("--no-color", "--exclude-checks", excluded),
         ]
         result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout

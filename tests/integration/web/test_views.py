@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -15,16 +14,8 @@ from werkzeug.test import TestResponse
 from feedsrv.config import Config
 from feedsrv.errors import ERROR_MAP, ClientError, FeedsrvError, UpstreamError
 from feedsrv.feeds.service import Service
-from feedsrv.web.app import create_app
-from tests.support.types import MakeService
+from tests.support.types import MakeClient
 from tests.support.upstream import FakeUpstream, make_raw_paper
-
-MakeClient = Callable[..., FlaskClient]
-
-
-@pytest.fixture
-def make_client(make_service: MakeService) -> MakeClient:
-    return lambda **changes: create_app(make_service(**changes)).test_client()
 
 
 def parse_atom(response: TestResponse) -> Any:

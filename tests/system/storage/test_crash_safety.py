@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from feedsrv.models import Kind, Listing, Page
-from feedsrv.storage.factory import SCHEMA_VERSION
+from feedsrv.storage.repository import SCHEMA_VERSION
 from tests.support.processes import killed_process
 from tests.support.stores import disk_store
 
@@ -63,7 +63,7 @@ def test_killed_two_hundred_times_while_it_writes_every_listing_is_whole(
         chance, seen = random.Random(seed), set()
         with killed_process(keep_for_ever, str(tmp_path)) as kill_after:
             for _ in range(50):
-                kill_after(chance.uniform(0.0, 0.12))
+                kill_after(chance.uniform(0.0, 0.25))
                 store = disk_store(tmp_path, UPSTREAM, own=KEPT[2:3])  # knows only what is on disk
                 for page in KEPT:
                     found = store.get_listing(page)

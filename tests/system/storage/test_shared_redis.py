@@ -145,8 +145,7 @@ def test_three_servers_with_three_hundred_clients_are_one(
 
     redis.stop()
     assert machines.all() == before, "from memory"
-    redis.start()
-    assert not redis.all_keys()
+    redis.start()  # empty, but soon all is there again
     assert machines.all() == before
     assert Counter(upstream.requests) == asked, "and nothing was asked again"
 

@@ -18,7 +18,7 @@ import feedparser
 import msgspec
 import pytest
 from feedgen.feed import FeedGenerator
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
 from lxml.isoschematron import Schematron
@@ -44,7 +44,7 @@ from tests.support.documents import (
     render_papers,
 )
 from tests.support.paths import SHARED
-from tests.support.strategies import papers
+from tests.support.strategies import few_examples, papers
 
 
 @pytest.fixture(scope="module")
@@ -306,7 +306,7 @@ def test_the_id_of_a_union_does_not_depend_on_the_order() -> None:
     assert feed_id(["a", "b"]) == feed_id(["b", "a", "a"]) != feed_id(["a"])
 
 
-@settings(deadline=None, max_examples=60)
+@few_examples
 @given(st.lists(papers(), max_size=6, unique_by=lambda paper: paper.id))
 def test_any_papers_make_a_valid_feed_that_feedparser_reads_in_order(
     validation_errors: Callable[[bytes], str], papers: list[Paper]

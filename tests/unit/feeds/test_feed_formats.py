@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from feedsrv.feeds.atom import render_atom
@@ -25,10 +25,10 @@ from tests.support.documents import (
     parse_json_feed,
     parse_rss,
 )
-from tests.support.strategies import papers
+from tests.support.strategies import few_examples, papers
 
 
-@settings(deadline=None, max_examples=60)
+@few_examples
 @given(st.lists(papers(), max_size=6, unique_by=lambda paper: paper.id))
 def test_any_papers_have_the_same_entries_in_each_format(found: list[Paper]) -> None:
     listing = Listing(

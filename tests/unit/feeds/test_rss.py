@@ -10,7 +10,7 @@ from textwrap import shorten
 import feedgen.util
 import pytest
 from feedgen.feed import FeedGenerator
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from feedsrv.feeds.entry import FEED_SCHEME, KEYWORD_SCHEME
@@ -36,6 +36,7 @@ from tests.support.documents import (
     rss_channel,
     rss_item,
 )
+from tests.support.strategies import few_examples
 
 
 def test_a_guid_is_not_a_permalink() -> None:
@@ -80,7 +81,7 @@ def test_a_long_abstract_is_shortened_between_words() -> None:
 WORDS = st.lists(st.text("ab-.é", min_size=3, max_size=40), min_size=60, max_size=200)
 
 
-@settings(deadline=None)
+@few_examples
 @given(WORDS)
 def test_a_description_is_the_shortened_abstract(words: list[str]) -> None:
     abstract = " ".join(words)

@@ -16,7 +16,7 @@ from tests.support.builders import make_card_paper, make_listing, make_paper
 SEARCH = Page(Kind.SEARCH, "kites")
 
 
-def ids(papers: tuple[Paper, ...]) -> list[str]:
+def paper_ids(papers: tuple[Paper, ...]) -> list[str]:
     return [one.id for one in papers]
 
 
@@ -32,7 +32,7 @@ def test_papers_of_several_listings_are_united_newest_first() -> None:
         make_paper("2608.99005", submitted=date(2026, 8, 7), listed=None),
         page=SEARCH,
     )
-    assert ids(unite_listings((day, search))) == [
+    assert paper_ids(unite_listings((day, search))) == [
         "2608.99005",
         "2608.99003",
         "2608.99002",
@@ -89,7 +89,7 @@ def test_the_union_has_each_paper_once_newest_first(found: list[list[Any]]) -> N
     united = unite_listings(lists)
     keys = [(one.published, one.id) for one in united]
     assert keys == sorted(keys, reverse=True)
-    assert sorted(ids(united)) == sorted({f"2608.9900{n}" for one in found for n, _ in one})
+    assert sorted(paper_ids(united)) == sorted({f"2608.9900{n}" for one in found for n, _ in one})
     for one in united:
         days = [p.listed for each in lists for p in each.papers if p.id == one.id and p.listed]
         assert one.listed == min(days)

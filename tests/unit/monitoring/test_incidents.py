@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-import msgspec
-
 from feedsrv.models import Failure, Incidents, Kind, Page
 from feedsrv.monitoring.incidents import (
     ALL_UPSTREAM,
@@ -99,14 +97,3 @@ def test_entry_ids_are_the_same_in_every_version() -> None:
     incidents = record_failure((), TRENDING, failure_lasting(6), None, NOW)
     (entry,) = incident_entries(incidents, "http://h/status")
     assert entry.id == "tag:feedsrv,2026:outage:e5b00078095d:20261124T033000Z"
-
-
-def test_incidents_stored_by_an_earlier_version_are_decoded() -> None:
-    stored = (
-        b'[{"subject":"trending","reason":"HTTP 503","since":"2026-11-24T03:30:00Z",'
-        b'"told_at":"2026-11-24T09:30:00Z","until":"2026-11-24T10:30:00Z"}]'
-    )
-    (incident,) = msgspec.json.decode(stored, type=Incidents)
-    assert incident.reported_at == NOW
-    assert incident.ended_at == NOW + timedelta(hours=1)
-    assert msgspec.json.encode((incident,)) == stored

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
 
@@ -17,8 +17,6 @@ from feedsrv.upstream.normalize import (
     tex_to_unicode,
 )
 from tests.support.strategies import texts
-
-PROPERTY_TEST = settings(deadline=None, max_examples=200)
 
 TEX = (
     *(
@@ -89,7 +87,6 @@ def test_only_characters_that_xml_forbids_are_replaced(text: str, replaced: str)
     assert replace_forbidden(text) == replaced
 
 
-@PROPERTY_TEST
 @given(st.one_of(texts(surrogates=True), st.text(st.characters(exclude_categories=()))))
 def test_text_without_forbidden_characters_round_trips_through_xml(text: str) -> None:
     replaced = replace_forbidden(text)
@@ -103,7 +100,6 @@ def test_text_without_forbidden_characters_round_trips_through_xml(text: str) ->
     assert parsed.get("about") == replaced
 
 
-@settings(deadline=None, max_examples=500)
 @given(st.characters(exclude_categories=()))
 def test_a_character_is_replaced_exactly_if_lxml_rejects_it(char: str) -> None:
     assert (replace_forbidden(char) == char) == is_accepted_by_lxml(char)
@@ -145,7 +141,6 @@ def test_paragraphs_are_lines_separated_by_empty_lines(text: str, normalized: st
     assert normalize_paragraphs(text) == normalized
 
 
-@PROPERTY_TEST
 @given(st.one_of(texts(surrogates=True), tex_texts()))
 def test_no_paragraph_is_empty_or_has_line_breaks(text: str) -> None:
     normalized = normalize_paragraphs(text)
@@ -155,7 +150,6 @@ def test_no_paragraph_is_empty_or_has_line_breaks(text: str) -> None:
         assert paragraph == " ".join(paragraph.split())
 
 
-@PROPERTY_TEST
 @given(st.one_of(texts(surrogates=True), tex_texts()))
 def test_a_line_has_only_single_spaces_and_no_forbidden_characters(text: str) -> None:
     normalized = normalize_line(text)
@@ -201,7 +195,6 @@ def test_a_url_is_http_or_https_without_white_space_or_else_empty(text: str, url
 SCHEMES = ("http://", "https://", "HTTP:", "javascript:", "data:", "//", " https://x.example/", "")
 
 
-@PROPERTY_TEST
 @given(st.sampled_from(SCHEMES), st.one_of(texts(surrogates=True), st.text()))
 def test_any_text_gives_an_http_url_or_an_empty_string(scheme: str, text: str) -> None:
     url = normalize_url(scheme + text)
@@ -292,14 +285,12 @@ def test_a_formula_that_cannot_be_converted_does_not_affect_others() -> None:
     assert tex_to_unicode(tex) == r"α of $\frac{1}{2}$ and β"
 
 
-@PROPERTY_TEST
 @given(texts(surrogates=True))
 def test_text_without_dollars_and_backslashes_is_unchanged(text: str) -> None:
     plain = text.replace("$", "").replace("\\", "")
     assert tex_to_unicode(plain) == plain
 
 
-@settings(deadline=None, max_examples=600)
 @given(tex_texts())
 def test_conversion_never_makes_a_text_longer(tex: str) -> None:
     assert len(tex_to_unicode(tex)) <= len(tex)

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from feedsrv.errors import ParseError
@@ -32,6 +32,7 @@ from tests.support.builders import (
     page_props,
     page_url,
 )
+from tests.support.strategies import few_examples
 
 FIXTURES = Path(__file__).parent / "pages"
 CASES = sorted(
@@ -531,7 +532,6 @@ fragments = st.sampled_from(
 
 
 @given(body=st.binary() | st.lists(fragments | st.binary(max_size=8)).map(b"".join), page=pages)
-@settings(deadline=None)
 def test_arbitrary_bytes_give_a_listing_or_a_parse_error(body: bytes, page: Page) -> None:
     assert_listing_or_parse_error(body, page)
 
@@ -608,7 +608,6 @@ def damaged_responses(draw: st.DrawFn) -> tuple[bytes, Page]:
 
 
 @given(damaged_responses())
-@settings(max_examples=300, deadline=None)
 def test_damaged_data_gives_a_listing_or_a_parse_error(case: tuple[bytes, Page]) -> None:
     assert_listing_or_parse_error(*case)
 
@@ -672,8 +671,8 @@ def entries_with_papers(draw: st.DrawFn, name: str) -> tuple[Json, Paper]:
     return written, Paper(id=name, listed=listed, **details)
 
 
+@few_examples
 @given(st.data(), pages, st.lists(st.integers(0, 99_999), min_size=1, max_size=4, unique=True))
-@settings(deadline=None)
 def test_papers_in_upstreams_format_are_parsed_in_order(
     data: st.DataObject, page: Page, numbers: list[int]
 ) -> None:
