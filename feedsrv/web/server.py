@@ -20,8 +20,10 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, MutableMapping
+from functools import partial
 from typing import Any
-from wsgiref.types import WSGIApplication
+
+from flask import Flask
 
 from feedsrv.config import Config
 from feedsrv.errors import FeedsrvError, ListenError
@@ -65,8 +67,17 @@ _POLL = 0.02
 _SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 
 
+def _load_app() -> Flask:
+    from feedsrv.web.wsgi import app  # noqa: PLC0415  # it opens the store
+
+    return app
+
+
 def run_server(
-    config: Config, environ: MutableMapping[str, str], started: Callable[[int], None]
+    config: Config,
+    environ: MutableMapping[str, str],
+    started: Callable[[int], None],
+    load_app: Callable[[], Flask] = _load_app,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then finish the requests in progress.
 
@@ -77,6 +88,7 @@ def run_server(
         config: Host, port, workers and threads, which do not change until the process ends.
         environ: The environment of this process.
         started: Called with the port as soon as connections are accepted.
+        load_app: Called in each new worker; returns the application.
 
     Raises:
         ListenError: The address cannot be used.
@@ -125,15 +137,15 @@ def run_server(
             signal.signal(signal.SIGHUP, server.signal_handler_interrupt)
         _report_start(address, started)
 
-    server.serve(target_loader=_load_application)
+    server.serve(target_loader=partial(_start_worker, load_app))
 
 
-def _load_application(_target: str) -> WSGIApplication:
-    """Return the application, with its caches filled; called in the worker."""
+def _start_worker(load_app: Callable[[], Flask], _target: str) -> Flask:
+    """Return the application, with its caches filled; called by granian in the worker."""
     if sys.platform != "win32":
         _handle_signals()
     try:
-        from feedsrv.web.wsgi import app  # noqa: PLC0415  # it opens the store
+        app = load_app()
     except FeedsrvError as error:  # invalid settings: no traceback
         sys.exit("\n".join(f"feedsrv: {line}" for line in str(error).splitlines()))
     app.extensions["feedsrv"].warm_up()
