@@ -165,7 +165,6 @@ def test_what_was_given_out_stays_when_redis_is_restarted_empty(
         assert reserve_slot(one, NOON) == NOON
     redis.stop()
     redis.start()
-    assert not redis.all_keys()
     later = NOON + timedelta(hours=1)
     for store in (other, one):
         found = [store.last_modified(f"http://a/{number}", "x", later) for number in range(20)]
