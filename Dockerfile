@@ -3,19 +3,19 @@
 FROM python:3.13-slim AS build
 WORKDIR /src
 RUN python -m venv /opt/feedsrv
-# Libraries first: they change less often than the rest.
+# Dependencies first, because they change less often than the code.
 COPY requirements.txt ./
 RUN /opt/feedsrv/bin/pip install --no-cache-dir --require-hashes -r requirements.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY feedsrv feedsrv
-# Such as EXTRAS=redis, for a store that several servers share.
+# EXTRAS=redis for a store shared by several servers.
 ARG EXTRAS=""
 RUN /opt/feedsrv/bin/pip install --no-cache-dir ".${EXTRAS:+[$EXTRAS]}"
 
 FROM python:3.13-slim
 COPY --from=build /opt/feedsrv /opt/feedsrv
 COPY config/feedsrv.toml /etc/feedsrv/feedsrv.toml
-# A new volume takes its owner from here.
+# A new volume gets the owner of this directory.
 RUN install -d -o 10001 -g 10001 -m 0700 /var/lib/feedsrv
 ENV PATH=/opt/feedsrv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
@@ -26,6 +26,6 @@ USER 10001:10001
 VOLUME /var/lib/feedsrv
 EXPOSE 8000
 HEALTHCHECK --interval=30s --timeout=5s --start-period=20s \
-    CMD python -c "import os, urllib.request as ask; ask.urlopen('http://127.0.0.1:' + os.environ['PORT'] + '/healthz', timeout=4)"
-# In this form signals reach it, and requests under way end.
+    CMD python -c "import os, urllib.request; urllib.request.urlopen('http://127.0.0.1:' + os.environ['PORT'] + '/healthz', timeout=4)"
+# Exec form, so that signals reach the server and it finishes requests in progress.
 CMD ["feedsrv", "serve", "--host", "0.0.0.0"]

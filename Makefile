@@ -1,16 +1,16 @@
-# What a person does with a clone. Each target does all its own set-up.
+# Development commands. Each target installs what it needs into .venv.
 #
-#   make run     start the server (sample papers where Hugging Face cannot be reached)
-#   make test    the whole suite, with its coverage gate
-#   make check   lint, types, import contracts; changes nothing
-#   make bench   measure, into docs/performance.md (nginx and wrk, where they are installed)
-#   make fuzz    damaged pages and queries by the ten thousand; SECONDS=600 SEED=7 for more, and others
-#   make soak    two servers, twenty readers, a failing upstream, for ten minutes
-#   make audit   known security holes in the libraries that are locked
-#   make lock    bring the lock files up to date
-#   make screenshots    make the pictures in docs/ again; needs Chromium
+#   make run     start the server (with sample papers if Hugging Face is unreachable)
+#   make test    run the test suite on all cores, with its coverage gate
+#   make check   lint, types, import rules; changes nothing
+#   make bench   run the benchmarks, and update docs/performance.md (nginx and wrk are optional)
+#   make fuzz    fuzz the parsers; SECONDS=600 SEED=7 for a longer run with other input
+#   make soak    run two servers and twenty readers against a failing upstream for ten minutes
+#   make audit   look up known vulnerabilities of the locked dependencies
+#   make lock    update the lock files
+#   make screenshots    update the screenshots in docs/; needs Chromium
 #
-# Needs Python 3.11 or newer; another than python3 is named with `make PYTHON=python3.13 run`.
+# Needs Python 3.11 or newer; choose another than python3 with `make PYTHON=python3.13 run`.
 
 PYTHON ?= python3
 VENV := .venv
@@ -24,7 +24,8 @@ run: $(VENV)/.run
 
 test: $(VENV)/.dev
 	@rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage run -m pytest --numprocesses auto --dist worksteal -m "not serial"
+	$(BIN)/coverage run -m pytest -m serial
 	@$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
@@ -34,7 +35,7 @@ check: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# A time of one's own: SECONDS=600 SEED=7 make fuzz, SECONDS=60 make soak.
+# To set the duration: SECONDS=600 SEED=7 make fuzz, SECONDS=60 make soak.
 SEED ?= 1
 fuzz: $(VENV)/.dev
 	$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),100) --seed $(SEED)
@@ -42,8 +43,7 @@ fuzz: $(VENV)/.dev
 soak: $(VENV)/.dev
 	$(BIN)/python -m tests.fuzz.soak $(or $(SECONDS),600)
 
-# Needs the internet: it asks for known holes in the versions that are locked. docs/security.md has
-# what is known of those that it leaves out.
+# Needs the internet. docs/security.md explains the vulnerability that is ignored here.
 audit: $(VENV)/.dev
 	$(BIN)/uv tool run pip-audit --strict --disable-pip --ignore-vuln CVE-2025-69872 -r requirements.txt
 
@@ -51,15 +51,15 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-# SECONDS are those of each run of the load generator. (A default for all would be fuzz's and soak's.)
+# SECONDS is the duration of each run of the load generator. (fuzz and soak have other defaults.)
 bench: $(VENV)/.dev
 	$(BIN)/python bench/serve.py --seconds $(or $(SECONDS),2)
-	$(BIN)/python bench/read.py
+	$(BIN)/python bench/parse.py
 	$(BIN)/python bench/cold.py
 	$(BIN)/python bench/query.py
 	$(BIN)/python bench/keywords.py
 
-# No --emit-index-url: the lock files name packages, versions and hashes, and no place to get them.
+# No --emit-index-url: the lock files have packages, versions and hashes, but no package index.
 lock: $(VENV)/.dev
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header pyproject.toml --output-file requirements.txt
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header pyproject.toml --group dev --output-file requirements-dev.txt

@@ -1,12 +1,12 @@
-"""What a keyword costs that nobody asked for yet, with the window in the store.
+"""Measure a request for a new keyword, with the window in the store.
 
     .venv/bin/python bench/cold.py [--dry]
 
-1,500 invented papers on thirty list days. Upstream is not asked: it is remembered to have failed.
-Each request goes through the front and the routes, names a word that no other has named, and gets
-fifty entries. *In memory* is a server that was asked before. *Just started* is the first request of
-a process of its own, begun as `feedsrv serve` begins: it looks at what the store holds before
-anybody asks. *All from the store* is the same without that, as under another WSGI server.
+1,500 invented papers on thirty list days. No request is sent upstream, because a failure is stored.
+Each request goes through response cache and routes, uses a word that no other request used, and
+returns fifty entries. *In memory* is a server that has served requests before. *Just started* is
+the first request of a new process that has loaded the store beforehand, as `feedsrv serve` does.
+*All from the store* is the same without loading, as under another WSGI server.
 """
 
 from __future__ import annotations
@@ -30,90 +30,95 @@ from feedsrv.config import build_config
 from feedsrv.feeds.service import Service
 from feedsrv.models import Failure
 from feedsrv.web.app import create_app
-from feedsrv.web.cache import ResponseCache
-from keywords import BEGIN, DAYS, Clock, papers, upstream_process
-from report import spread, table, where, write
+from keywords import DAYS, START, Clock, make_papers, run_upstream_process
+from report import describe_run, format_spread, format_table, write_section
 
 PROCESSES, KEYWORDS, ENTRIES = 15, 60, 50
-#: Milliseconds that a request may take at the median.
-WANTED = {"in memory": "10", "just started": "25", "all from the store": ""}
+#: Target milliseconds of the median.
+TARGETS = {"in memory": "10", "just started": "25", "all from the store": ""}
 
 
 @contextmanager
-def opened(folder: str, url: str) -> Iterator[Service]:
+def open_service(directory: str, url: str) -> Iterator[Service]:
     clock = Clock()
-    given = {"upstream_url": url, "cache_dir": folder, "new_keywords": 0, "history_days": DAYS}
+    arguments: dict[str, object] = {"upstream_url": url, "cache_dir": directory}
+    arguments |= {"new_keywords": 0, "history_days": DAYS}
     config = build_config(
-        {"feeds": {"model": {"title": "Models", "query": "model"}}}, "", {}, given
+        {"feeds": {"model": {"title": "Models", "query": "model"}}}, "", {}, arguments
     )
     with closing(Service.open(config, now=clock, sleep=clock.forward)) as service:
         yield service
 
 
-def fill(folder: str) -> str:
-    """Read the window into a store, and have it believe that upstream failed since."""
-    with upstream_process() as url, opened(folder, url) as service:
+def fill_store(directory: str) -> str:
+    """Store the window and an upstream failure after it; return the upstream URL."""
+    with run_upstream_process() as url, open_service(directory, url) as service:
         for _ in service.refresh_stale():
             pass
-        later = BEGIN + timedelta(days=9)
-        failure = Failure(reason="not asked", count=9, at=BEGIN, retry_at=later)
-        service.repository.save_failure(None, failure)  # noqa: SLF001  # nobody else says it before it is so
+        retry_at = START + timedelta(days=9)
+        failure = Failure(reason="no requests", count=9, at=START, retry_at=retry_at, since=START)
+        service.repository.save_failure(None, failure)
         return url
 
 
-def words() -> list[str]:
-    """Return the words of fifty papers or more that no other's stem begins."""
-    found = Counter[str]()
-    for paper in papers(Random(1)):
-        found.update(
+def common_words() -> list[str]:
+    """Return the words that are in at least fifty papers."""
+    counts = Counter[str]()
+    for paper in make_papers(Random(1)):
+        counts.update(
             {word for word in paper["summary"].lower().split() if word.isalpha() and len(word) > 3}
         )
-    return [word for word, many in found.items() if many >= ENTRIES]
+    return [word for word, count in counts.items() if count >= ENTRIES]
 
 
-def times(folder: str, url: str, asked: list[str], *, begun: bool) -> list[float]:
-    """Return the milliseconds that a request for each word takes, in a process that just began."""
-    found = []
-    with opened(folder, url) as service:
-        front = ResponseCache(create_app(service), service)
-        if begun:
+def measure_requests(
+    directory: str, url: str, keywords: list[str], *, warm_up: bool
+) -> list[float]:
+    """Return the milliseconds of a request for each keyword, in a new process."""
+    milliseconds = []
+    with open_service(directory, url) as service:
+        app = create_app(service)
+        if warm_up:
             service.warm_up()
-        for word in asked:
-            environ: dict[str, Any] = {"PATH_INFO": "/papers.atom", "QUERY_STRING": f"q={word}"}
+        for keyword in keywords:
+            environ: dict[str, Any] = {"PATH_INFO": "/papers.atom", "QUERY_STRING": f"q={keyword}"}
             environ["HTTP_ACCEPT_ENCODING"] = "identity"
             setup_testing_defaults(environ)
-            before = time.perf_counter()
-            body, status, _ = run_wsgi_app(front, environ, buffered=True)
-            found.append((time.perf_counter() - before) * 1000)
+            started = time.perf_counter()
+            body, status, _ = run_wsgi_app(app, environ, buffered=True)
+            milliseconds.append((time.perf_counter() - started) * 1000)
             entries = b"".join(body).count(b"<entry>")
             if status != "200 OK" or entries != ENTRIES:
-                sys.exit(f"{word}: {status}, {entries} entries")
-    return found
+                sys.exit(f"{keyword}: {status}, {entries} entries")
+    return milliseconds
 
 
 def main() -> None:
-    """Measure, print, and write it down."""
+    """Measure, and write the table."""
     if sys.argv[1:2] == ["--one"]:
-        _, _, how, folder, url, *asked = sys.argv
-        print(*times(folder, url, asked, begun=how == "just started"))
+        _, _, start, directory, url, *keywords = sys.argv
+        print(*measure_requests(directory, url, keywords, warm_up=start == "just started"))
         return
-    with tempfile.TemporaryDirectory() as folder:
-        url = fill(folder)
-        asked = words()[:KEYWORDS]
-        found: dict[str, list[float]] = {name: [] for name in WANTED}
-        for turn in range(PROCESSES):
-            turned = [*asked[turn:], *asked[:turn]]
-            for how, words_asked in (("just started", turned), ("all from the store", turned[:1])):
-                command = [sys.executable, __file__, "--one", how, folder, url, *words_asked]
+    with tempfile.TemporaryDirectory() as directory:
+        url = fill_store(directory)
+        words = common_words()[:KEYWORDS]
+        results: dict[str, list[float]] = {name: [] for name in TARGETS}
+        for number in range(PROCESSES):
+            rotated = [*words[number:], *words[:number]]
+            for start, keywords in (("just started", rotated), ("all from the store", rotated[:1])):
+                command = [sys.executable, __file__, "--one", start, directory, url, *keywords]
                 done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
                 first, *others = map(float, done.stdout.split())
-                found[how].append(first)
+                results[start].append(first)
                 if others:
-                    found["in memory"].append(median(others))
-    cells = ([name, spread(found[name], ".1f"), most] for name, most in WANTED.items())
-    heads = (f"a keyword of {ENTRIES} entries", "ms", "wanted")
-    what = f"{where()}: {PROCESSES} processes, {KEYWORDS} keywords each; medians, with the least"
-    write("cold", f"{what} and the most in brackets.\n\n{table(heads, cells)}")
+                    results["in memory"].append(median(others))
+    rows = ([name, format_spread(results[name], ".1f"), target] for name, target in TARGETS.items())
+    header = (f"a keyword of {ENTRIES} entries", "ms", "target")
+    introduction = (
+        f"{describe_run()}: {PROCESSES} processes, {KEYWORDS} keywords each; medians, with minimum"
+        " and maximum in brackets."
+    )
+    write_section("cold", f"{introduction}\n\n{format_table(header, rows)}")
 
 
 if __name__ == "__main__":

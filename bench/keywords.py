@@ -1,13 +1,12 @@
-"""What many keywords cost: each polled once an hour, by a reader with validators.
+"""Measure many keywords, each polled once an hour with conditional requests.
 
     .venv/bin/python bench/keywords.py [--keywords 100,1000,10000] [--dry]
 
-The routes with the front before them, asked as fast as they answer, with a clock that is moved on
-with each poll. The papers are invented; each reading of the newest day's list finds three more, and
-other votes everywhere. Searches find papers that are older than the window. Before it begins the
-store holds what searches of the last day found, as far as it has room for real ones. Upstream is a
-process of its own. The first hour is not counted: all are given what they ask for again in the
-second.
+The application with its response cache is called as fast as it responds, with a clock that advances
+with each poll. The papers are invented; each fetch of the newest day finds three more, and other
+votes everywhere. Searches find papers older than the window. At the start the store holds search
+results of the last day, as many as fit. Upstream is a separate process. The first hour is not
+counted; in the second, all polls are repeated.
 """
 
 from __future__ import annotations
@@ -29,6 +28,7 @@ from urllib.parse import quote_plus
 from wsgiref.types import StartResponse, WSGIEnvironment
 
 import msgspec
+from flask import Flask
 from werkzeug.datastructures import Headers
 from werkzeug.serving import WSGIRequestHandler, make_server
 from werkzeug.test import Client, EnvironBuilder
@@ -39,31 +39,30 @@ from feedsrv.feeds.service import Service
 from feedsrv.feeds.sources import search_terms
 from feedsrv.models import Feed, Kind, Page
 from feedsrv.monitoring.status import build_status
-from feedsrv.upstream.demo import create_demo_upstream, load_sample
+from feedsrv.upstream.demo import create_demo_upstream, load_sample_papers
 from feedsrv.web.app import create_app
-from feedsrv.web.cache import ResponseCache
-from report import table, where, write
+from report import describe_run, format_table, write_section
 
-BEGIN = datetime(2026, 11, 24, 6, tzinfo=UTC)
-DAYS, A_DAY, SEARCH = 30, 50, 120
-#: Papers of the newest day that are not there yet, and how many come at a time.
-HELD_BACK, AT_ONCE = 40, 3
-#: Searches to fill the store with. It has room for some 1,500 real ones, which are longer.
-KEPT = 1_200
-#: Keywords that are all polled; of more, so many stand for all.
-MOST_POLLS, FOR_ALL = 10_000, 2_000
+START = datetime(2026, 11, 24, 6, tzinfo=UTC)
+DAYS, PAPERS_PER_DAY, SEARCH_RESULTS = 30, 50, 120
+#: Papers of the newest day that are not listed at first, and how many appear per fetch.
+UNLISTED, NEW_PER_FETCH = 40, 3
+#: Searches to store at the start. The store has room for some 1,500 real ones, which are longer.
+STORED_SEARCHES = 1_200
+#: Up to so many keywords all are polled; of more, a sample.
+MAX_POLLED, SAMPLE_SIZE = 10_000, 2_000
 HOURS = 2
 
 
-def papers(chance: Random) -> list[dict[str, Any]]:
-    """Return a window of papers, whose texts are the samples' sentences in another order."""
-    sentences = [part for each in load_sample() for part in each["summary"].split(". ")]
-    titles = [each["title"] for each in load_sample()]
-    keywords = [word for each in load_sample() for word in each["keywords"]]
+def make_papers(chance: Random) -> list[dict[str, Any]]:
+    """Return a window of papers, with the sentences of the sample papers in random order."""
+    sentences = [part for each in load_sample_papers() for part in each["summary"].split(". ")]
+    titles = [each["title"] for each in load_sample_papers()]
+    keywords = [word for each in load_sample_papers() for word in each["keywords"]]
     return [
         {
             "id": f"2611.{number:05d}",
-            "day": number // A_DAY,
+            "day": number // PAPERS_PER_DAY,
             "title": f"{chance.choice(titles)} {number}",
             "summary": ". ".join(chance.sample(sentences, 8)),
             "authors": [f"Author {chance.randrange(3000)} Quill" for _ in range(6)],
@@ -71,50 +70,52 @@ def papers(chance: Random) -> list[dict[str, Any]]:
             "comments": 2,
             "keywords": chance.sample(keywords, 5),
         }
-        for number in range(DAYS * A_DAY)
+        for number in range(DAYS * PAPERS_PER_DAY)
     ]
 
 
-# --- upstream, in a process of its own -----------------------------------------------------------
+# --- upstream, in a separate process -------------------------------------------------------------
 
 
-class Quiet(WSGIRequestHandler):
-    """Says nothing of each request."""
+class QuietHandler(WSGIRequestHandler):
+    """Logs nothing."""
 
     def log(self, *args: object) -> None:
         pass
 
 
-def site(held_back: int) -> None:
-    """Serve all papers but some of the newest day, which come one after the other."""
-    every = papers(Random(1))  # the same as the keywords are drawn from
-    newest = f"/papers/date/{BEGIN.date()}"
-    # One for all keywords, with as many papers as Hugging Face gives: what is measured is what we
-    # do with it.
-    about = [paper for paper in papers(Random(2)) if "model" in paper["summary"]][:SEARCH]
-    older = [each | {"id": each["id"].replace("2611", "2601"), "day": 200} for each in about]
-    found = Client(create_demo_upstream(older, BEGIN.date)).get("/papers?q=model").data
-    shown = 0
+def serve_upstream(unlisted: int) -> None:
+    """Serve all papers; those of the newest day that are unlisted appear one after the other."""
+    papers = make_papers(Random(1))  # the same that the keywords are from
+    newest = f"/papers/date/{START.date()}"
+    # The same results for every search, as many as Hugging Face returns.
+    hits = [paper for paper in make_papers(Random(2)) if "model" in paper["summary"]]
+    older = [
+        paper | {"id": paper["id"].replace("2611", "2601"), "day": 200}
+        for paper in hits[:SEARCH_RESULTS]
+    ]
+    search_page = Client(create_demo_upstream(older, START.date)).get("/papers?q=model").data
+    listed = 0
 
-    def changing(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
-        nonlocal shown
+    def respond(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+        nonlocal listed
         if environ.get("QUERY_STRING", "").startswith("q="):
-            return Response(found, mimetype="text/html")(environ, start)
-        for paper in every[::7]:
+            return Response(search_page, mimetype="text/html")(environ, start)
+        for paper in papers[::7]:
             paper["upvotes"] += 1
         if environ["PATH_INFO"] == newest:
-            shown = min(shown + AT_ONCE, held_back)
-        return create_demo_upstream(every[held_back - shown :], BEGIN.date)(environ, start)
+            listed = min(listed + NEW_PER_FETCH, unlisted)
+        return create_demo_upstream(papers[unlisted - listed :], START.date)(environ, start)
 
-    server = make_server("127.0.0.1", 0, changing, request_handler=Quiet)
+    server = make_server("127.0.0.1", 0, respond, request_handler=QuietHandler)
     print(server.server_port, flush=True)
     server.serve_forever()
 
 
 @contextmanager
-def upstream_process(held_back: int = 0) -> Iterator[str]:
-    """Run the site in a process of its own, and give its address."""
-    command = [sys.executable, __file__, "--site", str(held_back)]
+def run_upstream_process(unlisted: int = 0) -> Iterator[str]:
+    """Run the fake upstream in a process, and yield its URL."""
+    command = [sys.executable, __file__, "--upstream", str(unlisted)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         yield f"http://127.0.0.1:{process.stdout.readline().strip()}"
@@ -125,23 +126,23 @@ def upstream_process(held_back: int = 0) -> Iterator[str]:
 
 
 class Cost(NamedTuple):
-    """What an hour cost, by the parts."""
+    """The cost of one hour: CPU seconds, upstream requests per hour, MB."""
 
     keywords: int
     polls: int
     serving: float
-    reading: float
-    asked: int
+    refreshing: float
+    upstream_requests: int
     unchanged: float
     memory: float
     disk: float
 
 
 class Clock:
-    """The time, moved on by hand; whoever waits moves it on too."""
+    """A clock that is advanced by hand and by sleeping."""
 
     def __init__(self) -> None:
-        self.now = BEGIN
+        self.now = START
 
     def __call__(self) -> datetime:
         return self.now
@@ -150,143 +151,149 @@ class Clock:
         self.now += timedelta(seconds=seconds)
 
 
-def queries(chance: Random, number: int) -> list[str]:
-    """Return so many queries of one to three words that stand in the papers."""
-    words = [
-        word.strip(".,:;()") for each in papers(Random(1))[:300] for word in each["summary"].split()
-    ]
+def make_queries(chance: Random, number: int) -> list[str]:
+    """Return different queries of one to three words from the papers."""
+    papers = make_papers(Random(1))[:300]
+    words = [word.strip(".,:;()") for paper in papers for word in paper["summary"].split()]
     common = [word for word, _ in Counter(filter(str.isalpha, words)).most_common(1200)]
-    found: dict[str, None] = {}
-    while len(found) < number:
-        found[" ".join(chance.sample(common, chance.choice((1, 2, 2, 3))))] = None
-    return list(found)
+    queries: dict[str, None] = {}
+    while len(queries) < number:
+        queries[" ".join(chance.sample(common, chance.choice((1, 2, 2, 3))))] = None
+    return list(queries)
 
 
-def cost(url: str, number: int) -> Cost:
+def measure(url: str, number: int) -> Cost:
     clock, chance = Clock(), Random(number)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as directory:
         config = Config(
-            upstream_url=url, cache_dir=Path(folder), new_keywords=0, spacing=0.0, history_days=DAYS
+            upstream_url=url,
+            cache_dir=Path(directory),
+            new_keywords=0,
+            spacing=0.0,
+            history_days=DAYS,
         )
         service = Service.open(config, now=clock, sleep=clock.forward)
-        front = ResponseCache(create_app(service), service)
+        app = create_app(service)
         for _ in service.refresh_stale():
             pass
-        every = queries(chance, number)
-        polled = every if number <= MOST_POLLS else chance.sample(every, FOR_ALL)
+        queries = make_queries(chance, number)
+        polled = queries if number <= MAX_POLLED else chance.sample(queries, SAMPLE_SIZE)
         etags: dict[str, str] = {}
-        # Those that stand for more have their share of what the store has room for.
-        fill(service, front, polled[: KEPT * len(polled) // number], chance)
+        # A sample gets its share of the stored searches.
+        store_searches(service, app, polled[: STORED_SEARCHES * len(polled) // number], chance)
         for _ in range(HOURS):
-            begun, reading, statuses = time.thread_time(), time.process_time(), Counter[str]()
+            statuses = Counter[str]()
+            thread_time, process_time = time.thread_time(), time.process_time()
             for query in chance.sample(polled, len(polled)):
                 clock.now += timedelta(hours=1) / len(polled)
-                statuses[poll(front, query, etags)] += 1
-            serving = time.thread_time() - begun
-            reading = time.process_time() - reading - serving
-        turns = build_status(service).allowance
+                statuses[poll(app, query, etags)] += 1
+            serving = time.thread_time() - thread_time
+            refreshing = time.process_time() - process_time - serving
+        status = build_status(service)
         gc.collect()
         scale = number / len(polled)
-        found = Cost(
+        cost = Cost(
             keywords=number,
             polls=len(polled),
             serving=serving * scale,
-            reading=reading,
-            asked=(turns.most - turns.left) * 12,
+            refreshing=refreshing,
+            upstream_requests=(status.request_budget.limit - status.request_budget.remaining) * 12,
             unchanged=statuses["304"] / len(polled),
-            memory=memory(),
-            disk=build_status(service).store.bytes / 1e6,
+            memory=resident_memory(),
+            disk=status.store.bytes / 1e6,
         )
         service.close()
-        return found
+        return cost
 
 
-def fill(service: Service, front: ResponseCache, some: list[str], chance: Random) -> None:
-    """Have the store hold what was found a while ago: a search is read again after a day."""
-    poll(front, "model", {})
-    found = service.repository.get_listing(Page(Kind.SEARCH, "model"))  # noqa: SLF001  # this would take hours
-    assert found is not None
-    for query in some:
+def store_searches(service: Service, app: Flask, queries: list[str], chance: Random) -> None:
+    """Store results for the queries, fetched at random times of the last day."""
+    poll(app, "model", {})
+    listing = service.repository.get_listing(Page(Kind.SEARCH, "model"))
+    assert listing is not None
+    for query in queries:
         page = Page(Kind.SEARCH, search_terms(Feed(name="", title="", query=query)))
-        read_at = BEGIN - timedelta(hours=24 * chance.random())
-        kept = msgspec.structs.replace(found, page=page, fetched_at=read_at)
-        service.repository.save_listing(kept, page)  # noqa: SLF001
+        fetched_at = START - timedelta(hours=24 * chance.random())
+        stored = msgspec.structs.replace(listing, page=page, fetched_at=fetched_at)
+        service.repository.save_listing(stored, page)
 
 
-def asked() -> dict[str, Any]:
-    """Return what all requests say."""
+def base_environ() -> dict[str, Any]:
+    """Return the WSGI environment that all requests have in common."""
     headers = Headers({"Accept-Encoding": "gzip", "Host": "a.example"})
     return EnvironBuilder(path="/papers.atom", headers=headers).get_environ()
 
 
-ASKED = asked()
+BASE_ENVIRON = base_environ()
 
 
-def poll(front: ResponseCache, query: str, etags: dict[str, str]) -> str:
-    """Ask as a reader does, and return the status."""
-    environ = ASKED | {"QUERY_STRING": f"q={quote_plus(query)}"}
+def poll(app: Flask, query: str, etags: dict[str, str]) -> str:
+    """Send a conditional request, and return the status."""
+    environ = BASE_ENVIRON | {"QUERY_STRING": f"q={quote_plus(query)}"}
     if query in etags:
         environ["HTTP_IF_NONE_MATCH"] = etags[query]
-    seen: list[tuple[str, list[tuple[str, str]]]] = []
+    responses: list[tuple[str, list[tuple[str, str]]]] = []
 
-    def start(status: str, fields: list[tuple[str, str]], *_: object) -> Callable[[bytes], object]:
-        seen.append((status, fields))
+    def start(status: str, headers: list[tuple[str, str]], *_: object) -> Callable[[bytes], object]:
+        responses.append((status, headers))
         return lambda _: None
 
-    b"".join(front(environ, start))
-    status, fields = seen[-1]
-    etags[query] = dict(fields).get("ETag", "")
+    b"".join(app(environ, start))
+    status, headers = responses[-1]
+    etags[query] = dict(headers).get("ETag", "")
     return status[:3]
 
 
-def memory() -> float:
-    """Return the megabytes that this process takes."""
+def resident_memory() -> float:
+    """Return the memory of this process in MB."""
     status = Path("/proc/self/status").read_text("ascii")
     return int(next(line.split()[1] for line in status.splitlines() if "VmRSS" in line)) / 1000
 
 
-HEADS = (
-    *("keywords", "CPU s an hour, serving", "reading", "ms a poll", "unchanged", "pages an hour"),
+HEADER = (
+    *("keywords", "CPU s per hour, serving", "refreshing", "ms per poll", "unchanged"),
+    "pages per hour",
     *("MB", "MB on disk"),
 )
 
 
-def row(each: Cost) -> Iterator[str]:
-    note = "" if each.polls == each.keywords else f" (of {each.polls:,} polls)"
-    yield f"{each.keywords:,}{note}"
-    yield f"{each.serving:.1f}"
-    yield f"{each.reading:.1f}"
-    yield f"{each.serving / each.keywords * 1000:.2f}"
-    yield f"{each.unchanged:.0%}"
-    yield f"{each.asked:.0f}"
-    yield f"{each.memory:.0f}"
-    yield f"{each.disk:.0f}"
+def table_row(cost: Cost) -> Iterator[str]:
+    note = "" if cost.polls == cost.keywords else f" (of {cost.polls:,} polls)"
+    yield f"{cost.keywords:,}{note}"
+    yield f"{cost.serving:.1f}"
+    yield f"{cost.refreshing:.1f}"
+    yield f"{cost.serving / cost.keywords * 1000:.2f}"
+    yield f"{cost.unchanged:.0%}"
+    yield f"{cost.upstream_requests:.0f}"
+    yield f"{cost.memory:.0f}"
+    yield f"{cost.disk:.0f}"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--keywords", default="100,1000,10000,100000")
-    parser.add_argument("--dry", action="store_true", help="print only")
-    parser.add_argument("--site", type=int)
-    parser.add_argument("--one", help="of such a number alone, in this process")
-    given = parser.parse_args()
-    if given.site is not None:
-        site(given.site)
-    if given.one:
-        url, number = given.one.split()
-        print(*cost(url, int(number)))
+    parser.add_argument("--dry", action="store_true", help="do not change the page")
+    parser.add_argument("--upstream", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--one", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.upstream is not None:
+        serve_upstream(arguments.upstream)
+    if arguments.one:
+        url, number = arguments.one.split()
+        print(*measure(url, int(number)))
         return
     costs = []
-    for number in given.keywords.split(","):
-        # Each in a process of its own, for its memory, with an upstream of its own, for its papers.
-        with upstream_process(HELD_BACK) as url:
+    for number in arguments.keywords.split(","):
+        # A process for each, to measure its memory, and an upstream, to start with the same papers.
+        with run_upstream_process(UNLISTED) as url:
             command = [sys.executable, __file__, "--one", f"{url} {number}"]
             done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
         values = done.stdout.split()
         costs.append(Cost(int(values[0]), int(values[1]), *map(float, values[2:])))  # type: ignore[arg-type]
         print(f"{number} keywords done", flush=True)
-    what = f"{where()}, new papers and other votes at each reading."
-    write("keywords", f"{what}\n\n{table(HEADS, map(row, costs))}")
+    introduction = f"{describe_run()}, new papers and other votes at each fetch."
+    table = format_table(HEADER, map(table_row, costs))
+    write_section("keywords", f"{introduction}\n\n{table}")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
-"""How many polls of a thousand readers reach feedsrv, behind nginx with the cache that is shipped.
+"""Measure how many polls of a thousand readers reach feedsrv behind nginx with its cache.
 
     .venv/bin/python bench/proxy.py [--hours 2] [--dry]
 
-Each reader has five of forty feeds and polls each once an hour, as most do; what they say of gzip
-differs, and four of five send validators. A paper comes every half hour. Time runs sixty times as
-fast: feedsrv has a clock that does, and what it tells nginx in Cache-Control is divided by as much.
+nginx runs with deploy/nginx.conf. Each reader has five of forty feeds and polls each once an hour;
+their Accept-Encoding headers differ, and four of five send conditional requests. A paper is listed
+every half hour. Time runs sixty times as fast: feedsrv has such a clock, and the times in its
+Cache-Control headers are divided by sixty.
 """
 
 from __future__ import annotations
@@ -18,36 +19,35 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import product
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 from wsgiref.types import StartResponse, WSGIEnvironment
 
-from werkzeug.serving import make_server
+from werkzeug.serving import BaseWSGIServer, make_server
 
 from feedsrv.config import Config
 from feedsrv.feeds.service import Service
 from feedsrv.upstream.demo import create_demo_upstream
 from feedsrv.web.app import create_app
-from feedsrv.web.cache import ResponseCache
-from feedsrv.web.server import Server
-from nginx import nginx_before
-from report import table, write
-from subjects import _Quiet, papers
+from nginx import run_nginx
+from report import format_table, write_section
+from servers import QuietHandler, make_papers
 
-REPORT = Path(__file__).parents[1] / "docs" / "self-hosting.md"
-FASTER = 60
+SELF_HOSTING_PAGE = Path(__file__).parents[1] / "docs" / "self-hosting.md"
+SPEED = 60
 READERS, FEEDS_EACH, THREADS = 1000, 5, 8
 WORDS = (
     "lighthouse ferry fog gull tide harbour buoy anchor sail keel rope chart storm pier dune reef"
 )
 PATHS = [
-    f"/papers.{form}?q={quote(word)}"
-    for word, form in product([*WORDS.split(), "sea", "net", "oar", "bell"], ("atom", "rss"))
+    f"/papers.{suffix}?q={quote(word)}"
+    for word, suffix in product([*WORDS.split(), "sea", "net", "oar", "bell"], ("atom", "rss"))
 ]
 ENCODINGS = (
     "gzip",
@@ -60,172 +60,185 @@ ENCODINGS = (
 
 
 class Clock:
-    """The time, faster."""
+    """A clock that runs faster."""
 
     def __init__(self) -> None:
-        self.begun = time.monotonic()
+        self.started = time.monotonic()
 
     def __call__(self) -> datetime:
-        past = (time.monotonic() - self.begun) * FASTER
-        return datetime(2026, 11, 24, 6, tzinfo=UTC) + timedelta(seconds=past)
+        elapsed = (time.monotonic() - self.started) * SPEED
+        return datetime(2026, 11, 24, 6, tzinfo=UTC) + timedelta(seconds=elapsed)
 
 
-class Counted:
-    """The application with a count of what reaches it, and its times divided."""
+class CountingMiddleware:
+    """Counts responses, and divides the times in their Cache-Control headers."""
 
     def __init__(self, app: Any) -> None:
         self._app = app
         self.statuses: Counter[str] = Counter()
-        self.ages: list[int] = []
+        self.max_ages: list[int] = []
 
     def __call__(self, environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
         def begin(status: str, headers: list[tuple[str, str]], *error: Any) -> Any:
             self.statuses[status[:3]] += 1
-            divided = [(name, self._divided(name, each)) for name, each in headers]
-            return start(status, divided, *error)
+            scaled = [(name, self._scale(name, value)) for name, value in headers]
+            return start(status, scaled, *error)
 
-        answer: Iterable[bytes] = self._app(environ, begin)
-        return answer
+        response: Iterable[bytes] = self._app(environ, begin)
+        return response
 
-    def _divided(self, name: str, value: str) -> str:
+    def _scale(self, name: str, value: str) -> str:
         if name != "Cache-Control":
             return value
-        self.ages += map(int, re.findall(r"max-age=(\d+)", value))
-        return re.sub(r"=(\d+)", lambda found: f"={max(1, int(found[1]) // FASTER)}", value)
+        self.max_ages += map(int, re.findall(r"max-age=(\d+)", value))
+        return re.sub(r"=(\d+)", lambda match: f"={max(1, int(match[1]) // SPEED)}", value)
 
 
 @contextmanager
-def feedsrv(clock: Clock, folder: Path) -> Iterator[tuple[str, Counted]]:
-    """Run an upstream to which papers come, and feedsrv on it; give its address and the count."""
-    every = papers(40)
-    for paper in every:
+def run_feedsrv(clock: Clock, directory: Path) -> Iterator[tuple[str, CountingMiddleware]]:
+    """Run feedsrv and an upstream that lists new papers; yield its URL and the counts."""
+    papers = make_papers(40)
+    for paper in papers:
         paper["title"] += f" {Random(paper['id']).choice(WORDS.split())}"
 
     def today() -> Any:
         return clock().date()
 
-    def site(environ: WSGIEnvironment, start: StartResponse) -> Any:
-        there = 20 + int((time.monotonic() - clock.begun) * FASTER / 1800)
-        return create_demo_upstream(every[:there], today)(environ, start)
+    def upstream_app(environ: WSGIEnvironment, start: StartResponse) -> Any:
+        listed = 20 + int((time.monotonic() - clock.started) * SPEED / 1800)
+        return create_demo_upstream(papers[:listed], today)(environ, start)
 
-    pages = make_server("127.0.0.1", 0, site, threaded=True, request_handler=_Quiet)
-    threading.Thread(target=pages.serve_forever, daemon=True).start()
+    upstream = serve_in_thread(upstream_app)
     config = Config(
-        upstream_url=f"http://127.0.0.1:{pages.server_port}",
-        cache_dir=folder / "store",
+        upstream_url=f"http://127.0.0.1:{upstream.server_port}",
+        cache_dir=directory / "store",
         spacing=0,
         history_days=1,
         new_keywords=0,
     )
     service = Service.open(config, now=clock)
-    counted = Counted(ResponseCache(create_app(service), service))
-    server = Server(counted, "127.0.0.1", 0)
-    thread = threading.Thread(target=server.run)
-    thread.start()
+    counts = CountingMiddleware(create_app(service))
+    server = serve_in_thread(counts)
     try:
-        yield f"http://127.0.0.1:{server.port}", counted
+        yield f"http://127.0.0.1:{server.server_port}", counts
     finally:
-        server.stop()
-        thread.join()
+        server.shutdown()
         service.close()
-        pages.shutdown()
+        upstream.shutdown()
 
 
-def read(host: str, polls: list[tuple[float, str, str, bool]], hours: float) -> Counter[int]:
-    """Poll when it is time to, until the hours are over; return the answers by status.
+def serve_in_thread(app: Any) -> BaseWSGIServer:
+    """Serve the application on a free port."""
+    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=QuietHandler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server
+
+
+class Subscription(NamedTuple):
+    """A feed that a reader polls."""
+
+    #: Seconds until the first poll.
+    offset: float
+    path: str
+    accept_encoding: str
+    is_conditional: bool
+
+
+def poll(host: str, subscriptions: list[Subscription], hours: float) -> Counter[int]:
+    """Poll every subscription hourly; return the number of responses by status.
 
     Args:
-        host: Where.
-        polls: Second of the first poll, path, what is said of gzip, and whether validators are.
-        hours: Of the faster clock.
+        host: Host and port of the server.
+        subscriptions: What to poll.
+        hours: Duration, by the faster clock.
 
     """
     statuses: Counter[int] = Counter()
-    held: dict[int, str] = {}
-    due = [(second, number) for number, (second, *_) in enumerate(polls)]
+    etags: dict[int, str] = {}
+    due = [(each.offset, number) for number, each in enumerate(subscriptions)]
     heapq.heapify(due)
     connection = http.client.HTTPConnection(host, timeout=30)
-    begun = time.monotonic()
-    while due[0][0] < hours * 3600 / FASTER:
+    started = time.monotonic()
+    while due[0][0] < hours * 3600 / SPEED:
         second, number = heapq.heappop(due)
-        time.sleep(max(0.0, begun + second - time.monotonic()))
-        _, path, encoding, validates = polls[number]
-        headers = {"Accept-Encoding": encoding} if encoding else {}
-        if validates and number in held:
-            headers["If-None-Match"] = held[number]
-        connection.request("GET", path, headers=headers)
-        answer = connection.getresponse()
-        answer.read()
-        statuses[answer.status] += 1
-        held[number] = answer.headers.get("ETag", "")
-        heapq.heappush(due, (second + 3600 / FASTER, number))
+        time.sleep(max(0.0, started + second - time.monotonic()))
+        each = subscriptions[number]
+        headers = {"Accept-Encoding": each.accept_encoding} if each.accept_encoding else {}
+        if each.is_conditional and number in etags:
+            headers["If-None-Match"] = etags[number]
+        connection.request("GET", each.path, headers=headers)
+        response = connection.getresponse()
+        response.read()
+        statuses[response.status] += 1
+        etags[number] = response.headers.get("ETag", "")
+        heapq.heappush(due, (second + 3600 / SPEED, number))
     return statuses
 
 
-def subscribed() -> list[tuple[float, str, str, bool]]:
-    """Return what all readers poll."""
+def make_subscriptions() -> list[Subscription]:
+    """Return the subscriptions of all readers."""
     chance = Random(1)
     return [
-        (chance.uniform(0, 3600 / FASTER), path, encoding, validates)
+        Subscription(chance.uniform(0, 3600 / SPEED), path, encoding, is_conditional)
         for _ in range(READERS)
-        for encoding, validates in [(chance.choice(ENCODINGS), chance.random() < 0.8)]
+        for encoding, is_conditional in [(chance.choice(ENCODINGS), chance.random() < 0.8)]
         for path in chance.sample(PATHS, FEEDS_EACH)
     ]
 
 
 def main() -> None:
-    """Measure, print, and write it down."""
+    """Measure, and write the table."""
     parser = argparse.ArgumentParser(description="Count the polls that reach feedsrv.")
     parser.add_argument("--hours", type=float, default=2)
-    parser.add_argument("--dry", action="store_true", help="print only")
-    given = parser.parse_args()
+    parser.add_argument("--dry", action="store_true", help="do not change the page")
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
-        folder, clock = Path(name), Clock()
-        with feedsrv(clock, folder) as (server, counted):
-            with nginx_before(server, folder / "nginx") as front:
-                every, told = subscribed(), [Counter[int]() for _ in range(THREADS)]
-
-                def work(number: int) -> None:
-                    host = front.removeprefix("http://")
-                    told[number] = read(host, every[number::THREADS], given.hours)
-
-                threads = [threading.Thread(target=work, args=(n,)) for n in range(THREADS)]
-                for thread in threads:
-                    thread.start()
-                for thread in threads:
-                    thread.join()
-            log = (folder / "nginx" / "access.log").read_text()
-    answers = sum(told, Counter())
-    cache = Counter(re.findall(r" (\S+)$", log, re.MULTILINE))
-    write("proxy", said(answers, counted, cache, given.hours), REPORT)
+        directory, clock = Path(name), Clock()
+        with (
+            run_feedsrv(clock, directory) as (server, counts),
+            run_nginx(server, directory / "nginx") as proxy,
+            ThreadPoolExecutor(THREADS) as executor,
+        ):
+            host, subscriptions = proxy.removeprefix("http://"), make_subscriptions()
+            polls = [
+                executor.submit(poll, host, subscriptions[number::THREADS], arguments.hours)
+                for number in range(THREADS)
+            ]
+            statuses = sum((each.result() for each in polls), Counter[int]())
+        log = (directory / "nginx" / "access.log").read_text()
+    cache_statuses = Counter(re.findall(r" (\S+)$", log, re.MULTILINE))
+    text = format_report(statuses, counts, cache_statuses, arguments.hours)
+    write_section("proxy", text, SELF_HOSTING_PAGE)
 
 
-def said(answers: Counter[int], counted: Counted, cache: Counter[str], hours: float) -> str:
-    """Return the table, and what it is of."""
-    polls, reached = answers.total(), counted.statuses.total()
-    age = sum(counted.ages) / len(counted.ages)
+def format_report(
+    statuses: Counter[int], counts: CountingMiddleware, cache_statuses: Counter[str], hours: float
+) -> str:
+    """Return the table, with a description of the measurement."""
+    polls, forwarded = statuses.total(), counts.statuses.total()
+    max_age = sum(counts.max_ages) / len(counts.max_ages)
     rows = [
-        ["from readers to nginx", f"{polls:,} ({listed(answers)})"],
-        ["of them as nginx calls them", listed(cache)],
+        ["from readers to nginx", f"{polls:,} ({format_counts(statuses)})"],
+        ["by nginx's cache status", format_counts(cache_statuses)],
         [
             "**from nginx to feedsrv**",
-            f"**{reached:,}** ({listed(counted.statuses)}), {reached / polls:.1%}",
+            f"**{forwarded:,}** ({format_counts(counts.statuses)}), {forwarded / polls:.1%}",
         ],
         [
-            f"one for each feed and max-age (on average {age:,.0f} s) would be",
-            f"{len(PATHS) * hours * 3600 / age:,.0f}",
+            f"one per feed and max-age (on average {max_age:,.0f} s) would be",
+            f"{len(PATHS) * hours * 3600 / max_age:,.0f}",
         ],
     ]
-    what = (
+    introduction = (
         f"{READERS:,} readers with {FEEDS_EACH} of {len(PATHS)} feeds each, polled hourly for"
-        f" {hours:g} hours at {FASTER} times the speed (`bench/proxy.py`):"
+        f" {hours:g} hours at {SPEED} times the speed (`bench/proxy.py`):"
     )
-    return "\n\n".join([what, table(["", "requests"], rows)])
+    return "\n\n".join([introduction, format_table(["", "requests"], rows)])
 
 
-def listed(counts: Mapping[Any, int]) -> str:
-    """Return how many there were of each."""
-    return ", ".join(f"{many:,} × {each}" for each, many in sorted(counts.items()))
+def format_counts(counts: Mapping[Any, int]) -> str:
+    """Return the counts as text, with their names."""
+    return ", ".join(f"{count:,} × {name}" for name, count in sorted(counts.items()))
 
 
 if __name__ == "__main__":

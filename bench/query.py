@@ -1,11 +1,11 @@
-"""Measure what the costliest queries take: to find what matches, to preview it, to show it.
+"""Measure the most expensive queries: matching, preview, and rendering of the results.
 
     make bench
     .venv/bin/python bench/query.py [--dry]
 
-The papers are invented: a window of 1,500, of common and rare words as abstracts have them, some
-with hundreds of authors. What is printed is processor time, in milliseconds, the least of a few
-tries, each with all that is remembered forgotten.
+The papers are invented: a window of 1,500, with common and rare words as in abstracts, some with
+hundreds of authors. Results are CPU time in milliseconds, the minimum of a few runs with cleared
+caches.
 """
 
 from __future__ import annotations
@@ -21,35 +21,34 @@ from feedsrv.feeds.window import Window
 from feedsrv.models import Feed, Kind, Listing, Match, Page, Paper
 from feedsrv.search.analysis import analyze
 from feedsrv.search.index import Index
-from feedsrv.search.parser import MAX_TERMS, parse_query
-from feedsrv.search.query import MAX_QUERY_LENGTH
-from feedsrv.web import pages as page
-from report import table, where, write
+from feedsrv.search.parser import ADDRESS_LIMITS, parse_query
+from feedsrv.web.pages import build_preview, paper_cards
+from report import describe_run, format_table, write_section
 
-PAPERS, DAYS, TRIES = 1500, 30, 3
+PAPERS, DAYS, RUNS = 1500, 30, 3
 TODAY = date(2026, 11, 24)
-#: Milliseconds that a query may take, to be found and to be shown.
-WANTED = 50
+#: Maximum milliseconds of matching and of a preview.
+TARGET = 50
 COMMON = (
     *("of", "a", "the", "in", "to", "we", "and", "is", "for", "on", "it", "as", "by"),
     *("an", "at", "or", "be", "so", "no", "up", "if", "us", "do", "go", "my", "me"),
 )
 
 
-def vocabulary(chance: random.Random) -> list[str]:
-    """Return words, many of which begin alike."""
-    made = ("".join(chance.choices(ascii_lowercase, k=chance.randint(3, 10))) for _ in range(9000))
-    return [*COMMON, *dict.fromkeys(made)]
+def make_vocabulary(chance: random.Random) -> list[str]:
+    """Return words, many of them with the same prefix."""
+    words = ("".join(chance.choices(ascii_lowercase, k=chance.randint(3, 10))) for _ in range(9000))
+    return [*COMMON, *dict.fromkeys(words)]
 
 
-def papers() -> list[Paper]:
-    """Return the papers, the common words in nearly all of them."""
+def make_papers() -> list[Paper]:
+    """Return the papers; the common words are in nearly all of them."""
     chance = random.Random(1)  # the same papers each time
-    known = vocabulary(chance)
-    weights = [1 / (place + 3) for place in range(len(known))]
+    vocabulary = make_vocabulary(chance)
+    weights = [1 / (rank + 3) for rank in range(len(vocabulary))]
 
-    def text(many: int) -> str:
-        return " ".join(chance.choices(known, weights, k=many))
+    def text(length: int) -> str:
+        return " ".join(chance.choices(vocabulary, weights, k=length))
 
     return [
         analyze(
@@ -69,101 +68,106 @@ def papers() -> list[Paper]:
     ]
 
 
-def window(every: list[Paper]) -> Window:
-    """Return the papers as thirty list days."""
-    read_at = datetime(2026, 11, 24, 12, tzinfo=UTC)
+def make_window(papers: list[Paper]) -> Window:
+    """Return the papers as a window of thirty list days."""
+    fetched_at = datetime(2026, 11, 24, 12, tzinfo=UTC)
     days: list[tuple[Page, Listing | None]] = []
     for back in range(DAYS):
         day = TODAY - timedelta(days=back)
-        of_day = tuple(each for each in every if each.listed == day)
-        named = Page(Kind.DAY, day.isoformat())
-        days.append((named, Listing(page=named, papers=of_day, fetched_at=read_at, source="data")))
-    return Window(tuple(days), Index(every))
+        listed = tuple(paper for paper in papers if paper.listed == day)
+        page = Page(Kind.DAY, day.isoformat())
+        listing = Listing(page=page, papers=listed, fetched_at=fetched_at, parsed_from="data")
+        days.append((page, listing))
+    return Window(tuple(days), Index(papers))
 
 
-def filled(parts: Iterator[str], between: str = " ", last: str = "") -> str:
-    """Return a query of as many of the parts as one may have."""
+def fill_query(parts: Iterator[str], separator: str = " ", last: str = "") -> str:
+    """Return a query with as many of the parts as the limits allow."""
     query = ""
-    for part in islice(parts, MAX_TERMS - len(last.split())):
-        longer = f"{query}{between if query else ''}{part}"
-        if len(longer) + len(last) + 1 > MAX_QUERY_LENGTH:
+    for part in islice(parts, ADDRESS_LIMITS.terms - len(last.split())):
+        longer = f"{query}{separator if query else ''}{part}"
+        if len(longer) + len(last) + 1 > ADDRESS_LIMITS.length:
             break
         query = longer
     return f"{query} {last}".strip()
 
 
 def queries() -> dict[str, str]:
-    """Return the costliest queries that were thought of, with what is costly about each."""
-    pairs = [f"{one}-{other}" for one, other in product(COMMON[:8], repeat=2) if one != other]
+    """Return the most expensive queries that we found, by a description."""
+    pairs = [
+        f"{first}-{second}" for first, second in product(COMMON[:8], repeat=2) if first != second
+    ]
     phrases = [f'"{each.replace("-", " ")}"' for each in pairs]
-    rare = [f"{one}{other}" for one, other in product("qxzjvkw", repeat=2)]
+    rare = [f"{first}{second}" for first, second in product("qxzjvkw", repeat=2)]
     return {
-        "many phrases of common words": filled(iter(phrases), "|"),
-        "many phrases, stems": filled(iter(pairs), "|"),
-        "no such phrases": filled(f"-{each}" for each in phrases),
+        "many phrases of common words": fill_query(iter(phrases), "|"),
+        "many phrases, stems": fill_query(iter(pairs), "|"),
+        "phrases that do not occur": fill_query(f"-{each}" for each in phrases),
         "long phrase": f'"{" ".join(islice(cycle(COMMON[:6]), 80))}"',
-        "all but one match": filled((f"-{each}" for each in rare), last="zzzz"),
-        "all but two match": filled((f"-{each}" for each in rare), last="zzzz zzzy"),
-        "nothing matches, stems": filled(iter(COMMON), last="zzzz"),
-        "phrases, and nothing": filled((f"-{each}" for each in pairs), last="zzzz"),
-        "all words that begin so": filled((f"-zz{each}" for each in ascii_lowercase), last="a*"),
-        "many beginnings": filled((f"{each}*" for each in ascii_lowercase), "|"),
-        "few of many beginnings": filled(f"{each}*" for each in ascii_lowercase),
-        "no such beginnings": filled((f"-{each}*" for each in ascii_lowercase), last="-zzzz"),
-        "authors": filled((f"author:{each}*" for each in ascii_lowercase), "|"),
-        "words in all fields": filled(chain(COMMON, rare), "|"),
-        "facts": filled(f"-stars:>{number}" for number in range(10, 99)),
+        "all but one match": fill_query((f"-{each}" for each in rare), last="zzzz"),
+        "all but two match": fill_query((f"-{each}" for each in rare), last="zzzz zzzy"),
+        "nothing matches, stems": fill_query(iter(COMMON), last="zzzz"),
+        "excluded phrases, no match": fill_query((f"-{each}" for each in pairs), last="zzzz"),
+        "excluded prefixes": fill_query((f"-zz{each}" for each in ascii_lowercase), last="a*"),
+        "many prefixes": fill_query((f"{each}*" for each in ascii_lowercase), "|"),
+        "many prefixes, all required": fill_query(f"{each}*" for each in ascii_lowercase),
+        "excluded prefixes, no match": fill_query(
+            (f"-{each}*" for each in ascii_lowercase), last="-zzzz"
+        ),
+        "authors": fill_query((f"author:{each}*" for each in ascii_lowercase), "|"),
+        "words in all fields": fill_query(chain(COMMON, rare), "|"),
+        "counters": fill_query(f"-stars:>{number}" for number in range(10, 99)),
         "one common word": "the",
-        "letters that are many": "\ufdfa" * MAX_QUERY_LENGTH,
-        "parentheses": filled(repeat("((((((a))))))"), "|"),
+        "a letter that expands to many": "\ufdfa" * ADDRESS_LIMITS.length,
+        "parentheses": fill_query(repeat("((((((a))))))"), "|"),
     }
 
 
-def took(work: Callable[[], object], forget: Callable[[], object]) -> float:
-    """Return milliseconds of processor time, the least of a few tries."""
-    each = []
-    for _ in range(TRIES):
-        forget()
-        begun = time.process_time()
+def cpu_milliseconds(work: Callable[[], object], clear_caches: Callable[[], object]) -> float:
+    """Return the CPU time of the work, the minimum of a few runs."""
+    milliseconds = []
+    for _ in range(RUNS):
+        clear_caches()
+        started = time.process_time()
         work()
-        each.append((time.process_time() - begun) * 1000)
-    return min(each)
+        milliseconds.append((time.process_time() - started) * 1000)
+    return min(milliseconds)
 
 
-def measured(text: str, held: Window) -> list[float]:
-    """Return how many papers match, and what each step takes."""
+def measure(text: str, window: Window) -> list[float]:
+    """Return the number of matching papers, and the CPU time of each step."""
 
-    def forget() -> None:
+    def clear_caches() -> None:
         parse_query.cache_clear()
-        held.search.cache_clear()
+        window.search.cache_clear()
 
     tree, feed = parse_query(text), Feed(name="one", title="One", query=text)
-    found = held.index.matching(tree)
+    papers = window.index.matching(tree)
     steps = (
         lambda: parse_query(text),
-        lambda: held.index.matching(tree),
-        lambda: page.build_preview(text, held, lambda _: None),
-        lambda: page.paper_cards(Match(each, (feed,)) for each in found[:200]),
+        lambda: window.index.matching(tree),
+        lambda: build_preview(text, window, None),
+        lambda: paper_cards(Match(paper, (feed,)) for paper in papers[:200]),
     )
-    return [len(found), *(took(step, forget) for step in steps)]
+    return [len(papers), *(cpu_milliseconds(step, clear_caches) for step in steps)]
 
 
 def main() -> None:
-    """Measure, print, and write it down."""
-    held = window(papers())
+    """Measure, and write the table."""
+    window = make_window(make_papers())
     for warm in ("the", "title:the", "author:the", "org:the", "keyword:the"):
-        held.index.matching(parse_query(warm))  # fields are arranged once, at their first use
+        window.index.matching(parse_query(warm))  # each field is indexed at its first use
     rows = []
     for name, text in queries().items():
-        found, *times = measured(text, held)
-        cells = (f"**{ms:.1f}**" if ms > WANTED else f"{ms:.1f}" for ms in times)
-        rows.append([name, str(len(text)), f"{found:.0f}", *cells])
-    heads = ("query", "characters", "found", "read", "matching", "preview", "200 cards")
-    what = (
-        f"{where()}: milliseconds of processor time, the least of {TRIES} tries, over {PAPERS:,}"
-        f" papers; {WANTED} are allowed to find and to preview."
+        count, *times = measure(text, window)
+        cells = (f"**{ms:.1f}**" if ms > TARGET else f"{ms:.1f}" for ms in times)
+        rows.append([name, str(len(text)), f"{count:.0f}", *cells])
+    header = ("query", "characters", "matches", "parsing", "matching", "preview", "200 cards")
+    introduction = (
+        f"{describe_run()}: milliseconds of CPU time, the minimum of {RUNS} runs, over {PAPERS:,}"
+        f" papers; the target for matching and preview is {TARGET}."
     )
-    write("query", f"{what}\n\n{table(heads, rows)}")
+    write_section("query", f"{introduction}\n\n{format_table(header, rows)}")
 
 
 if __name__ == "__main__":

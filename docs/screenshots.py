@@ -1,7 +1,7 @@
-"""Make the pictures in this folder again, from the demo's papers: ``make screenshots``.
+"""Update the screenshots in this directory from the demo's papers: ``make screenshots``.
 
-Needs Chromium at /usr/bin/chromium. The pictures look best with the fonts Inter and P052 (Debian:
-fonts-inter, fonts-urw-base35).
+Needs Chromium at /usr/bin/chromium. The screenshots look best with the fonts Inter and P052
+(Debian: fonts-inter, fonts-urw-base35).
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from feedsrv.feeds.service import Service
 from feedsrv.web.app import create_app
 
 CHROMIUM = "/usr/bin/chromium"
-HERE = Path(__file__).parent
-#: A Tuesday; the demo's papers end on it.
+DOCS = Path(__file__).parent
+#: A Tuesday; the demo's newest papers are of this day.
 NOW = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
-#: File, path, width, height, scheme.
-PICTURES = (
+#: File name, path, width, height, color scheme.
+SCREENSHOTS = (
     ("page-light", "/?q=diffusion+models", 1000, 1480, "light"),
     ("page-dark", "/", 1000, 1195, "dark"),
     ("page-phone", "/?q=world+model", 390, 844, "light"),
@@ -37,10 +37,10 @@ PICTURES = (
 
 
 @contextmanager
-def server(folder: Path) -> Iterator[str]:
-    """Serve the demo with everything read, at the same moment each time, and give its address."""
+def run_server(directory: Path) -> Iterator[str]:
+    """Serve the demo with all lists fetched, at a fixed time, and yield its URL."""
     config = load_config(
-        HERE.parent / "config" / "feedsrv.toml", {}, {"cache_dir": folder / "store"}
+        DOCS.parent / "config" / "feedsrv.toml", {}, {"cache_dir": directory / "store"}
     )
     config = msgspec.structs.replace(
         config, demo=True, spacing=0.0, history_days=10, public_url="http://localhost:8000"
@@ -58,20 +58,20 @@ def server(folder: Path) -> Iterator[str]:
 
 
 def main() -> None:
-    """Make every picture."""
+    """Take every screenshot."""
     with (
-        tempfile.TemporaryDirectory() as folder,
-        server(Path(folder)) as url,
-        sync_playwright() as play,
+        tempfile.TemporaryDirectory() as directory,
+        run_server(Path(directory)) as url,
+        sync_playwright() as playwright,
     ):
-        browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        for name, path, width, height, scheme in PICTURES:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        for name, path, width, height, scheme in SCREENSHOTS:
             page = browser.new_page(
                 viewport={"width": width, "height": height},
                 color_scheme="dark" if scheme == "dark" else "light",
             )
             page.goto(url + path)
-            page.screenshot(path=HERE / f"{name}.png")
+            page.screenshot(path=DOCS / f"{name}.png")
             page.close()
             sys.stdout.write(f"docs/{name}.png\n")
         browser.close()

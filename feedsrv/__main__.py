@@ -1,4 +1,4 @@
-"""``python -m feedsrv`` is the ``feedsrv`` command."""
+"""Run the ``feedsrv`` command with ``python -m feedsrv``."""
 
 from feedsrv.cli import main
 

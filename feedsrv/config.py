@@ -1,20 +1,22 @@
-"""TOML and environment to settings, all problems at once.
+"""Load the settings from command line, environment and TOML file, and report all problems together.
 
-``config/feedsrv.toml`` documents each setting. A value on the command line beats the environment,
-which beats the file, which beats the default.
+``config/feedsrv.toml`` documents each setting. The command line takes precedence over the
+environment, the environment over the file, and the file over the defaults.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 import msgspec
+import msgspec.inspect
 import platformdirs
 
 from feedsrv.errors import ConfigError, QueryError
@@ -22,7 +24,7 @@ from feedsrv.models import XML_FORBIDDEN, Feed
 from feedsrv.search.parser import parse_query
 from feedsrv.search.query import positive_terms
 
-#: Where the shipped file lies, seen from a clone.
+#: The included settings file, relative to a clone.
 DEFAULT_FILE = Path("config/feedsrv.toml")
 ENVIRONMENT_VARIABLES = {
     "FEEDSRV_UPSTREAM_URL": "upstream_url",
@@ -32,86 +34,94 @@ ENVIRONMENT_VARIABLES = {
     "FEEDSRV_HF_TOKEN": "hf_token",
     "FEEDSRV_STORE_URL": "store",
     "FEEDSRV_LOG_FORMAT": "log_format",
+    "FEEDSRV_DEMO": "demo",
     "PORT": "port",
 }
-#: Names of settings before version 0.2; files that use them still work.
+#: Old setting names, still accepted.
 _RENAMED_SETTINGS = {"ready_bytes": "response_cache_bytes"}
-#: No user, password, fragment or foreign letters: it is shown to readers, and followed by them.
+#: Settings that a file cannot have: a secret, and modes of the command line.
+_NOT_IN_FILE = {"feeds", "demo", "static_export", "hf_token"}
+#: Settings whose values never appear in messages.
+_SECRET_SETTINGS = {"access_key", "hf_token", "store"}
+#: Without user, password, fragment or non-ASCII characters: it becomes part of feeds and headers.
 _BASE_URL = re.compile(
     r"https?://(?:[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?(?:/[A-Za-z0-9_.~-]+)*/?"
 )
-#: Settings that stand in no message.
-_SECRET_SETTINGS = {"access_key", "hf_token", "store"}
-#: Of a store's address, what it may say beyond where it is: whom to trust, and who asks.
+_PRINTABLE_ASCII = re.compile(r"[\x20-\x7e]*")
+_ACCESS_KEY = re.compile(r"[\x21-\x7e]+")
+#: Query parameters allowed in a store URL: TLS certificates.
 _STORE_URL_OPTIONS = {"ssl_ca_certs", "ssl_certfile", "ssl_keyfile"}
 _STORE_URL_HINT = (
-    "url: expected an address such as redis://:PASSWORD@redis.example.org:6379/0, with rediss://"
-    " for TLS, or unix:///run/redis.sock; in a password, write : / ? # [ ] @ % as %3A and so on"
+    "expected a URL such as redis://:PASSWORD@redis.example.org:6379/0, with rediss:// for TLS, or"
+    " unix:///run/redis.sock; in a password, write : / ? # [ ] @ % as %3A and so on"
 )
 _FEED_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
 class StoreConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where many machines share one store."""
+    """The table ``[store]``: a store shared by several machines."""
 
-    #: The Redis or Valkey that it is in; empty for the folder on disk.
+    #: URL of a Redis or Valkey server; empty for a store on disk.
     url: str = ""
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
-    """Every setting."""
+    """All settings."""
 
     host: str = "127.0.0.1"
     port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 8000
-    #: How readers reach this server; empty for the address that each request came to.
+    #: Worker processes, and threads of each.
+    workers: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
+    threads: Annotated[int, msgspec.Meta(ge=4, le=512)] = 32
+    #: URL at which readers reach this server; empty to use each request's own host.
     public_url: str = ""
-    #: Addresses or networks of proxies whose X-Forwarded headers are believed.
+    #: Addresses or networks of proxies whose X-Forwarded-* headers are used.
     trusted_proxies: tuple[str, ...] = ()
     upstream_url: str = "https://huggingface.co"
     cache_dir: Path = Path(platformdirs.user_cache_dir("feedsrv", appauthor=False))
     store: StoreConfig = StoreConfig()
-    #: A mail address or page at which Hugging Face can reach the operator.
+    #: Mail address or page of the operator, for the User-Agent header.
     contact: str = ""
-    #: Seconds that a reader waits at most for a page that was never read.
+    #: Maximum seconds that a request waits for a page that was never fetched.
     deadline: Annotated[float, msgspec.Meta(gt=0, le=60)] = 10.0
     #: Seconds between two requests to upstream, after a burst of four.
     spacing: Annotated[float, msgspec.Meta(ge=0, le=60)] = 1.0
-    #: List days that a keyword feed covers.
+    #: Number of list days that a keyword feed covers.
     history_days: Annotated[int, msgspec.Meta(ge=1, le=366)] = 30
-    #: What readers must show; empty for a server that is open to all.
+    #: Key that clients must send; empty for a public server.
     access_key: str = ""
-    #: Keywords never asked for before that one client of an open server may ask for in an hour.
+    #: New keywords per hour for each client of a public server; 0 for no limit.
     new_keywords: Annotated[int, msgspec.Meta(ge=0, le=100_000)] = 120
-    #: Bytes of stored records, mostly listings, that each process has in memory.
+    #: Maximum size in bytes of the stored records that each process has in memory.
     memory_bytes: Annotated[int, msgspec.Meta(ge=0)] = 48_000_000
-    #: Bytes of answers that each process keeps ready.
+    #: Maximum size in bytes of each process's response cache.
     response_cache_bytes: Annotated[int, msgspec.Meta(ge=0)] = 16_000_000
-    #: What a line of the log is for: people, or programs.
     log_format: Literal["text", "json"] = "text"
-    #: From the environment alone, so that it stands in no file.
+    #: Log each request on standard output, in the combined log format.
+    access_log: bool = False
+    #: Hugging Face token; from the environment only.
     hf_token: str = ""
-    #: Readers that can be led to a feed from its page: name to address, with {url} for the feed's.
+    #: More readers to offer on pages: name to subscription URL, with {url} for the feed's URL.
     readers: dict[str, str] = {}
     feeds: dict[str, Feed] = {}
-    #: Serve sample papers; from the command line alone.
+    #: Serve sample papers; from the command line only.
     demo: bool = False
-    #: Make pages for a host that runs nothing; for an export alone.
+    #: Render pages for static hosting; set by an export only.
     static_export: bool = False
 
 
 def load_config(
     file: Path | None, environ: Mapping[str, str], arguments: Mapping[str, object] | None = None
 ) -> Config:
-    """Return the settings of a file, the environment and the command line.
+    """Return the settings from the command line, the environment and a file.
 
     Args:
-        file: The file; without one, that of ``FEEDSRV_CONFIG``, else ``config/feedsrv.toml`` where
-            there is one.
+        file: The settings file; None to use `find_config_file`.
         environ: The environment.
-        arguments: Settings from the command line, by name; None is "not given".
+        arguments: Settings from the command line, by name; None for an option that was not given.
 
     Raises:
-        ConfigError: Something is wrong, all of it named at once.
+        ConfigError: The file or any setting is invalid; the error lists all problems.
 
     """
     file = find_config_file(file, environ)
@@ -124,11 +134,11 @@ def load_config(
     except OSError as error:
         raise ConfigError([f"{file}: cannot be read: {error.strerror}"]) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError([f"{file}: is no TOML: {error}"]) from error
+        raise ConfigError([f"{file}: invalid TOML: {error}"]) from error
 
 
 def find_config_file(file: Path | None, environ: Mapping[str, str]) -> Path | None:
-    """Return the file to read: the one given, the environment's, the default one if it is there."""
+    """Return the given file, else ``FEEDSRV_CONFIG``, else the default file if it exists."""
     if file is not None:
         return file
     if environ.get("FEEDSRV_CONFIG"):
@@ -136,52 +146,84 @@ def find_config_file(file: Path | None, environ: Mapping[str, str]) -> Path | No
     return DEFAULT_FILE if DEFAULT_FILE.exists() else None
 
 
+class _Value(NamedTuple):
+    """A value given for a setting."""
+
+    #: Empty for a name that has no meaning where it was found.
+    setting: str
+    value: object
+    #: Where it was found, for messages.
+    location: str
+    #: Whether numbers come as text, as in the environment.
+    is_text: bool = False
+
+
 def build_config(
     data: Mapping[str, Any], file: str, environ: Mapping[str, str], arguments: Mapping[str, object]
 ) -> Config:
-    """Return the settings of parsed TOML, the environment and the command line.
+    """Return the settings from the command line, the environment and parsed TOML.
+
+    Args:
+        data: The parsed file.
+        file: The file's name, for messages.
+        environ: The environment.
+        arguments: Settings from the command line, by name; None for an option that was not given.
 
     Raises:
-        ConfigError: Something is wrong, all of it named at once.
+        ConfigError: Any setting is invalid; the error lists all problems.
 
     """
     problems: list[str] = []
-    found: dict[str, Any] = {}
-    fields = {field.name: field for field in msgspec.structs.fields(Config)}
-    in_file = fields.keys() - {"feeds", "demo", "static_export", "hf_token"}
-    for origin, name, value in _iter_values(data, file, environ, arguments):
-        if origin == file and name not in in_file:
-            problems.append(f"{origin}: {name}: there is no such setting")
+    settings: dict[str, Any] = {}
+    types = {field.name: field.type for field in msgspec.structs.fields(Config)}
+    for each in _given_values(data, file, environ, arguments):
+        if each.setting not in types:
+            problems.append(f"{each.location}: unknown setting")
             continue
         try:
-            # The environment knows text only.
-            found[name] = msgspec.convert(
-                value, fields[name].type, strict=origin == file, dec_hook=_decode_path
-            )
-            _validate(name, found[name])
+            value = _convert(each.value, types[each.setting], is_text=each.is_text)
+            _validate(each.setting, value)
+            settings[each.setting] = value
         except ValueError as error:
-            shown = "" if name in _SECRET_SETTINGS else f", not {value!r}"
-            problems.append(f"{origin}: {name}: {error}{shown}")
-    found["feeds"] = dict(_build_feeds(data.get("feeds", {}), file, problems))
+            shown = "" if each.setting in _SECRET_SETTINGS else f", not {_quote(each.value)}"
+            problems.append(f"{each.location}: {error}{shown}")
+    settings["feeds"] = dict(_build_feeds(data.get("feeds", {}), file, problems))
     if problems:
         raise ConfigError(problems)
-    return Config(**found)
+    return Config(**settings)
 
 
-def _iter_values(
+def _given_values(
     data: Mapping[str, Any], file: str, environ: Mapping[str, str], arguments: Mapping[str, object]
-) -> Iterator[tuple[str, str, object]]:
-    """Yield (origin, setting, value), the stronger origin later."""
+) -> Iterator[_Value]:
+    """Yield the given values in ascending order of precedence."""
     for name, value in data.items():
         if name != "feeds":
-            yield file, _RENAMED_SETTINGS.get(name, name), value
-    for variable, name in ENVIRONMENT_VARIABLES.items():
-        if environ.get(variable):
-            value = environ[variable].strip()
-            yield f"environment: {variable}", name, {"url": value} if name == "store" else value
-    for name, value in arguments.items():
+            setting = "" if name in _NOT_IN_FILE else _RENAMED_SETTINGS.get(name, name)
+            yield _Value(setting, value, f"{file}: {name}")
+    for variable, setting in ENVIRONMENT_VARIABLES.items():
+        if text := environ.get(variable, "").strip():
+            value = {"url": text} if setting == "store" else text
+            yield _Value(setting, value, f"environment: {variable}", is_text=True)
+    for setting, value in arguments.items():
         if value is not None:
-            yield "command line", name, value
+            yield _Value(setting, value, f"command line: {setting}", is_text=True)
+
+
+# --- values ------------------------------------------------------------------------------------
+
+
+def _convert(value: object, kind: Any, *, is_text: bool = False) -> Any:
+    """Return the value as the type; from text, numbers are parsed.
+
+    Raises:
+        ValueError: It has another type or is out of range; the message says what was expected.
+
+    """
+    try:
+        return msgspec.convert(value, kind, strict=not is_text, dec_hook=_decode_path)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"expected {_describe_type(msgspec.inspect.type_info(kind))}") from error
 
 
 def _decode_path(kind: type, value: object) -> Path:
@@ -190,83 +232,148 @@ def _decode_path(kind: type, value: object) -> Path:
     return Path(value).expanduser()
 
 
+def _describe_type(kind: msgspec.inspect.Type) -> str:
+    match kind:
+        case msgspec.inspect.IntType() | msgspec.inspect.FloatType():
+            description = _describe_number(kind)
+        case msgspec.inspect.BoolType():
+            description = "true or false"
+        case msgspec.inspect.LiteralType(values=choices):
+            description = f"one of {_quote_all(choices)}"
+        case msgspec.inspect.VarTupleType(item_type=msgspec.inspect.LiteralType(values=choices)):
+            description = f"a list of {_quote_all(choices)}"
+        case msgspec.inspect.VarTupleType():
+            description = "a list of texts in quotation marks"
+        case msgspec.inspect.StructType(fields=fields):
+            description = f"a table with {', '.join(field.name for field in fields)} only"
+        case msgspec.inspect.DictType():
+            description = "a table of texts in quotation marks"
+        case _:
+            description = "text in quotation marks"
+    return description
+
+
+def _describe_number(kind: msgspec.inspect.IntType | msgspec.inspect.FloatType) -> str:
+    noun = "a whole number" if isinstance(kind, msgspec.inspect.IntType) else "a number"
+    if kind.gt is not None:
+        return f"{noun} above {kind.gt} and up to {kind.le}"
+    return (
+        f"{noun}, {kind.ge} or more" if kind.le is None else f"{noun} from {kind.ge} to {kind.le}"
+    )
+
+
+def _quote(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _quote_all(values: Iterable[object]) -> str:
+    return ", ".join(map(_quote, values))
+
+
 def _validate(name: str, value: object) -> None:
     match name, value:
         case "trusted_proxies", tuple():
-            for each in value:
-                ip_network(each, strict=False)
+            _validate_networks(value)
         case "public_url" | "upstream_url", str() if value:
             _validate_url(name, value)
         case "store", StoreConfig(url=str() as url) if url:
             _validate_store_url(url)
         case "readers", dict():
             _validate_readers(value)
-        case "contact" | "hf_token", str() if not re.fullmatch(r"[\x20-\x7e]*", value):
-            raise ValueError("expected plain letters and signs: it goes into a header")
-        case "access_key", str() if not re.fullmatch(r"[\x21-\x7e]+", value):
+        case "contact" | "hf_token", str() if not _PRINTABLE_ASCII.fullmatch(value):
+            raise ValueError("expected ASCII characters only, because it is sent in a header")
+        case "access_key", str() if not _ACCESS_KEY.fullmatch(value):
             raise ValueError(
-                "expected plain letters and signs, without spaces; leave it out to be open to all"
+                "expected ASCII characters without spaces; for a public server, leave it out"
             )
 
 
-def _validate_url(name: str, value: str) -> None:
-    parts = urlsplit(value)
+def _validate_networks(networks: Iterable[str]) -> None:
+    try:
+        for network in networks:
+            ip_network(network, strict=False)
+    except ValueError as error:
+        raise ValueError("expected addresses or networks such as 10.0.0.0/8") from error
+
+
+def _validate_url(name: str, url: str) -> None:
+    parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.netloc or parts.query:
-        raise ValueError("expected an address such as https://papers.example.org")
-    if not _BASE_URL.fullmatch(value):
-        raise ValueError("expected plain letters, as in https://papers.example.org/feeds")
+        raise ValueError("expected a URL such as https://papers.example.org")
+    if not _BASE_URL.fullmatch(url):
+        raise ValueError("expected a plain URL such as https://papers.example.org/feeds")
     if name == "upstream_url" and parts.path.strip("/"):
-        raise ValueError("expected scheme and host alone")
+        raise ValueError("expected scheme and host only")
 
 
 def _validate_store_url(url: str) -> None:
-    """Refuse an address that is none, in words that do not say it back: it may hold a password."""
+    """Check the URL; no message repeats it, because it may hold a password."""
     try:
         parts = urlsplit(url)
         port, host = parts.port, parts.hostname
     except ValueError as error:
         raise ValueError(_STORE_URL_HINT) from error
     if parts.scheme == "unix":
-        is_address = parts.path.startswith("/") and not host
+        is_valid = parts.path.startswith("/") and not host
     else:
-        is_numbered = re.fullmatch(r"(/\d{0,4})?", parts.path) is not None
         is_server = parts.scheme in {"redis", "rediss"} and bool(host) and port != 0
-        is_address = is_server and is_numbered
-    options = {each.partition("=")[0] for each in parts.query.split("&") if each}
-    if not is_address or parts.fragment or options - _STORE_URL_OPTIONS:
+        is_valid = is_server and re.fullmatch(r"(/\d{0,4})?", parts.path) is not None
+    options = {option.partition("=")[0] for option in parts.query.split("&") if option}
+    if not is_valid or parts.fragment or options - _STORE_URL_OPTIONS:
         raise ValueError(_STORE_URL_HINT)
 
 
 def _validate_readers(readers: Mapping[str, str]) -> None:
-    for address in readers.values():
-        parts = urlsplit(address)
-        if parts.scheme not in {"http", "https"} or not parts.netloc or "{url}" not in address:
-            raise ValueError('expected addresses such as "https://rss.example.org/add?url={url}"')
+    for url in readers.values():
+        parts = urlsplit(url)
+        if parts.scheme not in {"http", "https"} or not parts.netloc or "{url}" not in url:
+            raise ValueError('expected URLs such as "https://rss.example.org/add?url={url}"')
+
+
+# --- feeds -------------------------------------------------------------------------------------
 
 
 def _build_feeds(tables: object, file: str, problems: list[str]) -> Iterator[tuple[str, Feed]]:
-    """Yield the feeds of the ``[feeds]`` tables, and note what is wrong with the others."""
+    """Yield the feeds of the ``[feeds]`` tables by name, and append the problems of the others."""
     if not isinstance(tables, Mapping):
         problems.append(f"{file}: feeds: expected tables such as [feeds.causal]")
         return
     for name, table in tables.items():
-        try:
-            yield name, _build_feed(name, table)
-        except QueryError as error:
-            problems.append(f"{file}: feeds.{name}.query: {error}\n{error.pointer()}")
-        except ValueError as error:
-            problems.append(f"{file}: feeds.{name}: {error}")
+        found = list(_feed_problems(name, table))
+        problems += [f"{file}: feeds.{name}{problem}" for problem in found]
+        if not found:
+            title = table.get("title") or name
+            yield name, msgspec.convert({**table, "title": title, "name": name}, Feed)
 
 
-def _build_feed(name: str, table: object) -> Feed:
+def _feed_problems(name: str, table: object) -> Iterator[str]:
+    """Yield what is wrong with a feed's table, each as the key's path below it and a message."""
     if not _FEED_NAME.fullmatch(name):
-        raise ValueError("a feed's name is of letters, digits, - and _")
-    if not isinstance(table, Mapping) or "name" in table:
-        raise ValueError("expected a table of query, title, sources, limit, link and match")
-    feed = msgspec.convert({**table, "title": table.get("title") or name, "name": name}, Feed)
-    if XML_FORBIDDEN.search(feed.title):
-        raise ValueError("its title has a character that no feed can hold")
-    words = positive_terms(parse_query(feed.query)) if feed.query else ""
-    if feed.sources == ("search",) and not words:
-        raise ValueError('nothing to search for without words; add "daily" to its sources')
-    return feed
+        yield ": a feed name has at most 64 letters, digits, - and _"
+    if not isinstance(table, Mapping):
+        yield ": expected a table such as [feeds.causal]"
+        return
+    types = {field.name: field.type for field in msgspec.structs.fields(Feed)}
+    for key, value in table.items():
+        if key == "name" or key not in types:
+            yield f".{key}: unknown setting"
+            continue
+        try:
+            _convert(value, types[key])
+        except ValueError as error:
+            yield f".{key}: {error}, not {_quote(value)}"
+    title, query = table.get("title", ""), table.get("query", "")
+    if isinstance(title, str) and XML_FORBIDDEN.search(title):
+        yield ".title: contains a character that XML does not allow"
+    if isinstance(query, str):
+        yield from _query_problems(query, table.get("sources"))
+
+
+def _query_problems(query: str, sources: object) -> Iterator[str]:
+    try:
+        terms = positive_terms(parse_query(query)) if query else ""
+    except QueryError as error:
+        yield f".query: {error}\n{error.with_caret()}"
+        return
+    if sources == ["search"] and not terms:
+        yield '.query: has no words to search for; add "daily" to sources'

@@ -1,24 +1,25 @@
-"""Everything feedsrv raises on purpose, and what each error becomes.
+"""The exceptions that feedsrv raises, and what each becomes for the user.
 
 ::
 
     FeedsrvError
-    ├── ConfigError             the operator's settings cannot be used
-    ├── ReaderError             the reader asked for something that cannot be given
-    │   ├── QueryError          the query cannot be read
-    │   ├── ParameterError      another part of the address cannot be read
-    │   ├── AccessError         the server is private, and no key for this was shown
-    │   ├── TooManyError        one client asks for too many new keywords
-    │   └── UnknownFeedError    no feed has that name
-    ├── UpstreamError           Hugging Face let us down; stays inside the service
-    │   ├── FetchError          no usable answer came back
-    │   ├── SpentError          our own allowance of requests is spent; nothing was asked
-    │   └── PageError           an answer came, without a list that can be read
-    ├── NothingReadError        upstream fails, and nothing was ever read
-    ├── StoreError              the disk, or Redis, let us down; stays inside the service
-    └── ExportError             files of an export cannot be written
+    ├── ConfigError              the configuration is invalid
+    ├── ClientError              the request is at fault
+    │   ├── QueryError           the query is invalid
+    │   ├── ParameterError       another URL parameter is invalid
+    │   ├── UnauthorizedError    the server is private, and the request has no valid key
+    │   ├── QuotaExceededError   one client requests too many new keywords
+    │   └── UnknownFeedError     no feed has that name
+    ├── UpstreamError            Hugging Face failed; handled inside the service
+    │   ├── FetchError           no usable response
+    │   ├── UpstreamBudgetError  the request budget is used up; no request was sent
+    │   └── ParseError           the response has no list of papers that can be parsed
+    ├── NoDataYetError           upstream fails, and nothing is stored that could be served
+    ├── StoreError               the disk or Redis failed; handled inside the service
+    ├── ListenError              the server cannot listen on its address
+    └── ExportError              the files of an export could not be written
 
-Errors that leave the service are in `ANSWERS`, the one table of HTTP statuses and exit codes.
+`ERROR_MAP` gives the HTTP status and the exit code of each error that reaches the user.
 """
 
 from __future__ import annotations
@@ -27,13 +28,21 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
+#: Characters of an invalid query that an error message repeats.
+_MAX_QUERY_LENGTH = 1000
+
 
 class FeedsrvError(Exception):
-    """Root of every error that feedsrv raises on purpose."""
+    """Base class of all exceptions that feedsrv raises."""
 
 
 class ConfigError(FeedsrvError):
-    """The operator's settings cannot be used; all problems are named at once."""
+    """The configuration is invalid.
+
+    Attributes:
+        problems: All problems found, one message each.
+
+    """
 
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__(tuple(problems))
@@ -44,21 +53,21 @@ class ConfigError(FeedsrvError):
 
 
 class ClientError(FeedsrvError):
-    """The reader asked for something that cannot be given."""
+    """The request is at fault."""
 
 
 class QueryError(ClientError):
-    """The query cannot be read.
+    """The query is invalid.
 
     Attributes:
-        query: The text as it came.
-        position: Where reading stopped, in characters from 0.
-        reason: What is wrong there, and how to mend it.
+        query: The query as received, cut to 1000 characters.
+        position: Offset of the problem, in characters from 0.
+        reason: What is wrong there, and how to fix it.
 
     """
 
     def __init__(self, query: str, position: int, reason: str) -> None:
-        query = query[:1000]  # a query of a megabyte is not said back
+        query = query[:_MAX_QUERY_LENGTH]
         super().__init__(query, position, reason)
         self.query = query
         self.position = position
@@ -67,14 +76,21 @@ class QueryError(ClientError):
     def __str__(self) -> str:
         return f"{self.reason} (at character {self.position + 1})"
 
-    def pointer(self) -> str:
-        """Return the query with a caret below the place, as two lines."""
+    def with_caret(self) -> str:
+        """Return two lines: the query, and a caret below the position of the problem."""
         line = re.sub(r"\s", " ", self.query)
         return f"{line}\n{' ' * self.position}^"
 
 
 class ParameterError(ClientError):
-    """A part of the address other than the query cannot be read."""
+    """A URL parameter other than the query is invalid.
+
+    Attributes:
+        name: The parameter.
+        value: Its value as received.
+        reason: What it must be, continuing a sentence that begins with the name.
+
+    """
 
     def __init__(self, name: str, value: str, reason: str) -> None:
         super().__init__(name, value, reason)
@@ -87,10 +103,10 @@ class ParameterError(ClientError):
 
 
 class UnauthorizedError(ClientError):
-    """The server is private, and the request shows no key that opens what it asks for.
+    """The server is private, and the request has no key that is valid for its path.
 
     Attributes:
-        path: What was asked for. (The key that was shown is nobody's business.)
+        path: The requested path. The key that was sent, if any, is not recorded.
 
     """
 
@@ -100,34 +116,37 @@ class UnauthorizedError(ClientError):
 
     def __str__(self) -> str:
         return (
-            "this server is private: add the key to the address as key=…, or give it as the"
-            " password, with any name"
+            "this server is private: add the key to the URL as key=…, or use it as the password"
+            " with any user name"
         )
 
 
 class QuotaExceededError(ClientError):
-    """One client asks for more keywords that nobody asked for before than is its share.
+    """One client requests more new keywords than its quota allows.
 
     Attributes:
-        client: Who.
-        wait: Seconds until it may ask for the next.
+        client: The client.
+        retry_after: Seconds until the next new keyword is allowed.
 
     """
 
-    def __init__(self, client: str, wait: float) -> None:
-        super().__init__(client, wait)
+    def __init__(self, client: str, retry_after: float) -> None:
+        super().__init__(client, retry_after)
         self.client = client
-        self.retry_after = wait
+        self.retry_after = retry_after
 
     def __str__(self) -> str:
-        return (
-            "too many keywords that nobody asked for before; feeds that were read once are not"
-            " limited"
-        )
+        return "too many new keywords; existing feeds are not limited"
 
 
 class UnknownFeedError(ClientError):
-    """No feed has that name."""
+    """No feed has that name.
+
+    Attributes:
+        name: The requested name.
+        known: The names of the configured feeds.
+
+    """
 
     def __init__(self, name: str, known: Sequence[str] = ()) -> None:
         super().__init__(name, tuple(known))
@@ -139,11 +158,11 @@ class UnknownFeedError(ClientError):
 
 
 class UpstreamError(FeedsrvError):
-    """Hugging Face did not give us what we need.
+    """Hugging Face failed.
 
     Attributes:
-        url: What was asked for.
-        reason: Why it is no use, fit for a log line.
+        url: The requested URL or path.
+        reason: What went wrong, for logs and error messages.
 
     """
 
@@ -157,85 +176,107 @@ class UpstreamError(FeedsrvError):
 
 
 class FetchError(UpstreamError):
-    """No usable answer came back.
+    """There is no usable response.
 
     Attributes:
-        wait: How many seconds upstream wants to be left alone, where it says so.
+        retry_after: Seconds for which upstream wants no further request. None if not given.
 
     """
 
-    def __init__(self, url: str, reason: str, wait: float | None = None) -> None:
+    def __init__(self, url: str, reason: str, retry_after: float | None = None) -> None:
         super().__init__(url, reason)
-        self.args = (url, reason, wait)
-        self.retry_after = wait
+        self.args = (url, reason, retry_after)
+        self.retry_after = retry_after
 
 
 class UpstreamBudgetError(UpstreamError):
-    """Our own allowance of requests is spent for now, so nothing was asked.
+    """The request budget is used up, so no request was sent.
 
     Attributes:
-        wait: Seconds until there is some again.
+        retry_after: Seconds until a request is allowed again.
 
     """
 
-    def __init__(self, url: str, reason: str, wait: float) -> None:
+    def __init__(self, url: str, reason: str, retry_after: float) -> None:
         super().__init__(url, reason)
-        self.args = (url, reason, wait)
-        self.retry_after = wait
+        self.args = (url, reason, retry_after)
+        self.retry_after = retry_after
 
 
 class ParseError(UpstreamError):
-    """An answer came, but holds no list of papers that can be read."""
+    """The response has no list of papers that can be parsed."""
 
 
 class NoDataYetError(FeedsrvError):
-    """Upstream fails, and nothing was ever read that could be served in its place.
+    """Upstream fails, and nothing is stored that could be served instead.
 
     Attributes:
         reason: What went wrong, in plain words.
-        wait: Whole seconds until asking again makes sense.
+        retry_after: Whole seconds until a new attempt makes sense.
 
     """
 
-    def __init__(self, reason: str, wait: int) -> None:
-        super().__init__(reason, wait)
+    def __init__(self, reason: str, retry_after: int) -> None:
+        super().__init__(reason, retry_after)
         self.reason = reason
-        self.retry_after = wait
+        self.retry_after = retry_after
 
     def __str__(self) -> str:
-        return f"nothing has been read from Hugging Face yet: {self.reason}"
+        return f"nothing fetched from Hugging Face yet: {self.reason}"
 
 
 class StoreError(FeedsrvError):
-    """The disk, or Redis, let us down.
+    """The disk or Redis failed.
 
     Attributes:
-        path: The store's folder, or its address without a password.
-        reason: Why, fit for a log line.
+        location: The store's directory, or the URL of Redis without its password.
+        reason: What went wrong, for logs and error messages.
 
     """
 
-    def __init__(self, path: str, reason: str) -> None:
-        super().__init__(path, reason)
-        self.location = path
+    def __init__(self, location: str, reason: str) -> None:
+        super().__init__(location, reason)
+        self.location = location
         self.reason = reason
 
     def __str__(self) -> str:
         return f"the store at {self.location} cannot be used: {self.reason}"
 
 
-class ExportError(FeedsrvError):
-    """The files of an export cannot be written.
+class ListenError(FeedsrvError):
+    """The server cannot listen on its address.
 
     Attributes:
-        folder: Where they were to be.
-        reason: Why not, fit for a log line.
+        host: The host to listen on.
+        port: The port to listen on.
+        reason: Why it failed; empty if the port is in use.
 
     """
 
-    def __init__(self, folder: str, reason: str) -> None:
-        super().__init__(folder, reason)
-        self.directory = folder
+    def __init__(self, host: str, port: int, reason: str) -> None:
+        super().__init__(host, port, reason)
+        self.host = host
+        self.port = port
+        self.reason = reason
+
+    def __str__(self) -> str:
+        if not self.reason:
+            return f"port {self.port} is in use; choose another with --port"
+        return f"cannot listen on {self.host} port {self.port}: {self.reason}"
+
+
+class ExportError(FeedsrvError):
+    """The files of an export could not be written.
+
+    Attributes:
+        directory: The target directory.
+        reason: What went wrong, for logs and error messages.
+
+    """
+
+    def __init__(self, directory: str, reason: str) -> None:
+        super().__init__(directory, reason)
+        self.directory = directory
         self.reason = reason
 
     def __str__(self) -> str:
@@ -243,7 +284,7 @@ class ExportError(FeedsrvError):
 
 
 class ErrorMapping(NamedTuple):
-    """What an error becomes at the edges: an HTTP status with its title, an exit code."""
+    """The HTTP status of an error, the title of its error page, and the exit code."""
 
     status: int
     title: str
@@ -251,16 +292,17 @@ class ErrorMapping(NamedTuple):
 
 
 ERROR_MAP: dict[type[FeedsrvError], ErrorMapping] = {
-    ConfigError: ErrorMapping(500, "The server's settings cannot be used", 2),
-    QueryError: ErrorMapping(400, "The query cannot be read", 2),
-    ParameterError: ErrorMapping(400, "The address cannot be read", 2),
-    UnauthorizedError: ErrorMapping(401, "A key is needed", 2),
+    ConfigError: ErrorMapping(500, "Invalid settings", 2),
+    QueryError: ErrorMapping(400, "Invalid query", 2),
+    ParameterError: ErrorMapping(400, "Invalid parameter", 2),
+    UnauthorizedError: ErrorMapping(401, "Key required", 2),
     QuotaExceededError: ErrorMapping(429, "Too many new keywords", 1),
-    UnknownFeedError: ErrorMapping(404, "There is no such feed", 2),
-    NoDataYetError: ErrorMapping(503, "Nothing has been read yet", 1),
-    StoreError: ErrorMapping(503, "The store cannot be used", 1),
-    ExportError: ErrorMapping(500, "The export cannot be written", 1),
-    FetchError: ErrorMapping(503, "Hugging Face cannot be read", 1),
-    UpstreamBudgetError: ErrorMapping(503, "Hugging Face is not asked for now", 1),
-    ParseError: ErrorMapping(503, "Hugging Face cannot be read", 1),
+    UnknownFeedError: ErrorMapping(404, "Feed not found", 2),
+    NoDataYetError: ErrorMapping(503, "Nothing fetched yet", 1),
+    StoreError: ErrorMapping(503, "Store unavailable", 1),
+    ListenError: ErrorMapping(500, "The server cannot listen", 1),
+    ExportError: ErrorMapping(500, "Export failed", 1),
+    FetchError: ErrorMapping(503, "Hugging Face is unreachable", 1),
+    UpstreamBudgetError: ErrorMapping(503, "The request budget is used up", 1),
+    ParseError: ErrorMapping(503, "Hugging Face's page could not be parsed", 1),
 }

@@ -1,8 +1,8 @@
-"""A server's answers as files, for a host that hands out files and runs nothing.
+"""Export a server's responses as static files.
 
-Each file holds what a server at ``public_url`` answers at the same path, the feeds byte for byte: a
-reader that is led from the one to the other sees no difference. A file is replaced in one step, and
-only when its bytes differ, so that whoever hands it out can say "unchanged" (its mtime stays).
+Each file holds the response that a server at ``public_url`` gives for the same path; feeds are
+identical byte for byte, so readers can move between the two. A file is replaced atomically, and
+only if its bytes differ: its mtime, and with it the web server's validators, stays otherwise.
 
 ::
 
@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from http import HTTPStatus
 from pathlib import Path
 from typing import NamedTuple
 from uuid import uuid4
@@ -26,78 +27,77 @@ from feedsrv.config import Config
 from feedsrv.errors import ConfigError, ExportError
 from feedsrv.feeds.formats import FORMATS
 
-#: Names the files that an export wrote, one on each line: no others are replaced or removed.
+#: Lists the files written by exports, one per line; no other files are replaced or removed.
 MANIFEST_NAME = ".feedsrv-export"
-_OK = 200
 
 
 class ExportResult(NamedTuple):
-    """What became of one feed's files, or of those around the feeds."""
+    """The outcome for the files of one feed, or for the files that all feeds share."""
 
     name: str
-    #: How many were written, and how many taken away; the others were as they had to be.
+    #: Files written and files removed; all others were up to date.
     written: int = 0
     removed: int = 0
-    #: Why nothing was done about them; empty where all is well.
+    #: Why the files were not updated; empty on success.
     error: str = ""
 
 
 def export_config(config: Config) -> Config:
-    """Return the settings with which answers are made that become files.
+    """Return the settings for an export: those of the server, without the access key.
 
-    Files ask nobody for a key, so none stands in them.
+    Static files are public, so no key may appear in them.
 
     Raises:
-        ConfigError: Where the files will be is not known, or there is nothing to write.
+        ConfigError: There is no public URL, or there are no feeds.
 
     """
     problems = []
     if not config.public_url:
-        problems.append("public_url: an export needs it: feeds name their own address")
-    if not config.feeds:  # of a file that was not found, maybe; files of an export stay
-        problems.append("feeds: there are none to export")
+        problems.append("public_url: required for export, because feeds contain their own address")
+    if not config.feeds:  # maybe the settings file was not found: do not remove existing files
+        problems.append("feeds: none configured, so there is nothing to export")
     if problems:
         raise ConfigError(problems)
     return msgspec.structs.replace(config, static_export=True, access_key="")
 
 
-def export_site(app: Flask, names: Sequence[str], folder: Path) -> Iterator[ExportResult]:
-    """Bring the files up to date, and yield what became of each feed, and of the rest at last.
+def export_site(app: Flask, names: Sequence[str], directory: Path) -> Iterator[ExportResult]:
+    """Update the files, and yield the result for each feed and then for the front page.
 
-    A feed that cannot be answered keeps the files that it has. When all could be answered, the
-    front page and the list of subscriptions are written, and files of feeds that are gone go too.
+    A feed that fails keeps its previous files. The front page and OPML are written, and files of
+    feeds that are no longer configured are removed, only if every feed succeeded.
 
     Args:
-        app: The routes.
-        names: Of the configured feeds.
-        folder: Where the files are; made where there is none.
+        app: The application.
+        names: The names of the configured feeds.
+        directory: Where to write; created if missing.
 
     Raises:
-        ExportError: The folder cannot be written, or holds files in the way that are not ours.
+        ExportError: The directory cannot be written, or a file that is not ours is in the way.
 
     """
-    feeds = {name: [*_feed_paths(name)] for name in names}
-    around = [*_static_paths(app), "/favicon.ico", "/feeds.opml", "/"]
-    wanted = {_file_name(path) for paths in (*feeds.values(), around) for path in paths}
+    feed_paths = {name: [*_feed_paths(name)] for name in names}
+    shared_paths = [*_static_paths(app), "/favicon.ico", "/feeds.opml", "/"]
+    current = {_file_name(path) for paths in (*feed_paths.values(), shared_paths) for path in paths}
     client = Client(app)
-    with _translate_errors(folder):
-        ours = _read_manifest(folder)
-        _check_no_foreign_files(folder, wanted - ours)
-        _write_file(
-            folder / MANIFEST_NAME, _format_manifest(wanted | ours)
-        )  # first: who is stopped finds them again
-        troubled = []
-        for name, paths in feeds.items():
-            part = _export_paths(client, name, paths, folder)
-            troubled += [name] if part.error else []
-            yield part
-        if troubled:
-            yield ExportResult("front page", error=f"it waits for {', '.join(troubled)}")
+    with _translate_errors(directory):
+        previous = _read_manifest(directory)
+        _check_no_foreign_files(directory, current - previous)
+        # Before any file, so that an export that was interrupted recognises its files.
+        _write_file(directory / MANIFEST_NAME, _format_manifest(current | previous))
+        failed = []
+        for name, paths in feed_paths.items():
+            result = _export_paths(client, name, paths, directory)
+            if result.error:
+                failed.append(name)
+            yield result
+        if failed:
+            yield ExportResult("front page", error=f"feeds failed: {', '.join(failed)}")
             return
-        last = _export_paths(client, "front page", around, folder)
-        removed = sum(_remove_file(folder / file) for file in sorted(ours - wanted))
-        _write_file(folder / MANIFEST_NAME, _format_manifest(wanted))
-        yield last._replace(removed=removed)
+        result = _export_paths(client, "front page", shared_paths, directory)
+        removed = sum(_remove_file(directory / file) for file in sorted(previous - current))
+        _write_file(directory / MANIFEST_NAME, _format_manifest(current))
+        yield result._replace(removed=removed)
 
 
 def _feed_paths(name: str) -> Iterator[str]:
@@ -107,78 +107,78 @@ def _feed_paths(name: str) -> Iterator[str]:
 
 
 def _static_paths(app: Flask) -> Iterator[str]:
-    """Yield the paths of what pages need beside their text."""
     return (f"/static/{file.name}" for file in sorted(Path(app.static_folder or "").iterdir()))
 
 
 def _file_name(path: str) -> str:
-    """Return the file that a host hands out for the path."""
+    """Return the file that a web server serves for a URL path."""
     return path[1:] if "." in path else f"{path}/index.html".lstrip("/")
 
 
-def _export_paths(client: Client, name: str, paths: Iterable[str], folder: Path) -> ExportResult:
-    """Write the files for the paths that belong together: all of them or none."""
+def _export_paths(client: Client, name: str, paths: Iterable[str], directory: Path) -> ExportResult:
+    """Write the files for paths that belong together: all of them or none."""
     bodies = {}
     for path in paths:
-        with client.get(path) as answer:
-            if answer.status_code != _OK:
-                return ExportResult(name, error=(answer.json or {}).get("detail", answer.status))
-            bodies[_file_name(path)] = answer.get_data()
-    return ExportResult(
-        name, sum(_write_file(folder / file, body) for file, body in bodies.items())
-    )
+        with client.get(path) as response:
+            if response.status_code != HTTPStatus.OK:
+                error = (response.json or {}).get("detail", response.status)
+                return ExportResult(name, error=error)
+            bodies[_file_name(path)] = response.get_data()
+    written = sum(_write_file(directory / file, body) for file, body in bodies.items())
+    return ExportResult(name, written)
 
 
 # --- files -----------------------------------------------------------------------------------
 
 
 @contextmanager
-def _translate_errors(folder: Path) -> Iterator[None]:
+def _translate_errors(directory: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        where = error.filename or folder
-        raise ExportError(str(folder), f"{where}: {error.strerror or error}") from error
+        location = error.filename or directory
+        reason = f"{location}: {error.strerror or error}"
+        raise ExportError(str(directory), reason) from error
 
 
 def _write_file(file: Path, body: bytes) -> bool:
-    """Have the file hold the bytes, at once, and tell whether it did not before."""
+    """Write the file atomically if its content differs, and return whether it was written."""
     with suppress(FileNotFoundError):
         if file.read_bytes() == body:
             return False
     file.parent.mkdir(parents=True, exist_ok=True)
-    # Not by tempfile: what that makes can be read by nobody else.
-    new = file.with_name(f".{file.name}.{uuid4().hex}")
+    # Not a tempfile: those are created with mode 0600, which a web server cannot read.
+    temporary = file.with_name(f".{file.name}.{uuid4().hex}")
     try:
-        with new.open("xb") as opened:
-            opened.write(body)
-            opened.flush()
-            os.fsync(opened.fileno())
-        new.replace(file)
+        with temporary.open("xb") as stream:
+            stream.write(body)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(file)
     except OSError:
-        new.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
     return True
 
 
 def _remove_file(file: Path) -> bool:
-    """Take the file away, with its folder if that is empty then; tell whether there was one."""
+    """Remove the file, and its directory if that is empty then; return whether it existed."""
     try:
         file.unlink()
     except FileNotFoundError:
         return False
-    with suppress(OSError):  # it is not empty
+    with suppress(OSError):  # the directory is not empty
         file.parent.rmdir()
     return True
 
 
-def _read_manifest(folder: Path) -> set[str]:
-    """Return the files that an export wrote; none outside the folder, whoever wrote the list."""
+def _read_manifest(directory: Path) -> set[str]:
+    """Return the files listed in the manifest, except any outside the directory."""
     try:
-        lines = (folder / MANIFEST_NAME).read_text("utf-8").splitlines()
+        lines = (directory / MANIFEST_NAME).read_text("utf-8").splitlines()
     except FileNotFoundError:
         return set()
-    root = folder.resolve()
+    root = directory.resolve()
     return {line for line in lines if line and (root / line).resolve().is_relative_to(root)}
 
 
@@ -186,14 +186,14 @@ def _format_manifest(files: Iterable[str]) -> bytes:
     return "".join(f"{file}\n" for file in sorted(files)).encode()
 
 
-def _check_no_foreign_files(folder: Path, files: Iterable[str]) -> None:
-    """See to it that nothing is overwritten that was there before any export.
+def _check_no_foreign_files(directory: Path, files: Iterable[str]) -> None:
+    """Check that no file that an export did not write would be overwritten.
 
     Raises:
-        ExportError: Something would be.
+        ExportError: There is such a file.
 
     """
-    foreign = sorted(file for file in files if (folder / file).exists())
+    foreign = sorted(file for file in files if (directory / file).exists())
     if foreign:
-        reason = f"{foreign[0]} is there and no export wrote it; give it a folder of its own"
-        raise ExportError(str(folder), reason)
+        reason = f"{foreign[0]} was not written by an export; use an empty directory"
+        raise ExportError(str(directory), reason)

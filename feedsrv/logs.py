@@ -1,15 +1,17 @@
-"""What the log looks like: one line for each record, and no secret in any."""
+"""Log formatting: one line per record, as text or JSON, with secrets redacted."""
 
 from __future__ import annotations
 
 import json
 import logging
 import re
+import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
+ACCESS_LOGGER = "feedsrv.access"
 _REDACTED = "***"
-#: What opens something, whoever wrote it into a line: the rest of each match is what is hidden.
+#: Secrets in any message: the first group is kept, the rest of the match is redacted.
 _SECRET_PATTERNS = (
     re.compile(r"(?i)([?&;](?:amp;)?(?:key|token)=)[^\s&;\"'<>]+"),
     re.compile(r"(?i)(authorization['\"]?\s*[:=,]\s*['\"]?(?:basic |bearer )?)[^\s'\",)]+"),
@@ -21,13 +23,13 @@ _LINE_BREAKS = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
 
 
 def configure_logging(log_format: str, secrets: Iterable[str] = ()) -> None:
-    """Have everything that is logged written to standard error.
+    """Send log records to standard error.
 
-    Where somebody else has seen to the log, a WSGI server or a test, it stays as it is.
+    Does nothing if the root logger already has handlers, set by a WSGI server or a test.
 
     Args:
-        log_format: ``text`` for people, ``json`` for programs.
-        secrets: Texts that must stand in no line.
+        log_format: ``text`` or ``json``.
+        secrets: Strings to redact.
 
     """
     handler = logging.StreamHandler()
@@ -36,27 +38,45 @@ def configure_logging(log_format: str, secrets: Iterable[str] = ()) -> None:
     logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
-class TextFormatter(logging.Formatter):
-    """A line for people; where something broke, where it did stands below it.
+def configure_access_log(secrets: Iterable[str] = ()) -> None:
+    """Send the access log to standard output.
 
     Args:
-        secrets: Texts that must stand in no line.
+        secrets: Strings to redact.
+
+    """
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(TextFormatter(secrets, "%(message)s"))
+    logger = logging.getLogger(ACCESS_LOGGER)
+    logger.handlers = [handler]
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+
+
+class TextFormatter(logging.Formatter):
+    """Format a record as one line of text, followed by its traceback if it has one.
+
+    Args:
+        secrets: Strings to redact.
+        line: The format of a line.
 
     """
 
-    def __init__(self, secrets: Iterable[str] = ()) -> None:
-        super().__init__("%(asctime)s %(levelname)-7s %(message)s")
+    def __init__(
+        self, secrets: Iterable[str] = (), line: str = "%(asctime)s %(levelname)-7s %(message)s"
+    ) -> None:
+        super().__init__(line)
         self._secrets = tuple(secret for secret in secrets if secret)
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # logging's own name
-        # What is asked for is logged, and must not look like a line of ours.
-        return _LINE_BREAKS.sub(lambda found: repr(found[0])[1:-1], super().formatMessage(record))
+        # Requests appear in messages; a line break in one must not forge a log line.
+        return _LINE_BREAKS.sub(lambda match: repr(match[0])[1:-1], super().formatMessage(record))
 
     def format(self, record: logging.LogRecord) -> str:
         return self.redact(super().format(record))
 
     def redact(self, text: str) -> str:
-        """Return the text with keys, tokens and passwords hidden."""
+        """Return the text with keys, tokens and passwords replaced by ``***``."""
         for secret in self._secrets:
             text = text.replace(secret, _REDACTED)
         for pattern in _SECRET_PATTERNS:
@@ -65,21 +85,21 @@ class TextFormatter(logging.Formatter):
 
 
 class JsonFormatter(TextFormatter):
-    """A JSON object on one line, with the trace of what broke in it.
+    """Format a record as a JSON object on one line, with its traceback as ``error``.
 
     Args:
-        secrets: Texts that must stand in no line.
+        secrets: Strings to redact.
 
     """
 
     def format(self, record: logging.LogRecord) -> str:
-        found = {
+        fields = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            # Before it is JSON, where quotation marks would hide a secret's end.
+            # Redacted before encoding: escaped quotation marks would hide where a secret ends.
             "message": self.redact(record.getMessage()),
         }
         if record.exc_info:
-            found["error"] = self.redact(self.formatException(record.exc_info))
-        return json.dumps(found)  # in ASCII: what some take for a line break is none then
+            fields["error"] = self.redact(self.formatException(record.exc_info))
+        return json.dumps(fields)  # ASCII only, so no Unicode line separators

@@ -21,17 +21,19 @@ from tests.support.clock import Clock
 from tests.support.redis_server import RedisServer, run_redis
 from tests.support.samples import FEEDS, PAPERS
 from tests.support.servers import serve_wsgi
-from tests.support.types import MakeService
+from tests.support.types import MakeClient, MakeService
 from tests.support.upstream import FakeUpstream, Json, make_raw_paper
 
-# Where a landing hangs on it, the same cases are tried each time; at home, chance finds new ones.
-settings.register_profile("same", derandomize=True)
-if os.environ.get("FEEDSRV_NO_SKIPS"):
-    settings.load_profile("same")
+# Few examples each time, found by chance; in CI the same ones each time. For many:
+# pytest --hypothesis-profile=thorough tests/unit
+settings.register_profile("quick", max_examples=100, deadline=None)
+settings.register_profile("ci", settings.get_profile("quick"), derandomize=True)
+settings.register_profile("thorough", max_examples=2000, deadline=None)
+settings.load_profile("ci" if os.environ.get("FEEDSRV_NO_SKIPS") else "quick")
 
 
 @pytest.fixture(autouse=True)
-def _same_log() -> Iterator[None]:
+def _restore_log_levels() -> Iterator[None]:
     """Undo what a command does to the levels of the log."""
     levels = {name: logging.getLogger(name).level for name in ("", "httpx")}
     yield
@@ -40,7 +42,7 @@ def _same_log() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def _clear_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep tests from the settings of whoever runs them."""
     names = ("CONFIG", "UPSTREAM_URL", "CACHE_DIR", "PUBLIC_URL", "HF_TOKEN", "ACCESS_KEY")
     for name in (*names, "LOG_FORMAT", "STORE_URL"):
@@ -110,6 +112,12 @@ def make_service(config: Config, clock: Clock) -> Iterator[MakeService]:
 @pytest.fixture
 def service(make_service: MakeService) -> Service:
     return make_service()
+
+
+@pytest.fixture
+def make_client(make_service: MakeService) -> MakeClient:
+    """Return a function that opens a service and returns a client of its application."""
+    return lambda **changes: create_app(make_service(**changes)).test_client()
 
 
 @pytest.fixture

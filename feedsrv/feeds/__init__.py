@@ -1,0 +1,1 @@
+"""Feeds: from stored listings to documents (Atom, RSS, JSON Feed, OPML)."""

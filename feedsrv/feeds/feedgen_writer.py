@@ -1,103 +1,126 @@
-"""Entries to bytes, in each format. The same entries give the same bytes.
+"""Build feeds and entries with feedgen. The only module that imports it.
 
-feedgen 1.0.0 writes Atom and RSS for us, with traps that this module steers around; a test for each
-notices when a later release mends it:
+feedgen 1.0.0 has defects that this module works around. For each there is a test that fails as soon
+as a new release fixes it:
 
-- the links of entries lose all but their address, and rel is limited to five values: `_Rest`
-  writes those of Atom, as an extension;
-- feeds and entries are stamped with the clock when they are made: every date is set;
-- entries are put in front of the others: ``order="append"``;
-- persons and categories are checked key by key, which takes half of its time: `_Rest` writes them;
-- the channel's link in RSS is the last link given, whatever its rel: alternate comes last;
-- RSS takes no author without a mail address: Dublin Core's creator does;
-- RSS dates are written by way of the locale of the whole process: `_rfc822` replaces that.
+- A feed and an entry take the current time as their date when they are created: all dates are set.
+- ``add_entry`` prepends: ``order="append"``.
+- In Atom, the links of entries lose all attributes but the URL (python-feedgen issue 135), and only
+  five values of rel are allowed: `_EntryElements` writes the links.
+- Authors and categories are validated key by key, which takes half of feedgen's time:
+  `_EntryElements` writes them too.
+- In RSS, the channel's link is the last one added, whatever its rel: the alternate is added last.
+- In RSS, an author without an email address is dropped: ``dc:creator`` is used.
+- In RSS, dates are formatted by way of the process's locale: `_format_rfc822` replaces that.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from email.utils import format_datetime
-from typing import Any
 
 import feedgen.entry
 import feedgen.feed
+from feedgen.entry import FeedEntry
 from feedgen.ext.base import BaseEntryExtension, BaseExtension
 from feedgen.feed import FeedGenerator
 from lxml import etree
 
-from feedsrv.feeds.entry import Entry, FeedMetadata, Link, latest_update
+from feedsrv.feeds.entry import Entry, Link
+from feedsrv.feeds.metadata import FeedMetadata
 
 _FEED_AUTHOR = {"name": "Hugging Face Daily Papers", "uri": "https://huggingface.co/papers"}
-_PDF = "application/pdf"
+#: The name of the extension, and so of its attribute of feedgen's entries.
+_EXTENSION = "entry_elements"
 
 
 def _format_rfc822(moment: datetime) -> str:
-    """Write a date as RSS has it. feedgen's own sets the process's locale, which threads share."""
+    """Return the date in the format of RSS. feedgen's function sets the locale of all threads."""
     return format_datetime(moment.astimezone(UTC), usegmt=True)
 
 
 feedgen.feed.formatRFC2822 = feedgen.entry.formatRFC2822 = _format_rfc822
 
 
-class _NoFeedElements(BaseExtension):  # type: ignore[misc]  # feedgen has no types
-    """feedgen wants an extension of the feed beside one of its entries."""
+def build_feed(metadata: FeedMetadata, updated: datetime, media_type: str) -> FeedGenerator:
+    """Return feedgen's feed, without entries.
+
+    Args:
+        metadata: The feed-level elements.
+        updated: When the latest entry was updated.
+        media_type: The media type of the document.
+
+    """
+    feed = FeedGenerator()
+    # Extensions write their elements in the order of registration: dc:creator before categories.
+    feed.load_extension("dc", atom=False)
+    feed.register_extension(_EXTENSION, _FeedElements, _EntryElements)
+    feed.language("en")
+    feed.id(metadata.id)
+    feed.title(metadata.title)
+    feed.subtitle(metadata.subtitle)
+    feed.updated(updated)
+    feed.author(dict(_FEED_AUTHOR))  # feedgen modifies the dict
+    feed.generator("feedsrv", version=metadata.version)
+    feed.icon(metadata.icon_url)
+    feed.link(href=metadata.self_url, rel="self", type=media_type)
+    feed.link(href=metadata.page_url, rel="alternate", type="text/html")
+    return feed
+
+
+def build_entry(entry: Entry) -> FeedEntry:
+    """Return feedgen's entry, without a feed."""
+    feed_entry = FeedEntry()
+    feed_entry.register_extension(_EXTENSION, _EntryElements)
+    _set_common_elements(feed_entry, entry)
+    return feed_entry
+
+
+def add_entry(feed: FeedGenerator, entry: Entry) -> FeedEntry:
+    """Append the entry to the feed; return feedgen's entry."""
+    feed_entry = feed.add_entry(order="append")
+    _set_common_elements(feed_entry, entry)
+    return feed_entry
+
+
+def _set_common_elements(feed_entry: FeedEntry, entry: Entry) -> None:
+    """Set the elements that Atom and RSS have in common."""
+    feed_entry.id(entry.id)
+    feed_entry.title(entry.title)
+    feed_entry.published(entry.published)
+    feed_entry.updated(entry.updated)
+    getattr(feed_entry, _EXTENSION).entry = entry
+
+
+class _FeedElements(BaseExtension):  # type: ignore[misc]  # feedgen has no types
+    """Adds nothing; feedgen requires an extension of the feed with one of its entries."""
 
 
 class _EntryElements(BaseEntryExtension):  # type: ignore[misc]  # feedgen has no types
-    """Write what feedgen writes wrongly or slowly: an entry's links, authors and categories.
-
-    Its own writer reuses the name of its loop variable and keeps a link's address alone
-    (python-feedgen issue 135), so a PDF becomes a second alternate, against RFC 4287 4.1.2.
-    """
+    """Writes the links, authors and categories of an entry."""
 
     def __init__(self) -> None:
         self.entry: Entry | None = None
 
-    def extend_atom(self, written: etree._Element) -> etree._Element:
-        """Write the authors, links and categories."""
+    def extend_atom(self, element: etree._Element) -> etree._Element:
+        """Append the authors, links and categories."""
         if self.entry is None:
-            return written
+            return element
         for author in self.entry.authors:
-            etree.SubElement(etree.SubElement(written, "author"), "name").text = author
+            etree.SubElement(etree.SubElement(element, "author"), "name").text = author
         for link in self.entry.links:
-            etree.SubElement(written, "link", _link_attributes(link))
+            etree.SubElement(element, "link", _link_attributes(link))
         for scheme, term in self.entry.categories:
-            etree.SubElement(written, "category", term=term, scheme=scheme)
-        return written
+            etree.SubElement(element, "category", term=term, scheme=scheme)
+        return element
 
-    def extend_rss(self, written: etree._Element) -> etree._Element:
-        """Write the categories."""
+    def extend_rss(self, element: etree._Element) -> etree._Element:
+        """Append the categories."""
         for scheme, term in self.entry.categories if self.entry else ():
-            etree.SubElement(written, "category", domain=scheme).text = term
-        return written
+            etree.SubElement(element, "category", domain=scheme).text = term
+        return element
 
 
 def _link_attributes(link: Link) -> dict[str, str]:
-    found = {"rel": link.rel, "type": link.type, "href": link.href}
-    return found | {"title": link.title} if link.title else found
-
-
-def build_feed(head: FeedMetadata, entries: Sequence[Entry], media_type: str) -> FeedGenerator:
-    """Return the feed without its entries."""
-    feed = FeedGenerator()
-    feed.language("en")
-    feed.id(head.id)
-    feed.title(head.title)
-    feed.subtitle(head.subtitle)
-    feed.updated(latest_update(entries))
-    feed.author(dict(_FEED_AUTHOR))  # feedgen changes the dict it is given
-    feed.generator("feedsrv", version=head.version)
-    feed.icon(head.icon_url)
-    feed.link(href=head.self_url, rel="self", type=media_type)
-    feed.link(href=head.page_url, rel="alternate", type="text/html")
-    return feed
-
-
-def set_common_fields(written: Any, entry: Entry) -> None:
-    """Have feedgen's entry say what both formats say."""
-    written.id(entry.id)
-    written.title(entry.title)
-    written.published(entry.published)
-    written.updated(entry.updated)
-    written.rest.entry = entry
+    attributes = {"rel": link.rel, "type": link.type, "href": link.href}
+    return attributes | {"title": link.title} if link.title else attributes

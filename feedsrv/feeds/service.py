@@ -18,8 +18,11 @@ import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
+from contextlib import ExitStack
 from datetime import UTC, datetime, time, timedelta
+from pathlib import Path
 from random import random as _random  # noqa: TID251  # the default source of chance
+from tempfile import TemporaryDirectory
 from threading import BoundedSemaphore, Event
 from typing import Self
 from uuid import uuid4
@@ -42,7 +45,7 @@ from feedsrv.models import Failure, Feed, Kind, ListDays, Listing, Match, Page, 
 from feedsrv.search.index import Index
 from feedsrv.storage.repository import Repository, open_repository
 from feedsrv.upstream.client import UpstreamClient
-from feedsrv.upstream.demo import create_demo_upstream, load_sample
+from feedsrv.upstream.demo import create_demo_upstream, load_sample_papers
 from feedsrv.upstream.events import Listener
 from feedsrv.upstream.policy import ClientQuota, list_days, newest_day_page, remaining_ttl
 from feedsrv.upstream.refresh import Refresher
@@ -109,6 +112,7 @@ class Service:
         self.config = config
         self.repository = repository
         self._client = client
+        self._cleanup = ExitStack()
         self._now = now
         self._full_waits = BoundedSemaphore(_MAX_FULL_WAITS)
         shutdown = Event()
@@ -141,18 +145,29 @@ class Service:
         chance: Callable[[], float] = _random,
     ) -> Self:
         """Return a service with the client and the repository that the settings ask for."""
-        app = create_demo_upstream(load_sample(), lambda: now().date()) if config.demo else None
+        cleanup = ExitStack()
+        if config.demo:  # the sample papers must not get into another store
+            directory = cleanup.enter_context(TemporaryDirectory(prefix="feedsrv-demo-"))
+            config = msgspec.structs.replace(config, cache_dir=Path(directory))
+        app = (
+            create_demo_upstream(load_sample_papers(), lambda: now().date())
+            if config.demo
+            else None
+        )
         contact = config.contact or config.public_url or "no contact given"
         agent = f"feedsrv/{__version__} (feed server; {contact})"
         client = UpstreamClient(config.upstream_url, agent=agent, token=config.hf_token, app=app)
         repository = open_repository(config, search_pages(config.feeds.values()), now=now)
-        return cls(config, client, repository, now=now, sleep=sleep, chance=chance)
+        service = cls(config, client, repository, now=now, sleep=sleep, chance=chance)
+        service._cleanup = cleanup
+        return service
 
     def close(self) -> None:
         """Finish the fetch in progress, drop those that are queued, close network and store."""
         self._scheduler.close()
         self._client.close()
         self.repository.close()
+        self._cleanup.close()
 
     def subscribe(self, listener: Listener) -> None:
         """Call the listener for each event of the refresher (`feedsrv.upstream.events`)."""
@@ -283,7 +298,7 @@ class Service:
         done = (fetch for fetch in fetches.values() if fetch.done() and not fetch.cancelled())
         cause = next((fetch.exception() for fetch in done), None)
         failures = [failure for page in pages if (failure := self._refresher.current_failure(page))]
-        reason, retry_after = f"no answer within {waited:g} seconds", float(_DEFAULT_RETRY_AFTER)
+        reason, retry_after = f"no response within {waited:g} seconds", float(_DEFAULT_RETRY_AFTER)
         if failures:
             first = min(failures, key=lambda failure: failure.retry_at)
             reason, retry_after = first.reason, (first.retry_at - self._now()).total_seconds()

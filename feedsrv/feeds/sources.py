@@ -8,10 +8,10 @@ from itertools import islice
 
 import msgspec
 
-from feedsrv.models import Feed, Kind, ListDays, Listing, Page, Source, pages_covering
+from feedsrv.models import Feed, Kind, ListDays, Listing, Page, Source
 from feedsrv.search.parser import parse_query
 from feedsrv.search.query import positive_terms
-from feedsrv.upstream.policy import newest_day_page, remaining_ttl
+from feedsrv.upstream.policy import newest_day_page, pages_covering, remaining_ttl
 
 _ZERO = timedelta(0)
 

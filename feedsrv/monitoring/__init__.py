@@ -1,0 +1,1 @@
+"""What operators see: the status report, the incident feed and the Prometheus metrics."""

@@ -1,4 +1,4 @@
-"""The ways of writing a feed, and what a feed says of itself in each."""
+"""The incident log and its Atom feed: long outages of upstream and changes of its page layout."""
 
 from __future__ import annotations
 
@@ -12,184 +12,99 @@ import msgspec
 from feedsrv import __version__
 from feedsrv.errors import FetchError
 from feedsrv.feeds.atom import render_atom
-from feedsrv.feeds.entry import Entry, FeedMetadata, Link, feed_id
+from feedsrv.feeds.entry import Entry, Link
+from feedsrv.feeds.metadata import FeedMetadata, feed_id
 from feedsrv.feeds.service import Service
 from feedsrv.models import Failure, Incident, Incidents, Page
 from feedsrv.storage.repository import Repository
 from feedsrv.upstream.events import Event, FetchFailed, LayoutChanged, ListingFetched
 
-
-def incident_feed(
-    outages: Incidents, *, server: str, self_url: str, page_url: str, icon_url: str
-) -> bytes:
-    """Return the feed, as Atom, of what failed for long and when it was over.
-
-    Args:
-        outages: The outages.
-        server: What tells the server from others; its id is made of it.
-        self_url: Where the feed is.
-        page_url: Where more is told.
-        icon_url: Where its icon is.
-
-    """
-    about = FeedMetadata(
-        id=feed_id([f"status of {server}"]),
-        title="feedsrv: status",
-        subtitle="When Hugging Face could not be read for hours, or had changed its pages",
-        self_url=self_url,
-        page_url=page_url,
-        icon_url=icon_url,
-        version=__version__,
-    )
-    return render_atom(about, incident_entries(outages, page_url))
-
-
-#: How long a list fails before it is told of. Most failures are shorter, and readers see nothing.
+#: How long a page fails before that is an incident. Most failures are shorter, and feeds are served
+#: from the store meanwhile.
 MIN_DURATION = timedelta(hours=6)
-#: Outages remembered.
 _MAX_INCIDENTS = 50
-#: What fails where all of upstream does.
+#: The subject of an incident while all of upstream fails.
 ALL_UPSTREAM = "Hugging Face"
+_LAYOUT_PREFIX = "layout of "
+
+
+# --- the log ---------------------------------------------------------------------------------
 
 
 def record_failure(
-    known: Incidents, page: Page, failure: Failure, of_all: Failure | None, now: datetime
+    incidents: Incidents, page: Page, failure: Failure, outage: Failure | None, now: datetime
 ) -> Incidents:
-    """Return the outages after a page failed again.
+    """Return the incidents after a page failed again; the same object if nothing changed.
 
     Args:
-        known: Those before.
+        incidents: The incidents before, newest first.
         page: The page.
-        failure: How it fails.
-        of_all: How upstream as a whole fails, if it does: then the page is one of many, and there
-            is one outage for them all.
-        now: The moment.
+        failure: How the page fails.
+        outage: How upstream as a whole fails, if it does. Then one incident covers all pages.
+        now: The current time (UTC).
 
     """
-    if of_all is not None and now - _since(of_all) >= MIN_DURATION:
-        return _open_incident(known, ALL_UPSTREAM, _short_reason(of_all), _since(of_all), now)
-    if now - _since(failure) >= MIN_DURATION:
-        return _open_incident(known, str(page), _short_reason(failure), _since(failure), now)
-    return known
+    if outage is not None and now - outage.since >= MIN_DURATION:
+        return _open_incident(incidents, ALL_UPSTREAM, _short_reason(outage), outage.since, now)
+    if now - failure.since >= MIN_DURATION:
+        return _open_incident(incidents, str(page), _short_reason(failure), failure.since, now)
+    return incidents
 
 
-def record_layout_change(known: Incidents, page: Page, reason: str, now: datetime) -> Incidents:
-    """Return the outages after a page came without what should be in it."""
-    return _open_incident(known, _layout_subject(page), reason, now, now)
+def record_layout_change(incidents: Incidents, page: Page, reason: str, now: datetime) -> Incidents:
+    """Return the incidents after a response lacked the data that the page normally has."""
+    return _open_incident(incidents, _layout_subject(page), reason, now, now)
 
 
-def record_success(known: Incidents, page: Page, *, whole: bool, now: datetime) -> Incidents:
-    """Return the outages after a page was read; ``whole`` if from where it should be."""
-    mended = {str(page), ALL_UPSTREAM} | ({_layout_subject(page)} if whole else set())
-    if not any(each.subject in mended for each in known if each.until is None):
-        return known
+def record_success(
+    incidents: Incidents, page: Page, *, has_expected_layout: bool, now: datetime
+) -> Incidents:
+    """Return the incidents after a page was fetched; the same object if nothing changed.
+
+    Args:
+        incidents: The incidents before, newest first.
+        page: The page.
+        has_expected_layout: Whether the page had its data, which ends a change of its layout.
+        now: The current time (UTC).
+
+    """
+    resolved = {str(page), ALL_UPSTREAM}
+    if has_expected_layout:
+        resolved.add(_layout_subject(page))
+    if not any(_is_open(incident) and incident.subject in resolved for incident in incidents):
+        return incidents
     return tuple(
-        msgspec.structs.replace(each, until=now)
-        if each.until is None and each.subject in mended
-        else each
-        for each in known
+        msgspec.structs.replace(incident, ended_at=now)
+        if _is_open(incident) and incident.subject in resolved
+        else incident
+        for incident in incidents
     )
 
 
-def _since(failure: Failure) -> datetime:
-    return failure.since or failure.at
-
-
 def _short_reason(failure: Failure) -> str:
-    """Return the reason without the address, which is for logs."""
+    """Return the reason without the URL, which is for logs."""
     return failure.reason.partition(" (http")[0]
 
 
 def _layout_subject(page: Page) -> str:
-    return f"layout of {page.kind}"
+    return f"{_LAYOUT_PREFIX}{page.kind}"
+
+
+def _is_open(incident: Incident) -> bool:
+    return incident.ended_at is None
 
 
 def _open_incident(
-    known: Incidents, subject: str, reason: str, since: datetime, now: datetime
+    incidents: Incidents, subject: str, reason: str, since: datetime, now: datetime
 ) -> Incidents:
-    if any(each.subject == subject and each.until is None for each in known):
-        return known
-    begun = Incident(subject=subject, reason=reason, since=since, told_at=now)
-    return (begun, *known)[:_MAX_INCIDENTS]
-
-
-# --- what is told of it ----------------------------------------------------------------------
-
-
-def incident_entries(known: Incidents, page_url: str) -> tuple[Entry, ...]:
-    """Return an entry for each outage and one for the end of each, the latest first.
-
-    Args:
-        known: The outages.
-        page_url: Where more is told.
-
-    """
-    made = (entry for outage in known for entry in _entries_for(outage, page_url))
-    return tuple(sorted(made, key=_entry_order, reverse=True))
-
-
-def _entry_order(entry: Entry) -> tuple[datetime, str]:
-    return entry.published, entry.id
-
-
-def _entries_for(outage: Incident, page_url: str) -> Iterator[Entry]:
-    is_layout = outage.subject.startswith("layout of ")
-    what = f"The {outage.subject}" if is_layout else outage.subject
-    begun = f"{what} has changed" if is_layout else f"{what} cannot be read"
-    ended = f"{what} can be read again" if not is_layout else f"{what} is as it was"
-    facts = [f"Since {_format_time(outage.since)}: {outage.reason}."]
-    facts.append(
-        "Papers are taken from what else can be read, and readers may get fewer details."
-        if is_layout
-        else "Readers get what was read before."
-    )
-    if outage.until is not None:
-        facts.append(f"It was over at {_format_time(outage.until)}.")
-        over = [f"It lasted from {_format_time(outage.since)} to {_format_time(outage.until)}."]
-        yield _build_entry(
-            outage, ":over", ended, over, when=(outage.until, outage.until), page_url=page_url
-        )
-    last = outage.until or outage.told_at
-    yield _build_entry(outage, "", begun, facts, when=(outage.told_at, last), page_url=page_url)
-
-
-def _build_entry(
-    outage: Incident,
-    suffix: str,
-    title: str,
-    facts: Sequence[str],
-    *,
-    when: tuple[datetime, datetime],
-    page_url: str,
-) -> Entry:
-    published, updated = (moment.replace(microsecond=0) for moment in when)
-    return Entry(
-        id=f"{_incident_id(outage)}{suffix}",
-        title=title,
-        published=published,
-        updated=updated,
-        authors=("feedsrv",),
-        keywords=(),
-        feeds=("status",),
-        links=(Link("alternate", page_url, "text/html"),),
-        summary="",
-        abstract=" ".join(facts),
-        content="\n".join(f"<p>{escape(fact)}</p>" for fact in facts),
-    )
-
-
-def _incident_id(outage: Incident) -> str:
-    """Return an id of letters that a tag has (RFC 4151), whatever somebody searched for."""
-    named = hashlib.sha256(outage.subject.encode()).hexdigest()[:12]
-    return f"tag:feedsrv,2026:outage:{named}:{outage.since:%Y%m%dT%H%M%SZ}"
-
-
-def _format_time(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M} UTC"
+    if any(_is_open(incident) and incident.subject == subject for incident in incidents):
+        return incidents
+    opened = Incident(subject=subject, reason=reason, since=since, reported_at=now)
+    return (opened, *incidents)[:_MAX_INCIDENTS]
 
 
 class IncidentRecorder:
-    """Keeps the incident log up to date with the refresher's events. Safe for threads.
+    """Updates the incident log from the events of the refresher. Safe for threads.
 
     Args:
         repository: Stores the incident log.
@@ -206,20 +121,127 @@ class IncidentRecorder:
         now = self._now()
         match event:
             case FetchFailed(page, error, failure, outage) if isinstance(error, FetchError):
-                self._update(lambda known: record_failure(known, page, failure, outage, now))
+                self._update(lambda log: record_failure(log, page, failure, outage, now))
             case LayoutChanged(page, reason):
-                self._update(lambda known: record_layout_change(known, page, reason, now))
+                self._update(lambda log: record_layout_change(log, page, reason, now))
             case ListingFetched(page, listing):
-                whole = listing.source == "data"
-                self._update(lambda known: record_success(known, page, whole=whole, now=now))
+                has_data = listing.parsed_from == "data"
+                self._update(
+                    lambda log: record_success(log, page, has_expected_layout=has_data, now=now)
+                )
 
     def _update(self, change: Callable[[Incidents], Incidents]) -> None:
-        # Nearly always there is nothing to write.
-        known = self._repository.get_incidents()
-        if change(known) is not known:
+        # Most events change nothing: skip the write.
+        incidents = self._repository.get_incidents()
+        if change(incidents) is not incidents:
             self._repository.update_incidents(change)
 
 
 def record_incidents(service: Service) -> None:
-    """Keep the incident log of the service's store from now on."""
+    """Record the incidents of the service in its repository from now on."""
     service.subscribe(IncidentRecorder(service.repository, service.now).handle)
+
+
+# --- the feed --------------------------------------------------------------------------------
+
+
+def incident_feed(
+    incidents: Incidents, *, server: str, self_url: str, page_url: str, icon_url: str
+) -> bytes:
+    """Return the incidents as an Atom feed.
+
+    Args:
+        incidents: The incidents.
+        server: Identifies the server; the feed's id is derived from it.
+        self_url: The URL of the feed.
+        page_url: The URL of the status page.
+        icon_url: The URL of the feed's icon.
+
+    """
+    metadata = FeedMetadata(
+        id=feed_id([f"status of {server}"]),
+        title="feedsrv: status",
+        subtitle="Outages of Hugging Face that last for hours, and changes of its page layout",
+        self_url=self_url,
+        page_url=page_url,
+        icon_url=icon_url,
+        version=__version__,
+    )
+    return render_atom(metadata, incident_entries(incidents, page_url))
+
+
+def incident_entries(incidents: Incidents, page_url: str) -> tuple[Entry, ...]:
+    """Return one entry for each incident and one for its end, newest first.
+
+    Args:
+        incidents: The incidents.
+        page_url: The URL of the status page.
+
+    """
+    entries = (entry for incident in incidents for entry in _entries_for(incident, page_url))
+    return tuple(sorted(entries, key=lambda entry: (entry.published, entry.id), reverse=True))
+
+
+def _entries_for(incident: Incident, page_url: str) -> Iterator[Entry]:
+    since, reported_at, ended_at = incident.since, incident.reported_at, incident.ended_at
+    if incident.subject.startswith(_LAYOUT_PREFIX):
+        start_title = f"The {incident.subject} has changed"
+        end_title = f"The {incident.subject} is back to normal"
+        effect = "Papers come from the rest of the page or from the JSON API, with less detail."
+    else:
+        start_title = f"{incident.subject} is unreachable"
+        end_title = f"{incident.subject} is reachable again"
+        effect = "Readers get the last good copy."
+    sentences = [f"Since {_format_time(since)}: {incident.reason}.", effect]
+    if ended_at is not None:
+        sentences.append(f"It ended at {_format_time(ended_at)}.")
+        yield _build_entry(
+            f"{_incident_id(incident)}:over",
+            end_title,
+            [f"It lasted from {_format_time(since)} to {_format_time(ended_at)}."],
+            published=ended_at,
+            updated=ended_at,
+            page_url=page_url,
+        )
+    yield _build_entry(
+        _incident_id(incident),
+        start_title,
+        sentences,
+        published=reported_at,
+        updated=ended_at or reported_at,
+        page_url=page_url,
+    )
+
+
+def _build_entry(
+    entry_id: str,
+    title: str,
+    sentences: Sequence[str],
+    *,
+    published: datetime,
+    updated: datetime,
+    page_url: str,
+) -> Entry:
+    return Entry(
+        id=entry_id,
+        title=title,
+        published=published.replace(microsecond=0),
+        updated=updated.replace(microsecond=0),
+        authors=("feedsrv",),
+        keywords=(),
+        feeds=("status",),
+        links=(Link("alternate", page_url, "text/html"),),
+        summary="",
+        abstract=" ".join(sentences),
+        content="\n".join(f"<p>{escape(sentence)}</p>" for sentence in sentences),
+    )
+
+
+def _incident_id(incident: Incident) -> str:
+    """Return a tag URI. The subject is hashed: RFC 4151 allows few of a search's characters."""
+    subject = hashlib.sha256(incident.subject.encode()).hexdigest()[:12]
+    return f"tag:feedsrv,2026:outage:{subject}:{incident.since:%Y%m%dT%H%M%SZ}"
+
+
+def _format_time(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M} UTC"

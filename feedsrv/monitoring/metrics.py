@@ -1,8 +1,8 @@
-"""What this process did, counted, and how the server is: for Prometheus.
+"""Prometheus metrics: counters of this process and gauges of the server's state.
 
-The only module that knows prometheus-client. Counters stand in a registry of their own, for each
-service one, so that nothing is shared behind anybody's back; each process counts for itself. How
-the server is, is looked up when somebody asks.
+The only module that imports prometheus-client. Each `Metrics` has a registry of its own in place of
+the library's global one, so that services in one process count separately. Counters belong to one
+process. Gauges are computed from the `Status` at each scrape.
 """
 
 from __future__ import annotations
@@ -20,47 +20,47 @@ from feedsrv.models import Kind
 from feedsrv.monitoring.status import PageStatus, Status
 from feedsrv.upstream.events import Event, FetchFailed, ListingFetched, RequestSent
 
-#: What comes of reading a list: where it was read from, or why it was not.
+#: Values of the label ``result``: what a list was parsed from, or why there is none.
 _REFRESH_RESULTS = ("data", "cards", "api", "failed", "unreadable")
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 
-# The library can say it for all its counters only: a second line for each, with when it began.
+# Omit the ``_created`` series; the library has only this global switch.
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 class Metrics:
-    """Counts. Safe for threads."""
+    """Counters of one process. Safe for threads."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry(auto_describe=False)
         self._requests = self._counter(
             "requests",
-            "Answers, by the route, their status, and whether they lay ready.",
+            "HTTP responses by route and status; ready is yes for those from the response cache.",
             *("route", "status", "ready"),
         )
         self._refreshes = self._counter(
             "refreshes",
-            "Readings of upstream's lists, by kind and by what they were read from; or failed,"
-            " where there was no answer, or unreadable, where it had no list.",
+            "Refreshes of upstream lists by kind and result: data, cards or api for the part that"
+            " was parsed, failed without a usable response, unreadable for one without a list.",
             *("kind", "result"),
         )
         self._upstream_requests = self._counter(
-            "upstream_requests", "Requests to upstream, each of several redirects counted."
+            "upstream_requests", "HTTP requests sent to upstream, including each redirect."
         )
 
         for kind, result in product(Kind, _REFRESH_RESULTS):
-            # Prometheus sees no increase from nothing to one.
+            # Start each series at 0: increase() does not see a series appear.
             self._refreshes.labels(str(kind), result)
 
-    def _counter(self, name: str, what: str, *labels: str) -> Counter:
-        return Counter(name, what, labels, namespace="feedsrv", registry=self._registry)
+    def _counter(self, name: str, documentation: str, *labels: str) -> Counter:
+        return Counter(name, documentation, labels, namespace="feedsrv", registry=self._registry)
 
     def count_response(self, route: str, status: str) -> None:
-        """Count an answer that the routes made.
+        """Count a response that was built by a view.
 
         Args:
-            route: The rule that was asked for, and never the path: anybody can make up paths.
-            status: Its status line, or the number at its beginning.
+            route: The URL rule. Never the path: clients could create any number of series.
+            status: The status line, or the status code.
 
         """
         self._requests.labels(route, status[:3], "no").inc()
@@ -68,9 +68,10 @@ class Metrics:
     def cached_response_counters(
         self, route: str, statuses: Iterable[str]
     ) -> Mapping[str, Callable[[], None]]:
-        """Return what counts an answer that lay ready, by its status line.
+        """Return a function for each status line that counts a response from the cache.
 
-        It is looked up once, because counting would otherwise take as long as answering.
+        The cache looks them up once per route: finding a labelled counter takes as long as serving
+        a cached response.
         """
         return {status: self._requests.labels(route, status[:3], "yes").inc for status in statuses}
 
@@ -80,67 +81,70 @@ class Metrics:
             case RequestSent():
                 self._upstream_requests.inc()
             case ListingFetched(page, listing):
-                self._refreshes.labels(str(page.kind), listing.source).inc()
+                self._refreshes.labels(str(page.kind), listing.parsed_from).inc()
             case FetchFailed(page, error):
                 result = "unreadable" if isinstance(error, ParseError) else "failed"
                 self._refreshes.labels(str(page.kind), result).inc()
 
     def render(self, status: Status) -> bytes:
-        """Return all this, and how the server is, in Prometheus's own format."""
+        """Return the counters and the gauges of the status in Prometheus's text format."""
         return generate_latest(self._registry) + generate_latest(_StatusCollector(status))
 
 
 class _StatusCollector(Collector):
-    """How the server is at one moment."""
+    """Gauges of a `Status`."""
 
     def __init__(self, status: Status) -> None:
         self._status = status
 
     def collect(self) -> Iterator[Metric]:
         status = self._status
-        yield _gauge("info", "The program's version.", 1, version=status.version)
-        newest = next((row.read_at for row in status.days if row.read_at), None)
+        yield _gauge("info", "Version of feedsrv.", 1, version=status.version)
+        newest = next((page.fetched_at for page in status.days if page.fetched_at), None)
         if newest is not None:
             age = (status.at - newest).total_seconds()
-            yield _gauge("newest_list_age_seconds", "Since the newest list was read.", age)
+            yield _gauge(
+                "newest_list_age_seconds", "Seconds since the newest list was fetched.", age
+            )
         yield _gauge(
             "upstream_failing_seconds",
-            "From the first to the last failure of upstream in a row; 0 while it does not fail.",
+            "Seconds from the first to the last of upstream's failures in a row; 0 if it works.",
             _failing_seconds(status),
         )
-        yield _gauge(
-            "failing_lists",
-            "Lists that could not be read when they were last asked for.",
-            len(status.failing()),
-        )
+        yield _gauge("failing_lists", "Lists whose last fetch failed.", len(status.failing_pages()))
         yield _gauge(
             "upstream_allowance_left",
-            "Requests to upstream that are left of those of five minutes.",
-            status.allowance.left,
+            "Requests to upstream that remain in the current five minutes.",
+            status.request_budget.remaining,
         )
         yield _page_counts((*status.days, *status.lists, *status.searches))
-        yield _gauge("store_bytes", "Bytes that the store takes.", status.store.bytes)
-        yield _gauge("store_failing", "1 while nothing can be kept.", bool(status.store.trouble))
+        yield _gauge("store_bytes", "Size of the store in bytes.", status.store.bytes)
+        yield _gauge(
+            "store_failing", "1 while nothing can be stored, else 0.", bool(status.store.error)
+        )
 
 
-def _gauge(name: str, what: str, value: float, **labels: str) -> Metric:
-    family = GaugeMetricFamily(f"feedsrv_{name}", what, labels=list(labels))
+def _gauge(name: str, documentation: str, value: float, **labels: str) -> Metric:
+    family = GaugeMetricFamily(f"feedsrv_{name}", documentation, labels=list(labels))
     family.add_metric(list(labels.values()), float(value))
     return family
 
 
-def _page_counts(rows: Iterable[PageStatus]) -> Metric:
-    """Return how many lists are kept in which state."""
+def _page_counts(pages: Iterable[PageStatus]) -> Metric:
+    """Return how many lists are in each state."""
     counts = {"fresh": 0, "stale": 0, "unread": 0}
-    for row in rows:
-        counts[row.state] += 1
-    family = GaugeMetricFamily("feedsrv_lists", "Lists, by how they are kept.", labels=["state"])
+    for page in pages:
+        counts[page.state] += 1
+    family = GaugeMetricFamily("feedsrv_lists", "Lists by state.", labels=["state"])
     for state, count in counts.items():
         family.add_metric([state], count)
     return family
 
 
 def _failing_seconds(status: Status) -> float:
-    """Return the seconds from its first to its last failure: nobody may have asked since."""
+    """Return the seconds from the first to the last failure in a row.
+
+    Not to the present: without requests nothing was fetched since, and upstream may work again.
+    """
     failure = status.failure
-    return (failure.at - (failure.since or failure.at)).total_seconds() if failure else 0.0
+    return (failure.at - failure.since).total_seconds() if failure else 0.0

@@ -10,68 +10,86 @@ import msgspec
 
 from feedsrv import __version__
 from feedsrv.feeds.service import Service
-from feedsrv.models import Failure, Kind, Listing, Page, pages_covering
+from feedsrv.models import Failure, Kind, Listing, Page
 from feedsrv.storage.repository import Repository
-from feedsrv.upstream.policy import MAX_REQUESTS, remaining_ttl, requests_left, ttl
+from feedsrv.upstream.policy import (
+    MAX_REQUESTS,
+    pages_covering,
+    remaining_ttl,
+    requests_left,
+    ttl,
+)
+
+# /status.json is these structs as JSON. Its keys are public, so a renamed field keeps its old key.
 
 State = Literal["fresh", "stale", "unread"]
 
 
-class PageStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """One page of upstream, as it is kept."""
+class PageStatus(msgspec.Struct, frozen=True, kw_only=True, rename={"fetched_at": "read_at"}):
+    """The stored listing of one upstream page."""
 
     page: Page
     state: State
     papers: int = 0
-    read_at: datetime | None = None
-    #: Since when it should have been read again.
+    fetched_at: datetime | None = None
+    #: When the listing expired; None while it is fresh.
     stale_since: datetime | None = None
-    #: Which part of upstream's answer it was read from; empty where it was not.
+    #: Which part of upstream's response the listing was parsed from; empty without a listing.
     source: str = ""
-    #: Papers that could not be read.
+    #: How many papers could not be parsed.
     skipped: int = 0
     failure: Failure | None = None
 
 
-class StoreStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """The store."""
+class StoreStatus(
+    msgspec.Struct, frozen=True, kw_only=True, rename={"location": "where", "error": "trouble"}
+):
+    """The size of the store and whether it can be written."""
 
     bytes: int
-    #: On what it is, or in what.
-    where: str = "on disk"
-    #: Why nothing can be kept, and since when; empty while it can.
-    trouble: str = ""
+    #: The kind of backend, as in "stored on disk".
+    location: str = "on disk"
+    #: Why nothing can be stored, and since when; empty while the store works.
+    error: str = ""
     since: datetime | None = None
 
 
-class RequestBudget(msgspec.Struct, frozen=True, kw_only=True):
-    """The requests to upstream that are left of those allowed in five minutes."""
+class RequestBudget(
+    msgspec.Struct, frozen=True, kw_only=True, rename={"remaining": "left", "limit": "most"}
+):
+    """How many requests to upstream are allowed in five minutes, and how many remain."""
 
-    left: int
-    most: int = MAX_REQUESTS
+    remaining: int
+    limit: int = MAX_REQUESTS
 
 
-class Status(msgspec.Struct, frozen=True, kw_only=True):
-    """How this server is at one moment."""
+class Status(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    rename={"request_budget": "allowance", "unparsed_pages": "unreadable"},
+):
+    """The state of the server at one moment."""
 
     version: str
     at: datetime
-    #: How upstream as a whole fails; None where it does not.
+    #: How upstream as a whole fails; None while it works.
     failure: Failure | None
     #: The window of list days, newest first.
     days: tuple[PageStatus, ...]
-    #: The week's list, the month's and the trending one.
+    #: The lists of the week and the month, and the trending list.
     lists: tuple[PageStatus, ...]
     #: The searches of the configured feeds.
     searches: tuple[PageStatus, ...]
-    allowance: RequestBudget
+    request_budget: RequestBudget
     store: StoreStatus
-    #: The files of answers that could not be read, and when they came.
-    unreadable: tuple[tuple[str, datetime], ...] = ()
+    #: Saved pages that could not be parsed: file name and time of the response.
+    unparsed_pages: tuple[tuple[str, datetime], ...] = ()
 
-    def failing(self) -> tuple[PageStatus, ...]:
-        """Return the pages that could not be read when they were last asked for."""
-        return tuple(row for row in (*self.days, *self.lists, *self.searches) if row.failure)
+    def failing_pages(self) -> tuple[PageStatus, ...]:
+        """Return the pages whose last fetch failed."""
+        pages = (*self.days, *self.lists, *self.searches)
+        return tuple(page for page in pages if page.failure)
 
 
 def build_status(service: Service) -> Status:
@@ -85,35 +103,38 @@ def build_status(service: Service) -> Status:
         version=__version__,
         at=now,
         failure=repository.get_failure(None),
-        days=tuple(page_status(*each) for each in service.list_days()),
-        lists=tuple(page_status(*each) for each in _stored_lists(repository, now.date())),
+        days=tuple(page_status(page, listing) for page, listing in service.list_days()),
+        lists=tuple(
+            page_status(page, listing) for page, listing in _stored_lists(repository, now.date())
+        ),
         searches=tuple(
             page_status(page, repository.get_listing(page))
             for page in sorted(service.configured_searches, key=str)
         ),
-        allowance=RequestBudget(left=requests_left(repository.get_request_log(), now)),
+        request_budget=RequestBudget(remaining=requests_left(repository.get_request_log(), now)),
         store=_store_status(repository, now),
-        unreadable=tuple(
-            (page.path.name, page.received_at) for page in repository.unparsed_pages.list_all()
+        unparsed_pages=tuple(
+            (dump.path.name, dump.received_at) for dump in repository.unparsed_pages.list_all()
         ),
     )
 
 
 def _stored_lists(repository: Repository, today: date) -> Iterator[tuple[Page, Listing | None]]:
-    """Yield the week's, the month's and the trending page, each with its stored listing."""
-    # Until this week has a list, upstream answers with last week's.
+    """Yield the pages of the week, the month and trending, each with its stored listing."""
+    # Until this week has a list, upstream responds with last week's.
     weeks, months = pages_covering(Kind.WEEK, today, 8), pages_covering(Kind.MONTH, today, 32)
     for pages in (weeks, months, (Page(Kind.TRENDING),)):
-        stored = ((page, repository.get_listing(page)) for page in pages)
-        yield next((each for each in stored if each[1] is not None), (pages[0], None))
+        listings = ((page, repository.get_listing(page)) for page in pages)
+        stored = ((page, listing) for page, listing in listings if listing is not None)
+        yield next(stored, (pages[0], None))
 
 
 def _store_status(repository: Repository, now: datetime) -> StoreStatus:
     failure = repository.failure_state(now)
     return StoreStatus(
         bytes=repository.size(),
-        where=repository.location,
-        trouble=failure.reason if failure else "",
+        location=repository.location,
+        error=failure.reason if failure else "",
         since=failure.since if failure else None,
     )
 
@@ -123,15 +144,14 @@ def _page_status(
 ) -> PageStatus:
     if listing is None:
         return PageStatus(page=page, state="unread", failure=failure)
-    age = remaining_ttl(page, listing, now)
-    is_fresh = age > timedelta(0)
+    is_fresh = remaining_ttl(page, listing, now) > timedelta(0)
     return PageStatus(
         page=listing.page if page.kind is Kind.DAY else page,
         state="fresh" if is_fresh else "stale",
         papers=len(listing.papers),
-        read_at=listing.fetched_at,
+        fetched_at=listing.fetched_at,
         stale_since=None if is_fresh else listing.fetched_at + ttl(page, now.date()),
-        source=listing.source,
+        source=listing.parsed_from,
         skipped=len(listing.skipped),
         failure=failure,
     )

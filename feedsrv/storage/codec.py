@@ -108,7 +108,9 @@ def resolve_conflict(
 
 def merge_request_logs(one: RequestLog, other: RequestLog) -> RequestLog:
     """Return the requests of both logs; those in both count once."""
-    return RequestLog(_merge_times(one.all, other.all), _merge_times(one.adhoc, other.adhoc))
+    return RequestLog(
+        _merge_times(one.times, other.times), _merge_times(one.adhoc_times, other.adhoc_times)
+    )
 
 
 def _merge_times(one: Iterable[datetime], other: Iterable[datetime]) -> tuple[datetime, ...]:
@@ -133,7 +135,7 @@ def _timestamp(record: msgspec.Struct, now: datetime) -> float:
         case Listing(fetched_at=time) | Failure(at=time) | LastModified(changed_at=time):
             pass
         case IncidentLog(incidents=[latest, *_]):
-            time = latest.until or latest.told_at
+            time = latest.ended_at or latest.reported_at
         case Lease(until=time):
             pass
         case _:

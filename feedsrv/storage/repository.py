@@ -186,7 +186,7 @@ class Repository:
 
     def _clear_failure(self, page: Page | None, now: datetime) -> None:
         # Not deleted: it is later than a failure that another process may still write.
-        self.save_failure(page, Failure(reason="", count=0, at=now, retry_at=now))
+        self.save_failure(page, Failure(reason="", count=0, at=now, retry_at=now, since=now))
 
     def version(self) -> int:
         """Return a number that changes when any process stores a listing, within 0.1 seconds."""

@@ -1,0 +1,1 @@
+"""Upstream: fetching and parsing huggingface.co/papers."""

@@ -1,8 +1,8 @@
-"""An upstream inside the process, with sample papers: the demo's, and the tests'.
+"""A fake upstream with sample papers, for the demo and for tests.
 
-A WSGI application that answers as huggingface.co does, as far as feedsrv asks: pages with the data
-in an attribute and rendered cards, redirects from days without a list, and the JSON API. Its papers
-are invented, their list days end today, and their ids are not arXiv's.
+A WSGI application that responds like huggingface.co to all requests that feedsrv sends: pages with
+props and rendered cards, redirects from days without a list, and the JSON API. The papers are
+invented, the newest list day is today, and the ids are not arXiv's.
 """
 
 from __future__ import annotations
@@ -15,32 +15,35 @@ from importlib.resources import files
 from typing import Any
 
 from flask import Flask, Response, redirect, request
-from werkzeug.wrappers import Response as Answer
+from werkzeug.wrappers import Response as BaseResponse
 
-from feedsrv.search.analysis import stem, tokenize
+from feedsrv.search.analysis import tokenize
+from feedsrv.search.word_families import base_forms
 
 Json = dict[str, Any]
 
+_SATURDAY = 6
 
-def load_sample() -> list[Json]:
-    """Return the bundled sample papers, as ``sample.json`` has them."""
-    found: list[Json] = json.loads(
-        files("feedsrv.upstream").joinpath("sample.json").read_text("utf-8")
-    )
-    return found
+
+def load_sample_papers() -> list[Json]:
+    """Return the papers in ``sample.json``."""
+    text = files("feedsrv.upstream").joinpath("sample.json").read_text("utf-8")
+    papers: list[Json] = json.loads(text)
+    return papers
 
 
 def create_demo_upstream(papers: Sequence[Json], today: Callable[[], date]) -> Flask:
-    """Return the application.
+    """Return the WSGI application.
 
     Args:
-        papers: In the shape of ``sample.json``; ``day`` counts list days back from the newest.
-        today: The day that it is.
+        papers: Papers in the format of ``sample.json``; ``day`` is the number of list days between
+            the paper's and the newest one.
+        today: Returns the current day (UTC).
 
     """
     app = Flask("feedsrv-demo", static_folder=None)
     site = _Site(papers, today)
-    views: dict[str, Callable[..., Answer]] = {
+    views: dict[str, Callable[..., BaseResponse]] = {
         "/papers": site.newest,
         "/papers/date/<day>": site.day,
         "/papers/<any(week, month):period>/<key>": site.period,
@@ -54,7 +57,7 @@ def create_demo_upstream(papers: Sequence[Json], today: Callable[[], date]) -> F
 
 
 class _Site:
-    """The views."""
+    """The views of the fake upstream."""
 
     def __init__(self, papers: Sequence[Json], today: Callable[[], date]) -> None:
         self._papers = sorted(papers, key=lambda paper: (paper["day"], -paper["upvotes"]))
@@ -62,79 +65,82 @@ class _Site:
 
     def _days(self) -> dict[str, list[Json]]:
         """Return the entries of each list day, newest first."""
-        names = _weekdays(self._today(), 1 + max((p["day"] for p in self._papers), default=0))
-        found: dict[str, list[Json]] = {}
+        oldest = max((paper["day"] for paper in self._papers), default=0)
+        names = _weekdays(self._today(), oldest + 1)
+        days: dict[str, list[Json]] = {}
         for paper in self._papers:
-            name = names[paper["day"]]
-            found.setdefault(name, []).append(_entry(paper, name))
-        return found
+            day = names[paper["day"]]
+            days.setdefault(day, []).append(_entry(paper, day))
+        return days
 
-    def _all(self) -> list[Json]:
+    def _entries(self) -> list[Json]:
         return [entry for entries in self._days().values() for entry in entries]
 
-    def newest(self) -> Answer:
+    def newest(self) -> BaseResponse:
         days = self._days()
         newest = max(days)
         if query := request.args.get("q"):
-            hits = _search(self._all(), query)
-            # As upstream does: the newest day's list is there too, and is not the result.
+            hits = _search(self._entries(), query)
+            # Upstream's search page also has the newest day's list.
             props = {"dailyPapers": days[newest], "searchResults": hits, "query": {"q": query}}
             return _page(props, hits)
         return redirect(f"/papers/date/{request.args.get('date') or newest}")
 
-    def day(self, day: str) -> Answer:
+    def day(self, day: str) -> BaseResponse:
         days = self._days()
         names = sorted(days)
-        shown = max((name for name in names if name <= day), default=names[0])
-        if shown != day:
-            return redirect(f"/papers/date/{shown}")
-        place = names.index(shown)
-        props: Json = {"dailyPapers": days[shown], "dateString": shown, "periodType": "day"}
-        if place > 0:
-            props["prevDate"] = names[place - 1]
-        if place + 1 < len(names):
-            props["nextDate"] = names[place + 1]
-        return _page(props, days[shown], shown)
+        nearest = max((name for name in names if name <= day), default=names[0])
+        if nearest != day:
+            return redirect(f"/papers/date/{nearest}")
+        index = names.index(day)
+        props: Json = {"dailyPapers": days[day], "dateString": day, "periodType": "day"}
+        if index > 0:
+            props["prevDate"] = names[index - 1]
+        if index + 1 < len(names):
+            props["nextDate"] = names[index + 1]
+        return _page(props, days[day], day)
 
-    def period(self, period: str, key: str) -> Answer:
+    def period(self, period: str, key: str) -> BaseResponse:
         days = self._days()
-        found = _between(days, period, key)
-        if not found:
-            return redirect(f"/papers/{period}/{_period(period, max(days))}")
-        return _page({"dailyPapers": found, "dateString": key, "periodType": period}, found, key)
+        entries = _entries_of_period(days, period, key)
+        if not entries:
+            return redirect(f"/papers/{period}/{_period_key(period, max(days))}")
+        props = {"dailyPapers": entries, "dateString": key, "periodType": period}
+        return _page(props, entries, key)
 
-    def trending(self) -> Answer:
-        starred = sorted(self._all(), key=lambda entry: -entry["paper"].get("githubStars", 0))[:50]
-        return _page({"dailyPapers": starred, "isTrending": True}, starred)
+    def trending(self) -> BaseResponse:
+        entries = self._entries()
+        entries.sort(key=lambda entry: -entry["paper"].get("githubStars", 0))
+        return _page({"dailyPapers": entries[:50], "isTrending": True}, entries[:50])
 
-    def api_daily(self) -> Answer:
+    def api_daily(self) -> BaseResponse:
         args = request.args
         if "date" in args:
-            found = self._days().get(args["date"], [])
+            entries = self._days().get(args["date"], [])
         elif period := next((name for name in ("week", "month") if name in args), ""):
-            found = _between(self._days(), period, args[period])
+            entries = _entries_of_period(self._days(), period, args[period])
         else:
-            found = self._all()
-        return _json(found[: args.get("limit", 50, int)])
+            entries = self._entries()
+        return _json(entries[: args.get("limit", 50, int)])
 
-    def api_search(self) -> Answer:
-        found = _search(self._all(), request.args.get("q", ""))
-        return _json(found[: request.args.get("limit", 20, int)])
+    def api_search(self) -> BaseResponse:
+        hits = _search(self._entries(), request.args.get("q", ""))
+        return _json(hits[: request.args.get("limit", 20, int)])
 
 
 def _weekdays(newest: date, count: int) -> list[str]:
-    """Return so many list days, newest first: there is none at weekends."""
-    found: list[str] = []
+    """Return that many days, newest first, without Saturdays and Sundays."""
+    days: list[str] = []
     day = newest
-    while len(found) < count:
-        if day.isoweekday() < 6:  # noqa: PLR2004  # Saturday
-            found.append(day.isoformat())
+    while len(days) < count:
+        if day.isoweekday() < _SATURDAY:
+            days.append(day.isoformat())
         day -= timedelta(days=1)
-    return found
+    return days
 
 
 def _entry(paper: Mapping[str, Any], day: str) -> Json:
-    """Return the paper as upstream would write it; what it does not have is absent, not null."""
+    """Return the paper in upstream's format; optional keys are absent, not null."""
     details: Json = {
         "id": paper["id"],
         "authors": [{"name": name, "hidden": False} for name in paper["authors"]],
@@ -158,48 +164,53 @@ def _entry(paper: Mapping[str, Any], day: str) -> Json:
     return {"paper": details, "title": paper["title"], "numComments": paper["comments"]}
 
 
+def _base_forms(text: str) -> set[str]:
+    return {base for word in tokenize(text) for base in base_forms(word)}
+
+
 def _search(entries: Iterable[Json], query: str) -> list[Json]:
-    """Return the entries that hold any of the words, most of them first."""
-    wanted = set(map(stem, tokenize(query)))
+    """Return the entries with any of the query's words, those with the most words first."""
+    terms = _base_forms(query)
     scored = []
     for entry in entries:
         text = f"{entry['title']} {entry['paper']['summary']}"
-        if hits := len(wanted & set(map(stem, tokenize(text)))):
-            scored.append((hits, entry))
+        if score := len(terms & _base_forms(text)):
+            scored.append((score, entry))
     return [entry for _, entry in sorted(scored, key=lambda pair: -pair[0])]
 
 
-def _between(days: Mapping[str, list[Json]], period: str, key: str) -> list[Json]:
-    found = (entries for day, entries in days.items() if _period(period, day) == key)
-    return [entry for entries in found for entry in entries]
+def _entries_of_period(days: Mapping[str, list[Json]], period: str, key: str) -> list[Json]:
+    lists = (entries for day, entries in days.items() if _period_key(period, day) == key)
+    return [entry for entries in lists for entry in entries]
 
 
-def _period(period: str, day: str) -> str:
+def _period_key(period: str, day: str) -> str:
     year, week, _ = date.fromisoformat(day).isocalendar()
     return f"{year}-W{week:02d}" if period == "week" else day[:7]
 
 
-def _json(value: object) -> Answer:
+def _json(value: object) -> BaseResponse:
     return Response(json.dumps(value, ensure_ascii=False), mimetype="application/json")
 
 
-def _page(props: Json, shown: Iterable[Json], label: str = "") -> Answer:
+def _page(props: Json, entries: Iterable[Json], label: str = "") -> BaseResponse:
+    """Return a page with props, the label of its period, and a card for each entry."""
     data = escape(json.dumps(props, ensure_ascii=False))
-    day = f'<time datetime="{label}">{label}</time>'
-    cards = "".join(map(_card, shown))
+    time = f'<time datetime="{label}">{label}</time>'
+    cards = "".join(map(_card, entries))
     return Response(
         "<!doctype html><html><head><title>Sample papers</title></head><body><main>"
-        f'<div data-target="DailyPapers" data-props="{data}">{day}{cards}</div>'
+        f'<div data-target="DailyPapers" data-props="{data}">{time}{cards}</div>'
         "</main></body></html>"
     )
 
 
 def _card(entry: Json) -> str:
     paper = entry["paper"]
-    name = paper["id"]
+    paper_id, upvotes = paper["id"], paper["upvotes"] or "-"
     return (
-        f'<article><a href="/login?next=%2Fpapers%2F{name}">Upvote {paper["upvotes"] or "-"}</a>'
-        f'<h3><a href="/papers/{name}">{escape(entry["title"])}</a></h3>'
+        f'<article><a href="/login?next=%2Fpapers%2F{paper_id}">Upvote {upvotes}</a>'
+        f'<h3><a href="/papers/{paper_id}">{escape(entry["title"])}</a></h3>'
         f"<p>{escape(paper['summary'])}</p><ul><li>{len(paper['authors'])} authors</li></ul>"
-        f'<a href="/papers/{name}#community">{entry["numComments"]}</a></article>'
+        f'<a href="/papers/{paper_id}#community">{entry["numComments"]}</a></article>'
     )

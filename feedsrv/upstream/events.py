@@ -1,4 +1,4 @@
-"""Events of the refresher, for listeners such as metrics and the incident log."""
+"""Events that the refresher emits to listeners such as metrics and the incident log."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from feedsrv.models import Failure, Listing, Page
 
 
 class RequestSent(msgspec.Struct, frozen=True):
-    """One HTTP request to upstream; each redirect is another one."""
+    """An HTTP request was sent to upstream; following a redirect sends another one."""
 
 
 class ListingFetched(msgspec.Struct, frozen=True):
@@ -27,8 +27,8 @@ class FetchFailed(msgspec.Struct, frozen=True):
     Attributes:
         page: The page.
         error: What went wrong.
-        failure: How the page fails, with this failure counted.
-        outage: How upstream as a whole fails; None while other pages can be fetched.
+        failure: The page's consecutive failures, including this one.
+        outage: The consecutive failures of upstream as a whole; None while other pages succeed.
 
     """
 
@@ -39,7 +39,7 @@ class FetchFailed(msgspec.Struct, frozen=True):
 
 
 class LayoutChanged(msgspec.Struct, frozen=True):
-    """A page came without the data that it should hold."""
+    """A page was fetched, but its data was missing or invalid."""
 
     page: Page
     reason: str

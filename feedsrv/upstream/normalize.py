@@ -1,7 +1,7 @@
-"""Upstream's text made plain: allowed characters, whole lines, paragraphs, symbols for TeX.
+r"""Normalize text from upstream: characters, white space, paragraphs, URLs and TeX.
 
-Titles and abstracts come as arXiv wrote them: folded into lines of 80 characters, with TeX such as
-``$\alpha$-divergence``. What converts safely becomes Unicode, the rest stays as it was.
+Titles and abstracts are as arXiv has them: wrapped to lines of 80 characters, and with TeX such as
+``$\alpha$-divergence``. TeX that converts without loss becomes Unicode; the rest stays as it is.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from feedsrv.models import XML_FORBIDDEN
 
 _PARAGRAPH_BREAK = re.compile(r"\n[^\S\n]*\n\s*")
 
-# `$…$` as pandoc reads it, so that "from $5 to $10" stays money: no space inside the dollars, no
-# digit after them (but where a TeX sign stands inside); or `\(…\)`.
+# `\(…\)`, or `$…$` by pandoc's rules, so that "from $5 to $10" is not a formula: no space next to
+# the dollars inside, and no digit after them (unless there is a TeX character inside).
 _MATH = re.compile(
     r"(?<![\\$])\$(?!\s)((?=[^$\n]*[\\^_])[^$\n]{1,200}?|[^$\n]{1,200}?(?=\$(?!\d)))(?<![\s\\])\$(?!\$)"
     r"|\\\(([^\n$]{1,200}?)\\\)"
@@ -29,27 +29,13 @@ _MATH_FONT = re.compile(
     r"\\(?:(mathbb|mathcal|mathfrak)|mathrm|mathbf|mathit|mathsf|mathtt|operatorname)\{([^{}\\]*)\}"
 )
 _ACCENT = re.compile(r"""\\(?:["'`^~=.](?:\{[A-Za-z]\}|[A-Za-z])|[uvHck]\{[A-Za-z]\})""")
-_ESCAPED_SIGN = re.compile(r"\\([%&#_$])")
+_ESCAPED_CHARACTER = re.compile(r"\\([%&#_$])")
 
-_FUNCTIONS = frozenset(
-    [
-        "log",
-        "ln",
-        "exp",
-        "sin",
-        "cos",
-        "tan",
-        "min",
-        "max",
-        "sup",
-        "inf",
-        "arg",
-        "det",
-        "dim",
-        "lim",
-    ]
-)
-_SIGNS = {"%": "%", "&": "&", "#": "#", "sim": "~", ",": " ", ";": " ", ":": " ", " ": " "}
+_FUNCTIONS = {
+    *("log", "ln", "exp", "sin", "cos", "tan", "min", "max", "sup", "inf", "arg", "det", "dim"),
+    "lim",
+}
+_SYMBOLS = {"%": "%", "&": "&", "#": "#", "sim": "~", ",": " ", ";": " ", ":": " ", " ": " "}
 _SUPERSCRIPTS = dict(
     zip("0123456789+-=()aeinoxkTdbmpt", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾ᵃᵉⁱⁿᵒˣᵏᵀᵈᵇᵐᵖᵗ", strict=True)
 )
@@ -57,102 +43,104 @@ _SUBSCRIPTS = dict(
     zip("0123456789+-=()aeioxjklmnprstuv", "₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎ₐₑᵢₒₓⱼₖₗₘₙₚᵣₛₜᵤᵥ", strict=True)
 )
 
-_SPECS = get_default_latex_context_db()
+_LATEX_CONTEXT = get_default_latex_context_db()
 
 
 def replace_forbidden(text: str) -> str:
-    """Return the text with each character that XML forbids replaced by U+FFFD."""
+    """Return the text with U+FFFD instead of each character that XML forbids."""
     return XML_FORBIDDEN.sub("\ufffd", text)
 
 
 def normalize_line(text: str) -> str:
-    """Return the text as one clean line: folds and runs of white space become one space."""
-    shown = tex_to_unicode(text)
-    return shown.strip() if _is_normalized(shown) else " ".join(replace_forbidden(shown).split())
+    """Return the text on one line: each line break or run of white space becomes one space."""
+    text = tex_to_unicode(text)
+    return text.strip() if _is_normalized(text) else " ".join(replace_forbidden(text).split())
 
 
 def normalize_paragraphs(text: str) -> str:
-    """Return the text as clean paragraphs, each one line, parted by an empty line."""
-    shown = tex_to_unicode(text)
-    if _is_normalized(shown):
-        return shown.strip()
-    parts = (" ".join(part.split()) for part in _PARAGRAPH_BREAK.split(replace_forbidden(shown)))
-    return "\n\n".join(part for part in parts if part)
+    """Return the text's paragraphs, each on one line, separated by empty lines."""
+    text = tex_to_unicode(text)
+    if _is_normalized(text):
+        return text.strip()
+    paragraphs = map(str.split, _PARAGRAPH_BREAK.split(replace_forbidden(text)))
+    return "\n\n".join(" ".join(words) for words in paragraphs if words)
 
 
 def _is_normalized(text: str) -> bool:
-    """Tell whether each character is allowed, and white space is single spaces: most texts are."""
+    """Return whether all characters are printable and all white space is single spaces.
+
+    True for most texts, and faster than normalizing them.
+    """
     return text.isprintable() and "  " not in text
 
 
 def normalize_url(text: str) -> str:
-    """Return a web address without the white space it came with; nothing where it is none.
+    """Return an http or https URL without white space, or an empty string for any other text.
 
-    Upstream's addresses hold leading spaces and even line breaks in the middle. Anything but http
-    and https is dropped: it would be a way to bring a script into a page.
+    Upstream's URLs have leading spaces and even line breaks. Other schemes are refused because a
+    ``javascript:`` URL would run as a script in pages.
     """
-    address = "".join(replace_forbidden(text).split())
+    url = "".join(replace_forbidden(text).split())
     try:
-        parts = urlsplit(address)
+        parts = urlsplit(url)
     except ValueError:
         return ""
-    return address if parts.scheme in {"http", "https"} and parts.netloc else ""
+    return url if parts.scheme in {"http", "https"} and parts.netloc else ""
 
 
 def tex_to_unicode(text: str) -> str:
-    r"""Return the text with its TeX turned into Unicode where that loses nothing.
+    r"""Return the text with its TeX as Unicode, as far as that is possible without loss.
 
-    ``$\alpha$-divergence`` becomes *α-divergence*, ``$O(n^2)$`` becomes *O(n²)*. A formula with
-    anything that one line of characters cannot show (a fraction, a two-letter exponent, an unknown
-    macro) is left exactly as it was, dollars included.
+    ``$\alpha$-divergence`` becomes *α-divergence*, and ``$O(n^2)$`` becomes *O(n²)*. A formula that
+    plain characters cannot express (with a fraction, a two-letter exponent or an unknown macro)
+    stays exactly as it is, including the dollars.
     """
     if "$" not in text and "\\" not in text:
         return text
-    shown, end = "", 0
-    for found in _MATH.finditer(text):
-        shown += _convert_prose(text[end : found.start()]) + (
-            _convert_formula(found[1] or found[2]) or found[0]
-        )
-        end = found.end()
-    return shown + _convert_prose(text[end:])
+    converted, end = "", 0
+    for match in _MATH.finditer(text):
+        converted += _convert_prose(text[end : match.start()])
+        converted += _convert_formula(match[1] or match[2]) or match[0]
+        end = match.end()
+    return converted + _convert_prose(text[end:])
 
 
 def _convert_prose(tex: str) -> str:
-    """Return text outside formulas without fonts, with accented letters and escaped signs."""
+    """Convert text outside formulas: font commands, accents and escaped characters."""
     tex = _FONT.sub(r"\1", tex)
-    tex = _ACCENT.sub(lambda found: _latex_to_text(found[0]), tex)
-    return _ESCAPED_SIGN.sub(r"\1", tex)
+    tex = _ACCENT.sub(lambda match: _latex_to_text(match[0]), tex)
+    return _ESCAPED_CHARACTER.sub(r"\1", tex)
 
 
 def _convert_formula(tex: str) -> str:
-    """Return the formula as Unicode; nothing where that would lose something."""
-    plain = _MACRO.sub(lambda found: _macro_symbol(found[1]) or found[0], tex)
-    plain = _MATH_FONT.sub(lambda found: _latex_to_text(found[0]) if found[1] else found[2], plain)
+    """Return the formula as Unicode, or an empty string if that would lose something."""
+    plain = _MACRO.sub(lambda match: _macro_symbol(match[1]) or match[0], tex)
+    plain = _MATH_FONT.sub(lambda match: _latex_to_text(match[0]) if match[1] else match[2], plain)
     plain = _SCRIPT.sub(_convert_script, _FONT.sub(r"\1", plain))
     return "" if set(plain) & set("\\^_{}") else plain.strip()
 
 
-def _convert_script(found: re.Match[str]) -> str:
-    """Return a raised or lowered group as the characters that Unicode has for it."""
-    table = _SUPERSCRIPTS if found[1] == "^" else _SUBSCRIPTS
-    inner = found[2] or found[3] or ""
-    return "".join(table[char] for char in inner) if set(inner) <= table.keys() else found[0]
+def _convert_script(match: re.Match[str]) -> str:
+    """Return a superscript or subscript as Unicode, or unchanged if a character is missing."""
+    table = _SUPERSCRIPTS if match[1] == "^" else _SUBSCRIPTS
+    content = match[2] or match[3] or ""
+    return "".join(table[char] for char in content) if set(content) <= table.keys() else match[0]
 
 
 @lru_cache(maxsize=512)
 def _macro_symbol(name: str) -> str:
-    """Return what stands for a macro without arguments; nothing for any other."""
+    """Return the text of a macro without arguments, or an empty string if it is not known."""
     if name in _FUNCTIONS:
         return name
-    if name in _SIGNS:
-        return _SIGNS[name]
-    spec = _SPECS.get_macro_spec(name)
-    shown = spec.simplify_repl if spec else ""
-    is_symbol = isinstance(shown, str) and len(shown) == 1 and not shown.isascii()
-    return str(shown) if is_symbol else ""
+    if name in _SYMBOLS:
+        return _SYMBOLS[name]
+    spec = _LATEX_CONTEXT.get_macro_spec(name)
+    symbol = spec.simplify_repl if spec else ""
+    is_symbol = isinstance(symbol, str) and len(symbol) == 1 and not symbol.isascii()
+    return str(symbol) if is_symbol else ""
 
 
 @lru_cache(maxsize=1024)
 def _latex_to_text(tex: str) -> str:
-    """Return what pylatexenc makes of one accent or one letter of a mathematical alphabet."""
+    """Convert an accented letter, or a letter in a mathematical font."""
     return str(LatexNodes2Text(math_mode="text").latex_to_text(tex))

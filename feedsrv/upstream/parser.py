@@ -1,9 +1,11 @@
-"""Page bytes to listing: everything that is known of how huggingface.co/papers writes its lists.
+"""Parse upstream's pages and JSON API responses into listings.
 
-A page holds its papers as JSON in an attribute, for its own script to use ("hydration"):
-``<div data-target="DailyPapers" data-props="{…}">``. That is the full source. Where it is missing,
-the rendered cards give what they can; the JSON API, whose entries have the same shape as the data,
-knows more than they do. A page without a list that can be read is an error, never "no papers".
+A page of huggingface.co/papers has its papers as JSON in an attribute, the props that its own
+script hydrates the page from: ``<div data-target="DailyPapers" data-props="{…}">``. The JSON API's
+entries have the same shape. Without the props, the rendered cards (`feedsrv.upstream.cards`) give
+less. A page without a list of papers is an error, never an empty listing.
+
+The module has all that is known about upstream's URLs and JSON.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from itertools import chain
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import parse_qs, quote_plus, urlsplit
 
 import msgspec
@@ -20,14 +22,96 @@ import msgspec
 from feedsrv.errors import ParseError
 from feedsrv.models import Kind, Listing, Page, Paper
 from feedsrv.search.analysis import analyze
-from feedsrv.upstream.cards import find_first, is_within_limits, parse_cards
+from feedsrv.upstream.cards import parse_cards
 from feedsrv.upstream.normalize import normalize_line, normalize_paragraphs, normalize_url
+from feedsrv.upstream.tag_scanner import extract_first, is_within_limits
 
-# --- where things are ------------------------------------------------------------------------
+#: The most tags of a page; the fullest seen had nine thousand. Parsing takes half a kilobyte of
+#: memory for each, so a page of nothing but tags could take a gigabyte.
+_MAX_TAGS = 100_000
+#: The most papers of a list; the longest seen had 120. Megabytes of tiny entries take minutes.
+_MAX_PAPERS = 1000
+#: Percentage of the papers that may be skipped. More mean that the layout has changed.
+_MAX_SKIPPED_PERCENT = 10
+
+_DATE_PREFIX = re.compile(r"\d{4}-\d\d-\d\d")
+_PERIOD = re.compile(r"\d{4}-W?\d\d", re.ASCII)
+_MAX_WEEK, _MAX_MONTH = 53, 12
+_PAPER_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,63}", re.ASCII)
+#: A Hugging Face handle. Anything else in its place is not shown, searched or linked.
+_HANDLE = re.compile(r"[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
+_ID_VERSION = re.compile(r"(?<=\d)v\d+$")
+
+# --- the JSON of pages and of the API ------------------------------------------------------------
+
+#: Limits in characters: for names and URLs, and for abstracts, of which arXiv accepts 1,920.
+#: Normalizing some texts takes minutes if they are megabytes long. A paper over a limit is skipped.
+_ShortText = Annotated[str, msgspec.Meta(max_length=5_000)]
+_LongText = Annotated[str, msgspec.Meta(max_length=20_000)]
+
+
+class _Author(msgspec.Struct):
+    name: _ShortText
+    hidden: bool | None = None
+    user: Any = None  # an account, see `_account_handle`
+
+
+class _Organization(msgspec.Struct):
+    name: _ShortText
+    fullname: _ShortText | None = None
+
+
+class _PaperDetails(msgspec.Struct, rename="camel"):
+    id: str
+    title: _ShortText
+    summary: _LongText
+    authors: list[_Author]
+    published_at: datetime
+    upvotes: int
+    submitted_on_daily_at: datetime | None = None
+    submitted_on_daily_by: Any = None
+    media_urls: list[_ShortText] | None = None
+    project_page: _ShortText | None = None
+    github_repo: _ShortText | None = None
+    github_stars: int | None = None
+    ai_summary: _LongText | None = msgspec.field(default=None, name="ai_summary")
+    ai_keywords: list[_ShortText] | None = msgspec.field(default=None, name="ai_keywords")
+    organization: _Organization | None = None
+
+
+class _Entry(msgspec.Struct, rename="camel"):
+    paper: _PaperDetails
+    num_comments: int | None = None
+    submitted_by: Any = None
+    media_urls: list[_ShortText] | None = None
+    media_url: _ShortText | None = None  # in May and June 2024
+    organization: _Organization | None = None
+    submitter_organization: _Organization | None = None  # on four days of September 2025
+
+
+class _Query(msgspec.Struct):
+    q: str | None = None
+
+
+class _PageProps(msgspec.Struct, rename="camel"):
+    """The props of a page. Entries are decoded one by one, so that one can fail alone."""
+
+    daily_papers: list[msgspec.Raw] | None = None
+    search_results: list[msgspec.Raw] | None = None
+    query: _Query | None = None
+    period_type: str | None = None
+    is_trending: bool | None = None
+    date_string: str | None = None
+    date: str | None = None  # in 2024
+    prev_date: str | None = None
+    next_date: str | None = None
+
+
+# --- URLs ----------------------------------------------------------------------------------------
 
 
 def page_path(page: Page) -> str:
-    """Return the page's path and query at huggingface.co."""
+    """Return the path and query of the page."""
     match page.kind:
         case Kind.DAY:
             return f"/papers/date/{page.key}"
@@ -42,10 +126,10 @@ def page_path(page: Page) -> str:
 
 
 def api_path(page: Page, today: date) -> str:
-    """Return the path and query at which the JSON API knows the same papers.
+    """Return the path and query of the JSON API's list of the same papers.
 
-    A page settles on an earlier day where the one asked for has no list. The API answers nothing
-    or an error, so today's list is asked for as the newest papers of whatever day.
+    If a day has no list, its page redirects to an earlier day. The API returns an empty list or an
+    error instead, so for today's list the newest papers of any day are requested.
     """
     match page.kind:
         case Kind.DAY if page.key >= today.isoformat():
@@ -62,113 +146,137 @@ def api_path(page: Page, today: date) -> str:
             return f"/api/papers/search?q={quote_plus(page.key)}&limit=120"
 
 
-#: Tags on a page; the fullest seen had nine thousand. Each takes half a kilobyte of memory to read,
-#: so that a page of nothing but tags could take a gigabyte.
-_MAX_TAGS = 100_000
-_DATE_PREFIX = re.compile(r"\d{4}-\d\d-\d\d")
-_PERIOD = re.compile(r"\d{4}-W?\d\d", re.ASCII)
-#: Papers of a list that is one. The longest have 120; megabytes of empty ones would take minutes.
-_MAX_PAPERS = 1000
-
-# --- reading ---------------------------------------------------------------------------------
+# --- parsing -------------------------------------------------------------------------------------
 
 
 def parse_page(body: bytes, url: str, *, requested: Page, fetched_at: datetime) -> Listing:
-    """Return what the page lists: from its data, else from its cards.
+    """Return the listing of a page: from its props, else from its cards.
 
     Args:
-        body: The page, as it came.
-        url: Where it came from in the end; it may name another day than was asked for.
-        asked: The page that was asked for. The listing is of the page that was given.
-        read_at: When it came.
+        body: The response body.
+        url: The final URL, after redirects. It may be that of another day than the requested one.
+        requested: The requested page. The listing is of the page that upstream returned instead.
+        fetched_at: When the response was received (UTC).
 
     Raises:
-        PageError: The page holds no list that can be read.
+        ParseError: The page has no list of papers of the requested kind.
 
     """
     text = body.decode("utf-8", "replace")
     if not 0 < body.count(b"<") < _MAX_TAGS or text.startswith("<?xml"):
-        # BeautifulSoup would warn, into the log, where this is no HTML.
-        raise ParseError(url, "not a page that can be read")
+        # Where this is no HTML, BeautifulSoup would emit a warning.
+        raise ParseError(url, "not an HTML page")
     try:
-        props = _find_props(text, url)
+        props = _decode_props(text, url)
     except ParseError as error:
-        return _listing_from_cards(text, url, requested, fetched_at, instead=error)
-    _check_kind(requested, props, url)  # of another list the cards are no use either
+        return _listing_from_cards(text, url, requested, fetched_at, props_error=error)
+    _check_kind(requested, props, url)  # the cards would be of the other kind, too
     try:
-        return _listing_from_data(props, text, url, requested, fetched_at)
+        return _listing_from_props(props, text, url, requested, fetched_at)
     except ParseError as error:
-        return _listing_from_cards(text, url, requested, fetched_at, instead=error)
+        return _listing_from_cards(text, url, requested, fetched_at, props_error=error)
 
 
 def parse_api_response(body: bytes, url: str, *, requested: Page, fetched_at: datetime) -> Listing:
-    """Return what the JSON API lists in place of the page that was asked for.
+    """Return the listing of a JSON API response; see `api_path`.
+
+    Args:
+        body: The response body.
+        url: The final URL, after redirects.
+        requested: The page whose papers were requested.
+        fetched_at: When the response was received (UTC).
 
     Raises:
-        PageError: The answer is no list of papers, or an empty one.
+        ParseError: The response is not a list of papers, or is empty.
 
     """
     try:
         entries = msgspec.json.decode(body, type=list[msgspec.Raw])
     except (msgspec.DecodeError, RecursionError) as error:
-        raise ParseError(url, f"no list of papers in the API's answer: {error}") from error
-    listing = _build_listing(requested, entries, url, fetched_at, source="api")
+        raise ParseError(url, f"the API response is not a list of papers: {error}") from error
+    listing = _build_listing(requested, entries, url, fetched_at, parsed_from="api")
     if requested.kind is not Kind.DAY:
         return listing
-    # Without a date it lists the newest papers, of several days; the newest day is what was meant.
+    # Without a date, the API lists the newest papers of several days; only one day is wanted.
     days = {str(paper.listed) for paper in listing.papers}
     day = requested.key if requested.key in days else max(days)
     papers = tuple(paper for paper in listing.papers if str(paper.listed) == day)
     return msgspec.structs.replace(listing, page=Page(Kind.DAY, day), papers=papers)
 
 
-def _find_props(text: str, url: str) -> PageProps:
-    data = find_first(text, hydration_data)
-    if data is None:
-        raise ParseError(url, "no data of a list of papers on the page")
+def _account_handle(account: object) -> str:
+    """Return the handle of an account: its ``user`` in some places, its ``name`` in others.
+
+    Nothing else depends on accounts, so one with an unexpected type spoils no paper.
+    """
+    fields = account if isinstance(account, dict) else {}
+    return _handle(fields.get("user") or fields.get("name"))
+
+
+def _handle(value: object) -> str:
+    return value if isinstance(value, str) and _HANDLE.fullmatch(value) else ""
+
+
+def parse_paper(raw: msgspec.Raw, day: date | None) -> Paper:
+    """Return the paper of one entry, of a page's props or of the API.
+
+    The outer ``publishedAt`` is ignored: until March 2025 it was the time of submission, since then
+    it is the arXiv date, shifted into the previous day.
+
+    Args:
+        raw: The entry's JSON.
+        day: The list day, for entries that do not give it.
+
+    Raises:
+        ValueError: The entry is invalid.
+
+    """
+    entry = msgspec.json.decode(raw, type=_Entry)
+    paper = entry.paper
+    listed = paper.submitted_on_daily_at
+    org = entry.organization or paper.organization or entry.submitter_organization
+    media = entry.media_urls or paper.media_urls or ([entry.media_url] if entry.media_url else [])
+    visible = [author for author in paper.authors if not author.hidden]
+    authors = tuple(filter(None, (normalize_line(author.name) for author in visible)))
+    handles = map(_account_handle, (author.user for author in visible))
+    submitter = _account_handle(entry.submitted_by or paper.submitted_on_daily_by)
+    paper_id = _ID_VERSION.sub("", paper.id)
+    if not _PAPER_ID.fullmatch(paper_id):
+        raise ValueError(f"invalid paper id {paper_id!r}")
+    return analyze(
+        Paper(
+            id=paper_id,
+            title=normalize_line(paper.title) or paper_id,
+            abstract=normalize_paragraphs(paper.summary),
+            authors=authors,
+            author_count=len(authors),
+            submitted=_to_utc(paper.published_at).date(),
+            listed=_to_utc(listed).date() if listed else day,
+            organization=normalize_line(org.fullname or org.name) if org else "",
+            author_handles=tuple(filter(None, handles)),
+            organization_handle=_handle(org.name) if org else "",
+            submitter=submitter,
+            keywords=_unique(map(normalize_line, paper.ai_keywords or ())),
+            ai_summary=normalize_line(paper.ai_summary or ""),
+            code=normalize_url(paper.github_repo or ""),
+            project=normalize_url(paper.project_page or ""),
+            media=tuple(filter(None, map(normalize_url, media))),
+            upvotes=paper.upvotes,
+            comments=entry.num_comments or 0,
+            stars=paper.github_stars or 0,
+        )
+    )
+
+
+def _unique(texts: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(text for text in texts if text))
+
+
+def _to_utc(timestamp: datetime) -> datetime:
     try:
-        return msgspec.json.decode(data, type=PageProps)
-    except (ValueError, RecursionError) as error:
-        raise ParseError(url, f"unreadable data of a list of papers: {error}") from error
-
-
-def hydration_data(_tag: str, attributes: Mapping[str, str]) -> str | None:
-    """Return the data that a tag holds; none of another tag than the one with the papers."""
-    return attributes.get("data-props") if attributes.get("data-target") == "DailyPapers" else None
-
-
-def day_label(tag: str, attributes: Mapping[str, str]) -> str | None:
-    """Return the day that a tag shows; none of another tag than ``time``."""
-    return attributes.get("datetime") if tag == "time" else None
-
-
-def _listing_from_data(
-    props: PageProps, text: str, url: str, requested: Page, fetched_at: datetime
-) -> Listing:
-    # Search pages carry the newest day's list too, and the results beside it.
-    entries = props.search_results if requested.kind is Kind.SEARCH else props.daily_papers
-    if entries is None:
-        raise ParseError(url, "the data holds no list of papers")
-    key = _page_key(requested, chain([props.date_string, props.date], _shown_labels(text, url)))
-    if key is None:
-        raise ParseError(url, f"nothing on the page says which {requested.kind} it lists")
-    listing = _build_listing(Page(requested.kind, key), entries, url, fetched_at, source="data")
-    previous, following = (_parse_day(name) for name in (props.prev_date, props.next_date))
-    return msgspec.structs.replace(listing, previous_day=previous, next_day=following)
-
-
-def _check_kind(requested: Page, props: PageProps, url: str) -> None:
-    """Refuse a list of another kind: for browsers, /papers remembers the last period viewed."""
-    given: str = props.period_type or requested.kind
-    if props.is_trending:
-        given = Kind.TRENDING
-    if props.query is not None and props.query.q:
-        given = Kind.SEARCH
-    if requested.kind is Kind.SEARCH and props.search_results is not None:
-        return  # a search stands in the frame of some day
-    if given != requested.kind:
-        shown = "search results" if given == Kind.SEARCH else f"a list of a {given}"
-        raise ParseError(url, f"{shown} in place of {requested}")
+        return timestamp.astimezone(UTC) if timestamp.tzinfo else timestamp.replace(tzinfo=UTC)
+    except OverflowError as error:
+        raise ValueError(f"{timestamp} is out of range in UTC") from error
 
 
 def _build_listing(
@@ -177,23 +285,23 @@ def _build_listing(
     url: str,
     fetched_at: datetime,
     *,
-    source: Literal["data", "api"],
+    parsed_from: Literal["data", "api"],
 ) -> Listing:
+    """Return the listing of the entries, each paper once; entries that are invalid are skipped."""
     if len(entries) > _MAX_PAPERS:
-        raise ParseError(url, f"a list of {len(entries)} papers")
+        raise ParseError(url, f"the list has {len(entries)} papers, more than {_MAX_PAPERS}")
     papers: dict[str, Paper] = {}
     skipped: list[str] = []
     day = _list_day(page)
-    for place, raw in enumerate(entries, 1):
+    for number, raw in enumerate(entries, 1):
         try:
             paper = parse_paper(raw, day)
             papers.setdefault(paper.id, paper)
         except (ValueError, RecursionError) as error:
-            skipped.append(f"{_entry_id(raw) or f'paper {place}'}: {error}")
-    if len(skipped) * 10 > len(entries):
-        raise ParseError(
-            url, f"{len(skipped)} of {len(entries)} papers cannot be read; first {skipped[0]}"
-        )
+            skipped.append(f"{_find_id(raw) or f'paper {number}'}: {error}")
+    if 100 * len(skipped) > _MAX_SKIPPED_PERCENT * len(entries):
+        reason = f"{len(skipped)} of {len(entries)} papers are invalid, the first: {skipped[0]}"
+        raise ParseError(url, reason)
     if not papers and page.kind is not Kind.SEARCH:
         raise ParseError(url, "the list is empty")
     return Listing(
@@ -201,31 +309,133 @@ def _build_listing(
         papers=tuple(papers.values()),
         fetched_at=fetched_at,
         skipped=tuple(skipped),
-        source=source,
+        parsed_from=parsed_from,
     )
 
 
-def _entry_id(raw: msgspec.Raw) -> str:
-    """Return the id of an entry that cannot be read, as far as it can."""
-    found = re.search(rb'"id":\s*"([\w.-]{1,64})"', bytes(raw))
-    return found[1].decode() if found else ""
+def _find_id(raw: msgspec.Raw) -> str:
+    """Return the id of an invalid entry, or an empty string if none can be found."""
+    match = re.search(rb'"id":\s*"([\w.-]{1,64})"', bytes(raw))
+    return match[1].decode() if match else ""
 
 
-def _page_key(requested: Page, names: Iterable[str | None]) -> str | None:
-    """Return the listing's own day, week or month: the first name that is one, of its kind."""
+# --- the props of a page -------------------------------------------------------------------------
+
+
+def extract_props(_tag: str, attributes: Mapping[str, str]) -> str | None:
+    """Return the props if the tag is the one that has the papers (an `Extractor`)."""
+    return attributes.get("data-props") if attributes.get("data-target") == "DailyPapers" else None
+
+
+def extract_day(tag: str, attributes: Mapping[str, str]) -> str | None:
+    """Return the day that a ``time`` tag shows (an `Extractor`)."""
+    return attributes.get("datetime") if tag == "time" else None
+
+
+def _decode_props(text: str, url: str) -> _PageProps:
+    props = extract_first(text, extract_props)
+    if props is None:
+        raise ParseError(url, "the page has no data of a list of papers")
+    try:
+        return msgspec.json.decode(props, type=_PageProps)
+    except (ValueError, RecursionError) as error:
+        raise ParseError(url, f"the page's data is invalid: {error}") from error
+
+
+def _listing_from_props(
+    props: _PageProps, text: str, url: str, requested: Page, fetched_at: datetime
+) -> Listing:
+    # A search page has the newest day's list, too, beside the results.
+    entries = props.search_results if requested.kind is Kind.SEARCH else props.daily_papers
+    if entries is None:
+        raise ParseError(url, "the page's data has no list of papers")
+    key = _page_key(requested, chain([props.date_string, props.date], _period_labels(text, url)))
+    if key is None:
+        raise ParseError(url, f"the page does not say which {requested.kind} it lists")
+    page = Page(requested.kind, key)
+    listing = _build_listing(page, entries, url, fetched_at, parsed_from="data")
+    return msgspec.structs.replace(
+        listing, previous_day=_parse_day(props.prev_date), next_day=_parse_day(props.next_date)
+    )
+
+
+def _check_kind(requested: Page, props: _PageProps, url: str) -> None:
+    """Raise ParseError if the page is of another kind than the requested one.
+
+    It happens to browsers: /papers shows the kind of period that was last viewed.
+    """
+    kind: str = props.period_type or requested.kind
+    if props.is_trending:
+        kind = Kind.TRENDING
+    if props.query is not None and props.query.q:
+        kind = Kind.SEARCH
+    if requested.kind is Kind.SEARCH and props.search_results is not None:
+        return  # a search page also has the properties of a day's page
+    if kind != requested.kind:
+        actual = "search results" if kind == Kind.SEARCH else f"a list of a {kind}"
+        raise ParseError(url, f"{actual} instead of {requested}")
+
+
+# --- the cards of a page -------------------------------------------------------------------------
+
+
+def _listing_from_cards(
+    text: str, url: str, requested: Page, fetched_at: datetime, *, props_error: ParseError
+) -> Listing:
+    """Return the listing of the rendered cards.
+
+    Raises:
+        ParseError: There are no cards. The error is the one given, since the props matter more.
+
+    """
+    key = _page_key(requested, _period_labels(text, url))
+    if key is None or "<article" not in text or not is_within_limits(text):
+        raise props_error
+    has_date = requested.kind in {Kind.DAY, Kind.WEEK, Kind.MONTH}
+    year = int(key[:4]) if has_date else fetched_at.year
+    page = Page(requested.kind, key)
+    papers = parse_cards(text, day=_list_day(page), year=year)
+    if not papers:
+        raise props_error
+    return Listing(
+        page=page,
+        papers=papers,
+        fetched_at=fetched_at,
+        skipped=(f"page data: {props_error.reason}",),
+        parsed_from="cards",
+    )
+
+
+# --- which day, week or month it is --------------------------------------------------------------
+
+
+def _list_day(page: Page) -> date | None:
+    return date.fromisoformat(page.key) if page.kind is Kind.DAY else None
+
+
+def _period_labels(text: str, url: str) -> Iterator[str | None]:
+    """Yield the label above the cards, then the period in the URL, in its old and its new form."""
+    yield extract_first(text, extract_day)
+    parts = urlsplit(url)
+    yield from parse_qs(parts.query).get("date", [])
+    yield parts.path.rpartition("/")[2]
+
+
+def _page_key(requested: Page, labels: Iterable[str | None]) -> str | None:
+    """Return the key of the returned page: from the first label that names a period of its kind."""
     if requested.kind in {Kind.TRENDING, Kind.SEARCH}:
         return requested.key
-    for name in names:
-        key = _key_from_label(requested.kind, name or "")
+    for label in labels:
+        key = _key_from_label(requested.kind, label or "")
         if key:
             return key
-    # Whether week and month pages always name themselves is not known; their address does.
+    # Week and month pages may lack a label; the requested period is the best guess then.
     return requested.key if requested.kind is not Kind.DAY else None
 
 
-def _key_from_label(kind: Kind, name: str) -> str:
-    """Return the key of that kind in a name such as ``2026-11-24T00:00:00.000Z``."""
-    day = _parse_day(name)
+def _key_from_label(kind: Kind, label: str) -> str:
+    """Return the key in a label such as ``2026-11-24T00:00:00.000Z``, or an empty string."""
+    day = _parse_day(label)
     match kind:
         case Kind.DAY:
             return day
@@ -235,154 +445,16 @@ def _key_from_label(kind: Kind, name: str) -> str:
         case Kind.MONTH if day:
             return day[:7]
         case _:
-            found = _PERIOD.fullmatch(name)
-            is_kind = found is not None and ("W" in name) == (kind is Kind.WEEK)
-            most = 53 if kind is Kind.WEEK else 12
-            return name if is_kind and 1 <= int(name[-2:]) <= most else ""
+            is_week = kind is Kind.WEEK
+            is_period = _PERIOD.fullmatch(label) is not None and ("W" in label) == is_week
+            last = _MAX_WEEK if is_week else _MAX_MONTH
+            return label if is_period and 1 <= int(label[-2:]) <= last else ""
 
 
-def _parse_day(name: str | None) -> str:
-    found = _DATE_PREFIX.match(name or "")
+def _parse_day(label: str | None) -> str:
+    """Return the date that the label begins with, or an empty string."""
+    match = _DATE_PREFIX.match(label or "")
     try:
-        return date.fromisoformat(found[0]).isoformat() if found else ""
+        return date.fromisoformat(match[0]).isoformat() if match else ""
     except ValueError:
         return ""
-
-
-def _shown_labels(text: str, url: str) -> Iterator[str | None]:
-    """Yield what the page shows above its cards, then what its address names, new and old."""
-    yield find_first(text, day_label)
-    parts = urlsplit(url)
-    yield from parse_qs(parts.query).get("date", [])
-    yield parts.path.rpartition("/")[2]
-
-
-def _list_day(page: Page) -> date | None:
-    return date.fromisoformat(page.key) if page.kind is Kind.DAY else None
-
-
-def _listing_from_cards(
-    text: str, url: str, requested: Page, fetched_at: datetime, *, instead: ParseError
-) -> Listing:
-    """Return what the rendered cards give, in place of the data whose error is given."""
-    key = _page_key(requested, _shown_labels(text, url))
-    if key is None or "<article" not in text or not is_within_limits(text):
-        raise instead
-    dated = requested.kind in {Kind.DAY, Kind.WEEK, Kind.MONTH}
-    page = Page(requested.kind, key)
-    papers = parse_cards(text, day=_list_day(page), year=int(key[:4]) if dated else fetched_at.year)
-    if not papers:
-        raise instead
-    reason = f"its data: {instead.reason}"
-    return Listing(
-        page=page, papers=papers, fetched_at=fetched_at, skipped=(reason,), source="cards"
-    )
-
-
-_PAPER_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,63}", re.ASCII)
-_VERSION = re.compile(r"(?<=\d)v\d+$")
-
-
-# Characters of a name or an address, and of an abstract, of which arXiv takes 1,920. Some texts
-# take minutes to fold where they are megabytes; a paper with one is unreadable.
-_ShortText = Annotated[str, msgspec.Meta(max_length=5_000)]
-_LongText = Annotated[str, msgspec.Meta(max_length=20_000)]
-
-
-class _Author(msgspec.Struct):
-    name: _ShortText
-    hidden: bool | None = None
-
-
-class _Organization(msgspec.Struct):
-    name: _ShortText
-    fullname: _ShortText | None = None
-
-
-class _PaperData(msgspec.Struct, rename="camel"):
-    id: str
-    title: _ShortText
-    summary: _LongText
-    authors: list[_Author]
-    published_at: datetime
-    upvotes: int
-    submitted_on_daily_at: datetime | None = None
-    media_urls: list[_ShortText] | None = None
-    project_page: _ShortText | None = None
-    github_repo: _ShortText | None = None
-    github_stars: int | None = None
-    ai_summary: _LongText | None = msgspec.field(default=None, name="ai_summary")
-    ai_keywords: list[_ShortText] | None = msgspec.field(default=None, name="ai_keywords")
-    organization: _Organization | None = None
-
-
-class _EntryData(msgspec.Struct, rename="camel"):
-    paper: _PaperData
-    num_comments: int | None = None
-    media_urls: list[_ShortText] | None = None
-    media_url: _ShortText | None = None  # May and June 2024
-    organization: _Organization | None = None
-    submitter_organization: _Organization | None = None  # four days of September 2025
-
-
-class _QueryData(msgspec.Struct):
-    q: str | None = None
-
-
-class PageProps(msgspec.Struct, rename="camel"):
-    """The data of a page. Its lists are left as they came: one bad paper spoils no other."""
-
-    daily_papers: list[msgspec.Raw] | None = None
-    search_results: list[msgspec.Raw] | None = None
-    query: _QueryData | None = None
-    period_type: str | None = None
-    is_trending: bool | None = None
-    date_string: str | None = None
-    date: str | None = None  # 2024
-    prev_date: str | None = None
-    next_date: str | None = None
-
-
-def parse_paper(raw: msgspec.Raw, day: date | None) -> Paper:
-    """Return the paper of one entry, of a page or of the API.
-
-    The outer ``publishedAt`` is not read: it was the moment of submission until March 2025, and is
-    the arXiv date shifted into the day before since.
-    """
-    entry = msgspec.json.decode(raw, type=_EntryData)
-    paper = entry.paper
-    listed = paper.submitted_on_daily_at
-    org = entry.organization or paper.organization or entry.submitter_organization
-    media = entry.media_urls or paper.media_urls or ([entry.media_url] if entry.media_url else [])
-    authors = tuple(
-        filter(None, (normalize_line(who.name) for who in paper.authors if not who.hidden))
-    )
-    name = _VERSION.sub("", paper.id)
-    if not _PAPER_ID.fullmatch(name):
-        raise ValueError(f"{name!r} is no paper's id")
-    made = Paper(
-        id=name,
-        title=normalize_line(paper.title) or name,
-        abstract=normalize_paragraphs(paper.summary),
-        authors=authors,
-        author_count=len(authors),
-        submitted=_to_utc(paper.published_at).date(),
-        listed=_to_utc(listed).date() if listed else day,
-        organization=normalize_line(org.fullname or org.name) if org else "",
-        keywords=tuple(dict.fromkeys(filter(None, map(normalize_line, paper.ai_keywords or ())))),
-        summary=normalize_line(paper.ai_summary or ""),
-        code=normalize_url(paper.github_repo or ""),
-        project=normalize_url(paper.project_page or ""),
-        media=tuple(filter(None, map(normalize_url, media))),
-        upvotes=paper.upvotes,
-        comments=entry.num_comments or 0,
-        stars=paper.github_stars or 0,
-    )
-    return analyze(made)
-
-
-def _to_utc(stamp: datetime) -> datetime:
-    try:
-        return stamp.astimezone(UTC) if stamp.tzinfo else stamp.replace(tzinfo=UTC)
-    except OverflowError as error:
-        raise ValueError(f"{stamp} is no date of the UTC calendar") from error

@@ -1,7 +1,8 @@
-"""When to ask upstream again: values in, values out.
+"""Rules for when to send requests to upstream: values in, values out, no clock.
 
-How long a list is fresh, which list days a window is made of and which of them are due, how long to
-leave upstream alone after a failure, and when the next request may be made at all.
+How long a listing is fresh (TTL), which list days the window has, how long to wait after a failure
+(backoff), when the next request may be sent (rate limit), and how many new keywords one client may
+request (quota).
 """
 
 from __future__ import annotations
@@ -12,11 +13,15 @@ from functools import lru_cache
 from itertools import islice
 from threading import Lock
 
+from cachetools import LRUCache
+
 from feedsrv.errors import QuotaExceededError, UpstreamError
 from feedsrv.models import FIRST_LIST_DAY, Failure, Kind, Listing, Page, RequestLog
 
-#: Days back, at most, to how long a day's list is fresh. The newest gains papers all day long, and
-#: votes and comments for some days more.
+# --- TTL -----------------------------------------------------------------------------------------
+
+#: The greatest age of a list day in days, and its TTL. The newest list grows all day, and votes and
+#: comments change for some days more.
 _DAY_TTLS = (
     (0, timedelta(minutes=20)),
     (2, timedelta(hours=3)),
@@ -29,188 +34,235 @@ _LIST_TTLS = {
     Kind.TRENDING: timedelta(hours=1),
     Kind.SEARCH: timedelta(hours=24),
 }
-_SATURDAY = 6
-
-# --- how long a list is fresh ----------------------------------------------------------------
 
 
 @lru_cache(maxsize=512)
 def ttl(page: Page, today: date) -> timedelta:
-    """Return for how long a list is fresh after it was read."""
+    """Return how long a listing of the page is fresh after it was fetched."""
     if page.kind is not Kind.DAY:
         return _LIST_TTLS[page.kind]
-    back = (today - date.fromisoformat(page.key)).days
-    # On a weekend the newest list is Friday's.
-    back = 0 if page == newest_day_page(today) else back
-    return next((lasting for most, lasting in _DAY_TTLS if back <= most), _OLD_DAY_TTL)
+    age = (today - date.fromisoformat(page.key)).days
+    if page == newest_day_page(today):
+        age = 0  # on a weekend, the newest list is Friday's
+    return next((day_ttl for max_age, day_ttl in _DAY_TTLS if age <= max_age), _OLD_DAY_TTL)
 
 
 def remaining_ttl(page: Page, listing: Listing | None, now: datetime) -> timedelta:
-    """Return for how long what is kept of the page is still fresh; zero or less for "read it"."""
+    """Return how long the stored listing of the page stays fresh; zero or less if it is stale."""
     if listing is None:
         return timedelta(0)
-    # A clock that was wrong when the list was read must not keep it fresh for ever.
-    read_at = min(listing.fetched_at, now)
-    return read_at + ttl(page, now.date()) - now
+    # If the clock was ahead when the listing was fetched, it must not be fresh forever.
+    fetched_at = min(listing.fetched_at, now)
+    return fetched_at + ttl(page, now.date()) - now
+
+
+# --- window --------------------------------------------------------------------------------------
+
+_SATURDAY = 6
+
+
+def pages_covering(kind: Kind, today: date, days: int) -> tuple[Page, ...]:
+    """Return the pages of one kind that cover the last ``days`` days, newest first."""
+    keys = dict.fromkeys(_page_key(kind, today - timedelta(days=ago)) for ago in range(days))
+    return tuple(Page(kind, key) for key in keys)
+
+
+def _page_key(kind: Kind, day: date) -> str:
+    match kind:
+        case Kind.DAY:
+            return day.isoformat()
+        case Kind.WEEK:
+            year, week, _ = day.isocalendar()
+            return f"{year}-W{week:02d}"
+        case Kind.MONTH:
+            return f"{day:%Y-%m}"
+        case Kind.TRENDING | Kind.SEARCH:
+            return ""
 
 
 def newest_day_page(today: date) -> Page:
-    """Return the page to ask for the newest list: there is none on Saturdays and Sundays."""
-    weekend = max(0, today.isoweekday() - _SATURDAY + 1)
-    return Page(Kind.DAY, (today - timedelta(days=weekend)).isoformat())
+    """Return the page of the newest list day: upstream has none on Saturdays and Sundays."""
+    days_since_friday = max(0, today.isoweekday() - _SATURDAY + 1)
+    return Page(Kind.DAY, (today - timedelta(days=days_since_friday)).isoformat())
 
 
 def list_days(
-    today: date, days: int, kept: Callable[[Page], Listing | None]
+    today: date, count: int, get_listing: Callable[[Page], Listing | None]
 ) -> Iterator[tuple[Page, Listing | None]]:
-    """Yield the pages of so many list days, newest first, with what is kept of each.
+    """Yield the pages of the last list days, newest first, each with its stored listing.
 
-    The pages name the list day before their own, so weekends and holidays are skipped as upstream
-    skips them. Where a page was not read yet, the weekday before it is taken; asked for, it will
-    say which day it really is.
+    A listing names the previous list day, so weekends and holidays are skipped as upstream skips
+    them. Before a page that was never fetched, the previous weekday is assumed; once fetched, the
+    page tells the real day.
+
+    Args:
+        today: The current day (UTC).
+        count: How many list days to yield at most.
+        get_listing: Returns the stored listing of a page.
+
     """
-    return islice(_walk_back(newest_day_page(today), kept), days)
+    return islice(_walk_back(newest_day_page(today), get_listing), count)
 
 
 def _walk_back(
-    start: Page, kept: Callable[[Page], Listing | None]
+    newest: Page, get_listing: Callable[[Page], Listing | None]
 ) -> Iterator[tuple[Page, Listing | None]]:
-    page, listing = start, kept(start)
+    page, listing = newest, get_listing(newest)
     if listing is not None and listing.next_day and listing.next_day > page.key:
-        # There is a later list than there should be: upstream knows better.
-        yield Page(Kind.DAY, listing.next_day), kept(Page(Kind.DAY, listing.next_day))
+        # A list on a day without one by the rule above, such as a Saturday: upstream is right.
+        later = Page(Kind.DAY, listing.next_day)
+        yield later, get_listing(later)
     seen: set[Page] = set()
     while page.key > FIRST_LIST_DAY.isoformat():
-        own = listing.page if listing is not None else page
-        if own not in seen:
-            seen.add(own)
+        actual = listing.page if listing is not None else page
+        if actual not in seen:
+            seen.add(actual)
             yield page, listing
-        elif own.key > page.key:
-            return  # asked for an older list, upstream gave its oldest
-        before = listing.previous_day if listing is not None else ""
-        first = min(own.key, page.key)
-        page = Page(Kind.DAY, before if "" < before < first else _weekday_before(first))
-        listing = kept(page)
+        elif actual.key > page.key:
+            return  # upstream redirected to its oldest list; there are no older ones
+        previous = listing.previous_day if listing is not None else ""
+        oldest = min(actual.key, page.key)
+        # A previous day that is not earlier would make this loop endless.
+        key = previous if "" < previous < oldest else _previous_weekday(oldest)
+        page = Page(Kind.DAY, key)
+        listing = get_listing(page)
 
 
-def _weekday_before(day: str) -> str:
+def _previous_weekday(day: str) -> str:
     return newest_day_page(date.fromisoformat(day) - timedelta(days=1)).key
 
 
+# --- backoff -------------------------------------------------------------------------------------
+
 _INITIAL_BACKOFF = timedelta(minutes=1)
 _MAX_BACKOFF = timedelta(minutes=30)
+_MAX_DOUBLINGS = 10
+#: Jitter, as a fraction of the backoff to both sides.
+_JITTER = 0.1
 
 
 def next_backoff(
-    before: Failure | None, error: UpstreamError, now: datetime, chance: float, *, spare: int = 0
+    previous: Failure | None, error: UpstreamError, now: datetime, chance: float, *, grace: int = 0
 ) -> Failure:
-    """Return the failure to remember: each in a row waits longer, or as long as upstream asks.
+    """Return the failure to record after an error: the backoff doubles with each in a row.
 
     Args:
-        before: The failure before this one, where nothing was read in between.
-        error: What went wrong; its ``wait``, where it has one, is what upstream asks for.
-        now: The moment.
-        chance: From 0 to 1; spreads the next try by a tenth to both sides, so that many servers
-            do not come back at the same moment.
-        spare: How many failures in a row do not make the wait longer yet.
+        previous: The previous failure, unless there was a success since.
+        error: The error. If it has a ``retry_after``, the backoff is at least that long.
+        now: The current time (UTC).
+        chance: A random number from 0 to 1, for a jitter of 10 %, so that many servers do not
+            retry at the same moment.
+        grace: The number of consecutive failures before the backoff begins to double.
 
     """
-    count = before.count + 1 if before else 1
-    pause = min(_INITIAL_BACKOFF * 2 ** min(max(count - 1 - spare, 0), 10), _MAX_BACKOFF) * (
-        0.9 + 0.2 * chance
-    )
-    asked = timedelta(seconds=getattr(error, "retry_after", None) or 0)
+    count = previous.count + 1 if previous else 1
+    doublings = min(max(count - 1 - grace, 0), _MAX_DOUBLINGS)
+    backoff = min(_INITIAL_BACKOFF * 2**doublings, _MAX_BACKOFF)
+    backoff *= 1 - _JITTER + 2 * _JITTER * chance
+    retry_after = timedelta(seconds=getattr(error, "retry_after", None) or 0)
     return Failure(
         reason=str(error),
         count=count,
         at=now,
-        retry_at=now + max(pause, asked),
-        since=(before.since or before.at) if before else now,
+        retry_at=now + max(backoff, retry_after),
+        since=previous.since if previous else now,
     )
 
 
-#: Upstream allows 100 pages in five minutes to an address that shows no token.
+# --- rate limit ----------------------------------------------------------------------------------
+
+#: Upstream allows 100 pages in five minutes for each client address without a token.
 _RATE_WINDOW = timedelta(minutes=5)
 MAX_REQUESTS = 60
 _MAX_ADHOC_REQUESTS = 30
 _BURST_SIZE = 4
 
 
-def next_slot(turns: RequestLog, now: datetime, *, adhoc: bool, spacing: timedelta) -> datetime:
-    """Return when the next request may be made: now, or later.
+def next_slot(
+    request_log: RequestLog, now: datetime, *, adhoc: bool, spacing: timedelta
+) -> datetime:
+    """Return when the next request may be sent: now, or later.
 
-    Four may follow each other at once, then they are ``spacing`` apart; 60 in five minutes, of
-    which searches for keywords that anybody may think of take half at most.
+    A token bucket allows bursts of four and one request each ``spacing`` otherwise. On top of that,
+    there are at most 60 requests in five minutes, of them at most 30 ad-hoc searches.
+
+    Args:
+        request_log: The recent requests.
+        now: The current time (UTC).
+        adhoc: Whether the request is a search for a keyword that no configured feed has.
+        spacing: The time in which the bucket gains one token.
+
     """
-    since = now - _RATE_WINDOW
-    every = [moment for moment in turns.all if since < moment <= now]
-    searches = [moment for moment in turns.adhoc if since < moment <= now]
-    moments = [now]
-    if len(every) >= MAX_REQUESTS:
-        moments.append(every[-MAX_REQUESTS] + _RATE_WINDOW)
-    if adhoc and len(searches) >= _MAX_ADHOC_REQUESTS:
-        moments.append(searches[-_MAX_ADHOC_REQUESTS] + _RATE_WINDOW)
-    if every:
-        # A bucket of four that fills by one each `spacing`: when would it be full again?
-        full = every[0]
-        for moment in every:
-            full = max(full, moment) + spacing
-        moments.append(full - (_BURST_SIZE - 1) * spacing)
-    return max(moments)
+    times = _recent(request_log.times, now)
+    adhoc_times = _recent(request_log.adhoc_times, now)
+    slots = [now]
+    if len(times) >= MAX_REQUESTS:
+        slots.append(times[-MAX_REQUESTS] + _RATE_WINDOW)
+    if adhoc and len(adhoc_times) >= _MAX_ADHOC_REQUESTS:
+        slots.append(adhoc_times[-_MAX_ADHOC_REQUESTS] + _RATE_WINDOW)
+    if times:
+        full_at = times[0]  # when the bucket is full again
+        for time in times:
+            full_at = max(full_at, time) + spacing
+        slots.append(full_at - (_BURST_SIZE - 1) * spacing)
+    return max(slots)
 
 
-def requests_left(turns: RequestLog, now: datetime) -> int:
-    """Return how many requests may still be made within the five minutes that end now."""
-    since = now - _RATE_WINDOW
-    return max(0, MAX_REQUESTS - sum(since < moment <= now for moment in turns.all))
+def requests_left(request_log: RequestLog, now: datetime) -> int:
+    """Return how many more requests are allowed in the five minutes that end now."""
+    return max(0, MAX_REQUESTS - len(_recent(request_log.times, now)))
 
 
-def record_request(turns: RequestLog, now: datetime, *, adhoc: bool) -> RequestLog:
-    """Return the turns after a request was made now; older ones than count are forgotten."""
-    since = now - _RATE_WINDOW
-    every = tuple(moment for moment in turns.all if moment > since)
-    searches = tuple(moment for moment in turns.adhoc if moment > since)
-    return RequestLog((*every, now), (*searches, now) if adhoc else searches)
+def record_request(request_log: RequestLog, now: datetime, *, adhoc: bool) -> RequestLog:
+    """Return the log with a request that is sent now, and without those that no longer count."""
+    start = now - _RATE_WINDOW
+    times = tuple(time for time in request_log.times if time > start)
+    adhoc_times = tuple(time for time in request_log.adhoc_times if time > start)
+    return RequestLog((*times, now), (*adhoc_times, now) if adhoc else adhoc_times)
 
+
+def _recent(times: tuple[datetime, ...], now: datetime) -> list[datetime]:
+    """Return the times that count now; later ones were recorded while the clock was ahead."""
+    return [time for time in times if now - _RATE_WINDOW < time <= now]
+
+
+# --- client quota --------------------------------------------------------------------------------
 
 _HOUR = timedelta(hours=1)
-#: The share of an hour's keywords that may be asked for at once: a list of subscriptions that is
-#: imported into a reader comes all at once.
-_BURST_FRACTION = 4
-#: Clients remembered; more at a time are no readers.
+#: One divided by this is the fraction of an hour's quota that may be used at once: a reader that
+#: imports a list of subscriptions requests them all at once.
+_BURST_DIVISOR = 4
+#: The most clients that are tracked.
 _MAX_CLIENTS = 10_000
 
 
 class ClientQuota:
-    """A bucket of keywords for each client, which fills by itself. Safe for threads.
+    """A token bucket for each client, which limits requests for new keywords. Safe for threads.
 
     Args:
-        an_hour: How many a client may ask for in an hour; 0 for as many as it likes.
+        per_hour: The number of new keywords for each client in an hour; 0 for no limit.
 
     """
 
-    def __init__(self, an_hour: int) -> None:
-        self._an_hour = an_hour
+    def __init__(self, per_hour: int) -> None:
+        self._per_hour = per_hour
         self._lock = Lock()
-        #: When each client's bucket is full again; the one that took last stands last.
-        self._full_at: dict[str, datetime] = {}
+        #: When each client's bucket is full again.
+        self._full_at: LRUCache[str, datetime] = LRUCache(_MAX_CLIENTS)
 
     def consume(self, client: str, now: datetime) -> None:
-        """Take one keyword.
+        """Take one token of the client.
 
         Raises:
-            TooManyError: There is none left for now.
+            QuotaExceededError: The client's bucket is empty.
 
         """
-        if not self._an_hour:
+        if not self._per_hour:
             return
-        each = _HOUR / self._an_hour
-        most = each * max(1, self._an_hour // _BURST_FRACTION)
+        interval = _HOUR / self._per_hour  # in which the bucket gains one token
+        capacity = interval * max(1, self._per_hour // _BURST_DIVISOR)
         with self._lock:
-            full_at = max(now, self._full_at.pop(client, now)) + each
-            if full_at > now + most:
-                self._full_at[client] = full_at - each
-                raise QuotaExceededError(client, (full_at - now - most).total_seconds())
+            full_at = max(now, self._full_at.get(client, now)) + interval
+            if full_at > now + capacity:
+                raise QuotaExceededError(client, (full_at - now - capacity).total_seconds())
             self._full_at[client] = full_at
-            while len(self._full_at) > _MAX_CLIENTS:
-                self._full_at.pop(next(iter(self._full_at)))

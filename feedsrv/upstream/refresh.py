@@ -203,7 +203,7 @@ class Refresher:
 
         A second page that fails in a row concerns all pages, and so does a Retry-After.
         """
-        outage = next_backoff(previous, error, now, chance, spare=_OUTAGE_THRESHOLD - 1)
+        outage = next_backoff(previous, error, now, chance, grace=_OUTAGE_THRESHOLD - 1)
         if error.retry_after:
             count = max(_OUTAGE_THRESHOLD, outage.count)
             outage = msgspec.structs.replace(outage, count=count)
@@ -237,10 +237,10 @@ class Refresher:
             retry_after = result.retry_after
             with self._dump_unparsed(f"{page.kind}.html", result, now):
                 listing = _parse(result, page, stored, now)
-            if listing.source == "data":
+            if listing.parsed_from == "data":
                 return listing, retry_after
             # Cards have no authors and often no abstract. The API has all that the data has.
-            from_cards, error = listing, ParseError(result.url, "only its cards can be read")
+            from_cards, error = listing, ParseError(result.url, "only its cards could be parsed")
             self._repository.unparsed_pages.save(f"{page.kind}.html", result.body, now)
             self._emit(LayoutChanged(page, error.reason))
         except FetchError as failure:
@@ -266,7 +266,7 @@ class Refresher:
             if retry_after:
                 raise FetchError(error.url, error.reason, retry_after) from api_error
             raise error from api_error
-        log.warning("%s: read from the JSON API: %s", page, error)
+        log.warning("%s: page failed, fetched from the JSON API instead: %s", page, error)
         return listing, max(retry_after, result.retry_after)
 
     @contextmanager
@@ -340,7 +340,7 @@ class Refresher:
             UpstreamBudgetError: Others held it for longer than the caller waits.
 
         """
-        # As long as one page can take: a holder that dies blocks nobody for longer.
+        # As long as one page can take: a dead holder blocks others no longer than that.
         length = timedelta(seconds=self._config.deadline + 2)
         while not self._repository.acquire_lease(
             self._owner, self._now(), length, is_awaited=is_awaited()
@@ -353,7 +353,7 @@ class Refresher:
 
 def _validators(stored: Listing | None) -> Validators | None:
     """Return the validators of a listing that was read in full from its own page."""
-    if stored is None or stored.source != "data" or not (stored.etag or stored.last_modified):
+    if stored is None or stored.parsed_from != "data" or not (stored.etag or stored.last_modified):
         return None
     return Validators(page_path(stored.page), stored.etag, stored.last_modified)
 
@@ -369,7 +369,7 @@ def _parse(result: FetchResult, page: Page, stored: Listing | None, now: datetim
 
 
 def merge_refresh(stored: Listing | None, fresh: Listing) -> Listing:
-    """Return the listing to store after ``fresh`` was fetched in place of ``stored``.
+    """Return the listing to store after ``fresh`` was fetched to replace ``stored``.
 
     A paper whose title or abstract changed is marked as revised at the time of the fetch. A day's
     list only grows: it is partial early in the day, and a list shorter than the stored one is a
@@ -414,7 +414,7 @@ def keep_list_days(fresh: Listing, others: Iterable[Listing]) -> Listing:
 def _merge_paper(stored: Paper | None, fresh: Paper, listing: Listing) -> Paper:
     if stored is None:
         return fresh
-    if listing.source == "cards":
+    if listing.parsed_from == "cards":
         # Cards shorten abstracts and omit authors; only their counters are news.
         return msgspec.structs.replace(
             stored,

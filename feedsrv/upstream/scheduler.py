@@ -1,7 +1,7 @@
 """Schedule refreshes on one thread: what a reader waits for first, then the background queue.
 
-One thread, because upstream is asked one request at a time. Each page is fetched once, however many
-requests want it.
+One thread, because requests to upstream are sent one at a time. Each page is fetched once, however
+many requests want it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Scheduler:
         configured_searches: The search pages of the configured feeds; any other search is ad hoc.
         due_days: Returns the list days to fetch, the newest first. Called again after each day that
             was fetched, because a page names the list day before its own.
-        shutdown: Set when the scheduler is closed, for whoever waits meanwhile.
+        shutdown: Set when the scheduler is closed; interrupts waits of the refresher.
 
     """
 
@@ -81,7 +81,7 @@ class Scheduler:
             return future
 
     def refresh_in_background(self, pages: Iterable[Page]) -> None:
-        """Queue the pages behind those that somebody awaits."""
+        """Queue the pages after those that requests wait for."""
         for page in pages:
             # First without a storage lookup: many readers ask for the same few pages.
             if self._is_scheduled(page) or self._refresher.current_failure(page) is not None:

@@ -1,38 +1,33 @@
-"""Routes: an address to a feed or a page, and that to an answer."""
+"""The Flask application: routes, hooks, error handlers, and the response cache in front of them."""
 
 from __future__ import annotations
 
-from functools import partial
+import logging
+import time
 
-from flask import Flask, request
+from flask import Flask, g, request
 from werkzeug.exceptions import HTTPException, InternalServerError
-from werkzeug.wrappers import Response as Answer
+from werkzeug.wrappers import Response
 
-from feedsrv.errors import (
-    FeedsrvError,
-    ParameterError,
-    QueryError,
-    UnknownFeedError,
-)
+from feedsrv.config import Config
+from feedsrv.errors import FeedsrvError, ParameterError, QueryError, UnknownFeedError
 from feedsrv.feeds.entry import paper_page_url
 from feedsrv.feeds.service import Service
+from feedsrv.logs import configure_access_log, configure_logging
+from feedsrv.monitoring.incidents import record_incidents
 from feedsrv.monitoring.metrics import Metrics
+from feedsrv.web.access_log import AccessLog
 from feedsrv.web.auth import authenticate_request
-from feedsrv.web.filters import (
-    file_size,
-    format_count,
-    format_number,
-    long_date,
-    sentence,
-    time_ago,
-    time_until,
-    timestamp,
-)
+from feedsrv.web.cache import ResponseCache
+from feedsrv.web.filters import FILTERS
+from feedsrv.web.load_shedding import LoadShedder
 from feedsrv.web.pages import query_problem
 from feedsrv.web.params import query_param
 from feedsrv.web.responses import (
-    ROUTE,
-    STANDING,
+    NOT_MODIFIED,
+    OK,
+    PRECONDITION_FAILED,
+    ConditionalResponse,
     Problem,
     prefers_html,
     problem_from_error,
@@ -40,94 +35,117 @@ from feedsrv.web.responses import (
     problem_response,
     security_headers,
 )
-from feedsrv.web.urls import url_builder
-from feedsrv.web.views import (
-    _register_feed_routes,
-    _register_machine_routes,
-    _register_page_routes,
-    _render_page,
-    log,
-)
+from feedsrv.web.views import Views
 
-_FILTERS = (
-    *(time_ago, format_count, long_date, timestamp),
-    *(format_number, sentence, file_size, time_until),
-)
-_DAY = 86400
+log = logging.getLogger(__name__)
+
+_STATIC_MAX_AGE = 86_400  # seconds
+_CACHED_STATUSES = (OK, NOT_MODIFIED, PRECONDITION_FAILED)
 
 
-def create_app(service: Service, metrics: Metrics | None = None) -> Flask:
-    """Return the WSGI application that serves the service's feeds."""
+def open_app(config: Config) -> Flask:
+    """Return the application for these settings, with logging, store and upstream client.
+
+    ``app.extensions["feedsrv"]`` is its service; closing it is up to the caller.
+    """
+    secrets = [config.access_key, config.hf_token]
+    configure_logging(config.log_format, secrets)
+    configure_access_log(secrets)
+    service = Service.open(config)
+    record_incidents(service)
+    return create_app(service)
+
+
+def create_app(service: Service) -> Flask:
+    """Return the WSGI application that serves the feeds of the service."""
     app = Flask("feedsrv.web")
+    app.extensions["feedsrv"] = service
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
-    app.config["SEND_FILE_MAX_AGE_DEFAULT"] = _DAY
-    # Its redirects know neither public_url nor trusted proxies, and name whatever host was asked.
+    app.config["SEND_FILE_MAX_AGE_DEFAULT"] = _STATIC_MAX_AGE
+    # Flask's redirects respect neither public_url nor trusted proxies, but any Host.
     app.url_map.merge_slashes = False
     app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True}
-    for each in (paper_page_url, *_FILTERS):
-        app.add_template_filter(each)
-    _register_feed_routes(app, service)
-    _register_page_routes(app, service)
-    _register_machine_routes(app, service, metrics or Metrics())
-    _register_hooks(app, service)
+    for template_filter in (paper_page_url, *FILTERS):
+        app.add_template_filter(template_filter)
+    metrics = Metrics()
+    service.subscribe(metrics.handle)
+    views = Views(service, metrics)
+    views.register(app)
+    cache = ResponseCache(
+        LoadShedder(app.wsgi_app, service.config.threads, time.monotonic),  # noqa: TID251  # the edge
+        version=service.version,
+        now=service.now,
+        max_bytes=service.config.response_cache_bytes,
+        trusted_proxies=service.config.trusted_proxies,
+    )
+    _register_hooks(app, service, metrics, cache)
+    _register_error_handlers(app, views)
+    access_log = (
+        AccessLog(cache, service.config, service.now) if service.config.access_log else cache
+    )
+    app.wsgi_app = access_log  # type: ignore[method-assign]  # as Flask documents it
     return app
 
 
-def _register_hooks(app: Flask, service: Service) -> None:
-    """Have done what is done around every request: who may ask, what errors become."""
+def _register_hooks(app: Flask, service: Service, metrics: Metrics, cache: ResponseCache) -> None:
+    """Authenticate each request; count, secure and store each response."""
     private = bool(service.config.access_key)
 
     @app.before_request
-    def admit() -> None:
-        rule = request.url_rule
-        request.environ[ROUTE] = rule.rule if rule is not None else "none"
+    def before_request() -> None:
+        # Before anything is read: what is stored meanwhile makes the response stale.
+        g.version = service.version()
         if request.path != "/healthz":
             authenticate_request(service.config)
 
     @app.after_request
-    def harden(response: Answer) -> Answer:
-        if STANDING not in request.environ:  # such a one has them already
-            response.headers.update(security_headers(response.mimetype or "", private=private))
+    def after_request(response: Response) -> Response:
+        route = request.url_rule.rule if request.url_rule is not None else "none"
+        metrics.count_response(route, response.status)
+        if isinstance(response, ConditionalResponse):
+            counters = metrics.cached_response_counters(route, _CACHED_STATUSES)
+            cache.store(request.environ, response.cached, g.version, counters)
+        else:
+            media_type = response.mimetype or ""
+            response.headers.update(security_headers(media_type, private=private))
         return response
 
-    app.register_error_handler(UnknownFeedError, partial(_unknown_feed_response, service))
-    app.register_error_handler(
-        FeedsrvError, lambda e: _error_response(service, problem_from_error(e), e)
-    )
-    app.register_error_handler(
-        HTTPException, lambda e: _error_response(service, problem_from_http_error(e))
-    )
-    app.register_error_handler(Exception, partial(_internal_error, service))
 
+def _register_error_handlers(app: Flask, views: Views) -> None:
+    """Turn errors into problems (RFC 9457), by `feedsrv.errors.ERROR_MAP`."""
 
-# --- errors: what they become is told in the table of feedsrv.errors -------------------------
+    @app.errorhandler(UnknownFeedError)
+    def unknown_feed(error: UnknownFeedError) -> Response:
+        try:
+            instead = views.unknown_feed_url(error.name)
+        except ParameterError as parameter_error:  # no handler sees an error of a handler
+            return respond(problem_from_error(parameter_error))
+        return respond(problem_from_error(error, feeds=list(error.known), instead=instead))
 
+    @app.errorhandler(FeedsrvError)
+    def feedsrv_error(error: FeedsrvError) -> Response:
+        return respond(problem_from_error(error), error)
 
-def _error_response(service: Service, problem: Problem, error: Exception | None = None) -> Answer:
-    """Answer with what went wrong: a page for browsers, data for everything else."""
-    if not prefers_html(request):
-        return problem_response(problem)
-    try:
-        trouble = query_problem(error) if isinstance(error, QueryError) else None
-        query = query_param()
-        text = _render_page(service, "error.html", problem=problem, trouble=trouble, query=query)
-    except ParameterError:  # the address of this server is what is wrong
-        return problem_response(problem)
-    return problem_response(problem, text)
+    @app.errorhandler(HTTPException)
+    def http_error(error: HTTPException) -> Response:
+        return respond(problem_from_http_error(error))
 
+    @app.errorhandler(Exception)
+    def internal_error(error: Exception) -> Response:
+        log.error("Unhandled exception in %s %s", request.method, request.path, exc_info=error)
+        return respond(problem_from_http_error(InternalServerError()))
 
-def _unknown_feed_response(service: Service, error: UnknownFeedError) -> Answer:
-    """Answer with how to ask for the same without the settings."""
-    try:
-        instead = url_builder(service.config)("/papers", ".atom", q=error.name)
-    except ParameterError as wrong:  # what is raised here, no other handler takes
-        return _error_response(service, problem_from_error(wrong))
-    return _error_response(
-        service, problem_from_error(error, feeds=list(error.known), instead=instead)
-    )
-
-
-def _internal_error(service: Service, error: Exception) -> Answer:
-    """Answer 500 without a word about our insides, which go to the log."""
-    log.error("%s %s broke", request.method, request.path, exc_info=error)
-    return _error_response(service, problem_from_http_error(InternalServerError()))
+    def respond(problem: Problem, error: FeedsrvError | None = None) -> Response:
+        """Return the problem as a page for browsers, as problem+json for other clients."""
+        if not prefers_html(request):
+            return problem_response(problem)
+        try:
+            page = views.render_page(
+                "error.html",
+                problem=problem,
+                query_problem=query_problem(error) if isinstance(error, QueryError) else None,
+                query=query_param(),
+            )
+        except ParameterError:  # the Host is what is wrong: no page without URLs
+            return problem_response(problem)
+        return problem_response(problem, page)

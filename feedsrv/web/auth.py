@@ -1,4 +1,8 @@
-"""What the request at hand asks for, by whom, and where this server is for it."""
+"""Access keys of a private server: what a key opens, and which keys a response may contain.
+
+The access key opens everything, as ``key=`` in the URL or as the password of HTTP Basic. A feed key
+is derived from it and opens one feed, so that the feed's URL can be shared.
+"""
 
 from __future__ import annotations
 
@@ -13,15 +17,47 @@ from feedsrv.config import Config
 from feedsrv.errors import UnauthorizedError
 from feedsrv.web.params import query_param
 
+_FORMAT_SUFFIX = re.compile(r"\.(?:atom|rss|json)$")
+#: 144 bits cannot be guessed, and take 24 characters of a URL.
+_FEED_KEY_BYTES = 18
+
+
+class Credentials(NamedTuple):
+    """How a request was authenticated, which decides the keys that its response may contain."""
+
+    #: The access key of the server; empty for a public one.
+    access_key: str = ""
+    #: The key in the URL.
+    key: str = ""
+    #: What the key in the URL opens, if it is a feed key.
+    scope: str = ""
+
+    def master_key(self) -> str:
+        """Return the key in the URL if it is the access key, else an empty string."""
+        return "" if self.scope else self.key
+
+    def key_for(self, path: str, query: str = "") -> str:
+        """Return the key that a URL of this server needs to be opened by the response's readers.
+
+        The access key itself goes only into responses to requests that had it in their URL. Clients
+        that send it as a password get the feed key of each URL. A request with a feed key gets that
+        key and those of static files, which its page needs, but no other.
+        """
+        if not self.access_key or self.master_key():
+            return self.master_key()
+        if not self.scope or self.scope == _scope(path, query) or path.startswith("/static/"):
+            return feed_key(self.access_key, path, query)
+        return ""
+
 
 def authenticate_request(config: Config) -> None:
-    """Note what the request has shown to get in.
+    """Check the key of the current request, and store its credentials in `flask.g`.
 
     Raises:
-        AccessError: Nothing that opens what it asks for.
+        UnauthorizedError: The request has no key that opens its URL.
 
     """
-    g.shown = authenticate(
+    g.credentials = authenticate(
         config.access_key,
         path=request.path,
         query=query_param(),
@@ -30,89 +66,58 @@ def authenticate_request(config: Config) -> None:
     )
 
 
-def _basic_password() -> str | None:
-    # Werkzeug breaks on letters that no base64 has.
-    login = request.authorization if request.headers.get("Authorization", "").isascii() else None
-    return login.password if login and login.type == "basic" else None
-
-
 def credentials() -> Credentials:
-    """Return what the request has shown to get in; nothing where it did not."""
-    found: Credentials = g.get("shown", Credentials())
-    return found
-
-
-_FORMAT_SUFFIX = re.compile(r"\.(?:atom|rss|json)$")
-#: Bytes of an own key: more than anybody guesses, and 24 letters in an address.
-_FEED_KEY_BYTES = 18
-
-
-class Credentials(NamedTuple):
-    """What a request has shown: it says which keys may stand in its answer."""
-
-    #: The server's; empty for one that is open to all.
-    access_key: str = ""
-    #: As it stood in the address.
-    key: str = ""
-    #: What the key opens, where that is one address alone.
-    scope: str = ""
-
-    def master_key(self) -> str:
-        """Return the key of the address if it opens every other too."""
-        return "" if self.scope else self.key
-
-    def key_for(self, path: str, query: str = "") -> str:
-        """Return the key that goes into an address of this server, so that its readers get in.
-
-        The access key is kept where the request had it in its address. Who gave it as a password
-        gets the own key of each address. A request with an own key learns no other but those of
-        static files, which its page needs.
-        """
-        if not self.access_key or self.master_key():
-            return self.master_key()
-        if not self.scope or self.scope == _resource(path, query) or path.startswith("/static/"):
-            return feed_key(self.access_key, path, query)
-        return ""
-
-
-def feed_key(access_key: str, path: str, query: str = "") -> str:
-    """Return the key that opens one path and query alone, whatever the format and the limit."""
-    made = hmac.digest(access_key.encode(), _resource(path, query).encode(), "sha256")
-    return urlsafe_b64encode(made[:_FEED_KEY_BYTES]).decode()
+    """Return the credentials of the current request; empty ones where it was not authenticated."""
+    current: Credentials = g.get("credentials", Credentials())
+    return current
 
 
 def authenticate(
     access_key: str, *, path: str, query: str, key: str, password: str | None
 ) -> Credentials:
-    """Return what a request has shown.
+    """Return the credentials of a request.
 
     Args:
-        access_key: The server's; empty for one that is open to all.
-        path: What is asked for.
-        query: The query that stands in the address.
-        key: The key that stands in the address.
-        password: That of HTTP Basic.
+        access_key: The access key of the server; empty for a public one.
+        path: The path of the request.
+        query: Its query ``q``.
+        key: The key in its URL.
+        password: Its password (HTTP Basic).
 
     Raises:
-        AccessError: It is nothing that opens this address.
+        UnauthorizedError: Neither key nor password opens the path and query.
 
     """
     if not access_key:
         return Credentials()
-    if password is not None and _constant_time_equal(password, access_key):
+    if password is not None and _equal_in_constant_time(password, access_key):
         return Credentials(access_key)
-    if _constant_time_equal(key, access_key):
+    if _equal_in_constant_time(key, access_key):
         return Credentials(access_key, key)
-    if _constant_time_equal(key, feed_key(access_key, path, query)):
-        return Credentials(access_key, key, scope=_resource(path, query))
+    if _equal_in_constant_time(key, feed_key(access_key, path, query)):
+        return Credentials(access_key, key, scope=_scope(path, query))
     raise UnauthorizedError(path)
 
 
-def _resource(path: str, query: str) -> str:
-    # A line break stands in no path, so no path with a query reads as another.
+def feed_key(access_key: str, path: str, query: str = "") -> str:
+    """Return the key that opens this path and query only, in every format and with any limit."""
+    digest = hmac.digest(access_key.encode(), _scope(path, query).encode(), "sha256")
+    return urlsafe_b64encode(digest[:_FEED_KEY_BYTES]).decode()
+
+
+def _scope(path: str, query: str) -> str:
+    # No path contains a line break, so that no path and query are equal to another path.
     return f"{_FORMAT_SUFFIX.sub('', path)}\n{' '.join(query.split())}"
 
 
-def _constant_time_equal(given: str, right: str) -> bool:
-    """Compare in a time that tells nothing of how much is right."""
-    return hmac.compare_digest(given.encode("utf-8", "replace"), right.encode())
+def _basic_password() -> str | None:
+    # Werkzeug raises an exception where the value of the header is not ASCII.
+    is_ascii = request.headers.get("Authorization", "").isascii()
+    authorization = request.authorization if is_ascii else None
+    if authorization is None or authorization.type != "basic":
+        return None
+    return authorization.password
+
+
+def _equal_in_constant_time(value: str, expected: str) -> bool:
+    return hmac.compare_digest(value.encode("utf-8", "replace"), expected.encode())

@@ -1,137 +1,133 @@
-"""What stands in front of the routes: answers that are ready, found by what was asked for.
+"""In-process response cache (WSGI middleware).
 
-Routing, reading what is kept and writing a feed take a hundred times as long as handing out bytes
-that are there. An answer made by the routes stays ready until anything is kept anew, by whichever
-process, or anything of it is due to be read again; then the routes make the next one.
+::
+
+    request ── cached, current and not expired? ── response
+                        │ no
+                        └── Flask ── view ── `ResponseCache.store` ── response
+
+A cached response is valid until anything is stored, by any process, or until one of its listings is
+due to be fetched again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-from cachetools import LRUCache
+from cachetools import FIFOCache
 
-from feedsrv.feeds.service import Service
-from feedsrv.monitoring.metrics import Metrics
-from feedsrv.web.responses import (
-    ROUTE,
-    STANDING,
-    CachedResponse,
-    HttpResponse,
-    respond_conditionally,
-)
+from feedsrv.web.responses import CachedResponse, needs_body, respond_conditionally
 from feedsrv.web.urls import is_trusted_proxy
 
-_CACHEABLE_METHODS = {"GET", "HEAD"}
-_OK = "200 OK"
-_STATUSES = (_OK, "304 Not Modified", "412 Precondition Failed")
+_METHODS = {"GET", "HEAD"}
 _FORWARDED_HEADERS = ("HTTP_X_FORWARDED_PROTO", "HTTP_X_FORWARDED_HOST", "HTTP_X_FORWARDED_PREFIX")
-#: What an answer takes beside its bodies, about.
-_OVERHEAD = 3_000
+#: Bytes of memory that an entry takes beside its bodies and its key, about.
+_ENTRY_OVERHEAD = 3_000
 
 _CacheKey = tuple[str, ...]
 
 
 class _CacheEntry(NamedTuple):
-    standing: CachedResponse
-    generation: object
-    #: What counts it, by its status.
-    counts: Mapping[str, Callable[[], None]]
-    #: Bytes that it takes, with its name: whoever asks may make an address as long as a feed.
+    cached: CachedResponse
+    #: The version of the store that the response was made from.
+    version: object
+    #: Count a response from the cache, by status line.
+    counters: Mapping[str, Callable[[], None]]
+    #: Bytes.
     size: int
 
 
-def _size(ready: _CacheEntry) -> int:
-    return ready.size
-
-
 class ResponseCache:
-    """A WSGI application that answers what is ready by itself and asks another for the rest.
+    """A WSGI application that sends cached responses, and leaves other requests to another one.
+
+    Safe for threads. Reading takes no lock: it is one lookup in a dictionary. Entries are evicted
+    in the order in which they were stored. That is nearly the order of their use, because each
+    change of the store has those that are in use stored again.
 
     Args:
-        app: The routes. They leave what may be said again in the request's environment.
-        service: Tells the time, and when something was kept.
+        app: Called where there is no response in the cache. It stores responses by `store`.
+        version: Returns a value that changes whenever any process stores something.
+        now: The clock (UTC).
+        max_bytes: The memory that all entries may take.
+        trusted_proxies: Proxies whose X-Forwarded-* headers select the response.
 
     """
 
     def __init__(
-        self, app: WSGIApplication, service: Service, metrics: Metrics | None = None
+        self,
+        app: WSGIApplication,
+        *,
+        version: Callable[[], object],
+        now: Callable[[], datetime],
+        max_bytes: int,
+        trusted_proxies: tuple[str, ...] = (),
     ) -> None:
-        self._metrics = metrics or Metrics()
         self._app = app
-        self._service = service
-        self._responses: LRUCache[_CacheKey, _CacheEntry] = LRUCache(
-            service.config.response_cache_bytes, _size
+        self._version = version
+        self._now = now
+        self._trusted_proxies = trusted_proxies
+        self._entries: FIFOCache[_CacheKey, _CacheEntry] = FIFOCache(
+            max_bytes, lambda entry: entry.size
         )
-        self._lock = Lock()
+        self._write_lock = Lock()
 
-    def __call__(self, environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
-        said = self.lookup(environ)
-        if said is None:
-            return self._on_miss(environ, start)
-        start(said.status, list(said.headers))
-        return [said.body]
-
-    def lookup(self, environ: WSGIEnvironment) -> HttpResponse | None:
-        """Return the answer if it is ready, without waiting for anything; None if it is not."""
-        if environ["REQUEST_METHOD"] not in _CACHEABLE_METHODS:
-            return None
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         try:
-            with self._lock:
-                ready = self._responses[self._cache_key(environ)]
+            entry = self._entries[self._cache_key(environ)]
         except KeyError:
-            return None
-        if ready.generation != self._service.version():
-            return None
-        now = self._service.now()
-        if ready.standing.expires_at <= now:
-            return None
-        said = respond_conditionally(ready.standing, environ, now)
-        if said.status == _OK and not ready.standing.body:  # it was made for who holds it
-            return None
-        ready.counts[said.status]()
-        return said
+            return self._app(environ, start_response)
+        cached, now = entry.cached, self._now()
+        if (
+            environ["REQUEST_METHOD"] not in _METHODS
+            or entry.version != self._version()
+            or cached.expires_at <= now
+            or (not cached.representations and needs_body(cached, environ))
+        ):
+            return self._app(environ, start_response)
+        status, headers, body = respond_conditionally(cached, environ, now)
+        entry.counters[status]()
+        start_response(status, headers)
+        return [body]
+
+    def store(
+        self,
+        environ: WSGIEnvironment,
+        cached: CachedResponse,
+        version: object,
+        counters: Mapping[str, Callable[[], None]],
+    ) -> None:
+        """Store a response.
+
+        Args:
+            environ: The WSGI environment of the request.
+            cached: The response.
+            version: The version of the store before the response was made: what is stored
+                meanwhile makes it stale.
+            counters: Called for each response from the cache, by its status line.
+
+        """
+        key = self._cache_key(environ)
+        size = cached.size() + sum(map(len, key)) + _ENTRY_OVERHEAD
+        with self._write_lock:
+            if size <= self._entries.maxsize:
+                self._entries[key] = _CacheEntry(cached, version, counters, size)
 
     def _cache_key(self, environ: WSGIEnvironment) -> _CacheKey:
-        """Return all of a request that an answer depends on, but what `reply` looks at."""
+        """Return everything in a request that selects a response, conditions and encoding aside."""
         get = environ.get
-        name = (
+        key = (
             environ["PATH_INFO"],
             get("QUERY_STRING", ""),
             get("HTTP_HOST", ""),
             environ["wsgi.url_scheme"],
+            get("SCRIPT_NAME", ""),
             get("HTTP_AUTHORIZATION", ""),
         )
-        trusted = self._service.config.trusted_proxies
-        if trusted and is_trusted_proxy(trusted, get("REMOTE_ADDR", "")):
-            name += tuple(get(header, "") for header in _FORWARDED_HEADERS)
-        return name
-
-    def _on_miss(self, environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
-        """Answer with what the routes say, and keep it where they say that it may be."""
-        name = self._cache_key(environ)
-        # Before anything is read: what is kept meanwhile makes the answer an old one.
-        generation = self._service.version()
-        metrics = self._metrics
-
-        def counted(status: str, headers: list[tuple[str, str]], *error: Any) -> Any:
-            metrics.count_response(environ.get(ROUTE, "none"), status)
-            return start(status, headers, *error)
-
-        answer = self._app(environ, counted)
-        standing = environ.get(STANDING)
-        if standing is not None:
-            size = len(standing.body) + len(standing.gzip_body) + sum(map(len, name)) + _OVERHEAD
-            ready = _CacheEntry(
-                standing,
-                generation,
-                metrics.cached_response_counters(environ[ROUTE], _STATUSES),
-                size,
-            )
-            with self._lock:
-                if size <= self._responses.maxsize:
-                    self._responses[name] = ready
-        return answer
+        proxies = self._trusted_proxies
+        if proxies and is_trusted_proxy(proxies, get("REMOTE_ADDR", "")):
+            key += tuple(get(header, "") for header in _FORWARDED_HEADERS)
+        return key

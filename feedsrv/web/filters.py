@@ -1,15 +1,16 @@
-"""Numbers, dates and plurals as a person writes them."""
+"""Template filters: numbers, counts, dates and durations in English."""
 
 from __future__ import annotations
 
 from datetime import date, datetime, timedelta
 
-#: Keeps a number and its unit on one line.
+#: Between a number and its unit. Not broken at a line's end.
 _NARROW_SPACE = "\u202f"
-_STEPS = (
-    (timedelta(days=2), "day"),
-    (timedelta(hours=1), "hour"),
-    (timedelta(minutes=1), "minute"),
+#: From which duration on a unit is used, its length and its name; the longest first.
+_UNITS = (
+    (timedelta(days=2), timedelta(days=1), "day"),
+    (timedelta(hours=1), timedelta(hours=1), "hour"),
+    (timedelta(minutes=1), timedelta(minutes=1), "minute"),
 )
 
 
@@ -19,12 +20,12 @@ def format_number(value: int) -> str:
 
 
 def format_count(value: int, noun: str) -> str:
-    """Return ``no papers``, ``1 paper`` or ``1,512 papers``; the noun takes an s."""
+    """Return ``no papers``, ``1 paper`` or ``1,512 papers``; the plural takes an s."""
     return f"{format_number(value) if value else 'no'} {noun}{'' if value == 1 else 's'}"
 
 
 def format_share(part: int, whole: int) -> str:
-    """Return how much of the whole the part is, in whole percent: ``61 %``."""
+    """Return the share in whole percent: ``61 %``."""
     percent = 100 * part / whole if whole else 0.0
     return f"{'<1' if 0 < percent < 1 else f'{percent:.0f}'}{_NARROW_SPACE}%"
 
@@ -45,36 +46,50 @@ def timestamp(value: datetime) -> str:
 
 
 def time_ago(value: datetime, now: datetime) -> str:
-    """Return how long ago that was: ``just now``, ``12 minutes ago``, ``3 days ago``."""
-    past = duration(now - value)
-    return f"{past} ago" if past else "just now"
+    """Return ``just now``, ``12 minutes ago`` or ``3 days ago``."""
+    elapsed = duration(now - value)
+    return f"{elapsed} ago" if elapsed else "just now"
 
 
 def time_until(value: datetime, now: datetime) -> str:
-    """Return how long it is until then: ``now``, ``in 12 minutes``."""
-    rest = duration(value - now)
-    return f"in {rest}" if rest else "in a moment"
+    """Return ``in a moment`` or ``in 12 minutes``."""
+    remaining = duration(value - now)
+    return f"in {remaining}" if remaining else "in a moment"
 
 
-def duration(length: timedelta) -> str:
-    """Return ``12 minutes``, ``1 hour`` or ``3 days``; nothing for less than a minute."""
-    for step, noun in _STEPS:
-        if length >= step:
-            return format_count(int(length / (timedelta(days=1) if noun == "day" else step)), noun)
+def duration(value: timedelta) -> str:
+    """Return ``12 minutes``, ``1 hour`` or ``3 days``; an empty string for less than a minute."""
+    for threshold, unit, noun in _UNITS:
+        if value >= threshold:
+            return format_count(value // unit, noun)
     return ""
 
 
 def file_size(value: int) -> str:
     """Return ``512 bytes``, ``94 kB`` or ``4.2 MB``."""
-    if value < 1000:  # noqa: PLR2004  # a kB
+    if value < 1000:  # noqa: PLR2004  # 1 kB
         return format_count(value, "byte")
-    if value < 999_500:  # noqa: PLR2004  # an MB, but for rounding
+    if value < 999_500:  # noqa: PLR2004  # rounds to 1 MB
         return f"{value / 1000:.0f}{_NARROW_SPACE}kB"
     return f"{value / 1_000_000:,.1f}{_NARROW_SPACE}MB"
 
 
 def sentence(text: str) -> str:
-    """Return the text with a capital letter in front and a full stop behind."""
+    """Return the text with a capital first letter and a full stop."""
     text = text.strip()
     ending = "" if text.endswith((".", "!", "?", "…")) else "."
     return text[:1].upper() + text[1:] + ending if text else ""
+
+
+#: Registered with the application's Jinja environment.
+FILTERS = (
+    duration,
+    file_size,
+    format_count,
+    format_number,
+    long_date,
+    sentence,
+    time_ago,
+    time_until,
+    timestamp,
+)

@@ -1,76 +1,85 @@
-"""Values for the pages that people see: previews, charts, cards. Values in, values out.
+"""View models of the HTML pages: previews of queries, cards of papers and feeds.
 
-Titles, names and abstracts are strangers' words. What is marked in them is put together from parts
-that were escaped one by one, so no template needs to trust a text.
+Titles, names and abstracts come from strangers. Text with highlights is a `markupsafe.Markup` whose
+parts were escaped one by one, so that no template needs the ``safe`` filter.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from itertools import compress
 from operator import not_
+from typing import NamedTuple
 from urllib.parse import quote
 
 import msgspec
 from markupsafe import Markup, escape
 
 from feedsrv.errors import QueryError
-from feedsrv.feeds.window import ListDay, Window
+from feedsrv.feeds.window import Window
 from feedsrv.models import Failure, Feed, Kind, Match, Page, Paper
 from feedsrv.search.analysis import tokenize
 from feedsrv.search.highlight import Span, excerpt, highlight_spans, searches_field, segments
-from feedsrv.search.parser import parse_query
-from feedsrv.search.query import Or, Query, match_locations, positive_terms
+from feedsrv.search.index import Index
+from feedsrv.search.parser import ADDRESS_LIMITS, parse_query
+from feedsrv.search.query import Or, Query, iter_terms, match_locations, positive_terms
 from feedsrv.search.suggest import keyword_query, suggest
-from feedsrv.web.filters import (
-    format_count,
-    format_number,
-    format_share,
-    long_date,
-    sentence,
-    short_date,
-)
+from feedsrv.web.chart import Chart, build_chart
+from feedsrv.web.filters import format_count, format_number, format_share, long_date, sentence
 
-#: Where people can subscribe with one click; a reader of one's own is named in the settings.
-READERS = {
+#: Web-based readers and where each subscribes to a feed. The settings can add others.
+WEB_READERS = {
     "Feedly": "https://feedly.com/i/subscription/feed/{url}",
     "Inoreader": "https://www.inoreader.com/?add_feed={url}",
     "NewsBlur": "https://www.newsblur.com/?url={url}",
     "The Old Reader": "https://theoldreader.com/feeds/subscribe?url={url}",
 }
-#: Matches that a preview shows, characters of an abstract among them, and authors of one paper.
+#: Forms of a word that the preview lists.
+_MAX_WORD_FORMS = 12
 _MAX_PREVIEW_PAPERS = 8
 _EXCERPT_LENGTH = 260
-_MAX_AUTHORS = 6
+#: Authors that are shown without a click, and those that a brief card highlights at most.
+_MAX_VISIBLE_AUTHORS = 6
 _MAX_SEARCHED_AUTHORS = 60
-#: Papers of a page in which words are marked. It takes longer than all the rest, and nobody looks
-#: through two hundred.
+#: Papers of a page with highlights. They take longer than the rest of the page, and few people
+#: scroll through two hundred papers.
 _MAX_HIGHLIGHTED_PAPERS = 50
-_DAYS_PER_WEEK = 7
 _HIGHLIGHTED_FIELDS = ("title", "abstract", "author", "org", "keyword")
+_LIST_DAYS_PER_WEEK = 5
+#: From this many papers per week on, the frequency is given per day.
+_MANY_PER_WEEK = 10
+
+
+class QueryProblem(NamedTuple):
+    """What is wrong with a query: a sentence, and the query split around the wrong character."""
+
+    message: str
+    before: str
+    #: A space if the error is at the end of the query.
+    character: str
+    after: str
 
 
 class Keyword(msgspec.Struct, frozen=True):
-    """One of a paper's keywords."""
+    """A keyword of a paper, and the query for all papers that have it."""
 
     text: Markup
-    #: What finds more of the kind.
     query: str
     is_highlighted: bool
 
 
 class PaperCard(msgspec.Struct, frozen=True, kw_only=True):
-    """One paper, with the words marked that a query asks for."""
+    """A paper with the words of a query highlighted."""
 
     paper: Paper
     title: Markup
-    #: In paragraphs; of a brief card, the part that shows why it matched.
+    #: Paragraphs; an excerpt on a brief card.
     abstract: tuple[Markup, ...]
     authors: tuple[Markup, ...]
+    #: Authors that are shown on click.
     more_authors: tuple[Markup, ...]
     organization: Markup
     keywords: tuple[Keyword, ...]
@@ -78,28 +87,39 @@ class PaperCard(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Hint(msgspec.Struct, frozen=True):
-    """What to do about a query that finds nothing or too much."""
+    """Advice for a query that matches nothing or too much."""
 
     message: str
-    #: Other queries, and how many papers each matches.
-    queries: tuple[tuple[str, int], ...] = ()
+    #: Other queries, each with how many papers it matches.
+    suggestions: tuple[tuple[str, int], ...] = ()
+
+
+class WordForms(msgspec.Struct, frozen=True):
+    """A word of a query, and the words that it finds."""
+
+    word: str
+    #: The most frequent first, each with how many papers have it.
+    forms: tuple[tuple[str, int], ...]
 
 
 class Preview(msgspec.Struct, frozen=True, kw_only=True):
-    """What a feed would hold, for somebody who types."""
+    """Which papers of the window a query matches."""
 
     query: str
-    problem: tuple[str, str, str, str] | None = None
-    #: How many papers of how many match, and list days that were and are to be read.
+    #: Set if the query is invalid; the other fields are empty then.
+    problem: QueryProblem | None = None
     total: int = 0
     papers_searched: int = 0
     days_fetched: int = 0
     days: int = 0
+    #: How often a paper matches, in words.
     frequency: str = ""
     chart: Chart | None = None
-    hint: Hint | None = None
+    hints: tuple[Hint, ...] = ()
+    word_forms: tuple[WordForms, ...] = ()
+    #: The newest matches.
     cards: tuple[PaperCard, ...] = ()
-    snippet: str = ""
+    config_snippet: str = ""
 
 
 class FeedCard(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,105 +128,127 @@ class FeedCard(msgspec.Struct, frozen=True, kw_only=True):
     feed: Feed
     papers_this_week: int
     chart: Chart
-    #: When the newest list that was read was.
+    #: When the newest stored list was fetched; None without one.
     fetched_at: datetime | None
     failure: Failure | None
 
 
-# --- a preview -------------------------------------------------------------------------------
+# --- the preview -----------------------------------------------------------------------------
 
 
-def build_preview(query: str, window: Window, older: Callable[[str], int | None]) -> Preview:
-    """Return what to show somebody who has typed the query.
+def build_preview(query: str, window: Window, older_matches: int | None) -> Preview:
+    """Return the preview of a query's feed.
 
     Args:
-        query: As it was typed; may be one that cannot be read, and may be empty.
-        window: What is kept of the list days.
-        older: Returns how many older papers a search is known to find, where one is kept.
+        query: The query text; may be empty.
+        window: The papers to search.
+        older_matches: How many papers beyond the window a stored search has; None without one.
+
+    Raises:
+        QueryError: The query is invalid.
 
     """
-    try:
-        tree = parse_query(query) if query else None
-    except QueryError as error:
-        return Preview(query=error.query, problem=query_problem(error))
-    days, seen = window.days, len(window.papers)
-    read = sum(day.is_fetched for day in days)
-    if tree is None or not seen:
-        return Preview(query=query, papers_searched=seen, days_fetched=read, days=len(days))
-    found = window.search(query)
-    return Preview(
+    days_fetched = sum(day.is_fetched for day in window.days)
+    preview = Preview(
         query=query,
-        total=len(found),
-        papers_searched=seen,
-        days_fetched=read,
-        days=len(days),
-        frequency=_frequency(len(found), read),
-        chart=build_chart(found, days),
-        hint=_hint(query, tree, window, older),
+        papers_searched=len(window.papers),
+        days_fetched=days_fetched,
+        days=len(window.days),
+    )
+    if not query:
+        return preview
+    tree = parse_query(query, ADDRESS_LIMITS)
+    if not window.papers:
+        return preview
+    papers = window.search(query)
+    return msgspec.structs.replace(
+        preview,
+        total=len(papers),
+        frequency=_frequency(len(papers), days_fetched),
+        chart=build_chart(papers, window.days),
+        hints=tuple(_build_hints(query, tree, window, older_matches)),
+        word_forms=tuple(_word_forms(tree, window.index)),
         cards=tuple(
-            paper_card(paper, tree, is_brief=True) for paper in found[:_MAX_PREVIEW_PAPERS]
+            paper_card(paper, tree, is_brief=True) for paper in papers[:_MAX_PREVIEW_PAPERS]
         ),
-        snippet=config_snippet(query),
+        config_snippet=config_snippet(query),
     )
 
 
-def _hint(
-    query: str, tree: Query, window: Window, older: Callable[[str], int | None]
-) -> Hint | None:
-    """Return what to do about a query that finds nothing or too much; None for any other."""
-    found = window.search(query)
-    suggestions = suggest(query, tree, found, window.index)
-    if suggestions is None:
-        return None
-    if suggestions.problem == "too broad":
-        share = format_share(len(found), len(window.papers))
-        message = f"That is {share} of all papers, much for one feed."
-    else:
-        message = _no_match_message(query, tree, window, older)
-    return Hint(message, suggestions.queries)
+def invalid_query_preview(error: QueryError) -> Preview:
+    """Return the preview of a query that is invalid: only what is wrong with it."""
+    return Preview(query=error.query, problem=query_problem(error))
 
 
-def _no_match_message(
-    query: str, tree: Query, window: Window, older: Callable[[str], int | None]
-) -> str:
-    """Return why nothing is shown, and what a feed would hold all the same."""
-    message = f"No paper of the last {format_count(len(window.days), 'list day')} matches"
-    known = older(query)
-    if known:
-        message += f"; Hugging Face's search knows {format_count(known, 'older one')}"
-    elif known is None and positive_terms(tree):
-        message += "; a feed asks Hugging Face's search for older ones too"
-    return f"{message}."
+def query_problem(error: QueryError) -> QueryProblem:
+    """Return what is wrong with a query, for the pages."""
+    before, rest = error.query[: error.position], error.query[error.position :]
+    return QueryProblem(sentence(error.reason), before, rest[:1] or " ", rest[1:])
 
 
-def query_problem(error: QueryError) -> tuple[str, str, str, str]:
-    """Return what is wrong as a sentence, and the query in three parts, the second the place."""
-    before, at = error.query[: error.position], error.query[error.position :]
-    return sentence(error.reason), before, at[:1] or " ", at[1:]
+def _build_hints(
+    query: str, tree: Query, window: Window, older_matches: int | None
+) -> Iterator[Hint]:
+    """Yield advice on the query: what to try instead, and why."""
+    papers = window.search(query)
+    for suggestion in suggest(query, tree, papers, window.index):
+        match suggestion.reason:
+            case "no match":
+                message = _no_match_message(tree, len(window.days), older_matches)
+            case "too broad":
+                share = format_share(len(papers), len(window.papers))
+                message = f"This matches {share} of all papers, which is a lot for one feed."
+            case "phrase":
+                message = "Most of these papers do not have the words side by side."
+            case "long form":
+                message = "Papers also spell this out."
+        yield Hint(message, suggestion.queries)
 
 
-def _frequency(found: int, days: int) -> str:
-    """Return how many papers that makes, in words."""
-    if not found or not days:
+def _word_forms(tree: Query, index: Index) -> Iterator[WordForms]:
+    """Yield the words of the query that find other words too."""
+    for term in iter_terms(tree):
+        if term.mode in {"forms", "prefix"} and len(term.words) == 1:
+            forms = tuple(index.forms(term).items())
+            if len(forms) > 1:
+                yield WordForms(str(term), forms[:_MAX_WORD_FORMS])
+
+
+def _no_match_message(tree: Query, days: int, older_matches: int | None) -> str:
+    """Return that the window has no match, and what the feed has beyond it."""
+    message = f"No papers from the last {format_count(days, 'day')} of lists match."
+    if older_matches:
+        papers = format_count(older_matches, "older paper")
+        return f"{message} The feed also includes {papers} from Hugging Face's search."
+    if older_matches is None and positive_terms(tree):
+        return f"{message} The feed also includes older ones that Hugging Face's search finds."
+    return message
+
+
+def _frequency(papers: int, days: int) -> str:
+    """Return how often a paper matches, in words."""
+    if not papers or not days:
         return ""
-    weekly = found / days * 5  # a week has five list days
-    if weekly < 1:
-        return "less than one a week"
-    if weekly < 10:  # noqa: PLR2004  # from here on, days are the better measure
-        return f"about {round(weekly)} a week"
-    return f"about {format_number(round(weekly / 5))} each working day"
+    per_day = papers / days
+    per_week = per_day * _LIST_DAYS_PER_WEEK
+    if per_week < 1:
+        return "less than one per week"
+    if per_week < _MANY_PER_WEEK:
+        return f"about {round(per_week)} per week"
+    return f"about {format_number(round(per_day))} per weekday"
 
 
 # --- papers ----------------------------------------------------------------------------------
 
 
-def paper_cards(found: Iterable[Match]) -> tuple[PaperCard, ...]:
-    """Return the papers of a feed, each marked by what its feeds ask for."""
+def paper_cards(matches: Iterable[Match]) -> tuple[PaperCard, ...]:
+    """Return the cards of a feed's papers, with what the feeds' queries match highlighted."""
     return tuple(
         paper_card(
-            each.paper, _combined_query(each.feeds) if place < _MAX_HIGHLIGHTED_PAPERS else None
+            match.paper,
+            _combined_query(match.feeds) if index < _MAX_HIGHLIGHTED_PAPERS else None,
         )
-        for place, each in enumerate(found)
+        for index, match in enumerate(matches)
     )
 
 
@@ -216,91 +258,99 @@ def _combined_query(feeds: Iterable[Feed]) -> Query | None:
 
 
 def paper_card(paper: Paper, query: Query | None, *, is_brief: bool = False) -> PaperCard:
-    """Return the paper with what the query asks for marked.
+    """Return the card of a paper, with what the query matches highlighted.
 
-    Brief, it has the part of its abstract that shows why it matched, and else all of it.
+    A brief card has an excerpt of the abstract around the first highlight, others have all of it.
     """
-    sought = {
+    searched_fields = {
         field for field in _HIGHLIGHTED_FIELDS if query is not None and searches_field(query, field)
     }
 
-    def found(field: str, text: str) -> tuple[Span, ...]:
-        return highlight_spans(query, field, text) if query is not None and field in sought else ()
+    def spans(field: str, text: str) -> tuple[Span, ...]:
+        if query is None or field not in searched_fields:
+            return ()
+        return highlight_spans(query, field, text)
 
-    def marked(field: str, text: str) -> Markup:
-        return _highlight(text, found(field, text))
+    def highlight(field: str, text: str) -> Markup:
+        return _highlight(text, spans(field, text))
 
-    # Those that are asked for are shown, however long the list.
-    # Of a crowd not every name is looked at, while somebody types.
-    looked = _MAX_SEARCHED_AUTHORS if is_brief else len(paper.authors)
-    at = [
-        found("author", name) if place < looked else () for place, name in enumerate(paper.authors)
+    # The preview is rendered at each keystroke, and some papers have a thousand authors.
+    searched = len(paper.authors) if not is_brief else _MAX_SEARCHED_AUTHORS
+    author_spans = [
+        spans("author", name) if index < searched else ()
+        for index, name in enumerate(paper.authors)
     ]
-    first = [place < _MAX_AUTHORS or bool(its) for place, its in enumerate(at)]
-    authors = [_highlight(name, its) for name, its in zip(paper.authors, at, strict=True)]
-    paragraphs = [(each, found("abstract", each)) for each in paper.abstract.split("\n\n") if each]
-    told = (
-        [excerpt(*_first_highlighted(paragraphs), _EXCERPT_LENGTH)]
-        if is_brief and paragraphs
-        else paragraphs
-    )
+    authors = [
+        _highlight(name, found) for name, found in zip(paper.authors, author_spans, strict=True)
+    ]
+    # Authors that match are visible, however long the list is.
+    is_visible = [
+        index < _MAX_VISIBLE_AUTHORS or bool(found) for index, found in enumerate(author_spans)
+    ]
+    paragraphs = [(text, spans("abstract", text)) for text in paper.abstract.split("\n\n") if text]
+    if is_brief and paragraphs:
+        paragraphs = [excerpt(*_first_highlighted(paragraphs), _EXCERPT_LENGTH)]
     return PaperCard(
         paper=paper,
-        title=marked("title", paper.title),
-        abstract=tuple(_highlight(text, at) for text, at in told),
-        authors=tuple(compress(authors, first)),
-        more_authors=tuple(compress(authors, map(not_, first))),
-        organization=marked("org", paper.organization),
+        title=highlight("title", paper.title),
+        abstract=tuple(_highlight(text, found) for text, found in paragraphs),
+        authors=tuple(compress(authors, is_visible)),
+        more_authors=tuple(compress(authors, map(not_, is_visible))),
+        organization=highlight("org", paper.organization),
         keywords=tuple(
-            Keyword(marked("keyword", each), keyword_query(each), bool(found("keyword", each)))
-            for each in paper.keywords
-            if keyword_query(each)
+            Keyword(
+                highlight("keyword", keyword),
+                keyword_query(keyword),
+                bool(spans("keyword", keyword)),
+            )
+            for keyword in paper.keywords
+            if keyword_query(keyword)
         ),
-        matched_fields=tuple(_matched_fields(query, paper)) if query is not None else (),
+        matched_fields=_matched_fields(query, paper) if query is not None else (),
     )
 
 
 def _first_highlighted(
     paragraphs: Sequence[tuple[str, tuple[Span, ...]]],
 ) -> tuple[str, tuple[Span, ...]]:
-    """Return the first paragraph that has a mark, else the first."""
-    return next((each for each in paragraphs if each[1]), paragraphs[0])
+    """Return the first paragraph that has a highlight, else the first."""
+    return next((paragraph for paragraph in paragraphs if paragraph[1]), paragraphs[0])
 
 
-def _highlight(text: str, found: Sequence[Span]) -> Markup:
-    if not found:
+def _highlight(text: str, spans: Sequence[Span]) -> Markup:
+    if not spans:
         return escape(text)
     parts = (
-        Markup("<mark>{}</mark>").format(piece) if is_marked else escape(piece)
-        for piece, is_marked in segments(text, found)
+        Markup("<mark>{}</mark>").format(segment) if is_highlighted else escape(segment)
+        for segment, is_highlighted in segments(text, spans)
     )
     return Markup().join(parts)
 
 
-def _matched_fields(query: Query, paper: Paper) -> Iterable[str]:
-    """Return the names of the fields that matched, each once."""
-    return dict.fromkeys(place.partition(":")[0] for place in match_locations(query, paper))
+def _matched_fields(query: Query, paper: Paper) -> tuple[str, ...]:
+    """Return the names of the fields that the query matches, each once."""
+    locations = match_locations(query, paper)
+    return tuple(dict.fromkeys(location.partition(":")[0] for location in locations))
 
 
 # --- feeds -----------------------------------------------------------------------------------
 
 
 def feed_card(feed: Feed, window: Window, failure: Failure | None, today: date) -> FeedCard:
-    """Return a configured feed with how many papers it had of late."""
-    since = today - timedelta(days=_DAYS_PER_WEEK)
-    found = window.search(feed.query)
-    week = sum(paper.published.date() > since for paper in found)
+    """Return the card of a configured feed."""
+    papers = window.search(feed.query)
+    week_ago = today - timedelta(weeks=1)
     return FeedCard(
         feed=feed,
-        papers_this_week=week,
-        chart=build_chart(found, window.days),
+        papers_this_week=sum(paper.published.date() > week_ago for paper in papers),
+        chart=build_chart(papers, window.days),
         fetched_at=window.fetched_at,
         failure=failure,
     )
 
 
 def config_snippet(query: str) -> str:
-    """Return the lines of a settings file that make the query a feed with a name."""
+    """Return the lines of the settings file that configure a feed for the query."""
     title = query[:1].upper() + query[1:]
     return (
         f"[feeds.{_feed_name(query)}]\ntitle = {_toml_string(title)}\nquery = {_toml_string(query)}"
@@ -308,105 +358,45 @@ def config_snippet(query: str) -> str:
 
 
 def _feed_name(query: str) -> str:
-    """Return a feed's name made of the query's words: of letters, digits and hyphens."""
+    """Return a name for the query's feed: ASCII letters, digits and hyphens."""
     name = re.sub(r"[^a-z0-9]+", "-", " ".join(tokenize(query))).strip("-")
     return name[:40].strip("-") or "my-feed"
 
 
 def _toml_string(text: str) -> str:
-    """Return the text as TOML writes it: as it is, where it can be."""
+    """Return the text as a TOML literal string, or as a basic string if it cannot be one."""
     if "'" not in text and text.isprintable():
         return f"'{text}'"
-    # TOML's basic strings are JSON's, but for a DEL, which has to be escaped.
+    # A JSON string is a TOML basic string, except that TOML also wants DEL escaped.
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
-def page_title(listed: Page) -> str:
-    """Return what an upstream page is called."""
-    match listed.kind:
+def page_title(page: Page) -> str:
+    """Return the title of an upstream page."""
+    match page.kind:
         case Kind.DAY:
-            return long_date(date.fromisoformat(listed.key))
+            return long_date(date.fromisoformat(page.key))
         case Kind.WEEK:
-            year, _, week = listed.key.partition("-W")
+            year, _, week = page.key.partition("-W")
             return f"Week {int(week)} of {year}"
         case Kind.MONTH:
-            return f"{date.fromisoformat(f'{listed.key}-01'):%B %Y}"
+            return f"{date.fromisoformat(f'{page.key}-01'):%B %Y}"
         case Kind.TRENDING:
             return "Trending"
         case Kind.SEARCH:
-            return listed.key
+            return page.key
 
 
-def subscribe_links(readers: Mapping[str, str], address: str) -> tuple[tuple[str, str], ...]:
-    """Return the readers that can be led to a feed, each with where that is done."""
-    every = {**readers, **READERS}
+def subscribe_links(readers: Mapping[str, str], feed_url: str) -> tuple[tuple[str, str], ...]:
+    """Return the name of each reader and the URL that subscribes it to a feed.
+
+    Args:
+        readers: Names and URL templates of the configured readers; these come first.
+        feed_url: The URL of the feed.
+
+    """
+    quoted = quote(feed_url, safe="")
     return tuple(
-        (name, url.replace("{url}", quote(address, safe=""))) for name, url in every.items()
+        (name, template.replace("{url}", quoted))
+        for name, template in {**readers, **WEB_READERS}.items()
     )
-
-
-#: Of one day, and of the highest bar.
-_WIDTH, _HEIGHT = 10, 40
-#: Papers of a day that make the highest bar at least, so that a single one does not fill a chart.
-_MIN_SCALE = 3
-
-
-class Bar(msgspec.Struct, frozen=True):
-    """One list day of a chart."""
-
-    x: int
-    y: float
-    height: float
-    label: str
-    is_fetched: bool
-
-
-class Chart(msgspec.Struct, frozen=True, kw_only=True):
-    """How many papers each list day has."""
-
-    bars: tuple[Bar, ...]
-    width: int
-    first: str
-    last: str
-    max_count: int
-    #: The same in words.
-    description: str
-
-
-def build_chart(papers: Iterable[Paper], days: Sequence[ListDay]) -> Chart:
-    """Return how many of the papers each list day has, oldest first."""
-    counts = Counter(paper.published.date() for paper in papers)
-    most = max((counts[day.date] for day in days), default=0)
-    scale = max(most, _MIN_SCALE)
-    bars = tuple(_build_bar(place, day, counts[day.date], scale) for place, day in enumerate(days))
-    first, last = (short_date(days[0].date), short_date(days[-1].date)) if days else ("", "")
-    return Chart(
-        bars=bars,
-        width=max(1, len(days) * _WIDTH),
-        first=first,
-        last=last,
-        max_count=most,
-        description=_describe(counts, days, most),
-    )
-
-
-def _build_bar(place: int, day: ListDay, count: int, scale: int) -> Bar:
-    height = round(_HEIGHT * count / scale, 1)
-    papers = format_count(count, "paper") if day.is_fetched else "not read yet"
-    said = f"{long_date(day.date)}: {papers}"
-    return Bar(place * _WIDTH, round(_HEIGHT - height, 1), height, said, day.is_fetched)
-
-
-def _describe(counts: Mapping[date, int], days: Sequence[ListDay], most: int) -> str:
-    """Return the chart in words, for those who do not see it."""
-    if not days:
-        return "No list day has been read."
-    between = f"from {short_date(days[0].date)} to {long_date(days[-1].date)}"
-    said = f"Papers on each of {format_count(len(days), 'list day')} {between}"
-    if not most:
-        return f"{said}: none."
-    top = [day.date for day in days if counts[day.date] == most]
-    on = f"on {short_date(top[-1])}" if len(top) == 1 else f"on {len(top)} days"
-    none = sum(day.is_fetched and not counts[day.date] for day in days)
-    rest = f", none on {format_count(none, 'day')}" if none else ""
-    return f"{said}: at most {format_number(most)} a day, {on}{rest}."

@@ -1,8 +1,10 @@
-"""Parameters of the current request."""
+"""Parameters of the current request's query string."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
+from urllib.parse import unquote_to_bytes
 
 from flask import request
 
@@ -10,20 +12,49 @@ from feedsrv.errors import ParameterError
 
 
 def query_param() -> str:
-    """Return the query as it stands in the address, white space evened; empty for none."""
-    return " ".join(request.args.get("q", "").split())
-
-
-def int_param(name: str, most: int) -> int | None:
-    """Return the number that stands in the address under that name.
+    """Return the query ``q`` with its white space normalized; empty where there is none.
 
     Raises:
-        ParameterError: It is none, or too large.
+        ParameterError: It is not UTF-8.
 
     """
-    text = request.args.get(name)
-    if text is None:
+    query = request.args.get("q", "")
+    if "\ufffd" in query and not _is_utf8(request.query_string):
+        raise ParameterError("q", query, "must be encoded as UTF-8")
+    return " ".join(query.split())
+
+
+def _is_utf8(query_string: bytes) -> bool:
+    try:
+        unquote_to_bytes(query_string).decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def int_param(name: str, maximum: int) -> int | None:
+    """Return the value of the parameter as a number; None where it is absent.
+
+    Raises:
+        ParameterError: It is not a number from 1 to the maximum.
+
+    """
+    value = request.args.get(name)
+    if value is None:
         return None
-    if not re.fullmatch(r"[1-9][0-9]{0,2}", text, re.ASCII) or int(text) > most:
-        raise ParameterError(name, text, f"must be a number from 1 to {most}")
-    return int(text)
+    if not re.fullmatch(r"[1-9][0-9]{0,2}", value, re.ASCII) or int(value) > maximum:
+        raise ParameterError(name, value, f"must be a number from 1 to {maximum}")
+    return int(value)
+
+
+def choice_param(name: str, choices: Collection[str], default: str) -> str:
+    """Return the value of the parameter; the default where it is absent.
+
+    Raises:
+        ParameterError: It is not one of the choices.
+
+    """
+    value = request.args.get(name, default)
+    if value not in choices:
+        raise ParameterError(name, value, f"must be one of {', '.join(choices)}")
+    return value

@@ -1,59 +1,78 @@
-"""Render feeds for responses, each once for each change of what it holds."""
+"""Render feeds, and remember their ETags."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from threading import Lock
 
 import msgspec
 from cachetools import LRUCache
-from werkzeug.datastructures import ETags
 
-from feedsrv.feeds.entry import FeedMetadata, build_entries
+from feedsrv.feeds.entry import build_entries
 from feedsrv.feeds.formats import FORMATS
+from feedsrv.feeds.metadata import FeedMetadata
 from feedsrv.models import Match, PaperTokens
 from feedsrv.web.responses import EncodedBody, encode_body
 
-#: The etags of what was written of late, by a hash of all that goes into it. Thousands of feeds are
-#: polled every hour and have nothing new: to see that takes a tenth of writing them.
-_etags: LRUCache[int, str] = LRUCache(50_000)
-_etags_lock = Lock()
+_MAX_ETAGS = 50_000
+_MAX_BODIES = 32
 
 
-def render_cached(
-    suffix: str, head: FeedMetadata, found: Sequence[Match], held: ETags | None = None
-) -> EncodedBody:
-    """Return the feed, written once for each change of what it holds.
+class FeedDocument(msgspec.Struct, frozen=True, cache_hash=True):
+    """What a feed document is rendered from. Equal documents are rendered to equal bytes."""
+
+    suffix: str
+    metadata: FeedMetadata
+    matches: tuple[Match, ...]
+
+
+def feed_document(suffix: str, metadata: FeedMetadata, matches: Sequence[Match]) -> FeedDocument:
+    """Return the document for a feed.
 
     Args:
-        suffix: The format's.
-        head: What the feed says of itself.
-        found: Its papers.
-        held: What the asker holds. If that is this very feed, it is not written again, and its
-            bodies are empty: nobody wants them.
+        suffix: The suffix of the format.
+        metadata: What the feed says about itself.
+        matches: Its papers.
 
     """
-    still = tuple(_without_counters(each) for each in found)
-    name = hash((suffix, head, still))
-    with _etags_lock:
-        known = _etags.get(name)
-    if known is not None and held is not None and held.contains_weak(known):
-        return EncodedBody(b"", b"", known)
-    ready = _render(suffix, head, still)
-    with _etags_lock:
-        _etags[name] = ready.etag
-    return ready
+    return FeedDocument(suffix, metadata, tuple(map(_without_counters, matches)))
 
 
-@lru_cache(maxsize=32)
-def _render(suffix: str, head: FeedMetadata, found: tuple[Match, ...]) -> EncodedBody:
-    return encode_body(FORMATS[suffix].render(head, build_entries(found)))
+class FeedRenderer:
+    """Render feed documents. Safe for threads.
+
+    Thousands of feeds are polled every hour and have nothing new. The ETag of a document that was
+    rendered before takes a tenth of the time of rendering it.
+    """
+
+    def __init__(self) -> None:
+        #: By the hash of the document, which is much smaller than the document.
+        self._etags: LRUCache[int, str] = LRUCache(_MAX_ETAGS)
+        self._bodies: LRUCache[FeedDocument, EncodedBody] = LRUCache(_MAX_BODIES)
+        self._lock = Lock()
+
+    def etag(self, document: FeedDocument) -> str:
+        """Return the ETag of the document, which is rendered only if it never was before."""
+        with self._lock:
+            etag = self._etags.get(hash(document))
+        return etag if etag is not None else self.render(document).etag
+
+    def render(self, document: FeedDocument) -> EncodedBody:
+        """Return the rendered document."""
+        with self._lock:
+            body = self._bodies.get(document)
+        if body is None:
+            render = FORMATS[document.suffix].render
+            body = encode_body(render(document.metadata, build_entries(document.matches)))
+            with self._lock:
+                self._bodies[document] = body
+                self._etags[hash(document)] = body.etag
+        return body
 
 
-def _without_counters(found: Match) -> Match:
-    """Return what was found without what no feed tells, but what changes every hour."""
+def _without_counters(match: Match) -> Match:
+    """Return the match without values that no feed contains and that change every hour."""
     paper = msgspec.structs.replace(
-        found.paper, upvotes=0, comments=0, stars=0, tokens=PaperTokens()
+        match.paper, upvotes=0, comments=0, stars=0, tokens=PaperTokens()
     )
-    return Match(paper, found.feeds)
+    return Match(paper, match.feeds)

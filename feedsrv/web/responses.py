@@ -1,6 +1,7 @@
-"""HTTP answers: bodies that caches and readers keep, and errors as problems.
+"""HTTP responses: cacheable ones with their validators, and errors as problem+json (RFC 9457).
 
-Errors become answers in one place, by the table in `feedsrv.errors`, as problem+json (RFC 9457).
+A view builds a `CachedResponse`. `respond_conditionally` makes from it what is sent for one
+request, in the view and in the response cache alike.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from functools import lru_cache
 from typing import NamedTuple
 from wsgiref.types import WSGIEnvironment
 
+from flask import Response as FlaskResponse
 from flask import jsonify
-from werkzeug.datastructures import Accept
+from werkzeug.datastructures import Accept, Headers
 from werkzeug.exceptions import HTTPException
 from werkzeug.http import http_date, is_resource_modified, parse_accept_header
 from werkzeug.wrappers import Request, Response
@@ -29,30 +31,31 @@ from feedsrv.errors import (
     UnauthorizedError,
 )
 
-#: Where a request's environment holds the `Standing` that it was answered with.
-STANDING = "feedsrv.standing"
-#: Where it holds the rule of the route that was asked for.
-ROUTE = "feedsrv.route"
-#: For how long readers may keep an answer, at least and at most.
-_MIN_AGE, _MAX_AGE = timedelta(minutes=5), timedelta(hours=1)
-#: Small and quick enough: level 9 takes three times as long for one percent.
-_GZIP_LEVEL = 5
-#: Characters of an Accept-Encoding that is looked at.
-_MAX_ACCEPT_ENCODING = 250
-#: For how many seconds a cache may show what it holds while it asks again, and while we are down.
+OK = "200 OK"
+NOT_MODIFIED = "304 Not Modified"
+PRECONDITION_FAILED = "412 Precondition Failed"
+
+_MIN_MAX_AGE, _MAX_MAX_AGE = timedelta(minutes=5), timedelta(hours=1)
+#: Seconds, RFC 5861.
 _STALE_DIRECTIVES = "stale-while-revalidate=3600, stale-if-error=86400"
+#: Level 9 takes three times as long for one percent.
+_GZIP_LEVEL = 5
+#: Longer values of Accept-Encoding are neither parsed nor remembered; no client sends them.
+_MAX_ACCEPT_ENCODING = 250
+
+Header = tuple[str, str]
 
 
 class EncodedBody(NamedTuple):
-    """An answer's body, plain and packed, with its etag: a hash of the plain one."""
+    """A body, plain and compressed, and its ETag: a hash of the plain one."""
 
-    body: bytes
-    gzip_body: bytes
+    plain: bytes
+    gzip: bytes
     etag: str
 
 
 def encode_body(body: bytes) -> EncodedBody:
-    """Return the body with all that can be made of it once, and not for each request."""
+    """Return the body with its compressed form and its ETag."""
     return EncodedBody(
         body,
         # Without a time, so that the same body gives the same bytes (RFC 1952 2.3.1).
@@ -61,188 +64,229 @@ def encode_body(body: bytes) -> EncodedBody:
     )
 
 
-class CachedResponse(NamedTuple):
-    """An answer that may be said again until something changes: `reply` says it."""
+class Representation(NamedTuple):
+    """The body of a response in one encoding, with all header fields but Cache-Control."""
 
+    headers: tuple[Header, ...]
     body: bytes
-    gzip_body: bytes
+
+
+class CachedResponse(NamedTuple):
+    """A response that can be sent again until the store changes or it expires."""
+
     etag: str
     last_modified: str
-    #: Header fields with the plain body, with the packed one, and with none.
-    plain_headers: tuple[tuple[str, str], ...]
-    gzip_headers: tuple[tuple[str, str], ...]
-    not_modified_headers: tuple[tuple[str, str], ...]
-    #: Whose caches may keep it, in the words of Cache-Control.
+    media_type: str
+    #: Header fields of every status (RFC 9110 15.4.5).
+    headers: tuple[Header, ...]
+    #: Plain and gzip; none until a client needs a body.
+    representations: tuple[Representation, ...]
+    #: The directive of Cache-Control that says whose caches may store it: public or private.
     cache_scope: str
-    #: When asking again may bring something new.
+    #: When a new request may bring something new: readers are told to wait until then.
     fresh_until: datetime
-    #: When the answer has to be made again, if nothing changes before.
+    #: Until when this server may send it again.
     expires_at: datetime
+
+    def size(self) -> int:
+        """Return the bytes that the bodies take."""
+        return sum(len(representation.body) for representation in self.representations)
 
 
 class HttpResponse(NamedTuple):
-    """What goes out: status line, header fields, body."""
+    """What is sent for one request."""
 
     status: str
-    headers: tuple[tuple[str, str], ...]
+    headers: list[Header]
     body: bytes
 
 
 def build_cached_response(
-    ready: EncodedBody,
+    etag: str,
     *,
     media_type: str,
     modified: datetime,
     fresh_until: datetime,
-    until: datetime,
+    expires_at: datetime,
     private: bool,
-    links: Iterable[tuple[str, str]] = (),
+    headers: Iterable[Header] = (),
 ) -> CachedResponse:
-    """Return the answer with all that can be said of it beforehand."""
-    # RFC 9110 8.8.1: weak, because it is the same for the plain and the packed body.
-    etag, since = f'W/"{ready.etag}"', http_date(modified)
-    always = (
-        ("ETag", etag),
-        ("Vary", "Accept-Encoding"),
-        *links,
-        *security_headers(media_type, private=private).items(),
-    )
-    # Thunderbird sends If-Modified-Since alone, and never If-None-Match: readers get both.
-    content = (
-        ("Content-Type", f"{media_type}; charset=utf-8"),
-        ("Last-Modified", since),
-        *always,
-    )
+    """Return a response without a body; `with_body` adds it where a client needs one.
+
+    Args:
+        etag: The hash of the body.
+        media_type: The media type of the body, which is UTF-8.
+        modified: The value of Last-Modified.
+        fresh_until: When a new request may bring something new.
+        expires_at: Until when this server may send the response again.
+        private: Whether shared caches must not store it.
+        headers: Further header fields.
+
+    """
+    # RFC 9110 8.8.1: weak, because it is the same for the plain and the compressed body.
+    weak_etag = f'W/"{etag}"'
     return CachedResponse(
-        body=ready.body,
-        gzip_body=ready.gzip_body,
-        etag=etag,
-        last_modified=since,
-        plain_headers=(*content, ("Content-Length", str(len(ready.body)))),
-        gzip_headers=(
-            *content,
-            ("Content-Encoding", "gzip"),
-            ("Content-Length", str(len(ready.gzip_body))),
+        etag=weak_etag,
+        last_modified=http_date(modified),
+        media_type=media_type,
+        headers=(
+            ("ETag", weak_etag),
+            ("Vary", "Accept-Encoding"),
+            *headers,
+            *security_headers(media_type, private=private).items(),
         ),
-        not_modified_headers=always,  # RFC 9110 15.4.5: what a cache needs to go on with what it holds
+        representations=(),
         cache_scope="private" if private else "public",
         fresh_until=fresh_until,
-        expires_at=until,
+        expires_at=expires_at,
     )
+
+
+def with_body(cached: CachedResponse, body: EncodedBody) -> CachedResponse:
+    """Return the response with a body."""
+    headers = (
+        ("Content-Type", f"{cached.media_type}; charset=utf-8"),
+        # Thunderbird sends If-Modified-Since alone, and never If-None-Match.
+        ("Last-Modified", cached.last_modified),
+        *cached.headers,
+    )
+    plain = (*headers, ("Content-Length", str(len(body.plain))))
+    compressed = (
+        *headers,
+        ("Content-Encoding", "gzip"),
+        ("Content-Length", str(len(body.gzip))),
+    )
+    return cached._replace(
+        representations=(Representation(plain, body.plain), Representation(compressed, body.gzip))
+    )
+
+
+def needs_body(cached: CachedResponse, environ: WSGIEnvironment) -> bool:
+    """Return whether the conditions of the request ask for the body (RFC 9110 13)."""
+    if_none_match = environ.get("HTTP_IF_NONE_MATCH")
+    if "HTTP_IF_MATCH" not in environ:
+        # The two most frequent cases, without parsing.
+        if if_none_match is None and "HTTP_IF_MODIFIED_SINCE" not in environ:
+            return True
+        if if_none_match == cached.etag:
+            return False
+    return is_resource_modified(environ, cached.etag, last_modified=cached.last_modified)
 
 
 def respond_conditionally(
-    standing: CachedResponse, environ: WSGIEnvironment, now: datetime
+    cached: CachedResponse, environ: WSGIEnvironment, now: datetime
 ) -> HttpResponse:
-    """Return the answer as this request wants it: packed or plain, or 304 to who holds it."""
-    left = min(max(standing.fresh_until - now, _MIN_AGE), _MAX_AGE)
-    control = _cache_control(standing.cache_scope, left.seconds)
-    if _client_copy_is_current(standing, environ):
-        if "HTTP_IF_MATCH" in environ:
-            nothing = ("Content-Length", "0")
-            return HttpResponse(
-                "412 Precondition Failed", (*standing.not_modified_headers, control, nothing), b""
-            )
-        return HttpResponse("304 Not Modified", (*standing.not_modified_headers, control), b"")
-    packs = _accepts_gzip(environ.get("HTTP_ACCEPT_ENCODING", ""))
-    headers, body = (
-        (standing.gzip_headers, standing.gzip_body)
-        if packs
-        else (standing.plain_headers, standing.body)
-    )
-    is_asked_for = environ["REQUEST_METHOD"] != "HEAD"
-    return HttpResponse("200 OK", (*headers, control), body if is_asked_for else b"")
+    """Return what is sent for this request: 200, 304 or 412, plain or compressed.
+
+    Args:
+        cached: The response; with a body where the request needs one.
+        environ: The WSGI environment of the request.
+        now: The current time.
+
+    """
+    max_age = min(max(cached.fresh_until - now, _MIN_MAX_AGE), _MAX_MAX_AGE)
+    cache_control = _cache_control(cached.cache_scope, max_age.seconds)
+    if needs_body(cached, environ):
+        wants_gzip = _accepts_gzip(environ.get("HTTP_ACCEPT_ENCODING", ""))
+        headers, body = cached.representations[wants_gzip]
+        is_head = environ["REQUEST_METHOD"] == "HEAD"
+        return HttpResponse(OK, [*headers, cache_control], b"" if is_head else body)
+    if "HTTP_IF_MATCH" in environ:
+        headers = (*cached.headers, cache_control, ("Content-Length", "0"))
+        return HttpResponse(PRECONDITION_FAILED, [*headers], b"")
+    return HttpResponse(NOT_MODIFIED, [*cached.headers, cache_control], b"")
 
 
 @lru_cache(maxsize=2 * 3600)
-def _cache_control(whose: str, max_age: int) -> tuple[str, str]:
-    return "Cache-Control", f"{whose}, max-age={max_age}, {_STALE_DIRECTIVES}"
+def _cache_control(scope: str, max_age: int) -> Header:
+    return "Cache-Control", f"{scope}, max-age={max_age}, {_STALE_DIRECTIVES}"
 
 
-def _client_copy_is_current(standing: CachedResponse, environ: WSGIEnvironment) -> bool:
-    """Tell whether the asker holds what stands here, by its conditions (RFC 9110 13)."""
-    etag, since = environ.get("HTTP_IF_NONE_MATCH"), environ.get("HTTP_IF_MODIFIED_SINCE")
-    if "HTTP_IF_MATCH" not in environ:
-        # What nearly all send, and quickly told.
-        if etag is None and since is None:
-            return False
-        if etag == standing.etag:
-            return True
-    return not is_resource_modified(environ, standing.etag, last_modified=standing.last_modified)
-
-
-def _accepts_gzip(accepted: str) -> bool:
-    # What no client sends is neither read nor remembered.
-    return len(accepted) <= _MAX_ACCEPT_ENCODING and _parse_accepts_gzip(accepted)
+def _accepts_gzip(accept_encoding: str) -> bool:
+    return len(accept_encoding) <= _MAX_ACCEPT_ENCODING and _parse_accepts_gzip(accept_encoding)
 
 
 @lru_cache(maxsize=256)
-def _parse_accepts_gzip(accepted: str) -> bool:
-    return parse_accept_header(accepted, Accept).quality("gzip") > 0
+def _parse_accepts_gzip(accept_encoding: str) -> bool:
+    return parse_accept_header(accept_encoding, Accept).quality("gzip") > 0
 
 
-def no_store(answer: Response) -> Response:
-    """Return the answer with word that nobody may keep it."""
-    answer.headers["Cache-Control"] = "no-store"
-    return answer
+class ConditionalResponse(FlaskResponse):
+    """A Flask response that carries the `CachedResponse` from which it was made."""
+
+    def __init__(self, cached: CachedResponse, environ: WSGIEnvironment, now: datetime) -> None:
+        response = respond_conditionally(cached, environ, now)
+        # A list: for bytes, Response would set Content-Length, which would be 0 for HEAD.
+        super().__init__([response.body], response.status)
+        self.headers = Headers(response.headers)  # and no default Content-Type
+        self.cached = cached
+
+
+def no_store(response: Response) -> Response:
+    """Return the response with a header that forbids every cache to store it."""
+    response.headers["Cache-Control"] = "no-store"
+    return response
 
 
 def security_headers(media_type: str, *, private: bool) -> dict[str, str]:
-    """Return the header fields that keep browsers from doing more with an answer than showing it.
+    """Return the header fields that restrict what a browser does with a response.
 
-    What an open server tells everybody, pages of others may read too: there are readers that run
-    in a browser.
+    Feeds of a public server may be read by pages of other origins: some readers run in a browser.
     """
-    fields = {"X-Content-Type-Options": "nosniff"}
+    headers = {"X-Content-Type-Options": "nosniff"}
     if media_type == "text/html":
-        fields["Content-Security-Policy"] = (
+        headers["Content-Security-Policy"] = (
             "default-src 'none'; style-src 'self'; img-src 'self'; script-src 'self';"
             " connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
         )
-        fields["Referrer-Policy"] = "no-referrer"
+        headers["Referrer-Policy"] = "no-referrer"
     elif not private:
-        fields["Access-Control-Allow-Origin"] = "*"
-        fields["Access-Control-Expose-Headers"] = "ETag, Link, Retry-After"
-    return fields
+        headers["Access-Control-Allow-Origin"] = "*"
+        headers["Access-Control-Expose-Headers"] = "ETag, Link, Retry-After"
+    return headers
 
 
 class Problem(NamedTuple):
-    """What went wrong, as RFC 9457 has it."""
+    """An error as RFC 9457 describes it."""
 
     status: int
     title: str
     headers: Mapping[str, str]
-    #: The sentence under ``detail``, and whatever else helps.
+    #: ``detail`` and further members.
     facts: Mapping[str, object]
 
 
 def problem_from_error(error: FeedsrvError, **facts: object) -> Problem:
-    """Return what the error's row in the table says, and the facts it carries."""
-    row = ERROR_MAP[type(error)]
+    """Return the problem for one of our errors: its row of the table, and the facts it carries."""
+    mapping = ERROR_MAP[type(error)]
     headers: dict[str, str] = {}
     match error:
         case QueryError():
-            facts |= {"query": error.query, "position": error.position, "pointer": error.pointer()}
+            facts |= {
+                "query": error.query,
+                "position": error.position,
+                "pointer": error.with_caret(),
+            }
         case NoDataYetError() | QuotaExceededError():
-            # In seconds: NetNewsWire reads numbers alone.
-            wait = math.ceil(error.retry_after)
-            headers["Retry-After"] = str(wait)
-            facts |= {"retry_after": wait}
+            # In seconds: NetNewsWire parses numbers only.
+            retry_after = math.ceil(error.retry_after)
+            headers["Retry-After"] = str(retry_after)
+            facts |= {"retry_after": retry_after}
         case UnauthorizedError():
             headers["WWW-Authenticate"] = 'Basic realm="feedsrv", charset="UTF-8"'  # RFC 7617 2
-    return Problem(row.status, row.title, headers, {"detail": str(error), **facts})
+    return Problem(mapping.status, mapping.title, headers, {"detail": str(error), **facts})
 
 
 def problem_from_http_error(error: HTTPException) -> Problem:
-    """Return an error that the web framework found: an unknown path, a wrong method."""
+    """Return the problem for an error of the web framework: an unknown path, a wrong method."""
     headers = {name: value for name, value in error.get_headers() if name == "Allow"}
     return Problem(error.code or 500, error.name, headers, {"detail": error.description})
 
 
 def prefers_html(request: Request) -> bool:
-    """Tell whether a browser asks: one that would rather have HTML than any feed, and says so.
+    """Return whether the client is a browser: it prefers HTML to every kind of feed.
 
-    Miniflux takes HTML as gladly as feeds, to find feeds in it; it is a reader all the same.
+    Miniflux accepts HTML as much as feeds, to find feeds in it; it is a feed reader all the same.
     """
     accepted = request.accept_mimetypes
     others = ["application/problem+json", "application/atom+xml", "application/rss+xml"]
@@ -250,15 +294,15 @@ def prefers_html(request: Request) -> bool:
 
 
 def problem_response(problem: Problem, page: str | None = None) -> Response:
-    """Answer with a problem: as problem+json (RFC 9457), or as a page that says the same."""
+    """Return the response for a problem: problem+json, or the page where one is given."""
     if page is None:
-        answer: Response = jsonify(
+        response: Response = jsonify(
             type="about:blank", title=problem.title, status=problem.status, **problem.facts
         )
-        answer.mimetype = "application/problem+json"
+        response.mimetype = "application/problem+json"
     else:
-        answer = Response(page, mimetype="text/html")
-        answer.vary.add("Accept")
-    answer.status_code = problem.status
-    answer.headers.extend(problem.headers)
-    return no_store(answer)
+        response = Response(page, mimetype="text/html")
+        response.vary.add("Accept")
+    response.status_code = problem.status
+    response.headers.extend(problem.headers)
+    return no_store(response)

@@ -1,291 +1,212 @@
-"""The HTTP server: an event loop that says what is ready, and threads that make the rest.
+"""The HTTP server: granian, with one worker process that runs `feedsrv.web.wsgi:app`.
 
 ::
 
-    event loop ── is it ready? ── said at once
-                      │
-             one of 32 threads ── the application says it
+    main process ── holds the address, takes signals ── fork ── worker process
+                                                                  ├── event loop: connections, HTTP
+                                                                  └── threads: the application
 
-Python runs one thread at a time, and each change from one to another costs as much as ten ready
-answers. So what is ready is said by the thread that reads the requests. docs/performance.md tells
-why no server that others have made does it.
+The event loop (Rust) reads requests and writes responses, so a slow client costs no thread. A
+thread runs the application for one request at a time.
 """
 
 from __future__ import annotations
 
-import asyncio
-import logging
+import errno
+import multiprocessing
+import os
 import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from email.utils import formatdate
-from functools import lru_cache, partial
-from io import BytesIO
-from time import time as _time  # noqa: TID251  # what stands in a Date field
+from collections.abc import Callable, MutableMapping
 from typing import Any
-from wsgiref.types import WSGIApplication, WSGIEnvironment
+from wsgiref.types import WSGIApplication
 
-from feedsrv.web.connection import Connection
-from feedsrv.web.responses import HttpResponse
+from feedsrv.config import Config
+from feedsrv.errors import ListenError
 
-log = logging.getLogger(__name__)
+_APPLICATION = "feedsrv.web.wsgi:app"
+#: Connections that each worker keeps open. granian's name for it is backpressure; it counts
+#: connections, not requests. A process may commonly have 1,024 files open, and the store needs some.
+_CONNECTIONS = 768
+#: Connections that wait in the kernel for one of those to close. Linux caps it at net.core.somaxconn.
+_BACKLOG = 1024
+#: Milliseconds in which the header section of a request has to arrive. hyper, granian's HTTP library,
+#: starts the clock when a connection opens and after each response: it is the keep-alive timeout too.
+_HEADER_TIMEOUT = 10_000
+#: Bytes of the longest header section, and of what is read ahead of pipelined requests. The longest
+#: query that is allowed takes 3 kB in an address.
+_BUFFER = 32_768
+#: Seconds that a thread outlives its last request.
+_THREAD_IDLE = 30
+#: Seconds from the start of a new worker to the end of the old one: what SIGHUP takes. A small
+#: computer imports for three seconds.
+_RESPAWN = 5.0
+#: Seconds in which a worker has to end. A request waits for upstream for `deadline` seconds (10) at
+#: most; what is left are clients that do not read. systemd and Docker wait for longer.
+_STOP = 20
+#: granian's own log: errors only, by the handlers of `feedsrv.logs`. (Each start and end of a worker
+#: is no news, and its warning about more threads than processors does not hold for threads that wait.)
+_LOGGING: dict[str, Any] = {
+    "formatters": {},
+    "handlers": {},
+    "loggers": {"_granian": {"handlers": [], "propagate": True}},
+}
+#: granian's memory allocator, which reads this when it is loaded: one arena, whose free pages go back to
+#: the system after half a second. By default it has four for each processor and keeps pages for ten
+#: seconds, which was a third of the memory that 700 busy connections took.
+_ALLOCATOR = {"_RJEM_MALLOC_CONF": "narenas:1,dirty_decay_ms:500"}
+#: Seconds between two looks whether the server accepts connections yet.
+_POLL = 0.02
+_SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 
-#: Requests that the application answers at the same time. Of those for what was never read, half as
-#: many wait for long (`feedsrv.service`), for eight pages at most (`feedsrv.worker`), so the others
-#: find a thread.
-_THREADS = 32
-#: Connections open at the same time; more of them wait until one is closed. A process may commonly
-#: have 1024 files open, and the store needs some. Windows waits for no more than 512 at a time.
-_CONNECTIONS = 768 if sys.platform != "win32" else 448
-#: Heads of requests that are remembered, of some kilobytes each with all that they came to.
-_MOST_KNOWN = 1000
-#: Seconds that a client may take to say what it wants, and may be kept without wanting anything.
-_PATIENCE = 5.0
-#: Seconds that a client may leave what was sent to it lying. Enough of those who ask and never read
-#: would hold every connection.
-_UNREAD_FOR = 30.0
 
+def run_server(
+    config: Config, environ: MutableMapping[str, str], started: Callable[[int], None]
+) -> None:
+    """Serve until SIGTERM or SIGINT, then finish the requests in progress.
 
-def _nothing(_: WSGIEnvironment) -> None:
-    return None
-
-
-class Server:
-    """One server on one socket.
+    The worker reads its settings from the environment, again on each SIGHUP.
 
     Args:
-        application: Answers what is not ready.
-        host: Where to listen.
-        port: Likewise; 0 takes one that is free.
-        ready: Gives the answer to a request if it can be had without waiting for anything.
-        reload: Called for each SIGHUP, by a thread of its own, one at a time. Without it SIGHUP
-            ends the server, as SIGTERM does.
-
-    Attributes:
-        port: Where it listens, known before it runs.
+        config: Host, port, workers and threads; they stay until the process ends.
+        environ: The environment.
+        started: Called with the port once connections are accepted.
 
     Raises:
-        OSError: It cannot listen there.
+        ListenError: The address cannot be used.
 
     """
+    address = _available(config.host, config.port)
+    for name, value in _ALLOCATOR.items():
+        environ.setdefault(name, value)
+    from granian import Granian  # noqa: PLC0415  # not before its allocator is configured
+    from granian.constants import HTTPModes, Interfaces, Loops, RuntimeModes  # noqa: PLC0415
+    from granian.http import HTTP1Settings  # noqa: PLC0415
+    from granian.log import LogLevels  # noqa: PLC0415
 
-    patience = _PATIENCE
-    unread_for = _UNREAD_FOR
-
-    def __init__(
-        self,
-        application: WSGIApplication,
-        host: str,
-        port: int,
-        ready: Callable[[WSGIEnvironment], HttpResponse | None] = _nothing,
-        reload: Callable[[], None] | None = None,
-    ) -> None:
-        self._application = application
-        self._ready = ready
-        self._reload = reload
-        self._listener = _listen(host, port)
-        self.port: int = self._listener.getsockname()[1]
-        self.base = _base(host, self.port)
-        self.is_stopping = False
-        self.known: dict[bytes, WSGIEnvironment] = {}
-        self._loop = _event_loop()
-        self._threads = ThreadPoolExecutor(_THREADS, "request")
-        #: Requests may have all the others for as long as they like.
-        self._reloading = ThreadPoolExecutor(1, "reload")
-        self._connections: set[Connection] = set()
-        #: Connections on their way there; the event loop itself holds them loosely.
-        self._coming: set[asyncio.Task[Any]] = set()
-        self._listens = False
-
-    def run(self, started: Callable[[], None] | None = None) -> None:
-        """Serve until `stop` or a signal; finish what is under way, unless a second one comes.
-
-        Args:
-            started: Called when it serves, and signals mean what they should: tells whoever waits.
-
-        """
-        if threading.current_thread() is threading.main_thread():  # others may not ask for signals
-            for number in _signals():
-                signal.signal(number, self._signalled)
-        self._look()
-        self._welcome()
-        if started is not None:
-            started()
-        with self._reloading, self._threads:
-            self._loop.run_forever()
-        self._loop.close()
-
-    def stop(self) -> None:
-        """Take no more requests, and have `run` return when those under way are answered."""
-        self._loop.call_soon_threadsafe(self._stop)
-
-    # --- what connections need -----------------------------------------------------------------
-
-    def ready(self, environ: WSGIEnvironment) -> HttpResponse | None:
-        try:
-            return self._ready(environ)
-        except Exception:
-            log.exception("%s is not ready: it broke", environ["PATH_INFO"])
-            return None
-
-    def work(self, environ: WSGIEnvironment, then: Callable[[HttpResponse], None]) -> None:
-        self._threads.submit(self._work, environ, then)
-
-    def _work(self, environ: WSGIEnvironment, then: Callable[[HttpResponse], None]) -> None:
-        try:
-            said = _made(self._application, environ)
-        except Exception:
-            log.exception("%s broke", environ["PATH_INFO"])
-            said = HttpResponse("500 Internal Server Error", (("Content-Length", "0"),), b"")
-        self._loop.call_soon_threadsafe(then, said)
-
-    def came(self, connection: Connection) -> None:
-        self._connections.add(connection)
-
-    def left(self, connection: Connection) -> None:
-        self._connections.discard(connection)
-        if self.is_stopping:
-            self._end()
-        elif not self._listens:
-            self._welcome()
-
-    def remember(self, head: bytes, environ: WSGIEnvironment) -> None:
-        if len(self.known) >= _MOST_KNOWN:
-            self.known.clear()
-        self.known[head] = environ
-
-    def date(self) -> bytes:
-        return _date(int(_time()))
-
-    # --- who comes and goes --------------------------------------------------------------------
-
-    def _welcome(self) -> None:
-        if not self.is_stopping:
-            self._listens = True
-            self._loop.add_reader(self._listener, self._accept)
-
-    def _accept(self) -> None:
-        """Accept those who have come, until there are too many."""
-        while len(self._connections) + len(self._coming) < _CONNECTIONS:
-            try:
-                accepted, _ = self._listener.accept()
-            except BlockingIOError:
-                return
-            except OSError as error:  # no more files, mostly
-                log.warning("no connection can be accepted: %s", error.strerror)
-                self._loop.call_later(1, self._welcome)
-                break
-            accepted.setblocking(False)
-            coming = self._loop.connect_accepted_socket(partial(Connection, self), accepted)
-            task = self._loop.create_task(coming)
-            self._coming.add(task)
-            task.add_done_callback(self._arrived)
-        self._listens = False
-        self._loop.remove_reader(self._listener)
-
-    def _arrived(self, task: asyncio.Task[Any]) -> None:
-        self._coming.discard(task)
-        if self.is_stopping:
-            self._end()
-
-    def _look(self) -> None:
-        """See to it, each second, that nobody keeps a connection for nothing."""
-        for connection in list(self._connections):
-            connection.look(self._loop.time())
-        self._loop.call_later(1, self._look)
-
-    def _stop(self) -> None:
-        self.is_stopping = True
-        self._accept()  # who came before is answered
-        self._loop.remove_reader(self._listener)
-        self._listener.close()
-        for connection in list(self._connections):
-            connection.finish()
-        self._end()
-
-    def _end(self) -> None:
-        if not self._connections and not self._coming:
-            self._loop.stop()
-
-    def _signalled(self, number: int, _: object) -> None:
-        if self._reload is not None and number == getattr(signal, "SIGHUP", None):
-            # Not by this thread, which may be anywhere, in the midst of handing on a request too.
-            self._loop.call_soon_threadsafe(self._reloading.submit, self._reload)
-            return
-        for each in _signals():
-            signal.signal(each, signal.SIG_DFL)
-        self.stop()
-
-
-def _made(application: WSGIApplication, environ: WSGIEnvironment) -> HttpResponse:
-    """Return what the application says."""
-    said: list[Any] = []
-    written: list[bytes] = []
-
-    def start(status: str, headers: list[tuple[str, str]], *_: object) -> Callable[..., object]:
-        said[:] = [status, headers]
-        return written.append
-
-    chunks = application(environ, start)
-    try:
-        written += chunks
-    finally:
-        if hasattr(chunks, "close"):
-            chunks.close()
-    status, headers = said
-    body = b"".join(written)
-    has_none = environ["REQUEST_METHOD"] == "HEAD" or status[:3] in {"204", "304"}
-    if not has_none and not any(name.lower() == "content-length" for name, _ in headers):
-        headers = [*headers, ("Content-Length", str(len(body)))]
-    return HttpResponse(status, tuple(headers), b"" if has_none else body)
-
-
-@lru_cache(maxsize=1)
-def _date(second: int) -> bytes:
-    return formatdate(second, usegmt=True).encode()
-
-
-def _event_loop() -> asyncio.AbstractEventLoop:
-    try:
-        import uvloop  # noqa: PLC0415  # not on Windows, and not where nobody has built it
-    except ImportError:
-        return asyncio.SelectorEventLoop()  # Windows' own cannot wait for a listener
-    return uvloop.new_event_loop()
-
-
-def _base(host: str, port: int) -> WSGIEnvironment:
-    """Return what all requests have in their environment (PEP 3333)."""
-    return {
-        "SCRIPT_NAME": "",
-        "SERVER_NAME": host,
-        "SERVER_PORT": str(port),
-        "wsgi.version": (1, 0),
-        "wsgi.url_scheme": "http",
-        "wsgi.input": BytesIO(),
-        "wsgi.errors": sys.stderr,
-        "wsgi.multithread": True,
-        "wsgi.multiprocess": False,
-        "wsgi.run_once": False,
-    }
-
-
-def _signals() -> list[signal.Signals]:
-    names = ("SIGTERM", "SIGINT", "SIGHUP", "SIGBREAK")  # not every system has all of them
-    return [getattr(signal, name) for name in names if hasattr(signal, name)]
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family, _, _, _, address = socket.getaddrinfo(
-        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )[0]
-    listener = socket.create_server(
-        address[:2],
-        family=family,
-        backlog=_CONNECTIONS,
-        dualstack_ipv6=host == "::" and socket.has_dualstack_ipv6(),
+    if sys.platform == "linux":
+        # A worker shares the memory of what is imported here (Python 3.14 would start it anew).
+        multiprocessing.set_start_method("fork", force=True)
+    server = Granian(
+        _APPLICATION,
+        address=address[0],
+        port=address[1],
+        interface=Interfaces.WSGI,
+        workers=config.workers,
+        blocking_threads=config.threads,
+        blocking_threads_idle_timeout=_THREAD_IDLE,
+        runtime_mode=RuntimeModes.mt,
+        runtime_threads=1,
+        runtime_blocking_threads=1,  # for static files, of which granian serves none here
+        loop=Loops.asyncio,  # created by granian, not used by WSGI
+        http=HTTPModes.http1,  # plain HTTP/2 needs prior knowledge, which feed readers do not have
+        websockets=False,
+        http1_settings=HTTP1Settings(
+            header_read_timeout=_HEADER_TIMEOUT, keep_alive=True, max_buffer_size=_BUFFER
+        ),
+        backlog=_BACKLOG,
+        backpressure=_CONNECTIONS,
+        log_level=LogLevels.error,
+        log_dictconfig=_LOGGING,
+        respawn_failed_workers=True,
+        respawn_interval=_RESPAWN,
+        workers_kill_timeout=_STOP,
     )
-    listener.setblocking(False)
-    return listener
+
+    @server.on_startup
+    def begin() -> None:
+        if os.isatty(0):  # SIGHUP says that the terminal was closed
+            signal.signal(signal.SIGHUP, server.signal_handler_interrupt)
+        _report(address, started)
+
+    server.serve(target_loader=_load)
+
+
+def _load(_target: str) -> WSGIApplication:
+    """Return the application, in the worker, with all that its first reader would wait for."""
+    if sys.platform != "win32":
+        _take_signals()
+    from feedsrv.web.wsgi import app  # noqa: PLC0415  # opens the store
+
+    app.extensions["feedsrv"].warm_up()
+    return app
+
+
+def _take_signals() -> None:
+    """Have SIGTERM end the worker, whichever thread would get it, and the end of its parent too.
+
+    Python runs signal handlers in the main thread, which waits for a lock here. Where the kernel hands
+    a signal to another thread, it is not woken, and the worker would go on until it is killed. So all
+    threads block the signals, and one waits for them. SIGINT and SIGHUP of a terminal reach the main
+    process as well, which ends or replaces the worker.
+    """
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    for wait in (_wait_for_signal, _wait_for_parent):
+        threading.Thread(target=wait, daemon=True).start()
+
+
+def _wait_for_signal() -> None:
+    number = signal.sigwait({signal.SIGTERM})
+    while not callable(handler := signal.getsignal(number)):
+        threading.Event().wait(_POLL)  # granian sets it once the application is loaded
+    handler(number, None)
+
+
+def _wait_for_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _available(host: str, port: int) -> tuple[str, int]:
+    """Return the address to listen on as numbers, with a free port for 0.
+
+    granian sets SO_REUSEPORT: without this check two servers would share a port.
+
+    Raises:
+        ListenError: The address is in use, or no address of this machine.
+
+    """
+    try:
+        family, _, _, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            if (
+                os.name == "posix"
+            ):  # connections that linger do not count; Windows means another thing
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+            found: tuple[str, int] = probe.getsockname()[:2]
+    except OSError as error:
+        in_use = error.errno == errno.EADDRINUSE
+        raise ListenError(host, port, "" if in_use else error.strerror or str(error)) from error
+    return found
+
+
+def _report(address: tuple[str, int], started: Callable[[int], None]) -> None:
+    """Have `started` called, by another thread, as soon as a worker accepts connections."""
+    host, port = address
+    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  # compared, not bound
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+
+    def poll() -> None:
+        waiting = threading.Event()
+        while not _accepts(family, reachable, port):
+            waiting.wait(_POLL)
+        started(port)
+
+    # The signals are for the main thread: see _take_signals.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    threading.Thread(target=poll, name="report", daemon=True).start()
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _accepts(family: int, host: str, port: int) -> bool:
+    # No name is resolved here: the worker is forked meanwhile, and would keep the resolver's lock.
+    with socket.socket(family, socket.SOCK_STREAM) as connection:
+        return connection.connect_ex((host, port)) == 0

@@ -1,329 +1,342 @@
-"""Routes: an address to a feed or a page, and that to an answer."""
+"""Views: one method for each route. `feedsrv.web.app` turns errors into responses."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 
 import msgspec
-from flask import Flask, Response, jsonify, render_template, request
-from werkzeug.datastructures import Headers
+from flask import Flask, jsonify, render_template, request
 from werkzeug.exceptions import NotFound
-from werkzeug.wrappers import Response as Answer
+from werkzeug.wrappers import Response
 
 from feedsrv import __version__
-from feedsrv.errors import (
-    NoDataYetError,
-    ParameterError,
-)
-from feedsrv.feeds.formats import (
-    FORMATS,
-    feed_metadata,
-    link_headers,
-    render_subscriptions,
-)
+from feedsrv.errors import NoDataYetError, QueryError
+from feedsrv.feeds.formats import FORMATS, link_headers
+from feedsrv.feeds.metadata import feed_metadata
+from feedsrv.feeds.opml import render_subscriptions
 from feedsrv.feeds.service import FeedResult, Service
 from feedsrv.models import MAX_ENTRIES, Feed
 from feedsrv.monitoring.incidents import incident_feed
 from feedsrv.monitoring.metrics import CONTENT_TYPE, Metrics
 from feedsrv.monitoring.status import build_status
-from feedsrv.search.parser import parse_query
+from feedsrv.search.parser import ADDRESS_LIMITS, parse_query
 from feedsrv.web.auth import credentials
-from feedsrv.web.openapi import build_description
-from feedsrv.web.pages import build_preview, feed_card, page_title, paper_cards, subscribe_links
-from feedsrv.web.params import int_param, query_param
-from feedsrv.web.rendering import render_cached
+from feedsrv.web.openapi import load_description
+from feedsrv.web.pages import (
+    build_preview,
+    feed_card,
+    invalid_query_preview,
+    page_title,
+    paper_cards,
+    subscribe_links,
+)
+from feedsrv.web.params import choice_param, int_param, query_param
+from feedsrv.web.rendering import FeedRenderer, feed_document
 from feedsrv.web.responses import (
-    STANDING,
-    EncodedBody,
+    CachedResponse,
+    ConditionalResponse,
+    Header,
     build_cached_response,
     encode_body,
+    needs_body,
     no_store,
-    respond_conditionally,
+    with_body,
 )
-from feedsrv.web.urls import client_id, relative_url, url_builder
+from feedsrv.web.urls import RelativeURLBuilder, URLBuilder, client_address
 
-log = logging.getLogger(__name__)
-
-
-_LIST_FEEDS = {
+_LISTING_FEEDS = {
     "trending": Feed(name="trending", title="Trending papers", sources=("trending",)),
     "week": Feed(name="week", title="Daily Papers of the week", sources=("week",)),
     "month": Feed(name="month", title="Daily Papers of the month", sources=("month",)),
 }
-#: Seconds after which who asks whether there is anything to serve may ask again.
+_MAX_PAGE = 999
+_OPML_LIFETIME = timedelta(hours=1)
+_INCIDENT_FEED_LIFETIME = timedelta(minutes=5)
+#: Seconds after which to ask again whether the server is ready.
 _READY_RETRY_AFTER = 5
-#: For how long word of what fails may be kept.
-_INCIDENT_FEED_MAX_AGE = timedelta(minutes=5)
-#: Pages of a feed that people can leaf through.
-_MAX_PAGES = 999
 
 
-def _register_feed_routes(app: Flask, service: Service) -> None:
-    @app.get("/papers", defaults={"suffix": ""})
-    @app.get("/papers.<suffix>")
-    def papers(suffix: str) -> Answer:
+class Views:
+    """The views of one application.
+
+    Args:
+        service: Gives the papers of feeds.
+        metrics: What ``/metrics`` shows.
+
+    """
+
+    def __init__(self, service: Service, metrics: Metrics) -> None:
+        self._service = service
+        self._config = service.config
+        self._metrics = metrics
+        self._renderer = FeedRenderer()
+
+    def register(self, app: Flask) -> None:
+        """Add the routes to the application."""
+        for suffix in ("", ".<suffix>"):
+            listing = f"<any({','.join(_LISTING_FEEDS)}):listing>"
+            app.add_url_rule(f"/papers{suffix}", view_func=self.papers)
+            app.add_url_rule(f"/papers/{listing}{suffix}", view_func=self.listing)
+            app.add_url_rule(f"/feeds/<names>{suffix}", view_func=self.configured_feeds)
+        app.add_url_rule("/feeds.opml", view_func=self.opml)
+        app.add_url_rule("/", view_func=self.index)
+        app.add_url_rule("/preview", view_func=self.preview)
+        app.add_url_rule("/status", view_func=self.status_page)
+        app.add_url_rule("/status.json", view_func=self.status_json)
+        app.add_url_rule("/status.atom", view_func=self.status_feed)
+        app.add_url_rule("/healthz", view_func=self.healthz)
+        app.add_url_rule("/readyz", view_func=self.readyz)
+        app.add_url_rule("/metrics", view_func=self.metrics)
+        app.add_url_rule("/openapi.json", view_func=self.openapi)
+        app.add_url_rule("/favicon.ico", "favicon", partial(app.send_static_file, "favicon.ico"))
+
+    # --- feeds -------------------------------------------------------------------------------
+
+    def papers(self, suffix: str = "") -> Response:
+        """Return the ad-hoc feed of the query; every paper of the window without one."""
         query = query_param()
-        return _feed_response(service, [_adhoc_feed(query)], suffix, query)
+        feed = Feed(name="all", title="Daily Papers", sources=("daily",))
+        if query:
+            name = str(parse_query(query, ADDRESS_LIMITS))
+            feed = Feed(name=name, title=f"Daily Papers: {query}", query=query)
+        return self._feed_response([feed], suffix, query)
 
-    @app.get(f"/papers/<any({','.join(_LIST_FEEDS)}):listing>", defaults={"suffix": ""})
-    @app.get(f"/papers/<any({','.join(_LIST_FEEDS)}):listing>.<suffix>")
-    def listing(listing: str, suffix: str) -> Answer:
+    def listing(self, listing: str, suffix: str = "") -> Response:
+        """Return the feed of one listing, filtered by the query."""
+        query, feed = query_param(), _LISTING_FEEDS[listing]
+        if query:
+            parse_query(query, ADDRESS_LIMITS)
+            feed = msgspec.structs.replace(feed, title=f"{feed.title}: {query}", query=query)
+        return self._feed_response([feed], suffix, query)
+
+    def configured_feeds(self, names: str, suffix: str = "") -> Response:
+        """Return a configured feed, or several as one."""
+        unique_names = dict.fromkeys(names.split("+"))
+        feeds = [self._service.get_configured_feed(name) for name in unique_names]
+        return self._feed_response(feeds, suffix)
+
+    def opml(self) -> Response:
+        """Return the configured feeds as a list of subscriptions."""
+        suffix = choice_param("format", FORMATS, default="atom")
+        url = self._url_builder()
+        body = encode_body(render_subscriptions(self._config.feeds.values(), suffix, url))
+        expires_at = self._service.now() + _OPML_LIFETIME
+        cached = self._build_cached_response(
+            body.etag,
+            url=url("/feeds.opml", format=suffix if suffix != "atom" else None),
+            media_type="text/x-opml",
+            fresh_until=expires_at,
+            expires_at=expires_at,
+            headers=[("Content-Disposition", "attachment; filename=feedsrv.opml")],
+        )
+        return self._respond(with_body(cached, body))
+
+    def _feed_response(self, feeds: Sequence[Feed], suffix: str, query: str = "") -> Response:
+        """Return the feeds as one, in the format of the suffix or, without one, as a page.
+
+        Args:
+            feeds: The feeds.
+            suffix: The suffix of the format.
+            query: The query of the request.
+
+        """
+        if suffix and suffix not in FORMATS:
+            known = ", ".join(f".{name}" for name in FORMATS)
+            raise NotFound(f"There is no format .{suffix}; feeds end in one of {known}.")
+        limit = int_param("limit", MAX_ENTRIES)
+        page = 1 if suffix else int_param("page", _MAX_PAGE) or 1
+        url = self._url_builder()
+        feed_url = partial(url, request.path.removesuffix(f".{suffix}"), q=query, limit=limit)
+        format_urls = {name: feed_url(suffix=f".{name}") for name in FORMATS}
+        page_url = feed_url(page=_page_param(page))
+        metadata = feed_metadata(
+            feeds,
+            demo=self._config.demo,
+            self_url=format_urls.get(suffix, page_url),
+            page_url=page_url,
+            icon_url=url("/static/icon.png"),
+        )
+        is_known = self._service.was_served(metadata.self_url)
+        client = "" if is_known else client_address(self._config, request)
+        result = self._service.get_feed(*feeds, limit=limit, page=page, client=client)
+        respond = partial(
+            self._build_cached_response,
+            url=metadata.self_url,
+            fresh_until=result.fresh_until,
+            expires_at=result.expires_at,
+            headers=link_headers(metadata, suffix, format_urls),
+        )
+        if not suffix:
+            context = {"metadata": metadata, "links": format_urls, "query": query}
+            body = encode_body(self._feed_page(result, feed_url, page, **context).encode())
+            return self._respond(with_body(respond(body.etag, media_type="text/html"), body))
+        document = feed_document(suffix, metadata, result.matches)
+        cached = respond(self._renderer.etag(document), media_type=FORMATS[suffix].media_type)
+        if needs_body(cached, request.environ):
+            cached = with_body(cached, self._renderer.render(document))
+        return self._respond(cached)
+
+    def _feed_page(
+        self, result: FeedResult, feed_url: Callable[..., str], page: int, **context: object
+    ) -> str:
+        """Return one page of a feed as HTML."""
+        is_last = result.offset + len(result.matches) >= result.total
+        has_older = not is_last and not self._config.static_export
+        return self.render_page(
+            "feed.html",
+            cards=paper_cards(result.matches),
+            result=result,
+            newer_url=feed_url(page=_page_param(page - 1)) if page > 1 else "",
+            older_url=feed_url(page=page + 1) if has_older else "",
+            page_number=page,
+            **context,
+        )
+
+    # --- pages -------------------------------------------------------------------------------
+
+    def index(self) -> Response:
+        """Return the front page: a preview of the query, and the configured feeds."""
+        window, today = self._service.window(), self._service.now().date()
+        cards = [
+            feed_card(feed, window, self._service.get_failure(feed), today)
+            for feed in self._config.feeds.values()
+        ]
+        return self._html_response("index.html", **self._preview_context(), cards=cards)
+
+    def preview(self) -> Response:
+        """Return a part of a page: what a feed of the query would contain."""
+        return self._html_response("preview.html", **self._preview_context())
+
+    def status_page(self) -> Response:
+        """Return the status of the server as a page."""
+        return self._html_response(
+            "status.html", status=build_status(self._service), page_title=page_title
+        )
+
+    def _preview_context(self) -> dict[str, object]:
         query = query_param()
-        return _feed_response(service, [_narrow(_LIST_FEEDS[listing], query)], suffix, query)
+        try:
+            preview = build_preview(query, self._service.window(), self._service.count_older(query))
+        except QueryError as error:
+            preview, query = invalid_query_preview(error), ""
+        url = self._url_builder()
+        links = {name: url("/papers", f".{name}", q=query) for name in FORMATS}
+        return {"preview": preview, "links": links}
 
-    @app.get("/feeds/<names>", defaults={"suffix": ""})
-    @app.get("/feeds/<names>.<suffix>")
-    def named(names: str, suffix: str) -> Answer:
-        united = dict.fromkeys(names.split("+"))
-        return _feed_response(
-            service, [service.get_configured_feed(name) for name in united], suffix
+    def _html_response(self, template: str, **context: object) -> Response:
+        return no_store(Response(self.render_page(template, **context), mimetype="text/html"))
+
+    def render_page(self, template: str, **context: object) -> str:
+        """Return a page as HTML.
+
+        Raises:
+            ParameterError: The request has no well-formed host.
+
+        """
+        is_static = self._config.static_export
+        return render_template(
+            template,
+            url=RelativeURLBuilder(request.path) if is_static else self._url_builder(),
+            static_export=is_static,
+            access_key=credentials().master_key(),
+            subscribe_links=partial(subscribe_links, self._config.readers),
+            demo=self._config.demo,
+            formats=FORMATS,
+            version=__version__,
+            now=self._service.now(),
+            **context,
         )
 
-    @app.get("/feeds.opml")
-    def opml() -> Answer:
-        return _opml_response(service)
+    # --- for operators and programs ----------------------------------------------------------
 
+    def status_json(self) -> Response:
+        """Return the status of the server as JSON."""
+        body = msgspec.json.format(msgspec.json.encode(build_status(self._service)), indent=1)
+        return no_store(Response(body, mimetype="application/json"))
 
-def _register_page_routes(app: Flask, service: Service) -> None:
-    @app.get("/")
-    def index() -> Answer:
-        window, today = service.window(), service.now().date()
-        feeds = service.config.feeds.values()
-        cards = [feed_card(feed, window, service.get_failure(feed), today) for feed in feeds]
-        return _html_response(
-            _render_page(service, "index.html", **_preview_context(service), cards=cards)
+    def status_feed(self) -> Response:
+        """Return the incidents as an Atom feed, for the operator's feed reader."""
+        url = self._url_builder()
+        self_url = url("/status", ".atom")
+        document = incident_feed(
+            self._service.repository.get_incidents(),
+            # Neither the access key nor the host of the request makes it another feed.
+            server=self._config.public_url,
+            self_url=self_url,
+            page_url=url("/status"),
+            icon_url=url("/static/icon.png"),
         )
-
-    @app.get("/preview")
-    def preview() -> Answer:
-        return _html_response(_render_page(service, "preview.html", **_preview_context(service)))
-
-    @app.get("/status")
-    def status_page() -> Answer:
-        named = page_title
-        return _html_response(
-            _render_page(service, "status.html", status=build_status(service), list_name=named)
+        body = encode_body(document)
+        expires_at = self._service.now() + _INCIDENT_FEED_LIFETIME
+        cached = self._build_cached_response(
+            body.etag,
+            url=self_url,
+            media_type=FORMATS["atom"].media_type,
+            fresh_until=expires_at,
+            expires_at=expires_at,
+            headers=[("Link", f'<{self_url}>; rel="self"')],
         )
+        return self._respond(with_body(cached, body))
 
-    @app.get("/favicon.ico")
-    def favicon() -> Answer:
-        return app.send_static_file("favicon.ico")
-
-
-def _register_machine_routes(app: Flask, service: Service, metrics: Metrics) -> None:
-    @app.get("/status.json")
-    def status_data() -> Answer:
-        data = msgspec.json.format(msgspec.json.encode(build_status(service)), indent=1)
-        return no_store(Response(data, mimetype="application/json"))
-
-    @app.get("/status.atom")
-    def status_feed() -> Answer:
-        return _incident_feed_response(service)
-
-    @app.get("/healthz")
-    def healthz() -> Answer:
+    def healthz(self) -> Response:
+        """Return whether the process can answer."""
         return no_store(Response("ok\n", mimetype="text/plain"))
 
-    @app.get("/readyz")
-    def readyz() -> Answer:
-        if not service.is_ready():
-            raise NoDataYetError("the first lists are being asked for", _READY_RETRY_AFTER)
+    def readyz(self) -> Response:
+        """Return whether there is anything to serve."""
+        if not self._service.is_ready():
+            raise NoDataYetError("the first lists are being fetched", _READY_RETRY_AFTER)
         return no_store(Response("ready\n", mimetype="text/plain"))
 
-    @app.get("/metrics")
-    def measured() -> Answer:
-        text = metrics.render(build_status(service))
-        return no_store(Response(text, content_type=CONTENT_TYPE))
+    def metrics(self) -> Response:
+        """Return metrics for Prometheus."""
+        body = self._metrics.render(build_status(self._service))
+        return no_store(Response(body, content_type=CONTENT_TYPE))
 
-    @app.get("/openapi.json")
-    def openapi() -> Answer:
-        types = {suffix: each.media_type for suffix, each in FORMATS.items()}
-        return jsonify(build_description(__version__, types, _LIST_FEEDS, service.config.feeds))
+    def openapi(self) -> Response:
+        """Return the OpenAPI description of the server."""
+        return jsonify(load_description(self._config.feeds))
 
+    # --- shared ------------------------------------------------------------------------------
 
-# --- one feed --------------------------------------------------------------------------------
+    def unknown_feed_url(self, name: str) -> str:
+        """Return the URL of the ad-hoc feed for the name of a feed that is not configured.
 
+        Raises:
+            ParameterError: The request has no well-formed host.
 
-def _feed_response(service: Service, feeds: Sequence[Feed], suffix: str, query: str = "") -> Answer:
-    """Answer with the feeds, united, in the format of the suffix, or as a page without one.
+        """
+        return self._url_builder()("/papers", ".atom", q=name)
 
-    The query is the one that stands in the address.
-    """
-    if suffix and suffix not in FORMATS:
-        known = ", ".join(f".{name}" for name in FORMATS)
-        raise NotFound(f"There is no format .{suffix}; feeds end in one of {known}.")
-    limit = int_param("limit", MAX_ENTRIES)
-    part = 1 if suffix else int_param("page", _MAX_PAGES) or 1
-    path = request.path.removesuffix(f".{suffix}")
-    url = partial(url_builder(service.config), path, q=query, limit=limit)
-    links = {name: url(suffix=f".{name}") for name in FORMATS}
-    own = url(page=_page_number(part))
-    icon = url_builder(service.config)("/static/icon.png")
-    about = feed_metadata(
-        feeds,
-        demo=service.config.demo,
-        self_url=links.get(suffix, own),
-        page_url=own,
-        icon_url=icon,
-    )
-    client = "" if service.was_served(about.self_url) else client_id(service.config)
-    reading = service.get_feed(*feeds, limit=limit, page=part, client=client)
-    if suffix:
-        # If-Match asks for more than whether it is held (RFC 9110 13.1.1).
-        held = None if "If-Match" in request.headers else request.if_none_match
-        ready = render_cached(suffix, about, reading.matches, held)
-        media_type = FORMATS[suffix].media_type
-    else:
-        twin = _html_page(service, reading, url, part, head=about, links=links, query=query)
-        ready, media_type = encode_body(twin.encode()), "text/html"
-    return _cacheable_response(
-        service,
-        ready,
-        here=about.self_url,
-        media_type=media_type,
-        fresh_until=reading.fresh_until,
-        until=reading.expires_at,
-        links=link_headers(about, suffix, links),
-    )
+    def _url_builder(self) -> URLBuilder:
+        return URLBuilder.from_request(self._config, request, credentials())
+
+    def _build_cached_response(
+        self,
+        etag: str,
+        *,
+        url: str,
+        media_type: str,
+        fresh_until: datetime,
+        expires_at: datetime,
+        headers: Iterable[Header],
+    ) -> CachedResponse:
+        return build_cached_response(
+            etag,
+            media_type=media_type,
+            modified=self._service.last_modified(url, etag),
+            fresh_until=fresh_until,
+            expires_at=expires_at,
+            private=bool(self._config.access_key),
+            headers=headers,
+        )
+
+    def _respond(self, cached: CachedResponse) -> Response:
+        return ConditionalResponse(cached, request.environ, self._service.now())
 
 
-def _html_page(
-    service: Service, reading: FeedResult, url: Callable[..., str], number: int, **values: object
-) -> str:
-    """Return a part of the feed as a page for people."""
-    is_last = reading.offset + len(reading.matches) >= reading.total
-    return _render_page(
-        service,
-        "feed.html",
-        cards=paper_cards(reading.matches),
-        reading=reading,
-        newer=url(page=_page_number(number - 1)) if number > 1 else "",
-        older="" if is_last or service.config.static_export else url(page=number + 1),
-        number=number,
-        **values,
-    )
-
-
-def _page_number(number: int) -> int | None:
-    """Return how an address names that part of a feed: the first has the feed's own address."""
-    return number if number > 1 else None
-
-
-def _adhoc_feed(query: str) -> Feed:
-    if not query:
-        return Feed(name="all", title="Daily Papers", sources=("daily",))
-    return Feed(name=str(parse_query(query)), title=f"Daily Papers: {query}", query=query)
-
-
-def _narrow(feed: Feed, query: str) -> Feed:
-    if not query:
-        return feed
-    parse_query(query)
-    return msgspec.structs.replace(feed, title=f"{feed.title}: {query}", query=query)
-
-
-def _opml_response(service: Service) -> Answer:
-    """Answer with the configured feeds, for a reader to subscribe to all of them."""
-    name = request.args.get("format", "atom")
-    if name not in FORMATS:
-        raise ParameterError("format", name, f"must be one of {', '.join(FORMATS)}")
-    url = url_builder(service.config)
-    here = url("/feeds.opml", format=name if name != "atom" else None)
-    ready = encode_body(render_subscriptions(service.config.feeds.values(), name, url))
-    saved = ("Content-Disposition", "attachment; filename=feedsrv.opml")
-    later = service.now() + timedelta(hours=1)
-    return _cacheable_response(
-        service,
-        ready,
-        here=here,
-        media_type="text/x-opml",
-        fresh_until=later,
-        until=later,
-        links=[saved],
-    )
-
-
-def _incident_feed_response(service: Service) -> Answer:
-    """Answer with what failed for long, for the reader of whoever runs this server."""
-    url = url_builder(service.config)
-    here, now = url("/status", ".atom"), service.now()
-    document = incident_feed(
-        service.repository.get_incidents(),
-        # Its key and the host that was asked make it no other feed.
-        server=service.config.public_url,
-        self_url=here,
-        page_url=url("/status"),
-        icon_url=url("/static/icon.png"),
-    )
-    return _cacheable_response(
-        service,
-        encode_body(document),
-        here=here,
-        media_type=FORMATS["atom"].media_type,
-        fresh_until=now + _INCIDENT_FEED_MAX_AGE,
-        until=now + _INCIDENT_FEED_MAX_AGE,
-        links=[("Link", f'<{here}>; rel="self"')],
-    )
-
-
-def _cacheable_response(
-    service: Service,
-    ready: EncodedBody,
-    *,
-    here: str,
-    media_type: str,
-    fresh_until: datetime,
-    until: datetime,
-    links: Iterable[tuple[str, str]],
-) -> Answer:
-    """Answer with what caches and readers keep, and leave it for who asks the same again."""
-    standing = build_cached_response(
-        ready,
-        media_type=media_type,
-        modified=service.last_modified(here, ready.etag),
-        fresh_until=fresh_until,
-        until=until,
-        private=bool(service.config.access_key),
-        links=links,
-    )
-    request.environ[STANDING] = standing
-    said = respond_conditionally(standing, request.environ, service.now())
-    # In a list: of mere bytes Response would say the length itself, which for HEAD is 0.
-    response = Response([said.body], said.status)
-    response.headers = Headers(said.headers)  # and none of those that Response makes up
-    return response
-
-
-def _preview_context(service: Service) -> dict[str, object]:
-    """Return what a feed of the query in the address would hold, and where it is."""
-    shown = build_preview(query_param(), service.window(), service.count_older)
-    query = "" if shown.problem else shown.query
-    url = url_builder(service.config)
-    return {
-        "shown": shown,
-        "links": {name: url("/papers", f".{name}", q=query) for name in FORMATS},
-    }
-
-
-def _render_page(service: Service, template: str, **values: object) -> str:
-    """Return a page for people."""
-    return render_template(
-        template,
-        url=relative_url() if service.config.static_export else url_builder(service.config),
-        static=service.config.static_export,
-        key=credentials().master_key(),
-        subscribe=partial(subscribe_links, service.config.readers),
-        demo=service.config.demo,
-        formats=FORMATS,
-        version=__version__,
-        now=service.now(),
-        **values,
-    )
-
-
-def _html_response(text: str) -> Answer:
-    """Answer with a page that tells how things are at this moment."""
-    return no_store(Response(text, mimetype="text/html"))
+def _page_param(page: int) -> int | None:
+    """Return the parameter for a page of a feed; the first page has the URL of the feed."""
+    return page if page > 1 else None

@@ -1,25 +1,19 @@
-"""The application for a WSGI server of your own: ``gunicorn feedsrv.web.wsgi:app``.
+"""The application for a WSGI server: ``feedsrv.web.wsgi:app``, configured by the environment.
 
-It reads nothing before it is asked for something, if only /readyz: a server that forks after it has
-this would leave its children without the thread that reads.
+It starts no thread before the first request: a server that forks after the import would leave its
+children without that thread.
 """
 
 from __future__ import annotations
 
 import os
+import threading
 
 from feedsrv.config import load_config
-from feedsrv.feeds.service import Service
-from feedsrv.logs import configure_logging
-from feedsrv.monitoring.incidents import record_incidents
-from feedsrv.monitoring.metrics import Metrics
-from feedsrv.web.app import create_app
-from feedsrv.web.cache import ResponseCache
+from feedsrv.web.app import open_app
 
-_config = load_config(None, os.environ)  # noqa: TID251  # the process's edge
-configure_logging(_config.log_format, [_config.access_key, _config.hf_token])
-_service = Service.open(_config)
-record_incidents(_service)
-_metrics = Metrics()
-_service.subscribe(_metrics.handle)
-app = ResponseCache(create_app(_service, _metrics), _service, _metrics)
+app = open_app(load_config(None, os.environ))  # noqa: TID251  # the environment is read here
+# Close the service when the process ends, before Python waits for the threads: the upstream thread
+# would first work off its queue. atexit is too late, and never runs in a granian worker, which is a
+# child of multiprocessing.
+threading._register_atexit(app.extensions["feedsrv"].close)  # type: ignore[attr-defined]  # noqa: SLF001

@@ -43,7 +43,7 @@ KINDS: dict[str, tuple[Callable[[Random], Any], Callable[[Any], str]]] = {
 
 
 @dataclass
-class Tally:
+class Summary:
     """What came of some cases."""
 
     outcomes: Counter[str] = field(default_factory=Counter)
@@ -52,7 +52,7 @@ class Tally:
     #: Seconds of computing, and the number of the case that took them.
     slowest: tuple[float, int] = (0.0, 0)
 
-    def add(self, other: Tally) -> None:
+    def add(self, other: Summary) -> None:
         """Take the other's cases in."""
         self.outcomes += other.outcomes
         self.crashes += other.crashes
@@ -69,11 +69,11 @@ def case(kind: str, seed: int, number: int) -> Any:
     return KINDS[kind][0](Random(f"{seed} {kind} {number}"))
 
 
-def batch(kind: str, seed: int, start: int, count: int) -> Tally:
+def batch(kind: str, seed: int, start: int, count: int) -> Summary:
     """Return what came of cases in a row."""
     warnings.simplefilter("error")
     faulthandler.dump_traceback_later(HANGS, exit=True)
-    tally = Tally()
+    tally = Summary()
     for number in range(start, start + count):
         given = case(kind, seed, number)
         begun = time.process_time()
@@ -87,14 +87,14 @@ def batch(kind: str, seed: int, start: int, count: int) -> Tally:
     return tally
 
 
-def run(kind: str, seed: int, *, count: int, seconds: float, cores: int) -> tuple[Tally, float]:
+def run(kind: str, seed: int, *, count: int, seconds: float, cores: int) -> tuple[Summary, float]:
     """Return what came of so many cases, or of so many seconds, and the seconds it took."""
     begun = time.monotonic()
     starts = iter(range(0, count, BATCH))
-    tally = Tally()
+    tally = Summary()
     with ProcessPoolExecutor(cores) as pool:
 
-        def submitted(most: int) -> Iterator[Future[Tally]]:
+        def submitted(most: int) -> Iterator[Future[Summary]]:
             if time.monotonic() - begun < seconds:
                 for start in islice(starts, most):
                     yield pool.submit(batch, kind, seed, start, min(BATCH, count - start))
@@ -108,7 +108,7 @@ def run(kind: str, seed: int, *, count: int, seconds: float, cores: int) -> tupl
     return tally, time.monotonic() - begun
 
 
-def report(kind: str, tally: Tally, took: float) -> list[str]:
+def report(kind: str, tally: Summary, took: float) -> list[str]:
     """Print what came of the cases, and return what is wrong with it."""
     print(f"\n{tally.count:,} {kind} in {took:.0f} s, {tally.count / took:,.0f} a second")
     for outcome, count in tally.outcomes.most_common():

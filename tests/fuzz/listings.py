@@ -12,14 +12,14 @@ from bs4 import BeautifulSoup
 
 from feedsrv.errors import ParseError
 from feedsrv.models import XML_FORBIDDEN, Kind, Listing, Page, Paper
-from feedsrv.upstream.cards import find_first, is_within_limits
 from feedsrv.upstream.parser import (
-    day_label,
-    hydration_data,
+    extract_day,
+    extract_props,
     page_path,
     parse_api_response,
     parse_page,
 )
+from feedsrv.upstream.tag_scanner import extract_first, is_within_limits
 from tests.fuzz.pages import Case
 
 READ_AT = datetime(2026, 8, 7, 12, tzinfo=UTC)
@@ -45,7 +45,7 @@ def outcome(case: Case) -> str:
     except ParseError as error:
         return f"PageError: {_class(error.reason)}"
     _hold(listing, asked)
-    return f"listing from {listing.source}"
+    return f"listing from {listing.parsed_from}"
 
 
 # --- what must hold --------------------------------------------------------------------------
@@ -57,9 +57,11 @@ def _hold_against_tree(text: str) -> None:
         return  # no page, or none to make a tree of
     tags = BeautifulSoup(text, "lxml").find_all(True)
     every = [(tag.name, {name: str(value) for name, value in tag.attrs.items()}) for tag in tags]
-    for asked in (hydration_data, day_label):
+    for asked in (extract_props, extract_day):
         answers = (asked(name, attributes) for name, attributes in every)
-        assert find_first(text, asked) == next((each for each in answers if each is not None), None)
+        assert extract_first(text, asked) == next(
+            (each for each in answers if each is not None), None
+        )
 
 
 def _hold(listing: Listing, asked: Page) -> None:
@@ -100,11 +102,11 @@ def _strings(value: Any) -> Iterator[str]:
 
 _CLASSES = {
     "no data of": "no data on the page",
-    "unreadable data": "unreadable data",
-    "papers cannot be read": "too many unreadable papers",
-    "in place of": "another list than was asked for",
-    "says which": "nothing says which day",
-    "no list of papers in the API": "no list in the API's answer",
+    "data is invalid": "invalid data",
+    "papers are invalid": "too many invalid papers",
+    "instead of": "another list than the requested one",
+    "does not say which": "no day on the page",
+    "the API response is not": "no list in the API response",
 }
 
 

@@ -34,9 +34,8 @@ from werkzeug.wrappers import Response
 
 from feedsrv.config import Config
 from feedsrv.feeds.service import Service
-from feedsrv.upstream.demo import create_demo_upstream, load_sample
+from feedsrv.upstream.demo import create_demo_upstream, load_sample_papers
 from feedsrv.web.app import create_app
-from feedsrv.web.cache import ResponseCache
 from feedsrv.web.server import Server
 
 FASTER = 60
@@ -87,7 +86,7 @@ class Site:
     """The sample papers, of which one is revised again and again; or the fault of the moment."""
 
     def __init__(self, today: Callable[[], date]) -> None:
-        self.papers = load_sample()
+        self.papers = load_sample_papers()
         self.fault: str = ""
         self.asked: Counter[str] = Counter()
         self.app = create_demo_upstream(self.papers, today)
@@ -120,7 +119,7 @@ def serve(url: str, folder: str, port: str, since: str) -> None:
         upstream_url=url, cache_dir=Path(folder), deadline=1.0, spacing=0.0, history_days=8
     )
     service = Service.open(config, now=clock(float(since)))
-    Server(ResponseCache(create_app(service), service), "127.0.0.1", int(port)).run()
+    Server(create_app(service), "127.0.0.1", int(port)).run()
     service.close()
 
 

@@ -1,4 +1,4 @@
-"""The command, in the process and as the processes that people start."""
+"""The commands, run in-process and as processes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Run = Callable[..., Result]
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run the command in a folder without settings, with a store of its own."""
+    """Return a function that runs the command in an empty directory, with its own store."""
     monkeypatch.chdir(tmp_path)
 
     def invoke(*arguments: str, **environ: str) -> Result:
@@ -47,7 +47,7 @@ def test_get_prints_the_feed(run: Run, upstream: FakeUpstream) -> None:
     assert feed.feed.links[0].href == "http://localhost:8000/papers.atom?q=causal"
 
 
-def test_get_shows_status_and_headers_when_asked(run: Run) -> None:
+def test_get_prints_status_and_headers_on_request(run: Run) -> None:
     result = run("get", "--demo", "-i", "/healthz")
     assert result.stdout_bytes.startswith(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain")
     assert result.stdout_bytes.endswith(b"\r\n\r\nok\n")
@@ -56,21 +56,36 @@ def test_get_shows_status_and_headers_when_asked(run: Run) -> None:
 @pytest.mark.parametrize(
     ("path", "code"), [("/papers.atom?q=%28", 2), ("/feeds/none.atom", 2), ("/papers.atom", 1)]
 )
-def test_get_tells_by_its_exit_code_whose_fault_it_was(run: Run, path: str, code: int) -> None:
+def test_the_exit_code_of_get_separates_client_and_server_errors(
+    run: Run, path: str, code: int
+) -> None:
     result = run("get", path, FEEDSRV_UPSTREAM_URL="http://127.0.0.1:1")
     assert result.exit_code == code
     assert '"status"' in result.stdout
 
 
-def test_check_says_that_all_is_well(run: Run, upstream: FakeUpstream, tmp_path: Path) -> None:
+def test_check_succeeds_when_settings_store_and_upstream_work(
+    run: Run, upstream: FakeUpstream, tmp_path: Path
+) -> None:
     result = run("check", FEEDSRV_UPSTREAM_URL=upstream.url)
     assert result.exit_code == 0
-    assert result.stdout.splitlines()[0] == "settings   good, 0 feeds (none found, defaults)"
-    assert f"store      good, {tmp_path / 'store'}" in result.stdout
-    assert re.search(r"upstream   good, 3 papers on \d{4}-\d\d-\d\d\n", result.stdout)
+    assert result.stdout.splitlines()[0] == "settings   OK, 0 feeds (no file, defaults)"
+    assert f"store      OK, {tmp_path / 'store'}" in result.stdout
+    assert re.search(r"upstream   OK, 3 papers on \d{4}-\d\d-\d\d\n", result.stdout)
 
 
-def test_check_tells_when_upstream_is_read_from_its_cards(run: Run, upstream: FakeUpstream) -> None:
+def test_a_settings_check_needs_neither_store_nor_upstream(run: Run, tmp_path: Path) -> None:
+    unused = {"FEEDSRV_UPSTREAM_URL": "http://127.0.0.1:1", "FEEDSRV_CACHE_DIR": "/proc/none"}
+    result = run("check", "--settings", **unused)
+    assert result.exit_code == 0
+    assert result.stdout == "settings   OK, 0 feeds (no file, defaults)\n"
+    (tmp_path / "my.toml").write_text("port = 'x'\n")
+    assert run("--config", "my.toml", "check", "--settings", **unused).exit_code == 2
+
+
+def test_check_reports_a_list_that_was_read_from_the_cards(
+    run: Run, upstream: FakeUpstream
+) -> None:
     def cards_only(path: str) -> Response:
         return Response(
             '<time datetime="2026-11-24"></time>'
@@ -79,47 +94,47 @@ def test_check_tells_when_upstream_is_read_from_its_cards(run: Run, upstream: Fa
 
     upstream.intercept = cards_only
     result = run("check", FEEDSRV_UPSTREAM_URL=upstream.url)
-    assert "1 papers on 2026-11-24, but from its cards" in result.stdout
+    assert "1 papers on 2026-11-24, read from the rendered cards" in result.stdout
 
 
-def test_check_names_papers_that_were_left_out(run: Run, upstream: FakeUpstream) -> None:
+def test_check_reports_skipped_papers(run: Run, upstream: FakeUpstream) -> None:
     upstream.papers += [make_raw_paper(number) for number in range(10, 21)]
     upstream.papers.append(make_raw_paper(99, title=17))
     result = run("check", FEEDSRV_UPSTREAM_URL=upstream.url)
     assert result.exit_code == 0
     assert re.search(
-        r"^layout     CHANGED\?: left out of day \S+: 2611.00099: Expected `str`",
+        r"^layout     CHANGED\?: skipped a paper of day \S+: 2611.00099: Expected `str`",
         result.stdout,
         re.MULTILINE,
     )
 
 
 @pytest.mark.parametrize(("prefix", "code"), [("/papers", 0), ("/", 1)])
-def test_check_names_the_page_that_could_not_be_read_until_it_is_deleted(
+def test_check_reports_an_unparsed_page_until_its_file_is_deleted(
     run: Run, upstream: FakeUpstream, tmp_path: Path, prefix: str, code: int
 ) -> None:
     upstream.inject_fault("nolist", prefix)
     result = run("check", FEEDSRV_UPSTREAM_URL=upstream.url)
     assert result.exit_code == code
-    assert ("good, 3 papers" in result.stdout) is (code == 0)
-    assert ("but from the JSON API" in result.stdout) is (code == 0)
+    assert ("OK, 3 papers" in result.stdout) is (code == 0)
+    assert ("read from the JSON API" in result.stdout) is (code == 0)
     file = tmp_path / "store" / "unreadable" / "day.html"
     today = datetime.now(UTC).date()
-    told = (
-        f"layout     CHANGED?: an unreadable day page of {today} is kept at {file};"
+    report = (
+        f"layout     CHANGED?: unparsed day page of {today} saved at {file};"
         " please report it, then delete it\n"
     )
-    assert told in result.stdout
+    assert report in result.stdout
     upstream.recover()
     result = run("check", FEEDSRV_UPSTREAM_URL=upstream.url)
     assert result.exit_code == 0
-    assert told in result.stdout
-    for kept in file.parent.iterdir():
-        kept.unlink()
+    assert report in result.stdout
+    for saved in file.parent.iterdir():
+        saved.unlink()
     assert "layout" not in run("check", FEEDSRV_UPSTREAM_URL=upstream.url).stdout
 
 
-def test_check_names_each_thing_that_fails(run: Run, tmp_path: Path) -> None:
+def test_check_reports_each_failure(run: Run, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     result = run(
         "check",
@@ -127,48 +142,50 @@ def test_check_names_each_thing_that_fails(run: Run, tmp_path: Path) -> None:
         FEEDSRV_CACHE_DIR=str(tmp_path / "file"),
     )
     assert result.exit_code == 1
-    assert "store      FAILS: the store at" in result.stdout
-    assert "upstream   FAILS: no answer" in result.stdout
+    assert "store      FAILED: the store at" in result.stdout
+    assert "upstream   FAILED: request failed" in result.stdout
 
 
-# --- check --upstream, the canary --------------------------------------------------------------
+# --- check --upstream ------------------------------------------------------------------------
 
 
-def test_the_canary_says_that_all_is_as_expected(run: Run, upstream: FakeUpstream) -> None:
+def test_an_upstream_check_succeeds_when_the_layout_is_as_expected(
+    run: Run, upstream: FakeUpstream
+) -> None:
     result = run("check", "--upstream", FEEDSRV_UPSTREAM_URL=upstream.url)
     assert result.exit_code == 0
     assert result.stdout == (
-        f"upstream   reachable, {upstream.url}\n"
+        f"upstream   OK, {upstream.url}\n"
         "layout     as expected\n"
         f"papers     3 on {result.stdout.split()[-1]}\n"
     )
     assert all(path.startswith("/papers/date/") for path in upstream.requests)
 
 
-def test_the_canary_fails_when_the_layout_changed(run: Run, upstream: FakeUpstream) -> None:
+def test_an_upstream_check_fails_when_the_layout_changed(run: Run, upstream: FakeUpstream) -> None:
     upstream.inject_fault("nolist", "/papers")
     result = run("check", "--upstream", FEEDSRV_UPSTREAM_URL=upstream.url)
     assert result.exit_code == 1
-    assert "CHANGED: its data cannot be read, but from the JSON API\n" in result.stdout
+    assert "CHANGED: page data not found, read from the JSON API instead\n" in result.stdout
     assert "papers     3 on " in result.stdout
 
 
-def test_the_canary_fails_when_papers_are_left_out(run: Run, upstream: FakeUpstream) -> None:
+def test_an_upstream_check_fails_when_papers_are_skipped(run: Run, upstream: FakeUpstream) -> None:
     upstream.papers += [make_raw_paper(number) for number in range(10, 21)]
     upstream.papers.append(make_raw_paper(99, title=17))
     result = run("check", "--upstream", FEEDSRV_UPSTREAM_URL=upstream.url)
     assert result.exit_code == 1
-    assert "layout     CHANGED: left out: 2611.00099: Expected `str`" in result.stdout
+    assert "layout     CHANGED: skipped a paper: 2611.00099: Expected `str`" in result.stdout
 
 
-def test_the_canary_fails_when_upstream_does(run: Run) -> None:
+def test_an_upstream_check_fails_when_upstream_does(run: Run) -> None:
     result = run("check", "--upstream", FEEDSRV_UPSTREAM_URL="http://127.0.0.1:1")
     assert result.exit_code == 1
-    assert "feedsrv: no answer" in result.stderr
+    assert "feedsrv: request failed" in result.stderr
     assert result.stdout == ""
 
 
-def test_the_canary_keeps_to_the_allowance_and_the_lease(
+def test_an_upstream_check_respects_the_rate_limit_and_the_lease(
     run: Run, upstream: FakeUpstream, tmp_path: Path
 ) -> None:
     (tmp_path / "my.toml").write_text("deadline = 2\n")
@@ -181,17 +198,21 @@ def test_the_canary_keeps_to_the_allowance_and_the_lease(
     assert upstream.requests == []
 
 
-def test_settings_that_cannot_be_used_are_all_named_and_exit_2(run: Run, tmp_path: Path) -> None:
+def test_invalid_settings_are_all_reported_and_exit_with_2(run: Run, tmp_path: Path) -> None:
     (tmp_path / "my.toml").write_text('port = "x"\ncolour = 1\n[feeds.a]\nquery = "(a"\n')
     for command in (("check",), ("serve",), ("get", "/healthz"), ("explain", "a")):
         result = run("--config", str(tmp_path / "my.toml"), *command)
         assert result.exit_code == 2
-        for fragment in ("port: Expected `int`", "colour: there is no such", "feeds.a.query"):
+        for fragment in (
+            "port: expected a whole number",
+            "colour: unknown setting",
+            "feeds.a.query",
+        ):
             assert fragment in result.stderr
-        assert "\n(a\n" in result.stderr.replace("feedsrv: (a", "(a"), "the place is pointed at"
+        assert "\n(a\n" in result.stderr.replace("feedsrv: (a", "(a"), "a caret marks the position"
 
 
-def test_explain_shows_how_a_query_is_read_and_what_matches_where(
+def test_explain_draws_the_query_and_lists_the_matches_with_their_locations(
     run: Run, upstream: FakeUpstream
 ) -> None:
     result = run(
@@ -200,36 +221,41 @@ def test_explain_shows_how_a_query_is_read_and_what_matches_where(
         FEEDSRV_UPSTREAM_URL=upstream.url,
     )
     assert result.exit_code == 0
-    drawn, _, found = result.stdout.partition("\n\n")
-    assert drawn.splitlines() == [
+    tree, _, matches = result.stdout.partition("\n\n")
+    assert tree.splitlines() == [
         "all of",
         "├── “causal” in any form, in title, abstract or keywords",
         "├── any of",
         "│   ├── upvotes >= 20",
         "│   ├── links code",
-        "│   └── words that begin “light”, in title",
+        "│   └── words that begin with “light”, in title",
         "└── none of",
         "    └── “ferries” in any form (stem “ferri”), in title, abstract or keywords",
     ]
-    assert "searched for at Hugging Face: causal light\n" in found
-    assert "2611.00001  Causal lighthouses\n" in found
-    for place in ("title: causal", "title: light*", "upvotes: 30", "code: https://github.com/e/x"):
-        assert f"            {place}\n" in found
-    assert "2611.00003" not in found
+    assert "Hugging Face search: causal light\n" in matches
+    assert "2611.00001  Causal lighthouses\n" in matches
+    for location in (
+        "title: causal",
+        "title: light*",
+        "upvotes: 30",
+        "code: https://github.com/e/x",
+    ):
+        assert f"            {location}\n" in matches
+    assert "2611.00003" not in matches
 
 
-def test_explain_says_when_there_is_nothing_to_search_for(run: Run) -> None:
+def test_explain_reports_a_query_without_search_terms(run: Run) -> None:
     result = run("explain", "--demo", "-hallucination", "--limit", "2")
-    assert "nothing, it has no words" in result.stdout
+    assert "Hugging Face search: none" in result.stdout
 
 
-def test_explain_points_at_what_cannot_be_read(run: Run) -> None:
+def test_explain_marks_the_position_of_a_syntax_error(run: Run) -> None:
     result = run("explain", "--demo", "causal (a")
     assert result.exit_code == 2
     assert result.stderr.splitlines()[-2:] == ["causal (a", "         ^"]
 
 
-def test_refresh_reads_what_is_not_fresh_and_says_so_in_lines(
+def test_refresh_fetches_stale_lists_and_prints_a_line_for_each(
     run: Run, upstream: FakeUpstream, tmp_path: Path
 ) -> None:
     (tmp_path / "my.toml").write_text("spacing = 0\nhistory_days = 2\n[feeds.a]\nquery = 'fog'\n")
@@ -246,12 +272,12 @@ def test_refresh_reads_what_is_not_fresh_and_says_so_in_lines(
         "search",
     ]
     assert lines[0].endswith(": 3 papers")
-    assert lines[-1] == "Everything is fresh."
+    assert lines[-1] == "All lists are up to date."
     again = run(*command, FEEDSRV_UPSTREAM_URL=upstream.url)
-    assert again.stdout == "Everything is fresh.\n"
+    assert again.stdout == "All lists are up to date.\n"
 
 
-def test_refresh_tells_by_its_exit_code_that_something_failed(
+def test_refresh_exits_with_1_when_a_fetch_failed(
     run: Run, upstream: FakeUpstream, tmp_path: Path
 ) -> None:
     (tmp_path / "my.toml").write_text("spacing = 0\nhistory_days = 1\n")
@@ -259,14 +285,14 @@ def test_refresh_tells_by_its_exit_code_that_something_failed(
     command = ("--config", str(tmp_path / "my.toml"), "refresh")
     result = run(*command, FEEDSRV_UPSTREAM_URL=upstream.url)
     assert result.exit_code == 1
-    assert re.search(r"^month \S+: FAILED: status 500", result.stdout, re.MULTILINE)
-    assert result.stdout.endswith("1 could not be read.\n")
+    assert re.search(r"^month \S+: FAILED: HTTP 500", result.stdout, re.MULTILINE)
+    assert result.stdout.endswith("1 list could not be fetched.\n")
     assert "trending: 5 papers" in result.stdout
 
 
 def test_refresh_shows_a_bar_on_a_terminal(upstream: FakeUpstream, tmp_path: Path) -> None:
     (tmp_path / "my.toml").write_text("spacing = 0\nhistory_days = 2\n")
-    mine, theirs = os.openpty()
+    terminal, process_end = os.openpty()
     environment = os.environ | {
         "FEEDSRV_UPSTREAM_URL": upstream.url,
         "FEEDSRV_CACHE_DIR": str(tmp_path / "store"),
@@ -275,22 +301,25 @@ def test_refresh_shows_a_bar_on_a_terminal(upstream: FakeUpstream, tmp_path: Pat
         "COLUMNS": "100",
     }
     process = subprocess.Popen(
-        [sys.executable, "-m", "feedsrv", "refresh"], stdout=theirs, stderr=theirs, env=environment
+        [sys.executable, "-m", "feedsrv", "refresh"],
+        stdout=process_end,
+        stderr=process_end,
+        env=environment,
     )
-    os.close(theirs)
-    shown = b""
-    with contextlib.suppress(OSError):  # Linux says EIO when the other side has closed
-        while part := os.read(mine, 65536):
-            shown += part
+    os.close(process_end)
+    output = b""
+    with contextlib.suppress(OSError):  # EIO on Linux when the process has exited
+        while part := os.read(terminal, 65536):
+            output += part
     assert process.wait(20) == 0
-    os.close(mine)
-    assert b"5/5" in shown
-    assert b"Everything is fresh." in shown
+    os.close(terminal)
+    assert b"5/5" in output
+    assert b"All lists are up to date." in output
 
 
-def test_the_version_is_told_by_the_command_and_as_a_module(run: Run) -> None:
+def test_the_version_is_printed_by_the_command_and_the_module(run: Run) -> None:
     assert run("--version").stdout == f"feedsrv {__version__}\n"
-    found = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-m", "feedsrv", "--version"], check=True, capture_output=True, text=True
     )
-    assert found.stdout == f"feedsrv {__version__}\n"
+    assert done.stdout == f"feedsrv {__version__}\n"

@@ -1,4 +1,4 @@
-"""An export: files that a host hands out, and that say what a server says."""
+"""Static exports: the files, what happens when upstream fails, and the command."""
 
 from __future__ import annotations
 
@@ -55,30 +55,30 @@ def config(config: Config) -> Config:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def directory(tmp_path: Path) -> Path:
     return tmp_path / "site" / "public"
 
 
 @pytest.fixture
-def write(config: Config, make_service: MakeService, folder: Path) -> Write:
-    """Return a function that exports, like a process of its own each time."""
+def write(config: Config, make_service: MakeService, directory: Path) -> Write:
+    """Return a function that exports with a new service, as a new process would."""
 
-    def made(**changes: object) -> list[ExportResult]:
+    def export(**changes: object) -> list[ExportResult]:
         settings = export_config(msgspec.structs.replace(config, **changes))
         with_these = {name: getattr(settings, name) for name in settings.__struct_fields__}
         service = make_service(**with_these)
         for _ in service.refresh_stale():
             pass
-        return list(export_site(create_app(service), tuple(settings.feeds), folder))
+        return list(export_site(create_app(service), tuple(settings.feeds), directory))
 
-    return made
+    return export
 
 
-def files(folder: Path) -> dict[str, tuple[bytes, int, int]]:
-    """Return each file with its bytes, and with what changes when it is written."""
-    found = (file for file in folder.rglob("*") if file.is_file())
+def files(directory: Path) -> dict[str, tuple[bytes, int, int]]:
+    """Return each file with its content, mtime and inode."""
+    found = (file for file in directory.rglob("*") if file.is_file())
     return {
-        file.relative_to(folder).as_posix(): (
+        file.relative_to(directory).as_posix(): (
             file.read_bytes(),
             file.stat().st_mtime_ns,
             file.stat().st_ino,
@@ -90,59 +90,59 @@ def files(folder: Path) -> dict[str, tuple[bytes, int, int]]:
 # --- what is written -------------------------------------------------------------------------
 
 
-def test_every_feed_is_there_in_each_format_with_pages_opml_and_what_they_need(
-    write: Write, folder: Path
+def test_an_export_has_every_feed_in_each_format_with_pages_opml_and_assets(
+    write: Write, directory: Path
 ) -> None:
     assert write() == [
         ExportResult("causal", 4),
         ExportResult("sea", 4),
         ExportResult("front page", 7),
     ]
-    assert set(files(folder)) == FILES
+    assert set(files(directory)) == FILES
 
 
 @pytest.mark.parametrize("suffix", ["atom", "rss", "json"])
-def test_a_feed_has_the_bytes_of_the_servers_answer(
-    write: Write, make_service: MakeService, folder: Path, suffix: str
+def test_an_exported_feed_equals_the_servers_response(
+    write: Write, make_service: MakeService, directory: Path, suffix: str
 ) -> None:
     write()
     server = create_app(make_service(access_key="")).test_client()
     answer = server.get(f"/feeds/causal.{suffix}")
-    assert (folder / f"feeds/causal.{suffix}").read_bytes() == answer.data
+    assert (directory / f"feeds/causal.{suffix}").read_bytes() == answer.data
     assert f"{BASE}/feeds/causal.{suffix}" in answer.text
-    assert (folder / "feeds.opml").read_bytes() == server.get("/feeds.opml").data
+    assert (directory / "feeds.opml").read_bytes() == server.get("/feeds.opml").data
 
 
-def test_no_key_of_a_private_server_stands_in_a_file(write: Write, folder: Path) -> None:
+def test_no_file_contains_an_access_key(write: Write, directory: Path) -> None:
     write()
-    assert set(files(folder)) == FILES
-    assert not [name for name, (body, *_) in files(folder).items() if b"key=" in body]
+    assert set(files(directory)) == FILES
+    assert not [name for name, (body, *_) in files(directory).items() if b"key=" in body]
 
 
 @pytest.mark.parametrize("page", ["index.html", "feeds/causal/index.html"])
-def test_what_a_page_leads_to_is_there_under_any_host_and_prefix(
-    write: Write, folder: Path, page: str
+def test_links_of_a_page_resolve_under_any_host_and_prefix(
+    write: Write, directory: Path, page: str
 ) -> None:
     write()
-    text = unescape((folder / page).read_text("utf-8"))
-    led = set(re.findall(r'(?:href|src|action)="([^"#]+)"', text))
-    own = {urlsplit(each).path for each in led if not urlsplit(each).scheme}
-    assert own
-    for path in own:
+    text = unescape((directory / page).read_text("utf-8"))
+    links = set(re.findall(r'(?:href|src|action)="([^"#]+)"', text))
+    local = {urlsplit(each).path for each in links if not urlsplit(each).scheme}
+    assert local
+    for path in local:
         target = posixpath.join("prefix", posixpath.dirname(page), unquote(path))
         target = posixpath.normpath(target) + ("/index.html" if path.endswith("/") else "")
         assert target.startswith("prefix/"), path
-        assert (folder / target.removeprefix("prefix/")).is_file(), path
-    named = {urlsplit(each).path for each in led if each.startswith(BASE)}
-    for path in named:
-        file = folder / path.removeprefix("/daily/")
+        assert (directory / target.removeprefix("prefix/")).is_file(), path
+    absolute = {urlsplit(each).path for each in links if each.startswith(BASE)}
+    for path in absolute:
+        file = directory / path.removeprefix("/daily/")
         assert file.is_file() or (file / "index.html").is_file(), path
 
 
-def test_pages_offer_nothing_that_needs_a_server(write: Write, folder: Path) -> None:
+def test_pages_link_to_nothing_that_needs_a_server(write: Write, directory: Path) -> None:
     write(feeds={"all": Feed(name="all", title="All", limit=2, sources=("daily",))})
     for page in ("index.html", "feeds/all/index.html"):
-        text = (folder / page).read_text("utf-8")
+        text = (directory / page).read_text("utf-8")
         text = text.replace("https://huggingface.co/papers", "").replace(BASE, "")
         for word in ("<form", "/status", "/papers", "?q=", "page=2", "/preview", "just now"):
             assert word not in text, (page, word)
@@ -150,93 +150,95 @@ def test_pages_offer_nothing_that_needs_a_server(write: Write, folder: Path) -> 
     assert "<span>lighthouses</span>" in text
 
 
-# --- what is left as it is -------------------------------------------------------------------
+# --- what stays unchanged -------------------------------------------------------------------
 
 
-def test_a_second_export_without_news_touches_no_file(
-    write: Write, clock: Clock, folder: Path
+def test_a_second_export_without_changes_writes_no_file(
+    write: Write, clock: Clock, directory: Path
 ) -> None:
     write()
-    before = files(folder)
+    before = files(directory)
     clock.forward(hours=3)  # everything is read again
     assert {part.written for part in write()} == {0}
-    assert files(folder) == before
+    assert files(directory) == before
 
 
-def test_a_new_paper_changes_the_files_that_it_is_in(
-    write: Write, clock: Clock, upstream: FakeUpstream, folder: Path
+def test_a_new_paper_changes_the_files_that_list_it(
+    write: Write, clock: Clock, upstream: FakeUpstream, directory: Path
 ) -> None:
     write()
-    before = files(folder)
+    before = files(directory)
     upstream.papers.append(make_raw_paper(8, title="Causal gulls"))
     clock.forward(hours=3)
     write()
-    changed = {name for name, state in files(folder).items() if state != before[name]}
+    changed = {name for name, state in files(directory).items() if state != before[name]}
     causal = {name for name in FILES if "causal" in name}
     assert changed == causal | {"index.html"}  # which counts papers
-    assert "Causal gulls" in (folder / "feeds/causal.atom").read_text("utf-8")
+    assert "Causal gulls" in (directory / "feeds/causal.atom").read_text("utf-8")
 
 
-def test_files_can_be_read_by_whoever_hands_them_out(write: Write, folder: Path) -> None:
+def test_files_are_readable_by_a_web_server(write: Write, directory: Path) -> None:
     old = os.umask(0o022)
     try:
         write()
     finally:
         os.umask(old)
-    assert {(folder / name).stat().st_mode & 0o777 for name in FILES} == {0o644}
+    assert {(directory / name).stat().st_mode & 0o777 for name in FILES} == {0o644}
 
 
-def test_files_of_a_feed_that_is_no_longer_configured_go_and_others_files_stay(
-    write: Write, config: Config, folder: Path
+def test_files_of_a_removed_feed_are_deleted_and_foreign_files_stay(
+    write: Write, config: Config, directory: Path
 ) -> None:
     write()
-    (folder / "CNAME").write_text("papers.example.org")
-    (folder / "feeds" / "mine.atom").write_text("mine")
+    (directory / "CNAME").write_text("papers.example.org")
+    (directory / "feeds" / "mine.atom").write_text("mine")
     parts = write(feeds={"causal": config.feeds["causal"]})
     assert parts[-1].removed == 4
-    left = {name for name in FILES if "sea" not in name}
-    assert set(files(folder)) == left | {"CNAME", "feeds/mine.atom"}
-    assert not (folder / "feeds" / "sea").exists()
+    remaining = {name for name in FILES if "sea" not in name}
+    assert set(files(directory)) == remaining | {"CNAME", "feeds/mine.atom"}
+    assert not (directory / "feeds" / "sea").exists()
 
 
-def test_a_list_of_files_leads_out_of_no_folder(write: Write, folder: Path) -> None:
+def test_a_manifest_cannot_delete_files_outside_the_directory(
+    write: Write, directory: Path
+) -> None:
     write()
-    outside = folder.parent / "precious"
+    outside = directory.parent / "precious"
     outside.write_text("precious")
-    with (folder / ".feedsrv-export").open("a") as manifest:
+    with (directory / ".feedsrv-export").open("a") as manifest:
         manifest.write(f"../precious\n{outside}\nfeeds/gone.atom\n\n")
     assert write()[-1].removed == 0
     assert outside.read_text() == "precious"
 
 
-def test_nothing_is_overwritten_that_no_export_wrote(write: Write, folder: Path) -> None:
-    folder.mkdir(parents=True)
-    (folder / "index.html").write_text("my home page")
-    with pytest.raises(ExportError, match=r"index\.html is there and no export wrote it"):
+def test_foreign_files_are_not_overwritten(write: Write, directory: Path) -> None:
+    directory.mkdir(parents=True)
+    (directory / "index.html").write_text("my home page")
+    with pytest.raises(ExportError, match=r"index\.html was not written by an export"):
         write()
-    assert list(folder.iterdir()) == [folder / "index.html"]
+    assert list(directory.iterdir()) == [directory / "index.html"]
 
 
-def test_a_folder_that_cannot_be_written_is_named(write: Write, folder: Path) -> None:
-    folder.parent.mkdir()
-    folder.write_text("a file")
+def test_an_unwritable_directory_is_named_in_the_error(write: Write, directory: Path) -> None:
+    directory.parent.mkdir()
+    directory.write_text("a file")
     with pytest.raises(ExportError, match=r"public.*cannot be written"):
         write()
 
 
-def test_a_file_that_cannot_be_written_leaves_the_old_one_and_nothing_half_written(
-    write: Write, folder: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_failed_write_leaves_the_old_file_and_no_temporary_file(
+    write: Write, directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write()
-    before = files(folder)
-    (folder / "feeds/causal.atom").write_bytes(b"damaged")
+    before = files(directory)
+    (directory / "feeds/causal.atom").write_bytes(b"damaged")
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(ExportError, match="No space left"):
         write()
     monkeypatch.undo()
-    assert set(files(folder)) == set(before)
+    assert set(files(directory)) == set(before)
     assert write()[0].written == 1
-    assert (folder / "feeds/causal.atom").read_bytes() == before["feeds/causal.atom"][0]
+    assert (directory / "feeds/causal.atom").read_bytes() == before["feeds/causal.atom"][0]
 
 
 def full(_: int) -> None:
@@ -246,62 +248,62 @@ def full(_: int) -> None:
 # --- when upstream fails ---------------------------------------------------------------------
 
 
-def test_what_was_read_once_is_exported_while_upstream_is_down(
-    write: Write, clock: Clock, upstream: FakeUpstream, folder: Path
+def test_stored_papers_are_exported_while_upstream_is_down(
+    write: Write, clock: Clock, upstream: FakeUpstream, directory: Path
 ) -> None:
     write()
-    before = files(folder)
+    before = files(directory)
     upstream.fail()
     clock.forward(hours=3)
     assert not any(part.error for part in write())
-    assert files(folder) == before
+    assert files(directory) == before
 
 
-def test_where_nothing_was_ever_read_nothing_is_written(
-    write: Write, upstream: FakeUpstream, folder: Path
+def test_without_stored_papers_nothing_is_written(
+    write: Write, upstream: FakeUpstream, directory: Path
 ) -> None:
     upstream.fail()
     parts = write()
-    assert all("nothing has been read" in part.error for part in parts[:2])
-    assert parts[2].error == "it waits for causal, sea"
-    assert set(files(folder)) == {".feedsrv-export"}
+    assert all("nothing fetched" in part.error for part in parts[:2])
+    assert parts[2].error == "feeds failed: causal, sea"
+    assert set(files(directory)) == {".feedsrv-export"}
 
 
-def test_a_feed_that_cannot_be_read_keeps_its_files_and_the_others_go_on(
-    write: Write, upstream: FakeUpstream, config: Config, folder: Path, tmp_path: Path
+def test_a_failing_feed_keeps_its_files_and_the_others_are_updated(
+    write: Write, upstream: FakeUpstream, config: Config, directory: Path, tmp_path: Path
 ) -> None:
     gulls = Feed(name="gulls", title="Gulls", query="gulls", sources=("search",))
     write(feeds=config.feeds | {"gulls": gulls})
-    before = files(folder)
+    before = files(directory)
     upstream.papers.append(make_raw_paper(8, title="Causal gulls"))
     upstream.intercept = lambda path: Response("", 503) if "q=gulls" in path else None
     parts = write(feeds=config.feeds | {"gulls": gulls}, cache_dir=tmp_path / "new store")
     assert [bool(part.error) for part in parts] == [False, False, True, True]
     assert parts[0].written == 4
-    after = files(folder)
+    after = files(directory)
     assert {name for name in before if before[name] == after[name]} >= {
         *("feeds/gulls.atom", "feeds/gulls.rss", "feeds/gulls.json", "feeds/gulls/index.html"),
     }
 
 
-def test_nothing_goes_that_the_front_page_still_leads_to(
-    write: Write, upstream: FakeUpstream, config: Config, folder: Path, tmp_path: Path
+def test_no_file_is_removed_while_the_front_page_links_to_it(
+    write: Write, upstream: FakeUpstream, config: Config, directory: Path, tmp_path: Path
 ) -> None:
     write()
-    before = files(folder)
+    before = files(directory)
     upstream.fail()
     parts = write(feeds={"causal": config.feeds["causal"]}, cache_dir=tmp_path / "new store")
-    assert parts[-1] == ExportResult("front page", error="it waits for causal")
-    assert files(folder) == before
+    assert parts[-1] == ExportResult("front page", error="feeds failed: causal")
+    assert files(directory) == before
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"), [({"public_url": ""}, "public_url"), ({"feeds": {}}, "feeds")]
+    ("changes", "setting"), [({"public_url": ""}, "public_url"), ({"feeds": {}}, "feeds")]
 )
-def test_an_export_of_nothing_or_to_nowhere_is_refused(
-    config: Config, changes: dict[str, object], told: str
+def test_an_export_requires_feeds_and_a_public_url(
+    config: Config, changes: dict[str, object], setting: str
 ) -> None:
-    with pytest.raises(ConfigError, match=f"^{told}: "):
+    with pytest.raises(ConfigError, match=f"^{setting}: "):
         export_config(msgspec.structs.replace(config, **changes))
 
 
@@ -324,62 +326,62 @@ def run(tmp_path: Path, upstream: FakeUpstream, monkeypatch: pytest.MonkeyPatch)
     return invoke
 
 
-def test_the_command_reads_writes_and_says_how_much(run: Run, folder: Path) -> None:
-    result = run("--public-url", BASE, str(folder))
+def test_the_command_exports_and_prints_a_summary(run: Run, directory: Path) -> None:
+    result = run("--public-url", BASE, str(directory))
     assert result.exit_code == 0, result.output
     assert result.stdout.splitlines()[-1] == (
-        f"{folder}: 15 files written, 0 removed, the others unchanged."
+        f"{directory}: 15 files written, 0 removed, the others unchanged."
     )
-    assert set(files(folder)) == FILES
-    assert "0 files written" in run(str(folder), FEEDSRV_PUBLIC_URL=BASE).stdout
+    assert set(files(directory)) == FILES
+    assert "0 files written" in run(str(directory), FEEDSRV_PUBLIC_URL=BASE).stdout
 
 
-def test_the_command_fails_as_refresh_does_and_says_what_is_left(
-    run: Run, upstream: FakeUpstream, folder: Path
+def test_the_command_exits_with_1_and_names_feeds_that_were_not_updated(
+    run: Run, upstream: FakeUpstream, directory: Path
 ) -> None:
-    run("--public-url", BASE, str(folder))
-    before = files(folder)
+    run("--public-url", BASE, str(directory))
+    before = files(directory)
     result = run(
         "--public-url",
         BASE,
-        str(folder),
+        str(directory),
         FEEDSRV_UPSTREAM_URL="http://127.0.0.1:1",
-        FEEDSRV_CACHE_DIR=str(folder.parent / "cold"),
+        FEEDSRV_CACHE_DIR=str(directory.parent / "cold"),
     )
     assert result.exit_code == 1
-    assert "feedsrv: causal is left as it was: nothing has been read" in result.stderr
-    assert files(folder) == before
+    assert "feedsrv: causal not updated: nothing fetched" in result.stderr
+    assert files(directory) == before
 
 
-def test_the_command_says_what_it_needs(run: Run, folder: Path) -> None:
-    result = run(str(folder))
+def test_the_command_names_a_missing_setting(run: Run, directory: Path) -> None:
+    result = run(str(directory))
     assert result.exit_code == 2
-    assert result.stderr.startswith("feedsrv: public_url: an export needs it")
-    assert not folder.exists()
+    assert result.stderr.startswith("feedsrv: public_url: required for export")
+    assert not directory.exists()
 
 
-def test_on_a_terminal_there_are_bars(run: Run, folder: Path, upstream: FakeUpstream) -> None:
+def test_a_terminal_shows_progress_bars(run: Run, directory: Path, upstream: FakeUpstream) -> None:
     pty = pytest.importorskip("pty")
-    main_end, other = pty.openpty()
+    terminal, process_end = pty.openpty()
     process = subprocess.Popen(
-        [sys.executable, "-m", "feedsrv", "export", "--public-url", BASE, str(folder)],
-        stdout=other,
+        [sys.executable, "-m", "feedsrv", "export", "--public-url", BASE, str(directory)],
+        stdout=process_end,
         stderr=subprocess.DEVNULL,
         env=os.environ
         | {
-            "FEEDSRV_CONFIG": str(folder.parents[1] / "feedsrv.toml"),
-            "FEEDSRV_CACHE_DIR": str(folder.parents[1] / "store"),
+            "FEEDSRV_CONFIG": str(directory.parents[1] / "feedsrv.toml"),
+            "FEEDSRV_CACHE_DIR": str(directory.parents[1] / "store"),
             "FEEDSRV_UPSTREAM_URL": upstream.url,
         },
     )
-    os.close(other)
-    said = b""
+    os.close(process_end)
+    output = b""
     try:
-        while part := os.read(main_end, 4096):
-            said += part
-    except OSError:  # Linux's way to say that the other end is closed
+        while part := os.read(terminal, 4096):
+            output += part
+    except OSError:  # EIO on Linux when the process has exited
         pass
-    os.close(main_end)
+    os.close(terminal)
     assert process.wait(30) == 0
-    assert b"Writing" in said
-    assert b"3/3" in said
+    assert b"Writing" in output
+    assert b"3/3" in output

@@ -1,4 +1,4 @@
-"""The log: a line for each thing that happened, upstream's trouble once, and no secrets."""
+"""The log: its format follows the settings, and an outage is logged once."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from tests.support.upstream import FakeUpstream
 from tests.support.waiting import wait_until
 
 
-def test_the_settings_say_what_the_log_is_for(upstream: FakeUpstream, tmp_path: Path) -> None:
+def test_the_log_format_follows_the_settings(upstream: FakeUpstream, tmp_path: Path) -> None:
     upstream.fail()
     environment = os.environ | {
         "FEEDSRV_UPSTREAM_URL": upstream.url,
         "FEEDSRV_CACHE_DIR": str(tmp_path / "store"),
         "FEEDSRV_LOG_FORMAT": "json",
     }
-    asked = [sys.executable, "-m", "feedsrv", "get", "/papers/trending.atom"]
+    command = [sys.executable, "-m", "feedsrv", "get", "/papers/trending.atom"]
     done = subprocess.run(
-        asked, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
     )
-    told = [json.loads(line) for line in done.stderr.splitlines()]
-    assert [each["message"].split(",")[0] for each in told] == ["trending: fetch failed"]
+    records = [json.loads(line) for line in done.stderr.splitlines()]
+    assert [record["message"].split(",")[0] for record in records] == ["trending: fetch failed"]
 
 
-def test_trouble_with_upstream_is_told_once_and_so_is_its_end(
+def test_an_outage_is_logged_once_when_it_begins_and_once_when_it_ends(
     service: Service,
     upstream: FakeUpstream,
     clock: Clock,
@@ -46,12 +46,12 @@ def test_trouble_with_upstream_is_told_once_and_so_is_its_end(
         client.get("/papers/trending.atom")
         client.get("/papers/week.atom")
         clock.forward(hours=1)
-    told = [each for each in caplog.messages if "fetch failed" in each]
+    failures = [message for message in caplog.messages if "fetch failed" in message]
     assert len(upstream.requests) > 20
-    assert len(told) == 2, told
+    assert len(failures) == 2, failures
     upstream.recover()
     client.get("/papers/trending.atom")
     client.get("/papers/trending.atom")
     wait_until(service._scheduler.is_idle)
-    told = [each for each in caplog.messages if "recovered" in each]
-    assert told == ["trending: recovered, had failed since 2026-11-24 09:30:00 UTC"]
+    recoveries = [message for message in caplog.messages if "recovered" in message]
+    assert recoveries == ["trending: recovered, had failed since 2026-11-24 09:30:00 UTC"]

@@ -67,11 +67,11 @@ def test_with_nothing_stored_the_api_stands_in_and_a_failure_says_why_and_when(
         assert response.status_code == 200
         assert listing is not None
         entries = feedparser.parse(response.data).entries
-        assert f"{len(entries)} from {listing.source}" == expected
+        assert f"{len(entries)} from {listing.parsed_from}" == expected
     else:
         assert (response.status_code, response.mimetype) == (503, "application/problem+json")
         assert response.json is not None
-        prefix = "nothing has been read from Hugging Face yet: "
+        prefix = "nothing fetched from Hugging Face yet: "
         assert re.match(expected, response.json["detail"].removeprefix(prefix))
         assert response.headers["Retry-After"] == str(response.json["retry_after"]) == "60"
 

@@ -24,8 +24,8 @@ from tests.support.waiting import wait_until
 REPLAY = SHARED / "replay" / "hf_replay.py"
 pytestmark = pytest.mark.skipif(not REPLAY.exists(), reason="needs the replay in ../shared/replay")
 
-#: Its bomb says that it is packed twice, which is refused before it is unpacked.
-REASONS = {"bomb": "no answer: packed as 'gzip, gzip'", "api-down": "status 500"}
+#: The replay's bomb declares two encodings, which are refused before any decompression.
+REASONS = {"bomb": "unexpected Content-Encoding 'gzip, gzip'", "api-down": "HTTP 500"}
 
 Control = Callable[..., None]
 FEED = "/papers.atom"

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.skipif(not REPLAY.exists(), reason="needs the replay in
 
 
 @contextmanager
-def replaying() -> Iterator[str]:
+def run_replay() -> Iterator[str]:
     """Start the stand-in as a process, and give its address."""
     process = subprocess.Popen(
         [sys.executable, str(REPLAY), "--port", "0"], stdout=subprocess.PIPE, text=True
@@ -43,7 +43,7 @@ def replaying() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[str]:
-    with replaying() as address:
+    with run_replay() as address:
         yield address
 
 
@@ -152,7 +152,7 @@ def test_on_an_empty_store_the_window_fills_behind_the_first_answer(
 ) -> None:
     """Each page once, never two at a time; a second server on the same store asks for nothing."""
     (tmp_path / "fast.toml").write_text("spacing = 0.1\n")
-    with replaying() as site:
+    with run_replay() as site:
         _assert_fills(site, tmp_path)
 
 

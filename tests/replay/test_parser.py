@@ -117,7 +117,7 @@ def read_2024(body: bytes) -> Listing:
 
 def test_the_raw_page_of_2024_gives_its_thirteen_papers(raw: bytes) -> None:
     listing = read_2024(raw)
-    assert (listing.page.key, listing.source, listing.skipped) == ("2024-08-01", "data", ())
+    assert (listing.page.key, listing.parsed_from, listing.skipped) == ("2024-08-01", "data", ())
     assert (listing.previous_day, listing.next_day) == ("2024-07-31", "2024-08-02")
     assert len(listing.papers) == 13
     assert {paper.listed for paper in listing.papers} == {date(2024, 8, 1)}
@@ -127,7 +127,7 @@ def test_the_cards_of_the_raw_page_of_2024_tell_the_same(raw: bytes) -> None:
     without = raw.replace(b' data-target="DailyPapers"', b"")
     assert without != raw
     cards, data = read_2024(without), read_2024(raw)
-    assert (cards.page, cards.source) == (data.page, "cards")
+    assert (cards.page, cards.parsed_from) == (data.page, "cards")
     assert facts(cards.papers) == facts(data.papers)
     differing = [
         paper.id
@@ -198,7 +198,7 @@ each_page = pytest.mark.parametrize("page", PAGES, ids=str)
 def test_a_page_and_the_api_tell_the_same(site: Site, page: Page) -> None:
     listing = read_page(site.get(page_path(page)), page)
     answer = read_answer(answer_for(site, page), page)
-    assert (listing.page, listing.source, listing.skipped) == (page, "data", ())
+    assert (listing.page, listing.parsed_from, listing.skipped) == (page, "data", ())
     assert len(listing.papers) > 5
     same(listing.papers, answer.papers)
 
@@ -207,7 +207,7 @@ def test_a_page_and_the_api_tell_the_same(site: Site, page: Page) -> None:
 def test_cards_alone_give_the_same_ids_and_titles(site: Site, page: Page) -> None:
     data = read_page(site.get(page_path(page)), page)
     cards = read_page(site.get(page_path(page), "cards-only"), page)
-    assert (cards.page, cards.source) == (page, "cards")
+    assert (cards.page, cards.parsed_from) == (page, "cards")
     differing = [
         (paper.id, other.id)
         for paper, other in zip(cards.papers, data.papers, strict=True)
@@ -220,7 +220,7 @@ def test_cards_alone_give_the_same_ids_and_titles(site: Site, page: Page) -> Non
 def test_broken_data_falls_to_the_same_cards(site: Site, page: Page) -> None:
     broken = read_page(site.get(page_path(page), "badjson"), page)
     cards = read_page(site.get(page_path(page), "cards-only"), page)
-    assert broken.skipped[0].startswith("its data: unreadable data")
+    assert broken.skipped[0].startswith("page data: the page's data is invalid")
     same(broken.papers, cards.papers)
 
 
@@ -236,5 +236,5 @@ def test_a_page_of_any_era_tells_what_the_api_tells(replay: ModuleType, file: Pa
     listing = read_page(whole, page)
     same(listing.papers, read_answer(entries, page).papers)
     bare = read_page(whole.replace(b' data-target="DailyPapers"', b""), page)
-    assert bare.source == "cards"
+    assert bare.parsed_from == "cards"
     assert facts(bare.papers) == facts(listing.papers)

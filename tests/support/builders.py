@@ -1,4 +1,4 @@
-"""Entries as upstream writes them, pages that hold them, and readings to compare."""
+"""Builders of upstream's JSON entries and pages, and of papers and listings."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from feedsrv.models import Kind, Listing, Page, Paper
 Json = dict[str, Any]
 Source = Literal["data", "cards", "api"]
 
-READ_AT = datetime(2026, 8, 7, 12, tzinfo=UTC)
+FETCHED_AT = datetime(2026, 8, 7, 12, tzinfo=UTC)
 DAY = Page(Kind.DAY, "2026-08-07")
-#: One page of each kind, where it stands, and the least that its data says of itself.
+#: One page of each kind, with its path and the minimal props that identify it.
 PAGES: dict[Page, tuple[str, Json]] = {
     DAY: ("/papers/date/2026-08-07", {"dateString": "2026-08-07", "periodType": "day"}),
     Page(Kind.WEEK, "2026-W32"): (
@@ -41,7 +41,7 @@ def page_url(page: Page) -> str:
 
 
 def json_entry(name: str = "2608.99001", **details: Any) -> Json:
-    """One entry with what is always there and ``details`` of its paper; None leaves one out."""
+    """Return an entry with the required keys. In ``details`` of the paper, None removes a key."""
     paper = {
         "id": name,
         "authors": [{"_id": "0", "name": "Odalys Brandt", "hidden": False}],
@@ -56,18 +56,18 @@ def json_entry(name: str = "2608.99001", **details: Any) -> Json:
 
 
 def page_props(page: Page, entries: Sequence[Json]) -> Json:
-    """The data of a page that lists the entries."""
-    where = "searchResults" if page.kind is Kind.SEARCH else "dailyPapers"
-    return {"canSubmit": False, "dailyPapers": [], "query": {}} | PAGES[page][1] | {where: entries}
+    """Return the props of a page that lists the entries."""
+    key = "searchResults" if page.kind is Kind.SEARCH else "dailyPapers"
+    return {"canSubmit": False, "dailyPapers": [], "query": {}} | PAGES[page][1] | {key: entries}
 
 
 def html_page(data: object, inside: str = "") -> bytes:
-    """A page with the data in its attribute, and the markup given inside the element."""
-    return html_page_with_data(json.dumps(data, ensure_ascii=False), inside)
+    """Return a page with the props as JSON, and with the markup inside the element."""
+    return html_page_with_raw_props(json.dumps(data, ensure_ascii=False), inside)
 
 
-def html_page_with_data(data: str, inside: str = "") -> bytes:
-    """A page with the text given in its attribute, whatever it is."""
+def html_page_with_raw_props(data: str, inside: str = "") -> bytes:
+    """Return a page with any text as its props."""
     body = (
         '<!doctype html>\n<html class=""><head><meta charset="utf-8" /></head><body><!--[--><main>'
         '<div class="SVELTE_HYDRATER contents" data-target="MainHeader" data-props="{}"></div>'
@@ -80,7 +80,7 @@ def html_page_with_data(data: str, inside: str = "") -> bytes:
 def card_html(
     name: str = "2608.99002", *, votes: str = "7", authors: str = "2", extra: str = ""
 ) -> str:
-    """A rendered card, as small as one can be read."""
+    """Return a minimal rendered card."""
     return (
         f'<article><a href="/login?next=%2Fpapers%2F{name}"><div>{votes}</div></a>'
         f'<h3><a href="/papers/{name}">A card</a></h3><ul><li>{authors} authors</li></ul>'
@@ -103,25 +103,27 @@ def make_paper(name: str = "2608.99001", **details: Any) -> Paper:
 def make_listing(
     *papers: Paper,
     page: Page = DAY,
-    read_at: datetime = READ_AT,
-    source: Source = "data",
+    fetched_at: datetime = FETCHED_AT,
+    parsed_from: Source = "data",
     **details: Any,
 ) -> Listing:
-    return Listing(page=page, papers=papers, fetched_at=read_at, source=source, **details)
+    return Listing(
+        page=page, papers=papers, fetched_at=fetched_at, parsed_from=parsed_from, **details
+    )
 
 
 def listing_to_json(of: Listing) -> Json:
-    """What a listing says, as data, without the words prepared for matching."""
+    """Return a listing as JSON data, without the tokens of its papers."""
     found: Json = json.loads(msgspec.json.encode(of))
     for one in found["papers"]:
         one.pop("tokens", None)
     return found
 
 
-def parse_page(of: Mapping[str, str]) -> Page:
+def page_from_json(of: Mapping[str, str]) -> Page:
     return Page(Kind(of["kind"]), of["key"])
 
 
-def card_only(name: str = "2608.99001", **details: Any) -> Paper:
-    """A paper as far as a card tells."""
+def make_card_paper(name: str = "2608.99001", **details: Any) -> Paper:
+    """Return a paper with only what a card has."""
     return make_paper(name, **({"authors": (), "abstract": ""} | details))

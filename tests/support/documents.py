@@ -1,4 +1,4 @@
-"""Feed documents to write, and what each format says, read back."""
+"""Feed documents, and parsers that reduce each format to the same entries."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ from flask.testing import FlaskClient
 from lxml import etree
 
 from feedsrv.feeds.atom import render_atom
-from feedsrv.feeds.entry import Entry, FeedMetadata, build_entries, feed_definition, feed_id
+from feedsrv.feeds.entry import Entry, build_entries
 from feedsrv.feeds.json_feed import render_json_feed
+from feedsrv.feeds.metadata import FeedMetadata, feed_definition, feed_id
 from feedsrv.feeds.rss import render_rss
 from feedsrv.models import Feed, Match, Paper
 
 ATOM_NAMESPACES = {"a": "http://www.w3.org/2005/Atom"}
 FEED = Feed(name="causal", title="Causal matters", query="causal")
-HEAD = FeedMetadata(
-    id=feed_id([feed_definition(FEED, "causal")]),
+METADATA = FeedMetadata(
+    id=feed_id([feed_definition(FEED)]),
     icon_url="http://my.server/static/icon.png",
     title="Causal matters",
     subtitle="Papers that match: causal",
@@ -41,7 +42,7 @@ PAPER = Paper(
     listed=date(2026, 11, 20),
     organization="Harbour Lab",
     keywords=("causal inference", "ships"),
-    summary="Ships say lighthouses cause them.",
+    ai_summary="Ships say lighthouses cause them.",
     code="https://github.com/e/ships",
     project="https://ships.example.org/?a=1&b=2",
     upvotes=77,
@@ -55,7 +56,7 @@ def make_entries(*papers: Paper, feed: Feed = FEED) -> tuple[Entry, ...]:
 
 
 def render_papers(*papers: Paper, feed: Feed = FEED) -> bytes:
-    return render_atom(HEAD, make_entries(*papers, feed=feed))
+    return render_atom(METADATA, make_entries(*papers, feed=feed))
 
 
 def parse_xml(document: bytes) -> etree._Element:
@@ -73,9 +74,9 @@ def atom_links(document: bytes) -> list[tuple[str, str, str]]:
     return [(link.get("rel", ""), link.get("type", ""), link.get("href", "")) for link in found]
 
 
-HOME = "https://huggingface.co/papers/2611.01234"
-ARXIV = "https://arxiv.org/abs/2611.01234"
-PDF = "https://arxiv.org/pdf/2611.01234"
+PAPER_PAGE_URL = "https://huggingface.co/papers/2611.01234"
+ARXIV_URL = "https://arxiv.org/abs/2611.01234"
+PDF_URL = "https://arxiv.org/pdf/2611.01234"
 
 
 def make_feed_generator() -> FeedGenerator:
@@ -94,7 +95,7 @@ RSS_NAMESPACES = {
 
 
 class ParsedEntry(NamedTuple):
-    """What every format says of a paper."""
+    """The elements of an entry that every format has."""
 
     id: str
     title: str
@@ -165,7 +166,7 @@ def parse_json_feed(document: bytes) -> list[ParsedEntry]:
 
 
 def rss_channel(*found: Paper, feed: Feed = FEED) -> etree._Element:
-    element = parse_xml(render_rss(HEAD, make_entries(*found, feed=feed))).find("channel")
+    element = parse_xml(render_rss(METADATA, make_entries(*found, feed=feed))).find("channel")
     assert element is not None
     return element
 
@@ -177,7 +178,7 @@ def rss_item(*found: Paper, feed: Feed = FEED) -> etree._Element:
 
 
 def json_feed_item(paper: Paper, feed: Feed = FEED) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(render_json_feed(HEAD, make_entries(paper, feed=feed)))[
+    found: dict[str, Any] = json.loads(render_json_feed(METADATA, make_entries(paper, feed=feed)))[
         "items"
     ][0]
     return found
@@ -192,7 +193,7 @@ def feed_linking_to(wanted: Any) -> Feed:
 
 
 class MarkupCollector(HTMLParser):
-    """The tags of a page, and its texts."""
+    """Collects the tags and the texts of a page."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -206,11 +207,11 @@ class MarkupCollector(HTMLParser):
         self.texts.append(data)
 
 
-AWKWARD_PAPERS = {
+EDGE_CASE_PAPERS = {
     "700 authors": paper_with(authors=tuple(f"Ada Quill {place}" for place in range(700))),
     "no authors": paper_with(authors=(), author_count=0),
-    "only their number": paper_with(authors=(), author_count=12),
-    "no abstract": paper_with(abstract="", summary=""),
+    "only the number of authors": paper_with(authors=(), author_count=12),
+    "no abstract": paper_with(abstract="", ai_summary=""),
     "markup": paper_with(title="<i>E. coli</i> & ]]> &amp;", abstract="<script>alert(1)</script>"),
     "both directions": paper_with(title="\u202eright to left \u05e9\u05dc", authors=("李 明",)),
     "no arxiv id": paper_with(id="sample-001"),
@@ -218,15 +219,15 @@ AWKWARD_PAPERS = {
 
 
 def get_body(client: FlaskClient, path: str, suffix: str) -> bytes:
-    """Return the body of an address with the format's suffix put in front of its query."""
-    where, mark, query = path.partition("?")
-    answer = client.get(f"{where}.{suffix}{mark}{query}")
-    assert answer.status_code == 200, answer.data
-    return bytes(answer.data)
+    """Return the body of the path in a format; the suffix is inserted before the query."""
+    base, separator, query = path.partition("?")
+    response = client.get(f"{base}.{suffix}{separator}{query}")
+    assert response.status_code == 200, response.data
+    return bytes(response.data)
 
 
 def parse_opml(document: bytes) -> list[dict[str, str]]:
-    """Return the outlines of a list of subscriptions, after a look at what is around them."""
+    """Return the outlines of an OPML document, after checks of its structure."""
     root = parse_xml(document)
     assert (root.tag, attributes_of(root)) == ("opml", {"version": "2.0"})
     assert [child.tag for child in root] == ["head", "body"]

@@ -1,4 +1,4 @@
-"""What can go wrong upstream: each fault by its name, as an answer in place of the right one."""
+"""Faults of upstream: each replaces a correct response with a faulty one."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ from tests.support.builders import Json
 _PROPS = re.compile(r'data-target="DailyPapers" data-props="([^"]*)"')
 
 
-def _saying(status: int, body: str | bytes = "Sorry", **headers: str) -> _Fault:
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return lambda right: Response(body, status, named)
+def _respond(status: int, body: str | bytes = "Sorry", **headers: str) -> _Fault:
+    header_fields = {name.replace("_", "-"): value for name, value in headers.items()}
+    return lambda correct: Response(body, status, header_fields)
 
 
 # --- faults of the connection ------------------------------------------------------------------
 
 
-def _silent(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
-    """Say nothing until the other side gives up."""
+def _hang(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+    """Send nothing until the client gives up."""
     select.select([environ["werkzeug.socket"]], [], [], 60)
-    return _resetting(environ, start)
+    return _reset(environ, start)
 
 
-def _resetting(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+def _reset(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
     environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
     raise ConnectionResetError
 
 
-def _slow(right: Response) -> Response:
+def _drip_body(correct: Response) -> Response:
     def drip() -> Iterator[bytes]:
         while True:
             yield b"<!-- wait -->"
@@ -49,55 +49,56 @@ def _slow(right: Response) -> Response:
     return Response(drip(), headers={"Content-Length": "1000000"})
 
 
-def _cut_short(right: Response) -> Response:
-    whole = right.get_data()
-    answer = Response(whole[: len(whole) // 3], mimetype=right.mimetype)
-    answer.headers["Content-Length"] = str(len(whole))
-    return answer
+def _truncate(correct: Response) -> Response:
+    body = correct.get_data()
+    response = Response(body[: len(body) // 3], mimetype=correct.mimetype)
+    response.headers["Content-Length"] = str(len(body))
+    return response
 
 
-def _huge(right: Response) -> Response:
-    return Response(b"x" * 100_000 for _ in range(2000))  # 200 MB if nobody stops it
+def _send_huge_body(correct: Response) -> Response:
+    return Response(b"x" * 100_000 for _ in range(2000))  # 200 MB unless the client stops reading
 
 
 @lru_cache
-def _bomb() -> bytes:
-    """Return 0.3 MB that unpack to 300 MB."""
-    packer = zlib.compressobj(9, wbits=16 + zlib.MAX_WBITS)
+def _gzip_bomb() -> bytes:
+    """Return 0.3 MB of gzip that decompress to 300 MB."""
+    compressor = zlib.compressobj(9, wbits=16 + zlib.MAX_WBITS)
     blocks = [
-        packer.compress(b"\0" * 1_000_000) + packer.flush(zlib.Z_FULL_FLUSH) for _ in range(2)
+        compressor.compress(b"\0" * 1_000_000) + compressor.flush(zlib.Z_FULL_FLUSH)
+        for _ in range(2)
     ]
-    return blocks[0] + blocks[1] * 299  # nothing refers back over a full flush
+    return blocks[0] + blocks[1] * 299  # no back-references across a full flush
 
 
 # --- faults of the list ------------------------------------------------------------------------
 
 
-def _shrunk(right: Response) -> Response:
-    """Give the first paper alone."""
-    if right.is_json:
-        return _json(right.get_json()[:1])
+def _drop_papers(correct: Response) -> Response:
+    """Return only the first paper."""
+    if correct.is_json:
+        return _json(correct.get_json()[:1])
 
     def first(props: Json) -> Json:
         return props | {"dailyPapers": props["dailyPapers"][:1]}
 
-    return _changed(right, lambda data: json.dumps(first(json.loads(data))))
+    return _change_props(correct, lambda data: json.dumps(first(json.loads(data))))
 
 
-def _bad_json(right: Response) -> Response:
-    if right.is_json:
-        return Response(b"[{{" + right.get_data(), mimetype="application/json")
-    return _changed(right, lambda data: data.replace("[", "[{{", 1))
+def _break_json(correct: Response) -> Response:
+    if correct.is_json:
+        return Response(b"[{{" + correct.get_data(), mimetype="application/json")
+    return _change_props(correct, lambda data: data.replace("[", "[{{", 1))
 
 
-def _cards_only(right: Response) -> Response:
-    """Give a page without its data; the API, which has no cards, fails."""
-    if right.is_json:
+def _remove_props(correct: Response) -> Response:
+    """Return a page without its props; the API, which has no cards, fails."""
+    if correct.is_json:
         return Response("", 500)
-    return Response(_PROPS.sub("", right.get_data(as_text=True)))
+    return Response(_PROPS.sub("", correct.get_data(as_text=True)))
 
 
-def _changed(page: Response, change: Callable[[str], str]) -> Response:
+def _change_props(page: Response, change: Callable[[str], str]) -> Response:
     text = page.get_data(as_text=True)
     props = _PROPS.search(text)
     assert props
@@ -110,32 +111,32 @@ def _json(value: object, status: int = 200) -> Response:
 
 _Fault = Callable[[Response], WSGIApplication]
 
-#: By name: makes what is said of what should have been said, by a page or by the API.
+#: By name: functions that turn the correct response, of a page or of the API, into a faulty one.
 FAULTS: dict[str, _Fault] = {
-    "500": _saying(500),
-    "503": _saying(503),
-    "403": _saying(403),
-    "404": _saying(404),
-    "429": _saying(429),
-    "429-retry-after": _saying(429, "slow down", Retry_After="2"),
-    "waf": _saying(202, "<script src='/challenge.js'></script>", x_amzn_waf_action="challenge"),
-    "timeout": lambda right: _silent,
-    "slow": _slow,
-    "reset": lambda right: _resetting,
-    "truncate": _cut_short,
-    "empty": _saying(200, ""),
-    "nolist": _saying(200, "<!doctype html><html><body><main>Redesigned.</main></body></html>"),
-    "badjson": _bad_json,
-    "badutf8": _saying(200, b"<html><body>\xff\xfe\xfa" + b"\xc3" * 400 + b"</body></html>"),
-    "huge": _huge,
-    "bomb": lambda right: Response(_bomb(), headers={"Content-Encoding": "gzip"}),
-    "redirect-out": _saying(302, "", Location="http://outside.invalid/latest/meta-data/"),
-    "login": _saying(302, "", Location="/login?next=%2Fpapers"),
-    "shrunk": _shrunk,
-    "cards-only": _cards_only,
-    "api-down": lambda right: _json({"error": "Internal error"}, 500),
+    "500": _respond(500),
+    "503": _respond(503),
+    "403": _respond(403),
+    "404": _respond(404),
+    "429": _respond(429),
+    "429-retry-after": _respond(429, "slow down", Retry_After="2"),
+    "waf": _respond(202, "<script src='/challenge.js'></script>", x_amzn_waf_action="challenge"),
+    "timeout": lambda correct: _hang,
+    "slow": _drip_body,
+    "reset": lambda correct: _reset,
+    "truncate": _truncate,
+    "empty": _respond(200, ""),
+    "nolist": _respond(200, "<!doctype html><html><body><main>Redesigned.</main></body></html>"),
+    "badjson": _break_json,
+    "badutf8": _respond(200, b"<html><body>\xff\xfe\xfa" + b"\xc3" * 400 + b"</body></html>"),
+    "huge": _send_huge_body,
+    "bomb": lambda correct: Response(_gzip_bomb(), headers={"Content-Encoding": "gzip"}),
+    "redirect-out": _respond(302, "", Location="http://outside.invalid/latest/meta-data/"),
+    "login": _respond(302, "", Location="/login?next=%2Fpapers"),
+    "shrunk": _drop_papers,
+    "cards-only": _remove_props,
+    "api-down": lambda correct: _json({"error": "Internal error"}, 500),
 }
-#: Those that end by the deadline alone.
+#: The faults that end only at the deadline.
 HANGING = {"timeout", "slow"}
 
 
@@ -144,7 +145,7 @@ SCOPES = {"the page": "/papers", "the API": "/api", "both": "/"}
 
 
 class Outcome(NamedTuple):
-    """What comes of a fault where nothing is stored: papers and their source, or the reason."""
+    """The outcome of a fault while nothing is stored: papers and their origin, or the reason."""
 
     page_fails: str
     api_fails: str
@@ -153,30 +154,30 @@ class Outcome(NamedTuple):
 
 #: With a listing stored, each of these serves the stored listing.
 FAULT_OUTCOMES = {
-    "500": Outcome("3 from api", "3 from data", "status 500"),
-    "503": Outcome("3 from api", "3 from data", "status 503"),
-    "403": Outcome("3 from api", "3 from data", "status 403"),
-    "404": Outcome("3 from api", "3 from data", "status 404"),
-    "429": Outcome("3 from api", "3 from data", "too many requests"),
-    "429-retry-after": Outcome("3 from api", "3 from data", "too many requests"),
-    "waf": Outcome("3 from api", "3 from data", "a wall against bots"),
-    "timeout": Outcome("3 from api", "3 from data", "no answer (in time|within)"),
-    "slow": Outcome("3 from api", "3 from data", "no (whole )?answer (in time|within)"),
-    "reset": Outcome("3 from api", "3 from data", "no answer: "),
-    "truncate": Outcome("3 from api", "3 from data", "no answer: peer closed connection"),
-    "empty": Outcome("3 from api", "3 from data", "an empty answer"),
-    "nolist": Outcome("3 from api", "3 from data", "no data of a list of papers"),
+    "500": Outcome("3 from api", "3 from data", "HTTP 500"),
+    "503": Outcome("3 from api", "3 from data", "HTTP 503"),
+    "403": Outcome("3 from api", "3 from data", "HTTP 403"),
+    "404": Outcome("3 from api", "3 from data", "HTTP 404"),
+    "429": Outcome("3 from api", "3 from data", "HTTP 429, too many requests"),
+    "429-retry-after": Outcome("3 from api", "3 from data", "HTTP 429, too many requests"),
+    "waf": Outcome("3 from api", "3 from data", "blocked by a bot challenge"),
+    "timeout": Outcome("3 from api", "3 from data", "timed out|no response within"),
+    "slow": Outcome("3 from api", "3 from data", "timed out|no response within"),
+    "reset": Outcome("3 from api", "3 from data", "request failed: "),
+    "truncate": Outcome("3 from api", "3 from data", "request failed: peer closed connection"),
+    "empty": Outcome("3 from api", "3 from data", "the response is empty"),
+    "nolist": Outcome("3 from api", "3 from data", "the page has no data of a list of papers"),
     "badjson": Outcome("3 from api", "3 from data", "3 from cards"),
-    "badutf8": Outcome("3 from api", "3 from data", "no data of a list of papers"),
-    "huge": Outcome("3 from api", "3 from data", "over 8 MB"),
-    "bomb": Outcome("3 from api", "3 from data", "over 8 MB"),
-    "redirect-out": Outcome("3 from api", "3 from data", "sends to another server"),
-    "login": Outcome("3 from api", "3 from data", "asks to log in"),
+    "badutf8": Outcome("3 from api", "3 from data", "the page has no data of a list of papers"),
+    "huge": Outcome("3 from api", "3 from data", "the response is larger than 8 MB"),
+    "bomb": Outcome("3 from api", "3 from data", "the response is larger than 8 MB"),
+    "redirect-out": Outcome("3 from api", "3 from data", "redirect to another server"),
+    "login": Outcome("3 from api", "3 from data", "redirect to the login page"),
     "shrunk": Outcome("1 from data", "3 from data", "1 from data"),
     "cards-only": Outcome("3 from api", "3 from data", "3 from cards"),
-    "api-down": Outcome("3 from api", "3 from data", "status 500"),
+    "api-down": Outcome("3 from api", "3 from data", "HTTP 500"),
 }
-#: One fault of each class: an error status, a wait that upstream asks for, no answer in time, a
+#: One fault of each class: an error status, a Retry-After, a timeout, a
 #: broken connection, an unreadable page, a page of cards alone, a listing that lost papers.
 OUTCOMES = {
     name: FAULT_OUTCOMES[name]

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Literal
 
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
-from feedsrv.models import FIRST_LIST_DAY, Kind, Listing, Page, Paper, pages_covering
+from feedsrv.models import FIRST_LIST_DAY, Kind, Listing, Page, Paper
 from feedsrv.search.analysis import analyze
-from feedsrv.search.query import MAX_QUERY_LENGTH, And, Count, Field, Has, Not, Or, Query, Term
+from feedsrv.search.parser import ADDRESS_LIMITS
+from feedsrv.search.query import And, Count, Field, Has, Mode, Not, Or, Query, Term
 from feedsrv.upstream.normalize import normalize_line, normalize_paragraphs, normalize_url
+from feedsrv.upstream.policy import pages_covering
 
 #: Few words, so that a query drawn at random finds something in a paper drawn at random.
 VOCABULARY = (
@@ -127,9 +130,11 @@ _FIELDS: tuple[Field, ...] = ("", "", "title", "abstract", "keyword", "author", 
 _KNOWN_IN: dict[Field, tuple[str, ...]] = {
     "author": ("ada", "brandt", "zoe", "le", "700"),
     "org": ("harbour", "ai", "lab"),
-    "id": ("2601", "00001", "2305"),
+    "id": ("2601", "2601.00001", "2305"),
 }
-Mode = Literal["stems", "exact", "prefix"]
+
+#: For a test that draws lists of papers: half of the profile's examples.
+few_examples = settings(max_examples=settings().max_examples // 2)
 
 
 def make_paper(title: str = "Untitled", abstract: str = "", **fields: Any) -> Paper:
@@ -153,26 +158,38 @@ def query_texts() -> SearchStrategy[str]:
     """What may be typed as a query: tokens of the language in any order, or anything at all."""
     tokens = st.lists(st.sampled_from(_TOKENS), max_size=14)
     soup = st.builds(str.join, st.sampled_from((" ", "", "\t")), tokens)
-    return st.one_of(soup, soup, texts(surrogates=True), st.text(max_size=MAX_QUERY_LENGTH + 5))
+    return st.one_of(
+        soup, soup, texts(surrogates=True), st.text(max_size=ADDRESS_LIMITS.length + 5)
+    )
 
 
-def _sentences() -> SearchStrategy[str]:
-    return st.lists(st.sampled_from(_WRITTEN), min_size=1, max_size=6).map(" ".join)
-
-
-def _people() -> SearchStrategy[tuple[str, ...]]:
-    few = st.lists(st.sampled_from(NAMES), max_size=4, unique=True).map(tuple)
-    other = st.lists(texts().map(normalize_line).filter(bool), max_size=2, unique=True).map(tuple)
-    crowd = st.just(tuple(f"{NAMES[place % len(NAMES)]} {place}" for place in range(700)))
-    return st.sampled_from((few, few, few, few, other, other, crowd)).flatmap(lambda kind: kind)
-
-
-_IDS = st.builds(
-    "{:02d}{:02d}.{:05d}".format, st.integers(23, 29), st.integers(1, 12), st.integers(0, 99_999)
+# Few choices with one draw each: a paper has twenty fields, and tests draw lists of papers.
+_SENTENCES = st.sampled_from(
+    [
+        " ".join((_WRITTEN * 2)[start : start + length])
+        for start in range(len(_WRITTEN))
+        for length in (1, 2, 4, 6)
+    ]
 )
-_DAYS = st.dates(FIRST_LIST_DAY, date(2029, 12, 31))
-_MOMENTS = st.builds(datetime.combine, _DAYS, st.times(), st.just(UTC))
-_COUNTS = st.one_of(st.integers(0, 30), st.integers(0, 100_000))
+_PROSE = st.one_of(_SENTENCES, _SENTENCES, _SENTENCES, texts())
+_CROWD = tuple(f"{NAMES[place % len(NAMES)]} {place}" for place in range(700))
+_PEOPLE = st.one_of(
+    st.lists(st.sampled_from(NAMES), max_size=3, unique=True).map(tuple),
+    st.lists(texts().map(normalize_line).filter(bool), max_size=2, unique=True).map(tuple),
+    st.sampled_from([(), (NAMES[0],), NAMES[:2], NAMES[2:5], NAMES, _CROWD]),
+)
+_IDS = st.integers(0, 7 * 12 * 100_000 - 1).map(
+    lambda n: f"{23 + n // 1_200_000:02d}{n // 100_000 % 12 + 1:02d}.{n % 100_000:05d}"
+)
+_DAYS = st.integers(0, (date(2029, 12, 31) - FIRST_LIST_DAY).days).map(
+    lambda days: FIRST_LIST_DAY + timedelta(days)
+)
+_MOMENTS = st.builds(
+    lambda day, seconds: datetime.combine(day, time(), UTC) + timedelta(seconds=seconds),
+    _DAYS,
+    st.integers(0, 86_399),
+)
+_COUNTS = st.sampled_from([*range(31), 99, 1000, 100_000])
 _LINKS = st.sampled_from(
     ("", "https://github.com/example/tides", " https://tides.example/?a=1&b=<2> ", "http://x.y/\n")
 ).map(normalize_url)
@@ -181,8 +198,8 @@ _LINKS = st.sampled_from(
 @st.composite
 def papers(draw: DrawFn) -> Paper:
     """Papers as reading a page makes them: clean text, prepared words, any field missing."""
-    prose = st.one_of(_sentences(), _sentences(), texts())
-    authors = draw(_people())
+    prose = _PROSE
+    authors = draw(_PEOPLE)
     name = draw(_IDS)
     return analyze(
         Paper(
@@ -202,9 +219,9 @@ def papers(draw: DrawFn) -> Paper:
                 draw(st.one_of(st.just(""), st.just("Harbour AI Lab"), prose))
             ),
             keywords=tuple(
-                draw(st.lists(prose.map(normalize_line).filter(bool), max_size=4, unique=True))
+                draw(st.lists(prose.map(normalize_line).filter(bool), max_size=3, unique=True))
             ),
-            summary=normalize_line(draw(st.one_of(st.just(""), prose))),
+            ai_summary=normalize_line(draw(st.one_of(st.just(""), prose))),
             code=draw(_LINKS),
             project=draw(_LINKS),
             media=tuple(draw(st.lists(_LINKS.filter(bool), max_size=2))),
@@ -231,7 +248,7 @@ def listings(draw: DrawFn, kind: Kind | None = None, most: int = 5) -> Listing:
         fetched_at=draw(_MOMENTS),
         previous_day=previous.isoformat() if previous else "",
         next_day=following.isoformat() if following else "",
-        source=draw(st.sampled_from(("data", "data", "cards", "api"))),
+        parsed_from=draw(st.sampled_from(("data", "data", "cards", "api"))),
     )
 
 
@@ -242,9 +259,12 @@ def terms(draw: DrawFn) -> Term:
     known = _KNOWN_IN.get(field, VOCABULARY)
     modes: tuple[Mode, ...] = ("exact", "prefix")
     if field not in _KNOWN_IN:
-        modes = ("stems", *modes)
+        modes = ("forms", "phrase", "verbatim", "prefix")
+    mode = draw(st.sampled_from(modes))
     words = draw(st.lists(st.sampled_from(known), min_size=1, max_size=3))
-    return Term(field, tuple(words), draw(st.sampled_from(modes)))
+    # Only quoted words can have spaces between them.
+    separator = "-" if mode in {"forms", "prefix"} else " "
+    return Term(field, separator.join(words), mode)
 
 
 def _leaves() -> SearchStrategy[Query]:
@@ -269,7 +289,7 @@ def _grown(parts: SearchStrategy[Query]) -> SearchStrategy[Query]:
 def _is_writable(query: Query) -> bool:
     text = str(query)
     depths = [text[:place].count("(") - text[:place].count(")") for place in range(len(text) + 1)]
-    return len(text) <= MAX_QUERY_LENGTH and max(depths) <= 8
+    return len(text) <= ADDRESS_LIMITS.length and max(depths) <= 8
 
 
 def queries(most: int = 8) -> SearchStrategy[Query]:

@@ -1,4 +1,4 @@
-"""An upstream on loopback, over real sockets: the demo's pages, with faults to arm and a log."""
+"""A fake upstream on loopback: the demo's pages, a request log, and faults to inject."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class FakeUpstream:
     Attributes:
         papers: What it lists; may be changed between requests.
         requests: Path and query of each request, in order.
-        intercept: Called with each path; what it returns is sent in place of the page.
+        intercept: Called with each path; a response that it returns replaces the page.
         etag: Where set, pages carry it and conditional requests are answered with 304.
         headers: Added to each response.
 

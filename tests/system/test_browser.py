@@ -1,4 +1,4 @@
-"""A real browser drives the pages, over real sockets, as people do: Chromium through Playwright."""
+"""The pages in Chromium, driven by Playwright."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from feedsrv.feeds.service import Service
 from feedsrv.web.app import create_app
-from tests.integration.web.test_escaping import LINKS, WORDS, hostile
+from tests.integration.web.test_escaping import LINKS, PAYLOADS, make_hostile_paper
 from tests.support.paths import ROOT
 from tests.support.servers import serve_wsgi
 from tests.support.types import MakeService
@@ -50,8 +50,8 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def site(make_service: MakeService, upstream: FakeUpstream) -> Iterator[str]:
-    """A server whose lists have all been read."""
-    upstream.papers[0] |= {"authors": [f"Ada Quill {place}" for place in range(671)], "stars": 3}
+    """Serve the application with all lists fetched; return its URL."""
+    upstream.papers[0] |= {"authors": [f"Ada Quill {number}" for number in range(671)], "stars": 3}
     upstream.papers.append(
         make_raw_paper(6, title=f"Causal {'x' * 200}", keywords=["y" * 90, "causal"])
     )
@@ -64,33 +64,31 @@ def site(make_service: MakeService, upstream: FakeUpstream) -> Iterator[str]:
 
 @pytest.fixture
 def open_page(browser: Browser) -> Iterator[Open]:
-    """Return a function that opens a page; what the browser complains of is a failure."""
+    """Return a function that opens a page. Errors in the console fail the test."""
     contexts = []
-    complaints: list[str] = []
+    errors: list[str] = []
 
-    def opened(url: str, *, grants: tuple[str, ...] = (), **options: Any) -> Page:
+    def open_url(url: str, *, grants: tuple[str, ...] = (), **options: Any) -> Page:
         context = browser.new_context(permissions=list(grants), **options)
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(10_000)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("console", lambda said: complaints.append(said.text))
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("console", lambda message: errors.append(message.text))
         page.goto(url)
         return page
 
-    yield opened
+    yield open_url
     for context in contexts:
         context.close()
-    # Errors that are answered as such, and connections that the tests' small server has closed.
-    refused = "Failed to load resource: "
-    assert [said for said in complaints if not said.startswith(refused)] == []
+    # Error statuses that the tests ask for, and connections that the test server has closed.
+    expected = "Failed to load resource: "
+    assert [error for error in errors if not error.startswith(expected)] == []
 
 
-def test_one_types_sees_what_matches_copies_the_address_and_gets_atom(
-    open_page: Open, site: str
-) -> None:
+def test_type_a_query_preview_the_feed_and_copy_its_address(open_page: Open, site: str) -> None:
     page = open_page(site, grants=("clipboard-read", "clipboard-write"))
-    page.get_by_label("What do you look for?").press_sequentially("fog delaying ferries")
+    page.get_by_label("What are you looking for?").press_sequentially("fog delaying ferries")
     expect(page.locator(".tally")).to_contain_text("1 of 6 papers match")
     expect(page.locator(".paper mark")).to_have_text(["fog", "delays", "ferries"])
     expect(page.locator("#live")).to_have_text("1 of 6 papers match.")
@@ -102,9 +100,9 @@ def test_one_types_sees_what_matches_copies_the_address_and_gets_atom(
     expect(page.locator(".copy.done")).to_have_text("Copied the Atom address")
     address = page.evaluate("navigator.clipboard.readText()")
     assert address == f"{site}/papers.atom?q=fog+delaying+ferries"
-    answer = page.request.get(address)
-    assert answer.headers["content-type"] == "application/atom+xml; charset=utf-8"
-    assert "<title>A study of lighthouse number 3</title>" in answer.text()
+    response = page.request.get(address)
+    assert response.headers["content-type"] == "application/atom+xml; charset=utf-8"
+    assert "<title>A study of lighthouse number 3</title>" in response.text()
     expect(button).to_have_text("Copy the Atom address")
 
 
@@ -115,13 +113,13 @@ def test_one_types_sees_what_matches_copies_the_address_and_gets_atom(
         ("Copy the lines for the settings file", "query = 'causal'"),
     ],
 )
-def test_where_the_clipboard_is_not_for_pages_copying_works_too(
+def test_copying_works_without_the_clipboard_api(
     open_page: Open, site: str, button: str, expected: str
 ) -> None:
-    """On a home network, at http, there is no navigator.clipboard."""
+    """navigator.clipboard is missing over plain HTTP, as on a home network."""
     page = open_page(f"{site}/?q=causal")
     page.evaluate("Object.defineProperty(navigator, 'clipboard', {value: undefined})")
-    page.get_by_text("Give it a name on this server").click()
+    page.get_by_text("Save as a named feed").click()
     page.get_by_role("button", name=button).click()
     expect(page.locator("#live")).to_have_text("Copied.")
     page.locator("#q").fill("")
@@ -129,22 +127,22 @@ def test_where_the_clipboard_is_not_for_pages_copying_works_too(
     assert page.locator("#q").input_value().endswith(expected)
 
 
-def test_what_is_typed_last_is_what_is_shown_and_stays_after_a_reload(
+def test_preview_shows_the_last_query_and_keeps_it_after_a_reload(
     open_page: Open, site: str
 ) -> None:
     page = open_page(site)
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
     field = page.locator("#q")
     field.press_sequentially("causally delays", delay=5)
     expect(page.locator(".tally")).to_contain_text("1 of 6 papers match")
-    assert 1 <= len(asked) < 8
+    assert 1 <= len(requests) < 8
     field.fill("")
-    expect(page.locator("#preview")).to_contain_text("It looks through 6 papers")
+    expect(page.locator("#preview")).to_contain_text("Searches 6 papers")
     assert page.url == f"{site}/"
     field.fill("causal OR")
     expect(page.locator(".query")).to_have_text("causal OR ")
-    expect(page.locator("#live")).to_contain_text("This query cannot be read.")
+    expect(page.locator("#live")).to_contain_text("Invalid query.")
     field.fill("sea")
     expect(page.locator(".tally")).to_contain_text("1 of 6 papers match")
     page.reload()
@@ -152,18 +150,18 @@ def test_what_is_typed_last_is_what_is_shown_and_stays_after_a_reload(
     expect(page.locator("#q")).to_have_value("sea")
 
 
-def test_an_answer_that_nobody_waits_for_any_more_is_dropped(open_page: Open, site: str) -> None:
+def test_a_new_query_aborts_the_pending_request(open_page: Open, site: str) -> None:
     page = open_page(site)
     page.route("**/preview?q=causal", lambda route: None)  # never answered
-    with page.expect_event("request", lambda asked: asked.url.endswith("/preview?q=causal")):
+    with page.expect_event("request", lambda request: request.url.endswith("/preview?q=causal")):
         page.locator("#q").fill("causal")
-    with page.expect_event("requestfailed", lambda asked: asked.url.endswith("q=causal")):
+    with page.expect_event("requestfailed", lambda request: request.url.endswith("q=causal")):
         page.locator("#q").fill("sea")
     expect(page.locator(".tally")).to_contain_text("1 of 6 papers match")
     page.unroute_all(behavior="ignoreErrors")
 
 
-def test_without_scripts_enter_shows_the_same(open_page: Open, site: str) -> None:
+def test_without_javascript_enter_shows_the_preview(open_page: Open, site: str) -> None:
     page = open_page(site, java_script_enabled=False)
     page.locator("#q").fill("causal")
     page.locator("#q").press("Enter")
@@ -171,76 +169,80 @@ def test_without_scripts_enter_shows_the_same(open_page: Open, site: str) -> Non
     expect(page.locator(".tally")).to_contain_text("4 of 6 papers match")
     expect(page.locator(".copy").first).to_be_hidden()
     expect(page.locator("#address-atom")).to_have_value(f"{site}/papers.atom?q=causal")
-    page.get_by_role("link", name="The same as a page").click()
+    page.get_by_role("link", name="See all 4 with abstracts").click()
     expect(page.locator("h1")).to_have_text("Daily Papers: causal")
-    page.locator(".paper details:not(.crowd) summary").first.click()
-    expect(page.locator(".paper details:not(.crowd) p").first).to_be_visible()
+    page.locator(".paper details:not(.more-authors) summary").first.click()
+    expect(page.locator(".paper details:not(.more-authors) p").first).to_be_visible()
 
 
-def test_a_keyboard_is_enough(open_page: Open, site: str) -> None:
+def test_everything_works_with_the_keyboard(open_page: Open, site: str) -> None:
     page = open_page(site, grants=("clipboard-read", "clipboard-write"))
-    keys = page.keyboard
+    keyboard = page.keyboard
     focused = "document.activeElement.innerText || document.activeElement.id"
-    keys.press("Tab")
-    assert page.evaluate(focused) == "Skip to the content"
-    keys.press("Enter")
+    keyboard.press("Tab")
+    assert page.evaluate(focused) == "Skip to content"
+    keyboard.press("Enter")
     assert page.evaluate(focused).startswith("A feed of new papers")
-    keys.press("Tab")
+    keyboard.press("Tab")
     assert page.evaluate("document.activeElement.id") == "q"
-    keys.type("causal")
+    keyboard.type("causal")
     expect(page.locator(".tally")).to_be_visible()
     for _ in range(20):
-        keys.press("Tab")
+        keyboard.press("Tab")
         if page.evaluate("document.activeElement.dataset.copy") == "address-json":
             break
     style = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
     assert style == "solid"
-    keys.press("Enter")
+    keyboard.press("Enter")
     expect(page.locator("#live")).to_have_text("Copied.")
     assert page.evaluate("navigator.clipboard.readText()") == f"{site}/papers.json?q=causal"
 
 
 @pytest.mark.parametrize("width", [320, 390])
-def test_a_phone_needs_no_scrolling_sideways(open_page: Open, site: str, width: int) -> None:
+def test_narrow_screens_need_no_horizontal_scrolling(
+    open_page: Open, site: str, width: int
+) -> None:
     page = open_page(site, viewport={"width": width, "height": 700})
     for path in PATHS:
         page.goto(site + path)
         assert page.evaluate("document.documentElement.scrollWidth") <= width, path
 
 
-def test_the_dark_is_dark(open_page: Open, site: str) -> None:
-    shown = {}
+def test_dark_mode_follows_the_system(open_page: Open, site: str) -> None:
+    colors = {}
     for scheme in ("light", "dark"):
         page = open_page(site, color_scheme=scheme)
-        shown[scheme] = page.evaluate("getComputedStyle(document.body).backgroundColor")
-    assert shown == {"light": "rgb(252, 250, 247)", "dark": "rgb(22, 20, 18)"}
+        colors[scheme] = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert colors == {"light": "rgb(252, 250, 247)", "dark": "rgb(22, 20, 18)"}
 
 
-def test_no_page_asks_anybody_else(open_page: Open, site: str) -> None:
+def test_pages_make_no_third_party_requests(open_page: Open, site: str) -> None:
     page = open_page(site)
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
     for path in PATHS:
         page.goto(site + path)
-    assert all(url.startswith(f"{site}/") for url in asked)
+    assert all(url.startswith(f"{site}/") for url in requests)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_no_violation(open_page: Open, site: str, scheme: str) -> None:
+def test_axe_finds_no_accessibility_violation(open_page: Open, site: str, scheme: str) -> None:
     if not AXE.exists():
         pytest.skip("install axe-core: npm ci --prefix tests/npm")
     page = open_page(site, color_scheme=scheme)
     for path in PATHS:
         page.goto(site + path)
-        page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
-        page.evaluate(AXE.read_text("utf-8"))
-        found = page.evaluate("axe.run().then(found => found.violations)")
-        assert [(each["id"], [node["html"] for node in each["nodes"]]) for each in found] == [], (
-            path
+        page.evaluate(
+            "document.querySelectorAll('details').forEach(details => { details.open = true; })"
         )
+        page.evaluate(AXE.read_text("utf-8"))
+        violations = page.evaluate("axe.run().then(results => results.violations)")
+        assert [
+            (rule["id"], [node["html"] for node in rule["nodes"]]) for rule in violations
+        ] == [], path
 
 
-def test_a_server_that_has_read_nothing_fills_its_page_by_itself(
+def test_page_of_a_new_server_loads_the_preview_by_itself(
     open_page: Open, service: Service
 ) -> None:
     with serve_wsgi(create_app(service)) as url:
@@ -248,22 +250,24 @@ def test_a_server_that_has_read_nothing_fills_its_page_by_itself(
         expect(page.locator(".tally")).to_contain_text("2 of 3 papers match", timeout=10_000)
 
 
-def test_a_server_that_is_gone_is_told_of(open_page: Open, service: Service) -> None:
+def test_page_announces_that_the_server_is_unreachable(open_page: Open, service: Service) -> None:
     with serve_wsgi(create_app(service)) as url:
         page = open_page(url)
         page.route("**/preview*", lambda route: route.fulfill(status=500))
         page.locator("#q").fill("causal")
-        expect(page.locator("#live")).to_contain_text("The server cannot be reached.")
+        expect(page.locator("#live")).to_contain_text("Cannot reach the server.")
         page.unroute("**/preview*")
 
 
-def test_strangers_words_do_nothing(
+def test_malicious_text_is_not_executed(
     open_page: Open, make_service: MakeService, upstream: FakeUpstream
 ) -> None:
-    """What the browser complains of, such as a script that was not allowed, fails the test."""
+    """A script that the Content-Security-Policy blocks is an error in the console."""
     upstream.papers[:] = [
-        hostile(number, words, link)
-        for number, (words, link) in enumerate(zip(WORDS.values(), cycle(LINKS), strict=False), 1)
+        make_hostile_paper(number, payload, link)
+        for number, (payload, link) in enumerate(
+            zip(PAYLOADS.values(), cycle(LINKS), strict=False), 1
+        )
     ]
     service = make_service()
     for _ in service.refresh_stale():
@@ -271,14 +275,14 @@ def test_strangers_words_do_nothing(
     with serve_wsgi(create_app(service)) as url:
         for path in ("/papers", "/?q=causal", "/papers?q=%3Cscript%3Epwned%3D1%3C%2Fscript%3E+("):
             page = open_page(f"{url}{path}")
-            for each in page.locator("details").all():
-                each.evaluate("details => details.open = true")
+            for details in page.locator("details").all():
+                details.evaluate("details => details.open = true")
             assert page.evaluate("typeof pwned") == "undefined"
             assert page.locator("script").count() == 1
             assert page.locator("main img, main style, iframe, base").count() == 0
 
 
-def test_a_private_servers_key_comes_along_wherever_one_goes(
+def test_links_of_a_private_server_carry_the_access_key(
     open_page: Open, make_service: MakeService
 ) -> None:
     service = make_service(access_key="k3y")
@@ -286,17 +290,17 @@ def test_a_private_servers_key_comes_along_wherever_one_goes(
         pass
     with serve_wsgi(create_app(service)) as url:
         page = open_page(f"{url}/?key=k3y")
-        page.get_by_label("What do you look for?").press_sequentially("causal")
+        page.get_by_label("What are you looking for?").press_sequentially("causal")
         expect(page.locator(".tally")).to_contain_text("papers match")
         assert "key=k3y" in page.url
         address = page.locator("#address-atom").input_value()
         assert page.request.get(address).status == 200
         links = page.locator(f"a[href^='{url}'], link[href^='{url}'], img[src^='{url}']").all()
-        ours = {each.get_attribute("href") or each.get_attribute("src") or "" for each in links}
-        assert len(ours) > 10
-        assert [each for each in ours if page.request.get(each).status >= 400] == []
-        plain = open_page(f"{url}/?key=k3y", java_script_enabled=False)
-        plain.get_by_label("What do you look for?").fill("causal")
-        plain.get_by_label("What do you look for?").press("Enter")
-        expect(plain.locator(".tally")).to_contain_text("papers match")
-        assert plain.request.get(f"{url}/").status == 401
+        urls = {link.get_attribute("href") or link.get_attribute("src") or "" for link in links}
+        assert len(urls) > 10
+        assert [link for link in urls if page.request.get(link).status >= 400] == []
+        page = open_page(f"{url}/?key=k3y", java_script_enabled=False)
+        page.get_by_label("What are you looking for?").fill("causal")
+        page.get_by_label("What are you looking for?").press("Enter")
+        expect(page.locator(".tally")).to_contain_text("papers match")
+        assert page.request.get(f"{url}/").status == 401

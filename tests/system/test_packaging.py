@@ -20,7 +20,7 @@ from tests.support.paths import ROOT
 UV = Path(sys.executable).with_name("uv")
 
 
-def done(*command: str | Path, **environ: str) -> str:
+def run_command(*command: str | Path, **environ: str) -> str:
     """Run a program, and return what it said."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("FEEDSRV_")}
     ended = subprocess.run(
@@ -40,7 +40,7 @@ def done(*command: str | Path, **environ: str) -> str:
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the sdist, and the wheel that was built from it."""
     folder = tmp_path_factory.mktemp("dist")
-    done(UV, "build", "--quiet", "--out-dir", folder, ROOT)
+    run_command(UV, "build", "--quiet", "--out-dir", folder, ROOT)
     return folder
 
 
@@ -64,13 +64,13 @@ def constraints(built: Path) -> Path:
 def installed(wheel: Path, constraints: Path) -> Path:
     """The command, installed from the wheel into a venv that was empty."""
     venv = wheel.parent / "venv"
-    done(UV, "venv", "--quiet", "--python", sys.executable, venv)
+    run_command(UV, "venv", "--quiet", "--python", sys.executable, venv)
     python = venv / "bin" / "python"
-    done(UV, "pip", "install", "--quiet", "--python", python, "-c", constraints, wheel)
+    run_command(UV, "pip", "install", "--quiet", "--python", python, "-c", constraints, wheel)
     return venv / "bin" / "feedsrv"
 
 
-def serves(program: Path, folder: Path) -> None:
+def is_serving(program: Path, folder: Path) -> None:
     """See the sample papers served by the program, outside of any clone."""
     with subprocess.Popen(
         [program, "serve", "--demo", "--port", "0"],
@@ -99,7 +99,7 @@ def test_the_version_stands_in_one_place_and_is_the_same_everywhere(
 ) -> None:
     names = {file.name for file in built.iterdir() if file.suffix in {".gz", ".whl"}}
     assert names == {f"feedsrv-{__version__}.tar.gz", f"feedsrv-{__version__}-py3-none-any.whl"}
-    assert done(installed, "--version") == f"feedsrv {__version__}\n"
+    assert run_command(installed, "--version") == f"feedsrv {__version__}\n"
 
 
 def test_the_wheel_holds_the_package_alone(wheel: Path) -> None:
@@ -126,13 +126,13 @@ def test_the_sdist_holds_what_the_suite_needs(built: Path) -> None:
 
 
 def test_the_wheel_runs_in_a_venv_that_was_empty(installed: Path, tmp_path: Path) -> None:
-    serves(installed, tmp_path)
+    is_serving(installed, tmp_path)
 
 
 def test_pipx_installs_it(wheel: Path, constraints: Path, tmp_path: Path) -> None:
     require_program("pipx")
     homes = {"PIPX_HOME": f"{tmp_path}/pipx", "PIPX_BIN_DIR": f"{tmp_path}/bin"}
     chosen = f"--pip-args=--constraint={constraints}"
-    done("pipx", "install", "--python", sys.executable, chosen, str(wheel), **homes)
-    assert done(tmp_path / "bin" / "feedsrv", "--version") == f"feedsrv {__version__}\n"
-    serves(tmp_path / "bin" / "feedsrv", tmp_path)
+    run_command("pipx", "install", "--python", sys.executable, chosen, str(wheel), **homes)
+    assert run_command(tmp_path / "bin" / "feedsrv", "--version") == f"feedsrv {__version__}\n"
+    is_serving(tmp_path / "bin" / "feedsrv", tmp_path)

@@ -19,13 +19,13 @@ from urllib.parse import urlsplit
 
 import msgspec
 import pytest
+from feedsrv.web.current import Current
 from werkzeug.test import Client, create_environ
 
 from feedsrv.config import Config
 from feedsrv.errors import ConfigError
 from feedsrv.feeds.service import Service
 from feedsrv.models import Feed
-from feedsrv.web.current import Current
 from tests.support.http import fetch_body
 from tests.support.servers import run_feedsrv
 from tests.support.stores import disk_store
@@ -35,7 +35,7 @@ from tests.support.waiting import wait_until
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="its signals are others")
 
 
-class Slow:
+class SlowUpstream:
     """An upstream that has been asked, and answers when it is let."""
 
     def __init__(self, upstream: FakeUpstream) -> None:
@@ -49,8 +49,8 @@ class Slow:
 
 
 @pytest.fixture
-def slow(upstream: FakeUpstream) -> Iterator[Slow]:
-    found = Slow(upstream)
+def slow(upstream: FakeUpstream) -> Iterator[SlowUpstream]:
+    found = SlowUpstream(upstream)
     yield found
     found.may_answer.set()
 
@@ -83,7 +83,7 @@ def refuses(url: str) -> bool:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_server_told_to_end_finishes_its_requests_and_leaves_no_lease(
-    upstream: FakeUpstream, slow: Slow, tmp_path: Path, number: signal.Signals
+    upstream: FakeUpstream, slow: SlowUpstream, tmp_path: Path, number: signal.Signals
 ) -> None:
     environ = {"FEEDSRV_UPSTREAM_URL": upstream.url, "FEEDSRV_CACHE_DIR": str(tmp_path)}
     with (
@@ -107,7 +107,7 @@ def test_a_server_told_to_end_finishes_its_requests_and_leaves_no_lease(
 )
 def test_a_command_told_to_end_leaves_no_lease_and_says_by_its_exit_code_why(
     upstream: FakeUpstream,
-    slow: Slow,
+    slow: SlowUpstream,
     tmp_path: Path,
     command: tuple[str, ...],
     number: signal.Signals,
@@ -176,7 +176,7 @@ def has(url: str, name: str) -> bool:
         return False
 
 
-def said_until(process: subprocess.Popen[str], word: str) -> str:
+def read_stderr_until(process: subprocess.Popen[str], word: str) -> str:
     assert process.stderr is not None
     said = ""
     while word not in said:
@@ -209,13 +209,13 @@ def test_sighup_takes_up_the_settings_without_losing_a_request(
                 wait_until(lambda: answers() > before + 20)  # noqa: B023  # likewise
             file.write_text("port = 'x'\ncolour = 1\n")
             process.send_signal(signal.SIGHUP)
-            said = said_until(process, "colour")
+            said = read_stderr_until(process, "colour")
             assert "the settings stay as they were" in said
-            assert "port: Expected `int`" in said
+            assert "port: expected a whole number" in said
             assert has(url, "new4")
             file.write_text(settings.replace("spacing", "host = '127.0.0.2'\nspacing"))
             process.send_signal(signal.SIGHUP)
-            said += said_until(process, "until the server is started again")
+            said += read_stderr_until(process, "until the server is started again")
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
     assert "Traceback" not in said
@@ -231,7 +231,7 @@ def test_a_server_on_a_terminal_ends_when_that_is_closed() -> None:
         text=True,
     )
     with process:
-        said_until(process, "reader: http://")
+        read_stderr_until(process, "reader: http://")
         process.send_signal(signal.SIGHUP)
         assert process.wait(30) == 0
     os.close(mine)
@@ -239,7 +239,7 @@ def test_a_server_on_a_terminal_ends_when_that_is_closed() -> None:
 
 
 def test_a_request_under_way_ends_on_the_old_settings_whose_lease_is_given_back(
-    upstream: FakeUpstream, slow: Slow, config: Config
+    upstream: FakeUpstream, slow: SlowUpstream, config: Config
 ) -> None:
     opened: list[Service] = []
     settings = [config]

@@ -20,9 +20,11 @@ import pytest
 from tests.support.upstream import FakeUpstream
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.serial
+
 
 @contextmanager
-def serving(upstream: FakeUpstream, folder: Path) -> Iterator[tuple[str, int]]:
+def run_server(upstream: FakeUpstream, folder: Path) -> Iterator[tuple[str, int]]:
     """Start a server as a process, and give its address and its number."""
     environment = os.environ | {
         "FEEDSRV_UPSTREAM_URL": upstream.url,
@@ -43,7 +45,7 @@ def serving(upstream: FakeUpstream, folder: Path) -> Iterator[tuple[str, int]]:
         process.communicate()
 
 
-def status(url: str) -> int:
+def fetch_status(url: str) -> int:
     try:
         with urllib.request.urlopen(url, timeout=30) as answer:
             return int(answer.status)
@@ -56,18 +58,18 @@ def test_many_who_wait_for_a_page_that_hangs_leave_threads_to_those_who_need_not
     upstream: FakeUpstream, tmp_path: Path
 ) -> None:
     upstream.today = lambda: datetime.now(UTC).date()
-    with serving(upstream, tmp_path) as (url, _), ThreadPoolExecutor(60) as pool:
-        assert status(f"{url}/papers.atom") == 200
+    with run_server(upstream, tmp_path) as (url, _), ThreadPoolExecutor(60) as pool:
+        assert fetch_status(f"{url}/papers.atom") == 200
         upstream.inject_fault("timeout", "/papers/trending")
-        waiting = [pool.submit(status, f"{url}/papers/trending.atom") for _ in range(60)]
+        waiting = [pool.submit(fetch_status, f"{url}/papers/trending.atom") for _ in range(60)]
         wait_until(lambda: "/papers/trending" in upstream.requests)
         began = time.monotonic()
-        assert status(f"{url}/papers.atom") == 200
+        assert fetch_status(f"{url}/papers.atom") == 200
         assert time.monotonic() - began < 6.5, "the page hangs for seven seconds"
         assert {future.result() for future in waiting} <= {200, 503}
 
 
-def peak(process: int) -> int:
+def peak_memory_mb(process: int) -> int:
     """Return the most memory in MB that the process ever took."""
     found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{process}/status").read_text("ascii"))
     assert found
@@ -80,13 +82,13 @@ def test_an_answer_without_end_takes_little_memory(
     upstream: FakeUpstream, tmp_path: Path, fault: str
 ) -> None:
     upstream.today = lambda: datetime.now(UTC).date()
-    with serving(upstream, tmp_path) as (url, process):
-        assert status(f"{url}/papers.atom") == 200
-        idle = peak(process)
+    with run_server(upstream, tmp_path) as (url, process):
+        assert fetch_status(f"{url}/papers.atom") == 200
+        idle = peak_memory_mb(process)
         upstream.inject_fault(fault)
-        assert status(f"{url}/papers/trending.atom") == 503
-        assert status(f"{url}/papers.atom") == 200
-        assert peak(process) - idle < 100
+        assert fetch_status(f"{url}/papers/trending.atom") == 503
+        assert fetch_status(f"{url}/papers.atom") == 200
+        assert peak_memory_mb(process) - idle < 100
     asked = [
         path for path in upstream.requests if "trending" in path
     ]  # list days are read behind it

@@ -10,12 +10,12 @@ import pytest
 from feedsrv.logs import JsonFormatter, TextFormatter
 
 
-def record(message: str, *values: object, broke: BaseException | None = None) -> logging.LogRecord:
-    trace = (type(broke), broke, broke.__traceback__) if broke else None
+def record(message: str, *values: object, error: BaseException | None = None) -> logging.LogRecord:
+    trace = (type(error), error, error.__traceback__) if error else None
     return logging.LogRecord("feedsrv.x", logging.WARNING, "x.py", 1, message, values, trace)
 
 
-def broken() -> Exception:
+def raised_error() -> Exception:
     try:
         int("at https://h/papers?key=sesame and below")
     except ValueError as error:
@@ -27,46 +27,49 @@ def broken() -> Exception:
     "formatter", [TextFormatter(["whole-secret"]), JsonFormatter(["whole-secret"])]
 )
 @pytest.mark.parametrize(
-    "told",
+    "text",
     [
-        *("GET /papers.atom?q=a&key=sesame broke", "https://h/feeds/a.atom?key=sesame"),
+        *(
+            "Unhandled exception in GET /papers.atom?q=a&key=sesame",
+            "https://h/feeds/a.atom?key=sesame",
+        ),
         *("Authorization: Basic sesame", "{'Authorization': 'Bearer sesame'}"),
         *("http://proxy:sesame@10.0.0.1:3128/ refused", "access_key = 'sesame'"),
-        *("hf_sesameSESAME01 is no token", "hf_token=sesame", "it is whole-secret, she said"),
+        *("hf_sesameSESAME01 is no token", "hf_token=sesame", "password whole-secret rejected"),
         'href="/papers.atom?q=a&amp;key=sesame"',
     ],
 )
-def test_no_secret_stands_in_a_line(formatter: logging.Formatter, told: str) -> None:
-    line = formatter.format(record("%s", told))
+def test_secrets_are_redacted(formatter: logging.Formatter, text: str) -> None:
+    line = formatter.format(record("%s", text))
     assert "sesame" not in line
     assert "whole-secret" not in line
     assert "***" in line
 
 
-def test_what_is_no_secret_stays() -> None:
-    told = "day 2026-11-24: 3 papers from https://huggingface.co/papers?q=key"
-    assert TextFormatter().format(record("%s", told)).endswith(f"WARNING {told}")
+def test_other_text_is_unchanged() -> None:
+    text = "day 2026-11-24: 3 papers from https://huggingface.co/papers?q=key"
+    assert TextFormatter().format(record("%s", text)).endswith(f"WARNING {text}")
 
 
 @pytest.mark.parametrize("formatter", [TextFormatter(), JsonFormatter()])
-def test_what_somebody_asks_for_makes_no_line_of_its_own(formatter: logging.Formatter) -> None:
-    line = formatter.format(record("%s broke", "/x\n2026-11-24 INFO all is well\u2028\x1b[2J"))
+def test_a_request_cannot_forge_a_log_line(formatter: logging.Formatter) -> None:
+    line = formatter.format(record("error in %s", "/x\n2026-11-24 INFO all is well\u2028\x1b[2J"))
     assert len(line.splitlines()) == 1
     assert "\x1b" not in line
 
 
-def test_as_json_the_trace_of_what_broke_is_on_the_same_line() -> None:
-    line = JsonFormatter().format(record("reading %s broke", "day", broke=broken()))
+def test_in_json_the_traceback_is_on_the_same_line() -> None:
+    line = JsonFormatter().format(record("cannot parse %s", "day", error=raised_error()))
     assert len(line.splitlines()) == 1
-    told = json.loads(line)
-    assert (told["level"], told["logger"]) == ("warning", "feedsrv.x")
-    assert told["message"] == "reading day broke"
-    assert "ValueError" in told["error"]
+    fields = json.loads(line)
+    assert (fields["level"], fields["logger"]) == ("warning", "feedsrv.x")
+    assert fields["message"] == "cannot parse day"
+    assert "ValueError" in fields["error"]
     assert "sesame" not in line
 
 
-def test_for_people_it_stands_below() -> None:
-    lines = TextFormatter().format(record("reading broke", broke=broken())).splitlines()
-    assert lines[0].endswith("WARNING reading broke")
+def test_in_text_the_traceback_follows_the_line() -> None:
+    lines = TextFormatter().format(record("cannot parse", error=raised_error())).splitlines()
+    assert lines[0].endswith("WARNING cannot parse")
     assert "Traceback" in lines[1]
     assert "sesame" not in "".join(lines)

@@ -1,70 +1,70 @@
-// The page without this file works too: Enter sends the form, and addresses can be selected.
-// Everything shown comes from the server, as the same part of the same page.
+// Optional: without this script, Enter submits the form and the addresses can be selected.
+// The server renders the preview; this script only replaces it.
 "use strict";
 
 const input = document.getElementById("q");
 const preview = document.getElementById("preview");
-const live = document.getElementById("live");
-const pause = 150; // milliseconds of quiet after which somebody has finished a word
+const liveRegion = document.getElementById("live");
+const debounceDelay = 150; // milliseconds
 
-let timer, asked;
+let timer, abortController;
 
 document.documentElement.classList.add("js");
 
 if (input && preview) {
-  let last = input.value.trim();
+  let query = input.value.trim();
   input.form.querySelector("button").hidden = true;
   input.addEventListener("input", () => {
-    const query = input.value.trim().replace(/\s+/g, " ");
-    if (query !== last) later((last = query), pause);
+    const typed = input.value.trim().replace(/\s+/g, " ");
+    if (typed !== query) schedule((query = typed), debounceDelay);
   });
-  addEventListener("pageshow", () => again(last));
+  addEventListener("pageshow", () => scheduleReload(query));
 }
 
-function later(query, wait, quietly) {
+function schedule(query, delay, isReload) {
   clearTimeout(timer);
-  timer = setTimeout(() => show(query, quietly), wait);
+  timer = setTimeout(() => update(query, isReload), delay);
 }
 
-// Show what a feed of the query would hold. An answer that comes late is not wanted any more.
-async function show(query, quietly) {
-  if (quietly && isInUse()) return again(query);
-  asked?.abort();
-  asked = new AbortController();
-  const own = new URL(input.form.action);
-  if (query) own.searchParams.set("q", query);
-  const part = new URL(own);
-  part.pathname += "preview";
+// Load the preview of a query. A newer call aborts the request of an older one.
+async function update(query, isReload) {
+  if (isReload && isInUse()) return scheduleReload(query);
+  abortController?.abort();
+  abortController = new AbortController();
+  const pageUrl = new URL(input.form.action);
+  if (query) pageUrl.searchParams.set("q", query);
+  const previewUrl = new URL(pageUrl);
+  previewUrl.pathname += "preview";
   preview.ariaBusy = "true";
   try {
-    const answer = await fetch(part, { signal: asked.signal });
-    if (!answer.ok) throw new Error(answer.statusText);
-    const found = new DOMParser().parseFromString(await answer.text(), "text/html");
-    preview.replaceChildren(...found.body.childNodes);
-    history.replaceState(null, "", own);
+    const response = await fetch(previewUrl, { signal: abortController.signal });
+    if (!response.ok) throw new Error(response.statusText);
+    const content = new DOMParser().parseFromString(await response.text(), "text/html");
+    preview.replaceChildren(...content.body.childNodes);
+    history.replaceState(null, "", pageUrl);
     document.title = query ? `${query} – feedsrv` : "feedsrv: a feed of new papers on anything";
-    if (!quietly) say(preview.querySelector("[data-said]")?.dataset.said ?? "");
-    again(query);
+    if (!isReload) announce(preview.querySelector("[data-announcement]")?.dataset.announcement ?? "");
+    scheduleReload(query);
   } catch (error) {
     if (error.name === "AbortError") return;
-    say("The server cannot be reached. Press Enter to try again.");
+    announce("Cannot reach the server. Press Enter to try again.");
   }
   preview.ariaBusy = "false";
 }
 
-// What somebody does not look at need not be fresh, and what somebody works with must not change.
+// A reload must not replace what the visitor works with, and is not needed in a hidden tab.
 function isInUse() {
   return document.hidden || preview.contains(document.activeElement) || preview.querySelector("[open]");
 }
 
-// While the window is still being read, look again in a moment.
-function again(query) {
-  const seconds = preview.querySelector("[data-again]")?.dataset.again;
-  if (seconds) later(query, seconds * 1000, true);
+// Reload the preview while the server is still loading papers.
+function scheduleReload(query) {
+  const seconds = preview.querySelector("[data-reload-seconds]")?.dataset.reloadSeconds;
+  if (seconds) schedule(query, seconds * 1000, true);
 }
 
-function say(text) {
-  live.textContent = text;
+function announce(text) {
+  liveRegion.textContent = text;
 }
 
 document.addEventListener("click", async (event) => {
@@ -75,14 +75,14 @@ document.addEventListener("click", async (event) => {
   const label = button.firstChild;
   label.data = "Copied";
   button.classList.add("done");
-  say("Copied.");
+  announce("Copied.");
   setTimeout(() => {
     label.data = "Copy";
     button.classList.remove("done");
   }, 2000);
 });
 
-// The clipboard is for pages at https and localhost alone; elsewhere the older way still works.
+// navigator.clipboard exists only on HTTPS and localhost; execCommand works elsewhere.
 async function copy(source) {
   try {
     return await navigator.clipboard.writeText(source.value ?? source.textContent);

@@ -1,3 +1,5 @@
+"""The service: fetching, freshness, failures and the options of feeds."""
+
 from __future__ import annotations
 
 import threading
@@ -16,41 +18,39 @@ from tests.support.waiting import wait_until
 
 
 def feed(query: str = "causal", *sources: Source, limit: int = 50) -> Feed:
-    wanted = sources or ("daily", "search")
-    return Feed(name="x", title="x", query=query, sources=wanted, limit=limit)
+    sources = sources or ("daily", "search")
+    return Feed(name="x", title="x", query=query, sources=sources, limit=limit)
 
 
-def ids(reading: FeedResult) -> list[str]:
-    return [each.paper.id[-1] for each in reading.matches]
+def ids(result: FeedResult) -> list[str]:
+    return [match.paper.id[-1] for match in result.matches]
 
 
-def test_a_keyword_feed_reads_the_newest_day_and_the_search_page(
+def test_a_keyword_feed_fetches_the_newest_day_and_the_search_page(
     service: Service, upstream: FakeUpstream
 ) -> None:
-    reading = service.get_feed(feed())
-    assert ids(reading) == ["3", "1", "5"], "newest first by list day and id"
+    result = service.get_feed(feed())
+    assert ids(result) == ["3", "1", "5"], "newest first by list day and id"
     assert sorted(upstream.requests)[:2] == ["/papers/date/2026-11-24", "/papers?q=causal"]
 
 
-def test_a_second_request_asks_upstream_for_nothing(
-    service: Service, upstream: FakeUpstream
-) -> None:
+def test_a_second_request_sends_nothing_upstream(service: Service, upstream: FakeUpstream) -> None:
     service.get_feed(feed())
-    asked = len(upstream.requests)
+    request_count = len(upstream.requests)
     assert ids(service.get_feed(feed())) == ["3", "1", "5"]
-    assert len(upstream.requests) == asked
+    assert len(upstream.requests) == request_count
 
 
-def test_another_server_on_the_same_store_asks_for_nothing(
+def test_another_server_on_the_same_store_sends_nothing_upstream(
     make_service: MakeService, upstream: FakeUpstream
 ) -> None:
     make_service().get_feed(feed())
-    asked = len(upstream.requests)
+    request_count = len(upstream.requests)
     assert ids(make_service().get_feed(feed())) == ["3", "1", "5"]
-    assert len(upstream.requests) == asked
+    assert len(upstream.requests) == request_count
 
 
-def test_a_list_is_read_again_when_it_is_no_longer_fresh(
+def test_a_stale_listing_is_served_and_refreshed(
     service: Service, upstream: FakeUpstream, clock: Clock
 ) -> None:
     daily = feed("", "daily")
@@ -60,7 +60,7 @@ def test_a_list_is_read_again_when_it_is_no_longer_fresh(
     service.get_feed(daily)
     assert upstream.requests == ["/papers/date/2026-11-24"]
     clock.forward(minutes=2)
-    assert "9" not in ids(service.get_feed(daily)), "what is kept is served at once"
+    assert "9" not in ids(service.get_feed(daily)), "the stored listing is served at once"
     wait_until(lambda: "9" in ids(service.get_feed(daily)))
     assert upstream.requests == ["/papers/date/2026-11-24"] * 2
 
@@ -68,21 +68,21 @@ def test_a_list_is_read_again_when_it_is_no_longer_fresh(
 @pytest.mark.parametrize(
     ("source", "hours"), [("trending", 1), ("week", 1), ("month", 1), ("search", 24)]
 )
-def test_each_kind_of_list_is_fresh_for_its_time(
+def test_each_kind_of_page_is_refreshed_after_its_ttl(
     service: Service, upstream: FakeUpstream, clock: Clock, source: Source, hours: int
 ) -> None:
-    wanted = feed("causal", source)
-    service.get_feed(wanted)
+    source_feed = feed("causal", source)
+    service.get_feed(source_feed)
     assert len(upstream.requests) == 1
     clock.forward(hours=hours, seconds=-1)
-    service.get_feed(wanted)
+    service.get_feed(source_feed)
     assert len(upstream.requests) == 1
     clock.forward(seconds=2)
-    service.get_feed(wanted)
+    service.get_feed(source_feed)
     wait_until(lambda: len(upstream.requests) == 2)
 
 
-def test_at_the_weekend_fridays_list_is_kept_under_friday(
+def test_on_a_weekend_fridays_page_is_fetched_once(
     service: Service, upstream: FakeUpstream, clock: Clock
 ) -> None:
     clock.forward(days=4)  # a Saturday
@@ -93,7 +93,7 @@ def test_at_the_weekend_fridays_list_is_kept_under_friday(
     assert {str(each.paper.listed) for each in before.matches} == {"2026-11-27"}
 
 
-def test_on_a_holiday_the_list_before_it_is_kept_under_its_own_day(
+def test_on_a_holiday_the_previous_list_is_stored_under_its_own_day(
     service: Service, upstream: FakeUpstream, clock: Clock
 ) -> None:
     upstream.today = lambda: clock.today().replace(day=23)
@@ -104,7 +104,7 @@ def test_on_a_holiday_the_list_before_it_is_kept_under_its_own_day(
     assert {str(each.paper.listed) for each in before.matches} == {"2026-11-23"}
 
 
-def test_on_monday_morning_last_weeks_list_is_this_weeks_until_there_is_one(
+def test_last_weeks_list_is_served_until_this_week_has_one(
     service: Service, upstream: FakeUpstream, clock: Clock
 ) -> None:
     upstream.today = lambda: clock.today().replace(day=20)
@@ -129,7 +129,7 @@ def test_yesterdays_list_stays_in_the_feed_when_a_new_day_comes(
     wait_until(lambda: ids(service.get_feed(daily)) == ["7", "3", "2", "1"])
 
 
-def test_a_list_that_shrank_loses_nothing(
+def test_a_list_that_shrank_loses_no_papers(
     service: Service, upstream: FakeUpstream, clock: Clock
 ) -> None:
     daily = feed("", "daily")
@@ -144,7 +144,7 @@ def test_a_list_that_shrank_loses_nothing(
 # --- when upstream fails -----------------------------------------------------------------------
 
 
-def test_the_last_good_list_is_served_while_upstream_fails(
+def test_the_last_good_listing_is_served_while_upstream_fails(
     service: Service, upstream: FakeUpstream, clock: Clock
 ) -> None:
     before = ids(service.get_feed(feed()))
@@ -155,7 +155,7 @@ def test_the_last_good_list_is_served_while_upstream_fails(
     assert ids(service.get_feed(feed())) == before
 
 
-def test_an_unreadable_page_never_replaces_a_list(
+def test_a_page_that_cannot_be_parsed_never_replaces_a_listing(
     service: Service, upstream: FakeUpstream, clock: Clock
 ) -> None:
     before = ids(service.get_feed(feed()))
@@ -166,34 +166,34 @@ def test_an_unreadable_page_never_replaces_a_list(
     assert ids(service.get_feed(feed())) == before
 
 
-def test_with_nothing_kept_the_reader_is_told_why_and_when(
+def test_without_stored_data_the_error_has_the_reason_and_retry_after(
     service: Service, upstream: FakeUpstream
 ) -> None:
     upstream.fail()
-    with pytest.raises(NoDataYetError, match="status 503") as caught:
+    with pytest.raises(NoDataYetError, match="HTTP 503") as caught:
         service.get_feed(feed())
     assert caught.value.retry_after == 60
     assert isinstance(caught.value.__cause__, UpstreamError)
 
 
-def test_after_a_failure_nobody_asks_until_it_makes_sense(
+def test_after_a_failure_no_request_is_sent_during_the_backoff(
     make_service: MakeService, upstream: FakeUpstream, clock: Clock
 ) -> None:
     upstream.fail()
     with pytest.raises(NoDataYetError):
         make_service().get_feed(feed())
-    asked = len(upstream.requests)
+    request_count = len(upstream.requests)
     clock.forward(seconds=59)
     with pytest.raises(NoDataYetError) as caught:
         make_service().get_feed(feed())
     assert caught.value.retry_after == 1
-    assert len(upstream.requests) == asked
+    assert len(upstream.requests) == request_count
     upstream.recover()
     clock.forward(seconds=2)
     assert ids(make_service().get_feed(feed())) == ["3", "1", "5"]
 
 
-def test_each_failure_in_a_row_waits_longer_up_to_half_an_hour(
+def test_consecutive_failures_back_off_up_to_half_an_hour(
     service: Service, upstream: FakeUpstream, clock: Clock
 ) -> None:
     upstream.fail()
@@ -206,27 +206,25 @@ def test_each_failure_in_a_row_waits_longer_up_to_half_an_hour(
     assert waits == [60, 120, 240, 480, 960, 1800, 1800]
 
 
-def test_a_wait_that_upstream_asks_for_is_kept(service: Service, upstream: FakeUpstream) -> None:
+def test_the_backoff_is_at_least_retry_after(service: Service, upstream: FakeUpstream) -> None:
     upstream.intercept = lambda path: Response("", 429, {"Retry-After": "200"})
     with pytest.raises(NoDataYetError) as caught:
         service.get_feed(feed("", "daily"))
     assert caught.value.retry_after == 200
 
 
-def test_the_api_is_asked_when_the_page_gives_nothing(
-    service: Service, upstream: FakeUpstream
-) -> None:
+def test_the_api_is_requested_when_the_page_fails(service: Service, upstream: FakeUpstream) -> None:
     upstream.fail("/papers")
     assert ids(service.get_feed(feed())) == ["3", "1", "5"]
     assert "/api/daily_papers?limit=100" in upstream.requests
     assert "/api/papers/search?q=causal&limit=120" in upstream.requests
 
 
-def test_one_page_of_two_is_enough_for_an_answer(service: Service, upstream: FakeUpstream) -> None:
+def test_one_page_of_two_is_enough_for_a_result(service: Service, upstream: FakeUpstream) -> None:
     upstream.intercept = lambda path: Response("", 503) if "q=" in path else None
-    reading = service.get_feed(feed())
-    assert ids(reading) == ["3", "1"]
-    assert reading.fresh_until <= service.now(), "so that readers soon come back for the rest"
+    result = service.get_feed(feed())
+    assert ids(result) == ["3", "1"]
+    assert result.fresh_until <= service.now(), "so that readers soon request the rest"
 
 
 def test_a_reader_waits_no_longer_than_the_deadline(
@@ -240,12 +238,12 @@ def test_a_reader_waits_no_longer_than_the_deadline(
 
     upstream.intercept = hang
     service = make_service(deadline=0.3)
-    with pytest.raises(NoDataYetError, match=r"0\.3 seconds|in time"):
+    with pytest.raises(NoDataYetError, match=r"0\.3 seconds|timed out"):
         service.get_feed(feed())
     gate.set()
 
 
-def test_a_refresh_reads_the_page_whatever_is_kept(
+def test_a_forced_refresh_fetches_the_page_even_if_it_is_fresh(
     service: Service, upstream: FakeUpstream
 ) -> None:
     page = service.newest_day()
@@ -257,7 +255,7 @@ def test_a_refresh_reads_the_page_whatever_is_kept(
         service.refresh_page(page)
 
 
-def test_many_requests_for_one_cold_feed_make_one_request_for_each_page(
+def test_concurrent_requests_for_one_feed_fetch_each_page_once(
     service: Service, upstream: FakeUpstream
 ) -> None:
     found: list[list[str]] = []
@@ -273,7 +271,7 @@ def test_many_requests_for_one_cold_feed_make_one_request_for_each_page(
     assert sorted(upstream.requests) == ["/papers/date/2026-11-24", "/papers?q=causal"]
 
 
-def test_an_unexpected_error_behind_a_refresh_is_logged_and_not_swallowed(
+def test_an_unexpected_error_in_a_refresh_is_logged(
     service: Service,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -285,7 +283,7 @@ def test_an_unexpected_error_behind_a_refresh_is_logged_and_not_swallowed(
     wait_until(lambda: "day 2026-11-24: unexpected error" in caplog.text)
 
 
-def test_a_paper_that_cannot_be_read_is_named_in_the_log(
+def test_a_skipped_paper_is_logged_with_its_id(
     service: Service, upstream: FakeUpstream, caplog: pytest.LogCaptureFixture
 ) -> None:
     upstream.papers += [make_raw_paper(number) for number in range(10, 21)]
@@ -297,47 +295,47 @@ def test_a_paper_that_cannot_be_read_is_named_in_the_log(
 # --- options of feeds --------------------------------------------------------------------------
 
 
-def test_a_feed_takes_as_many_papers_as_its_limit(service: Service) -> None:
-    reading = service.get_feed(feed("", "daily", limit=2))
-    assert ids(reading) == ["3", "2"]
-    assert reading.papers_searched == 3
+def test_a_feed_has_as_many_papers_as_its_limit(service: Service) -> None:
+    result = service.get_feed(feed("", "daily", limit=2))
+    assert ids(result) == ["3", "2"]
+    assert result.papers_searched == 3
 
 
-def test_search_hits_are_held_against_the_query_unless_the_feed_trusts_upstream(
+def test_search_hits_must_match_the_query_unless_the_feed_trusts_upstream(
     service: Service,
 ) -> None:
     strict = feed("causal lake", "search")
     assert ids(service.get_feed(strict)) == []
-    trusting = Feed(name="x", title="x", query=strict.query, sources=("search",), match="upstream")
-    assert ids(service.get_feed(trusting)) == ["3", "1", "5"]
+    trusted = Feed(name="x", title="x", query=strict.query, sources=("search",), match="upstream")
+    assert ids(service.get_feed(trusted)) == ["3", "1", "5"]
 
 
-def test_a_query_of_exclusions_alone_is_answered_from_the_days(
+def test_a_query_of_exclusions_only_uses_the_list_days(
     service: Service, upstream: FakeUpstream
 ) -> None:
     assert ids(service.get_feed(feed("-causal"))) == ["2"]
     assert upstream.requests == ["/papers/date/2026-11-24"]
 
 
-def test_counters_are_as_last_read(service: Service, upstream: FakeUpstream, clock: Clock) -> None:
-    liked = feed("upvotes:>=40", "daily")
-    assert ids(service.get_feed(liked)) == []
+def test_counters_are_those_of_the_last_fetch(
+    service: Service, upstream: FakeUpstream, clock: Clock
+) -> None:
+    popular = feed("upvotes:>=40", "daily")
+    assert ids(service.get_feed(popular)) == []
     upstream.papers[0]["upvotes"] = 41
     clock.forward(hours=1)
-    service.get_feed(liked)
-    wait_until(lambda: ids(service.get_feed(liked)) == ["1"])
+    service.get_feed(popular)
+    wait_until(lambda: ids(service.get_feed(popular)) == ["1"])
 
 
-def test_a_named_feed_is_found_and_an_unknown_one_lists_the_known(service: Service) -> None:
+def test_an_unknown_feed_name_is_an_error_with_the_known_names(service: Service) -> None:
     assert service.get_configured_feed("causal").title == "Causal matters"
     with pytest.raises(UnknownFeedError) as caught:
         service.get_configured_feed("nope")
     assert caught.value.known == ("causal",)
 
 
-def test_cards_give_way_to_the_api_which_knows_more(
-    service: Service, upstream: FakeUpstream
-) -> None:
+def test_the_api_is_preferred_to_cards(service: Service, upstream: FakeUpstream) -> None:
     def cards(path: str) -> Response | None:
         if path.startswith("/api"):
             return None
@@ -348,11 +346,11 @@ def test_cards_give_way_to_the_api_which_knows_more(
 
     upstream.intercept = cards
     listing = service.refresh_page(service.newest_day())
-    assert listing.source == "api"
+    assert listing.parsed_from == "api"
     assert listing.papers[0].authors
 
 
-def test_many_cold_keywords_hold_up_nobody_who_asks_for_what_is_kept(
+def test_many_new_keywords_do_not_delay_stored_feeds(
     make_service: MakeService, upstream: FakeUpstream
 ) -> None:
     service = make_service(deadline=8.0)
@@ -364,7 +362,7 @@ def test_many_cold_keywords_hold_up_nobody_who_asks_for_what_is_kept(
             gate.wait(20)
 
     upstream.intercept = hang
-    began = time.monotonic()
+    started = time.monotonic()
     threads = [
         threading.Thread(target=service.get_feed, args=(feed(f"tides OR word{number}"),))
         for number in range(20)
@@ -373,13 +371,13 @@ def test_many_cold_keywords_hold_up_nobody_who_asks_for_what_is_kept(
         thread.start()
     wait_until(lambda: sum(thread.is_alive() for thread in threads) <= 8)
     assert ids(service.get_feed(feed())) == before
-    assert time.monotonic() - began < 7, "well before the deadline of those who wait"
+    assert time.monotonic() - started < 7, "well before the deadline of the waiting requests"
     gate.set()
     for thread in threads:
         thread.join()
 
 
-def test_a_day_that_somebody_waits_for_goes_before_searches(
+def test_an_awaited_list_day_is_fetched_before_searches(
     service: Service, upstream: FakeUpstream
 ) -> None:
     gate, first = threading.Event(), threading.Event()
@@ -405,14 +403,14 @@ def test_a_day_that_somebody_waits_for_goes_before_searches(
     assert upstream.requests[1] == "/papers/date/2026-11-24"
 
 
-def test_a_union_is_answered_with_what_one_of_its_feeds_has(
+def test_a_union_is_served_if_one_of_its_feeds_has_data(
     service: Service, upstream: FakeUpstream
 ) -> None:
     trending = feed("", "trending")
     service.get_feed(trending)
     upstream.fail()
-    reading = service.get_feed(feed("", "month"), trending)
-    assert len(reading.matches) == 5
-    assert reading.fresh_until <= service.now()
+    result = service.get_feed(feed("", "month"), trending)
+    assert len(result.matches) == 5
+    assert result.fresh_until <= service.now()
     with pytest.raises(NoDataYetError):
         service.get_feed(feed("", "month"), feed("", "week"))

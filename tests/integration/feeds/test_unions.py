@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 from flask.testing import FlaskClient
 
 from feedsrv.feeds.entry import FEED_SCHEME
+from feedsrv.models import Feed
+from feedsrv.web.app import create_app
 from tests.support.documents import (
     ATOM_NAMESPACES,
     RSS_NAMESPACES,
@@ -15,10 +18,12 @@ from tests.support.documents import (
     find_texts,
     parse_xml,
 )
+from tests.support.types import MakeService
+from tests.support.upstream import FakeUpstream
 
 
 def feed_names_by_paper(document: bytes) -> dict[str, set[str]]:
-    """Return the feeds that each paper came from, by the paper's number."""
+    """Return the names of the feeds that have each paper, by the last digit of its id."""
     return {
         find_text(entry, "a:id")[-1]: {
             each.get("term", "")
@@ -29,7 +34,7 @@ def feed_names_by_paper(document: bytes) -> dict[str, set[str]]:
     }
 
 
-def test_a_union_has_each_paper_once_with_every_feed_that_it_came_from(
+def test_a_union_has_each_paper_once_with_all_feeds_that_have_it(
     sample_client: FlaskClient,
 ) -> None:
     document = sample_client.get("/feeds/causal+sea+empty.atom").data
@@ -48,7 +53,7 @@ def test_a_union_has_each_paper_once_with_every_feed_that_it_came_from(
 @pytest.mark.parametrize(
     "path", ["/feeds/sea+causal", "/feeds/causal+sea+causal", "/feeds/sea%2Bcausal"]
 )
-def test_a_union_is_one_feed_in_whatever_order_it_is_asked_for(
+def test_a_union_does_not_depend_on_the_order_of_its_feeds(
     sample_client: FlaskClient, path: str
 ) -> None:
     one, other = (
@@ -62,20 +67,20 @@ def test_a_union_is_one_feed_in_whatever_order_it_is_asked_for(
     )
 
 
-def test_a_union_names_its_feeds_in_the_order_asked_for_and_each_once(
+def test_the_title_of_a_union_has_each_feed_once_in_the_requested_order(
     sample_client: FlaskClient,
 ) -> None:
     document = parse_xml(sample_client.get("/feeds/sea+causal+sea.atom").data)
     assert find_text(document, "a:title") == "By the sea + Causal matters"
 
 
-def test_a_union_takes_as_many_papers_as_its_largest_feed(sample_client: FlaskClient) -> None:
+def test_a_union_has_as_many_papers_as_its_largest_feed(sample_client: FlaskClient) -> None:
     assert len(feed_names_by_paper(sample_client.get("/feeds/sea.atom").data)) == 3
     assert len(feed_names_by_paper(sample_client.get("/feeds/sea+causal.atom").data)) == 5
     assert len(feed_names_by_paper(sample_client.get("/feeds/sea+causal.atom?limit=2").data)) == 2
 
 
-def test_a_union_says_where_it_is(sample_client: FlaskClient) -> None:
+def test_a_union_links_to_itself(sample_client: FlaskClient) -> None:
     for suffix, path in (("atom", "a:link[@rel='self']"), ("rss", "channel/atom:link")):
         link = parse_xml(sample_client.get(f"/feeds/causal+sea.{suffix}").data).find(
             path, RSS_NAMESPACES | ATOM_NAMESPACES
@@ -90,6 +95,17 @@ def test_a_union_says_where_it_is(sample_client: FlaskClient) -> None:
 def test_a_union_with_an_unknown_member_is_not_found(
     sample_client: FlaskClient, names: str, suffix: str
 ) -> None:
-    answer = sample_client.get(f"/feeds/{names}{suffix}")
-    assert answer.status_code == 404
-    assert json.loads(answer.data)["feeds"] == ["causal", "empty", "sea"]
+    response = sample_client.get(f"/feeds/{names}{suffix}")
+    assert response.status_code == 404
+    assert json.loads(response.data)["feeds"] == ["causal", "empty", "sea"]
+
+
+def test_a_union_of_feeds_without_data_waits_for_one_deadline(
+    make_service: MakeService, upstream: FakeUpstream
+) -> None:
+    feeds = {name: Feed(name=name, title=name, query=name) for name in ("fog", "tides", "ferry")}
+    upstream.inject_fault("timeout")
+    client = create_app(make_service(deadline=2.0, feeds=feeds)).test_client()
+    started = time.monotonic()
+    assert client.get("/feeds/fog+tides+ferry.atom").status_code == 503
+    assert time.monotonic() - started < 5.5

@@ -54,7 +54,7 @@ def test_listings_of_two_upstreams_do_not_mix(store: Repository, tmp_path: Path)
 
 
 def test_a_failure_is_remembered_until_the_page_is_read(store: Repository, tmp_path: Path) -> None:
-    failure = Failure(reason="status 503", count=1, at=NOON, retry_at=NOON)
+    failure = Failure(reason="status 503", count=1, at=NOON, retry_at=NOON, since=NOON)
     store.save_failure(FRIDAY, failure)
     assert disk_store(tmp_path, UPSTREAM).get_failure(FRIDAY) == failure
     store.save_listing(listing(), FRIDAY)
@@ -284,7 +284,7 @@ def test_a_failure_of_a_clock_that_was_ahead_forbids_no_request(
     store: Repository, hours: int
 ) -> None:
     ahead = NOON + timedelta(hours=hours)
-    failure = Failure(reason="status 503", count=3, at=ahead, retry_at=ahead)
+    failure = Failure(reason="status 503", count=3, at=ahead, retry_at=ahead, since=NOON)
     for page in (FRIDAY, None):
         store.save_failure(page, failure)
         assert store.get_failure(page) is None

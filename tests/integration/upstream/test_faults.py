@@ -1,4 +1,4 @@
-"""What comes of each fault of upstream: in the client and the parser, and in one refresh."""
+"""The outcome of each fault of upstream: in the client and the parser, and in one refresh."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from tests.support.types import MakeService
 from tests.support.upstream import FakeUpstream
 
 FEED = "/papers.atom"
-#: Where the API's reason is another than the page's.
+#: The reasons of the API that differ from the page's.
 API_REASONS = {
-    "nolist": "no list of papers in the API's answer",
-    "badjson": "no list of papers in the API's answer",
-    "badutf8": "no list of papers in the API's answer",
-    "cards-only": "status 500",
+    "nolist": "the API response is not a list of papers",
+    "badjson": "the API response is not a list of papers",
+    "badutf8": "the API response is not a list of papers",
+    "cards-only": "HTTP 500",
     "shrunk": "1 from api",
 }
 #: One page of each kind.
@@ -40,7 +40,7 @@ PAGES = [
 
 
 def fetch_listing(url: str, clock: Clock, *, api: bool, seconds: float) -> str:
-    """Return the papers and source of the newest day's listing, or why there is none."""
+    """Return the number of papers of the newest day and their origin, or the error's reason."""
     day = Page(Kind.DAY, clock.today().isoformat())
     with UpstreamClient(url, agent="feedsrv/test") as client:
         try:
@@ -52,7 +52,7 @@ def fetch_listing(url: str, clock: Clock, *, api: bool, seconds: float) -> str:
             listing = parse(fetched.body, fetched.url, requested=day, fetched_at=clock())
         except UpstreamError as error:
             return error.reason
-    return f"{len(listing.papers)} from {listing.source}"
+    return f"{len(listing.papers)} from {listing.parsed_from}"
 
 
 def test_every_fault_has_an_expected_outcome() -> None:
@@ -60,14 +60,14 @@ def test_every_fault_has_an_expected_outcome() -> None:
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_gives_what_can_still_be_read_or_an_error_with_its_reason(
+def test_each_fault_gives_the_expected_listing_or_error(
     upstream: FakeUpstream, clock: Clock, fault: str
 ) -> None:
     upstream.inject_fault(fault)
     seconds = 0.3 if fault in HANGING else 30.0
     outcome = fetch_listing(upstream.url, clock, api=False, seconds=seconds)
-    if fault == "api-down":  # of JSON, in place of a page
-        assert outcome == "status 500"
+    if fault == "api-down":  # a JSON response instead of a page
+        assert outcome == "HTTP 500"
     else:
         assert re.match(FAULT_OUTCOMES[fault].both_fail, outcome)
     outcome = fetch_listing(upstream.url, clock, api=True, seconds=seconds)
@@ -75,69 +75,73 @@ def test_a_fault_gives_what_can_still_be_read_or_an_error_with_its_reason(
 
 
 @pytest.mark.parametrize("scope", SCOPES)
-def test_where_a_redirect_leads_to_out_of_upstream_nobody_is_asked(
+def test_a_redirect_to_another_server_is_not_followed(
     make_service: MakeService, upstream: FakeUpstream, scope: str
 ) -> None:
-    heard: list[socket.socket] = []
-    with serve_tcp(heard.append) as outside:
+    connections: list[socket.socket] = []
+    with serve_tcp(connections.append) as other_server:
         upstream.intercept = lambda path: (
-            Response("", 302, {"Location": f"{outside}{path}"})
+            Response("", 302, {"Location": f"{other_server}{path}"})
             if path.startswith(SCOPES[scope])
             else None
         )
-        answer = create_app(make_service()).test_client().get(FEED)
-        assert answer.status_code == (503 if scope == "both" else 200)
-    assert heard == []
+        response = create_app(make_service()).test_client().get(FEED)
+        assert response.status_code == (503 if scope == "both" else 200)
+    assert connections == []
 
 
-# --- a page that cannot be read ----------------------------------------------------------------
+# --- pages that cannot be parsed ----------------------------------------------------------------
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.kind))
-def test_a_page_that_cannot_be_read_is_kept_by_its_kind_for_a_bug_report(
+def test_a_page_that_cannot_be_parsed_is_saved_for_a_bug_report(
     make_service: MakeService, upstream: FakeUpstream, clock: Clock, tmp_path: Path, page: Page
 ) -> None:
     service = make_service()
     upstream.inject_fault("nolist")
     with pytest.raises(ParseError):
         service.refresh_page(page)
-    kept = tmp_path / "store" / "unreadable"
+    saved = tmp_path / "store" / "unreadable"
     assert service.repository.unparsed_pages.list_all() == (
-        (page.kind, kept / f"{page.kind}.html", clock()),
-        (page.kind, kept / f"{page.kind}.json", clock()),
+        (page.kind, saved / f"{page.kind}.html", clock()),
+        (page.kind, saved / f"{page.kind}.json", clock()),
     )
-    assert b"Redesigned" in (kept / f"{page.kind}.html").read_bytes()
+    assert b"Redesigned" in (saved / f"{page.kind}.html").read_bytes()
 
 
-def test_a_page_whose_cards_alone_can_be_read_is_kept_too(
+def test_a_page_parsed_from_its_cards_is_saved_too(
     make_service: MakeService, upstream: FakeUpstream
 ) -> None:
     service = make_service()
     upstream.inject_fault("cards-only")
-    assert service.refresh_page(service.newest_day()).source == "cards"
-    assert [kept.path.name for kept in service.repository.unparsed_pages.list_all()] == ["day.html"]
+    assert service.refresh_page(service.newest_day()).parsed_from == "cards"
+    assert [saved.path.name for saved in service.repository.unparsed_pages.list_all()] == [
+        "day.html"
+    ]
 
 
-def test_a_page_that_breaks_the_reading_of_it_is_kept_and_left_alone_for_a_while(
+def test_a_page_that_crashes_the_parser_is_saved_and_backed_off(
     make_service: MakeService, upstream: FakeUpstream, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service = make_service()
     monkeypatch.setattr("feedsrv.upstream.refresh.parse_page", lambda *args, **kwargs: 1 / 0)
     client = create_app(service).test_client()
     for _ in range(3):
-        answer = client.get(FEED)
-        assert answer.status_code == 503
-        assert answer.json is not None
-        assert "unexpected error" in answer.json["detail"]
+        response = client.get(FEED)
+        assert response.status_code == 503
+        assert response.json is not None
+        assert "unexpected error" in response.json["detail"]
     assert len(upstream.requests) == 1
-    assert [kept.path.name for kept in service.repository.unparsed_pages.list_all()] == ["day.html"]
+    assert [saved.path.name for saved in service.repository.unparsed_pages.list_all()] == [
+        "day.html"
+    ]
     monkeypatch.undo()
     clock.forward(minutes=2)
     assert client.get(FEED).status_code == 200
 
 
 @pytest.mark.parametrize(
-    ("asking", "fault", "status"),
+    ("prefix", "fault", "status"),
     [
         ("/papers", "", 200),
         ("/api", "404", 503),
@@ -145,21 +149,23 @@ def test_a_page_that_breaks_the_reading_of_it_is_kept_and_left_alone_for_a_while
         ("/api", "cards-only", 200),
     ],
 )
-def test_a_wait_that_is_asked_for_is_heeded_whichever_way_asks_for_it(
+def test_retry_after_is_honoured_from_the_page_and_from_the_api(
     make_service: MakeService,
     upstream: FakeUpstream,
     clock: Clock,
-    asking: str,
+    prefix: str,
     fault: str,
     status: int,
 ) -> None:
-    wait = {"Retry-After": "120"}
-    upstream.intercept = lambda path: Response("", 429, wait) if path.startswith(asking) else None
+    headers = {"Retry-After": "120"}
+    upstream.intercept = lambda path: (
+        Response("", 429, headers) if path.startswith(prefix) else None
+    )
     upstream.inject_fault(fault, "/papers")
     client = create_app(make_service()).test_client()
     assert client.get(FEED).status_code == status
-    answer = client.get("/papers/trending.atom")
-    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "120")
+    response = client.get("/papers/trending.atom")
+    assert (response.status_code, response.headers["Retry-After"]) == (503, "120")
     assert len(upstream.requests) == 2
     upstream.recover()
     clock.forward(seconds=121)

@@ -1,4 +1,4 @@
-"""One page refreshed: validators, lease, rate limit, budget."""
+"""Refreshing one page: validators, lease, rate limit and budget."""
 
 from __future__ import annotations
 
@@ -31,24 +31,24 @@ def upstream_papers() -> list[Json]:
     return papers_of_twelve_days()
 
 
-def ids(reading: FeedResult) -> list[int]:
-    return [int(each.paper.id[-5:]) for each in reading.matches]
+def ids(result: FeedResult) -> list[int]:
+    return [int(match.paper.id[-5:]) for match in result.matches]
 
 
-def test_upstream_is_asked_with_the_validators_that_it_gave(
+def test_a_refresh_is_a_conditional_request_with_the_stored_validators(
     service: Service, upstream: FakeUpstream, clock: Clock
 ) -> None:
     upstream.etag = '"one"'
     first = service.refresh_page(service.newest_day())
     clock.forward(minutes=5)
-    del upstream.papers[0]  # not seen: upstream says that nothing changed
-    again = service.refresh_page(service.newest_day())
+    del upstream.papers[0]  # not noticed: upstream responds with 304
+    second = service.refresh_page(service.newest_day())
     assert upstream.if_none_match == ["", '"one"']
-    assert again.papers == first.papers
-    assert again.fetched_at == clock(), "an unchanged list is fresh again"
+    assert second.papers == first.papers
+    assert second.fetched_at == clock(), "an unmodified listing is fresh second"
 
 
-def test_a_list_read_from_cards_is_asked_for_in_full(
+def test_a_listing_parsed_from_cards_is_fetched_without_validators(
     service: Service, upstream: FakeUpstream
 ) -> None:
     upstream.intercept = lambda path: Response(
@@ -56,45 +56,47 @@ def test_a_list_read_from_cards_is_asked_for_in_full(
         '<article><h3><a href="/papers/2611.00001">A title</a></h3></article>',
         headers={"ETag": '"cards"'},
     )
-    assert service.refresh_page(service.newest_day()).source == "cards"
+    assert service.refresh_page(service.newest_day()).parsed_from == "cards"
     upstream.recover()
-    assert service.refresh_page(service.newest_day()).source == "data"
+    assert service.refresh_page(service.newest_day()).parsed_from == "data"
     assert set(upstream.if_none_match) == {""}
 
 
-def test_adhoc_searches_that_are_spent_leave_keyword_feeds_to_the_window(
+def test_without_adhoc_searches_keyword_feeds_are_served_from_the_window(
     make_service: MakeService, upstream: FakeUpstream
 ) -> None:
     service = make_service(history_days=1, feeds={"causal": CAUSAL})
     for number in range(40):
         query = f"tides OR word{number}"
-        reading = service.get_feed(Feed(name="x", title="x", query=query))
-        assert ids(reading)[:2] == [1, 0]
+        result = service.get_feed(Feed(name="x", title="x", query=query))
+        assert ids(result)[:2] == [1, 0]
     searches = [path for path in upstream.requests if "q=" in path]
     assert len(searches) == 30
     service.get_feed(CAUSAL)
-    assert upstream.requests[-1] == "/papers?q=causal", "a configured feed's search is none of them"
+    assert upstream.requests[-1] == "/papers?q=causal", (
+        "the search of a configured feed is not ad hoc"
+    )
 
 
-def test_what_is_known_of_a_spent_allowance_is_not_asked_of_the_store(
+def test_a_used_up_adhoc_limit_needs_no_storage_lookup(
     make_service: MakeService, upstream: FakeUpstream, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service = make_service(history_days=1)
 
-    def searched(number: int) -> bool:
+    def is_searched(number: int) -> bool:
         service.get_feed(Feed(name="x", title="x", query=f"tides OR word{number}"))
         return upstream.requests[-1].endswith(f"word{number}")
 
-    assert [searched(number) for number in range(31)] == [True] * 30 + [False]
-    asked = Mock(wraps=service.repository.acquire_lease)
-    monkeypatch.setattr(service.repository, "acquire_lease", asked)
-    assert not searched(40)
-    asked.assert_not_called()
+    assert [is_searched(number) for number in range(31)] == [True] * 30 + [False]
+    acquire = Mock(wraps=service.repository.acquire_lease)
+    monkeypatch.setattr(service.repository, "acquire_lease", acquire)
+    assert not is_searched(40)
+    acquire.assert_not_called()
     clock.forward(minutes=5)
-    assert searched(41)
+    assert is_searched(41)
 
 
-def test_with_the_whole_allowance_spent_a_cold_reader_is_told_when(
+def test_with_the_budget_used_up_the_error_says_when_to_retry(
     make_service: MakeService, upstream: FakeUpstream, clock: Clock
 ) -> None:
     service = make_service()
@@ -108,7 +110,7 @@ def test_with_the_whole_allowance_spent_a_cold_reader_is_told_when(
     assert service.get_feed(DAILY).matches
 
 
-def test_the_last_request_of_upstreams_allowance_is_the_last(
+def test_no_request_is_sent_after_upstreams_rate_limit_is_used_up(
     service: Service, upstream: FakeUpstream, clock: Clock
 ) -> None:
     upstream.headers = {"ratelimit": '"pages";r=0;t=53'}
@@ -116,13 +118,13 @@ def test_the_last_request_of_upstreams_allowance_is_the_last(
     with pytest.raises(NoDataYetError, match="used up") as caught:
         service.get_feed(Feed(name="x", title="x", sources=("trending",)))
     assert caught.value.retry_after == 53
-    assert service.get_feed(DAILY).matches, "what is kept is served"
+    assert service.get_feed(DAILY).matches, "stored listings are served"
     assert len(upstream.requests) == 1
     clock.forward(seconds=53)
     assert service.get_feed(Feed(name="x", title="x", sources=("trending",))).matches
 
 
-def make_upstream(config: Config, owner: str, clock: Clock, waits: list[float]) -> Refresher:
+def make_refresher(config: Config, owner: str, clock: Clock, waits: list[float]) -> Refresher:
     def sleep(seconds: float) -> None:
         waits.append(seconds)
         clock.forward(seconds=seconds)
@@ -140,60 +142,62 @@ def make_upstream(config: Config, owner: str, clock: Clock, waits: list[float]) 
     )
 
 
-def test_a_holder_of_the_lease_that_died_blocks_nobody_longer_than_the_lease(
+def test_a_dead_holder_blocks_others_only_until_the_lease_expires(
     config: Config, clock: Clock
 ) -> None:
     waits: list[float] = []
     store = disk_store(config.cache_dir, config.upstream_url)
-    assert store.acquire_lease("the dead", clock(), timedelta(seconds=3))
-    began = clock()
-    upstream = make_upstream(config, "the living", clock, waits)
+    assert store.acquire_lease("dead process", clock(), timedelta(seconds=3))
+    started = clock()
+    upstream = make_refresher(config, "live process", clock, waits)
     assert upstream.refresh(Page(Kind.TRENDING)).papers
-    assert timedelta(seconds=3) <= clock() - began <= timedelta(seconds=3.2)
+    assert timedelta(seconds=3) <= clock() - started <= timedelta(seconds=3.2)
 
 
-def test_a_lease_that_others_hold_for_too_long_is_told(config: Config, clock: Clock) -> None:
+def test_a_lease_held_by_others_for_too_long_is_an_error(config: Config, clock: Clock) -> None:
     store = disk_store(config.cache_dir, config.upstream_url)
-    upstream = make_upstream(config, "the patient", clock, [])
-    assert store.acquire_lease("the busy", clock(), timedelta(seconds=7))
+    upstream = make_refresher(config, "waiting process", clock, [])
+    assert store.acquire_lease("busy process", clock(), timedelta(seconds=7))
     with pytest.raises(UpstreamBudgetError, match="another process is fetching"):
         upstream.refresh(Page(Kind.TRENDING))
 
 
-def test_turns_are_waited_for(config: Config, clock: Clock, upstream: FakeUpstream) -> None:
+def test_a_refresh_waits_for_its_slot(config: Config, clock: Clock, upstream: FakeUpstream) -> None:
     waits: list[float] = []
     spaced = msgspec.structs.replace(config, spacing=2.0)
-    asking = make_upstream(spaced, "x", clock, waits)
+    refresher = make_refresher(spaced, "x", clock, waits)
     for _ in range(6):
-        asking.refresh(Page(Kind.TRENDING), force=True)
+        refresher.refresh(Page(Kind.TRENDING), force=True)
     assert waits == [2.0, 2.0]
     assert len(upstream.requests) == 6
 
 
-def test_waiting_for_a_turn_takes_nothing_from_the_time_to_answer(
+def test_waiting_for_a_slot_does_not_count_toward_the_deadline(
     config: Config, clock: Clock, upstream: FakeUpstream
 ) -> None:
     waits: list[float] = []
-    asking = make_upstream(config, "x", clock, waits)
+    refresher = make_refresher(config, "x", clock, waits)
     for _ in range(60):
-        asking.refresh(Page(Kind.TRENDING), force=True)
-    assert asking.refresh(Page(Kind.MONTH, "2026-11"), patience=600).papers
-    assert sum(waits) == 300, "until the allowance is there again; the deadline is five seconds"
+        refresher.refresh(Page(Kind.TRENDING), force=True)
+    assert refresher.refresh(Page(Kind.MONTH, "2026-11"), patience=600).papers
+    assert sum(waits) == 300, "much longer than the deadline of five seconds"
 
 
-def test_after_a_long_wait_for_a_turn_it_is_not_asked_beside_another(
+def test_after_a_long_wait_the_lease_is_acquired_again(
     config: Config, clock: Clock, upstream: FakeUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asking = make_upstream(config, "x", clock, [])
+    refresher = make_refresher(config, "x", clock, [])
     for _ in range(60):
-        asking.refresh(Page(Kind.TRENDING), force=True)
-    began, pause = clock(), asking._wait
+        refresher.refresh(Page(Kind.TRENDING), force=True)
+    started, pause = clock(), refresher._wait
 
     def meanwhile(seconds: float, page: Page) -> None:
         pause(seconds, page)
         if seconds > 100:
-            assert asking._repository.acquire_lease("another", clock(), timedelta(seconds=3))
+            assert refresher._repository.acquire_lease(
+                "another process", clock(), timedelta(seconds=3)
+            )
 
-    monkeypatch.setattr(asking, "_wait", meanwhile)
-    assert asking.refresh(Page(Kind.MONTH, "2026-11"), patience=600).papers
-    assert timedelta(seconds=303) <= clock() - began <= timedelta(seconds=304)
+    monkeypatch.setattr(refresher, "_wait", meanwhile)
+    assert refresher.refresh(Page(Kind.MONTH, "2026-11"), patience=600).papers
+    assert timedelta(seconds=303) <= clock() - started <= timedelta(seconds=304)

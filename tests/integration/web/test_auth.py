@@ -1,4 +1,4 @@
-"""Private servers: what opens what, and which keys stand in an answer."""
+"""Private servers: which key opens which URL, and which keys a response contains."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def private(make_service: MakeService) -> FlaskClient:
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_without_a_key_nothing_is_said_but_how_to_give_one(
+def test_without_a_key_every_response_is_401_and_says_how_to_send_one(
     private: FlaskClient, upstream: FakeUpstream, path: str
 ) -> None:
     for headers in (
@@ -42,16 +42,16 @@ def test_without_a_key_nothing_is_said_but_how_to_give_one(
         {"Authorization": "Basic \xe9"},
         {"Authorization": "Bearer " + KEY},
     ):
-        answer = private.get(path, headers=headers)
-        assert answer.status_code == 401
-        assert answer.headers["WWW-Authenticate"].startswith('Basic realm="feedsrv"')
-        assert answer.mimetype == "application/problem+json"
-        assert "key=" in answer.get_json()["detail"]
-        assert "Access-Control-Allow-Origin" not in answer.headers
+        response = private.get(path, headers=headers)
+        assert response.status_code == 401
+        assert response.headers["WWW-Authenticate"].startswith('Basic realm="feedsrv"')
+        assert response.mimetype == "application/problem+json"
+        assert "key=" in response.get_json()["detail"]
+        assert "Access-Control-Allow-Origin" not in response.headers
     assert upstream.requests == []
 
 
-def test_whether_the_process_lives_is_told_to_everybody(private: FlaskClient) -> None:
+def test_healthz_needs_no_key(private: FlaskClient) -> None:
     assert private.get("/healthz").status_code == 200
 
 
@@ -61,34 +61,34 @@ def with_key(path: str, key: str) -> tuple[str, dict[str, str]]:
 
 
 @pytest.mark.parametrize("path", PATHS[:11])
-def test_the_key_opens_it_in_the_address_and_as_a_password(private: FlaskClient, path: str) -> None:
-    where, asked = with_key(path, KEY)
-    # Buffered: a static file is an open one until its answer is read or closed.
-    assert private.get(where, query_string=asked, buffered=True).status_code == 200
+def test_the_key_works_in_the_url_and_as_a_password(private: FlaskClient, path: str) -> None:
+    url, parameters = with_key(path, KEY)
+    # Buffered: closes the file of a static response.
+    assert private.get(url, query_string=parameters, buffered=True).status_code == 200
     assert private.get(path, auth=("anybody", KEY), buffered=True).status_code == 200
     assert private.get(path, auth=("anybody", "wrong")).status_code == 401
 
 
-def addresses(private: FlaskClient, path: str, **asked: str) -> set[str]:
-    """Return each address of this server that an answer holds, in its body or its headers."""
-    answer = private.get(path, query_string=asked)
-    assert answer.status_code == 200
-    text = unescape(answer.text).replace("\\u0026", "&") + " ".join(answer.headers.getlist("Link"))
+def urls_in_response(private: FlaskClient, path: str, **parameters: str) -> set[str]:
+    """Return each URL of this server in the body or the headers of the response."""
+    response = private.get(path, query_string=parameters)
+    assert response.status_code == 200
+    text = unescape(response.text).replace("\\u0026", "&") + " ".join(
+        response.headers.getlist("Link")
+    )
     return set(re.findall(r"http://localhost[^\s\"<>]*", text))
 
 
 @pytest.mark.parametrize("path", ["/papers.atom", "/papers.rss", "/papers.json", "/feeds.opml"])
-def test_readers_keep_working_with_the_addresses_that_a_feed_gives(
-    private: FlaskClient, path: str
-) -> None:
-    found = addresses(private, path, q="causal", key=KEY)
-    assert found
-    for url in found:
+def test_the_urls_in_a_feed_work_in_a_reader(private: FlaskClient, path: str) -> None:
+    urls = urls_in_response(private, path, q="causal", key=KEY)
+    assert urls
+    for url in urls:
         assert parse_qs(urlsplit(url).query)["key"] == [KEY]
         assert private.get(url, buffered=True).status_code == 200
 
 
-def test_who_logs_in_gets_addresses_that_work_without(private: FlaskClient) -> None:
+def test_a_client_with_a_password_gets_urls_that_work_without_one(private: FlaskClient) -> None:
     opml = private.get("/feeds.opml", auth=("me", KEY)).text
     assert KEY not in opml
     (url,) = re.findall(r'xmlUrl="([^"]+)"', opml)
@@ -96,10 +96,10 @@ def test_who_logs_in_gets_addresses_that_work_without(private: FlaskClient) -> N
     assert private.get(unescape(url).replace("/feeds/causal", "/papers")).status_code == 401
 
 
-def test_a_shared_feed_gives_away_itself_alone(private: FlaskClient) -> None:
+def test_a_feed_key_opens_its_feed_only(private: FlaskClient) -> None:
     own = feed_key(KEY, "/papers", "causal")
     for path in ("/papers.atom", "/papers.rss", "/papers.json"):
-        for url in addresses(private, path, q="causal", key=own):
+        for url in urls_in_response(private, path, q="causal", key=own):
             assert KEY not in url
             assert private.get(url, buffered=True).status_code == 200
     assert private.get("/papers.atom", query_string={"key": own}).status_code == 401
@@ -109,22 +109,24 @@ def test_a_shared_feed_gives_away_itself_alone(private: FlaskClient) -> None:
     assert some.status_code == 200
 
 
-def test_no_shared_cache_keeps_a_private_feed(private: FlaskClient, client: FlaskClient) -> None:
-    answer = private.get("/papers.atom", query_string={"key": KEY})
-    assert answer.headers["Cache-Control"].startswith("private, max-age=")
-    assert "Access-Control-Allow-Origin" not in answer.headers
+def test_shared_caches_must_not_store_a_private_feed(
+    private: FlaskClient, client: FlaskClient
+) -> None:
+    response = private.get("/papers.atom", query_string={"key": KEY})
+    assert response.headers["Cache-Control"].startswith("private, max-age=")
+    assert "Access-Control-Allow-Origin" not in response.headers
     assert client.get("/papers.atom").headers["Cache-Control"].startswith("public, max-age=")
 
 
-def test_keys_stand_in_no_log_and_in_no_file(
+def test_no_log_and_no_file_contains_a_key(
     private: FlaskClient, upstream: FakeUpstream, caplog: pytest.LogCaptureFixture, service: Service
 ) -> None:
     caplog.set_level(logging.DEBUG)
     upstream.fail("/api")
     for path in PATHS:
-        where, asked = with_key(path, KEY)
-        private.get(where, query_string=asked, buffered=True)
-        private.get(where, query_string=asked | {"key": KEY + "x"})
+        url, parameters = with_key(path, KEY)
+        private.get(url, query_string=parameters, buffered=True)
+        private.get(url, query_string=parameters | {"key": KEY + "x"})
         private.get(path, auth=("me", KEY), buffered=True)
     assert KEY not in caplog.text
     assert KEY not in json.dumps([record.__dict__ for record in caplog.records], default=str)
@@ -139,17 +141,17 @@ def test_keys_stand_in_no_log_and_in_no_file(
 @pytest.mark.parametrize(
     "path", ["/papers.atom", "/papers.rss?q=causal", "/feeds/causal.json", "/feeds.opml"]
 )
-def test_readers_that_run_in_a_browser_may_read_an_open_server(
+def test_readers_that_run_in_a_browser_may_read_a_public_server(
     client: FlaskClient, path: str
 ) -> None:
-    for answer in (client.get(path), client.head(path), client.get("/papers.atom?q=(")):
-        assert answer.headers["Access-Control-Allow-Origin"] == "*"
-        assert "ETag" in answer.headers["Access-Control-Expose-Headers"]
+    for response in (client.get(path), client.head(path), client.get("/papers.atom?q=(")):
+        assert response.headers["Access-Control-Allow-Origin"] == "*"
+        assert "ETag" in response.headers["Access-Control-Expose-Headers"]
 
 
-def test_pages_are_for_this_server_alone(client: FlaskClient) -> None:
-    answer = client.get("/papers?q=causal")
-    assert "Access-Control-Allow-Origin" not in answer.headers
-    assert answer.headers["Referrer-Policy"] == "no-referrer"
-    assert answer.headers["X-Content-Type-Options"] == "nosniff"
-    assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+def test_pages_may_not_be_read_by_other_origins(client: FlaskClient) -> None:
+    response = client.get("/papers?q=causal")
+    assert "Access-Control-Allow-Origin" not in response.headers
+    assert response.headers["Referrer-Policy"] == "no-referrer"
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
+    assert "default-src 'none'" in response.headers["Content-Security-Policy"]

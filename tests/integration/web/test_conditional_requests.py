@@ -1,10 +1,9 @@
-"""What caches and readers rely on, byte by byte: the server that users run, over real sockets."""
+"""Validators, conditional requests, HEAD and compression (RFC 9110), byte by byte over sockets."""
 
 from __future__ import annotations
 
 import gzip
 import socket
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -22,16 +21,16 @@ from feedsrv.config import Config
 from feedsrv.feeds.service import Service
 from feedsrv.models import Feed, Kind, Page
 from feedsrv.web.app import create_app
-from feedsrv.web.server import Server as Production
 from tests.support.clock import Clock
 from tests.support.processes import start_function
+from tests.support.servers import serve_wsgi
 from tests.support.stores import disk_store
 from tests.support.types import MakeService
 from tests.support.upstream import FakeUpstream, make_raw_paper
 from tests.support.waiting import wait_until
 
 FEED = "/papers.atom?q=causal"
-FEEDS = [
+CACHEABLE_PATHS = [
     FEED,
     "/papers.rss",
     "/papers.json?limit=2",
@@ -47,18 +46,18 @@ FEEDS = [
     "/feeds.opml",
     "/feeds.opml?format=rss",
 ]
-OTHERS = ["/", "/healthz", "/favicon.ico", "/static/style.css"]
-WRONG = ["/papers.atom?q=%28", "/papers.atom?limit=0", "/feeds/none.atom", "/nothing"]
+OTHER_PATHS = ["/", "/healthz", "/favicon.ico", "/static/style.css"]
+ERROR_PATHS = ["/papers.atom?q=%28", "/papers.atom?limit=0", "/feeds/none.atom", "/nothing"]
 TRENDING = Page(Kind.TRENDING)
 TRENDING_FEED = "/papers/trending.atom"
 
-Step = Callable[..., "Answer"]
+ListPapers = Callable[..., "HttpResponse"]
 
 
-class Answer(NamedTuple):
+class HttpResponse(NamedTuple):
     status: int
     headers: Headers
-    #: Every byte that came after the headers, whatever they say of it.
+    #: Every byte after the headers, whatever Content-Length says.
     body: bytes
 
     @property
@@ -67,49 +66,47 @@ class Answer(NamedTuple):
 
 
 class Server:
-    """Asks a running server one question on each connection, and leaves nothing to a library."""
+    """Sends requests to a running server, one on each connection, without an HTTP library."""
 
     def __init__(self, port: int) -> None:
         self.port = port
 
-    def __call__(self, path: str, method: str = "GET", /, **headers: str) -> Answer:
+    def __call__(self, path: str, method: str = "GET", /, **headers: str) -> HttpResponse:
         lines = [f"{method} {path} HTTP/1.1", "Connection: close"]
-        given = {"Host": f"127.0.0.1:{self.port}"} | headers
-        lines += [f"{name.replace('_', '-')}: {value}" for name, value in given.items()]
+        fields = {"Host": f"127.0.0.1:{self.port}"} | headers
+        lines += [f"{name.replace('_', '-')}: {value}" for name, value in fields.items()]
         with socket.create_connection(("127.0.0.1", self.port), timeout=20) as connection:
             connection.sendall("\r\n".join([*lines, "", ""]).encode("latin-1"))
-            with connection.makefile("rb") as answer:
-                head, _, body = answer.read().partition(b"\r\n\r\n")
-        status, *fields = head.decode("latin-1").split("\r\n")
-        pairs = [field.split(": ", 1) for field in fields]
-        return Answer(
-            int(status.split()[1]), Headers([(name, value) for name, value in pairs]), body
+            with connection.makefile("rb") as file:
+                head, _, body = file.read().partition(b"\r\n\r\n")
+        status_line, *lines = head.decode("latin-1").split("\r\n")
+        pairs = [line.split(": ", 1) for line in lines]
+        return HttpResponse(
+            int(status_line.split()[1]), Headers([(name, value) for name, value in pairs]), body
         )
 
 
 @contextmanager
-def running(service: Service) -> Iterator[Server]:
-    server = Production(create_app(service), "127.0.0.1", 0)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        yield Server(server.port)
-    finally:
-        server.stop()
-        thread.join()
+def run_server(service: Service) -> Iterator[Server]:
+    with serve_wsgi(create_app(service)) as url:
+        port = urlsplit(url).port
+        assert port is not None
+        yield Server(port)
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server whose papers stay as they are."""
+    """A server whose papers do not change."""
     causal = Feed(name="causal", title="Causal matters", query="causal")
     folder = tmp_path_factory.mktemp("store")
     service = Service.open(
         Config(demo=True, spacing=0.0, history_days=1, cache_dir=folder, feeds={"causal": causal}),
         now=Clock(),
     )
-    with running(service) as found:
-        yield found
+    for _ in service.refresh_stale():
+        pass  # or the front page would change while it is read
+    with run_server(service) as running:
+        yield running
     service.close()
 
 
@@ -130,9 +127,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         ("", 200),
     ],
 )
-def test_if_none_match_is_held_against_the_weak_etag(
-    server: Server, shape: str, status: int
-) -> None:
+def test_if_none_match_is_compared_weakly(server: Server, shape: str, status: int) -> None:
     """RFC 9110 13.1.2: any of a list, compared weakly."""
     first = server(FEED)
     assert first.headers["ETag"].startswith('W/"')
@@ -142,8 +137,8 @@ def test_if_none_match_is_held_against_the_weak_etag(
     assert again.body == (b"" if status == 304 else first.body)
 
 
-@pytest.mark.parametrize("path", FEEDS)
-def test_every_address_has_validators_and_answers_304_to_those_who_send_them(
+@pytest.mark.parametrize("path", CACHEABLE_PATHS)
+def test_every_feed_has_validators_and_is_304_for_those_who_send_them(
     server: Server, path: str
 ) -> None:
     """RFC 9110 15.4.5: a 304 repeats them, and has no body."""
@@ -161,15 +156,15 @@ def test_every_address_has_validators_and_answers_304_to_those_who_send_them(
         assert again.headers.getlist("Link") == first.headers.getlist("Link")
 
 
-def test_two_formats_and_two_feeds_have_etags_of_their_own(server: Server) -> None:
-    tags = {server(path).headers["ETag"] for path in FEEDS}
-    assert len(tags) == len(FEEDS)
+def test_each_feed_and_format_has_its_own_etag(server: Server) -> None:
+    tags = {server(path).headers["ETag"] for path in CACHEABLE_PATHS}
+    assert len(tags) == len(CACHEABLE_PATHS)
 
 
 # --- dates ---------------------------------------------------------------------------------------
 
 
-def shown(moment: datetime) -> str:
+def http_date(moment: datetime) -> str:
     return format_datetime(moment, usegmt=True)
 
 
@@ -183,18 +178,18 @@ def shown(moment: datetime) -> str:
         (timedelta(days=-1), 200),
     ],
 )
-def test_if_modified_since_alone_is_held_against_last_modified(
+def test_if_modified_since_alone_is_compared_with_last_modified(
     server: Server, since: timedelta, status: int
 ) -> None:
     """Thunderbird sends nothing else."""
     first = server(FEED)
-    assert server(FEED, If_Modified_Since=shown(first.modified + since)).status == status
+    assert server(FEED, If_Modified_Since=http_date(first.modified + since)).status == status
 
 
 @pytest.mark.parametrize(
     "since",
     [
-        "Sat, 01 Jan 2000 00:00:00 GMT",  # what Thunderbird says at its first poll
+        "Sat, 01 Jan 2000 00:00:00 GMT",  # Thunderbird's first poll
         "yesterday",
         "",
         "0",
@@ -202,7 +197,7 @@ def test_if_modified_since_alone_is_held_against_last_modified(
         "2026-11-24T09:30:00Z junk",
     ],
 )
-def test_a_date_long_ago_or_none_at_all_gets_the_feed(server: Server, since: str) -> None:
+def test_an_old_or_malformed_date_gets_the_feed(server: Server, since: str) -> None:
     assert server(FEED, If_Modified_Since=since).status == 200
 
 
@@ -215,37 +210,38 @@ def test_a_date_long_ago_or_none_at_all_gets_the_feed(server: Server, since: str
         ("", timedelta(0), 304),
     ],
 )
-def test_if_none_match_beats_if_modified_since(
+def test_if_none_match_takes_precedence_over_if_modified_since(
     server: Server, tag: str, since: timedelta, status: int
 ) -> None:
-    """RFC 9110 13.1.3: with an etag, the date is not looked at."""
+    """RFC 9110 13.1.3: with If-None-Match, the date is ignored."""
     first = server(FEED)
     tag = f'"{tag}"' if tag else first.headers["ETag"]
-    date = shown(first.modified + since)
+    date = http_date(first.modified + since)
     assert server(FEED, If_None_Match=tag, If_Modified_Since=date).status == status
 
 
 # --- HEAD ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", [*FEEDS, *OTHERS, *WRONG])
+@pytest.mark.parametrize("path", [*CACHEABLE_PATHS, *OTHER_PATHS, *ERROR_PATHS])
 def test_head_is_get_without_its_body(server: Server, path: str) -> None:
     got, head = server(path), server(path, "HEAD")
     assert head.body == b""
     assert got.body
     assert head.status == got.status
     ignored = {"date", "server", "connection"}  # Date: a second may pass between the two
-    kept = [
-        [pair for pair in each.headers if pair[0].lower() not in ignored] for each in (got, head)
+    headers = [
+        [pair for pair in response.headers if pair[0].lower() not in ignored]
+        for response in (got, head)
     ]
-    assert kept[0] == kept[1]
+    assert headers[0] == headers[1]
 
 
-# --- packing -------------------------------------------------------------------------------------
+# --- compression ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("accepted", "packed"),
+    ("accept_encoding", "compressed"),
     [
         (None, False),
         ("", False),
@@ -264,34 +260,34 @@ def test_head_is_get_without_its_body(server: Server, path: str) -> None:
     ],
 )
 @pytest.mark.parametrize("path", [FEED, "/papers.json", "/papers?q=causal"])
-def test_a_body_is_packed_for_those_alone_who_take_that(
-    server: Server, path: str, accepted: str | None, packed: bool
+def test_a_body_is_compressed_only_for_clients_that_accept_gzip(
+    server: Server, path: str, accept_encoding: str | None, compressed: bool
 ) -> None:
     plain = server(path)
-    headers = {} if accepted is None else {"Accept_Encoding": accepted}
-    answer = server(path, **headers)
-    assert answer.headers.get("Content-Encoding") == ("gzip" if packed else None)
-    assert (gzip.decompress(answer.body) if packed else answer.body) == plain.body
-    assert int(answer.headers["Content-Length"]) == len(answer.body)
-    assert (len(answer.body) < len(plain.body)) is packed
-    # Weak, and of the plain body: one for both forms.
-    assert answer.headers["ETag"] == plain.headers["ETag"]
-    assert answer.headers["Vary"] == "Accept-Encoding"
+    headers = {} if accept_encoding is None else {"Accept_Encoding": accept_encoding}
+    response = server(path, **headers)
+    assert response.headers.get("Content-Encoding") == ("gzip" if compressed else None)
+    assert (gzip.decompress(response.body) if compressed else response.body) == plain.body
+    assert int(response.headers["Content-Length"]) == len(response.body)
+    assert (len(response.body) < len(plain.body)) is compressed
+    # Weak, and of the plain body: the same for both encodings.
+    assert response.headers["ETag"] == plain.headers["ETag"]
+    assert response.headers["Vary"] == "Accept-Encoding"
     assert "Content-Encoding" not in plain.headers
 
 
-def test_whoever_holds_the_packed_body_gets_304_for_the_plain_one_too(server: Server) -> None:
-    packed = server(FEED, Accept_Encoding="gzip")
-    again = server(FEED, If_None_Match=packed.headers["ETag"])
+def test_the_etag_of_the_compressed_body_is_good_for_the_plain_one(server: Server) -> None:
+    compressed = server(FEED, Accept_Encoding="gzip")
+    again = server(FEED, If_None_Match=compressed.headers["ETag"])
     assert (again.status, again.body) == (304, b"")
-    again = server(FEED, If_None_Match=packed.headers["ETag"], Accept_Encoding="gzip")
+    again = server(FEED, If_None_Match=compressed.headers["ETag"], Accept_Encoding="gzip")
     assert (again.status, again.body) == (304, b"")
 
 
 # --- other headers -------------------------------------------------------------------------------
 
 
-def test_a_feed_of_differences_is_never_answered(server: Server) -> None:
+def test_a_delta_is_never_sent(server: Server) -> None:
     """A-IM is a hint, and rss2email fails over 226."""
     first = server(FEED, A_IM="feed")
     assert first.status == 200
@@ -302,15 +298,15 @@ def test_a_feed_of_differences_is_never_answered(server: Server) -> None:
 
 
 @pytest.mark.parametrize("accept", ["application/rss+xml", "text/html", "image/png", "*/*;q=0"])
-def test_what_a_reader_says_that_it_accepts_changes_nothing(server: Server, accept: str) -> None:
-    """Some ask for RSS alone and take Atom all the same."""
+def test_the_accept_header_changes_nothing(server: Server, accept: str) -> None:
+    """Some readers accept RSS only, and read Atom all the same."""
     assert server(FEED, Accept=accept).body == server(FEED).body
 
 
 @pytest.mark.parametrize("headers", [{"Range": "bytes=0-9"}, {"If_Range": '"x"'}])
-def test_a_part_of_a_feed_is_never_answered(server: Server, headers: dict[str, str]) -> None:
-    answer = server(FEED, **headers)
-    assert (answer.status, answer.body) == (200, server(FEED).body)
+def test_a_range_of_a_feed_is_never_sent(server: Server, headers: dict[str, str]) -> None:
+    response = server(FEED, **headers)
+    assert (response.status, response.body) == (200, server(FEED).body)
 
 
 @pytest.mark.parametrize(
@@ -322,13 +318,13 @@ def test_a_part_of_a_feed_is_never_answered(server: Server, headers: dict[str, s
         (".json", "application/feed+json"),
     ],
 )
-def test_link_headers_name_the_feed_itself_and_its_other_forms(
+def test_link_headers_contain_the_feed_and_its_other_formats(
     server: Server, suffix: str, media_type: str
 ) -> None:
     root = f"http://127.0.0.1:{server.port}/papers"
-    answer = server(f"/papers{suffix}?q=causal&utm_source=x")
-    assert answer.headers["Content-Type"] == f"{media_type}; charset=utf-8"
-    links = answer.headers.getlist("Link")
+    response = server(f"/papers{suffix}?q=causal&utm_source=x")
+    assert response.headers["Content-Type"] == f"{media_type}; charset=utf-8"
+    links = response.headers.getlist("Link")
     assert links[0] == f'<{root}{suffix}?q=causal>; rel="self"'
     others = {"": "text/html", ".atom": "application/atom+xml"}
     others |= {".rss": "application/rss+xml", ".json": "application/feed+json"}
@@ -345,94 +341,98 @@ def test_link_headers_name_the_feed_itself_and_its_other_forms(
 # --- Last-Modified -------------------------------------------------------------------------------
 
 
-#: The address is a part of what is stamped: one service has one, wherever its servers listen.
+#: Last-Modified belongs to a URL, which must not depend on the port of the server.
 HOST = {"Host": "papers.example.org"}
 
 
 @pytest.fixture
-def changing(service: Service) -> Iterator[Server]:
-    with running(service) as found:
-        yield found
+def changing_server(service: Service) -> Iterator[Server]:
+    with run_server(service) as running:
+        yield running
 
 
 @pytest.fixture
-def steps(changing: Server, service: Service, upstream: FakeUpstream) -> Step:
-    """Return a function that lets trending list these papers, and asks for its feed."""
+def list_papers(changing_server: Server, service: Service, upstream: FakeUpstream) -> ListPapers:
+    """Return a function that has upstream list these papers, and requests their feed."""
 
-    def step(*titles: str) -> Answer:
+    def list_papers(*titles: str) -> HttpResponse:
         upstream.papers = [
             make_raw_paper(number, title=title) for number, title in enumerate(titles, 1)
         ]
         service.refresh_page(TRENDING)
-        return changing(TRENDING_FEED)
+        return changing_server(TRENDING_FEED)
 
-    return step
+    return list_papers
 
 
-def rises(*answers: Answer) -> bool:
+def rises(*responses: HttpResponse) -> bool:
     second = timedelta(seconds=1)
-    return all(after.modified >= before.modified + second for before, after in pairwise(answers))
+    return all(after.modified >= before.modified + second for before, after in pairwise(responses))
 
 
-def test_last_modified_rises_with_each_change_within_the_same_second(steps: Step) -> None:
-    """newsboat throws a body away whose Last-Modified did not rise."""
-    answers = [
-        steps("Kelp"),
-        steps("Kelp", "Tides"),  # one came
-        steps("Kelp"),  # and went: the bytes of before, and still a later date
-        steps("Eelgrass"),
-        steps("Kelp"),
-    ]
-    assert rises(*answers)
-    assert answers[0].body == answers[2].body
-    assert answers[0].headers["ETag"] == answers[2].headers["ETag"]
-
-
-def test_last_modified_stands_still_while_the_bytes_do(
-    steps: Step, changing: Server, clock: Clock
+def test_last_modified_rises_with_each_change_within_the_same_second(
+    list_papers: ListPapers,
 ) -> None:
-    first = steps("Kelp")
+    """newsboat ignores a body whose Last-Modified did not rise."""
+    responses = [
+        list_papers("Kelp"),
+        list_papers("Kelp", "Tides"),  # one more
+        list_papers("Kelp"),  # the same bytes as at first, and still a later date
+        list_papers("Eelgrass"),
+        list_papers("Kelp"),
+    ]
+    assert rises(*responses)
+    assert responses[0].body == responses[2].body
+    assert responses[0].headers["ETag"] == responses[2].headers["ETag"]
+
+
+def test_last_modified_stays_while_the_bytes_stay(
+    list_papers: ListPapers, changing_server: Server, clock: Clock
+) -> None:
+    first = list_papers("Kelp")
     clock.forward(minutes=50)
-    assert steps("Kelp").modified == changing(TRENDING_FEED, "HEAD").modified == first.modified
+    assert (
+        list_papers("Kelp").modified
+        == changing_server(TRENDING_FEED, "HEAD").modified
+        == first.modified
+    )
     assert first.modified == datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
 
 
-def test_last_modified_is_the_time_of_the_change_where_the_clock_has_gone_on(
-    steps: Step, clock: Clock
-) -> None:
-    steps("Kelp")
+def test_last_modified_is_the_time_of_the_change(list_papers: ListPapers, clock: Clock) -> None:
+    list_papers("Kelp")
     clock.forward(minutes=50, microseconds=999)
-    assert steps("Tides").modified == datetime(2026, 11, 24, 10, 20, tzinfo=UTC)
+    assert list_papers("Tides").modified == datetime(2026, 11, 24, 10, 20, tzinfo=UTC)
 
 
-def test_last_modified_rises_over_a_clock_that_was_set_back_a_little(
-    steps: Step, clock: Clock
+def test_last_modified_rises_although_the_clock_was_set_back_a_little(
+    list_papers: ListPapers, clock: Clock
 ) -> None:
-    """By more than minutes, it was wrong before: no date lies in the future then."""
-    answers = [steps("Kelp")]
+    """If by more than minutes, it was wrong before, and no date may lie in the future."""
+    responses = [list_papers("Kelp")]
     for title in ("Tides", "Eelgrass"):
         clock.forward(minutes=-2)
-        answers.append(steps(title))
-    assert rises(*answers)
+        responses.append(list_papers(title))
+    assert rises(*responses)
 
 
-def test_last_modified_rises_over_a_restart(
+def test_last_modified_rises_after_a_restart(
     make_service: MakeService, upstream: FakeUpstream, clock: Clock
 ) -> None:
-    answers = []
+    responses = []
     for number in range(3):
         upstream.papers = [make_raw_paper(number + 1)]
         clock.forward(seconds=-number)
         service = make_service()
         service.refresh_page(TRENDING)
-        with running(service) as server:
-            answers.append(server(TRENDING_FEED, **HOST))
-            assert server(TRENDING_FEED, **HOST).modified == answers[-1].modified
+        with run_server(service) as server:
+            responses.append(server(TRENDING_FEED, **HOST))
+            assert server(TRENDING_FEED, **HOST).modified == responses[-1].modified
         service.close()
-    assert rises(*answers)
+    assert rises(*responses)
 
 
-def serves(server: Callable[..., Answer], body: bytes) -> bool:
+def serves(server: Callable[..., HttpResponse], body: bytes) -> bool:
     return server(TRENDING_FEED, **HOST).body == body
 
 
@@ -440,17 +440,17 @@ def test_last_modified_is_the_same_for_every_server_on_one_store(
     make_service: MakeService, upstream: FakeUpstream, clock: Clock
 ) -> None:
     one, other = make_service(), make_service()
-    answers = []
-    with running(one) as first, running(other) as second:
+    responses = []
+    with run_server(one) as first, run_server(other) as second:
         for number, (service, server) in enumerate([(one, first), (other, second)] * 2):
             upstream.papers = [make_raw_paper(number + 1)]
             service.refresh_page(TRENDING)
-            answers.append(server(TRENDING_FEED, **HOST))
+            responses.append(server(TRENDING_FEED, **HOST))
             for each in (first, second):
-                wait_until(partial(serves, each, answers[-1].body))
+                wait_until(partial(serves, each, responses[-1].body))
                 again = each(TRENDING_FEED, **HOST)
-                assert again.modified == answers[-1].modified
-    assert rises(*answers)
+                assert again.modified == responses[-1].modified
+    assert rises(*responses)
 
 
 def print_last_modified(folder: str, name: str) -> None:
@@ -462,7 +462,7 @@ def print_last_modified(folder: str, name: str) -> None:
         print(moment.isoformat())
 
 
-def test_several_processes_that_change_one_address_at_once_never_give_a_date_twice(
+def test_processes_that_change_one_url_at_once_never_use_a_date_twice(
     tmp_path: Path,
 ) -> None:
     processes = [start_function(print_last_modified, str(tmp_path), name) for name in "abc"]
@@ -473,34 +473,34 @@ def test_several_processes_that_change_one_address_at_once_never_give_a_date_twi
 
 
 @pytest.mark.parametrize("path", ["/papers/trending", "/feeds.opml"])
-def test_last_modified_rises_for_pages_and_lists_too(
+def test_last_modified_rises_for_pages_and_opml_too(
     make_service: MakeService,
     service: Service,
     upstream: FakeUpstream,
     path: str,
 ) -> None:
-    with running(service) as server:
+    with run_server(service) as server:
         before = server(path, **HOST)
     for paper in upstream.papers:
         paper["upvotes"] += 1
     other = make_service(feeds={})
     other.refresh_page(TRENDING)
-    with running(other) as server:
+    with run_server(other) as server:
         after = server(path, **HOST)
     assert before.body != after.body
     assert rises(before, after)
 
 
-def test_dates_never_push_papers_out_of_memory_while_the_disk_fails(
+def test_dates_never_evict_listings_from_memory_while_the_disk_fails(
     make_service: MakeService, upstream: FakeUpstream, tmp_path: Path
 ) -> None:
-    """Each address has a date of its own, and memory is bounded."""
-    (tmp_path / "file").write_text("in the way")
-    with running(make_service(cache_dir=tmp_path / "file")) as server:
+    """Each URL has a date of its own, and memory is bounded."""
+    (tmp_path / "file").write_text("not a directory")
+    with run_server(make_service(cache_dir=tmp_path / "file")) as server:
         before = server(TRENDING_FEED)
         for limit in range(1, 80):
             assert server(f"/papers.atom?limit={limit}").status == 200
-        server("/papers/month.atom")  # what is kept anew makes a server look at what it has
+        server("/papers/month.atom")  # stores a listing: nothing comes from the response cache
         upstream.fail()
         assert server(TRENDING_FEED).body == before.body
         assert server("/papers.atom").status == 200

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from flask.testing import FlaskClient
 
+from tests.support.clock import Clock
 from tests.support.documents import MarkupCollector, get_body, parse_atom
+from tests.support.feed_readers import require_program, run_program
+from tests.support.html import BROWSER, parse_html, select_one, text_of
+from tests.support.types import MakeClient
+from tests.support.upstream import FakeUpstream, make_raw_paper
 
 
 def page(client: FlaskClient, path: str) -> MarkupCollector:
@@ -74,6 +81,112 @@ def test_the_page_of_an_empty_feed_says_so_and_can_be_subscribed_to(
     sample_client: FlaskClient,
 ) -> None:
     found = page(sample_client, "/papers?q=nothing+like+it")
-    assert "No paper matches yet." in " ".join(found.texts)
+    assert "No papers match yet." in " ".join(found.texts)
     assert [tag for tag, _ in found.tags if tag == "article"] == []
-    assert "No paper matches yet." not in " ".join(page(sample_client, "/papers").texts)
+    assert "No papers match yet." not in " ".join(page(sample_client, "/papers").texts)
+
+
+def test_a_feed_page_shows_every_field_of_a_paper(
+    upstream: FakeUpstream, make_warm_client: MakeClient
+) -> None:
+    upstream.papers = [
+        make_raw_paper(
+            1,
+            title="Causal lighthouses",
+            summary="One paragraph.\n\nCausal, the other.",
+            authors=[f"Ada Quill {place}" for place in range(671)],
+            organization="Harbour AI Lab",
+            ai_summary="Lighthouses, in short.",
+            keywords=["sea fog", 'so "called"'],
+            upvotes=1512,
+            stars=1,
+            github="https://github.com/e/x",
+            project="https://e.example/",
+        )
+    ]
+    page = parse_html(make_warm_client().get("/papers?q=causal"))
+    assert "and 665 other authors" in text_of(select_one(page, ".more-authors summary"))
+    assert "Ada Quill 5 · Harbour AI Lab" in text_of(select_one(page, ".who"))
+    assert text_of(select_one(page, ".facts")) == (
+        "24 November 2026 · 1,512 votes · 1 comment · 1 star · matched in title, abstract"
+    )
+    assert [
+        text_of(paragraph) for paragraph in page.select(".paper details:not(.more-authors) p")
+    ] == [
+        "One paragraph.",
+        "Causal, the other.",
+    ]
+    assert text_of(select_one(page, ".summary")) == "Lighthouses, in short."
+    assert [text_of(link) for link in page.select(".links a")] == [
+        "Paper page",
+        "arXiv",
+        "PDF",
+        "Code",
+        "Project",
+    ]
+    queries = [
+        parse_qs(urlsplit(str(link["href"])).query)["q"] for link in page.select(".keywords a")
+    ]
+    assert queries == [['keyword:"sea fog"'], ['keyword:"so called"']]
+
+
+def test_a_feed_page_links_to_newer_and_older_papers(make_warm_client: MakeClient) -> None:
+    client = make_warm_client(history_days=2)
+    path, seen = "/papers?limit=2", []
+    for heading in ("Papers 1 to 2 of 5", "Papers 3 to 4 of 5", "Papers 5 to 5 of 5"):
+        page = parse_html(client.get(path))
+        assert text_of(select_one(page, "#papers")) == heading
+        seen += [text_of(title) for title in page.select(".paper h3")]
+        assert select_one(page, "link[rel=canonical]")["href"] == f"http://localhost{path}"
+        older = page.select("a[rel=next]")
+        path = str(older[0]["href"]).removeprefix("http://localhost") if older else ""
+    assert path == ""
+    assert len(set(seen)) == 5
+    assert select_one(page, "a[rel=prev]")["href"] == "http://localhost/papers?limit=2&page=2"
+    page = parse_html(client.get("/papers?limit=2&page=2"))
+    assert select_one(page, "a[rel=prev]")["href"] == "http://localhost/papers?limit=2"
+    assert "There are no papers this far back." in text_of(parse_html(client.get("/papers?page=9")))
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "1000", "two", "", "1.5"])
+def test_an_invalid_page_number_is_a_client_error(client: FlaskClient, number: str) -> None:
+    response = client.get("/papers", query_string={"page": number}, headers={"Accept": BROWSER})
+    assert f"Page must be a number from 1 to 999, not '{number}'." in text_of(
+        parse_html(response, 400)
+    )
+
+
+def test_feeds_ignore_the_page_parameter(make_warm_client: MakeClient) -> None:
+    client = make_warm_client(history_days=2)
+    assert client.get("/papers.atom?page=2").data == client.get("/papers.atom").data
+    assert client.get("/papers.atom?page=none").data == client.get("/papers.atom").data
+
+
+def test_a_feed_page_is_unchanged_while_its_papers_are(
+    make_warm_client: MakeClient, clock: Clock
+) -> None:
+    client = make_warm_client()
+    first = client.get("/papers?q=causal")
+    clock.forward(minutes=10)
+    second = client.get("/papers?q=causal", headers={"If-None-Match": first.headers["ETag"]})
+    assert second.status_code == 304
+
+
+@pytest.mark.parametrize("path", ["/", "/?q=causal", "/papers?q=causal", "/feeds/causal"])
+def test_feed_discovery_finds_every_format(client: FlaskClient, tmp_path: Path, path: str) -> None:
+    links = parse_html(client.get(path)).select("head link[rel=alternate]")[:3]
+    assert [link["type"] for link in links] == [
+        "application/atom+xml",
+        "application/rss+xml",
+        "application/feed+json",
+    ]
+    for link in links:
+        assert client.get(str(link["href"])).mimetype == link["type"]
+    require_program("sfeed_web", "sfeed")
+    discovered = run_program(
+        "sfeed_web", "http://localhost/", given=client.get(path).data, folder=tmp_path
+    )
+    # sfeed_web 1.7 does not know JSON Feed.
+    assert [line.split("\t") for line in discovered.splitlines()][:2] == [
+        [link["href"], link["type"]] for link in links[:2]
+    ]

@@ -18,34 +18,37 @@ from tests.support.upstream import FakeUpstream
     ("query", "suffix"),
     [("", "atom"), ("?format=atom", "atom"), ("?format=rss", "rss"), ("?format=json", "json")],
 )
-def test_every_configured_feed_is_in_the_list_of_subscriptions(
+def test_every_configured_feed_is_an_outline(
     sample_client: FlaskClient, query: str, suffix: str
 ) -> None:
-    answer = sample_client.get(f"/feeds.opml{query}")
-    assert answer.content_type == "text/x-opml; charset=utf-8"
-    assert answer.headers["Content-Disposition"] == "attachment; filename=feedsrv.opml"
-    found = parse_opml(answer.data)
+    response = sample_client.get(f"/feeds.opml{query}")
+    assert response.content_type == "text/x-opml; charset=utf-8"
+    assert response.headers["Content-Disposition"] == "attachment; filename=feedsrv.opml"
+    outlines = parse_opml(response.data)
     titles = {"causal": "Causal matters", "sea": "By the sea", "empty": "No walrus"}
     root = "http://localhost/feeds"
-    assert [(one["type"], one["text"], one["xmlUrl"], one["htmlUrl"]) for one in found] == [
+    assert [
+        (outline["type"], outline["text"], outline["xmlUrl"], outline["htmlUrl"])
+        for outline in outlines
+    ] == [
         ("rss", title, f"{root}/{name}.{suffix}", f"{root}/{name}")
         for name, title in titles.items()
     ]
-    assert [one["title"] for one in found] == list(titles.values())
-    assert found[0]["description"] == "Papers from Hugging Face Daily Papers that match: causal"
-    for one in found:
-        assert sample_client.get(one["xmlUrl"]).status_code == 200
-        assert sample_client.get(one["htmlUrl"]).mimetype == "text/html"
+    assert [outline["title"] for outline in outlines] == list(titles.values())
+    assert outlines[0]["description"] == "Papers from Hugging Face Daily Papers that match: causal"
+    for outline in outlines:
+        assert sample_client.get(outline["xmlUrl"]).status_code == 200
+        assert sample_client.get(outline["htmlUrl"]).mimetype == "text/html"
 
 
-def test_a_format_that_there_is_not_is_refused(sample_client: FlaskClient) -> None:
+def test_an_unknown_format_is_refused(sample_client: FlaskClient) -> None:
     for wrong in ("pdf", "ATOM", "", "atom,rss"):
-        answer = sample_client.get("/feeds.opml", query_string={"format": wrong})
-        assert answer.status_code == 400, wrong
-        assert "must be one of atom, rss, json" in json.loads(answer.data)["detail"]
+        response = sample_client.get("/feeds.opml", query_string={"format": wrong})
+        assert response.status_code == 400, wrong
+        assert "must be one of atom, rss, json" in json.loads(response.data)["detail"]
 
 
-def test_the_list_is_the_same_bytes_on_every_server_and_asks_upstream_for_nothing(
+def test_it_is_the_same_on_every_server_and_sends_no_request_upstream(
     make_service: MakeService, upstream: FakeUpstream
 ) -> None:
     bodies = {
@@ -56,6 +59,6 @@ def test_the_list_is_the_same_bytes_on_every_server_and_asks_upstream_for_nothin
     assert upstream.requests == []
 
 
-def test_a_list_without_feeds_is_a_list(make_service: MakeService) -> None:
-    answer = create_app(make_service(feeds={})).test_client().get("/feeds.opml")
-    assert parse_opml(answer.data) == []
+def test_without_feeds_it_is_empty(make_service: MakeService) -> None:
+    response = create_app(make_service(feeds={})).test_client().get("/feeds.opml")
+    assert parse_opml(response.data) == []

@@ -1,47 +1,58 @@
-"""What is ready is answered as the routes answer it, until something changes."""
+"""The response cache sends what the views would send, until something changes."""
 
 from __future__ import annotations
 
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import pytest
 from flask import Flask
 from werkzeug.test import Client, EnvironBuilder
 
+from feedsrv.errors import StoreError
 from feedsrv.feeds import formats
 from feedsrv.feeds.service import Service
 from feedsrv.models import Kind, Page
-from feedsrv.web import rendering
 from feedsrv.web.app import create_app
 from feedsrv.web.cache import ResponseCache
+from feedsrv.web.views import Views
 from tests.support.clock import Clock
 from tests.support.types import MakeService
 from tests.support.upstream import FakeUpstream, make_raw_paper
 from tests.support.waiting import wait_until
 
-Said = tuple[str, list[tuple[str, str]], bytes]
+RawResponse = tuple[str, list[tuple[str, str]], bytes]
 
 PATHS = (
-    *("/papers.atom", "/papers.atom?q=causal", "/papers.rss?q=causal&limit=1", "/papers?q=causal"),
-    *("/papers.json?limit=2&q=causal&utm=x", "/papers/trending.atom", "/papers/week?q=fog"),
-    *("/feeds/causal.atom", "/feeds/causal", "/feeds.opml", "/feeds.opml?format=rss", "/"),
-    *("/papers.atom?q=(", "/papers.atom?limit=0", "/feeds/none.atom", "/papers.xml", "/nothing"),
-    *(
-        "/papers.atom?q=caf%E9",
-        "/papers.atom?q=%F0%9F%90%A6",
-        "/papers.atom?q=a%00b",
-        "/papers.atom?",
-    ),
-    *(
-        "/status.atom",
-        "/readyz",
-        "/healthz",
-        "/openapi.json",
-        "//papers.atom",
-        "/papers.atom/",
-        "/papers%2Eatom",
-    ),
+    "/papers.atom",
+    "/papers.atom?q=causal",
+    "/papers.rss?q=causal&limit=1",
+    "/papers?q=causal",
+    "/papers.json?limit=2&q=causal&utm=x",
+    "/papers/trending.atom",
+    "/papers/week?q=fog",
+    "/feeds/causal.atom",
+    "/feeds/causal",
+    "/feeds.opml",
+    "/feeds.opml?format=rss",
+    "/",
+    "/papers.atom?q=(",
+    "/papers.atom?limit=0",
+    "/feeds/none.atom",
+    "/papers.xml",
+    "/nothing",
+    "/papers.atom?q=caf%E9",
+    "/papers.atom?q=%F0%9F%90%A6",
+    "/papers.atom?q=a%00b",
+    "/papers.atom?",
+    "/status.atom",
+    "/readyz",
+    "/healthz",
+    "/openapi.json",
+    "//papers.atom",
+    "/papers.atom/",
+    "/papers%2Eatom",
 )
 HEADERS: tuple[dict[str, str], ...] = (
     {},
@@ -62,288 +73,326 @@ HEADERS: tuple[dict[str, str], ...] = (
 )
 
 
-def environ(path: str, **options: Any) -> dict[str, Any]:
+def make_environ(path: str, **options: Any) -> dict[str, Any]:
     builder = EnvironBuilder(path=path.partition("?")[0], **options)
     try:
-        made = builder.get_environ()
+        environ = builder.get_environ()
     finally:
         builder.close()
-    return made | {"QUERY_STRING": path.partition("?")[2], "REMOTE_ADDR": "127.0.0.1"}
+    return environ | {"QUERY_STRING": path.partition("?")[2], "REMOTE_ADDR": "127.0.0.1"}
 
 
-def said(app: Any, asked: dict[str, Any]) -> Said:
-    """Return status, header fields and body, as a server would send them."""
+def send(app: Any, environ: dict[str, Any]) -> RawResponse:
+    """Return status, headers and body, as a WSGI server would send them."""
     started: list[tuple[str, list[tuple[str, str]]]] = []
-    parts = app(dict(asked), lambda status, headers: started.append((status, headers)))
+    chunks = app(dict(environ), lambda status, headers: started.append((status, headers)))
     try:
-        body = b"".join(parts)
+        body = b"".join(chunks)
     finally:
-        if hasattr(parts, "close"):
-            parts.close()
+        if hasattr(chunks, "close"):
+            chunks.close()
     status, headers = started[-1]
     return status, sorted(headers), body
 
 
-class Watched:
-    """The routes, with a count of what reached them."""
+def get(app: Any, path: str, **headers: str) -> RawResponse:
+    """Return the response to a GET request."""
+    fields = {name.replace("_", "-"): value for name, value in headers.items()}
+    return send(app, make_environ(path, headers=fields))
+
+
+class ViewCounter:
+    """An application, and how many requests reached its views."""
 
     def __init__(self, app: Flask) -> None:
         self.app = app
         self.count = 0
+        app.before_request(self._increment)
 
-    def __call__(self, environ: Any, start: Any) -> Any:
+    def _increment(self) -> None:
         self.count += 1
-        return self.app(environ, start)
+
+    def __call__(self, environ: Any, start_response: Any) -> Any:
+        return self.app(environ, start_response)
 
 
 @pytest.fixture
-def routes(service: Service) -> Watched:
-    app = create_app(service)
+def counted(service: Service) -> ViewCounter:
+    """An application with an empty cache, whose listings have been fetched."""
+    warm_up = create_app(service)
     for path in ("/papers.atom?q=causal", "/papers/trending.atom"):
-        said(app, environ(path))  # what has to be read first is read, so nothing changes later
-    return Watched(app)
+        get(warm_up, path)
+    wait_until(service._scheduler.is_idle)
+    return ViewCounter(create_app(service))
 
 
-@pytest.fixture
-def front(service: Service, routes: Watched) -> ResponseCache:
-    return ResponseCache(routes, service)
+def cache_of(app: Flask) -> ResponseCache:
+    cache = app.wsgi_app
+    assert isinstance(cache, ResponseCache)
+    return cache
 
 
-# --- the same answer -------------------------------------------------------------------------
+# --- the same response -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("key", ["", "k3y"])
-def test_every_byte_and_header_is_what_the_routes_say(
+def test_status_headers_and_body_are_those_of_the_view(
     make_service: MakeService, path: str, key: str
 ) -> None:
-    service = make_service(trusted_proxies=("127.0.0.1",), access_key=key)
-    app = create_app(service)
-    front = ResponseCache(app, service)
-    # What has to be read first is read, else the front page tells of it as it comes.
-    said(app, environ(f"/papers.atom?key={key}"))
-    address = f"{path}{'&' if '?' in path else '?'}key={key}" if key else path
+    settings = {"trusted_proxies": ("127.0.0.1",), "access_key": key}
+    cached = create_app(make_service(**settings))
+    uncached = create_app(make_service(**settings, response_cache_bytes=0))
+    # The first request has pages fetched, which the front page would show as they arrive.
+    get(uncached, f"/papers.atom?key={key}")
+    url = f"{path}{'&' if '?' in path else '?'}key={key}" if key else path
     for method, headers in [*product(("GET", "HEAD"), HEADERS), ("POST", {}), ("OPTIONS", {})]:
-        asked = environ(address, method=method, headers=headers)
-        plain = said(app, asked)
-        assert said(front, asked) == plain, (method, headers)
-        assert said(front, asked) == plain, (method, headers, "from what is ready")
-    assert said(front, environ(path))[0] == said(app, environ(path))[0], "without the key"
+        environ = make_environ(url, method=method, headers=headers)
+        expected = send(uncached, environ)
+        assert send(cached, environ) == expected, (method, headers)
+        assert send(cached, environ) == expected, (method, headers, "from the cache")
+    assert get(cached, path)[0] == get(uncached, path)[0], "without the key"
 
 
-def test_who_holds_it_gets_304_from_what_is_ready(front: ResponseCache, routes: Watched) -> None:
-    first = said(front, environ("/papers.atom"))
-    etag = dict(first[1])["ETag"]
-    for held in (etag, etag.removeprefix("W/"), f'"x", {etag}', "*"):
-        status, headers, body = said(
-            front, environ("/papers.atom", headers={"If-None-Match": held})
-        )
+def test_a_client_whose_copy_is_current_gets_304_from_the_cache(counted: ViewCounter) -> None:
+    etag = dict(get(counted, "/papers.atom")[1])["ETag"]
+    for value in (etag, etag.removeprefix("W/"), f'"x", {etag}', "*"):
+        status, headers, body = get(counted, "/papers.atom", If_None_Match=value)
         assert (status, body) == ("304 Not Modified", b"")
         assert dict(headers)["ETag"] == etag
         assert "Content-Length" not in dict(headers)
-    assert routes.count == 1
+    assert counted.count == 1
 
 
-def test_who_holds_it_costs_no_writing_and_leaves_a_body_to_who_does_not(
-    service: Service, upstream: FakeUpstream, monkeypatch: pytest.MonkeyPatch
+def test_nothing_is_rendered_for_clients_whose_copies_are_current(
+    counted: ViewCounter,
+    service: Service,
+    upstream: FakeUpstream,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    front = ResponseCache(create_app(service), service)
-    said(front, environ("/papers.atom"))
-    first = said(front, environ("/papers.atom"))
-    etag = dict(first[1])["ETag"]
+    first = get(counted, "/papers.atom")
+    etag, modified = (dict(first[1])[name] for name in ("ETag", "Last-Modified"))
     for paper in upstream.papers:
-        paper["upvotes"] += 1
+        paper["upvotes"] += 1  # which no feed contains, but which is stored
     service.refresh_page(service.newest_day())
-    rendering._render.cache_clear()
-    unwritable = formats.FORMATS["atom"]._replace(render=lambda *_: pytest.fail("it was written"))
-    monkeypatch.setitem(formats.FORMATS, "atom", unwritable)
-    for _ in range(2):
-        asked = environ("/papers.atom", headers={"If-None-Match": etag})
-        assert said(front, asked)[0] == "304 Not Modified"
+    for number in range(40):
+        get(counted, f"/papers.atom?limit={number + 1}")  # only the latest bodies are remembered
+    counted.count = 0
+
+    def fail(*_: object) -> bytes:
+        pytest.fail("the feed was rendered")
+
+    monkeypatch.setitem(formats.FORMATS, "atom", formats.FORMATS["atom"]._replace(render=fail))
+    for _ in range(3):
+        assert get(counted, "/papers.atom", If_None_Match=etag)[0] == "304 Not Modified"
+        assert get(counted, "/papers.atom", If_Modified_Since=modified)[0] == "304 Not Modified"
+    assert counted.count == 1, "the other five are from the cache"
     monkeypatch.undo()
-    for headers in ({}, {"If-Match": etag.removeprefix("W/"), "If-None-Match": etag}):
-        assert said(front, environ("/papers.atom", headers=headers))[2] == first[2]
+    assert get(counted, "/papers.atom")[2] == first[2]
+    strong_etag = etag.removeprefix("W/")
+    again = get(counted, "/papers.atom", If_Match=strong_etag, If_None_Match=etag)
+    assert again[2] == first[2]
 
 
-# --- how long it is ready --------------------------------------------------------------------
+def test_a_real_client_sees_no_difference(counted: ViewCounter) -> None:
+    for path in ("/papers.atom", "/papers?q=causal"):
+        for _ in range(2):
+            response = Client(counted).get(path)
+            assert response.status_code == 200
+            assert int(response.headers["Content-Length"]) == len(response.data)
 
 
-def test_a_ready_answer_does_not_reach_the_routes(front: ResponseCache, routes: Watched) -> None:
+# --- validity --------------------------------------------------------------------------------
+
+
+def test_a_cached_response_does_not_reach_the_view(counted: ViewCounter) -> None:
     for _ in range(5):
-        said(front, environ("/papers.atom?q=causal"))
-        said(front, environ("/papers.atom?q=causal", method="HEAD"))
-        said(front, environ("/papers.atom?q=causal", headers={"Accept-Encoding": "gzip"}))
-    assert routes.count == 1
+        get(counted, "/papers.atom?q=causal")
+        get(counted, "/papers.atom?q=causal", Accept_Encoding="gzip")
+        send(counted, make_environ("/papers.atom?q=causal", method="HEAD"))
+    assert counted.count == 1
 
 
-def test_it_is_ready_no_more_when_a_listing_changes(
-    front: ResponseCache, service: Service, upstream: FakeUpstream
+def test_a_stored_listing_invalidates_it(
+    counted: ViewCounter, service: Service, upstream: FakeUpstream
 ) -> None:
-    before = said(front, environ("/papers.atom"))
+    before = get(counted, "/papers.atom")
     upstream.papers.append(make_raw_paper(8, title="Buoys"))
     service.refresh_page(service.newest_day())
-    after = said(front, environ("/papers.atom"))
+    after = get(counted, "/papers.atom")
     assert b"Buoys" in after[2]
     assert b"Buoys" not in before[2]
 
 
-def test_nor_when_another_process_keeps_one(
-    front: ResponseCache,
-    make_service: MakeService,
-    upstream: FakeUpstream,
+def test_a_listing_stored_by_another_process_invalidates_it(
+    counted: ViewCounter, make_service: MakeService, upstream: FakeUpstream
 ) -> None:
-    said(front, environ("/papers.atom"))
+    get(counted, "/papers.atom")
     upstream.papers.append(make_raw_paper(8, title="Buoys"))
     other = make_service()
     other.refresh_page(other.newest_day())
-    wait_until(lambda: b"Buoys" in said(front, environ("/papers.atom"))[2])
+    wait_until(lambda: b"Buoys" in get(counted, "/papers.atom")[2])
 
 
-def test_nor_when_one_is_kept_while_the_routes_are_at_work(
-    service: Service, upstream: FakeUpstream
+def test_a_listing_stored_while_the_view_works_invalidates_its_response(
+    counted: ViewCounter,
+    service: Service,
+    upstream: FakeUpstream,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    app = create_app(service)
+    get_feed = service.get_feed
 
-    def slow(asked: Any, start: Any) -> Any:
-        parts = app(asked, start)
+    def get_feed_slowly(*feeds: Any, **options: Any) -> Any:
+        result = get_feed(*feeds, **options)
         if not any(paper["title"] == "Buoys" for paper in upstream.papers):
             upstream.papers.append(make_raw_paper(8, title="Buoys"))
             service.refresh_page(service.newest_day())
-        return parts
+        return result
 
-    front = ResponseCache(slow, service)
-    assert b"Buoys" not in said(front, environ("/papers.atom"))[2]
-    assert b"Buoys" in said(front, environ("/papers.atom"))[2]
+    monkeypatch.setattr(service, "get_feed", get_feed_slowly)
+    assert b"Buoys" not in get(counted, "/papers.atom")[2]
+    assert b"Buoys" in get(counted, "/papers.atom")[2]
 
 
-def test_without_a_disk_it_still_ends_with_a_change(
-    make_service: MakeService, upstream: FakeUpstream, tmp_path: Any
+def test_a_change_invalidates_it_while_the_disk_fails(
+    make_service: MakeService, upstream: FakeUpstream, tmp_path: Path
 ) -> None:
-    (tmp_path / "file").write_text("no folder")
+    (tmp_path / "file").write_text("not a directory")
     service = make_service(cache_dir=tmp_path / "file" / "store")
-    front = ResponseCache(create_app(service), service)
-    said(front, environ("/papers.atom"))
+    app = create_app(service)
+    get(app, "/papers.atom")
     upstream.papers.append(make_raw_paper(8, title="Buoys"))
     service.refresh_page(service.newest_day())
-    assert b"Buoys" in said(front, environ("/papers.atom"))[2]
+    assert b"Buoys" in get(app, "/papers.atom")[2]
 
 
-def test_the_routes_are_asked_again_when_a_page_is_due(
-    front: ResponseCache,
-    routes: Watched,
-    clock: Clock,
-    upstream: FakeUpstream,
+def test_it_expires_when_a_page_is_due(
+    counted: ViewCounter, clock: Clock, upstream: FakeUpstream
 ) -> None:
-    said(front, environ("/papers.atom"))
+    get(counted, "/papers.atom")
     clock.forward(minutes=19)
-    headers = said(front, environ("/papers.atom"))[1]
-    assert routes.count == 1
+    headers = get(counted, "/papers.atom")[1]
+    assert counted.count == 1
     assert "max-age=300," in dict(headers)["Cache-Control"], "it counts down"
     clock.forward(minutes=2)
-    asked = len(upstream.requests)
-    said(front, environ("/papers.atom"))
-    assert routes.count == 2
-    wait_until(lambda: len(upstream.requests) > asked)
+    requests = len(upstream.requests)
+    get(counted, "/papers.atom")
+    assert counted.count == 2
+    wait_until(lambda: len(upstream.requests) > requests)
 
 
-def test_midnight_ends_it(
-    front: ResponseCache, routes: Watched, clock: Clock, service: Service
-) -> None:
+def test_it_expires_at_midnight(counted: ViewCounter, clock: Clock, service: Service) -> None:
     clock.now = clock.now.replace(hour=23, minute=55)
     service.refresh_page(Page(Kind.TRENDING))
-    said(front, environ("/papers/trending.atom"))
+    get(counted, "/papers/trending.atom")
     clock.forward(minutes=4)
-    said(front, environ("/papers/trending.atom"))
-    assert routes.count == 1
+    get(counted, "/papers/trending.atom")
+    assert counted.count == 1
     clock.forward(minutes=2)
-    said(front, environ("/papers/trending.atom"))
-    assert routes.count == 2
+    get(counted, "/papers/trending.atom")
+    assert counted.count == 2
 
 
-def test_while_upstream_is_down_the_routes_are_asked_once_a_second_at_most(
-    front: ResponseCache, routes: Watched, clock: Clock, upstream: FakeUpstream
+def test_while_upstream_fails_the_view_is_called_once_a_second_at_most(
+    counted: ViewCounter, clock: Clock, upstream: FakeUpstream
 ) -> None:
-    said(front, environ("/papers.atom"))
+    get(counted, "/papers.atom")
     upstream.fail()
     clock.forward(hours=1)
     for _ in range(5):
-        assert said(front, environ("/papers.atom"))[0] == "200 OK"
-    assert routes.count == 2
+        assert get(counted, "/papers.atom")[0] == "200 OK"
+    assert counted.count == 2
 
 
-# --- whose it is, and how many ---------------------------------------------------------------
+# --- what selects a response -----------------------------------------------------------------
 
 
-def test_no_answer_for_one_host_is_given_to_another(front: ResponseCache) -> None:
+def test_no_response_for_one_host_is_sent_to_another(counted: ViewCounter) -> None:
     for host in ("a.example.org", "b.example.org", "a.example.org"):
-        body = said(front, environ("/papers.atom", headers={"Host": host}))[2]
+        body = get(counted, "/papers.atom", Host=host)[2]
         assert f"http://{host}/papers.atom".encode() in body
+    assert counted.count == 2
 
 
-def test_no_answer_for_one_forwarded_host_is_given_to_another(
+def test_no_response_for_one_forwarded_host_is_sent_to_another(
     make_service: MakeService,
 ) -> None:
-    service = make_service(trusted_proxies=("127.0.0.1",))
-    front = ResponseCache(create_app(service), service)
+    app = create_app(make_service(trusted_proxies=("127.0.0.1",)))
     for host in ("a.example.org", "b.example.org", "a.example.org"):
-        headers = {"X-Forwarded-Host": host, "X-Forwarded-Proto": "https"}
-        body = said(front, environ("/papers.atom", headers=headers))[2]
+        headers = {"X_Forwarded_Host": host, "X_Forwarded_Proto": "https"}
+        body = get(app, "/papers.atom", **headers)[2]
         assert f"https://{host}/papers.atom".encode() in body
-    assert b"https://" + host.encode() not in said(front, environ("/papers.atom"))[2]
+    assert b"https://" + host.encode() not in get(app, "/papers.atom")[2]
 
 
-def test_an_error_is_never_kept(front: ResponseCache, routes: Watched) -> None:
+def test_no_response_for_one_mount_point_is_sent_to_another(counted: ViewCounter) -> None:
+    for prefix in ("", "/feeds-of", "/mirror", "/feeds-of"):
+        environ = make_environ("/papers.atom") | {"SCRIPT_NAME": prefix}
+        body = send(counted, environ)[2]
+        assert f'"http://localhost{prefix}/papers.atom"'.encode() in body
+    assert counted.count == 3
+
+
+def test_errors_are_not_cached(counted: ViewCounter) -> None:
     for path in ("/papers.atom?q=(", "/feeds/none.atom", "/nothing"):
-        first, again = said(front, environ(path)), said(front, environ(path))
-        assert first == again
-    assert routes.count == 6
+        assert get(counted, path) == get(counted, path)
+    assert counted.count == 6
 
 
-def test_answers_take_no_more_memory_than_they_are_allowed(
-    make_service: MakeService,
+def test_an_exception_in_the_view_leaves_nothing_in_the_cache(
+    counted: ViewCounter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    service = make_service(response_cache_bytes=40_000, new_keywords=0)
-    routes = Watched(create_app(service))
-    front = ResponseCache(routes, service)
-    for number in range(12):
-        said(front, environ(f"/papers.atom?unknown={number}"))
-    routes.count = 0
-    said(front, environ("/papers.atom?unknown=11"))
-    assert routes.count == 0, "the last is still there"
-    said(front, environ("/papers.atom?unknown=0"))
-    assert routes.count == 1, "the first is not"
-    held = front._responses
-    assert 0 < held.currsize <= held.maxsize == 40_000
-    nothing = ResponseCache(routes, make_service(response_cache_bytes=0))
-    assert said(nothing, environ("/papers.atom"))[0] == "200 OK"
+    def fail(*_: object) -> None:
+        raise StoreError("/store", "broken")
+
+    monkeypatch.setattr(Views, "_respond", fail)
+    assert get(counted, "/papers.atom")[0].startswith("503")
+    monkeypatch.undo()
+    assert get(counted, "/papers.atom")[0] == "200 OK"
 
 
-def test_the_length_of_an_address_counts(make_service: MakeService) -> None:
-    """Whoever asks chooses it, and the answer may be short."""
-    service = make_service(response_cache_bytes=100_000)
-    front = ResponseCache(create_app(service), service)
-    for number in range(5):
-        said(front, environ(f"/feeds.opml?unknown={number}{'x' * 40_000}"))
-    assert len(front._responses) == 2
-
-
-def test_an_endless_accept_encoding_is_neither_read_nor_remembered(front: ResponseCache) -> None:
-    for number in range(3):
-        headers = {"Accept-Encoding": f"gzip, x{number}{'x' * 60_000}"}
-        answer = dict(said(front, environ("/papers.atom", headers=headers))[1])
-        assert "Content-Encoding" not in answer
-
-
-def test_no_redirect_names_the_host_that_was_asked(front: ResponseCache) -> None:
-    asked = environ("/papers//week.atom", headers={"Host": "elsewhere.example"})
-    status, headers, _ = said(front, asked)
+def test_no_redirect_contains_the_host_of_the_request(counted: ViewCounter) -> None:
+    status, headers, _ = get(counted, "/papers//week.atom", Host="elsewhere.example")
     assert status == "404 NOT FOUND"
     assert "Location" not in dict(headers)
 
 
-def test_a_real_client_sees_no_difference(front: ResponseCache, service: Service) -> None:
-    for path in ("/papers.atom", "/papers?q=causal"):
-        for app in (front, front, create_app(service)):
-            answer = Client(app).get(path)
-            assert answer.status_code == 200
-            assert int(answer.headers["Content-Length"]) == len(answer.data)
+# --- memory ----------------------------------------------------------------------------------
+
+
+def test_entries_take_no_more_memory_than_allowed(make_service: MakeService) -> None:
+    service = make_service(response_cache_bytes=40_000, new_keywords=0)
+    counted = ViewCounter(create_app(service))
+    for number in range(12):
+        get(counted, f"/papers.atom?unknown={number}")
+    counted.count = 0
+    get(counted, "/papers.atom?unknown=11")
+    assert counted.count == 0, "the last is in the cache"
+    get(counted, "/papers.atom?unknown=0")
+    assert counted.count == 1, "the first was evicted"
+    entries = cache_of(counted.app)._entries
+    assert 0 < entries.currsize <= entries.maxsize == 40_000
+
+
+def test_a_cache_of_no_size_is_no_cache(make_service: MakeService) -> None:
+    counted = ViewCounter(create_app(make_service(response_cache_bytes=0)))
+    for _ in range(2):
+        assert get(counted, "/papers.atom")[0] == "200 OK"
+    assert counted.count == 2
+
+
+def test_the_length_of_the_url_counts(make_service: MakeService) -> None:
+    """Clients choose it, and the response may be short."""
+    app = create_app(make_service(response_cache_bytes=100_000))
+    for number in range(5):
+        get(app, f"/feeds.opml?unknown={number}{'x' * 40_000}")
+    assert len(cache_of(app)._entries) == 2
+
+
+def test_an_endless_accept_encoding_is_neither_parsed_nor_remembered(
+    counted: ViewCounter,
+) -> None:
+    for number in range(3):
+        value = f"gzip, x{number}{'x' * 60_000}"
+        headers = dict(get(counted, "/papers.atom", Accept_Encoding=value)[1])
+        assert "Content-Encoding" not in headers

@@ -1,4 +1,4 @@
-"""Where the server says that it is."""
+"""The URLs of this server in its responses."""
 
 from __future__ import annotations
 
@@ -16,16 +16,13 @@ from feedsrv.web.app import create_app
 from tests.support.clock import Clock
 
 PROXY, STRANGER = "10.0.0.7", "203.0.113.9"
-BEHIND = "https://papers.example.org/feeds-of/papers"
+FORWARDED_TO = "https://papers.example.org/feeds-of/papers"
 FORWARDED = {
     "Host": "127.0.0.1:8000",
     "X-Forwarded-Proto": "https",
     "X-Forwarded-Host": "papers.example.org",
     "X-Forwarded-Prefix": "/feeds-of/papers",
 }
-
-
-# --- in answers ----------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -55,47 +52,46 @@ PATHS = [
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_an_answer_for_one_host_never_holds_the_address_of_another(
+def test_a_response_for_one_host_never_contains_the_url_of_another(
     client: FlaskClient, path: str
 ) -> None:
-    """Nor does what was kept for one serve the other."""
     hosts = ["nas.local:8000", "papers.example.org", "[2001:db8::5]:8000"]
     seen = set()
     for host in [*hosts, *hosts]:
-        answer = client.get(path, headers={"Host": host})
-        text = answer.get_data(as_text=True) + str(answer.headers)
+        response = client.get(path, headers={"Host": host})
+        text = response.get_data(as_text=True) + str(response.headers)
         assert f"http://{host}/" in text
         assert not [other for other in hosts if other != host and other in text]
-        seen.add((host, answer.headers.get("ETag"), answer.data))
+        seen.add((host, response.headers.get("ETag"), response.data))
     assert len(seen) == len(hosts), "the same host gets the same bytes again"
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_what_a_stranger_forwards_is_nowhere_in_an_answer(client: FlaskClient, path: str) -> None:
-    answer = client.get(path, headers=FORWARDED, environ_base={"REMOTE_ADDR": STRANGER})
-    text = answer.get_data(as_text=True) + str(answer.headers)
+def test_headers_forwarded_by_an_untrusted_peer_are_ignored(client: FlaskClient, path: str) -> None:
+    response = client.get(path, headers=FORWARDED, environ_base={"REMOTE_ADDR": STRANGER})
+    text = response.get_data(as_text=True) + str(response.headers)
     assert "papers.example.org" not in text
     assert "feeds-of" not in text
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_behind_a_trusted_proxy_every_address_of_ours_is_the_proxys(
+def test_behind_a_trusted_proxy_every_url_is_the_forwarded_one(
     client: FlaskClient, path: str
 ) -> None:
-    answer = client.get(path, headers=FORWARDED, environ_base={"REMOTE_ADDR": PROXY})
-    text = answer.get_data(as_text=True) + str(answer.headers)
+    response = client.get(path, headers=FORWARDED, environ_base={"REMOTE_ADDR": PROXY})
+    text = response.get_data(as_text=True) + str(response.headers)
     assert "127.0.0.1" not in text
-    ours = re.findall(r"https?://papers\.example\.org[^\s\"<>]*", text)
-    assert ours
-    assert all(url.startswith(f"{BEHIND}/") for url in ours)
+    urls = re.findall(r"https?://papers\.example\.org[^\s\"<>]*", text)
+    assert urls
+    assert all(url.startswith(f"{FORWARDED_TO}/") for url in urls)
 
 
 @pytest.mark.parametrize("path", [*PATHS, "/feeds/none.atom"])
 @pytest.mark.parametrize("host", ["a b", 'x"><script>'])
-def test_a_malformed_host_gets_a_problem_and_no_address(
+def test_a_malformed_host_is_a_problem_without_urls(
     client: FlaskClient, path: str, host: str
 ) -> None:
-    answer = client.get(path, headers={"Host": host})
-    assert answer.status_code == 400
-    assert answer.content_type == "application/problem+json"
-    assert "Host" in json.loads(answer.data)["detail"]
+    response = client.get(path, headers={"Host": host})
+    assert response.status_code == 400
+    assert response.content_type == "application/problem+json"
+    assert "Host" in json.loads(response.data)["detail"]

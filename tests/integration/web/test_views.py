@@ -1,7 +1,8 @@
+"""Feeds, errors and probes over HTTP."""
+
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -13,46 +14,38 @@ from werkzeug.test import TestResponse
 from feedsrv.config import Config
 from feedsrv.errors import ERROR_MAP, ClientError, FeedsrvError, UpstreamError
 from feedsrv.feeds.service import Service
-from feedsrv.web.app import create_app
-from tests.support.types import MakeService
+from tests.support.types import MakeClient
 from tests.support.upstream import FakeUpstream, make_raw_paper
 
-MakeClient = Callable[..., FlaskClient]
+
+def parse_atom(response: TestResponse) -> Any:
+    assert response.status_code == 200
+    assert response.content_type == "application/atom+xml; charset=utf-8"
+    feed = feedparser.parse(response.data)
+    assert not feed.bozo
+    return feed
 
 
-@pytest.fixture
-def make_client(make_service: MakeService) -> MakeClient:
-    return lambda **changes: create_app(make_service(**changes)).test_client()
-
-
-def read(answer: TestResponse) -> Any:
-    assert answer.status_code == 200
-    assert answer.content_type == "application/atom+xml; charset=utf-8"
-    read = feedparser.parse(answer.data)
-    assert not read.bozo
-    return read
-
-
-def problem(answer: TestResponse, status: int) -> dict[str, Any]:
-    assert answer.status_code == status
-    assert answer.content_type == "application/problem+json"
-    assert answer.headers["Cache-Control"] == "no-store"
-    body: dict[str, Any] = json.loads(answer.data)
+def parse_problem(response: TestResponse, status: int) -> dict[str, Any]:
+    assert response.status_code == status
+    assert response.content_type == "application/problem+json"
+    assert response.headers["Cache-Control"] == "no-store"
+    body: dict[str, Any] = json.loads(response.data)
     assert body["status"] == status
     assert body["title"]
     return body
 
 
 def self_url(feed: Any) -> str:
-    (found,) = [link.href for link in feed.feed.links if link.rel == "self"]
-    return str(found)
+    (url,) = [link.href for link in feed.feed.links if link.rel == "self"]
+    return str(url)
 
 
 # --- feeds -------------------------------------------------------------------------------------
 
 
 def test_a_keyword_has_a_feed(client: FlaskClient) -> None:
-    feed = read(client.get("/papers.atom?q=causal"))
+    feed = parse_atom(client.get("/papers.atom?q=causal"))
     assert feed.feed.title == "Daily Papers: causal"
     assert [entry.title for entry in feed.entries] == [
         "A study of lighthouse number 3",
@@ -78,17 +71,15 @@ def test_a_keyword_has_a_feed(client: FlaskClient) -> None:
         ("/feeds/causal.atom?limit=1", "Causal matters", 1),
     ],
 )
-def test_each_address_gives_its_feed(
-    client: FlaskClient, path: str, title: str, count: int
-) -> None:
-    feed = read(client.get(path))
+def test_each_url_has_its_feed(client: FlaskClient, path: str, title: str, count: int) -> None:
+    feed = parse_atom(client.get(path))
     assert feed.feed.title == title
     assert len(feed.entries) == count
 
 
-def test_a_named_feed_and_the_same_keyword_ad_hoc_are_one_feed(client: FlaskClient) -> None:
+def test_a_configured_feed_and_the_same_query_ad_hoc_have_one_id(client: FlaskClient) -> None:
     named, adhoc = (
-        read(client.get(path)) for path in ("/feeds/causal.atom", "/papers.atom?q=causal")
+        parse_atom(client.get(path)) for path in ("/feeds/causal.atom", "/papers.atom?q=causal")
     )
     assert named.feed.id == adhoc.feed.id
     assert [entry.id for entry in named.entries] == [entry.id for entry in adhoc.entries]
@@ -110,29 +101,29 @@ def test_a_named_feed_and_the_same_keyword_ad_hoc_are_one_feed(client: FlaskClie
         ("/papers/week.atom?limit=3", "/papers/week.atom?limit=3"),
     ],
 )
-def test_self_is_the_address_with_the_known_parameters_in_order(
+def test_self_is_the_url_with_the_known_parameters_in_order(
     client: FlaskClient, path: str, expected: str
 ) -> None:
-    """Readers rewrite their subscription from it: one that loses the query gives every paper."""
-    assert self_url(read(client.get(path))) == f"http://localhost{expected}"
+    """Readers rewrite their subscription from it: without the query they would get every paper."""
+    assert self_url(parse_atom(client.get(path))) == f"http://localhost{expected}"
 
 
-def test_self_is_the_host_that_the_request_came_to(client: FlaskClient) -> None:
+def test_self_has_the_host_of_the_request(client: FlaskClient) -> None:
     for host in ("raspberrypi.local:8000", "192.168.1.7:8000", "[fd00::7]:8000", "papers"):
-        feed = read(client.get("/papers.atom", headers={"Host": host}))
+        feed = parse_atom(client.get("/papers.atom", headers={"Host": host}))
         assert self_url(feed) == f"http://{host}/papers.atom"
 
 
 @pytest.mark.parametrize("public", ["https://lab.example/papers-feeds", "https://lab.example/"])
-def test_self_is_the_public_address_where_one_is_set(make_client: MakeClient, public: str) -> None:
+def test_self_has_the_public_url_where_one_is_set(make_client: MakeClient, public: str) -> None:
     client = make_client(public_url=public)
-    feed = read(client.get("/papers.atom?q=causal", headers={"Host": "evil.example"}))
+    feed = parse_atom(client.get("/papers.atom?q=causal", headers={"Host": "evil.example"}))
     assert self_url(feed) == f"{public.rstrip('/')}/papers.atom?q=causal"
 
 
 @pytest.mark.parametrize("host", ["a b", 'x"><script>', "a/b", "user@host", "[::1", "a:port", "ä"])
 def test_a_malformed_host_is_refused(client: FlaskClient, host: str) -> None:
-    problem(client.get("/papers.atom", headers={"Host": host}), 400)
+    parse_problem(client.get("/papers.atom", headers={"Host": host}), 400)
 
 
 def test_head_is_get_without_a_body(client: FlaskClient) -> None:
@@ -146,13 +137,13 @@ def test_head_is_get_without_a_body(client: FlaskClient) -> None:
 # --- validators --------------------------------------------------------------------------------
 
 
-def test_a_reader_that_holds_the_feed_gets_304(client: FlaskClient) -> None:
+def test_a_reader_whose_copy_is_current_gets_304(client: FlaskClient) -> None:
     first = client.get("/papers.atom?q=causal")
     etag = first.headers["ETag"]
     assert etag.startswith('W/"')
-    for held in (etag, etag.removeprefix("W/"), f'"other", {etag}', "*"):
-        again = client.get("/papers.atom?q=causal", headers={"If-None-Match": held})
-        assert again.status_code == 304, held
+    for value in (etag, etag.removeprefix("W/"), f'"other", {etag}', "*"):
+        again = client.get("/papers.atom?q=causal", headers={"If-None-Match": value})
+        assert again.status_code == 304, value
         assert again.data == b""
         assert again.headers["ETag"] == etag
         assert again.headers["Cache-Control"] == first.headers["Cache-Control"]
@@ -160,7 +151,7 @@ def test_a_reader_that_holds_the_feed_gets_304(client: FlaskClient) -> None:
     assert other.status_code == 200
 
 
-def test_votes_alone_keep_304(
+def test_changed_votes_do_not_change_the_etag(
     client: FlaskClient, service: Service, upstream: FakeUpstream
 ) -> None:
     etag = client.get("/papers.atom?q=causal").headers["ETag"]
@@ -174,7 +165,7 @@ def test_votes_alone_keep_304(
     assert client.get("/papers.atom?q=causal", headers={"If-None-Match": etag}).status_code == 200
 
 
-def test_readers_are_told_when_to_come_back(client: FlaskClient) -> None:
+def test_cache_control_says_when_to_poll_again(client: FlaskClient) -> None:
     assert client.get("/papers/week.atom").headers["Cache-Control"] == (
         "public, max-age=3600, stale-while-revalidate=3600, stale-if-error=86400"
     )
@@ -184,58 +175,58 @@ def test_readers_are_told_when_to_come_back(client: FlaskClient) -> None:
 # --- errors ------------------------------------------------------------------------------------
 
 
-def test_a_query_that_cannot_be_read_is_pointed_at(client: FlaskClient) -> None:
-    body = problem(client.get("/papers.atom?q=causal+%28a+OR"), 400)
+def test_a_malformed_query_is_a_problem_with_its_position(client: FlaskClient) -> None:
+    body = parse_problem(client.get("/papers.atom?q=causal+%28a+OR"), 400)
     assert body["position"] == 12
     assert body["pointer"] == "causal (a OR\n            ^"
     assert "expected a word" in body["detail"]
 
 
 @pytest.mark.parametrize("limit", ["0", "201", "-1", "many", "1.5", "", "1e2", "٣x"])
-def test_a_limit_that_is_none_is_refused(client: FlaskClient, limit: str) -> None:
-    body = problem(client.get("/papers.atom", query_string={"limit": limit}), 400)
+def test_a_malformed_limit_is_refused(client: FlaskClient, limit: str) -> None:
+    body = parse_problem(client.get("/papers.atom", query_string={"limit": limit}), 400)
     assert body["detail"] == f"limit must be a number from 1 to 200, not {limit!r}"
 
 
-def test_an_unknown_feed_says_how_to_ask_ad_hoc(client: FlaskClient) -> None:
-    body = problem(client.get("/feeds/diffusion%20models.atom"), 404)
+def test_an_unknown_feed_is_404_with_the_url_of_the_ad_hoc_feed(client: FlaskClient) -> None:
+    body = parse_problem(client.get("/feeds/diffusion%20models.atom"), 404)
     assert body["feeds"] == ["causal"]
     assert body["instead"] == "http://localhost/papers.atom?q=diffusion+models"
     assert client.get(body["instead"]).status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/papers.pdf", "/papers/week.ATOM", "/feeds/causal.xml"])
-def test_an_unknown_format_names_the_known(client: FlaskClient, path: str) -> None:
-    assert ".atom" in problem(client.get(path), 404)["detail"]
+def test_an_unknown_format_is_404_with_the_known_ones(client: FlaskClient, path: str) -> None:
+    assert ".atom" in parse_problem(client.get(path), 404)["detail"]
 
 
 @pytest.mark.parametrize(
     "path",
     ["/nothing", "/papers/year.atom", "/feeds/", "/papers/2611.00001", "/%00", "/papers.atom/"],
 )
-def test_an_unknown_path_is_a_problem_of_its_own(client: FlaskClient, path: str) -> None:
-    problem(client.get(path), 404)
+def test_an_unknown_path_is_404(client: FlaskClient, path: str) -> None:
+    parse_problem(client.get(path), 404)
 
 
 @pytest.mark.parametrize("method", ["post", "put", "delete", "patch"])
-def test_nothing_but_get_and_head_is_allowed(client: FlaskClient, method: str) -> None:
-    answer = getattr(client, method)("/papers.atom")
-    problem(answer, 405)
-    assert "GET" in answer.headers["Allow"]
+def test_only_get_and_head_are_allowed(client: FlaskClient, method: str) -> None:
+    response = getattr(client, method)("/papers.atom")
+    parse_problem(response, 405)
+    assert "GET" in response.headers["Allow"]
 
 
-def test_with_nothing_kept_the_answer_is_503_with_the_reason_and_a_time(
+def test_without_a_stored_listing_a_failure_is_503_with_reason_and_retry_after(
     client: FlaskClient, upstream: FakeUpstream
 ) -> None:
     upstream.fail()
-    answer = client.get("/papers.atom?q=causal")
-    body = problem(answer, 503)
-    assert answer.headers["Retry-After"] == "60"
+    response = client.get("/papers.atom?q=causal")
+    body = parse_problem(response, 503)
+    assert response.headers["Retry-After"] == "60"
     assert body["retry_after"] == 60
-    assert "status 503" in body["detail"]
+    assert "HTTP 503" in body["detail"]
 
 
-def test_a_known_feed_stays_a_200_with_the_same_bytes_while_upstream_fails(
+def test_a_stored_feed_is_200_with_the_same_bytes_while_upstream_fails(
     client: FlaskClient, upstream: FakeUpstream, clock: Any
 ) -> None:
     before = client.get("/feeds/causal.atom")
@@ -246,21 +237,22 @@ def test_a_known_feed_stays_a_200_with_the_same_bytes_while_upstream_fails(
     assert after.data == before.data
 
 
-def test_an_error_of_ours_is_500_and_tells_nothing_of_our_insides(
+def test_an_unhandled_exception_is_500_without_details(
     client: FlaskClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(Service, "get_feed", lambda *args, **kwargs: 1 / 0)
-    body = problem(client.get("/papers.atom"), 500)
+    body = parse_problem(client.get("/papers.atom"), 500)
     assert body.keys() == {"type", "title", "status", "detail"}
+    assert "Unhandled exception in GET /papers.atom" in caplog.text
     assert "ZeroDivisionError" in caplog.text
 
 
 def leaves(kind: type[FeedsrvError]) -> set[type[FeedsrvError]]:
-    below = kind.__subclasses__()
-    return set().union(*map(leaves, below)) if below else {kind}
+    subclasses = kind.__subclasses__()
+    return set().union(*map(leaves, subclasses)) if subclasses else {kind}
 
 
-def test_every_error_of_ours_has_its_answer() -> None:
+def test_every_error_has_a_status() -> None:
     assert leaves(FeedsrvError) == ERROR_MAP.keys()
     assert all(400 <= ERROR_MAP[kind].status < 500 for kind in leaves(ClientError))
     assert all(ERROR_MAP[kind].status == 503 for kind in leaves(UpstreamError))
@@ -274,31 +266,29 @@ def test_every_error_of_ours_has_its_answer() -> None:
         '"' * 99, "🤗", "\u202eabc", "-" * 250,
     ],
 )  # fmt: skip
-def test_a_hostile_query_is_answered_with_a_feed_or_a_problem(
-    client: FlaskClient, query: str
-) -> None:
-    answer = client.get("/papers.atom", query_string={"q": query})
-    if answer.status_code == 200:
-        url = self_url(read(answer))
+def test_a_hostile_query_gets_a_feed_or_a_problem(client: FlaskClient, query: str) -> None:
+    response = client.get("/papers.atom", query_string={"q": query})
+    if response.status_code == 200:
+        url = self_url(parse_atom(response))
         assert parse_qs(urlsplit(url).query)["q"] == [" ".join(query.split())]
     else:
-        problem(answer, 400)
-    assert "Set-Cookie" not in answer.headers
+        parse_problem(response, 400)
+    assert "Set-Cookie" not in response.headers
 
 
-def test_bytes_that_are_no_text_are_answered_too(client: FlaskClient) -> None:
-    answer = client.get("/papers.atom?q=%ff%fe%80")
-    assert answer.status_code in {200, 400}
+def test_a_query_that_is_not_utf8_is_no_internal_error(client: FlaskClient) -> None:
+    response = client.get("/papers.atom?q=%ff%fe%80")
+    assert response.status_code in {200, 400}
 
 
-# --- the rest ----------------------------------------------------------------------------------
+# --- other ------------------------------------------------------------------------------------
 
 
-def test_health_is_told_without_upstream(client: FlaskClient, upstream: FakeUpstream) -> None:
+def test_healthz_does_not_need_upstream(client: FlaskClient, upstream: FakeUpstream) -> None:
     upstream.fail()
-    answer = client.get("/healthz")
-    assert (answer.status_code, answer.data) == (200, b"ok\n")
-    assert answer.headers["Cache-Control"] == "no-store"
+    response = client.get("/healthz")
+    assert (response.status_code, response.data) == (200, b"ok\n")
+    assert response.headers["Cache-Control"] == "no-store"
     assert upstream.requests == []
 
 
@@ -310,7 +300,7 @@ def test_the_demo_marks_every_feed_as_a_sample(make_client: MakeClient, config: 
         "/feeds/causal.atom",
         "/papers/week.atom",
     ):
-        feed = read(client.get(path))
+        feed = parse_atom(client.get(path))
         assert feed.feed.title.startswith("Sample papers: ")
         assert feed.entries
         assert not any("arxiv.org" in str(entry) for entry in feed.entries)
@@ -319,11 +309,11 @@ def test_the_demo_marks_every_feed_as_a_sample(make_client: MakeClient, config: 
 
 @pytest.mark.parametrize("suffix", [".atom", ".rss", ".json", ""])
 @pytest.mark.parametrize("query", ["a\x00b", "model\x01", "a\uffff"])
-def test_a_query_that_no_feed_can_hold_is_refused_in_each_format(
+def test_a_query_that_xml_cannot_contain_is_refused_in_each_format(
     client: FlaskClient, suffix: str, query: str
 ) -> None:
-    problem(client.get(f"/papers{suffix}", query_string={"q": query}), 400)
+    parse_problem(client.get(f"/papers{suffix}", query_string={"q": query}), 400)
 
 
-def test_options_is_not_allowed_either(client: FlaskClient) -> None:
-    problem(client.options("/papers.atom"), 405)
+def test_options_is_not_allowed(client: FlaskClient) -> None:
+    parse_problem(client.options("/papers.atom"), 405)

@@ -23,7 +23,7 @@ FEED = "/papers.atom?q=causal"
 
 
 @contextmanager
-def caddy_before(server: str, folder: Path, port: int) -> Iterator[str]:
+def run_caddy(server: str, folder: Path, port: int) -> Iterator[str]:
     text = (ROOT / "deploy" / "Caddyfile").read_text("utf-8")
     text = text.replace("127.0.0.1:8000", server.removeprefix("http://"))
     text = re.sub("^(papers.)?example.org", r"http://\g<0>:" + str(port), text, flags=re.MULTILINE)
@@ -50,7 +50,7 @@ def test_caddy_hands_on_what_readers_asked_for(
     named = f"{host}:{port}"
     with (
         serve_wsgi(create_app(service)) as server,
-        caddy_before(server, tmp_path, port) as front,
+        run_caddy(server, tmp_path, port) as front,
     ):
         wait_until(lambda: is_ready(f"{front}{prefix}/healthz", Host=named))
         _, _, feed = fetch(front + prefix + FEED, Host=named, X_Forwarded_Prefix="/evil")

@@ -17,7 +17,7 @@ from tests.support.servers import run_feedsrv
 from tests.support.waiting import wait_until
 
 
-def instructions() -> dict[str, list[str]]:
+def parse_dockerfile() -> dict[str, list[str]]:
     """Return the Dockerfile's instructions by their names, lines joined."""
     text = (ROOT / "Dockerfile").read_text("utf-8").replace("\\\n", " ")
     found: dict[str, list[str]] = {}
@@ -33,7 +33,7 @@ def test_what_the_dockerfile_copies_is_there_and_not_left_out() -> None:
     kept = {line[1:] for line in ignored if line.startswith("!")}
     copied = {
         part
-        for line in instructions()["COPY"]
+        for line in parse_dockerfile()["COPY"]
         if not line.startswith("--from")
         for part in line.split()[:-1]
     }
@@ -42,14 +42,14 @@ def test_what_the_dockerfile_copies_is_there_and_not_left_out() -> None:
 
 
 def test_the_container_runs_as_nobody_that_has_rights() -> None:
-    found = instructions()
+    found = parse_dockerfile()
     assert found["USER"] == ["10001:10001"]
     assert len(found["FROM"]) == 2
     assert json.loads(found["CMD"][-1])[:2] == ["feedsrv", "serve"]
 
 
 def test_the_health_check_tells_a_server_that_answers_from_one_that_is_gone() -> None:
-    (line,) = instructions()["HEALTHCHECK"]
+    (line,) = parse_dockerfile()["HEALTHCHECK"]
     command = line.partition("CMD ")[2]
     python = f"{shlex.quote(sys.executable)} {command.partition(' ')[2]}"
     with run_feedsrv("--demo") as (_, url, _said):

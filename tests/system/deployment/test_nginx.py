@@ -15,8 +15,7 @@ import pytest
 
 from feedsrv.feeds.service import Service
 from feedsrv.web.app import create_app
-from feedsrv.web.cache import ResponseCache
-from nginx import nginx_before
+from nginx import run_nginx
 from tests.support.feed_readers import RequestLog, require_program
 from tests.support.http import fetch
 from tests.support.servers import serve_wsgi
@@ -53,7 +52,7 @@ def nginx(tmp_path: Path) -> Iterator[Callable[..., str]]:
     with ExitStack() as stack:
 
         def started(server: str, prefix: str = "") -> str:
-            found: str = stack.enter_context(nginx_before(server, tmp_path / "nginx", prefix))
+            found: str = stack.enter_context(run_nginx(server, tmp_path / "nginx", prefix))
             return found
 
         yield started
@@ -61,7 +60,7 @@ def nginx(tmp_path: Path) -> Iterator[Callable[..., str]]:
 
 @pytest.fixture
 def log(service: Service) -> RequestLog:
-    return RequestLog(ResponseCache(create_app(service), service))
+    return RequestLog(create_app(service))
 
 
 def test_one_request_of_many_readers_reaches_the_server(
@@ -111,7 +110,7 @@ def test_who_holds_the_feed_is_told_so_without_the_server(
 def test_after_its_time_one_request_asks_again_and_is_told_that_nothing_changed(
     service: Service, nginx: Callable[..., str]
 ) -> None:
-    log = RequestLog(Hurried(ResponseCache(create_app(service), service)))
+    log = RequestLog(Hurried(create_app(service)))
     with serve_wsgi(log) as server:
         front = nginx(server)
         fetch(front + FEED)

@@ -13,7 +13,6 @@ from werkzeug.test import Client
 
 from feedsrv.feeds.service import Service
 from feedsrv.web.app import create_app
-from feedsrv.web.cache import ResponseCache
 from tests.support.feed_readers import require_program
 from tests.support.paths import ROOT
 
@@ -25,9 +24,9 @@ ASKED = [target["expr"] for panel in BOARD["panels"] for target in panel["target
 
 
 @pytest.fixture
-def figures(service: Service) -> set[str]:
+def metric_names(service: Service) -> set[str]:
     """Return the name of every figure of a server that was asked for something."""
-    client = Client(ResponseCache(create_app(service), service))
+    client = Client(create_app(service))
     client.get("/papers.atom")
     text = client.get("/metrics").get_data(as_text=True)
     return {
@@ -35,25 +34,27 @@ def figures(service: Service) -> set[str]:
     }
 
 
-def test_each_panel_asks_for_figures_that_there_are(figures: set[str]) -> None:
+def test_each_panel_asks_for_figures_that_there_are(metric_names: set[str]) -> None:
     assert len(ASKED) > 8
     for asked in ASKED:
         named = set(NAME.findall(asked))
         assert named, asked
-        assert named <= figures
+        assert named <= metric_names
 
 
-def test_each_alert_asks_for_figures_that_there_are(figures: set[str]) -> None:
+def test_each_alert_asks_for_figures_that_there_are(metric_names: set[str]) -> None:
     rules = re.findall(r"^ +expr: (.*)$", ALERTS, re.MULTILINE)
     assert len(rules) == 3
     for asked in rules:
-        assert set(NAME.findall(asked)) <= figures
+        assert set(NAME.findall(asked)) <= metric_names
         assert NAME.search(asked)
 
 
-def test_the_page_for_operators_tells_of_each_figure_and_of_no_other(figures: set[str]) -> None:
+def test_the_page_for_operators_tells_of_each_figure_and_of_no_other(
+    metric_names: set[str],
+) -> None:
     page = (DOCS / "monitoring.md").read_text("utf-8")
-    assert set(NAME.findall(page)) == figures
+    assert set(NAME.findall(page)) == metric_names
 
 
 def promtool(*arguments: str) -> str:

@@ -23,7 +23,7 @@ def unit(tmp_path: Path) -> Path:
     return file
 
 
-def analyzed(*arguments: str) -> str:
+def systemd_analyze(*arguments: str) -> str:
     done = subprocess.run(
         ["systemd-analyze", *arguments],
         stdout=subprocess.PIPE,
@@ -37,9 +37,9 @@ def analyzed(*arguments: str) -> str:
 
 
 def test_systemd_finds_nothing_wrong_with_the_unit(unit: Path) -> None:
-    assert str(unit) not in analyzed("verify", "--man=no", str(unit))
+    assert str(unit) not in systemd_analyze("verify", "--man=no", str(unit))
 
 
 def test_systemd_counts_the_unit_among_the_well_hardened(unit: Path) -> None:
-    said = analyzed("security", "--offline=true", "--no-pager", "--threshold=15", str(unit))
+    said = systemd_analyze("security", "--offline=true", "--no-pager", "--threshold=15", str(unit))
     assert "OK" in said.splitlines()[-1]

@@ -30,7 +30,7 @@ sources = ["daily"]
 
 
 @contextmanager
-def handed_out(folder: Path) -> Iterator[str]:
+def serve_files(folder: Path) -> Iterator[str]:
     """Serve the folder as Python's own static server does."""
     process = subprocess.Popen(
         [sys.executable, "-u", "-m", "http.server", "0", "--bind", "127.0.0.1"],
@@ -71,7 +71,7 @@ def test_newsboat_subscribes_to_files_under_a_prefix_by_the_list_of_subscription
     (tmp_path / "root").mkdir()
     (tmp_path / "root" / "daily").symlink_to(folder)
     (tmp_path / "newsboat").mkdir()
-    with handed_out(tmp_path / "root") as host:
+    with serve_files(tmp_path / "root") as host:
         export_feeds(folder, f"{host}/daily", upstream)
         opml = (folder / "feeds.opml").read_text("utf-8")
         urls = re.findall('xmlUrl="([^"]+)"', opml)

@@ -18,7 +18,15 @@ from feedsrv.feeds.entry import FEED_SCHEME, KEYWORD_SCHEME, Entry
 from feedsrv.feeds.json_feed import render_json_feed
 from feedsrv.feeds.opml import Outline, render_opml
 from feedsrv.feeds.rss import render_rss
-from tests.support.documents import ARXIV, FEED, HEAD, HOME, PAPER, PDF, make_entries
+from tests.support.documents import (
+    ARXIV_URL,
+    FEED,
+    METADATA,
+    PAPER,
+    PAPER_PAGE_URL,
+    PDF_URL,
+    make_entries,
+)
 from tests.support.paths import ROOT
 
 NPM = ROOT / "tests" / "npm"
@@ -35,7 +43,7 @@ PAPERS = (
         revised=datetime.fromisoformat("2026-11-23T07:05:03+00:00"),
     ),
     msgspec.structs.replace(
-        PAPER, id="2611.01232", authors=(), abstract="", summary="", code="", project=""
+        PAPER, id="2611.01232", authors=(), abstract="", ai_summary="", code="", project=""
     ),
 )
 HELD = make_entries(*PAPERS)
@@ -66,14 +74,14 @@ def plain(found: Any) -> Any:
 
 
 def test_feedsmith_reads_the_atom_feed_whole(parse: Parse) -> None:
-    found = parse(render_atom(HEAD, HELD))
+    found = parse(render_atom(METADATA, HELD))
     assert found["format"] == "atom"
     feed = found["feed"]
-    assert feed["id"] == HEAD.id
-    assert (plain(feed["title"]), plain(feed["subtitle"])) == (HEAD.title, HEAD.subtitle)
+    assert feed["id"] == METADATA.id
+    assert (plain(feed["title"]), plain(feed["subtitle"])) == (METADATA.title, METADATA.subtitle)
     assert {link["rel"]: link["href"] for link in feed["links"]} == {
-        "self": HEAD.self_url,
-        "alternate": HEAD.page_url,
+        "self": METADATA.self_url,
+        "alternate": METADATA.page_url,
     }
     for entry, held, paper in zip(feed["entries"], HELD, PAPERS, strict=True):
         assert (entry["id"], plain(entry["title"])) == (held.id, held.title)
@@ -92,13 +100,13 @@ def test_feedsmith_reads_the_atom_feed_whole(parse: Parse) -> None:
 
 def test_feedsmith_reads_the_rss_feed_whole(parse: Parse) -> None:
     found = parse(
-        render_rss(HEAD, make_entries(*PAPERS, feed=msgspec.structs.replace(FEED, link="pdf")))
+        render_rss(METADATA, make_entries(*PAPERS, feed=msgspec.structs.replace(FEED, link="pdf")))
     )
     assert found["format"] == "rss"
     feed = found["feed"]
-    assert (feed["title"], feed["link"]) == (HEAD.title, HEAD.page_url)
+    assert (feed["title"], feed["link"]) == (METADATA.title, METADATA.page_url)
     assert [(link["rel"], link["href"]) for link in feed["atom"]["links"]] == [
-        ("self", HEAD.self_url)
+        ("self", METADATA.self_url)
     ]
     for item, held, paper in zip(feed["items"], HELD, PAPERS, strict=True):
         assert item["guid"] == {"value": held.id, "isPermaLink": False}
@@ -116,10 +124,10 @@ def test_feedsmith_reads_the_rss_feed_whole(parse: Parse) -> None:
 
 
 def test_feedsmith_reads_the_json_feed_whole(parse: Parse) -> None:
-    found = parse(render_json_feed(HEAD, HELD))
+    found = parse(render_json_feed(METADATA, HELD))
     assert found["format"] == "json"
     feed = found["feed"]
-    assert (feed["feed_url"], feed["home_page_url"]) == (HEAD.self_url, HEAD.page_url)
+    assert (feed["feed_url"], feed["home_page_url"]) == (METADATA.self_url, METADATA.page_url)
     for item, held, paper in zip(feed["items"], HELD, PAPERS, strict=True):
         assert (item["id"], item["title"]) == (held.id, held.title)
         assert [author["name"] for author in item.get("authors", [])] == list(paper.authors)
@@ -127,8 +135,8 @@ def test_feedsmith_reads_the_json_feed_whole(parse: Parse) -> None:
         assert datetime.fromisoformat(item["date_modified"]) == held.updated
         assert item["content_html"] == held.content
     first = feed["items"][0]
-    assert (first["url"], first["external_url"]) == (HOME, ARXIV)
-    assert [each["url"] for each in first["attachments"]] == [PDF]
+    assert (first["url"], first["external_url"]) == (PAPER_PAGE_URL, ARXIV_URL)
+    assert [each["url"] for each in first["attachments"]] == [PDF_URL]
 
 
 @pytest.mark.parametrize("held", [(), HELD[:1]], ids=["empty", "one"])
@@ -138,8 +146,8 @@ def test_feedsmith_takes_short_feeds_too(parse: Parse, held: tuple[Entry, ...]) 
         (render_rss, "items"),
         (render_json_feed, "items"),
     ):
-        feed = parse(write(HEAD, held))["feed"]
-        assert plain(feed["title"]) == HEAD.title
+        feed = parse(write(METADATA, held))["feed"]
+        assert plain(feed["title"]) == METADATA.title
         assert len(feed.get(where, [])) == len(held)
 
 

@@ -110,7 +110,7 @@ def test_listings_of_two_upstreams_do_not_mix(make: Make) -> None:
 
 def test_a_failure_is_known_to_all_until_the_page_is_read(make: Make) -> None:
     one, other = make(), make()
-    failure = Failure(reason="status 503", count=1, at=NOON, retry_at=NOON)
+    failure = Failure(reason="status 503", count=1, at=NOON, retry_at=NOON, since=NOON)
     for page in (FRIDAY, None):
         one.save_failure(page, failure)
         wait_until(partial(has_failure, other, page, failure))
@@ -160,7 +160,7 @@ def test_the_allowance_is_one_for_all(make: Make) -> None:
     with ThreadPoolExecutor(9) as pool:
         slots = list(pool.map(lambda number: reserve_slot(stores[number % 3], NOON), range(90)))
     assert slots.count(NOON) == 60
-    assert {len(store.get_request_log().all) for store in stores} == {60}
+    assert {len(store.get_request_log().times) for store in stores} == {60}
 
 
 def test_since_when_an_address_answers_as_it_does_is_the_same_for_all(make: Make) -> None:

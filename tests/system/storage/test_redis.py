@@ -123,7 +123,7 @@ def test_while_redis_is_gone_each_goes_on_from_memory_and_all_comes_together_aga
     assert [one.get_listing(page) for page in DAYS[2:]] == [listing(page) for page in DAYS[2:]]
     assert one.last_modified("http://a/", "x", NOON + LENGTH) == first
     wait_until(lambda: all(store._records._is_synchronized for store in (one, other)))
-    assert len(other.get_request_log().all) == 1
+    assert len(other.get_request_log().times) == 1
     assert not other.acquire_lease("other", NOON, LENGTH)
     assert caplog.text.count("is available again") == 2
     assert PASSWORD not in caplog.text
@@ -135,7 +135,8 @@ def test_what_was_written_later_stands_whoever_comes_back_last(
     one, other = make(), make()
     redis.stop()
     early, late = (
-        Failure(reason="status 503", count=1, at=at, retry_at=at) for at in (NOON, NOON + LENGTH)
+        Failure(reason="status 503", count=1, at=at, retry_at=at, since=NOON)
+        for at in (NOON, NOON + LENGTH)
     )
     one.save_failure(DAYS[0], early)
     other.save_failure(DAYS[0], late)
@@ -170,9 +171,9 @@ def test_what_was_given_out_stays_when_redis_is_restarted_empty(
         found = [store.last_modified(f"http://a/{number}", "x", later) for number in range(20)]
         assert found == dates[0] == dates[1]
         wait_until(partial(has_all, store))
-    wait_until(lambda: len(one.get_request_log().all) == 60)
+    wait_until(lambda: len(one.get_request_log().times) == 60)
     assert reserve_slot(one, NOON) == NOON + timedelta(minutes=5)
-    assert len(one.get_request_log().all) == 60
+    assert len(one.get_request_log().times) == 60
     third = make()
     wait_until(
         lambda: [third.get_listing(page) for page in DAYS] == [listing(page) for page in DAYS]
@@ -360,7 +361,7 @@ def test_a_server_that_starts_without_redis_finds_it_later(
 
 def test_searches_end_first_and_what_is_permanent_never(redis: RedisServer, make: Make) -> None:
     store = make()
-    failure = Failure(reason="x", count=1, at=NOON, retry_at=NOON)
+    failure = Failure(reason="x", count=1, at=NOON, retry_at=NOON, since=NOON)
     for page in (DAYS[0], FOG, SNOW):
         store.save_listing(listing(page), page)
         store.save_failure(page, failure)

@@ -1,7 +1,7 @@
-"""Entries and Atom: what readers are given.
+"""Atom documents: entries, links, ids and validity.
 
-The schemas of RFC 4287 lie beside a clone where the project is worked on; feedparser and the rules
-that are checked by hand here hold anywhere.
+The tests that need the schemas of RFC 4287 are skipped without them; those with feedparser always
+run.
 """
 
 from __future__ import annotations
@@ -18,23 +18,24 @@ import feedparser
 import msgspec
 import pytest
 from feedgen.feed import FeedGenerator
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
 from lxml.isoschematron import Schematron
 
-from feedsrv.feeds.entry import FEED_SCHEME, KEYWORD_SCHEME, feed_definition, feed_id
+from feedsrv.feeds.entry import FEED_SCHEME, KEYWORD_SCHEME
+from feedsrv.feeds.metadata import feed_definition, feed_id
 from feedsrv.feeds.selection import unite_listings
 from feedsrv.models import Feed, Kind, Listing, Page, Paper
-from feedsrv.monitoring import incidents as outage
+from feedsrv.monitoring import incidents
 from feedsrv.monitoring.incidents import incident_feed
 from tests.support.documents import (
-    ARXIV,
+    ARXIV_URL,
     ATOM_NAMESPACES,
     FEED,
-    HOME,
     PAPER,
-    PDF,
+    PAPER_PAGE_URL,
+    PDF_URL,
     atom_links,
     first_atom_entry,
     make_entries,
@@ -43,26 +44,26 @@ from tests.support.documents import (
     render_papers,
 )
 from tests.support.paths import SHARED
-from tests.support.strategies import papers
+from tests.support.strategies import few_examples, papers
 
 
 @pytest.fixture(scope="module")
-def complaints() -> Callable[[bytes], str]:
-    """Return a function that says what RFC 4287's grammar and rules have against a feed."""
+def validation_errors() -> Callable[[bytes], str]:
+    """Return a function that validates a feed against RFC 4287's schemas, and returns errors."""
     if not SHARED.exists():
         pytest.skip("needs the Atom schemas in ../shared/schemas")
     grammar = etree.RelaxNG(etree.parse(str(SHARED / "schemas" / "atom.rng")))
     rules = Schematron(etree.parse(str(SHARED / "schemas" / "atom.sch")))
 
-    def complain(document: bytes) -> str:
-        found = parse_xml(document)
-        wrong = [each for each in (grammar, rules) if not each.validate(found)]
-        return "\n".join(str(each.error_log) for each in wrong)
+    def validate(document: bytes) -> str:
+        root = parse_xml(document)
+        failed = [schema for schema in (grammar, rules) if not schema.validate(root)]
+        return "\n".join(str(schema.error_log) for schema in failed)
 
-    return complain
+    return validate
 
 
-def test_an_entry_is_one_paper_with_its_arxiv_address_as_id() -> None:
+def test_the_id_of_an_entry_is_its_arxiv_url() -> None:
     entry = first_atom_entry(render_papers(PAPER))
     assert entry.findtext("a:id", namespaces=ATOM_NAMESPACES) == "https://arxiv.org/abs/2611.01234"
     assert entry.findtext("a:title", namespaces=ATOM_NAMESPACES) == "Do lighthouses cause ships?"
@@ -74,7 +75,7 @@ def test_an_entry_is_one_paper_with_its_arxiv_address_as_id() -> None:
     assert entry.findtext("a:updated", namespaces=ATOM_NAMESPACES) == "2026-11-20T00:00:00+00:00"
 
 
-def test_every_author_stands_in_an_element_of_its_own_and_in_the_content() -> None:
+def test_every_author_has_an_element_and_is_in_the_content() -> None:
     entry = first_atom_entry(render_papers(PAPER))
     names = [name.text for name in entry.findall("a:author/a:name", ATOM_NAMESPACES)]
     assert names == ["Ada Quill", "Bo Lantern", "Cy O'Fog"]
@@ -83,7 +84,7 @@ def test_every_author_stands_in_an_element_of_its_own_and_in_the_content() -> No
     assert content.startswith("<p><em>Ada Quill, Bo Lantern, Cy O&#x27;Fog — Harbour Lab</em></p>")
 
 
-def test_the_abstract_stands_in_paragraphs_and_the_links_below() -> None:
+def test_the_content_has_the_abstract_in_paragraphs_then_the_links() -> None:
     content = first_atom_entry(render_papers(PAPER)).findtext(
         "a:content", namespaces=ATOM_NAMESPACES
     )
@@ -99,30 +100,30 @@ def test_the_abstract_stands_in_paragraphs_and_the_links_below() -> None:
         (
             "huggingface",
             [
-                ("alternate", "text/html", HOME),
-                ("related", "text/html", ARXIV),
-                ("related", "application/pdf", PDF),
+                ("alternate", "text/html", PAPER_PAGE_URL),
+                ("related", "text/html", ARXIV_URL),
+                ("related", "application/pdf", PDF_URL),
             ],
         ),
         (
             "arxiv",
             [
-                ("alternate", "text/html", ARXIV),
-                ("related", "text/html", HOME),
-                ("related", "application/pdf", PDF),
+                ("alternate", "text/html", ARXIV_URL),
+                ("related", "text/html", PAPER_PAGE_URL),
+                ("related", "application/pdf", PDF_URL),
             ],
         ),
         (
             "pdf",
             [
-                ("alternate", "application/pdf", PDF),
-                ("related", "text/html", HOME),
-                ("related", "text/html", ARXIV),
+                ("alternate", "application/pdf", PDF_URL),
+                ("related", "text/html", PAPER_PAGE_URL),
+                ("related", "text/html", ARXIV_URL),
             ],
         ),
     ],
 )
-def test_links_have_rel_and_type_and_lead_where_the_feed_wants(
+def test_links_have_rel_and_type_and_the_alternate_is_the_configured_one(
     wanted: Any, expected: list[tuple[str, str, str]]
 ) -> None:
     feed = msgspec.structs.replace(FEED, link=wanted)
@@ -130,11 +131,11 @@ def test_links_have_rel_and_type_and_lead_where_the_feed_wants(
         *expected,
         ("related", "text/html", "https://github.com/e/ships"),
         ("related", "text/html", "https://ships.example.org/?a=1&b=2"),
-        ("replies", "text/html", f"{HOME}#community"),
+        ("replies", "text/html", f"{PAPER_PAGE_URL}#community"),
     ]
 
 
-def test_keywords_and_the_feed_are_categories_of_two_schemes() -> None:
+def test_keywords_and_feed_names_are_categories_of_two_schemes() -> None:
     found = first_atom_entry(render_papers(PAPER)).findall("a:category", ATOM_NAMESPACES)
     assert [(c.attrib["scheme"], c.attrib["term"]) for c in found] == [
         (KEYWORD_SCHEME, "causal inference"),
@@ -143,7 +144,7 @@ def test_keywords_and_the_feed_are_categories_of_two_schemes() -> None:
     ]
 
 
-def test_a_paper_says_the_same_in_each_feed_but_for_the_feeds_names() -> None:
+def test_an_entry_differs_between_feeds_only_in_their_names() -> None:
     names = ["causal", '</entry> & "others"', "causal"]
     found = [render_papers(PAPER, feed=msgspec.structs.replace(FEED, name=name)) for name in names]
     assert found[0] == found[2]
@@ -156,21 +157,23 @@ def test_a_paper_says_the_same_in_each_feed_but_for_the_feeds_names() -> None:
     assert len({entry.split(b"<category")[0] for entry in entries}) == 1
 
 
-def test_a_paper_is_written_once_for_all_feeds(monkeypatch: pytest.MonkeyPatch) -> None:
-    paper = msgspec.structs.replace(PAPER, title="Written by no other test")
+def test_an_entry_is_written_once_for_all_feeds(monkeypatch: pytest.MonkeyPatch) -> None:
+    paper = msgspec.structs.replace(PAPER, title="Used by no other test")
     first = render_papers(paper)
-    monkeypatch.setattr("feedgen.entry.FeedEntry.atom_entry", lambda *_: pytest.fail("once more"))
+    monkeypatch.setattr(
+        "feedgen.entry.FeedEntry.atom_entry", lambda *_: pytest.fail("written again")
+    )
     assert render_papers(paper, feed=msgspec.structs.replace(FEED, name="other")) != first
 
 
-def test_no_counter_is_anywhere_in_a_feed() -> None:
-    """They change hourly, would wake readers up, and would defeat 304."""
+def test_an_atom_feed_has_no_counters() -> None:
+    """They change hourly, so readers would show updates, and there would be no 304."""
     assert not re.search(rb"\b(77|88|99)\b", render_papers(PAPER))
     changed = msgspec.structs.replace(PAPER, upvotes=1, comments=2, stars=3)
     assert render_papers(PAPER) == render_papers(changed)
 
 
-def test_a_change_of_the_abstract_moves_updated_and_not_published() -> None:
+def test_a_revision_changes_updated_but_not_published() -> None:
     revised = datetime(2026, 11, 23, 7, 5, 3, 999, tzinfo=UTC)
     document = render_papers(msgspec.structs.replace(PAPER, revised=revised))
     entry = first_atom_entry(document)
@@ -182,7 +185,7 @@ def test_a_change_of_the_abstract_moves_updated_and_not_published() -> None:
     )
 
 
-def test_a_paper_that_is_not_arxivs_has_no_arxiv_addresses() -> None:
+def test_a_paper_without_an_arxiv_id_has_no_arxiv_urls() -> None:
     document = render_papers(msgspec.structs.replace(PAPER, id="sample-001"))
     assert b"arxiv.org" not in document
     assert first_atom_entry(document).findtext("a:id", namespaces=ATOM_NAMESPACES) == (
@@ -199,7 +202,7 @@ def test_a_paper_that_is_not_arxivs_has_no_arxiv_addresses() -> None:
 
 
 @pytest.mark.parametrize(
-    ("count", "organization", "shown"),
+    ("count", "organization", "byline"),
     [
         (0, "", None),
         (1, "", "1 author"),
@@ -208,20 +211,20 @@ def test_a_paper_that_is_not_arxivs_has_no_arxiv_addresses() -> None:
         (0, "Harbour Lab", "Harbour Lab"),
     ],
 )
-def test_what_is_known_of_who_wrote_it_is_shown(
-    count: int, organization: str, shown: str | None
+def test_the_byline_has_the_number_of_authors_and_the_organization(
+    count: int, organization: str, byline: str | None
 ) -> None:
     paper = msgspec.structs.replace(
         PAPER, authors=(), author_count=count, organization=organization
     )
     content = make_entries(paper)[0].content
-    assert (f"<em>{shown}</em>" in content) if shown else ("<em>" not in content)
+    assert (f"<em>{byline}</em>" in content) if byline else ("<em>" not in content)
 
 
 @pytest.mark.parametrize(
     "title", ["p < 0.05", "<i>E. coli</i>", "Q&A", "&amp;", "]]>", 'the "best"', "a\u00a0b"]
 )
-def test_text_that_looks_like_markup_arrives_as_written(title: str) -> None:
+def test_text_that_looks_like_markup_is_escaped(title: str) -> None:
     paper = msgspec.structs.replace(PAPER, title=title, abstract=title)
     entry = first_atom_entry(render_papers(paper))
     assert entry.findtext("a:title", namespaces=ATOM_NAMESPACES) == title
@@ -237,23 +240,29 @@ def test_text_that_looks_like_markup_arrives_as_written(title: str) -> None:
     assert title in reader.text
 
 
-def test_a_feed_without_entries_is_a_feed(complaints: Callable[[bytes], str]) -> None:
+def test_an_empty_feed_is_valid(validation_errors: Callable[[bytes], str]) -> None:
     document = render_papers()
-    assert complaints(document) == ""
+    assert validation_errors(document) == ""
     read = feedparser.parse(document)
     assert not read.bozo
     assert read.entries == []
     assert read.feed.updated == "2023-05-04T00:00:00+00:00"
 
 
-def test_the_status_feed_is_a_feed_with_and_without_outages(
-    complaints: Callable[[bytes], str],
+def test_the_incident_feed_is_valid_with_and_without_incidents(
+    validation_errors: Callable[[bytes], str],
 ) -> None:
     at = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
     page = Page(Kind.SEARCH, "fog & <ferries>")
-    drifted = outage.record_layout_change((), page, "no data", at)
-    both = outage.record_layout_change(drifted, Page(Kind.WEEK, "2026-W48"), "no list", at)
-    for known in ((), drifted, outage.record_success(both, page, whole=True, now=at)):
+    layout_changed = incidents.record_layout_change((), page, "no data", at)
+    both = incidents.record_layout_change(
+        layout_changed, Page(Kind.WEEK, "2026-W48"), "no list", at
+    )
+    for known in (
+        (),
+        layout_changed,
+        incidents.record_success(both, page, has_expected_layout=True, now=at),
+    ):
         written = incident_feed(
             known,
             server="http://h",
@@ -261,10 +270,10 @@ def test_the_status_feed_is_a_feed_with_and_without_outages(
             page_url="http://h/status",
             icon_url="http://h/static/icon.png",
         )
-        assert complaints(written) == ""
+        assert validation_errors(written) == ""
 
 
-def test_a_feed_names_itself_where_it_is_and_where_people_go() -> None:
+def test_a_feed_links_to_itself_and_to_its_page() -> None:
     feed = parse_xml(render_papers(PAPER))
     found = {
         link.attrib["rel"]: dict(link.attrib) for link in feed.findall("a:link", ATOM_NAMESPACES)
@@ -278,29 +287,29 @@ def test_a_feed_names_itself_where_it_is_and_where_people_go() -> None:
     assert (feed.findtext("a:id", namespaces=ATOM_NAMESPACES) or "").startswith("urn:uuid:")
 
 
-def test_a_feeds_id_comes_from_what_it_holds_and_not_from_its_name() -> None:
-    def named(feed: Feed, query: str = "causal") -> str:
-        return feed_id([feed_definition(feed, query)])
+def test_the_id_of_a_feed_depends_on_its_content_and_not_on_its_name() -> None:
+    def id_of(feed: Feed) -> str:
+        return feed_id([feed_definition(feed)])
 
-    same = Feed(name="other", title="Other", query="x", limit=3, link="pdf")
-    assert named(FEED) == named(same)
+    same = Feed(name="other", title="Other", query="(Causal)", limit=3, link="pdf")
+    assert id_of(FEED) == id_of(same)
     others = [
-        named(FEED, "diffusion"),
-        named(msgspec.structs.replace(FEED, sources=("daily",))),
-        named(msgspec.structs.replace(FEED, match="upstream")),
+        id_of(msgspec.structs.replace(FEED, query="diffusion")),
+        id_of(msgspec.structs.replace(FEED, sources=("daily",))),
+        id_of(msgspec.structs.replace(FEED, match="upstream")),
     ]
-    assert len({named(FEED), *others}) == 4
-    assert named(FEED) == "urn:uuid:7dbb5270-c9d7-531c-9181-f1ad2b7cc378", "it must never change"
+    assert len({id_of(FEED), *others}) == 4
+    assert id_of(FEED) == "urn:uuid:7dbb5270-c9d7-531c-9181-f1ad2b7cc378", "it must never change"
 
 
-def test_a_union_has_one_id_in_whatever_order_it_is_asked_for() -> None:
+def test_the_id_of_a_union_does_not_depend_on_the_order() -> None:
     assert feed_id(["a", "b"]) == feed_id(["b", "a", "a"]) != feed_id(["a"])
 
 
-@settings(deadline=None, max_examples=60)
+@few_examples
 @given(st.lists(papers(), max_size=6, unique_by=lambda paper: paper.id))
-def test_any_papers_make_a_feed_that_readers_take_in_order(
-    complaints: Callable[[bytes], str], papers: list[Paper]
+def test_any_papers_make_a_valid_feed_that_feedparser_reads_in_order(
+    validation_errors: Callable[[bytes], str], papers: list[Paper]
 ) -> None:
     listing = Listing(
         page=Page(Kind.TRENDING),
@@ -310,7 +319,7 @@ def test_any_papers_make_a_feed_that_readers_take_in_order(
     ordered = unite_listings((listing,))
     document = render_papers(*ordered)
     assert document == render_papers(*ordered), "the same papers are the same bytes"
-    assert complaints(document) == ""
+    assert validation_errors(document) == ""
     read = feedparser.parse(document)
     assert not read.bozo
     assert [entry.id for entry in read.entries] == [entry.id for entry in make_entries(*ordered)]
@@ -320,8 +329,8 @@ def test_any_papers_make_a_feed_that_readers_take_in_order(
         ]
 
 
-def test_rendering_leaves_the_process_as_it_was() -> None:
-    """feedgen's RSS dates set the locale of the whole process; its Atom must not come near."""
+def test_rendering_atom_does_not_change_the_locale() -> None:
+    """feedgen sets the locale of the process to format RSS dates; Atom must not."""
     before = locale.setlocale(locale.LC_ALL)
     threads = [threading.Thread(target=render_papers, args=(PAPER,)) for _ in range(4)]
     for thread in threads:
@@ -331,10 +340,10 @@ def test_rendering_leaves_the_process_as_it_was() -> None:
     assert locale.setlocale(locale.LC_ALL) == before
 
 
-# --- feedgen's traps: when one of these fails, the trap is gone, and so may be our way around it --
+# --- feedgen's defects: when one of these tests fails, its workaround can go --------------------
 
 
-def test_trap_feedgen_still_loses_the_attributes_of_an_entrys_links() -> None:
+def test_feedgen_still_loses_the_attributes_of_entry_links() -> None:
     feed = make_feed_generator()
     entry = feed.add_entry()
     entry.id("urn:y")
@@ -348,7 +357,7 @@ def test_trap_feedgen_still_loses_the_attributes_of_an_entrys_links() -> None:
     ]
 
 
-def test_trap_feedgen_still_puts_new_entries_in_front() -> None:
+def test_feedgen_still_prepends_entries() -> None:
     feed = make_feed_generator()
     for name in ("first", "second"):
         entry = feed.add_entry()
@@ -362,13 +371,13 @@ def test_trap_feedgen_still_puts_new_entries_in_front() -> None:
     assert titles == ["second", "first"]
 
 
-def test_trap_feedgen_still_stamps_what_it_makes_with_the_clock() -> None:
+def test_feedgen_still_dates_feeds_and_entries_with_the_clock() -> None:
     feed = FeedGenerator()
     assert abs((datetime.now(UTC) - feed.updated()).total_seconds()) < 60
     assert abs((datetime.now(UTC) - feed.add_entry().updated()).total_seconds()) < 60
 
 
-def test_trap_feedgen_still_raises_on_a_control_character() -> None:
+def test_feedgen_still_raises_on_control_characters() -> None:
     feed = make_feed_generator()
     feed.title("a\x00b")
     with pytest.raises(ValueError, match="XML compatible"):

@@ -11,12 +11,12 @@ import pytest
 from feedsrv.feeds.json_feed import render_json_feed
 from feedsrv.models import Paper
 from tests.support.documents import (
-    ARXIV,
-    AWKWARD_PAPERS,
-    HEAD,
-    HOME,
+    ARXIV_URL,
+    EDGE_CASE_PAPERS,
+    METADATA,
     PAPER,
-    PDF,
+    PAPER_PAGE_URL,
+    PDF_URL,
     feed_linking_to,
     json_feed_item,
     make_entries,
@@ -27,51 +27,51 @@ from tests.support.paths import SHARED
 
 @pytest.fixture(scope="module")
 def schema() -> jsonschema.Draft7Validator:
-    """Return the schema of JSON Feed 1.1, with dates and addresses checked too."""
+    """Return the schema of JSON Feed 1.1, which also checks dates and URLs."""
     file = SHARED / "schemas" / "jsonfeed-1.1.schema.json"
     if not file.exists():
         pytest.skip("needs JSON Feed's schema in ../shared/schemas")
     checker = jsonschema.Draft7Validator.FORMAT_CHECKER
-    assert "date-time" in checker.checkers, "without rfc3339-validator any text is a date"
+    assert "date-time" in checker.checkers, "without rfc3339-validator any string is a valid date"
     return jsonschema.Draft7Validator(json.loads(file.read_text("utf-8")), format_checker=checker)
 
 
 @pytest.mark.parametrize(
-    "paper", [PAPER, *AWKWARD_PAPERS.values()], ids=["plain", *AWKWARD_PAPERS.keys()]
+    "paper", [PAPER, *EDGE_CASE_PAPERS.values()], ids=["plain", *EDGE_CASE_PAPERS.keys()]
 )
-@pytest.mark.parametrize("wanted", ["huggingface", "arxiv", "pdf"])
-def test_a_json_feed_is_one_by_its_schema(
-    schema: jsonschema.Draft7Validator, paper: Paper, wanted: str
-) -> None:
-    document = json.loads(render_json_feed(HEAD, make_entries(paper, feed=feed_linking_to(wanted))))
+@pytest.mark.parametrize("link", ["huggingface", "arxiv", "pdf"])
+def test_a_json_feed_is_valid(schema: jsonschema.Draft7Validator, paper: Paper, link: str) -> None:
+    document = json.loads(
+        render_json_feed(METADATA, make_entries(paper, feed=feed_linking_to(link)))
+    )
     assert [str(error) for error in schema.iter_errors(document)] == []
 
 
-def test_an_empty_json_feed_is_one_too(schema: jsonschema.Draft7Validator) -> None:
-    document = json.loads(render_json_feed(HEAD, ()))
+def test_an_empty_json_feed_is_valid(schema: jsonschema.Draft7Validator) -> None:
+    document = json.loads(render_json_feed(METADATA, ()))
     schema.validate(document)
     assert document["items"] == []
 
 
-def test_the_schema_is_one_that_complains(schema: jsonschema.Draft7Validator) -> None:
-    document = json.loads(render_json_feed(HEAD, make_entries(PAPER)))
+def test_the_schema_rejects_an_invalid_date(schema: jsonschema.Draft7Validator) -> None:
+    document = json.loads(render_json_feed(METADATA, make_entries(PAPER)))
     document["items"][0]["date_published"] = "Fri, 20 Nov 2026"
     assert not schema.is_valid(document)
 
 
-def test_authors_stand_in_the_items_alone() -> None:
-    """Miniflux adds those of the feed to each item."""
-    assert "authors" not in json.loads(render_json_feed(HEAD, make_entries(PAPER)))
+def test_only_items_have_authors() -> None:
+    """Miniflux adds the authors of the feed to each item."""
+    assert "authors" not in json.loads(render_json_feed(METADATA, make_entries(PAPER)))
     assert json_feed_item(PAPER)["authors"] == [{"name": name} for name in PAPER.authors]
     assert "authors" not in json_feed_item(paper_with(authors=(), author_count=12))
 
 
-def test_a_json_feed_says_where_it_is_and_leads_to_its_page() -> None:
-    found = json.loads(render_json_feed(HEAD, make_entries(PAPER)))
+def test_a_json_feed_has_its_own_url_and_that_of_its_page() -> None:
+    found = json.loads(render_json_feed(METADATA, make_entries(PAPER)))
     assert found["version"] == "https://jsonfeed.org/version/1.1"
-    assert (found["title"], found["description"]) == (HEAD.title, HEAD.subtitle)
-    assert (found["feed_url"], found["home_page_url"]) == (HEAD.self_url, HEAD.page_url)
-    assert (found["icon"], found["language"]) == (HEAD.icon_url, "en")
+    assert (found["title"], found["description"]) == (METADATA.title, METADATA.subtitle)
+    assert (found["feed_url"], found["home_page_url"]) == (METADATA.self_url, METADATA.page_url)
+    assert (found["icon"], found["language"]) == (METADATA.icon_url, "en")
 
 
 def test_an_item_has_dates_tags_summary_and_content() -> None:
@@ -85,21 +85,27 @@ def test_an_item_has_dates_tags_summary_and_content() -> None:
     assert "content_text" not in found
 
 
-def test_a_tag_stands_once_even_where_the_feed_has_the_keywords_name() -> None:
+def test_a_keyword_with_the_name_of_the_feed_is_one_tag() -> None:
     assert json_feed_item(paper_with(keywords=("causal", "ships")))["tags"] == ["causal", "ships"]
 
 
 @pytest.mark.parametrize(
-    ("wanted", "url", "external"),
-    [("huggingface", HOME, ARXIV), ("arxiv", ARXIV, HOME), ("pdf", PDF, HOME)],
+    ("link", "url", "external"),
+    [
+        ("huggingface", PAPER_PAGE_URL, ARXIV_URL),
+        ("arxiv", ARXIV_URL, PAPER_PAGE_URL),
+        ("pdf", PDF_URL, PAPER_PAGE_URL),
+    ],
 )
-def test_an_item_leads_to_one_page_and_names_another(wanted: str, url: str, external: str) -> None:
-    found = json_feed_item(PAPER, feed_linking_to(wanted))
+def test_an_item_has_a_url_and_an_external_url(link: str, url: str, external: str) -> None:
+    found = json_feed_item(PAPER, feed_linking_to(link))
     assert (found["url"], found["external_url"]) == (url, external)
-    assert found["attachments"] == [{"url": PDF, "mime_type": "application/pdf", "title": "PDF"}]
+    assert found["attachments"] == [
+        {"url": PDF_URL, "mime_type": "application/pdf", "title": "PDF"}
+    ]
 
 
-def test_a_paper_that_is_not_arxivs_names_no_other_page_and_no_pdf() -> None:
+def test_a_paper_without_an_arxiv_id_has_no_external_url_and_no_pdf() -> None:
     found = json_feed_item(paper_with(id="sample-001"))
     assert found["url"] == "https://example.org/papers/sample-001"
     assert not found.keys() & {"external_url", "attachments"}

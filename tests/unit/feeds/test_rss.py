@@ -10,18 +10,18 @@ from textwrap import shorten
 import feedgen.util
 import pytest
 from feedgen.feed import FeedGenerator
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from feedsrv.feeds.entry import FEED_SCHEME, KEYWORD_SCHEME
 from feedsrv.feeds.feedgen_writer import _format_rfc822
 from feedsrv.feeds.rss import render_rss
 from tests.support.documents import (
-    ARXIV,
-    HEAD,
-    HOME,
+    ARXIV_URL,
+    METADATA,
     PAPER,
-    PDF,
+    PAPER_PAGE_URL,
+    PDF_URL,
     RSS_NAMESPACES,
     MarkupCollector,
     attributes_of,
@@ -36,20 +36,21 @@ from tests.support.documents import (
     rss_channel,
     rss_item,
 )
+from tests.support.strategies import few_examples
 
 
-def test_a_guid_says_that_it_is_no_address() -> None:
+def test_a_guid_is_not_a_permalink() -> None:
     guid = rss_item(PAPER).find("guid")
     assert guid is not None
-    assert (guid.text, attributes_of(guid)) == (ARXIV, {"isPermaLink": "false"})
+    assert (guid.text, attributes_of(guid)) == (ARXIV_URL, {"isPermaLink": "false"})
 
 
-def test_each_author_is_a_creator_of_their_own() -> None:
+def test_each_author_is_a_dc_creator() -> None:
     assert find_texts(rss_item(PAPER), "dc:creator") == ("Ada Quill", "Bo Lantern", "Cy O'Fog")
-    assert rss_item(PAPER).find("author") is None, "RSS wants a mail address there"
+    assert rss_item(PAPER).find("author") is None, "RSS requires an email address there"
 
 
-def test_an_item_has_its_content_and_a_short_description_before_it() -> None:
+def test_an_item_has_a_short_description_before_its_content() -> None:
     tags = [element.tag for element in rss_item(PAPER)]
     encoded = f"{{{RSS_NAMESPACES['content']}}}encoded"
     assert tags.index("description") < tags.index(encoded)
@@ -60,9 +61,9 @@ def test_an_item_has_its_content_and_a_short_description_before_it() -> None:
 @pytest.mark.parametrize(
     ("fields", "shown"),
     [
-        ({"summary": ""}, "We ask the ships. They say so."),
-        ({"summary": "", "abstract": ""}, "Do lighthouses cause ships?"),
-        ({"summary": "Short."}, "Short."),
+        ({"ai_summary": ""}, "We ask the ships. They say so."),
+        ({"ai_summary": "", "abstract": ""}, "Do lighthouses cause ships?"),
+        ({"ai_summary": "Short."}, "Short."),
     ],
 )
 def test_a_description_is_never_empty(fields: dict[str, str], shown: str) -> None:
@@ -71,7 +72,8 @@ def test_a_description_is_never_empty(fields: dict[str, str], shown: str) -> Non
 
 
 def test_a_long_abstract_is_shortened_between_words() -> None:
-    shown = find_text(rss_item(paper_with(summary="", abstract="lighthouse " * 100)), "description")
+    long_paper = paper_with(ai_summary="", abstract="lighthouse " * 100)
+    shown = find_text(rss_item(long_paper), "description")
     assert len(shown) <= 300
     assert shown.endswith("lighthouse …")
 
@@ -79,19 +81,19 @@ def test_a_long_abstract_is_shortened_between_words() -> None:
 WORDS = st.lists(st.text("ab-.é", min_size=3, max_size=40), min_size=60, max_size=200)
 
 
-@settings(deadline=None)
+@few_examples
 @given(WORDS)
-def test_a_description_is_what_shortening_the_whole_abstract_gives(words: list[str]) -> None:
+def test_a_description_is_the_shortened_abstract(words: list[str]) -> None:
     abstract = " ".join(words)
-    one = paper_with(summary="", abstract=abstract)
+    one = paper_with(ai_summary="", abstract=abstract)
     assert make_entries(one)[0].short_text == shorten(abstract, 300, placeholder=" …")
 
 
-@pytest.mark.parametrize("field", ["summary", "abstract", "title"])
-def test_a_description_is_html_that_shows_the_text_as_written(field: str) -> None:
-    """RSS readers take a description for HTML, so markup in a paper's text must not be live."""
+@pytest.mark.parametrize("field", ["ai_summary", "abstract", "title"])
+def test_a_description_is_escaped_html(field: str) -> None:
+    """RSS readers treat a description as HTML; markup in a paper's text must not be active."""
     written = "p < 0.05 & <script>alert(1)</script> &amp;"
-    fields = {"summary": "", "abstract": "", "title": written} | {field: written}
+    fields = {"ai_summary": "", "abstract": "", "title": written} | {field: written}
     found = MarkupCollector()
     found.feed(find_text(rss_item(paper_with(**fields)), "description"))
     found.close()
@@ -99,19 +101,19 @@ def test_a_description_is_html_that_shows_the_text_as_written(field: str) -> Non
     assert "".join(found.texts) == written
 
 
-def test_a_channel_says_where_it_is_and_leads_to_its_page() -> None:
-    """feedgen takes the last link for the channel's, which must not be the feed itself."""
-    assert find_text(rss_channel(PAPER), "link") == HEAD.page_url
-    assert find_text(rss_channel(PAPER), "image/link") == HEAD.page_url
+def test_a_channel_links_to_itself_and_to_its_page() -> None:
+    """feedgen uses the last link as the channel's, which must not be that of the feed itself."""
+    assert find_text(rss_channel(PAPER), "link") == METADATA.page_url
+    assert find_text(rss_channel(PAPER), "image/link") == METADATA.page_url
     (own,) = rss_channel(PAPER).findall("atom:link", RSS_NAMESPACES)
     assert attributes_of(own) == {
         "rel": "self",
         "type": "application/rss+xml",
-        "href": HEAD.self_url,
+        "href": METADATA.self_url,
     }
 
 
-def test_categories_tell_keywords_from_feeds_by_their_domain() -> None:
+def test_keywords_and_feed_names_are_categories_of_two_domains() -> None:
     found = [(each.attrib["domain"], each.text) for each in rss_item(PAPER).findall("category")]
     assert found == [
         (KEYWORD_SCHEME, "causal inference"),
@@ -132,9 +134,9 @@ def test_dates_are_in_gmt() -> None:
 
 @pytest.mark.parametrize(
     ("wanted", "link", "enclosures"),
-    [("huggingface", HOME, []), ("arxiv", ARXIV, []), ("pdf", PDF, [PDF])],
+    [("huggingface", PAPER_PAGE_URL, []), ("arxiv", ARXIV_URL, []), ("pdf", PDF_URL, [PDF_URL])],
 )
-def test_the_pdf_is_enclosed_only_where_the_feed_leads_to_it(
+def test_the_pdf_is_an_enclosure_only_if_the_feed_links_to_it(
     wanted: str, link: str, enclosures: list[str]
 ) -> None:
     found = rss_item(PAPER, feed=feed_linking_to(wanted))
@@ -144,11 +146,11 @@ def test_the_pdf_is_enclosed_only_where_the_feed_leads_to_it(
     ]
 
 
-def test_an_item_leads_to_its_discussion() -> None:
-    assert find_text(rss_item(PAPER), "comments") == f"{HOME}#community"
+def test_an_item_links_to_its_discussion() -> None:
+    assert find_text(rss_item(PAPER), "comments") == f"{PAPER_PAGE_URL}#community"
 
 
-def test_trap_feedgen_still_writes_rss_dates_by_way_of_the_processs_locale(
+def test_feedgen_still_sets_the_locale_to_format_rss_dates(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     calls: list[object] = []
@@ -157,24 +159,24 @@ def test_trap_feedgen_still_writes_rss_dates_by_way_of_the_processs_locale(
     assert calls
 
 
-def test_rendering_rss_leaves_the_processs_locale_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rendering_rss_does_not_set_the_locale(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*arguments: object) -> str:
-        raise AssertionError("the locale belongs to every thread")
+        raise AssertionError("the locale is shared by all threads")
 
     monkeypatch.setattr(locale, "setlocale", refuse)
     documents: list[bytes] = []
     threads = [
-        threading.Thread(target=lambda: documents.append(render_rss(HEAD, make_entries(PAPER))))
+        threading.Thread(target=lambda: documents.append(render_rss(METADATA, make_entries(PAPER))))
         for _ in range(4)
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert documents == [render_rss(HEAD, make_entries(PAPER))] * 4
+    assert documents == [render_rss(METADATA, make_entries(PAPER))] * 4
 
 
-def test_trap_feedgen_still_takes_the_last_link_for_the_channels() -> None:
+def test_feedgen_still_uses_the_last_link_as_the_channels() -> None:
     feed = make_feed_generator()
     feed.description("x")
     feed.link(href="http://a.b/", rel="alternate")
@@ -192,7 +194,7 @@ def with_authors(*authors: dict[str, str]) -> FeedGenerator:
     return feed
 
 
-def test_trap_feedgen_still_drops_authors_without_a_mail_address_from_rss() -> None:
+def test_feedgen_still_drops_rss_authors_without_an_email_address() -> None:
     feed = with_authors({"name": "Ada Quill"}, {"name": "Bo Lantern", "email": "bo@example.org"})
     found = find_texts(parse_xml(feed.rss_str()), "channel/item/author")
     assert found == ("bo@example.org (Bo Lantern)",)

@@ -1,4 +1,4 @@
-"""Papers of several listings, each once."""
+"""The union of listings: each paper once."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from hypothesis import strategies as st
 
 from feedsrv.feeds.selection import unite_listings
 from feedsrv.models import Kind, Page, Paper
-from tests.support.builders import card_only, make_listing, make_paper
+from tests.support.builders import make_card_paper, make_listing, make_paper
 
 SEARCH = Page(Kind.SEARCH, "kites")
 
 
-def ids(papers: tuple[Paper, ...]) -> list[str]:
+def paper_ids(papers: tuple[Paper, ...]) -> list[str]:
     return [one.id for one in papers]
 
 
-def test_a_paper_on_many_lists_stands_once_and_the_newest_first() -> None:
+def test_papers_of_several_listings_are_united_newest_first() -> None:
     day = make_listing(
         make_paper("2608.99002"),
         make_paper("2608.99003"),
@@ -32,7 +32,7 @@ def test_a_paper_on_many_lists_stands_once_and_the_newest_first() -> None:
         make_paper("2608.99005", submitted=date(2026, 8, 7), listed=None),
         page=SEARCH,
     )
-    assert ids(unite_listings((day, search))) == [
+    assert paper_ids(unite_listings((day, search))) == [
         "2608.99005",
         "2608.99003",
         "2608.99002",
@@ -42,14 +42,14 @@ def test_a_paper_on_many_lists_stands_once_and_the_newest_first() -> None:
 
 
 @pytest.mark.parametrize("daily_first", [True, False])
-def test_the_copy_that_knows_its_list_day_wins(daily_first: bool) -> None:
+def test_the_copy_with_a_list_day_wins(daily_first: bool) -> None:
     daily = make_listing(make_paper(upvotes=1, submitted=date(2026, 8, 6)))
     found = make_listing(make_paper(upvotes=2, listed=None), page=SEARCH)
     lists = (daily, found) if daily_first else (found, daily)
     assert unite_listings(lists) == daily.papers
 
 
-def test_of_two_copies_that_know_as_much_the_first_listings_wins() -> None:
+def test_of_two_equal_copies_the_one_of_the_first_listing_wins() -> None:
     daily, found = (
         make_listing(make_paper(upvotes=1)),
         make_listing(make_paper(upvotes=2), page=SEARCH),
@@ -68,18 +68,18 @@ def test_the_earliest_list_day_wins_so_that_published_never_moves(earlier_first:
 
 @pytest.mark.parametrize("card_first", [True, False])
 def test_a_copy_with_an_abstract_wins_over_a_card(card_first: bool) -> None:
-    seen = make_listing(card_only(), source="cards")
+    cards = make_listing(make_card_paper(), parsed_from="cards")
     full = make_listing(make_paper(), page=SEARCH)
-    assert unite_listings((seen, full) if card_first else (full, seen)) == full.papers
+    assert unite_listings((cards, full) if card_first else (full, cards)) == full.papers
 
 
-def test_nothing_united_is_nothing() -> None:
+def test_the_union_of_no_papers_is_empty() -> None:
     assert unite_listings(()) == ()
     assert unite_listings((make_listing(page=SEARCH),)) == ()
 
 
 @given(st.lists(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 3)), max_size=5), max_size=4))
-def test_united_papers_are_the_set_of_all_in_falling_order(found: list[list[Any]]) -> None:
+def test_the_union_has_each_paper_once_newest_first(found: list[list[Any]]) -> None:
     lists = tuple(
         make_listing(
             *(make_paper(f"2608.9900{n}", listed=date(2026, 8, 4 + day)) for n, day in one)
@@ -89,7 +89,7 @@ def test_united_papers_are_the_set_of_all_in_falling_order(found: list[list[Any]
     united = unite_listings(lists)
     keys = [(one.published, one.id) for one in united]
     assert keys == sorted(keys, reverse=True)
-    assert sorted(ids(united)) == sorted({f"2608.9900{n}" for one in found for n, _ in one})
+    assert sorted(paper_ids(united)) == sorted({f"2608.9900{n}" for one in found for n, _ in one})
     for one in united:
         days = [p.listed for each in lists for p in each.papers if p.id == one.id and p.listed]
         assert one.listed == min(days)

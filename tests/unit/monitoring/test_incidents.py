@@ -5,80 +5,95 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from feedsrv.models import Failure, Incidents, Kind, Page
-from feedsrv.monitoring import incidents as outage
+from feedsrv.monitoring.incidents import (
+    ALL_UPSTREAM,
+    incident_entries,
+    record_failure,
+    record_layout_change,
+    record_success,
+)
 
-AT = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
-
-
+NOW = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
 TRENDING, WEEK = Page(Kind.TRENDING), Page(Kind.WEEK, "2026-W48")
 
 
-def failure(hours: float) -> Failure:
-    """Return one that began so many hours ago."""
+def failure_lasting(hours: float) -> Failure:
+    """Return a failure that began that many hours ago."""
     return Failure(
         reason="HTTP 503 (https://huggingface.co/x)",
         count=9,
-        at=AT,
-        retry_at=AT,
-        since=AT - timedelta(hours=hours),
+        at=NOW,
+        retry_at=NOW,
+        since=NOW - timedelta(hours=hours),
     )
 
 
-def test_what_fails_for_less_than_six_hours_is_not_told() -> None:
-    assert outage.record_failure((), TRENDING, failure(5.9), failure(5.9), AT) == ()
+def test_failures_of_less_than_six_hours_are_no_incident() -> None:
+    assert record_failure((), TRENDING, failure_lasting(5.9), failure_lasting(5.9), NOW) == ()
 
 
-def test_what_fails_for_longer_is_told_once() -> None:
-    known = outage.record_failure((), TRENDING, failure(6), None, AT)
-    assert [each.subject for each in known] == ["trending"]
-    assert known[0].reason == "HTTP 503", "without the address"
-    later = AT + timedelta(hours=3)
-    assert outage.record_failure(known, TRENDING, failure(9), None, later) is known
+def test_longer_failures_are_one_incident() -> None:
+    incidents = record_failure((), TRENDING, failure_lasting(6), None, NOW)
+    assert [incident.subject for incident in incidents] == ["trending"]
+    assert incidents[0].reason == "HTTP 503", "without the URL"
+    later = NOW + timedelta(hours=3)
+    assert record_failure(incidents, TRENDING, failure_lasting(9), None, later) is incidents
 
 
-def test_where_all_of_upstream_fails_there_is_one_outage() -> None:
-    known: Incidents = ()
+def test_an_outage_of_upstream_is_one_incident_for_all_pages() -> None:
+    incidents: Incidents = ()
     for page in (TRENDING, WEEK):
-        known = outage.record_failure(known, page, failure(6), failure(7), AT)
-    assert [each.subject for each in known] == [outage.ALL_UPSTREAM]
+        incidents = record_failure(incidents, page, failure_lasting(6), failure_lasting(7), NOW)
+    assert [incident.subject for incident in incidents] == [ALL_UPSTREAM]
 
 
-def test_a_list_that_fails_on_while_others_only_begin_to_has_its_own() -> None:
-    known = outage.record_failure((), TRENDING, failure(8), failure(1), AT)
-    assert [each.subject for each in known] == ["trending"]
+def test_a_page_that_fails_longer_than_upstream_has_its_own_incident() -> None:
+    incidents = record_failure((), TRENDING, failure_lasting(8), failure_lasting(1), NOW)
+    assert [incident.subject for incident in incidents] == ["trending"]
 
 
-def test_it_is_over_when_that_list_is_read_and_no_other() -> None:
-    known = outage.record_failure((), TRENDING, failure(6), None, AT)
-    assert outage.record_success(known, WEEK, whole=True, now=AT) is known
-    later = AT + timedelta(hours=1)
-    over = outage.record_success(known, TRENDING, whole=True, now=later)
-    assert over[0].until == later
-    assert outage.record_success(over, TRENDING, whole=True, now=later) is over
+def test_an_incident_ends_when_its_own_page_is_fetched() -> None:
+    incidents = record_failure((), TRENDING, failure_lasting(6), None, NOW)
+    assert record_success(incidents, WEEK, has_expected_layout=True, now=NOW) is incidents
+    later = NOW + timedelta(hours=1)
+    ended = record_success(incidents, TRENDING, has_expected_layout=True, now=later)
+    assert ended[0].ended_at == later
+    assert record_success(ended, TRENDING, has_expected_layout=True, now=later) is ended
 
 
-def test_a_layout_is_as_it_was_only_when_the_list_is_read_from_its_data() -> None:
-    known = outage.record_layout_change((), TRENDING, "no data", AT)
-    assert outage.record_layout_change(known, TRENDING, "no data", AT) is known
-    assert outage.record_success(known, TRENDING, whole=False, now=AT) is known
-    assert outage.record_success(known, TRENDING, whole=True, now=AT)[0].until == AT
+def test_a_layout_change_ends_when_a_page_has_its_data_again() -> None:
+    incidents = record_layout_change((), TRENDING, "no data", NOW)
+    assert record_layout_change(incidents, TRENDING, "no data", NOW) is incidents
+    assert record_success(incidents, TRENDING, has_expected_layout=False, now=NOW) is incidents
+    assert record_success(incidents, TRENDING, has_expected_layout=True, now=NOW)[0].ended_at == NOW
 
 
-def test_no_more_than_fifty_are_remembered() -> None:
-    known: Incidents = ()
+def test_the_log_holds_the_newest_fifty_incidents() -> None:
+    incidents: Incidents = ()
     for number in range(60):
         page = Page(Kind.SEARCH, f"word{number}")
-        known = outage.record_failure(known, page, failure(6), None, AT)
-    assert len(known) == 50
-    assert known[0].subject == "search word59"
+        incidents = record_failure(incidents, page, failure_lasting(6), None, NOW)
+    assert len(incidents) == 50
+    assert incidents[0].subject == "search word59"
 
 
-def test_an_entry_is_updated_and_never_renamed() -> None:
-    known = outage.record_failure((), Page(Kind.SEARCH, "<fog> & café"), failure(6), None, AT)
-    (begun,) = outage.incident_entries(known, "http://h/status")
-    over = outage.record_success(known, Page(Kind.SEARCH, "<fog> & café"), whole=True, now=AT)
-    ended, still = outage.incident_entries(over, "http://h/status")
-    assert (still.id, still.title, still.published) == (begun.id, begun.title, begun.published)
-    assert ended.id == f"{begun.id}:over"
-    assert begun.id.isascii()
-    assert "It was over at 2026-11-24 09:30 UTC." in still.content
+def test_entries_keep_id_and_title_when_the_incident_ends() -> None:
+    page = Page(Kind.SEARCH, "<fog> & café")
+    incidents = record_failure((), page, failure_lasting(6), None, NOW)
+    (start,) = incident_entries(incidents, "http://h/status")
+    ended = record_success(incidents, page, has_expected_layout=True, now=NOW)
+    end, updated = incident_entries(ended, "http://h/status")
+    assert (updated.id, updated.title, updated.published) == (
+        start.id,
+        start.title,
+        start.published,
+    )
+    assert end.id == f"{start.id}:over"
+    assert start.id.isascii()
+    assert "It ended at 2026-11-24 09:30 UTC." in updated.content
+
+
+def test_entry_ids_are_the_same_in_every_version() -> None:
+    incidents = record_failure((), TRENDING, failure_lasting(6), None, NOW)
+    (entry,) = incident_entries(incidents, "http://h/status")
+    assert entry.id == "tag:feedsrv,2026:outage:e5b00078095d:20261124T033000Z"

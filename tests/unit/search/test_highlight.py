@@ -12,7 +12,7 @@ from feedsrv.search.query import Query, Term, match_locations
 from tests.support.strategies import papers, queries, terms, texts
 
 
-def marked(query: str, text: str, field: str = "title") -> str:
+def highlight(query: str, text: str, field: str = "title") -> str:
     found = segments(text, highlight_spans(parse_query(query), field, text))
     return "".join(f"[{piece}]" if is_marked else piece for piece, is_marked in found)
 
@@ -42,7 +42,7 @@ def marked(query: str, text: str, field: str = "title") -> str:
 def test_the_words_of_a_query_are_marked_as_they_are_matched(
     query: str, text: str, expected: str
 ) -> None:
-    assert marked(query, text) == expected
+    assert highlight(query, text) == expected
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_the_words_of_a_query_are_marked_as_they_are_matched(
     ],
 )
 def test_a_field_is_marked_by_what_looks_there(query: str, field: str, expected: str) -> None:
-    assert marked(query, "Ada Quill", field) == expected
+    assert highlight(query, "Ada Quill", field) == expected
 
 
 @given(texts())

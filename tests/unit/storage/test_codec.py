@@ -31,7 +31,7 @@ def listing(fetched_at: datetime) -> Listing:
 
 
 def failure(at: datetime) -> Failure:
-    return Failure(reason="status 503", count=1, at=at, retry_at=NOON)
+    return Failure(reason="status 503", count=1, at=at, retry_at=NOON, since=NOON)
 
 
 def winner(ours: msgspec.Struct, theirs: msgspec.Struct) -> msgspec.Struct:

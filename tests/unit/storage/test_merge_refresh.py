@@ -11,12 +11,19 @@ from hypothesis import strategies as st
 
 from feedsrv.models import Kind, Listing, Page, Paper
 from feedsrv.upstream.refresh import merge_refresh
-from tests.support.builders import DAY, READ_AT, Source, card_only, make_listing, make_paper
+from tests.support.builders import (
+    DAY,
+    FETCHED_AT,
+    Source,
+    make_card_paper,
+    make_listing,
+    make_paper,
+)
 
-LATER = READ_AT + timedelta(hours=3)
+LATER = FETCHED_AT + timedelta(hours=3)
 
 
-LATEST = READ_AT + timedelta(hours=6)
+LATEST = FETCHED_AT + timedelta(hours=6)
 
 
 TRENDING = Page(Kind.TRENDING)
@@ -41,7 +48,7 @@ def test_a_days_list_only_grows() -> None:
     kept = make_listing(
         make_paper("2608.99001"), make_paper("2608.99002"), make_paper("2608.99003")
     )
-    fresh = make_listing(make_paper("2608.99004"), make_paper("2608.99002"), read_at=LATER)
+    fresh = make_listing(make_paper("2608.99004"), make_paper("2608.99002"), fetched_at=LATER)
     # The order is the fresh one's: by votes, which moved on.
     assert ids(merge_refresh(kept, fresh).papers) == [
         "2608.99004",
@@ -55,7 +62,7 @@ def test_a_days_list_only_grows() -> None:
 def test_a_list_that_moves_on_lets_go_of_its_papers(page: Page) -> None:
     kept = make_listing(make_paper("2608.99001"), make_paper("2608.99002"), page=page)
     fresh = make_listing(
-        make_paper("2608.99003"), make_paper("2608.99002"), page=page, read_at=LATER
+        make_paper("2608.99003"), make_paper("2608.99002"), page=page, fetched_at=LATER
     )
     assert ids(merge_refresh(kept, fresh).papers) == ["2608.99003", "2608.99002"]
 
@@ -65,7 +72,7 @@ def test_counters_and_all_else_are_as_last_read() -> None:
         make_paper(upvotes=9, comments=4, stars=7, keywords=("old",), code="https://a.b")
     )
     newer = make_paper(upvotes=2, comments=5, stars=0, keywords=("new",), organization="Lab")
-    found = merge_refresh(kept, make_listing(newer, read_at=LATER))
+    found = merge_refresh(kept, make_listing(newer, fetched_at=LATER))
     assert found.papers == (newer,)
     assert found.fetched_at == LATER
 
@@ -76,7 +83,7 @@ def test_counters_and_all_else_are_as_last_read() -> None:
         ({"title": "Kite, again"}, LATER),
         ({"abstract": "A kite listens, and answers."}, LATER),
         ({"upvotes": 100, "comments": 100, "stars": 100}, None),
-        ({"keywords": ("kites",), "summary": "Short.", "organization": "Lab"}, None),
+        ({"keywords": ("kites",), "ai_summary": "Short.", "organization": "Lab"}, None),
         ({"authors": ("Somebody Else",), "organization": "Elsewhere"}, None),
         ({}, None),
     ],
@@ -86,7 +93,7 @@ def test_only_another_title_or_abstract_is_a_revision(
     change: dict[str, Any], revised: datetime | None
 ) -> None:
     found = merge_refresh(
-        make_listing(make_paper()), make_listing(make_paper(**change), read_at=LATER)
+        make_listing(make_paper()), make_listing(make_paper(**change), fetched_at=LATER)
     )
     assert found.papers == (make_paper(**change, revised=revised),)
 
@@ -94,26 +101,26 @@ def test_only_another_title_or_abstract_is_a_revision(
 def test_a_paper_keeps_the_list_day_that_it_was_first_seen_with() -> None:
     found = merge_refresh(
         make_listing(make_paper(listed=date(2026, 8, 7))),
-        make_listing(make_paper(listed=date(2026, 8, 6), title="Other"), read_at=LATER),
+        make_listing(make_paper(listed=date(2026, 8, 6), title="Other"), fetched_at=LATER),
     )
     assert [each.listed for each in found.papers] == [date(2026, 8, 7)]
 
 
 def test_a_revision_is_remembered_by_later_readings_until_the_next() -> None:
     first = merge_refresh(
-        make_listing(make_paper()), make_listing(make_paper(title="Second"), read_at=LATER)
+        make_listing(make_paper()), make_listing(make_paper(title="Second"), fetched_at=LATER)
     )
     same = merge_refresh(
-        first, make_listing(make_paper(title="Second", upvotes=99), read_at=LATEST)
+        first, make_listing(make_paper(title="Second", upvotes=99), fetched_at=LATEST)
     )
     assert same.papers == (make_paper(title="Second", upvotes=99, revised=LATER),)
-    again = merge_refresh(same, make_listing(make_paper(title="Third"), read_at=LATEST))
+    again = merge_refresh(same, make_listing(make_paper(title="Third"), fetched_at=LATEST))
     assert again.papers[0].revised == LATEST
 
 
 def test_a_revised_paper_that_leaves_a_days_list_stays_as_it_was() -> None:
-    kept = make_listing(make_paper("2608.99001", revised=READ_AT), make_paper("2608.99002"))
-    found = merge_refresh(kept, make_listing(make_paper("2608.99002"), read_at=LATER))
+    kept = make_listing(make_paper("2608.99001", revised=FETCHED_AT), make_paper("2608.99002"))
+    found = merge_refresh(kept, make_listing(make_paper("2608.99002"), fetched_at=LATER))
     assert found.papers[1] == kept.papers[0]
 
 
@@ -126,34 +133,38 @@ def test_an_empty_search_answer_replaces_what_was_found_before() -> None:
 
 @pytest.mark.parametrize("page", [DAY, TRENDING], ids=lambda page: str(page.kind))
 def test_a_card_brings_its_counters_to_a_full_reading_and_nothing_else(page: Page) -> None:
-    full = make_paper(upvotes=9, comments=4, stars=843, keywords=("kites",), revised=READ_AT)
-    seen = card_only(title="Kit…", abstract="A k…", upvotes=12, comments=5, stars=1280)
-    fresh = make_listing(seen, page=page, read_at=LATER, source="cards")
+    full = make_paper(upvotes=9, comments=4, stars=843, keywords=("kites",), revised=FETCHED_AT)
+    seen = make_card_paper(title="Kit…", abstract="A k…", upvotes=12, comments=5, stars=1280)
+    fresh = make_listing(seen, page=page, fetched_at=LATER, parsed_from="cards")
     assert merge_refresh(make_listing(full, page=page), fresh).papers == (
-        make_paper(upvotes=12, comments=5, stars=1280, keywords=("kites",), revised=READ_AT),
+        make_paper(upvotes=12, comments=5, stars=1280, keywords=("kites",), revised=FETCHED_AT),
     )
 
 
 def test_a_counter_that_a_card_does_not_show_is_not_lost() -> None:
     kept = make_listing(make_paper(upvotes=9, comments=4, stars=843))
-    found = merge_refresh(kept, make_listing(card_only(upvotes=0), source="cards"))
+    found = merge_refresh(kept, make_listing(make_card_paper(upvotes=0), parsed_from="cards"))
     assert found.papers == (make_paper(upvotes=0, comments=4, stars=843),)
 
 
 def test_a_paper_first_seen_on_a_card_joins_the_list() -> None:
-    fresh = make_listing(card_only("2608.99002"), card_only("2608.99001"), source="cards")
+    fresh = make_listing(
+        make_card_paper("2608.99002"), make_card_paper("2608.99001"), parsed_from="cards"
+    )
     found = merge_refresh(make_listing(make_paper("2608.99001")), fresh)
-    assert found.papers == (card_only("2608.99002"), make_paper("2608.99001"))
+    assert found.papers == (make_card_paper("2608.99002"), make_paper("2608.99001"))
 
 
 @pytest.mark.parametrize(
     "known",
-    [card_only(), card_only(abstract="A kite l…"), card_only(title="Kite:")],
+    [make_card_paper(), make_card_paper(abstract="A kite l…"), make_card_paper(title="Kite:")],
     ids=["no-abstract", "cut-abstract", "other-title"],
 )
 def test_the_full_reading_of_a_paper_known_from_a_card_is_no_revision(known: Paper) -> None:
-    kept = make_listing(known, source="cards")
-    assert merge_refresh(kept, make_listing(make_paper(), read_at=LATER)).papers == (make_paper(),)
+    kept = make_listing(known, parsed_from="cards")
+    assert merge_refresh(kept, make_listing(make_paper(), fetched_at=LATER)).papers == (
+        make_paper(),
+    )
 
 
 @pytest.mark.parametrize(
@@ -176,9 +187,9 @@ def test_the_neighbours_of_a_day_are_kept_where_a_reading_names_none(
 
 
 def test_what_was_skipped_and_where_it_was_read_is_the_fresh_readings() -> None:
-    kept = make_listing(make_paper(), skipped=("2608.99009: odd",), source="cards")
-    found = merge_refresh(kept, make_listing(make_paper(), source="api"))
-    assert (found.skipped, found.source) == ((), "api")
+    kept = make_listing(make_paper(), skipped=("2608.99009: odd",), parsed_from="cards")
+    found = merge_refresh(kept, make_listing(make_paper(), parsed_from="api"))
+    assert (found.skipped, found.parsed_from) == ((), "api")
 
 
 names = st.lists(st.sampled_from([f"2608.9900{n}" for n in range(6)]), max_size=6, unique=True)
@@ -193,10 +204,10 @@ sources: st.SearchStrategy[Source] = st.sampled_from(["data", "cards", "api"])
 @st.composite
 def readings(draw: st.DrawFn, page: Page = DAY) -> Listing:
     source = draw(sources)
-    make = card_only if source == "cards" else make_paper
+    make = make_card_paper if source == "cards" else make_paper
     papers = [make(name, title=draw(versions), upvotes=draw(st.integers(0, 9)))
               for name in draw(names)]  # fmt: skip
-    return Listing(page=page, papers=tuple(papers), fetched_at=READ_AT, source=source)
+    return Listing(page=page, papers=tuple(papers), fetched_at=FETCHED_AT, parsed_from=source)
 
 
 @given(st.lists(readings(), min_size=1, max_size=4))
@@ -207,7 +218,7 @@ def test_a_days_list_holds_every_paper_ever_read_once_and_never_less_of_one(
     full: set[str] = set()
     for fresh in seen:
         kept = merge_refresh(kept, fresh)
-        full |= set() if fresh.source == "cards" else set(ids(fresh.papers))
+        full |= set() if fresh.parsed_from == "cards" else set(ids(fresh.papers))
         assert {one.id for one in kept.papers if one.abstract} == full
     assert kept is not None
     assert sorted(ids(kept.papers)) == sorted({name for one in seen for name in ids(one.papers)})

@@ -1,11 +1,11 @@
-"""Upstream's text made plain: allowed characters, lines, paragraphs, addresses, TeX."""
+"""Normalized text: characters, lines, paragraphs, URLs and TeX."""
 
 from __future__ import annotations
 
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
 
@@ -17,8 +17,6 @@ from feedsrv.upstream.normalize import (
     tex_to_unicode,
 )
 from tests.support.strategies import texts
-
-LAW = settings(deadline=None, max_examples=200)
 
 TEX = (
     *(
@@ -57,8 +55,8 @@ TEX = (
 
 
 def tex_texts() -> st.SearchStrategy[str]:
-    soup = st.lists(st.sampled_from(TEX), max_size=25).map("".join)
-    return st.one_of(soup, soup.map("${}$".format), texts(surrogates=True))
+    fragments = st.lists(st.sampled_from(TEX), max_size=25).map("".join)
+    return st.one_of(fragments, fragments.map("${}$".format), texts(surrogates=True))
 
 
 def is_accepted_by_lxml(text: str) -> bool:
@@ -70,7 +68,7 @@ def is_accepted_by_lxml(text: str) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("text", "cleaned"),
+    ("text", "replaced"),
     [
         ("a\x00b", "a\ufffdb"),
         ("\x08\x0b\x0c\x0e\x1f", "\ufffd" * 5),
@@ -85,34 +83,30 @@ def is_accepted_by_lxml(text: str) -> bool:
     ],
     ids=ascii,
 )
-def test_a_character_that_xml_forbids_is_replaced_and_any_other_kept(
-    text: str, cleaned: str
-) -> None:
-    assert replace_forbidden(text) == cleaned
+def test_only_characters_that_xml_forbids_are_replaced(text: str, replaced: str) -> None:
+    assert replace_forbidden(text) == replaced
 
 
-@LAW
 @given(st.one_of(texts(surrogates=True), st.text(st.characters(exclude_categories=()))))
-def test_clean_text_can_be_encoded_and_stands_in_xml_as_it_is(text: str) -> None:
-    cleaned = replace_forbidden(text)
-    assert len(cleaned) == len(text)
-    assert replace_forbidden(cleaned) == cleaned
-    cleaned.encode()
-    element = etree.Element("x", about=cleaned)
-    element.text = cleaned
-    again = etree.fromstring(etree.tostring(element, encoding="utf-8"))
-    assert (again.text or "") == cleaned
-    assert again.get("about") == cleaned
+def test_text_without_forbidden_characters_round_trips_through_xml(text: str) -> None:
+    replaced = replace_forbidden(text)
+    assert len(replaced) == len(text)
+    assert replace_forbidden(replaced) == replaced
+    replaced.encode()
+    element = etree.Element("x", about=replaced)
+    element.text = replaced
+    parsed = etree.fromstring(etree.tostring(element, encoding="utf-8"))
+    assert (parsed.text or "") == replaced
+    assert parsed.get("about") == replaced
 
 
-@settings(deadline=None, max_examples=500)
 @given(st.characters(exclude_categories=()))
-def test_no_character_is_replaced_without_need(char: str) -> None:
+def test_a_character_is_replaced_exactly_if_lxml_rejects_it(char: str) -> None:
     assert (replace_forbidden(char) == char) == is_accepted_by_lxml(char)
 
 
 @pytest.mark.parametrize(
-    ("text", "shown"),
+    ("text", "normalized"),
     [
         ("Tides\n  and harbours", "Tides and harbours"),
         ("  Tides \t\r\n and\xa0harbours\u2028", "Tides and harbours"),
@@ -123,12 +117,12 @@ def test_no_character_is_replaced_without_need(char: str) -> None:
     ],
     ids=ascii,
 )
-def test_a_line_is_one_line(text: str, shown: str) -> None:
-    assert normalize_line(text) == shown
+def test_white_space_in_a_line_becomes_single_spaces(text: str, normalized: str) -> None:
+    assert normalize_line(text) == normalized
 
 
 @pytest.mark.parametrize(
-    ("text", "shown"),
+    ("text", "normalized"),
     [
         ("One folded\nline.", "One folded line."),
         ("One\nfolded.\n\nTwo\nfolded.", "One folded.\n\nTwo folded."),
@@ -143,31 +137,29 @@ def test_a_line_is_one_line(text: str, shown: str) -> None:
     ],
     ids=ascii,
 )
-def test_paragraphs_are_lines_parted_by_an_empty_one(text: str, shown: str) -> None:
-    assert normalize_paragraphs(text) == shown
+def test_paragraphs_are_lines_separated_by_empty_lines(text: str, normalized: str) -> None:
+    assert normalize_paragraphs(text) == normalized
 
 
-@LAW
 @given(st.one_of(texts(surrogates=True), tex_texts()))
-def test_paragraphs_hold_no_blank_and_no_folded_line(text: str) -> None:
-    shown = normalize_paragraphs(text)
-    assert is_accepted_by_lxml(shown)
-    for paragraph in shown.split("\n\n") if shown else ():
+def test_no_paragraph_is_empty_or_has_line_breaks(text: str) -> None:
+    normalized = normalize_paragraphs(text)
+    assert is_accepted_by_lxml(normalized)
+    for paragraph in normalized.split("\n\n") if normalized else ():
         assert paragraph
         assert paragraph == " ".join(paragraph.split())
 
 
-@LAW
 @given(st.one_of(texts(surrogates=True), tex_texts()))
-def test_a_line_holds_single_spaces_only_and_nothing_that_xml_forbids(text: str) -> None:
-    shown = normalize_line(text)
-    assert shown == " ".join(shown.split())
-    assert is_accepted_by_lxml(shown)
+def test_a_line_has_only_single_spaces_and_no_forbidden_characters(text: str) -> None:
+    normalized = normalize_line(text)
+    assert normalized == " ".join(normalized.split())
+    assert is_accepted_by_lxml(normalized)
     assert normalize_line(text) == " ".join(normalize_paragraphs(text).split())
 
 
 @pytest.mark.parametrize(
-    ("text", "address"),
+    ("text", "url"),
     [
         ("https://tides.example/a", "https://tides.example/a"),
         ("http://tides.example", "http://tides.example"),
@@ -196,24 +188,23 @@ def test_a_line_holds_single_spaces_only_and_nothing_that_xml_forbids(text: str)
     ],
     ids=ascii,
 )
-def test_a_link_is_a_web_address_without_white_space_or_nothing(text: str, address: str) -> None:
-    assert normalize_url(text) == address
+def test_a_url_is_http_or_https_without_white_space_or_else_empty(text: str, url: str) -> None:
+    assert normalize_url(text) == url
 
 
 SCHEMES = ("http://", "https://", "HTTP:", "javascript:", "data:", "//", " https://x.example/", "")
 
 
-@LAW
 @given(st.sampled_from(SCHEMES), st.one_of(texts(surrogates=True), st.text()))
-def test_any_text_makes_a_web_address_or_nothing(scheme: str, text: str) -> None:
-    address = normalize_url(scheme + text)
-    assert not address or address.lower().startswith(("http://", "https://"))
-    assert address == "".join(address.split())
-    assert is_accepted_by_lxml(address)
-    assert normalize_url(address) == address
+def test_any_text_gives_an_http_url_or_an_empty_string(scheme: str, text: str) -> None:
+    url = normalize_url(scheme + text)
+    assert not url or url.lower().startswith(("http://", "https://"))
+    assert url == "".join(url.split())
+    assert is_accepted_by_lxml(url)
+    assert normalize_url(url) == url
 
 
-SAFE = [
+CONVERTIBLE = [
     (r"$\alpha$-divergence", "α-divergence"),
     (r"\(\alpha\)-divergence", "α-divergence"),
     (r"$O(n^2)$", "O(n²)"),
@@ -237,7 +228,7 @@ SAFE = [
     (r"50\% of A\&B, \#1, a\_b", "50% of A&B, #1, a_b"),
     (r"costs \$5", "costs $5"),
 ]
-UNSAFE = [
+NOT_CONVERTIBLE = [
     r"$\frac{1}{2}$",
     r"$\sqrt{x}$",
     r"$x^{qy}$",
@@ -261,7 +252,7 @@ UNSAFE = [
     r"C:\users\ada",
     r"\unknown{x} \begin{x}",
 ]
-MONEY = [
+DOLLAR_AMOUNTS = [
     "from $5 to $10",
     "$5",
     "costs $5, not $6.",
@@ -273,37 +264,35 @@ MONEY = [
 ]
 
 
-@pytest.mark.parametrize(("tex", "shown"), SAFE, ids=[tex for tex, _ in SAFE])
-def test_tex_that_a_line_of_characters_can_show_becomes_that_line(tex: str, shown: str) -> None:
-    assert tex_to_unicode(tex) == shown
+@pytest.mark.parametrize(("tex", "normalized"), CONVERTIBLE, ids=[tex for tex, _ in CONVERTIBLE])
+def test_tex_that_unicode_can_express_is_converted(tex: str, normalized: str) -> None:
+    assert tex_to_unicode(tex) == normalized
 
 
-@pytest.mark.parametrize("tex", UNSAFE)
-def test_tex_that_a_line_of_characters_cannot_show_is_left_as_it_was(tex: str) -> None:
+@pytest.mark.parametrize("tex", NOT_CONVERTIBLE)
+def test_tex_that_unicode_cannot_express_is_unchanged(tex: str) -> None:
     assert tex_to_unicode(tex) == tex
     assert tex_to_unicode(f"before {tex} after") == f"before {tex} after"
 
 
-@pytest.mark.parametrize("text", MONEY)
-def test_money_stays_money(text: str) -> None:
+@pytest.mark.parametrize("text", DOLLAR_AMOUNTS)
+def test_dollar_amounts_are_not_formulas(text: str) -> None:
     assert tex_to_unicode(text) == text
 
 
-def test_a_formula_that_cannot_be_shown_does_not_keep_others_from_it() -> None:
+def test_a_formula_that_cannot_be_converted_does_not_affect_others() -> None:
     tex = r"$\alpha$ of $\frac{1}{2}$ and $\beta$"
     assert tex_to_unicode(tex) == r"α of $\frac{1}{2}$ and β"
 
 
-@LAW
 @given(texts(surrogates=True))
-def test_text_without_dollars_and_backslashes_is_left_alone(text: str) -> None:
+def test_text_without_dollars_and_backslashes_is_unchanged(text: str) -> None:
     plain = text.replace("$", "").replace("\\", "")
     assert tex_to_unicode(plain) == plain
 
 
-@settings(deadline=None, max_examples=600)
 @given(tex_texts())
-def test_any_tex_is_shown_without_growing(tex: str) -> None:
+def test_conversion_never_makes_a_text_longer(tex: str) -> None:
     assert len(tex_to_unicode(tex)) <= len(tex)
 
 
@@ -325,7 +314,7 @@ def test_any_tex_is_shown_without_growing(tex: str) -> None:
         "'",
     ],
 )
-def test_long_and_broken_tex_takes_no_time(piece: str) -> None:
+def test_long_malformed_tex_is_converted_quickly(piece: str) -> None:
     started = time.monotonic()
     tex_to_unicode(f"${piece * 3000}$")
     tex_to_unicode(piece * 3000)

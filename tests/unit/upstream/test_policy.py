@@ -1,10 +1,10 @@
-"""When to ask upstream again: tables, with every moment given as a value."""
+"""TTLs, the window, backoff and rate limits, with the time as a value."""
 
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,6 +16,7 @@ from feedsrv.upstream.policy import (
     newest_day_page,
     next_backoff,
     next_slot,
+    pages_covering,
     record_request,
     remaining_ttl,
     ttl,
@@ -30,12 +31,14 @@ def day(name: str) -> Page:
 
 
 def listing(
-    page: Page, read_at: datetime = NOON, *, previous: str = "", later: str = ""
+    page: Page, fetched_at: datetime = NOON, *, previous: str = "", later: str = ""
 ) -> Listing:
-    return Listing(page=page, papers=(), fetched_at=read_at, previous_day=previous, next_day=later)
+    return Listing(
+        page=page, papers=(), fetched_at=fetched_at, previous_day=previous, next_day=later
+    )
 
 
-# --- how long ----------------------------------------------------------------------------------
+# --- TTL ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -56,7 +59,7 @@ def listing(
     ],
     ids=str,
 )
-def test_each_list_is_fresh_for_its_time(page: Page, expected: timedelta) -> None:
+def test_each_kind_of_page_has_its_ttl(page: Page, expected: timedelta) -> None:
     assert ttl(page, WEDNESDAY) == expected
 
 
@@ -81,7 +84,7 @@ def test_the_newest_list_is_of_the_last_weekday(today: date, expected: str) -> N
     assert newest_day_page(today) == day(expected)
 
 
-def test_what_is_left_is_counted_from_when_the_list_was_read() -> None:
+def test_the_remaining_ttl_counts_from_the_fetch() -> None:
     page = day("2026-11-25")
     assert remaining_ttl(page, listing(page, NOON - timedelta(minutes=5)), NOON) == timedelta(
         minutes=15
@@ -92,23 +95,25 @@ def test_what_is_left_is_counted_from_when_the_list_was_read() -> None:
     assert remaining_ttl(page, None, NOON) == timedelta(0)
 
 
-def test_a_list_read_by_a_clock_that_was_ahead_is_not_fresh_for_ever() -> None:
+def test_a_listing_fetched_while_the_clock_was_ahead_is_not_fresh_forever() -> None:
     page = day("2026-11-25")
     assert remaining_ttl(page, listing(page, NOON + timedelta(days=99)), NOON) == timedelta(
         minutes=20
     )
 
 
-# --- the window --------------------------------------------------------------------------------
+# --- window ------------------------------------------------------------------------------------
 
 
-def walked(kept: dict[str, Listing], days: int, today: date = WEDNESDAY) -> list[tuple[str, str]]:
-    found = list_days(today, days, lambda page: kept.get(page.key))
+def window(
+    listings: dict[str, Listing], days: int, today: date = WEDNESDAY
+) -> list[tuple[str, str]]:
+    found = list_days(today, days, lambda page: listings.get(page.key))
     return [(page.key, each.page.key if each else "") for page, each in found]
 
 
-def test_without_anything_kept_the_window_is_the_last_weekdays() -> None:
-    assert walked({}, 6) == [
+def test_without_stored_listings_the_window_is_the_last_weekdays() -> None:
+    assert window({}, 6) == [
         ("2026-11-25", ""),
         ("2026-11-24", ""),
         ("2026-11-23", ""),
@@ -118,40 +123,48 @@ def test_without_anything_kept_the_window_is_the_last_weekdays() -> None:
     ]
 
 
-def test_the_pages_own_word_of_the_list_before_skips_holidays() -> None:
-    kept = {"2026-11-25": listing(day("2026-11-25"), previous="2026-11-20")}
-    assert [name for name, _ in walked(kept, 3)] == ["2026-11-25", "2026-11-20", "2026-11-19"]
+def test_the_previous_day_that_a_listing_names_skips_holidays() -> None:
+    listings = {"2026-11-25": listing(day("2026-11-25"), previous="2026-11-20")}
+    assert [name for name, _ in window(listings, 3)] == ["2026-11-25", "2026-11-20", "2026-11-19"]
 
 
-def test_a_day_given_in_place_of_another_counts_once() -> None:
+def test_a_day_that_upstream_returned_for_another_counts_once() -> None:
     friday = listing(day("2026-11-20"), previous="2026-11-19")
-    kept = {"2026-11-25": friday, "2026-11-20": friday}
-    assert walked(kept, 3) == [("2026-11-25", "2026-11-20"), ("2026-11-19", ""), ("2026-11-18", "")]
+    listings = {"2026-11-25": friday, "2026-11-20": friday}
+    assert window(listings, 3) == [
+        ("2026-11-25", "2026-11-20"),
+        ("2026-11-19", ""),
+        ("2026-11-18", ""),
+    ]
 
 
-def test_days_kept_behind_a_gap_belong_to_the_window() -> None:
-    kept = {"2026-11-20": listing(day("2026-11-20"))}
-    assert ("2026-11-20", "2026-11-20") in walked(kept, 5)
+def test_stored_days_before_a_gap_belong_to_the_window() -> None:
+    listings = {"2026-11-20": listing(day("2026-11-20"))}
+    assert ("2026-11-20", "2026-11-20") in window(listings, 5)
 
 
-def test_a_list_that_names_a_later_one_puts_it_in_front() -> None:
-    """Should there ever be a list at a weekend, Friday's page says so."""
-    kept = {"2026-11-27": listing(day("2026-11-27"), later="2026-11-28", previous="2026-11-26")}
-    assert walked(kept, 3, date(2026, 11, 29)) == [
+def test_a_later_day_that_a_listing_names_comes_first() -> None:
+    """If there ever is a list on a weekend, Friday's page names it."""
+    listings = {"2026-11-27": listing(day("2026-11-27"), later="2026-11-28", previous="2026-11-26")}
+    assert window(listings, 3, date(2026, 11, 29)) == [
         ("2026-11-28", ""),
         ("2026-11-27", "2026-11-27"),
         ("2026-11-26", ""),
     ]
 
 
-def test_where_upstream_has_nothing_older_the_window_ends() -> None:
+def test_the_window_ends_at_upstreams_oldest_list() -> None:
     oldest = listing(day("2026-11-24"))
-    kept = {"2026-11-25": listing(day("2026-11-25")), "2026-11-24": oldest, "2026-11-23": oldest}
-    assert [name for name, _ in walked(kept, 30)] == ["2026-11-25", "2026-11-24"]
+    listings = {
+        "2026-11-25": listing(day("2026-11-25")),
+        "2026-11-24": oldest,
+        "2026-11-23": oldest,
+    }
+    assert [name for name, _ in window(listings, 30)] == ["2026-11-25", "2026-11-24"]
 
 
-def test_the_window_ends_with_the_first_list_of_all() -> None:
-    assert walked({}, 5, date(2023, 5, 8))[-1][0] == "2023-05-05"
+def test_the_window_ends_at_the_first_list_day() -> None:
+    assert window({}, 5, date(2023, 5, 8))[-1][0] == "2023-05-05"
 
 
 @given(
@@ -166,25 +179,71 @@ def test_the_window_ends_with_the_first_list_of_all() -> None:
     ),
     st.integers(1, 40),
 )
-def test_whatever_upstream_says_the_window_ends_and_holds_no_list_twice(
+def test_the_window_is_finite_and_has_no_day_twice_whatever_listings_name(
     named: dict[str, tuple[str, str, str]], days: int
 ) -> None:
-    kept = {
-        asked: listing(day(own), previous=before, later=after)
-        for asked, (own, before, after) in named.items()
+    listings = {
+        requested: listing(day(returned), previous=previous, later=later)
+        for requested, (returned, previous, later) in named.items()
     }
-    found = walked(kept, days)
+    found = window(listings, days)
     assert 1 <= len(found) <= days
-    own = [name for _, name in found[1:] if name]
-    assert len(own) == len(set(own))
+    stored = [name for _, name in found[1:] if name]
+    assert len(stored) == len(set(stored))
 
 
-# --- after a failure ---------------------------------------------------------------------------
-
-DOWN = FetchError("http://a.b/papers", "status 503")
+# --- pages of a period -----------------------------------------------------------------------
 
 
-def test_each_failure_in_a_row_waits_twice_as_long_up_to_half_an_hour() -> None:
+@pytest.mark.parametrize(
+    ("kind", "today", "days", "keys"),
+    [
+        (Kind.DAY, date(2026, 3, 1), 3, ["2026-03-01", "2026-02-28", "2026-02-27"]),
+        (Kind.DAY, date(2024, 3, 1), 2, ["2024-03-01", "2024-02-29"]),
+        (Kind.WEEK, date(2026, 8, 10), 2, ["2026-W33", "2026-W32"]),
+        (Kind.WEEK, date(2026, 8, 9), 7, ["2026-W32"]),
+        (Kind.WEEK, date(2026, 8, 9), 8, ["2026-W32", "2026-W31"]),
+        (Kind.WEEK, date(2021, 1, 3), 7, ["2020-W53"]),
+        (Kind.WEEK, date(2021, 1, 4), 9, ["2021-W01", "2020-W53", "2020-W52"]),
+        (Kind.WEEK, date(2024, 12, 31), 3, ["2025-W01", "2024-W52"]),
+        (Kind.MONTH, date(2026, 8, 31), 31, ["2026-08"]),
+        (Kind.MONTH, date(2026, 8, 31), 32, ["2026-08", "2026-07"]),
+        (Kind.MONTH, date(2026, 1, 1), 2, ["2026-01", "2025-12"]),
+        (Kind.MONTH, date(2026, 3, 30), 31, ["2026-03", "2026-02"]),
+        (Kind.TRENDING, date(2026, 8, 7), 30, [""]),
+        (Kind.DAY, date(2026, 8, 7), 0, []),
+    ],
+    ids=[
+        "february", "leap-day", "monday", "one-week", "week-and-a-day", "week-53-in-january",
+        "over-week-53", "week-1-in-december", "one-month", "month-and-a-day", "new-year",
+        "short-february", "trending", "no-days",
+    ],
+)  # fmt: skip
+def test_each_page_of_a_period_is_returned_once_newest_first(
+    kind: Kind, today: date, days: int, keys: list[str]
+) -> None:
+    assert pages_covering(kind, today, days) == tuple(Page(kind, key) for key in keys)
+
+
+@given(st.dates(date(2023, 5, 4), date(2100, 1, 1)), st.integers(1, 100))
+def test_the_pages_cover_every_day_of_the_period(today: date, days: int) -> None:
+    first = today - timedelta(days=days - 1)
+    assert len(pages_covering(Kind.DAY, today, days)) == days
+    weeks = [page.key for page in pages_covering(Kind.WEEK, today, days)]
+    months = [page.key for page in pages_covering(Kind.MONTH, today, days)]
+    mondays = [datetime.strptime(f"{week}-1", "%G-W%V-%u").date() for week in weeks]  # noqa: DTZ007
+    assert mondays[-1] <= first <= today <= mondays[0] + timedelta(days=6)
+    assert {newer - older for newer, older in pairwise(mondays)} <= {timedelta(days=7)}
+    assert months == sorted(set(months), reverse=True)
+    assert (months[0], months[-1]) == (f"{today:%Y-%m}", f"{first:%Y-%m}")
+
+
+# --- backoff -----------------------------------------------------------------------------------
+
+DOWN = FetchError("http://a.b/papers", "HTTP 503")
+
+
+def test_the_backoff_doubles_up_to_half_an_hour() -> None:
     failure, waits = None, []
     for _ in range(8):
         failure = next_backoff(failure, DOWN, NOON, 0.5)
@@ -192,7 +251,7 @@ def test_each_failure_in_a_row_waits_twice_as_long_up_to_half_an_hour() -> None:
     assert waits == [60, 120, 240, 480, 960, 1800, 1800, 1800]
 
 
-def test_chance_spreads_the_next_try_by_a_tenth() -> None:
+def test_the_jitter_is_a_tenth_to_both_sides() -> None:
     waits = [
         (next_backoff(None, DOWN, NOON, chance).retry_at - NOON).total_seconds()
         for chance in (0, 1)
@@ -200,13 +259,15 @@ def test_chance_spreads_the_next_try_by_a_tenth() -> None:
     assert waits == [54, 66]
 
 
-@pytest.mark.parametrize(("asked", "expected"), [(None, 60), (5, 60), (200, 200), (86400, 86400)])
-def test_a_wait_that_upstream_asks_for_is_kept(asked: float | None, expected: int) -> None:
-    error = FetchError("http://a.b/papers", "too many requests", wait=asked)
+@pytest.mark.parametrize(
+    ("retry_after", "expected"), [(None, 60), (5, 60), (200, 200), (86400, 86400)]
+)
+def test_the_backoff_is_at_least_retry_after(retry_after: float | None, expected: int) -> None:
+    error = FetchError("http://a.b/papers", "HTTP 429, too many requests", retry_after=retry_after)
     assert next_backoff(None, error, NOON, 0.5).retry_at == NOON + timedelta(seconds=expected)
 
 
-def test_a_failure_says_why_and_when() -> None:
+def test_a_failure_records_the_reason_and_the_times() -> None:
     error = ParseError("http://a.b/papers", "the list is empty")
     assert next_backoff(None, error, NOON, 0.5) == Failure(
         reason="the list is empty (http://a.b/papers)",
@@ -217,86 +278,83 @@ def test_a_failure_says_why_and_when() -> None:
     )
 
 
-def test_failures_in_a_row_tell_when_the_first_was() -> None:
+def test_consecutive_failures_keep_the_time_of_the_first() -> None:
     error = ParseError("http://a.b/papers", "the list is empty")
     first = next_backoff(None, error, NOON, 0.5)
     second = next_backoff(first, error, NOON + timedelta(hours=1), 0.5)
     assert (second.since, second.at) == (NOON, NOON + timedelta(hours=1))
     assert next_backoff(second, error, NOON + timedelta(hours=2), 0.5).since == NOON
-    # What was kept by a version that did not tell.
-    old = msgspec.structs.replace(first, since=None)
-    assert next_backoff(old, error, NOON + timedelta(hours=1), 0.5).since == NOON
 
 
-def test_spare_failures_do_not_lengthen_the_wait() -> None:
+def test_failures_within_the_grace_do_not_double_the_backoff() -> None:
     failure, waits = None, []
     for _ in range(4):
-        failure = next_backoff(failure, DOWN, NOON, 0.5, spare=1)
+        failure = next_backoff(failure, DOWN, NOON, 0.5, grace=1)
         waits.append((failure.retry_at - NOON).total_seconds())
     assert waits == [60, 60, 120, 240]
 
 
-# --- the next request --------------------------------------------------------------------------
+# --- rate limit --------------------------------------------------------------------------------
 
 SECOND = timedelta(seconds=1)
 
 
-def made(count: int, *, adhoc: bool = False, spacing: timedelta = SECOND) -> list[float]:
-    """Return when so many requests would be made, one after another, in seconds."""
-    turns, now, moments = RequestLog(), NOON, []
+def send_slots(count: int, *, adhoc: bool = False, spacing: timedelta = SECOND) -> list[float]:
+    """Return when that many requests are sent, in seconds from now."""
+    request_log, now, times = RequestLog(), NOON, []
     for _ in range(count):
-        now = next_slot(turns, now, adhoc=adhoc, spacing=spacing)
-        turns = record_request(turns, now, adhoc=adhoc)
-        moments.append((now - NOON).total_seconds())
-    return moments
+        now = next_slot(request_log, now, adhoc=adhoc, spacing=spacing)
+        request_log = record_request(request_log, now, adhoc=adhoc)
+        times.append((now - NOON).total_seconds())
+    return times
 
 
-def test_four_requests_follow_each_other_and_then_a_second_lies_between() -> None:
-    assert made(8) == [0, 0, 0, 0, 1, 2, 3, 4]
+def test_a_burst_of_four_requests_then_one_each_second() -> None:
+    assert send_slots(8) == [0, 0, 0, 0, 1, 2, 3, 4]
 
 
-def test_the_spacing_is_a_setting() -> None:
-    assert made(6, spacing=timedelta(seconds=2.5)) == [0, 0, 0, 0, 2.5, 5]
-    assert made(6, spacing=timedelta(0)) == [0] * 6
+def test_the_spacing_is_configurable() -> None:
+    assert send_slots(6, spacing=timedelta(seconds=2.5)) == [0, 0, 0, 0, 2.5, 5]
+    assert send_slots(6, spacing=timedelta(0)) == [0] * 6
 
 
-def test_after_a_rest_there_is_a_burst_again() -> None:
-    turns = RequestLog(tuple(NOON - SECOND * ago for ago in (63, 62, 61, 60)))
-    moments, now = [], NOON
+def test_after_a_pause_another_burst_is_allowed() -> None:
+    request_log = RequestLog(tuple(NOON - SECOND * ago for ago in (63, 62, 61, 60)))
+    times, now = [], NOON
     for _ in range(5):
-        now = next_slot(turns, now, adhoc=False, spacing=SECOND)
-        turns = record_request(turns, now, adhoc=False)
-        moments.append((now - NOON).total_seconds())
-    assert moments == [0, 0, 0, 0, 1]
+        now = next_slot(request_log, now, adhoc=False, spacing=SECOND)
+        request_log = record_request(request_log, now, adhoc=False)
+        times.append((now - NOON).total_seconds())
+    assert times == [0, 0, 0, 0, 1]
 
 
-def test_sixty_pages_are_all_in_five_minutes() -> None:
-    moments = made(130)
-    for start in moments:
-        assert sum(start <= moment < start + 300 for moment in moments) <= 60
-    assert moments[60] == 300
+def test_at_most_sixty_requests_are_sent_in_five_minutes() -> None:
+    times = send_slots(130)
+    for start in times:
+        assert sum(start <= moment < start + 300 for moment in times) <= 60
+    assert times[60] == 300
 
 
-def test_searches_for_adhoc_keywords_take_half_of_it_at_most() -> None:
-    moments = made(40, adhoc=True)
-    assert moments[29] < 30
-    assert moments[30] == 300
+def test_at_most_thirty_of_them_are_adhoc_searches() -> None:
+    times = send_slots(40, adhoc=True)
+    assert times[29] < 30
+    assert times[30] == 300
 
 
-def test_with_the_adhoc_half_spent_other_pages_go_on() -> None:
-    turns, now = RequestLog(), NOON
+def test_other_pages_are_fetched_while_adhoc_searches_are_limited() -> None:
+    request_log, now = RequestLog(), NOON
     for _ in range(30):
-        now = next_slot(turns, now, adhoc=True, spacing=SECOND)
-        turns = record_request(turns, now, adhoc=True)
-    assert next_slot(turns, now, adhoc=True, spacing=SECOND) > now + timedelta(minutes=4)
-    assert next_slot(turns, now, adhoc=False, spacing=SECOND) <= now + SECOND
+        now = next_slot(request_log, now, adhoc=True, spacing=SECOND)
+        request_log = record_request(request_log, now, adhoc=True)
+    assert next_slot(request_log, now, adhoc=True, spacing=SECOND) > now + timedelta(minutes=4)
+    assert next_slot(request_log, now, adhoc=False, spacing=SECOND) <= now + SECOND
 
 
-def test_old_turns_are_forgotten() -> None:
-    turns = RequestLog(tuple(NOON - timedelta(minutes=6 + ago) for ago in range(90)))
-    assert record_request(turns, NOON, adhoc=False) == RequestLog((NOON,))
+def test_old_requests_are_removed_from_the_log() -> None:
+    request_log = RequestLog(tuple(NOON - timedelta(minutes=6 + ago) for ago in range(90)))
+    assert record_request(request_log, NOON, adhoc=False) == RequestLog((NOON,))
 
 
-def test_a_turn_taken_by_a_clock_that_was_ahead_blocks_nobody() -> None:
-    turns = RequestLog((NOON + timedelta(days=3),) * 60)
-    assert next_slot(turns, NOON, adhoc=False, spacing=SECOND) == NOON
+def test_requests_logged_while_the_clock_was_ahead_do_not_count() -> None:
+    request_log = RequestLog((NOON + timedelta(days=3),) * 60)
+    assert next_slot(request_log, NOON, adhoc=False, spacing=SECOND) == NOON

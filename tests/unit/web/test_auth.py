@@ -1,4 +1,4 @@
-"""Access keys: what opens what, and which keys a response may hold."""
+"""Access keys: which key opens which URL, and which keys a response may contain."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ def test_the_access_key_opens_everything_and_nothing_else_does() -> None:
         assert not opens("", "/papers.atom", password=wrong)
 
 
-def test_an_open_server_asks_for_nothing() -> None:
+def test_a_public_server_needs_no_key() -> None:
     assert authenticate("", path="/", query="", key="anything", password="x") == Credentials()
     assert Credentials().key_for("/papers") == ""
 
 
 @pytest.mark.parametrize("suffix", ["", ".atom", ".rss", ".json"])
-def test_an_own_key_opens_its_feed_in_every_format(suffix: str) -> None:
+def test_a_feed_key_opens_its_feed_in_every_format(suffix: str) -> None:
     key = feed_key(KEY, "/papers", "world model")
     assert opens(key, f"/papers{suffix}", " world  model ")
 
@@ -55,12 +55,14 @@ def test_an_own_key_opens_its_feed_in_every_format(suffix: str) -> None:
         ("/papers.atom.rss", "world model"),
     ],
 )
-def test_an_own_key_opens_nothing_else(path: str, query: str) -> None:
+def test_a_feed_key_opens_nothing_else(path: str, query: str) -> None:
     assert not opens(feed_key(KEY, "/papers", "world model"), path, query)
 
 
 @given(st.text(max_size=20), st.text(max_size=20), st.text(max_size=20), st.text(max_size=20))
-def test_two_addresses_have_two_keys(path: str, query: str, other: str, another: str) -> None:
+def test_different_feeds_have_different_keys(
+    path: str, query: str, other: str, another: str
+) -> None:
     same = feed_key(KEY, f"/{path}", query) == feed_key(KEY, f"/{other}", another)
     alike = (re.sub(r"\.(atom|rss|json)$", "", f"/{path}"), query.split()) == (
         re.sub(r"\.(atom|rss|json)$", "", f"/{other}"),
@@ -69,17 +71,17 @@ def test_two_addresses_have_two_keys(path: str, query: str, other: str, another:
     assert same == alike
 
 
-def test_another_servers_own_keys_open_nothing() -> None:
+def test_feed_keys_of_another_server_open_nothing() -> None:
     assert not opens(feed_key("another", "/papers"), "/papers.atom")
 
 
-def test_which_keys_an_answer_may_hold() -> None:
-    by_key = authenticate(KEY, path="/papers", query="fog", key=KEY, password=None)
-    assert by_key.key_for("/feeds/causal") == KEY
-    by_login = authenticate(KEY, path="/papers", query="fog", key="", password=KEY)
-    assert by_login.key_for("/feeds/causal") == feed_key(KEY, "/feeds/causal")
-    own = feed_key(KEY, "/papers", "fog")
-    by_own = authenticate(KEY, path="/papers.rss", query="fog", key=own, password=None)
-    assert by_own.key_for("/papers", "fog") == own
-    assert by_own.key_for("/static/icon.png") == feed_key(KEY, "/static/icon.png")
-    assert by_own.key_for("/papers") == by_own.key_for("/feeds/causal") == ""
+def test_which_keys_a_response_may_contain() -> None:
+    by_url = authenticate(KEY, path="/papers", query="fog", key=KEY, password=None)
+    assert by_url.key_for("/feeds/causal") == KEY
+    by_password = authenticate(KEY, path="/papers", query="fog", key="", password=KEY)
+    assert by_password.key_for("/feeds/causal") == feed_key(KEY, "/feeds/causal")
+    key = feed_key(KEY, "/papers", "fog")
+    by_feed_key = authenticate(KEY, path="/papers.rss", query="fog", key=key, password=None)
+    assert by_feed_key.key_for("/papers", "fog") == key
+    assert by_feed_key.key_for("/static/icon.png") == feed_key(KEY, "/static/icon.png")
+    assert by_feed_key.key_for("/papers") == by_feed_key.key_for("/feeds/causal") == ""

@@ -1,10 +1,12 @@
+"""Template filters."""
+
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from feedsrv.web import filters as prose
+from feedsrv.web import filters
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
@@ -13,16 +15,16 @@ NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
     ("value", "expected"),
     [(0, "no papers"), (1, "1 paper"), (2, "2 papers"), (1512, "1,512 papers")],
 )
-def test_a_count_has_its_plural(value: int, expected: str) -> None:
-    assert prose.format_count(value, "paper") == expected
+def test_counts_have_a_plural(value: int, expected: str) -> None:
+    assert filters.format_count(value, "paper") == expected
 
 
 @pytest.mark.parametrize(
     ("part", "whole", "expected"),
     [(0, 0, "0"), (0, 9, "0"), (1, 1000, "<1"), (61, 100, "61"), (9, 9, "100")],
 )
-def test_a_share_is_in_whole_percent(part: int, whole: int, expected: str) -> None:
-    assert prose.format_share(part, whole) == f"{expected}\u202f%"
+def test_shares_are_in_whole_percent(part: int, whole: int, expected: str) -> None:
+    assert filters.format_share(part, whole) == f"{expected}\u202f%"
 
 
 @pytest.mark.parametrize(
@@ -38,20 +40,20 @@ def test_a_share_is_in_whole_percent(part: int, whole: int, expected: str) -> No
         (9 * 86400, "9 days ago"),
     ],
 )
-def test_a_moment_is_so_long_ago(seconds: int, expected: str) -> None:
-    assert prose.time_ago(NOON - timedelta(seconds=seconds), NOON) == expected
+def test_time_ago_uses_the_largest_unit(seconds: int, expected: str) -> None:
+    assert filters.time_ago(NOON - timedelta(seconds=seconds), NOON) == expected
 
 
-def test_a_moment_to_come_is_so_far_away() -> None:
-    assert prose.time_until(NOON + timedelta(minutes=2), NOON) == "in 2 minutes"
-    assert prose.time_until(NOON + timedelta(seconds=2), NOON) == "in a moment"
-    assert prose.time_until(NOON - timedelta(hours=2), NOON) == "in a moment"
+def test_time_until_never_is_in_the_past() -> None:
+    assert filters.time_until(NOON + timedelta(minutes=2), NOON) == "in 2 minutes"
+    assert filters.time_until(NOON + timedelta(seconds=2), NOON) == "in a moment"
+    assert filters.time_until(NOON - timedelta(hours=2), NOON) == "in a moment"
 
 
-def test_days_and_moments_are_written_out() -> None:
-    assert prose.long_date(date(2026, 11, 4)) == "4 November 2026"
-    assert prose.short_date(date(2026, 11, 4)) == "4 November"
-    assert prose.timestamp(NOON) == "24 November 2026, 12:00 UTC"
+def test_dates_have_the_month_in_full() -> None:
+    assert filters.long_date(date(2026, 11, 4)) == "4 November 2026"
+    assert filters.short_date(date(2026, 11, 4)) == "4 November"
+    assert filters.timestamp(NOON) == "24 November 2026, 12:00 UTC"
 
 
 @pytest.mark.parametrize(
@@ -66,13 +68,13 @@ def test_days_and_moments_are_written_out() -> None:
         (4_210_000, "4.2\u202fMB"),
     ],
 )
-def test_a_size_has_its_unit(value: int, expected: str) -> None:
-    assert prose.file_size(value) == expected
+def test_file_sizes_have_a_unit(value: int, expected: str) -> None:
+    assert filters.file_size(value) == expected
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
     [("there is none", "There is none."), ("Why?", "Why?"), ("  a. ", "A."), ("", "")],
 )
-def test_a_message_becomes_a_sentence(text: str, expected: str) -> None:
-    assert prose.sentence(text) == expected
+def test_sentence_adds_a_capital_and_a_full_stop(text: str, expected: str) -> None:
+    assert filters.sentence(text) == expected

@@ -1,4 +1,4 @@
-"""The server's own address, and the client's, from settings and headers."""
+"""URLs of the server and addresses of clients, from settings and request headers."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from werkzeug.datastructures import Headers
+from werkzeug.wrappers import Request
 
 from feedsrv.config import Config
 from feedsrv.errors import ParameterError
-from feedsrv.web.urls import base_url, build_url
-from feedsrv.web.urls import client_address as asker
+from feedsrv.web.auth import Credentials, feed_key
+from feedsrv.web.urls import RelativeURLBuilder, URLBuilder, base_url, client_address
 
 PROXY, STRANGER = "10.0.0.7", "203.0.113.9"
-
+DIRECT = "http://127.0.0.1:8000"
+FORWARDED_TO = "https://papers.example.org/feeds-of/papers"
 
 FORWARDED = {
     "Host": "127.0.0.1:8000",
@@ -24,10 +25,21 @@ FORWARDED = {
 }
 
 
-def where(
+def make_request(
+    headers: Mapping[str, str], *, peer: str = PROXY, scheme: str = "http", mounted_at: str = ""
+) -> Request:
+    fields = {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in headers.items()}
+    environ = {"REMOTE_ADDR": peer, "wsgi.url_scheme": scheme, "SCRIPT_NAME": mounted_at}
+    return Request(environ | fields)
+
+
+def url_of_server(
     headers: Mapping[str, str], *, peer: str = PROXY, scheme: str = "http", **settings: Any
 ) -> str:
-    return base_url(Config(**settings), scheme=scheme, peer=peer, headers=Headers(dict(headers)))
+    return base_url(Config(**settings), make_request(headers, peer=peer, scheme=scheme))
+
+
+# --- base URL --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -43,10 +55,10 @@ def where(
         ("my_nas", "http", "http://my_nas"),
     ],
 )
-def test_without_settings_the_address_is_the_one_that_was_asked(
+def test_without_settings_the_url_is_that_of_the_request(
     host: str, scheme: str, expected: str
 ) -> None:
-    assert where({"Host": host}, scheme=scheme) == expected
+    assert url_of_server({"Host": host}, scheme=scheme) == expected
 
 
 @pytest.mark.parametrize(
@@ -57,15 +69,13 @@ def test_without_settings_the_address_is_the_one_that_was_asked(
     ],
 )  # fmt: skip
 def test_a_malformed_host_is_refused(host: str) -> None:
-    headers = Headers()
-    headers._list = [("Host", host)]  # werkzeug refuses line breaks itself
     with pytest.raises(ParameterError, match="Host"):
-        base_url(Config(), scheme="http", peer=STRANGER, headers=headers)
+        url_of_server({"Host": host}, peer=STRANGER)
 
 
 def test_a_request_without_a_host_is_refused() -> None:
     with pytest.raises(ParameterError, match="Host"):
-        where({})
+        url_of_server({})
 
 
 @pytest.mark.parametrize(
@@ -78,45 +88,39 @@ def test_a_request_without_a_host_is_refused() -> None:
     ],
 )
 @pytest.mark.parametrize("headers", [{}, {"Host": "evil.example"}, FORWARDED, {"Host": "a b"}])
-def test_public_url_beats_all_that_a_request_says(
+def test_public_url_takes_precedence_over_the_request(
     public: str, expected: str, headers: dict[str, str]
 ) -> None:
     for proxies in ((), (PROXY,)):
-        assert where(headers, public_url=public, trusted_proxies=proxies) == expected
-
-
-BEHIND = "https://papers.example.org/feeds-of/papers"
-
-
-DIRECT = "http://127.0.0.1:8000"
+        assert url_of_server(headers, public_url=public, trusted_proxies=proxies) == expected
 
 
 @pytest.mark.parametrize(
     ("peer", "proxies", "expected"),
     [
         (PROXY, (), DIRECT),
-        (PROXY, ("10.0.0.7",), BEHIND),
-        (PROXY, ("10.0.0.0/8",), BEHIND),
-        (PROXY, ("10.0.0.7/8",), BEHIND),
-        (PROXY, ("192.168.0.0/16", "10.0.0.7"), BEHIND),
+        (PROXY, ("10.0.0.7",), FORWARDED_TO),
+        (PROXY, ("10.0.0.0/8",), FORWARDED_TO),
+        (PROXY, ("10.0.0.7/8",), FORWARDED_TO),
+        (PROXY, ("192.168.0.0/16", "10.0.0.7"), FORWARDED_TO),
         (PROXY, ("10.0.0.8",), DIRECT),
         (PROXY, ("10.0.0.0/30",), DIRECT),
         (STRANGER, ("10.0.0.0/8",), DIRECT),
-        (STRANGER, ("0.0.0.0/0",), BEHIND),
-        ("::1", ("::1",), BEHIND),
-        ("fd00::7", ("fd00::/8",), BEHIND),
+        (STRANGER, ("0.0.0.0/0",), FORWARDED_TO),
+        ("::1", ("::1",), FORWARDED_TO),
+        ("fd00::7", ("fd00::/8",), FORWARDED_TO),
         ("2001:db8::7", ("fd00::/8", "10.0.0.0/8"), DIRECT),
-        # How a server that listens on both families sees one that came by the older.
-        ("::ffff:10.0.0.7", ("10.0.0.0/8",), BEHIND),
+        # How a server that listens on both families sees an IPv4 address.
+        ("::ffff:10.0.0.7", ("10.0.0.0/8",), FORWARDED_TO),
         ("::ffff:203.0.113.9", ("10.0.0.0/8",), DIRECT),
         ("", ("10.0.0.0/8",), DIRECT),
         ("unix:", ("10.0.0.0/8",), DIRECT),
     ],
 )
-def test_forwarded_headers_are_believed_from_trusted_proxies_alone(
+def test_forwarded_headers_are_used_from_trusted_proxies_only(
     peer: str, proxies: tuple[str, ...], expected: str
 ) -> None:
-    assert where(FORWARDED, peer=peer, trusted_proxies=proxies) == expected
+    assert url_of_server(FORWARDED, peer=peer, trusted_proxies=proxies) == expected
 
 
 @pytest.mark.parametrize(
@@ -138,11 +142,9 @@ def test_forwarded_headers_are_believed_from_trusted_proxies_alone(
         ({"X-Forwarded-For": STRANGER, "X-Forwarded-Port": "81"}, "http://127.0.0.1:8000"),
     ],
 )
-def test_of_what_a_trusted_proxy_says_the_last_value_counts(
-    headers: dict[str, str], expected: str
-) -> None:
-    given = {"Host": "127.0.0.1:8000"} | headers
-    assert where(given, trusted_proxies=(PROXY,)) == expected
+def test_the_last_forwarded_value_is_used(headers: dict[str, str], expected: str) -> None:
+    headers = {"Host": "127.0.0.1:8000"} | headers
+    assert url_of_server(headers, trusted_proxies=(PROXY,)) == expected
 
 
 @pytest.mark.parametrize(
@@ -162,13 +164,40 @@ def test_of_what_a_trusted_proxy_says_the_last_value_counts(
         ("X-Forwarded-Prefix", "/a\\b"),
     ],
 )
-def test_what_is_malformed_is_refused_from_a_trusted_proxy_and_not_seen_from_others(
+def test_malformed_values_are_refused_from_a_trusted_proxy_and_ignored_from_others(
     name: str, value: str
 ) -> None:
     headers = {"Host": "a.example", name: value}
     with pytest.raises(ParameterError, match=r"Host|X-Forwarded"):
-        where(headers, trusted_proxies=(PROXY,))
-    assert where(headers, peer=STRANGER, trusted_proxies=(PROXY,)) == "http://a.example"
+        url_of_server(headers, trusted_proxies=(PROXY,))
+    assert url_of_server(headers, peer=STRANGER, trusted_proxies=(PROXY,)) == "http://a.example"
+
+
+@pytest.mark.parametrize(
+    ("mounted_at", "expected"),
+    [
+        ("/feeds-of", "http://a.example/feeds-of"),
+        ("/feeds-of/", "http://a.example/feeds-of"),
+        ("/caf\xc3\xa9 ~x", "http://a.example/caf%C3%A9%20~x"),  # WSGI: UTF-8 as Latin-1
+    ],
+)
+def test_the_mount_point_of_the_application_is_part_of_the_url(
+    mounted_at: str, expected: str
+) -> None:
+    headers = {"Host": "a.example"}
+    assert base_url(Config(), make_request(headers, mounted_at=mounted_at)) == expected
+    public = Config(public_url="https://b.example")
+    assert base_url(public, make_request(headers, mounted_at=mounted_at)) == "https://b.example"
+
+
+def test_a_forwarded_prefix_replaces_the_mount_point() -> None:
+    config = Config(trusted_proxies=(PROXY,))
+    assert base_url(config, make_request(FORWARDED, mounted_at="/internal")) == FORWARDED_TO
+    headers = {"Host": "a.example"}
+    assert base_url(config, make_request(headers, mounted_at="/x")) == "http://a.example/x"
+
+
+# --- URLs ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -185,21 +214,57 @@ def test_what_is_malformed_is_refused_from_a_trusted_proxy_and_not_seen_from_oth
         ("100%", None, "?q=100%25"),
     ],
 )
-def test_parameters_stand_in_one_order_and_are_quoted(
+def test_parameters_keep_their_order_and_are_quoted(
     query: str, limit: int | None, expected: str
 ) -> None:
-    assert build_url("http://a", "/papers", q=query, limit=limit) == f"http://a/papers{expected}"
+    url = URLBuilder("http://a")
+    assert url("/papers", q=query, limit=limit) == f"http://a/papers{expected}"
+    assert url("/papers", ".rss", q=query, limit=limit) == f"http://a/papers.rss{expected}"
+
+
+def test_paths_are_quoted() -> None:
+    assert URLBuilder("http://a")("/feeds/a+b/ü?") == "http://a/feeds/a+b/%C3%BC%3F"
+
+
+def test_each_url_has_the_key_that_opens_it() -> None:
+    by_url = URLBuilder("http://a", Credentials("secret", key="secret"))
+    assert by_url("/papers", q="fog", limit=3) == "http://a/papers?q=fog&limit=3&key=secret"
+    by_password = URLBuilder("http://a", Credentials("secret"))
+    assert by_password("/papers", q="fog").endswith(feed_key("secret", "/papers", "fog"))
 
 
 @pytest.mark.parametrize(
-    ("peer", "forwarded", "who"),
+    ("page", "path", "expected"),
+    [
+        ("/", "/feeds/sea", "./feeds/sea/"),
+        ("/", "/", "./"),
+        ("/feeds/sea", "/", "../../"),
+        ("/feeds/sea", "/feeds/fog", "../../feeds/fog/"),
+        ("/feeds/sea", "/static/style.css", "../../static/style.css"),
+    ],
+)
+def test_urls_of_a_static_export_are_relative_to_the_page(
+    page: str, path: str, expected: str
+) -> None:
+    assert RelativeURLBuilder(page)(path) == expected
+
+
+def test_a_feed_of_a_static_export_is_a_file() -> None:
+    assert RelativeURLBuilder("/feeds/sea")("/feeds/fog", ".atom") == "../../feeds/fog.atom"
+
+
+# --- clients ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "expected"),
     [
         (STRANGER, "", STRANGER),
-        (STRANGER, "198.51.100.4", STRANGER),  # anybody may write that
+        (STRANGER, "198.51.100.4", STRANGER),  # not a trusted proxy
         (PROXY, "", PROXY),
         (PROXY, "198.51.100.4", "198.51.100.4"),
-        (PROXY, "1.2.3.4, 198.51.100.4", "198.51.100.4"),  # the proxy adds behind
-        (PROXY, "198.51.100.4, 10.0.0.8", "198.51.100.4"),  # two proxies of ours
+        (PROXY, "1.2.3.4, 198.51.100.4", "198.51.100.4"),  # proxies append
+        (PROXY, "198.51.100.4, 10.0.0.8", "198.51.100.4"),  # two trusted proxies
         (PROXY, "nonsense", PROXY),
         (PROXY, "198.51.100.4,", "198.51.100.4"),
         (f"::ffff:{STRANGER}", "", STRANGER),
@@ -208,9 +273,9 @@ def test_parameters_stand_in_one_order_and_are_quoted(
         ("unknown", "", "unknown"),
     ],
 )
-def test_who_asks_is_the_last_address_that_can_be_believed(
-    peer: str, forwarded: str, who: str
+def test_the_client_is_the_last_address_that_is_no_trusted_proxy(
+    peer: str, forwarded: str, expected: str
 ) -> None:
     config = Config(trusted_proxies=("10.0.0.0/8",))
-    headers = Headers({"X-Forwarded-For": forwarded})
-    assert asker(config, peer=peer, headers=headers) == who
+    request = make_request({"X-Forwarded-For": forwarded}, peer=peer)
+    assert client_address(config, request) == expected

@@ -1,0 +1,74 @@
+"""Terminal output of the commands: progress, and a query drawn as a tree."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import click
+
+from feedsrv.errors import UpstreamError
+from feedsrv.export import ExportResult
+from feedsrv.models import Listing, Page
+from feedsrv.search.query import And, Not, Or, Query
+
+RefreshDisplay = Callable[[Page, Listing | UpstreamError, int], None]
+
+
+@contextmanager
+def refresh_display() -> Iterator[RefreshDisplay]:
+    """Return a function that reports each refreshed page.
+
+    On a terminal it moves a progress bar on; elsewhere it prints a line. Its arguments are the
+    page, its listing or the error, and the number of pages still to refresh.
+    """
+    if not sys.stdout.isatty():
+        yield lambda page, result, _: click.echo(_format_result(page, result))
+        return
+    with click.progressbar(length=1, label="Fetching", width=0, show_pos=True) as bar:
+
+        def update(page: Page, _: Listing | UpstreamError, remaining: int) -> None:
+            bar.length = bar.pos + 1 + remaining
+            bar.label = f"{page!s:24.24}"
+            bar.update(1)
+
+        yield update
+
+
+def _format_result(page: Page, result: Listing | UpstreamError) -> str:
+    if isinstance(result, UpstreamError):
+        return f"{page}: FAILED: {result}"
+    return f"{page}: {len(result.papers)} papers"
+
+
+def with_progress_bar(results: Iterator[ExportResult], total: int) -> Iterator[ExportResult]:
+    """Yield the results unchanged, and show a progress bar on a terminal."""
+    if not sys.stdout.isatty():
+        yield from results
+        return
+    with click.progressbar(results, length=total, label="Writing", width=0, show_pos=True) as bar:
+        yield from bar
+
+
+def draw_query(query: Query, prefix: str = "", child_prefix: str = "") -> Iterator[str]:
+    """Yield the lines of the query drawn as a tree.
+
+    Args:
+        query: The query.
+        prefix: What precedes the first line: the branch that leads to it.
+        child_prefix: What precedes all other lines.
+
+    """
+    match query:
+        case And(parts) | Or(parts):
+            yield f"{prefix}{'all of' if isinstance(query, And) else 'any of'}"
+            for number, part in enumerate(parts, 1):
+                is_last = number == len(parts)
+                branch, indent = ("└── ", "    ") if is_last else ("├── ", "│   ")
+                yield from draw_query(part, f"{child_prefix}{branch}", f"{child_prefix}{indent}")
+        case Not(part):
+            yield f"{prefix}none of"
+            yield from draw_query(part, f"{child_prefix}└── ", f"{child_prefix}    ")
+        case _:
+            yield f"{prefix}{query.describe()}"

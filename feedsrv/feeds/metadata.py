@@ -1,0 +1,80 @@
+"""Feed-level elements: id, title, subtitle and URLs, the same for every format."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from uuid import UUID, uuid5
+
+import msgspec
+
+from feedsrv import __version__
+from feedsrv.models import Feed
+from feedsrv.search.parser import parse_query
+from feedsrv.search.query import canonical_text
+
+_UUID_NAMESPACE = UUID("6f0d3c3e-5f0e-5b51-9d4e-2b7c1a2f9f10")
+
+
+class FeedMetadata(msgspec.Struct, frozen=True, kw_only=True):
+    """The feed-level elements of a document."""
+
+    id: str
+    title: str
+    subtitle: str
+    #: The URL of the feed itself; readers update their subscription from it.
+    self_url: str
+    #: The URL of the same feed as an HTML page.
+    page_url: str
+    icon_url: str
+    #: The version of feedsrv, as generator.
+    version: str
+
+
+def feed_metadata(
+    feeds: Sequence[Feed], *, demo: bool, self_url: str, page_url: str, icon_url: str
+) -> FeedMetadata:
+    """Return the metadata of a feed, or of the union of several.
+
+    Args:
+        feeds: The feed, or those to unite.
+        demo: Whether the papers are sample papers, which the title then says.
+        self_url: The URL of the feed itself.
+        page_url: The URL of its HTML page.
+        icon_url: The URL of the icon.
+
+    """
+    title = " + ".join(feed.title for feed in feeds)
+    return FeedMetadata(
+        id=feed_id(map(feed_definition, feeds)),
+        title=f"Sample papers: {title}" if demo else title,
+        subtitle="; ".join(dict.fromkeys(map(feed_description, feeds))),
+        self_url=self_url,
+        page_url=page_url,
+        icon_url=icon_url,
+        version=__version__,
+    )
+
+
+def feed_id(definitions: Iterable[str]) -> str:
+    """Return the id of a feed, derived from its content and not from its URL (RFC 4287 4.2.6).
+
+    Args:
+        definitions: The definition of each feed of the union; their order does not matter.
+
+    """
+    return f"urn:uuid:{uuid5(_UUID_NAMESPACE, chr(10).join(sorted(set(definitions))))}"
+
+
+def feed_definition(feed: Feed) -> str:
+    """Return what makes this a different feed: its sources, its match mode and its query.
+
+    The name, title, limit and link may change without making a new feed.
+    """
+    query = canonical_text(parse_query(feed.query)) if feed.query else ""
+    return " ".join([*sorted(feed.sources), feed.match, query])
+
+
+def feed_description(feed: Feed) -> str:
+    """Return one sentence about the feed's content."""
+    about = f" that match: {feed.query}" if feed.query else ""
+    return f"Papers from Hugging Face Daily Papers{about}"

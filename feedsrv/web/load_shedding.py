@@ -1,0 +1,94 @@
+"""Load shedding: refuse some requests at once, so that the others are answered (WSGI middleware).
+
+A server with 32 threads that are all busy answers nobody, the health check of its container included.
+A short queue is no harm: a hundred readers that poll on the hour are served within a second. But where
+all threads have been busy for longer, a few of them are kept free: for responses in the cache, for
+``/healthz``, and for telling everybody else to come back (503 with Retry-After).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterable
+from threading import Lock
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+log = logging.getLogger(__name__)
+
+#: Seconds for which all threads may be busy. Below the second that a request waits for upstream where
+#: too many wait already (`feedsrv.service`), so that the first of those to end finds it passed.
+PATIENCE = 0.9
+#: Seconds after which a client that was refused may come back.
+_RETRY_AFTER = 10
+_HEALTH = "/healthz"
+_BODY = json.dumps(
+    {
+        "type": "about:blank",
+        "title": "The server is busy",
+        "status": 503,
+        "detail": "too many requests at the same time; please try again later",
+        "retry_after": _RETRY_AFTER,
+    }
+).encode()
+_HEADERS = (
+    ("Content-Type", "application/problem+json"),
+    ("Content-Length", str(len(_BODY))),
+    ("Cache-Control", "no-store"),
+    ("Retry-After", str(_RETRY_AFTER)),
+    ("X-Content-Type-Options", "nosniff"),
+)
+
+
+class LoadShedder:
+    """A WSGI application that passes requests on to another one, as long as there are threads.
+
+    Args:
+        app: The application.
+        threads: How many threads the server has.
+        clock: Gives seconds that never go backwards.
+
+    """
+
+    def __init__(self, app: WSGIApplication, threads: int, clock: Callable[[], float]) -> None:
+        self._app = app
+        self._clock = clock
+        #: Requests in progress above which the server is full. An eighth of the threads stays free.
+        self._limit = threads - max(1, threads // 8)
+        self._lock = Lock()
+        self._in_progress = 0
+        self._full_since = 0.0
+        self._is_overloaded = False
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if environ["PATH_INFO"] == _HEALTH:
+            return self._app(environ, start_response)
+        if not self._enter():
+            start_response("503 Service Unavailable", list(_HEADERS))
+            return [_BODY]
+        try:
+            return self._app(environ, start_response)  # whose work is done when it returns
+        finally:
+            self._leave()
+
+    def _enter(self) -> bool:
+        with self._lock:
+            if self._in_progress >= self._limit and self._has_been_full():
+                return False
+            self._in_progress += 1
+            if self._in_progress == self._limit:
+                self._full_since = self._clock()
+            return True
+
+    def _has_been_full(self) -> bool:
+        if not self._is_overloaded and self._clock() - self._full_since >= PATIENCE:
+            self._is_overloaded = True
+            log.warning("All threads busy for %g seconds, refusing requests", PATIENCE)
+        return self._is_overloaded
+
+    def _leave(self) -> None:
+        with self._lock:
+            self._in_progress -= 1
+            if self._is_overloaded and self._in_progress <= self._limit // 2:
+                self._is_overloaded = False
+                log.info("Threads are free again, no longer refusing requests")

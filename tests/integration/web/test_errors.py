@@ -1,0 +1,81 @@
+"""Error responses: pages for browsers, problem+json for other clients."""
+
+from __future__ import annotations
+
+import pytest
+from flask.testing import FlaskClient
+
+from feedsrv.feeds.service import Service
+from tests.support.html import BROWSER, parse_html, select_one, text_of
+from tests.support.upstream import FakeUpstream
+
+MINIFLUX = (
+    "application/xml, application/atom+xml, application/rss+xml, application/rdf+xml,"
+    " application/feed+json, text/html, */*;q=0.9"
+)
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "sentence"),
+    [
+        ("/nothing", 404, "Not Found"),
+        ("/papers.pdf", 404, "There is no format .pdf"),
+        ("/feeds/fog%20banks", 404, "There is no feed called 'fog banks'."),
+        ("/papers.atom?limit=0", 400, "Limit must be a number from 1 to 200, not '0'."),
+        ("/papers?q=fog+OR", 400, "Expected a word or quoted words here."),
+    ],
+)
+@pytest.mark.parametrize("accept", [BROWSER, "text/html"])
+def test_errors_are_pages_for_browsers_and_problem_json_for_other_clients(
+    client: FlaskClient, path: str, status: int, sentence: str, accept: str
+) -> None:
+    response = client.get(path, headers={"Accept": accept})
+    page = parse_html(response, status)
+    assert sentence in text_of(select_one(page, "main"))
+    assert select_one(page, "input[name=q]")
+    assert response.headers["Cache-Control"] == "no-store"
+    for other_accept in (
+        "",
+        "*/*",
+        "application/atom+xml",
+        MINIFLUX,
+        "application/rss+xml,text/html",
+    ):
+        problem = client.get(path, headers={"Accept": other_accept})
+        assert problem.status_code == status
+        assert problem.content_type == "application/problem+json"
+
+
+def test_an_error_page_links_to_feeds_and_repeats_the_query(client: FlaskClient) -> None:
+    page = parse_html(client.get("/feeds/fog%20banks", headers={"Accept": BROWSER}), 404)
+    links = [link["href"] for link in page.select("main a")]
+    assert links == ["http://localhost/papers.atom?q=fog+banks", "http://localhost/feeds/causal"]
+    invalid = parse_html(client.get("/papers?q=fog+OR", headers={"Accept": BROWSER}), 400)
+    assert select_one(invalid, "input[name=q]")["value"] == "fog OR"
+    assert select_one(invalid, ".query mark")
+
+
+def test_an_error_page_without_data_says_when_to_try_again(
+    client: FlaskClient, upstream: FakeUpstream
+) -> None:
+    upstream.fail()
+    response = client.get("/papers", headers={"Accept": BROWSER})
+    page = parse_html(response, 503)
+    assert response.headers["Retry-After"] == "60"
+    assert "Please try again in 60 seconds." in text_of(page)
+
+
+def test_an_internal_error_page_reveals_no_details(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(Service, "get_feed", lambda *args, **kwargs: 1 / 0)
+    page = parse_html(client.get("/papers", headers={"Accept": BROWSER}), 500)
+    assert "Internal Server Error" in text_of(page)
+    assert "division" not in text_of(page)
+
+
+def test_an_invalid_host_header_gets_no_page(client: FlaskClient) -> None:
+    """Its links would point to an invalid host."""
+    headers = {"Host": "a b", "Accept": BROWSER}
+    assert client.get("/", headers=headers).content_type == "application/problem+json"
+    assert client.get("/feeds/none", headers=headers).status_code == 400

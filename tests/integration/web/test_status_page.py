@@ -1,0 +1,113 @@
+"""The status page."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from flask.testing import FlaskClient
+from werkzeug.wrappers import Response
+
+from feedsrv.config import Config
+from feedsrv.feeds.service import Service
+from tests.support.clock import Clock
+from tests.support.html import parse_html, text_of
+from tests.support.types import MakeClient
+from tests.support.upstream import FakeUpstream
+from tests.support.waiting import wait_until
+
+
+def test_status_page_lists_what_was_fetched_and_fetches_nothing(
+    make_warm_client: MakeClient, upstream: FakeUpstream, clock: Clock
+) -> None:
+    client = make_warm_client(history_days=2)
+    upstream.requests.clear()
+    clock.forward(minutes=50)
+    page = parse_html(client.get("/status"))
+    assert "Everything works. The newest list was fetched 50 minutes ago." in text_of(page)
+    rows = [[text_of(cell) for cell in row.select("th, td")] for row in page.select("tbody tr")]
+    assert rows == [
+        ["Week 48 of 2026", "5", "50 minutes ago", "fresh"],
+        ["November 2026", "5", "50 minutes ago", "fresh"],
+        ["Trending", "5", "50 minutes ago", "fresh"],
+        ["causal", "3", "50 minutes ago", "fresh"],
+        ["24 November 2026", "3", "50 minutes ago", "overdue by 30 minutes"],
+        ["23 November 2026", "2", "50 minutes ago", "fresh"],
+    ]
+    assert "60 of 60 left" in text_of(page)
+    assert upstream.requests == []
+
+
+def test_status_page_shows_what_fails_and_since_when(
+    make_warm_client: MakeClient, upstream: FakeUpstream, clock: Clock
+) -> None:
+    client = make_warm_client()
+    upstream.fail()
+    clock.forward(days=1)
+    client.get("/papers.atom")
+    wait_until(lambda: b"unreachable" in client.get("/status").data)
+    clock.forward(minutes=5)
+    page = parse_html(client.get("/status"))
+    assert (
+        "Hugging Face is unreachable (HTTP 503): first failure 5 minutes ago."
+        " The next request retries. Readers get the last good copy."
+    ) in text_of(page)
+    assert json.loads(client.get("/status.json").data)["failure"]["since"] == "2026-11-25T09:30:00Z"
+    (row,) = page.select("tr.bad")
+    assert text_of(row) == (
+        "25 November 2026 – never failing since 25 November 2026, 09:30 UTC: HTTP 503"
+    )
+
+
+def test_status_page_of_a_new_server_says_that_nothing_was_fetched(
+    client: FlaskClient, upstream: FakeUpstream
+) -> None:
+    page = parse_html(client.get("/status"))
+    assert "Nothing fetched yet." in text_of(page)
+    assert "never" in text_of(page)
+    assert upstream.requests == []
+
+
+def test_status_json_has_the_documented_keys(
+    make_warm_client: MakeClient, config: Config, upstream: FakeUpstream
+) -> None:
+    client = make_warm_client(history_days=2)
+    response = client.get("/status.json")
+    assert response.content_type == "application/json"
+    status = json.loads(response.data)
+    assert status.keys() == {
+        "version", "at", "failure", "days", "lists", "searches", "allowance", "store",
+        "unreadable",
+    }  # fmt: skip
+    assert status["days"][0].keys() == {
+        "page", "state", "papers", "read_at", "stale_since", "source", "skipped", "failure",
+    }  # fmt: skip
+    assert status["store"].keys() == {"bytes", "where", "trouble", "since"}
+    assert status["days"][0]["page"] == {"kind": "day", "key": "2026-11-24"}
+    assert status["days"][0]["state"] == "fresh"
+    assert status["allowance"] == {"left": 60 - len(upstream.requests), "most": 60}
+    assert status["store"]["bytes"] > 10_000
+    assert str(config.cache_dir) not in response.text, "the path of the store is private"
+
+
+def test_status_page_names_the_files_of_unparsed_pages(
+    client: FlaskClient, service: Service, upstream: FakeUpstream
+) -> None:
+    upstream.intercept = lambda path: Response("<html><p>a new layout</html>", mimetype="text/html")
+    client.get("/papers.atom")
+    page = parse_html(client.get("/status"))
+    assert "Has Hugging Face changed its pages?" in text_of(page)
+    assert "day.html of 24 November 2026" in text_of(page)
+    names = [name for name, _ in client.get("/status.json").get_json()["unreadable"]]
+    assert names == ["day.html", "day.json"]
+
+
+def test_status_page_shows_that_nothing_can_be_stored(
+    make_warm_client: MakeClient, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    client = make_warm_client(cache_dir=tmp_path / "file" / "store")
+    assert client.get("/papers.atom").status_code == 200
+    page = parse_html(client.get("/status"))
+    assert "Nothing can be stored on disk since 24 November 2026" in text_of(page)
+    assert "Not a directory" in client.get("/status.json").get_json()["store"]["trouble"]
