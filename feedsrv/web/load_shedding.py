@@ -16,9 +16,9 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 log = logging.getLogger(__name__)
 
-#: Seconds for which all threads may be busy. Below the second that a request waits for upstream
-#: where too many wait already (`feedsrv.service`), so that the first of those to end finds it
-#: passed.
+#: Seconds for which all threads may be busy before requests are rejected. Must be less than
+#: `feedsrv.feeds.service._SHORT_WAIT`, the time that a request waits for upstream while many
+#: others wait.
 MAX_BUSY_SECONDS = 0.9
 #: Seconds after which a client that was refused may come back.
 _RETRY_AFTER = 10

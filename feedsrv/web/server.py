@@ -91,7 +91,7 @@ def run_server(
     from granian.log import LogLevels  # noqa: PLC0415
 
     if sys.platform == "linux":
-        # A worker shares the memory of what is imported here (Python 3.14 would start it anew).
+        # A worker shares the memory of what is imported here (Python 3.14 would import it again).
         multiprocessing.set_start_method("fork", force=True)
     server = Granian(
         _APPLICATION,
