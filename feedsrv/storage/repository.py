@@ -179,7 +179,7 @@ class Repository:
         failure = self._records.get(self._page_key("failure", page, Failure))
         if failure is None or not failure.count:
             return None
-        # A failure dated in the future comes from a wrong clock; it would block requests until then.
+        # A failure dated in the future is of a wrong clock; it would block requests until then.
         return failure if failure.at <= self._now() + MAX_CLOCK_SKEW else None
 
     def save_failure(self, page: Page | None, failure: Failure) -> None:
