@@ -23,7 +23,7 @@ class Selection(NamedTuple):
     """The papers that a feed selects, and the ids of all that were looked at."""
 
     papers: tuple[Paper, ...]
-    seen_ids: frozenset[str]
+    searched_ids: frozenset[str]
 
 
 class Selector:
@@ -45,11 +45,11 @@ class Selector:
         every = tuple(listings)
         lists = tuple(each for each in every if each.page.kind is not Kind.SEARCH)
         searches = tuple(each for each in every if each.page.kind is Kind.SEARCH)
-        index, hits = self.index(lists), unite_listings(searches)
+        index, hits = self.index_for(lists), unite_listings(searches)
         seen_ids = index.ids.union(hit.id for hit in hits) if hits else index.ids
         return Selection(_matching_papers(feed, index, hits), seen_ids)
 
-    def index(self, listings: Iterable[Listing]) -> Index:
+    def index_for(self, listings: Iterable[Listing]) -> Index:
         """Return the papers of listings, indexed for searching."""
         lists = tuple(listings)
         key = tuple(map(id, lists))
@@ -66,10 +66,10 @@ def _matching_papers(feed: Feed, index: Index, hits: tuple[Paper, ...]) -> tuple
     if not feed.query:
         return index.papers
     query = parse_query(feed.query)
-    found = {paper.id: paper for paper in index.matching(query)}
+    found = {paper.id: paper for paper in index.search(query)}
     for hit in hits:
         listed = index.get(hit.id)
-        paper = prefer(listed or hit, hit)
+        paper = better_copy(listed or hit, hit)
         if paper is listed and feed.match == "strict":
             continue  # the index has decided
         if feed.match == "upstream" or matches(query, paper):
@@ -90,11 +90,11 @@ def unite_listings(listings: tuple[Listing, ...]) -> tuple[Paper, ...]:
     best: dict[str, Paper] = {}
     for listing in listings:
         for paper in listing.papers:
-            best[paper.id] = prefer(best.get(paper.id, paper), paper)
+            best[paper.id] = better_copy(best.get(paper.id, paper), paper)
     return tuple(sorted(best.values(), key=_sort_key, reverse=True))
 
 
-def prefer(paper: Paper, other: Paper | None) -> Paper:
+def better_copy(paper: Paper, other: Paper | None) -> Paper:
     """Return the better of two copies of a paper, with the earlier of their list days.
 
     The better one is the first, unless the other has more details. Listings come the newest day
@@ -115,7 +115,7 @@ def merge_feeds(selections: Iterable[tuple[Feed, Sequence[Paper]]]) -> tuple[Mat
     feeds: dict[str, tuple[Feed, ...]] = {}
     for feed, papers in selections:
         for paper in papers:
-            best[paper.id] = prefer(best.get(paper.id, paper), paper)
+            best[paper.id] = better_copy(best.get(paper.id, paper), paper)
             feeds[paper.id] = (*feeds.get(paper.id, ()), feed)
     papers = sorted(best.values(), key=_sort_key, reverse=True)
     return tuple(Match(paper, feeds[paper.id]) for paper in papers)

@@ -10,15 +10,15 @@ from typing import NamedTuple, Protocol
 class Area(StrEnum):
     """How long a backend has to keep a value."""
 
-    #: For good, whatever version runs: nobody can fetch it again.
+    #: Kept forever and across schema versions, because it cannot be fetched again.
     PERMANENT = "permanent"
-    #: As long as this version runs: lists, configured searches, failures, incidents.
+    #: Kept while the schema version stays: lists, configured searches, failures, incidents.
     DURABLE = "durable"
     #: Until there is no room: searches for anybody's keywords.
     EVICTABLE = "evictable"
 
 
-class Address(NamedTuple):
+class StorageKey(NamedTuple):
     """Where a value is stored."""
 
     area: Area
@@ -31,7 +31,7 @@ class Changes(NamedTuple):
     #: To pass to the next call.
     cursor: object
     #: The changed values; None where that is unknown, for instance because the store was lost.
-    addresses: frozenset[Address] | None
+    addresses: frozenset[StorageKey] | None
 
 
 class Backend(Protocol):
@@ -51,21 +51,21 @@ class Backend(Protocol):
     def close(self) -> None:
         """Close files and connections."""
 
-    def get(self, address: Address) -> bytes | None:
+    def get(self, address: StorageKey) -> bytes | None:
         """Return the value; None where there is none."""
 
-    def set(self, address: Address, value: bytes, *, announce: bool = True) -> None:
+    def set(self, address: StorageKey, value: bytes, *, announce: bool = True) -> None:
         """Store the value; ``announce`` adds it to the changes that others see."""
 
     def replace(
-        self, address: Address, expected: bytes | None, value: bytes, *, announce: bool = True
+        self, address: StorageKey, expected: bytes | None, value: bytes, *, announce: bool = True
     ) -> bool:
         """Store the value if the stored one is the expected one; return whether it was."""
 
-    def delete(self, address: Address) -> None:
+    def delete(self, address: StorageKey) -> None:
         """Delete the value."""
 
-    def touch(self, address: Address) -> None:
+    def touch(self, address: StorageKey) -> None:
         """Have the value evicted after those that were stored or touched before."""
 
     def scan(self, area: Area, prefix: str) -> Iterator[tuple[str, bytes]]:

@@ -1,6 +1,6 @@
 """Stored records as bytes, and which of two records for one key wins.
 
-Two come about where the backend failed for a while and each process went on alone.
+Conflicts arise when the backend failed and processes changed a record independently.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from uuid import uuid4
 import diskcache
 
 from feedsrv.errors import StoreError
-from feedsrv.storage.backend import Address, Area, Changes
+from feedsrv.storage.backend import Area, Changes, StorageKey
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ _ENVIRONMENT_CODES = {
 MAX_EVICTABLE_BYTES = 300_000_000
 #: No limit: the lists of all days together take some hundred megabytes.
 _UNLIMITED = 2**50
-#: Bytes after which the journal is begun anew.
+#: Size in bytes at which a new journal is started.
 _MAX_JOURNAL_BYTES = 1_000_000
 
 _Result = TypeVar("_Result")
@@ -82,13 +82,13 @@ class _BytesOnlyDisk(diskcache.Disk):  # type: ignore[misc]  # diskcache has no 
 class DiskCache:
     """Bytes by name in one folder. Safe for threads and processes.
 
-    Every method but `close` raises StoreError where the files cannot be used. Damaged files are put
-    aside and begun anew.
+    Every method but `close` raises StoreError where the files cannot be used. Damaged files are set
+    aside and replaced by empty ones.
 
     Args:
         folder: Where the files are; made when first needed.
         max_bytes: Beyond it, what was stored or touched longest ago is evicted.
-        on_reset: Called when the files were made, anew perhaps: what they held is gone.
+        on_reset: Called when the files were created; what earlier ones held is gone.
 
     """
 
@@ -263,7 +263,7 @@ class DiskCache:
                     shutil.rmtree(aside, ignore_errors=True)
                     self._folder.replace(aside)
                     log.warning(
-                        "%s is damaged (%s); starting anew, old files are in %s",
+                        "%s is damaged (%s); starting with empty files, the old ones are in %s",
                         self._folder,
                         str(cause) or type(cause).__name__,
                         aside,
@@ -341,7 +341,7 @@ class Journal:
         self._id = b""
         self._is_lost = False
 
-    def append(self, address: Address) -> None:
+    def append(self, address: StorageKey) -> None:
         """Announce a change to all other processes."""
         with self._file.open("a+b") as file:
             size = file.seek(0, os.SEEK_END)
@@ -353,13 +353,13 @@ class Journal:
             self.reset()
 
     def reset(self) -> None:
-        """Begin anew, under another id: all processes reread what they have."""
+        """Start a new journal with a new id, which makes all processes reread their records."""
         self._file.unlink(missing_ok=True)
         self._file.parent.mkdir(parents=True, exist_ok=True)
         with self._file.open("ab") as file:
             file.write(f"{uuid4().hex}\n".encode())
 
-    def read(self, cursor: _Cursor | None) -> tuple[_Cursor, frozenset[Address] | None]:
+    def read(self, cursor: _Cursor | None) -> tuple[_Cursor, frozenset[StorageKey] | None]:
         """Return the next cursor and the changes by others; None where they are unknown."""
         try:
             found = os.stat(self._file)  # noqa: PTH116  # Path.stat takes twice as long
@@ -384,16 +384,16 @@ class Journal:
         self._is_lost |= bool(self._id) and self._id != header
         self._id = header
 
-    def _checked(self, changes: frozenset[Address]) -> frozenset[Address] | None:
+    def _checked(self, changes: frozenset[StorageKey]) -> frozenset[StorageKey] | None:
         was_lost, self._is_lost = self._is_lost, False
         return None if was_lost else changes
 
-    def _parse(self, lines: bytes) -> Iterator[Address]:
+    def _parse(self, lines: bytes) -> Iterator[StorageKey]:
         for line in lines.decode(errors="replace").splitlines():
             with suppress(ValueError):
                 writer, area, name = line.split(" ")
                 if writer != self._writer:
-                    yield Address(Area(area), unquote(name))
+                    yield StorageKey(Area(area), unquote(name))
 
 
 class DiskBackend:
@@ -426,27 +426,27 @@ class DiskBackend:
         for cache in self._caches.values():
             cache.close()
 
-    def get(self, address: Address) -> bytes | None:
+    def get(self, address: StorageKey) -> bytes | None:
         return self._caches[address.area].get(address.name)
 
-    def set(self, address: Address, value: bytes, *, announce: bool = True) -> None:
+    def set(self, address: StorageKey, value: bytes, *, announce: bool = True) -> None:
         self._caches[address.area].set(address.name, value)
         if announce:
             self._announce(address)
 
     def replace(
-        self, address: Address, expected: bytes | None, value: bytes, *, announce: bool = True
+        self, address: StorageKey, expected: bytes | None, value: bytes, *, announce: bool = True
     ) -> bool:
         is_replaced = self._caches[address.area].replace(address.name, expected, value)
         if is_replaced and announce:
             self._announce(address)
         return is_replaced
 
-    def delete(self, address: Address) -> None:
+    def delete(self, address: StorageKey) -> None:
         self._caches[address.area].delete(address.name)
         self._announce(address)
 
-    def touch(self, address: Address) -> None:
+    def touch(self, address: StorageKey) -> None:
         self._caches[address.area].touch(address.name)
 
     def scan(self, area: Area, prefix: str) -> Iterator[tuple[str, bytes]]:
@@ -466,7 +466,7 @@ class DiskBackend:
                 total += file.stat().st_size
         return total
 
-    def _announce(self, address: Address) -> None:
+    def _announce(self, address: StorageKey) -> None:
         try:
             if address.area is Area.PERMANENT:
                 self._folder.mkdir(parents=True, exist_ok=True)

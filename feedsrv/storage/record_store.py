@@ -25,7 +25,7 @@ import msgspec
 from cachetools import LRUCache
 
 from feedsrv.errors import StoreError
-from feedsrv.storage.backend import Address, Area, Backend
+from feedsrv.storage.backend import Area, Backend, StorageKey
 from feedsrv.storage.circuit_breaker import CircuitBreaker
 from feedsrv.storage.codec import RecordT, decode, encode, resolve_conflict
 
@@ -39,16 +39,16 @@ _MAX_OPEN_SECONDS = 0.5
 _BYTES_PER_JSON_BYTE = 1.4
 _BYTES_PER_RECORD = 1_000
 #: One part of memory in so many is for evictable records, so that they push out no others.
-_EVICTABLE_SHARE = 4
+_EVICTABLE_DIVISOR = 4
 #: Attempts to replace a value that other processes change too.
 _MAX_ATTEMPTS = 1000
-_PROBE = Address(Area.DURABLE, "probe")
+_PROBE = StorageKey(Area.DURABLE, "probe")
 
 
-class Key(NamedTuple, Generic[RecordT]):
+class RecordKey(NamedTuple, Generic[RecordT]):
     """Where a record is stored, and its type."""
 
-    address: Address
+    address: StorageKey
     type: type[RecordT]
     #: Whether others are told of changes. If not, the backend is read each time.
     is_announced: bool = True
@@ -57,7 +57,7 @@ class Key(NamedTuple, Generic[RecordT]):
 class _Entry(NamedTuple):
     """A record in memory; None for one that is known to be absent."""
 
-    key: Key[msgspec.Struct]
+    key: RecordKey[msgspec.Struct]
     record: msgspec.Struct | None
     #: Hash of its bytes in the backend, where they were seen.
     digest: int | None
@@ -101,20 +101,20 @@ class RecordStore:
         self._versioned = versioned
         self._now = now
         self._breaker = CircuitBreaker(backend.name, clock)
-        evictable = memory_bytes // _EVICTABLE_SHARE
-        durable: LRUCache[Address, _Entry] = _lru_cache(memory_bytes - evictable)
-        self._memory: dict[Area, LRUCache[Address, _Entry]] = {
+        evictable = memory_bytes // _EVICTABLE_DIVISOR
+        durable: LRUCache[StorageKey, _Entry] = _lru_cache(memory_bytes - evictable)
+        self._memory: dict[Area, LRUCache[StorageKey, _Entry]] = {
             Area.PERMANENT: durable,
             Area.DURABLE: durable,
             Area.EVICTABLE: _lru_cache(evictable),
         }
         #: Permanent records that could not be written. Nothing drops them.
-        self._unwritten: dict[Address, _Entry] = {}
+        self._unwritten: dict[StorageKey, _Entry] = {}
         #: Durable and permanent records in the backend, complete once it was loaded.
-        self._addresses: set[Address] = set()
+        self._addresses: set[StorageKey] = set()
         self._is_loaded = False
         self._is_synchronized = True
-        self._touched: set[Address] = set()
+        self._touched: set[StorageKey] = set()
         self._cursor: object = None
         #: Counts polls that found changes by others: what was read before one may be outdated.
         self._polls = 0
@@ -154,7 +154,7 @@ class RecordStore:
 
     # --- records -----------------------------------------------------------------------------
 
-    def get(self, key: Key[RecordT]) -> RecordT | None:
+    def get(self, key: RecordKey[RecordT]) -> RecordT | None:
         """Return the record; None where there is none.
 
         Raises:
@@ -188,18 +188,18 @@ class RecordStore:
         self._remember(key, record, data, polls, size)
         return record
 
-    def recall(self, key: Key[RecordT]) -> RecordT | None:
+    def get_from_memory(self, key: RecordKey[RecordT]) -> RecordT | None:
         """Return the record as memory holds it, outdated or not."""
         with self._lock:
             return _typed(self._entry(key.address), key)
 
-    def records(self, key_type: type[RecordT]) -> list[RecordT]:
+    def records_in_memory(self, key_type: type[RecordT]) -> list[RecordT]:
         """Return all records of a type that memory holds."""
         with self._lock:
             entries = [entry for cache in self._caches() for entry in cache.values()]
         return [entry.record for entry in entries if isinstance(entry.record, key_type)]
 
-    def set(self, key: Key[RecordT], record: RecordT) -> bool:
+    def set(self, key: RecordKey[RecordT], record: RecordT) -> bool:
         """Store the record; return whether the backend has it."""
         (data, size), polls = encode(record), self._polls
         try:
@@ -213,7 +213,7 @@ class RecordStore:
         return True
 
     def update(
-        self, key: Key[RecordT], change: Callable[[RecordT | None], RecordT | None]
+        self, key: RecordKey[RecordT], change: Callable[[RecordT | None], RecordT | None]
     ) -> RecordT | None:
         """Replace a record atomically for all processes; without a backend, in memory alone.
 
@@ -232,12 +232,12 @@ class RecordStore:
             with self._lock:
                 if key.address.area is Area.PERMANENT and self._entry(key.address) is None:
                     raise  # nobody knows whether there is one
-                record = change(self.recall(key))
+                record = change(self.get_from_memory(key))
                 if record is not None:
                     self._remember(key, record, None, self._polls, encode(record)[1])
                 return record
 
-    def delete(self, key: Key[RecordT]) -> None:
+    def delete(self, key: RecordKey[RecordT]) -> None:
         """Delete the record."""
         polls = self._polls
         is_written = False
@@ -248,11 +248,11 @@ class RecordStore:
         if is_written:
             self._unwritten.pop(key.address, None)
 
-    def is_written(self, address: Address) -> bool:
+    def is_written(self, address: StorageKey) -> bool:
         """Return whether the backend has what memory holds of a permanent record."""
         return address not in self._unwritten
 
-    def touch(self, address: Address) -> None:
+    def touch(self, address: StorageKey) -> None:
         """Have the record evicted after those that were stored or touched before; in a moment."""
         self._touched.add(address)
 
@@ -265,7 +265,7 @@ class RecordStore:
                 if address.area is area and address.name.startswith(prefix)
             ]
         for name in sorted(names):
-            record = self.get(Key(Address(area, name), type_))
+            record = self.get(RecordKey(StorageKey(area, name), type_))
             if record is not None:
                 yield name, record
 
@@ -320,7 +320,7 @@ class RecordStore:
         self.backend.set(_PROBE, b"1", announce=False)
 
     def _update(
-        self, key: Key[RecordT], change: Callable[[RecordT | None], RecordT | None]
+        self, key: RecordKey[RecordT], change: Callable[[RecordT | None], RecordT | None]
     ) -> RecordT | None:
         address = key.address
         for _ in range(_MAX_ATTEMPTS):
@@ -328,7 +328,7 @@ class RecordStore:
             before = self._breaker.read(lambda: self.backend.get(address))
             stored, _ = self._decode(before, key)
             # What the backend lost is still in memory.
-            record = change(stored if stored is not None else self.recall(key))
+            record = change(stored if stored is not None else self.get_from_memory(key))
             if record is None:
                 return None
             data, size = encode(record)
@@ -337,7 +337,7 @@ class RecordStore:
                 return record
         raise StoreError(self.backend.name, "others change one value all the time")
 
-    def _replace(self, key: Key[RecordT], before: bytes | None, data: bytes) -> bool:
+    def _replace(self, key: RecordKey[RecordT], before: bytes | None, data: bytes) -> bool:
         return self._breaker.write(
             lambda: self.backend.replace(key.address, before, data, announce=key.is_announced)
         )
@@ -352,14 +352,14 @@ class RecordStore:
     def _load_area(self, area: Area) -> None:
         has_room, cache = True, self._memory[area]
         for name, data in self.backend.scan(area, self._prefix):
-            address, polls = Address(area, name), self._polls
+            address, polls = StorageKey(area, name), self._polls
             type_ = self._types.get(name.removeprefix(self._prefix).partition(" ")[0])
             with self._lock:
                 if area is not Area.EVICTABLE:
                     self._addresses.add(address)
                 is_wanted = has_room and type_ is not None and address not in cache
             if type_ is not None and is_wanted:
-                key = Key(address, type_)
+                key = RecordKey(address, type_)
                 record, size = self._decode(data, key)
                 with self._lock:
                     has_room = cache.currsize + 2 * size < cache.maxsize
@@ -381,7 +381,7 @@ class RecordStore:
                     self.delete(entry.key)
             self._is_synchronized = True
 
-    def _write_back(self, key: Key[msgspec.Struct]) -> None:
+    def _write_back(self, key: RecordKey[msgspec.Struct]) -> None:
         """Write the record of memory unless the backend's is later, which memory gets then."""
         for _ in range(_MAX_ATTEMPTS):
             with self._lock:
@@ -397,11 +397,13 @@ class RecordStore:
                 self._adopt(key, entry, data, polls)
                 return
 
-    def _adopt(self, key: Key[msgspec.Struct], entry: _Entry, data: bytes, polls: int) -> None:
+    def _adopt(
+        self, key: RecordKey[msgspec.Struct], entry: _Entry, data: bytes, polls: int
+    ) -> None:
         """Have memory hold what was written back in place of the entry."""
         with self._lock:
             if self._entry(key.address) is not entry:
-                return  # stored anew meanwhile
+                return  # stored again meanwhile
             record, size = self._decode(data, key)
             if record == entry.record:  # the same object until another one is stored
                 record = entry.record
@@ -409,7 +411,7 @@ class RecordStore:
                 self._version += 1
             self._remember(key, record, data, polls, size)
 
-    def _invalidate(self, addresses: frozenset[Address]) -> None:
+    def _invalidate(self, addresses: frozenset[StorageKey]) -> None:
         with self._lock:
             self._polls += 1
             for address in addresses:
@@ -434,23 +436,23 @@ class RecordStore:
 
     # --- memory ------------------------------------------------------------------------------
 
-    def _caches(self) -> tuple[LRUCache[Address, _Entry], ...]:
+    def _caches(self) -> tuple[LRUCache[StorageKey, _Entry], ...]:
         return self._memory[Area.DURABLE], self._memory[Area.EVICTABLE]
 
-    def _entry(self, address: Address) -> _Entry | None:
+    def _entry(self, address: StorageKey) -> _Entry | None:
         return self._memory[address.area].get(address) or self._unwritten.get(address)
 
-    def _is_absent(self, address: Address) -> bool:
+    def _is_absent(self, address: StorageKey) -> bool:
         """Return whether the backend is known not to have it."""
         is_listed = self._is_loaded and address.area is not Area.EVICTABLE
         return is_listed and address not in self._addresses
 
-    def _word(self, address: Address) -> str:
+    def _word(self, address: StorageKey) -> str:
         return address.name.removeprefix(self._prefix).partition(" ")[0]
 
     def _remember(
         self,
-        key: Key[RecordT],
+        key: RecordKey[RecordT],
         record: msgspec.Struct | None,
         data: bytes | None,
         polls: int,
@@ -460,7 +462,7 @@ class RecordStore:
         address = key.address
         with self._lock:
             entry = _Entry(
-                Key(address, key.type, key.is_announced),
+                RecordKey(address, key.type, key.is_announced),
                 record,
                 None if data is None else hash(data),
                 polls == self._polls,
@@ -477,7 +479,7 @@ class RecordStore:
             else:
                 cache.pop(address, None)
 
-    def _decode(self, data: bytes | None, key: Key[RecordT]) -> tuple[RecordT | None, int]:
+    def _decode(self, data: bytes | None, key: RecordKey[RecordT]) -> tuple[RecordT | None, int]:
         """Return the record and the bytes of its JSON; None where none can be read."""
         if data is None:
             return None, 0
@@ -507,10 +509,10 @@ def _maintain(reference: weakref.ref[RecordStore], closing: Event, opened: Event
         store.backend.close()  # this thread's connections
 
 
-def _lru_cache(max_bytes: int) -> LRUCache[Address, _Entry]:
+def _lru_cache(max_bytes: int) -> LRUCache[StorageKey, _Entry]:
     return LRUCache(max_bytes, lambda entry: entry.size)
 
 
-def _typed(entry: _Entry | None, key: Key[RecordT]) -> RecordT | None:
+def _typed(entry: _Entry | None, key: RecordKey[RecordT]) -> RecordT | None:
     record = entry.record if entry is not None else None
     return record if isinstance(record, key.type) else None

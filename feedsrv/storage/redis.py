@@ -20,20 +20,20 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
 from feedsrv.errors import StoreError
-from feedsrv.storage.backend import Address, Area, Changes
+from feedsrv.storage.backend import Area, Changes, StorageKey
 
 #: Seconds to wait for a connection and for each response.
 _TIMEOUT = 0.5
 _DAY = 86400
-#: Seconds after which a value ends that is neither stored anew nor touched. Redis has no areas with
-#: a size of their own: told to evict what ends soonest (`volatile-ttl`), it evicts searches first
-#: and what is permanent never.
+#: Seconds after which a value that is neither stored again nor touched expires. Redis has no areas
+#: with a size of their own: told to evict what expires soonest (`volatile-ttl`), it evicts ad-hoc
+#: searches first and permanent values never.
 _TTLS = {Area.PERMANENT: 0, Area.DURABLE: 90 * _DAY, Area.EVICTABLE: 7 * _DAY}
 #: Entries of the stream of changes. Whoever missed more of them rereads everything.
 _MAX_CHANGES = 1000
 #: Values read with one command.
 _BATCH = 50
-#: Store a value (if the stored one is the expected one) and announce it, as one step.
+#: Store a value (if the stored one is the expected one) and announce it, atomically.
 _SET = """
 if ARGV[1] == "1" then
   local stored = redis.call("GET", KEYS[1])
@@ -87,20 +87,20 @@ class RedisBackend:
     def close(self) -> None:
         self._redis.close()
 
-    def get(self, address: Address) -> bytes | None:
+    def get(self, address: StorageKey) -> bytes | None:
         with self._translate_errors():
             return _as_bytes(self._redis.get(self._key(address)))
 
-    def set(self, address: Address, value: bytes, *, announce: bool = True) -> None:
+    def set(self, address: StorageKey, value: bytes, *, announce: bool = True) -> None:
         self._run_set(address, (0, 0, b""), value, announce=announce)
 
     def replace(
-        self, address: Address, expected: bytes | None, value: bytes, *, announce: bool = True
+        self, address: StorageKey, expected: bytes | None, value: bytes, *, announce: bool = True
     ) -> bool:
         condition = (1, int(expected is not None), expected or b"")
         return self._run_set(address, condition, value, announce=announce)
 
-    def delete(self, address: Address) -> None:
+    def delete(self, address: StorageKey) -> None:
         with self._translate_errors(), self._redis.pipeline() as pipe:
             pipe.delete(self._key(address))
             pipe.xadd(
@@ -110,12 +110,12 @@ class RedisBackend:
             )
             pipe.execute()
 
-    def touch(self, address: Address) -> None:
+    def touch(self, address: StorageKey) -> None:
         with self._translate_errors():
             self._redis.expire(self._key(address), _TTLS[address.area])
 
     def scan(self, area: Area, prefix: str) -> Iterator[tuple[str, bytes]]:
-        start = self._key(Address(area, prefix))
+        start = self._key(StorageKey(area, prefix))
         pattern = "".join(f"[{each}]" if each in "*?[\\" else each for each in start) + "*"
         skip = len(start) - len(prefix)
         with self._translate_errors():
@@ -150,7 +150,12 @@ class RedisBackend:
             return int(self._redis.info("memory")["used_memory"])
 
     def _run_set(
-        self, address: Address, condition: tuple[int, int, bytes], value: bytes, *, announce: bool
+        self,
+        address: StorageKey,
+        condition: tuple[int, int, bytes],
+        value: bytes,
+        *,
+        announce: bool,
     ) -> bool:
         with self._translate_errors():
             return bool(
@@ -168,7 +173,7 @@ class RedisBackend:
                 )
             )
 
-    def _key(self, address: Address) -> str:
+    def _key(self, address: StorageKey) -> str:
         prefix = "feedsrv" if address.area is Area.PERMANENT else self._prefix
         return f"{prefix}:{_join(address)}"
 
@@ -183,13 +188,13 @@ class RedisBackend:
             raise StoreError(self.name, _failure_reason(error)) from error
 
 
-def _join(address: Address) -> str:
+def _join(address: StorageKey) -> str:
     return f"{address.area}:{address.name}"
 
 
-def _split(name: bytes) -> Address:
+def _split(name: bytes) -> StorageKey:
     area, _, rest = name.decode().partition(":")
-    return Address(Area(area), rest)
+    return StorageKey(Area(area), rest)
 
 
 def _as_bytes(value: object) -> bytes | None:

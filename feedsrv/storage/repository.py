@@ -17,7 +17,7 @@ from cachetools import TTLCache
 from feedsrv.config import Config
 from feedsrv.errors import ConfigError
 from feedsrv.models import Failure, Incidents, Kind, Listing, Page, RequestLog
-from feedsrv.storage.backend import Address, Area, Backend
+from feedsrv.storage.backend import Area, Backend, StorageKey
 from feedsrv.storage.codec import (
     MAX_CLOCK_SKEW,
     IncidentLog,
@@ -30,8 +30,8 @@ from feedsrv.storage.codec import (
     merge_request_logs,
 )
 from feedsrv.storage.disk import DiskBackend
-from feedsrv.storage.durable import DurableValues
-from feedsrv.storage.record_store import Key, RecordStore
+from feedsrv.storage.permanent import PermanentValues
+from feedsrv.storage.record_store import RecordKey, RecordStore
 from feedsrv.storage.unparsed_pages import UnparsedPages
 
 #: Of the stored records: bump it when a stored listing can no longer be read, or when
@@ -47,11 +47,11 @@ _TYPES: dict[str, type[msgspec.Struct]] = {
 }
 #: Those that change what feeds hold.
 _VERSIONED = frozenset({"listing", "alias"})
-#: Last-Modified values are stored in so many buckets of so many URLs, so that the many that
-#: strangers can think of take no more than some megabytes.
+#: Last-Modified values are stored in this many buckets of this many URLs. That bounds their size to
+#: a few megabytes, however many URLs clients request.
 _BUCKETS = 2048
 _BUCKET_SIZE = 16
-#: Seconds between two touches of a search that somebody polls. It is stored anew once a day, but
+#: Seconds between two touches of a search that somebody polls. It is stored again once a day, but
 #: the searches of others can fill its area within an hour; a touch is a small write.
 _TOUCH_INTERVAL = 600.0
 _MAX_TOUCHED = 1000
@@ -113,7 +113,7 @@ class Repository:
         self._touched: TTLCache[Page, None] = TTLCache(_MAX_TOUCHED, _TOUCH_INTERVAL, clock)
         self._lease = self._shared_key("lease", Lease)
         self._request_log = self._shared_key("requests", RequestLog)
-        self._incidents = Key(self._address("incidents"), IncidentLog)
+        self._incidents = RecordKey(self._address("incidents"), IncidentLog)
 
     def open(self) -> None:
         """Wait until what is stored is in memory, for half a second at most."""
@@ -149,7 +149,9 @@ class Repository:
 
     def day_listings(self) -> list[Listing]:
         """Return the listings of days that memory holds, the latest day first."""
-        days = [each for each in self._records.records(Listing) if each.page.kind is Kind.DAY]
+        days = [
+            each for each in self._records.records_in_memory(Listing) if each.page.kind is Kind.DAY
+        ]
         return sorted(days, key=lambda listing: listing.page.key, reverse=True)
 
     def save_listing(self, listing: Listing, requested: Page) -> None:
@@ -177,7 +179,7 @@ class Repository:
         failure = self._records.get(self._page_key("failure", page, Failure))
         if failure is None or not failure.count:
             return None
-        # One from the future is of a clock that was wrong, and would forbid requests until then.
+        # A failure dated in the future is of a wrong clock; it would block requests until then.
         return failure if failure.at <= self._now() + MAX_CLOCK_SKEW else None
 
     def save_failure(self, page: Page | None, failure: Failure) -> None:
@@ -258,7 +260,7 @@ class Repository:
 
     def _merged_log(self, stored: RequestLog | None) -> RequestLog:
         """Return the log with the requests of this process, should the backend have lost them."""
-        ours = self._records.recall(self._request_log)
+        ours = self._records.get_from_memory(self._request_log)
         return merge_request_logs(stored or RequestLog(), ours or RequestLog())
 
     # --- Last-Modified -----------------------------------------------------------------------
@@ -276,7 +278,7 @@ class Repository:
             return value.changed_at
 
         def change(stored: LastModifiedBucket | None) -> LastModifiedBucket:
-            ours = self._records.recall(key) or LastModifiedBucket({})
+            ours = self._records.get_from_memory(key) or LastModifiedBucket({})
             bucket = merge_last_modified(ours, stored, now) if stored is not None else ours
             return _with_etag(bucket, url, etag, now)
 
@@ -305,9 +307,9 @@ class Repository:
 
         self._records.update(self._incidents, changed)
 
-    def durable(
+    def permanent_values(
         self, namespace: str, type_: type[DurableT], *, schema: int = 1
-    ) -> DurableValues[DurableT]:
+    ) -> PermanentValues[DurableT]:
         """Return the values of a namespace that nobody can fetch again; they are never evicted.
 
         Args:
@@ -316,7 +318,7 @@ class Repository:
             schema: The version of their type. Values of other versions are left alone.
 
         """
-        return DurableValues(self._records, self._prefix, namespace, schema, type_)
+        return PermanentValues(self._records, self._prefix, namespace, schema, type_)
 
     # --- the backend -------------------------------------------------------------------------
 
@@ -344,22 +346,22 @@ class Repository:
 
     # --- keys --------------------------------------------------------------------------------
 
-    def _page_key(self, word: str, page: Page | None, type_: type[RecordT]) -> Key[RecordT]:
+    def _page_key(self, word: str, page: Page | None, type_: type[RecordT]) -> RecordKey[RecordT]:
         is_adhoc = (
             page is not None and page.kind is Kind.SEARCH and page not in self._configured_searches
         )
         area = Area.EVICTABLE if is_adhoc else Area.DURABLE
-        return Key(Address(area, f"{self._prefix}{word} {page or 'all'}"), type_)
+        return RecordKey(StorageKey(area, f"{self._prefix}{word} {page or 'all'}"), type_)
 
-    def _bucket_key(self, url: str) -> Key[LastModifiedBucket]:
+    def _bucket_key(self, url: str) -> RecordKey[LastModifiedBucket]:
         number = zlib.crc32(url.encode()) % _BUCKETS
-        return Key(self._address(f"last-modified {number:03x}"), LastModifiedBucket)
+        return RecordKey(self._address(f"last-modified {number:03x}"), LastModifiedBucket)
 
-    def _shared_key(self, word: str, type_: type[RecordT]) -> Key[RecordT]:
-        return Key(self._address(word), type_, is_announced=False)
+    def _shared_key(self, word: str, type_: type[RecordT]) -> RecordKey[RecordT]:
+        return RecordKey(self._address(word), type_, is_announced=False)
 
-    def _address(self, name: str) -> Address:
-        return Address(Area.DURABLE, f"{self._prefix}{name}")
+    def _address(self, name: str) -> StorageKey:
+        return StorageKey(Area.DURABLE, f"{self._prefix}{name}")
 
 
 def _is_current(value: LastModified, etag: str, now: datetime) -> bool:

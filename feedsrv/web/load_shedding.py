@@ -19,10 +19,10 @@ log = logging.getLogger(__name__)
 #: Seconds for which all threads may be busy. If too many requests wait for upstream, each further
 #: one waits for one second (`feedsrv.feeds.service`). This is less, so that it has passed when the
 #: first of them ends.
-PATIENCE = 0.9
+MAX_BUSY_SECONDS = 0.9
 #: Seconds after which a refused client may try again.
 _RETRY_AFTER = 10
-_HEALTH = "/healthz"
+_HEALTH_PATH = "/healthz"
 _BODY = json.dumps(
     {
         "type": "about:blank",
@@ -62,7 +62,7 @@ class LoadShedder:
         self._is_overloaded = False
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        if environ["PATH_INFO"] == _HEALTH:
+        if environ["PATH_INFO"] == _HEALTH_PATH:
             return self._app(environ, start_response)
         if not self._enter():
             start_response("503 Service Unavailable", list(_HEADERS))
@@ -74,17 +74,17 @@ class LoadShedder:
 
     def _enter(self) -> bool:
         with self._lock:
-            if self._in_progress >= self._limit and self._has_been_full():
+            if self._in_progress >= self._limit and self._update_overload():
                 return False
             self._in_progress += 1
             if self._in_progress == self._limit:
                 self._full_since = self._clock()
             return True
 
-    def _has_been_full(self) -> bool:
-        if not self._is_overloaded and self._clock() - self._full_since >= PATIENCE:
+    def _update_overload(self) -> bool:
+        if not self._is_overloaded and self._clock() - self._full_since >= MAX_BUSY_SECONDS:
             self._is_overloaded = True
-            log.warning("All threads busy for %g seconds, refusing requests", PATIENCE)
+            log.warning("All threads busy for %g seconds, refusing requests", MAX_BUSY_SECONDS)
         return self._is_overloaded
 
     def _leave(self) -> None:

@@ -31,25 +31,25 @@ from feedsrv.errors import FeedsrvError, ListenError
 _APPLICATION = "feedsrv.web.wsgi:app"
 #: Connections that a worker keeps open. granian calls this backpressure; it counts connections, not
 #: requests. A process may usually have 1,024 open files, and the store needs some of them.
-_CONNECTIONS = 768
+_MAX_CONNECTIONS = 768
 #: Connections that wait in the kernel until one of those closes. On Linux, net.core.somaxconn is
 #: the upper limit.
 _BACKLOG = 1024
 #: Milliseconds for the header section of a request to arrive. hyper, granian's HTTP library, starts
 #: this timer when a connection opens and after each response, so it is the keep-alive timeout too.
-_HEADER_TIMEOUT = 10_000
+_HEADER_TIMEOUT_MS = 10_000
 #: Bytes of the longest header section, and of the pipelined requests that are read ahead. The
 #: longest valid query takes 3 kB in a URL.
-_BUFFER = 32_768
+_MAX_HEADER_BYTES = 32_768
 #: Seconds until a thread without requests ends.
-_THREAD_IDLE = 30
+_THREAD_IDLE_SECONDS = 30
 #: Seconds from the start of a new worker to the end of the old one, when SIGHUP replaces it. The
 #: new one must be listening by then: on a small computer, its imports take three seconds.
-_RESPAWN = 5.0
+_RESPAWN_SECONDS = 5.0
 #: Seconds for a worker to end before it is killed. A request waits for upstream for `deadline`
 #: seconds (10) at most; only clients that do not read their responses take longer. systemd and
 #: Docker wait for 30 seconds (deploy/feedsrv.service, compose.yaml).
-_STOP = 20
+_STOP_SECONDS = 20
 #: The configuration of granian's own log: only errors, through the handlers of `feedsrv.logs`.
 #: Below that it logs each start and end of a worker, and warns of more threads than processors,
 #: which is right for threads that compute but not for threads that wait for upstream.
@@ -63,7 +63,7 @@ _LOGGING: dict[str, Any] = {
 #: processor and ten seconds, take a third more memory with 700 busy connections.
 _ALLOCATOR = {"_RJEM_MALLOC_CONF": "narenas:1,dirty_decay_ms:500"}
 #: Seconds between two checks of a condition.
-_POLL = 0.02
+_POLL_SECONDS = 0.02
 _SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 
 
@@ -76,7 +76,7 @@ def _load_app() -> Flask:
 def run_server(
     config: Config,
     environ: MutableMapping[str, str],
-    started: Callable[[int], None],
+    on_started: Callable[[int], None],
     load_app: Callable[[], Flask] = _load_app,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then finish the requests in progress.
@@ -87,7 +87,7 @@ def run_server(
     Args:
         config: Host, port, workers and threads, which do not change until the process ends.
         environ: The environment of this process.
-        started: Called with the port as soon as connections are accepted.
+        on_started: Called with the port as soon as connections are accepted.
         load_app: Called in each new worker; returns the application.
 
     Raises:
@@ -112,7 +112,7 @@ def run_server(
         interface=Interfaces.WSGI,
         workers=config.workers,
         blocking_threads=config.threads,
-        blocking_threads_idle_timeout=_THREAD_IDLE,
+        blocking_threads_idle_timeout=_THREAD_IDLE_SECONDS,
         runtime_mode=RuntimeModes.mt,
         runtime_threads=1,
         runtime_blocking_threads=1,  # for static files, which Flask serves
@@ -120,22 +120,24 @@ def run_server(
         http=HTTPModes.http1,  # browsers and feed readers use HTTP/2 with TLS only
         websockets=False,
         http1_settings=HTTP1Settings(
-            header_read_timeout=_HEADER_TIMEOUT, keep_alive=True, max_buffer_size=_BUFFER
+            header_read_timeout=_HEADER_TIMEOUT_MS,
+            keep_alive=True,
+            max_buffer_size=_MAX_HEADER_BYTES,
         ),
         backlog=_BACKLOG,
-        backpressure=_CONNECTIONS,
+        backpressure=_MAX_CONNECTIONS,
         log_level=LogLevels.error,
         log_dictconfig=_LOGGING,
         respawn_failed_workers=True,
-        respawn_interval=_RESPAWN,
-        workers_kill_timeout=_STOP,
+        respawn_interval=_RESPAWN_SECONDS,
+        workers_kill_timeout=_STOP_SECONDS,
     )
 
     @server.on_startup
     def on_startup() -> None:
         if os.isatty(0):  # SIGHUP means that the terminal was closed
             signal.signal(signal.SIGHUP, server.signal_handler_interrupt)
-        _report_start(address, started)
+        _call_when_ready(address, on_started)
 
     server.serve(target_loader=partial(_start_worker, load_app))
 
@@ -169,7 +171,7 @@ def _handle_signals() -> None:
 def _wait_for_signal() -> None:
     number = signal.sigwait({signal.SIGTERM})
     while not callable(handler := signal.getsignal(number)):
-        threading.Event().wait(_POLL)  # granian sets it once the application is loaded
+        threading.Event().wait(_POLL_SECONDS)  # granian sets it once the application is loaded
     handler(number, None)
 
 
@@ -204,25 +206,25 @@ def _resolve_address(host: str, port: int) -> tuple[str, int]:
     return found
 
 
-def _report_start(address: tuple[str, int], started: Callable[[int], None]) -> None:
-    """Start a thread that calls `started` as soon as a worker accepts connections."""
+def _call_when_ready(address: tuple[str, int], on_started: Callable[[int], None]) -> None:
+    """Start a thread that calls `on_started` as soon as a worker accepts connections."""
     host, port = address
     reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  # compared, not bound
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
 
     def poll() -> None:
         waiting = threading.Event()
-        while not _accepts(family, reachable, port):
-            waiting.wait(_POLL)
-        started(port)
+        while not _accepts_connections(family, reachable, port):
+            waiting.wait(_POLL_SECONDS)
+        on_started(port)
 
     # The main thread has to receive the signals: see _handle_signals.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-    threading.Thread(target=poll, name="report-start", daemon=True).start()
+    threading.Thread(target=poll, name="call-when-ready", daemon=True).start()
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _accepts(family: int, host: str, port: int) -> bool:
+def _accepts_connections(family: int, host: str, port: int) -> bool:
     # An IP address, because the worker is forked meanwhile: it would inherit a locked resolver.
     with socket.socket(family, socket.SOCK_STREAM) as connection:
         return connection.connect_ex((host, port)) == 0

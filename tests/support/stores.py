@@ -13,7 +13,7 @@ from feedsrv.models import Page, RequestLog
 from feedsrv.storage.backend import Area
 from feedsrv.storage.disk import DiskBackend, DiskCache
 from feedsrv.storage.repository import Repository, open_repository
-from feedsrv.upstream.policy import next_slot, record_request
+from feedsrv.upstream.policy import next_request_at, record_request
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
@@ -55,7 +55,7 @@ def reserve_slot(repository: Repository, now: datetime) -> datetime:
 
     def reserve(request_log: RequestLog) -> RequestLog | None:
         nonlocal slot
-        slot = next_slot(request_log, now, adhoc=False, spacing=timedelta(0))
+        slot = next_request_at(request_log, now, adhoc=False, spacing=timedelta(0))
         return record_request(request_log, now, adhoc=False) if slot <= now else None
 
     repository.update_request_log(reserve)

@@ -25,7 +25,7 @@ import pytest
 from feedsrv.errors import StoreError
 from feedsrv.models import Feed, Kind, Listing, Page
 from feedsrv.storage import disk
-from feedsrv.storage.backend import Address, Area
+from feedsrv.storage.backend import Area, StorageKey
 from feedsrv.storage.codec import LastModifiedBucket
 from feedsrv.storage.disk import DiskCache
 from feedsrv.storage.repository import SCHEMA_VERSION, Repository
@@ -480,7 +480,7 @@ def test_the_journal_is_bounded_and_no_change_is_missed(
     one, other = (disk.Journal(tmp_path / "changes") for _ in range(2))
     cursor, _ = other.read(None)
     for number in range(50):
-        address = Address(Area.DURABLE, f"name {number} \u00e9")
+        address = StorageKey(Area.DURABLE, f"name {number} \u00e9")
         one.append(address)
         cursor, changes = other.read(cursor)
         assert changes is None or address in changes
@@ -493,7 +493,7 @@ def test_a_journal_that_is_deleted_counts_as_a_store_that_is_lost(tmp_path: Path
     one, other = (disk.Journal(tmp_path / "changes") for _ in range(2))
     start, changes = other.read(None)
     assert not changes
-    first, second = Address(Area.DURABLE, "first"), Address(Area.EVICTABLE, "second")
+    first, second = StorageKey(Area.DURABLE, "first"), StorageKey(Area.EVICTABLE, "second")
     one.append(first)
     cursor, changes = other.read(start)
     assert changes == frozenset({first}), "also where there was no file before"
@@ -660,7 +660,7 @@ def test_the_last_modified_values_of_strangers_take_bounded_space_and_drop_no_po
         store.last_modified(f"http://a.b/{number}", "etag", later)
         if number % 5 == 0:
             assert store.last_modified("http://a.b/polled", "etag", later) == NOON
-    (bucket,) = store._records.records(LastModifiedBucket)
+    (bucket,) = store._records.records_in_memory(LastModifiedBucket)
     assert len(bucket.urls) == 16
     assert store.was_served("http://a.b/polled")
     assert not store.was_served("http://a.b/0")

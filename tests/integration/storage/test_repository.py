@@ -332,13 +332,13 @@ class Subscriber(msgspec.Struct, frozen=True):
 def test_durable_values_outlive_a_change_of_the_schema_version(
     store: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    values = store.durable("subscribers", Subscriber)
+    values = store.permanent_values("subscribers", Subscriber)
     values.set("1", Subscriber("ada@example.org"))
     assert values.update("2", lambda _: Subscriber("bo@example.org"))
     assert values.is_written("1")
     store.close()
     monkeypatch.setattr("feedsrv.storage.repository.SCHEMA_VERSION", 4)
-    again = disk_store(tmp_path, UPSTREAM).durable("subscribers", Subscriber)
+    again = disk_store(tmp_path, UPSTREAM).permanent_values("subscribers", Subscriber)
     assert again.get("1") == Subscriber("ada@example.org")
     assert dict(again.scan()) == {
         "1": Subscriber("ada@example.org"),
@@ -350,7 +350,7 @@ def test_durable_values_outlive_a_change_of_the_schema_version(
 
 def test_a_durable_value_that_another_process_deleted_is_gone(tmp_path: Path) -> None:
     one, other = (
-        disk_store(tmp_path, UPSTREAM).durable("subscribers", Subscriber) for _ in range(2)
+        disk_store(tmp_path, UPSTREAM).permanent_values("subscribers", Subscriber) for _ in range(2)
     )
     one.set("1", Subscriber("ada@example.org"))
     wait_until(lambda: other.get("1") is not None)
@@ -360,9 +360,9 @@ def test_a_durable_value_that_another_process_deleted_is_gone(tmp_path: Path) ->
 
 
 def test_values_of_another_schema_are_left_alone(store: Repository) -> None:
-    store.durable("subscribers", Subscriber).set("1", Subscriber("ada@example.org"))
-    assert store.durable("subscribers", Subscriber, schema=2).get("1") is None
-    assert not list(store.durable("subscribers", Subscriber, schema=2).scan())
+    store.permanent_values("subscribers", Subscriber).set("1", Subscriber("ada@example.org"))
+    assert store.permanent_values("subscribers", Subscriber, schema=2).get("1") is None
+    assert not list(store.permanent_values("subscribers", Subscriber, schema=2).scan())
 
 
 def test_a_durable_value_is_written_once_the_disk_works_and_is_not_guessed_before(
@@ -373,7 +373,7 @@ def test_a_durable_value_is_written_once_the_disk_works_and_is_not_guessed_befor
     seconds = [0.0]
     store = disk_store(tmp_path / "store", UPSTREAM, clock=lambda: seconds[0])
     store.save_listing(listing(), FRIDAY)
-    values = store.durable("subscribers", Subscriber)
+    values = store.permanent_values("subscribers", Subscriber)
     with pytest.raises(StoreError):
         values.get("1")
     with pytest.raises(StoreError):
@@ -386,4 +386,6 @@ def test_a_durable_value_is_written_once_the_disk_works_and_is_not_guessed_befor
     wait_until(lambda: values.is_written("1"))
     store.close()
     again = disk_store(tmp_path / "store", UPSTREAM)
-    assert again.durable("subscribers", Subscriber).get("1") == Subscriber("ada@example.org")
+    assert again.permanent_values("subscribers", Subscriber).get("1") == Subscriber(
+        "ada@example.org"
+    )

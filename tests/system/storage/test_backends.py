@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from feedsrv.models import Failure, Kind, Listing, Page
-from feedsrv.storage.backend import Address, Area
+from feedsrv.storage.backend import Area, StorageKey
 from feedsrv.storage.codec import encode
 from feedsrv.storage.repository import Repository
 from tests.support.redis_server import run_redis
@@ -207,7 +207,7 @@ def test_a_search_that_is_polled_is_touched(make: Make) -> None:
 
 
 def test_a_backend_replaces_only_what_is_expected(make: Make) -> None:
-    backend, address = make()._records.backend, Address(Area.DURABLE, "a [name] * ?")
+    backend, address = make()._records.backend, StorageKey(Area.DURABLE, "a [name] * ?")
     assert not backend.replace(address, b"x", b"y")
     assert backend.replace(address, None, b"1")
     assert not backend.replace(address, None, b"2")
@@ -221,13 +221,13 @@ def test_a_backend_replaces_only_what_is_expected(make: Make) -> None:
 
 def test_a_backend_tells_others_what_was_changed_and_not_itself(make: Make) -> None:
     one, other = make()._records.backend, make()._records.backend
-    first, second = Address(Area.DURABLE, "first"), Address(Area.EVICTABLE, "second one")
+    first, second = StorageKey(Area.DURABLE, "first"), StorageKey(Area.EVICTABLE, "second one")
     for area in Area:
-        one.set(Address(area, "before"), b"1")
+        one.set(StorageKey(area, "before"), b"1")
     own, start = one.changes(None).cursor, other.changes(None).cursor
     one.set(first, b"1")
     one.replace(second, None, b"2")
-    one.set(Address(Area.DURABLE, "third"), b"3", announce=False)
+    one.set(StorageKey(Area.DURABLE, "third"), b"3", announce=False)
     found = other.changes(start)
     assert found.addresses == frozenset({first, second})
     assert other.changes(found.cursor).addresses == frozenset()
@@ -249,7 +249,7 @@ def test_a_change_is_seen_within_a_second(make: Make) -> None:
 @pytest.mark.parametrize("value", [b"", b"{", b"[]", b"\xff\xfe", b'{"page": 3}', b"null"])
 def test_a_value_that_cannot_be_read_is_as_good_as_none(make: Make, value: bytes) -> None:
     store = make()
-    address = Address(Area.DURABLE, f"{UPSTREAM} listing {FRIDAY}")
+    address = StorageKey(Area.DURABLE, f"{UPSTREAM} listing {FRIDAY}")
     store._records.backend.set(address, value)
     assert make().get_listing(FRIDAY) is None
     store.save_listing(listing(), FRIDAY)
@@ -266,7 +266,7 @@ def test_what_the_backend_lost_is_written_again_by_who_holds_it_and_the_latest_w
     one.save_listing(newer, FRIDAY)
     wait_until(partial(shows, other, newer))
     backend = one._records.backend
-    backend.set(Address(Area.DURABLE, f"{UPSTREAM} listing {FRIDAY}"), encode(older)[0])
+    backend.set(StorageKey(Area.DURABLE, f"{UPSTREAM} listing {FRIDAY}"), encode(older)[0])
     for store in (other, one):
         store._records._is_synchronized = False
     wait_until(lambda: all(store._records._is_synchronized for store in (one, other)))

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Generic
 
-from feedsrv.storage.backend import Address, Area
+from feedsrv.storage.backend import Area, StorageKey
 from feedsrv.storage.codec import RecordT
-from feedsrv.storage.record_store import Key, RecordStore
+from feedsrv.storage.record_store import RecordKey, RecordStore
 
 
-class DurableValues(Generic[RecordT]):
+class PermanentValues(Generic[RecordT]):
     """Values of one type by name, for good. Safe for threads and processes.
 
     All methods but `is_written` raise StoreError where the backend fails and memory does not hold
@@ -69,5 +69,5 @@ class DurableValues(Generic[RecordT]):
         """Return whether the value would survive a crash: the backend has it."""
         return self._records.is_written(self._key(name).address)
 
-    def _key(self, name: str) -> Key[RecordT]:
-        return Key(Address(Area.PERMANENT, self._prefix + name), self._type)
+    def _key(self, name: str) -> RecordKey[RecordT]:
+        return RecordKey(StorageKey(Area.PERMANENT, self._prefix + name), self._type)
