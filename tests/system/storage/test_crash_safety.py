@@ -50,6 +50,7 @@ def numbered_listing(page: Page, number: int) -> Listing:
     return msgspec.structs.replace(make_listing(page), skipped=(str(number),) * WORDS)
 
 
+@pytest.mark.serial
 def test_after_a_hundred_kills_during_writes_every_listing_is_whole(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
