@@ -24,7 +24,6 @@ import msgspec
 from bs4 import BeautifulSoup
 
 from feedsrv.models import Kind, Listing, Page
-from feedsrv.search.analysis import stem
 from feedsrv.upstream.demo import load_sample_papers
 from feedsrv.upstream.parser import parse_page
 from report import describe_run, format_spread, format_table, write_section
@@ -142,7 +141,6 @@ def main() -> None:
     """Measure, and write the table."""
     body = make_page()
     tree = build_tree(body)
-    stem.cache_clear()
     first = _milliseconds(parse_listing, body)
     rounds = [
         {name: _milliseconds(parse, body) for name, parse in PARSERS.items()} for _ in range(ROUNDS)

@@ -21,8 +21,7 @@ from feedsrv.feeds.window import Window
 from feedsrv.models import Feed, Kind, Listing, Match, Page, Paper
 from feedsrv.search.analysis import analyze
 from feedsrv.search.index import Index
-from feedsrv.search.parser import MAX_TERMS, parse_query
-from feedsrv.search.query import MAX_QUERY_LENGTH
+from feedsrv.search.parser import ADDRESS_LIMITS, parse_query
 from feedsrv.web.pages import build_preview, paper_cards
 from report import describe_run, format_table, write_section
 
@@ -85,9 +84,9 @@ def make_window(papers: list[Paper]) -> Window:
 def fill_query(parts: Iterator[str], separator: str = " ", last: str = "") -> str:
     """Return a query with as many of the parts as the limits allow."""
     query = ""
-    for part in islice(parts, MAX_TERMS - len(last.split())):
+    for part in islice(parts, ADDRESS_LIMITS.terms - len(last.split())):
         longer = f"{query}{separator if query else ''}{part}"
-        if len(longer) + len(last) + 1 > MAX_QUERY_LENGTH:
+        if len(longer) + len(last) + 1 > ADDRESS_LIMITS.length:
             break
         query = longer
     return f"{query} {last}".strip()
@@ -119,7 +118,7 @@ def queries() -> dict[str, str]:
         "words in all fields": fill_query(chain(COMMON, rare), "|"),
         "counters": fill_query(f"-stars:>{number}" for number in range(10, 99)),
         "one common word": "the",
-        "a letter that expands to many": "\ufdfa" * MAX_QUERY_LENGTH,
+        "a letter that expands to many": "\ufdfa" * ADDRESS_LIMITS.length,
         "parentheses": fill_query(repeat("((((((a))))))"), "|"),
     }
 

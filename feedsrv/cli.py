@@ -31,7 +31,7 @@ from feedsrv.logs import configure_logging
 from feedsrv.models import MAX_ENTRIES, Feed, Listing
 from feedsrv.monitoring.incidents import record_incidents
 from feedsrv.search.parser import parse_query
-from feedsrv.search.query import match_locations, positive_terms
+from feedsrv.search.query import iter_terms, match_locations, positive_terms
 from feedsrv.storage.factory import open_repository
 from feedsrv.web.app import create_app
 from feedsrv.web.server import run_server
@@ -303,6 +303,11 @@ def explain(config_file: Path | None, query: str, limit: int, demo: bool) -> Non
     click.echo(f"\nHugging Face search: {terms or 'none, the query has no words to search for'}")
     with _open_service(config) as service:
         result = service.get_feed(Feed(name="explain", title="explain", query=query, limit=limit))
+        index = service.window().index
+    for term in iter_terms(tree):
+        if term.mode in {"forms", "prefix"} and len(term.words) == 1:
+            forms = (f"{form} ({count})" for form, count in index.forms(term).items())
+            click.echo(f"{term} finds: {', '.join(forms) or 'no word of the window'}")
     at_least = "at least " if len(result.matches) == limit else ""
     click.echo(f"{at_least}{len(result.matches)} of {result.papers_searched} papers match\n")
     for match in result.matches:

@@ -7,18 +7,15 @@ from datetime import date
 from threading import Lock
 from typing import NamedTuple
 
+from cachetools import LRUCache
+
 from feedsrv.models import Feed, Kind, Listing, Match, Paper
-from feedsrv.search.index import Index, InvertedIndex
+from feedsrv.search.index import Index
 from feedsrv.search.parser import parse_query
 from feedsrv.search.query import matches
 
 #: The window, trending, the week and the month.
 _MAX_INDEXES = 4
-#: How often a row of words is read through before they are arranged, which takes as long as ten to
-#: twenty of that: a server that has just been started answers first.
-_READ = 10
-#: How many times the papers of the largest index are arranged before those that went are forgotten.
-_MOST_ARRANGED = 2
 
 
 class Selection(NamedTuple):
@@ -29,47 +26,42 @@ class Selection(NamedTuple):
 
 
 class Selector:
-    """Selects papers, with indexes that outlive a request. Safe for threads.
+    """Selects the papers of feeds, with indexes that outlive a request. Safe for threads.
 
-    What they are made of does not change between two readings of upstream, so the last ones are
-    kept. What a search found needs none: it is few papers, and other ones for each keyword.
+    Listings change only when a page is refreshed, so the index of the same listings is kept. Search
+    listings need none: they have few papers, and others for each keyword.
     """
 
     def __init__(self) -> None:
-        # By the identity of listings: the store hands out the same until another one is kept.
-        self._indexes: dict[tuple[int, ...], tuple[tuple[Listing, ...], Index]] = {}
-        self._rows = InvertedIndex(read=_READ)
+        # By the identity of the listings: the repository returns the same ones until they change.
+        self._indexes: LRUCache[tuple[int, ...], tuple[tuple[Listing, ...], Index]] = LRUCache(
+            _MAX_INDEXES
+        )
         self._lock = Lock()
 
     def select(self, feed: Feed, listings: Iterable[Listing]) -> Selection:
-        """Return the papers of the listings that the feed asks for, each once."""
+        """Return the papers of the listings that match the feed, each once."""
         every = tuple(listings)
         lists = tuple(each for each in every if each.page.kind is not Kind.SEARCH)
         searches = tuple(each for each in every if each.page.kind is Kind.SEARCH)
         index, hits = self.index(lists), unite_listings(searches)
-        seen = index.ids.union(hit.id for hit in hits) if hits else index.ids
-        return Selection(_matching_papers(feed, index, hits), seen)
+        seen_ids = index.ids.union(hit.id for hit in hits) if hits else index.ids
+        return Selection(_matching_papers(feed, index, hits), seen_ids)
 
     def index(self, listings: Iterable[Listing]) -> Index:
-        """Return the papers of lists, arranged for matching."""
+        """Return the papers of listings, indexed for searching."""
         lists = tuple(listings)
         key = tuple(map(id, lists))
         with self._lock:
-            held = self._indexes.pop(key, None) or (lists, self._arranged(unite_listings(lists)))
-            self._indexes[key] = held
-            while len(self._indexes) > _MAX_INDEXES:
-                del self._indexes[next(iter(self._indexes))]
-        return held[1]
-
-    def _arranged(self, papers: tuple[Paper, ...]) -> Index:
-        largest = max((len(index.papers) for _, index in self._indexes.values()), default=0)
-        if self._rows.size > _MOST_ARRANGED * max(largest, len(papers)):
-            self._rows = InvertedIndex(read=_READ)
-        return Index(papers, self._rows)
+            entry = self._indexes.get(key)
+            if entry is None:
+                # With the listings, so that no other object gets their identity.
+                entry = self._indexes[key] = lists, Index(unite_listings(lists))
+        return entry[1]
 
 
 def _matching_papers(feed: Feed, index: Index, hits: tuple[Paper, ...]) -> tuple[Paper, ...]:
-    """Return the papers that the feed asks for: of the lists, and of what upstream's search hit."""
+    """Return the papers that match the feed, of the lists and of upstream's search hits."""
     if not feed.query:
         return index.papers
     query = parse_query(feed.query)
@@ -78,7 +70,7 @@ def _matching_papers(feed: Feed, index: Index, hits: tuple[Paper, ...]) -> tuple
         listed = index.get(hit.id)
         paper = prefer(listed or hit, hit)
         if paper is listed and feed.match == "strict":
-            continue  # the index has told
+            continue  # the index has decided
         if feed.match == "upstream" or matches(query, paper):
             found[paper.id] = paper
         else:

@@ -1,8 +1,12 @@
-"""Words of a text: folded, in a row, and cut to their stems.
+r"""Text to tokens: folded words, in order, and where in the text each stands.
 
-A word is a run of letters and digits. Hyphens, slashes and underscores part words (so *world-model*
-is *world model*), an apostrophe inside one does not (*O'Reilly*), and the plus signs of *C++* and
-the sharp of *C#* belong to it. An emoji is a word.
+A word is a run of letters and digits. Everything else parts words: white space, hyphens, slashes,
+underscores, TeX's braces and dollars. Some characters belong to the word they stand in: a dot or a
+comma between digits (*2.5*), an apostrophe between letters (*O'Reilly*), the signs of *C++* and *C#*.
+A possessive *'s* belongs to no word. An emoji is a word.
+
+Folding takes away case, accents and typographic variants, and writes Greek letters, superscripts and
+subscripts in plain letters and digits: *π₀*, *pi0*, and ``$\pi_0$`` read alike.
 """
 
 from __future__ import annotations
@@ -11,119 +15,136 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from functools import lru_cache
+from typing import NamedTuple
 
 import msgspec
-import snowballstemmer
 
 from feedsrv.models import Paper, PaperTokens
 
-_TOKEN = re.compile(
-    r"[^\W_]+(?:'[^\W_]+)*(?:\+\+|\#(?![^\W_]))?"
-    r"|[\u2300-\u23ff\u2600-\u27bf\u2b00-\u2bff\U0001f000-\U0001faff]"
-)
-#: Only case is folded in the rest, which is nearly all of an abstract.
-_NON_ASCII = re.compile(r"[^\x00-\x7f]+")
-#: ASCII that no word holds, whatever stands beside it.
-_SEPARATORS = {
-    code: " " for code in range(128) if not chr(code).isalnum() and chr(code) not in "'+#"
-}
-#: What Unicode does not take apart, and a soft hyphen, which is no part of the word it stands in.
-_LETTER_VARIANTS = str.maketrans("łŁøØđĐ\u2019", "lLoOdD'", "\u00ad")
 #: Between two authors or two keywords, so that no phrase reaches from one into the next.
 FIELD_BOUNDARY = "/"
-#: Ends a text among others; no text holds it (`feedsrv.text.FORBIDDEN`).
-_TEXT_END = "\x1f"
-_SEPARATORS_AND_BOUNDARIES = _SEPARATORS | {ord(_TEXT_END): f" {FIELD_BOUNDARY} "}
-#: Longer "words" are data, not English, and are left as they are.
-_MAX_STEMMED_LENGTH = 40
+
+
+class Token(NamedTuple):
+    """A word of a text, and where it stands there."""
+
+    word: str
+    start: int
+    end: int
+
+
+_WORD = re.compile(
+    r"(?:[^\W_]|(?<=[0-9])\.(?=[0-9]))+(?:'(?!s(?![^\W_]))[^\W_]+)*(?:\+\+|\#(?![^\W_]))?"
+    r"|[\u2300-\u23ff\u2600-\u27bf\u2b00-\u2bff\U0001f000-\U0001faff]"
+)
+#: The possessive that `_WORD` leaves.
+_POSSESSIVE = re.compile(r"(?<=[^\W_])'s(?![^\W_])")
+#: Case alone is folded in the rest, which is nearly all of an abstract.
+_BEYOND_ASCII = re.compile(r"[^\x00-\x7f]+")
+#: ASCII that no word holds, whatever stands beside it.
+_SEPARATORS = {
+    code: " " for code in range(128) if not chr(code).isalnum() and chr(code) not in "'.+#"
+}
+_GREEK = dict(
+    zip(
+        "αβγδεζηθικλμνξοπρστυφχψω",
+        "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho "
+        "sigma tau upsilon phi chi psi omega".split(),
+        strict=True,
+    )
+)
+#: What Unicode does not take apart, and a soft hyphen, which is no part of the word it stands in.
+_VARIANTS = str.maketrans(
+    _GREEK | dict(zip("łøđ\u2019\u02bc", "lod''", strict=True)) | {"\u00ad": ""}
+)
+#: Macros that say how something looks, a script l, and *var* as in ``\varepsilon``: not words.
+_TEX = re.compile(
+    r"\\(?:(?:math|text)[a-z]*|operatorname|emph|left|right|mbox|bar|hat|tilde|vec|frac|sqrt|var(?=[a-z])|(?=ell(?![a-z])))"
+)
 
 
 def fold(text: str) -> str:
     """Return the text without case, accents and typographic variants."""
-    return (text if text.isascii() else _NON_ASCII.sub(_strip_accents, text)).casefold()
+    return (text if text.isascii() else _BEYOND_ASCII.sub(_fold_run, text)).casefold()
 
 
-def _strip_accents(found: re.Match[str]) -> str:
-    apart = unicodedata.normalize("NFKD", found[0])
+def _fold_run(found: re.Match[str]) -> str:
+    return _fold_beyond_ascii(found[0])
+
+
+@lru_cache(maxsize=4096)
+def _fold_beyond_ascii(run: str) -> str:
+    apart = unicodedata.normalize("NFKD", run)
     bare = "".join(char for char in apart if not unicodedata.combining(char))
-    return bare.translate(_LETTER_VARIANTS)
+    return bare.casefold().translate(_VARIANTS)
 
 
 def tokenize(text: str) -> list[str]:
     """Return the folded words of the text, in order."""
-    return _split_tokens(fold(text), _SEPARATORS)
-
-
-def _split_tokens(folded: str, gaps: dict[int, str]) -> list[str]:
-    # Half of the time that a page takes goes by here, and expressions are slow.
-    pieces = folded.translate(gaps).split()
-    if folded.isascii() and "'" not in folded and "+" not in folded and "#" not in folded:
+    folded = fold(_without_macros(text))
+    # An expression takes four times as long, and analysis is half of what a new page costs.
+    pieces = folded.translate(_SEPARATORS).replace(". ", " ").split()
+    if folded.isascii() and not any(sign in folded for sign in "'.+#"):
         return pieces
-    odd = [at for at, piece in enumerate(pieces) if not piece.isalnum() and piece != FIELD_BOUNDARY]
+    odd = [at for at, piece in enumerate(pieces) if not piece.isalnum()]
     for at in reversed(odd):
-        pieces[at : at + 1] = _TOKEN.findall(pieces[at])
+        pieces[at : at + 1] = _words(pieces[at])
     return pieces
 
 
-def tokenize_with_offsets(text: str) -> list[tuple[str, int, int]]:
-    """Return the folded words of the text, each with where in the text it begins and ends."""
-    if text.isascii():
-        return [(word[0], *word.span()) for word in _TOKEN.finditer(text.casefold())]
-    # Folding knows no neighbours, so that each character can be folded for itself.
-    folded = [_fold_char(char) for char in text]
-    origin = [at for at, part in enumerate(folded) for _ in part]
-    found = []
-    for word in _TOKEN.finditer("".join(folded)):
-        end = origin[word.end() - 1] + 1
-        while end < len(folded) and not folded[end]:
-            end += 1  # an accent of its own belongs to the letter before it
-        found.append((word[0], origin[word.start()], end))
-    return found
-
-
 @lru_cache(maxsize=4096)
-def _fold_char(char: str) -> str:
-    return fold(char)
+def _words(piece: str) -> tuple[str, ...]:
+    return tuple(_WORD.findall(_POSSESSIVE.sub(" ", piece)))
 
 
-@lru_cache(maxsize=65536)
-def stem(word: str) -> str:
-    """Return the word's English stem: *causal* for *causal*, *causally* and *causality*."""
-    return (
-        word
-        if len(word) > _MAX_STEMMED_LENGTH
-        else str(snowballstemmer.stemmer("english").stemWord(word))
-    )
+def tokenize_with_offsets(text: str) -> list[Token]:
+    """Return the tokens of the text: the words of `tokenize`, each with where it begins and ends."""
+    plain = _without_macros(text)
+    if plain.isascii():
+        folded = _POSSESSIVE.sub("  ", plain.casefold())
+        return [Token(found[0], *found.span()) for found in _WORD.finditer(folded)]
+    # Folding knows no neighbours, so that each character can be folded for itself.
+    parts = [fold(char) for char in plain]
+    origin = [at for at, part in enumerate(parts) for _ in part]
+    folded = _POSSESSIVE.sub("  ", "".join(parts))
+    tokens = []
+    for found in _WORD.finditer(folded):
+        end = origin[found.end() - 1] + 1
+        while end < len(parts) and not parts[end]:
+            end += 1  # an accent of its own belongs to the letter before it
+        tokens.append(Token(found[0], origin[found.start()], end))
+    return tokens
 
 
-def join_tokens(found: Iterable[str]) -> str:
-    """Return the words as one string with a space before, between and after them."""
-    return f" {' '.join(found)} "
+def _without_macros(text: str) -> str:
+    r"""Return the text, as long as before, without TeX's macros for looks."""
+    if "\\" not in text:
+        return text
+    return _TEX.sub(_blank, text).replace("\\ell", "   l")
+
+
+def _blank(found: re.Match[str]) -> str:
+    return found[0] if len(found[0]) == 1 else " " * len(found[0])
 
 
 def analyze(paper: Paper) -> Paper:
-    """Return the paper with its words prepared, once and for all matching to come."""
-    title, abstract, keyword = (
-        tokenize(paper.title),
-        tokenize(paper.abstract),
-        _tokenize_values(paper.keywords),
+    """Return the paper with the tokens of its fields, for all matching to come."""
+    tokens = PaperTokens(
+        title=" ".join(tokenize(paper.title)),
+        abstract=" ".join(tokenize(paper.abstract)),
+        keyword=_tokenize_values(paper.keywords),
+        author=_tokenize_values(paper.authors, paper.author_handles),
+        org=_tokenize_values(filter(None, [paper.organization, paper.organization_handle])),
+        id=" ".join(tokenize(paper.id.replace(".", " "))),
+        by=_tokenize_values([paper.submitter], filter(None, [paper.submitter])),
     )
-    rows = PaperTokens(
-        title=join_tokens(title),
-        title_stems=join_tokens(map(stem, title)),
-        abstract=join_tokens(abstract),
-        abstract_stems=join_tokens(map(stem, abstract)),
-        keyword=join_tokens(keyword),
-        keyword_stems=join_tokens(map(stem, keyword)),
-        author=join_tokens(_tokenize_values(paper.authors)),
-        org=join_tokens(tokenize(paper.organization)),
-        id=join_tokens(tokenize(paper.id)),
-    )
-    return msgspec.structs.replace(paper, tokens=rows)
+    return msgspec.structs.replace(paper, tokens=tokens)
 
 
-def _tokenize_values(texts: Iterable[str]) -> list[str]:
-    """Return the words of all texts, with a fence behind each text."""
-    return _split_tokens(
-        fold("".join(f"{text}{_TEXT_END}" for text in texts)), _SEPARATORS_AND_BOUNDARIES
-    )
+def _tokenize_values(values: Iterable[str], handles: Iterable[str] = ()) -> str:
+    """Return the tokens of several values, with a boundary behind each value.
+
+    A handle is one token, with an @ before it.
+    """
+    tokens = [token for value in values for token in (*tokenize(value), FIELD_BOUNDARY)]
+    return " ".join([*tokens, *(f"@{fold(handle)}" for handle in handles)])

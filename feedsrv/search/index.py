@@ -1,19 +1,25 @@
-"""Rows of the words of many papers, arranged so that a word is found without reading each.
+"""Inverted index: find the papers that match a query without reading each.
 
-A set of papers is a number with one bit for each. A paper keeps its place, so that what comes anew
-is arranged with what was there: of a window, one list in thirty changes at a time.
+For each field the index holds the papers that have each word. A set of papers is an integer with
+one bit for each, so AND, OR and NOT of queries are those of integers. Only where words must stand
+side by side are the papers themselves read, and only those that have all the words.
+`feedsrv.search.query.matches` defines what a match is.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, takewhile
-from operator import attrgetter
-from threading import RLock
+from functools import cached_property
+from threading import Lock
 
-from feedsrv.models import Paper, PaperTokens
-from feedsrv.search.analysis import stem
+from cachetools import LRUCache, cachedmethod
+
+from feedsrv.models import Paper
+from feedsrv.search.abbreviations import collect_long_forms
+from feedsrv.search.analysis import FIELD_BOUNDARY, tokenize
+from feedsrv.search.patterns import Edge, Pattern
 from feedsrv.search.query import (
     And,
     Count,
@@ -22,167 +28,79 @@ from feedsrv.search.query import (
     Or,
     Query,
     Term,
+    field_tokens,
     matched_value,
-    search_string,
-    token_fields,
+    term_matches,
 )
+from feedsrv.search.word_families import base_forms, family, irregular_forms
 
 _ONE = ord("1")
-
-
-class InvertedIndex:
-    """Places for papers, and which of the places hold a term's words.
-
-    Args:
-        read: How often a row is read through before its words are arranged.
-
-    """
-
-    def __init__(self, *, read: int = 0) -> None:
-        #: Held while places are asked for: what is arranged grows.
-        self.lock = RLock()
-        self._read = read
-        self._words: list[PaperTokens] = []
-        self._places: dict[str, int] = {}
-        self._rows: dict[str, _FieldIndex] = {}
-
-    @property
-    def size(self) -> int:
-        """How many places there are."""
-        return len(self._words)
-
-    def document_ids(self, papers: Iterable[Paper]) -> list[int]:
-        """Return a place for each paper: the one that it had, if its words are the same still."""
-        found: dict[int, None] = {}
-        with self.lock:
-            for paper in papers:
-                place = self._places.get(paper.id)
-                if place is None or place in found or self._words[place] != paper.tokens:
-                    place = self._places[paper.id] = len(self._words)
-                    self._words.append(paper.tokens)
-                found[place] = None
-        return list(found)
-
-    def matching(self, term: Term, name: str, among: int) -> int:
-        """Return those of the places whose row of that name holds the term's words side by side."""
-        row = self._rows.get(name)
-        if row is None:
-            row = self._rows[name] = _FieldIndex(self._words, name, self._read)
-        return row.matching(term, among)
-
-
-class _FieldIndex:
-    """One row of each paper, and where each word stands in it."""
-
-    def __init__(self, words: Sequence[PaperTokens], name: str, read: int) -> None:
-        self._words = words
-        self._texts: list[str] = []
-        self._of = attrgetter(name)
-        self._read = read
-        self._places: dict[str, list[int]] = {}
-        self._arranged = 0
-        self._sorted: list[str] = []
-
-    def matching(self, term: Term, among: int) -> int:
-        """Return those of the places that hold the term's words side by side."""
-        texts, text = self._texts, search_string(term)
-        texts.extend(map(self._of, self._words[len(texts) :]))
-        if self._read > 0:
-            self._read -= 1
-        else:
-            self._build()
-            among &= self._containing_all(term)
-            if len(term.words) == 1:
-                return among
-        return bitset((n for n in iter_bits(among) if text in texts[n]), len(texts))
-
-    def _build(self) -> None:
-        new = self._texts[self._arranged :]
-        for place, text in enumerate(new, self._arranged):
-            for word in set(text.split()):
-                self._places.setdefault(word, []).append(place)
-        self._arranged += len(new)
-
-    def _containing_all(self, term: Term) -> int:
-        """Return the places that hold all of the words, wherever they stand."""
-        *others, last = map(stem, term.words) if term.mode == "stems" else term.words
-        found = self._with_prefix(last) if term.mode == "prefix" else [last]
-        places = self._containing_any(found)
-        for word in others:
-            places &= self._containing_any([word])
-        return places
-
-    def _containing_any(self, words: Iterable[str]) -> int:
-        held = chain.from_iterable(self._places.get(word, ()) for word in words)
-        return bitset(held, self._arranged)
-
-    def _with_prefix(self, beginning: str) -> Iterator[str]:
-        if len(self._sorted) < len(self._places):
-            self._sorted = sorted(self._places)
-        start = bisect_left(self._sorted, beginning)
-        later = (self._sorted[n] for n in range(start, len(self._sorted)))
-        return takewhile(lambda word: word.startswith(beginning), later)
-
-
-def bitset(places: Iterable[int], many: int) -> int:
-    """Return the set of those places, of so many: written down in binary, and read at once."""
-    marks = bytearray(b"0" * (many or 1))
-    for place in places:
-        marks[~place] = _ONE
-    return int(marks, 2)
-
-
-def iter_bits(places: int) -> Iterator[int]:
-    """Yield each place of a set, in order."""
-    bits = bin(places)[:1:-1]
-    place = bits.find("1")
-    while place >= 0:
-        yield place
-        place = bits.find("1", place + 1)
+_MAX_CACHED_EDGES = 2_000
 
 
 class Index:
-    """Papers that can be asked for all that match a query. Safe for threads.
+    """Papers that can be searched. Safe for threads.
 
     Args:
-        papers: The papers; what is found keeps their order.
-        rows: Where their words are arranged, with those of others.
+        papers: The papers; results keep their order.
 
     """
 
-    def __init__(self, papers: Sequence[Paper], rows: InvertedIndex | None = None) -> None:
+    def __init__(self, papers: Sequence[Paper]) -> None:
         self.papers = tuple(papers)
         self._by_id = {paper.id: paper for paper in self.papers}
         self.ids = frozenset(self._by_id)
-        self._rows = InvertedIndex() if rows is None else rows
-        places = self._rows.document_ids(self.papers)
-        self._number = {place: number for number, place in enumerate(places)}
-        self._every = bitset(places, self._rows.size)
+        self._all = (1 << len(self.papers)) - 1
+        self._fields: dict[str, _FieldIndex] = {}
+        self._lock = Lock()
 
-    def get(self, name: str) -> Paper | None:
+    def get(self, paper_id: str) -> Paper | None:
         """Return the paper of that id."""
-        return self._by_id.get(name)
+        return self._by_id.get(paper_id)
 
     def matching(self, query: Query) -> tuple[Paper, ...]:
-        """Return the papers that the query asks for."""
-        with self._rows.lock:
-            found = self._evaluate(query, self._every)
-        return tuple(
-            self.papers[n] for n in sorted(map(self._number.__getitem__, iter_bits(found)))
-        )
+        """Return the papers that match the query."""
+        return tuple(self.papers[number] for number in iter_bits(self._evaluate(query, self._all)))
 
     def count_without_each(self, parts: Sequence[Query]) -> list[int]:
-        """Return for each part how many papers match all of the others and not it."""
-        with self._rows.lock:
-            matching = [self._evaluate(part, self._every) for part in parts]
-        all_of_them, but_one = self._every, 0
-        for found in matching:
-            but_one = but_one & found | all_of_them & ~found
-            all_of_them &= found
-        return [(but_one & ~found).bit_count() for found in matching]
+        """Return for each part how many papers match all other parts but not this one."""
+        results = [self._evaluate(part, self._all) for part in parts]
+        matching_all, failing_one = self._all, 0
+        for result in results:
+            failing_one = failing_one & result | matching_all & ~result
+            matching_all &= result
+        return [(failing_one & ~result).bit_count() for result in results]
+
+    def forms(self, term: Term) -> dict[str, int]:
+        """Return the words that a one-word term finds, and how many papers have each.
+
+        The most frequent word comes first.
+        """
+        counts: Counter[str] = Counter()
+        edges = [edge for edge in term.pattern.edges if edge.spans(term.pattern)]
+        papers: dict[str, int] = {}
+        for name in term.fields:
+            field = self._field(name)
+            for edge in edges:
+                for word in field.words(edge):
+                    papers[word] = papers.get(word, 0) | field.papers_with(word)
+        counts.update({word: bits.bit_count() for word, bits in papers.items()})
+        return dict(counts.most_common())
+
+    def long_forms(self, word: str) -> Counter[str]:
+        """Return the long forms of an abbreviation, with how many papers define each."""
+        return self._long_forms.get(word, Counter())
+
+    @cached_property
+    def _long_forms(self) -> dict[str, Counter[str]]:
+        found = collect_long_forms(paper.abstract for paper in self.papers)
+        by_word: dict[str, Counter[str]] = {}
+        for abbreviation, counts in found.items():
+            by_word.setdefault(" ".join(tokenize(abbreviation)), Counter()).update(counts)
+        return by_word
 
     def _evaluate(self, query: Query, among: int) -> int:
-        """Return those of the papers that match; the fewer are left, the less is looked at."""
+        """Return which of the papers match; the fewer are left, the less is read."""
         match query:
             case And(parts):
                 for part in parts:
@@ -196,14 +114,141 @@ class Index:
             case Not(part):
                 return among & ~self._evaluate(part, among)
             case Has() | Count():
-                facts = (
-                    n
-                    for n in iter_bits(among)
-                    if matched_value(query, self.papers[self._number[n]])
-                )
-                return bitset(facts, among.bit_length())
+                numbers = (n for n in iter_bits(among) if matched_value(query, self.papers[n]))
+                return bitset(numbers, len(self.papers))
             case Term():
                 rest = among
-                for name in token_fields(query):
-                    rest &= ~self._rows.matching(query, name, rest)
+                for name in query.fields:
+                    rest &= ~self._matching_term(query, name, rest)
                 return among & ~rest
+
+    def _matching_term(self, term: Term, name: str, among: int) -> int:
+        certain, candidates = self._field(name).search(term.pattern)
+        if term.mode == "verbatim":
+            certain, candidates = 0, certain | candidates
+        unsure = iter_bits(candidates & ~certain & among)
+        if term.mode == "verbatim":
+            found: Iterable[int] = (n for n in unsure if term_matches(term, name, self.papers[n]))
+        else:
+            found = self._field(name).stand_in(term.pattern, unsure)
+        return certain & among | bitset(found, len(self.papers))
+
+    def _field(self, name: str) -> _FieldIndex:
+        field = self._fields.get(name)
+        if field is None:
+            with self._lock:
+                field = self._fields.setdefault(name, _FieldIndex(self.papers, name))
+        return field
+
+
+class _FieldIndex:
+    """The words of one field, each with the papers that have it."""
+
+    def __init__(self, papers: Sequence[Paper], name: str) -> None:
+        self._size = len(papers)
+        self._texts = [field_tokens(paper.tokens, name) for paper in papers]
+        self._papers: dict[str, list[int]] = {}
+        for number, text in enumerate(self._texts):
+            for word in set(text.split()):
+                self._papers.setdefault(word, []).append(number)
+        self._papers.pop(FIELD_BOUNDARY, None)
+        self._cache: LRUCache[Edge, int] = LRUCache(_MAX_CACHED_EDGES)
+        self._lock = Lock()
+
+    def search(self, pattern: Pattern) -> tuple[int, int]:
+        """Return the papers that certainly match, and those that have all the words.
+
+        The latter have to be read: the words may not stand side by side.
+        """
+        reached = {0: (1 << self._size) - 1}
+        certain = 0
+        for edge in pattern.edges:  # sorted, so that each node is complete when it is left
+            if edge.start not in reached:
+                continue
+            papers = self._papers_with_edge(edge)
+            if not papers:
+                continue
+            reached[edge.end] = reached.get(edge.end, 0) | reached[edge.start] & papers
+            if edge.spans(pattern):
+                certain |= papers
+        return certain, reached.get(pattern.last, 0) if pattern.edges else 0
+
+    def stand_in(self, pattern: Pattern, numbers: Iterable[int]) -> Iterator[int]:
+        """Yield which of the papers match: they have the words, side by side."""
+        edges: dict[str, list[Edge]] = {}
+        for edge in pattern.edges:
+            for word in self.words(edge):
+                edges.setdefault(word, []).append(edge)
+        for number in numbers:
+            words = self._texts[number].split()
+            if next(pattern.find(words, edges.get), None) is not None:
+                yield number
+
+    def papers_with(self, word: str) -> int:
+        """Return the papers that have the word."""
+        return bitset(self._papers.get(word, ()), self._size)
+
+    @cachedmethod(lambda self: self._cache, lock=lambda self: self._lock)
+    def _papers_with_edge(self, edge: Edge) -> int:
+        numbers = (number for word in self.words(edge) for number in self._papers[word])
+        return bitset(numbers, self._size)
+
+    def words(self, edge: Edge) -> list[str]:
+        """Return the words of the field that agree with an edge of a pattern."""
+        match edge.mode:
+            case "exact":
+                return [edge.word] if edge.word in self._papers else []
+            case "prefix":
+                return list(self._words_with_prefix(edge.word))
+            case "forms":
+                bases = family(edge.word)
+                # A cheap test first: forms share the beginning of a base form or irregular form.
+                known = bases.union(*map(irregular_forms, bases))
+                return [
+                    word
+                    for prefix in _without_extensions({_common_prefix(form) for form in known})
+                    for word in self._words_with_prefix(prefix)
+                    if not bases.isdisjoint(base_forms(word))
+                ]
+
+    def _words_with_prefix(self, prefix: str) -> Iterator[str]:
+        words = self._sorted_words
+        for number in range(bisect_left(words, prefix), len(words)):
+            if not words[number].startswith(prefix):
+                return
+            yield words[number]
+
+    @cached_property
+    def _sorted_words(self) -> list[str]:
+        return sorted(self._papers)
+
+
+def _common_prefix(form: str) -> str:
+    """Return the letters that all regular forms of a word share: *ag* of *age* and *aging*."""
+    return form[:3] if len(form) > 3 else form[:2]  # noqa: PLR2004  # a final e or y may go
+
+
+def _without_extensions(prefixes: set[str]) -> list[str]:
+    """Return the prefixes without those that begin with another one."""
+    return [
+        prefix
+        for prefix in prefixes
+        if not any(prefix != other and prefix.startswith(other) for other in prefixes)
+    ]
+
+
+def bitset(numbers: Iterable[int], size: int) -> int:
+    """Return the set of the numbers, all below ``size``, as an integer with one bit for each."""
+    bits = bytearray(b"0" * (size or 1))
+    for number in numbers:
+        bits[~number] = _ONE
+    return int(bits, 2)
+
+
+def iter_bits(bits: int) -> Iterator[int]:
+    """Yield the numbers of a set, in ascending order."""
+    text = bin(bits)[:1:-1]
+    number = text.find("1")
+    while number >= 0:
+        yield number
+        number = text.find("1", number + 1)

@@ -1,6 +1,8 @@
-"""Text to query: the grammar, and errors that point at the place.
+"""Parse query text into a query tree, with errors that point at the place.
 
-The language is a part of FreshRSS's, which users know: docs/query-language.md.
+The language is a subset of FreshRSS's search syntax: docs/query-language.md. Whatever can be read
+as words is: an unknown field is a word, and stray punctuation is skipped, so that any paper's title
+is a query.
 """
 
 from __future__ import annotations
@@ -8,106 +10,140 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import Literal
+from typing import NamedTuple
 
+import msgspec
 from lark import Lark, Token, Transformer
 from lark.exceptions import UnexpectedCharacters, UnexpectedToken, VisitError
 
 from feedsrv.errors import QueryError
 from feedsrv.models import XML_FORBIDDEN
 from feedsrv.search.analysis import tokenize
-from feedsrv.search.query import (
-    MAX_QUERY_LENGTH,
-    And,
-    Count,
-    Counter,
-    Field,
-    Has,
-    Not,
-    Or,
-    Query,
-    Term,
-)
+from feedsrv.search.query import And, Count, Counter, Field, Has, Mode, Not, Or, Query, Term
 
-MAX_TERMS = 32
+
+class Limits(NamedTuple):
+    """The size that a query may have."""
+
+    #: Characters.
+    length: int
+    #: Words, quoted words and conditions.
+    terms: int
+
+
+#: For queries in an address, which anybody can send.
+ADDRESS_LIMITS = Limits(250, 32)
+#: For queries in the settings file.
+CONFIG_LIMITS = Limits(4_000, 400)
 MAX_DEPTH = 8
 
-_PARSER = Lark(
-    r"""
+_GRAMMAR = r"""
     ?start: any
     ?any: all (_OR all)*
     ?all: unary (_AND? unary)*
     ?unary: atom | _NOT atom -> negated
     ?atom: "(" any ")" | term
-    term: FIELD? (WORD | QUOTED)
+    term: FIELD? (WORD | QUOTED | VERBATIM)
 
     _OR.3: /OR(?![^\s()"|])|\|/
     _AND.3: /AND(?![^\s()"|])/
     _NOT.3: /NOT(?![^\s()"|])|-(?=[^\s)|-])/
-    FIELD.2: /[A-Za-z]+:(?=[\s("]|$)|(?:title|abstract|author|org|keyword|id):/i
+    FIELD.2: /(?:title|abstract|author|org|keyword|id|by|has|upvotes|comments|stars):/i
+    VERBATIM.2: /="[^"]*"/
     QUOTED: /"[^"]*"/
-    WORD: /[^\s()"|]+/
+    WORD: /(?:(?!=")[^\s()"|])+/
     %ignore /\s+/
-    """,
-    parser="lalr",
-    lexer="basic",
-    maybe_placeholders=False,
-)
-_FIELD_PREFIX = re.compile(r"([A-Za-z]+):(.*)", re.DOTALL)
+"""
 #: A version at the end of an id, which no paper's own id has.
-_ID_VERSION = re.compile(r"(?<=\d)(?:v\d+)+$")
+_ID_VERSION = re.compile(r"(?<=\d)(?:v\d+)+$", re.IGNORECASE)
 _COMPARISON = re.compile(r"(>=|<=|>|<|=)(\d{1,9})")
-#: What phones and word processors write in place of plain quotes and hyphens; one character for
-#: each, so that positions stay true.
-_TYPOGRAPHIC = str.maketrans("“”„‟«»\u2019\u2018\u2013\u2014\u2212", '""""""\'\'---')
-_FIELDS = ("title", "abstract", "author", "org", "keyword", "id")
-_KNOWN_FIELDS = "title: abstract: author: org: keyword: id: has: upvotes: comments: stars:"
+#: An arXiv id, or the address of a paper at arXiv or Hugging Face.
+_PAPER_ADDRESS = re.compile(
+    r"(?:(?:https?://)?(?:www\.|export\.)?(?:arxiv\.org/(?:abs|pdf|html)|huggingface\.co/papers"
+    r"|hf\.co/papers)/|arxiv:)?(\d{4}\.\d{4,5})(?:v\d+)?(?:\.pdf)?(?:[?#]\S*)?/?",
+    re.IGNORECASE | re.ASCII,
+)
+#: What phones, word processors and East Asian keyboards write in place of plain marks. One
+#: character for one, so that positions stay true. An em dash joins clauses and excludes nothing.
+_PLAIN_MARKS = {code: chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F)} | str.maketrans(
+    "\u3000\u2014“”„‟«»「」\u2019\u2018\u2013\u2212\u2010\u2011", '  """"""""\'\'----'
+)
+_KNOWN_FIELDS = "title: abstract: author: org: keyword: id: by: has: upvotes: comments: stars:"
+
+
+def _has_content(token: Token) -> bool:
+    """Return whether a token is more than stray punctuation."""
+    return token.type != "WORD" or bool(tokenize(str(token)))
+
+
+class _SkipPunctuation:
+    """Drop words without a letter or digit, unless a field or a NOT needs one there."""
+
+    always_accept = ()
+
+    def process(self, stream: Iterator[Token]) -> Iterator[Token]:
+        expects_word = False
+        for token in stream:
+            if expects_word or _has_content(token):
+                yield token
+            expects_word = token.type in {"FIELD", "_NOT"}
+
+
+_PARSER = Lark(
+    _GRAMMAR, parser="lalr", lexer="basic", maybe_placeholders=False, postlex=_SkipPunctuation()
+)
 
 
 @lru_cache(maxsize=4096)
-def parse_query(text: str) -> Query:
-    """Return the query that the text means.
+def parse_query(text: str, limits: Limits = CONFIG_LIMITS) -> Query:
+    """Return the query tree of a text.
+
+    Args:
+        text: The query.
+        limits: Its maximum size. Parentheses nest at most 8 deep in any case.
 
     Raises:
-        QueryError: It cannot be read, or is over a limit (250 characters, 32 terms, nesting 8).
+        QueryError: It cannot be parsed, or is over a limit.
 
     """
-    if len(text) > MAX_QUERY_LENGTH:
-        raise QueryError(
-            text, MAX_QUERY_LENGTH, f"a query has at most {MAX_QUERY_LENGTH} characters"
-        )
+    if len(text) > limits.length:
+        reason = f"a query has at most {limits.length} characters"
+        raise QueryError(text, limits.length, reason)
     for found in XML_FORBIDDEN.finditer(text):
         if not found[0].isspace():
-            raise QueryError(text, found.start(), "no feed can hold this character")
-    plain = text.translate(_TYPOGRAPHIC)
-    _check_limits(text, plain)
+            raise QueryError(text, found.start(), "this character is not allowed")
+    plain = plain_marks(text)
+    _check_tokens(text, plain, limits)
     try:
         tree = _PARSER.parse(plain)
+        return _link_neighbours(_TreeBuilder(text).transform(tree))
     except UnexpectedToken as error:
         raise _syntax_error(text, error) from error
-    try:
-        return _TreeBuilder(text).transform(tree)
     except VisitError as error:
         raise error.orig_exc from error
 
 
-def _check_limits(text: str, plain: str) -> None:
-    """Refuse what only the row of tokens shows: open quotes, too deep, too many terms."""
+def plain_marks(text: str) -> str:
+    """Return the text with plain ASCII marks for typographic and full-width ones."""
+    return text.translate(_PLAIN_MARKS)
+
+
+def _check_tokens(text: str, plain: str, limits: Limits) -> None:
+    """Refuse unclosed quotes, deep nesting and too many terms, which the tokens alone show."""
     depth = terms = 0
     try:
         for token in _PARSER.lex(plain):
             depth += {"LPAR": 1, "RPAR": -1}.get(token.type, 0)
-            terms += token.type in {"WORD", "QUOTED"}
+            terms += token.type in {"WORD", "QUOTED", "VERBATIM"}
             if depth > MAX_DEPTH:
-                raise QueryError(
-                    text, _position(token), f"parentheses nest at most {MAX_DEPTH} deep"
-                )
-            if terms > MAX_TERMS:
-                raise QueryError(text, _position(token), f"a query has at most {MAX_TERMS} terms")
+                reason = f"parentheses nest at most {MAX_DEPTH} deep"
+                raise QueryError(text, _position(token), reason)
+            if terms > limits.terms:
+                reason = f"a query has at most {limits.terms} terms"
+                raise QueryError(text, _position(token), reason)
     except UnexpectedCharacters as error:
-        # Every character begins some token, but for a quotation mark without a second one.
-        reason = "this quotation mark is never closed"
-        raise QueryError(text, plain.rindex('"'), reason) from error
+        # Every character starts some token, except a quotation mark without a second one.
+        raise QueryError(text, plain.rindex('"'), "unclosed quotation mark") from error
 
 
 def _position(token: Token) -> int:
@@ -120,25 +156,25 @@ def _syntax_error(text: str, error: UnexpectedToken) -> QueryError:
     match token.type:
         case "$END" if "RPAR" in error.expected and text.strip():
             if "WORD" not in error.expected or text.rstrip()[-1] not in "(|-":
-                return QueryError(text, end, "a closing parenthesis is missing")
+                return QueryError(text, end, "unclosed parenthesis")
             return QueryError(text, end, "expected a word or quoted words here")
         case "$END":
             return QueryError(text, end, "expected a word or quoted words here")
         case "RPAR" if "RPAR" not in error.expected and "WORD" not in error.expected:
-            reason = "nothing is open that this could close"
+            reason = "unmatched closing parenthesis"
         case "RPAR":
             reason = "expected a word or quoted words before this parenthesis"
         case "LPAR":
             reason = "a field takes one word or quoted words, not parentheses"
         case _:
             reason = (
-                f"expected a word or quoted words, not {str(token)!r}; to look for it, quote it"
+                f"expected a word or quoted words, not {str(token)!r}; quote it to search for it"
             )
     return QueryError(text, _position(token), reason)
 
 
 class _TreeBuilder(Transformer[Token, Query]):
-    """Turn lark's tree into ours; called from the leaves up."""
+    """Turns lark's tree into a query tree, from the leaves up."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -155,62 +191,105 @@ class _TreeBuilder(Transformer[Token, Query]):
 
     def term(self, tokens: list[Token]) -> Query:
         *fields, token = tokens
-        field, body, at = "", str(token), _position(token)
-        if fields:
-            field = str(fields[0])[:-1].lower()
-        elif token.type == "WORD" and (found := _FIELD_PREFIX.fullmatch(body)):
-            field, body, at = found[1].lower(), found[2], at + len(found[1]) + 1
-        return self._fielded(
-            field, body, at, start=_position(tokens[0]), quoted=token.type == "QUOTED"
-        )
-
-    def _fielded(self, field: str, body: str, at: int, *, start: int, quoted: bool) -> Query:
+        field = str(fields[0])[:-1].lower() if fields else ""
+        body, position = str(token), _position(token)
         match field:
             case "has":
-                return self._has(body, at)
+                return self._has(body, position)
             case "upvotes" | "comments" | "stars":
-                return self._count(field, body, at)
-            case "" | "title" | "abstract" | "author" | "org" | "keyword" | "id":
-                return self._words(field, body, at, quoted=quoted)
+                return self._count(field, body, position)
+            case "" | "title" | "abstract" | "author" | "org" | "keyword" | "id" | "by":
+                return self._term(field, token)
             case _:
-                reason = f"there is no field {field!r}; known are {_KNOWN_FIELDS} (to look for it, quote it)"
-                raise QueryError(self._text, start, reason)
+                reason = f"unknown field {field!r}; use one of {_KNOWN_FIELDS}"
+                raise QueryError(self._text, _position(tokens[0]), reason)
 
-    def _has(self, body: str, at: int) -> Has:
+    def _has(self, body: str, position: int) -> Has:
         match body.lower():
             case "code" | "project" | "media" as link:
                 return Has(link)
-        raise QueryError(self._text, at, "has: takes code, project or media")
+        raise QueryError(self._text, position, "has: takes code, project or media")
 
-    def _count(self, counter: Counter, body: str, at: int) -> Count:
+    def _count(self, counter: Counter, body: str, position: int) -> Count:
         if found := _COMPARISON.fullmatch(body):
             return Count(counter, found[1], int(found[2]))
         reason = f"expected one of >= > <= < = and a number, as in {counter}:>=20"
-        raise QueryError(self._text, at, reason)
+        raise QueryError(self._text, position, reason)
 
-    def _words(self, field: Field, body: str, at: int, *, quoted: bool) -> Term:
-        if not quoted and body[0] in "!-" and len(body) > 1:
-            raise QueryError(self._text, at, "to leave a word out, write -word, with one hyphen")
-        mode: Literal["stems", "exact", "prefix"] = "stems"
-        if quoted or field in {"author", "org", "id"}:
-            mode = "exact"  # names and ids have no English stems
-        if not quoted and "*" in body:
-            if "*" in body[:-1]:
-                place = at + body.index("*")
-                raise QueryError(self._text, place, "a * can stand only at the end of a word")
-            mode = "prefix"
-        found = tokenize(body)
-        if not found:
-            raise QueryError(self._text, at, "expected a word: this has no letter or digit")
+    def _term(self, field: Field, token: Token) -> Term:
+        position = _position(token)
+        body = str(token)
+        if token.type == "WORD":
+            return self._word(field, body, position)
+        text = " ".join(body.removeprefix("=").strip('"').split())
+        mode: Mode = "verbatim" if token.type == "VERBATIM" else "phrase"
+        if field in {"author", "org", "id", "by"}:
+            mode = "exact"
         if field == "id":
-            found[-1] = _ID_VERSION.sub("", found[-1])
-        return Term(field, tuple(found), mode)
+            text = _ID_VERSION.sub("", text)
+        return self._checked(Term(field, text, mode), position)
+
+    def _word(self, field: Field, body: str, position: int) -> Term:
+        if address := _PAPER_ADDRESS.fullmatch(body):
+            return (
+                Term("id", address[1], "exact")
+                if field in {"", "id"}
+                else Term(field, body, "forms")
+            )
+        if body[0] == "!" and len(body) > 1 and tokenize(body):
+            reason = "to exclude a word, write -word"
+            raise QueryError(self._text, position, reason)
+        is_prefix = body.endswith("*")
+        text = body.rstrip("*") if is_prefix else body
+        mode: Mode = "prefix" if is_prefix else "forms"
+        if field in {"author", "org", "id", "by"} and not is_prefix:
+            mode = "exact"  # names and ids have no forms
+        if field == "id":
+            text = _ID_VERSION.sub("", text)
+        return self._checked(Term(field, text, mode), position)
+
+    def _checked(self, term: Term, position: int) -> Term:
+        if not term.words:
+            shown = repr(term.text) if term.text else "an empty quotation"
+            raise QueryError(self._text, position, f"{shown} is not a word")
+        return term
 
 
 def _flatten(kind: type[And | Or], parts: list[Query]) -> Iterator[Query]:
-    """Yield the parts with those of nested nodes of the same kind in their place."""
+    """Yield the parts, with the parts of nested nodes of the same kind in their place."""
     for part in parts:
         if isinstance(part, And | Or) and isinstance(part, kind):
             yield from part.parts
         else:
             yield part
+
+
+def _link_neighbours(query: Query) -> Query:
+    """Return the query with plain words that stand beside each other linked.
+
+    Papers may write two words as one: ``multi modal`` finds *multimodal*.
+    """
+    match query:
+        case And(parts):
+            return And(tuple(_linked(tuple(map(_link_neighbours, parts)))))
+        case Or(parts):
+            return Or(tuple(map(_link_neighbours, parts)))
+        case Not(part):
+            return Not(_link_neighbours(part))
+        case _:
+            return query
+
+
+def _linked(parts: tuple[Query, ...]) -> Iterator[Query]:
+    for before, part, after in zip((None, *parts), parts, (*parts[1:], None), strict=False):
+        if isinstance(part, Term) and part.mode == "forms":
+            first, last = _neighbour_words(part, before), _neighbour_words(part, after)
+            yield msgspec.structs.replace(part, before=first[-1], after=last[0])
+        else:
+            yield part
+
+
+def _neighbour_words(term: Term, other: Query | None) -> tuple[str, ...]:
+    if isinstance(other, Term) and other.mode == "forms" and other.field == term.field:
+        return other.words
+    return ("",)

@@ -1,30 +1,35 @@
-"""What a query asks for, whether a paper matches it, and where.
+"""The query tree: what a query looks for, whether a paper matches it, and where.
 
-A query is a tree of `And`, `Or` and `Not` over `Term`, `Has` and `Count`; `feedsrv.grammar` reads
-one from text, and ``str`` writes it so that reading it again gives the same tree. `matches` asks a
-paper's prepared words, `places` tells where it matched, `positive_words` gives what to type into a
-search box.
+A query is a tree of `And`, `Or` and `Not` over `Term`, `Has` and `Count`. `feedsrv.search.parser`
+makes one from text; ``str`` writes it so that parsing it again gives the same tree.
 """
 
 from __future__ import annotations
 
 import operator
+import re
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Literal, assert_never
 
 import msgspec
 
-from feedsrv.models import Paper
-from feedsrv.search.analysis import join_tokens, stem
+from feedsrv.models import Paper, PaperTokens
+from feedsrv.search.analysis import fold, tokenize
+from feedsrv.search.patterns import Pattern, case_matters, find_verbatim, phrase
 
-#: Characters of a query, ours and upstream's.
-MAX_QUERY_LENGTH = 250
+#: Characters of what upstream's search takes.
+MAX_UPSTREAM_LENGTH = 250
 
-Field = Literal["", "title", "abstract", "author", "org", "keyword", "id"]
+Field = Literal["", "title", "abstract", "author", "org", "keyword", "id", "by"]
 Link = Literal["code", "project", "media"]
 Counter = Literal["upvotes", "comments", "stars"]
+#: A word in any form; words side by side in any form; exactly as written; how a word begins; a name
+#: or id, which has no forms.
+Mode = Literal["forms", "phrase", "verbatim", "prefix", "exact"]
 
+#: Fields of a term without one.
+DEFAULT_FIELDS = ("title", "abstract", "keyword")
 _OPERATORS: dict[str, Callable[[int, int], bool]] = {
     ">=": operator.ge,
     "<=": operator.le,
@@ -35,40 +40,81 @@ _OPERATORS: dict[str, Callable[[int, int], bool]] = {
 
 
 class Term(msgspec.Struct, frozen=True):
-    """Words to be found side by side: by their stems, as written, or by how the last begins.
+    """A word, or words that stand side by side.
 
-    The field is empty for the plain words that look in title, abstract and keywords.
+    Attributes:
+        field: Where to look; empty for title, abstract and keywords.
+        text: As typed, without field, quotes and asterisk.
+        mode: How a paper's words must agree.
+        before: The word before it in the query, which papers may write as one with it.
+        after: The word after it, likewise.
+
     """
 
     field: Field
-    words: tuple[str, ...]
-    mode: Literal["stems", "exact", "prefix"]
+    text: str
+    mode: Mode
+    before: str = ""
+    after: str = ""
 
     def __str__(self) -> str:
-        if self.field == "id":
-            return f"id:{'.'.join(self.words)}{'*' if self.mode == 'prefix' else ''}"
         lead = f"{self.field}:" if self.field else ""
         match self.mode:
-            case "exact":
-                return f'{lead}"{" ".join(self.words)}"'
+            case "phrase":
+                return f'{lead}"{self.text}"'
+            case "verbatim":
+                return f'{lead}="{self.text}"'
             case "prefix":
-                return f"{lead}{'-'.join(self.words)}*"
-            case "stems":
-                return f"{lead}{'-'.join(self.words)}"
+                return f"{lead}{self.text}*"
+            case "exact" if re.search(r'[\s()"|*]', self.text):
+                return f'{lead}"{self.text}"'
+            case _:
+                return f"{lead}{self.text}"
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The folded words of the text."""
+        # The parts of an id: `id:2510` finds the papers of a month.
+        return _words(self.text.replace(".", " ") if self.field == "id" else self.text)
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The fields to look in."""
+        return (self.field,) if self.field else DEFAULT_FIELDS
+
+    @property
+    def pattern(self) -> Pattern:
+        """What the term matches in a paper's words."""
+        match self.mode:
+            case "forms" | "phrase":
+                return phrase(self.words, "forms", self.before, self.after)
+            case "prefix":
+                return phrase(self.words, "prefix")
+            case _:
+                return phrase(self.words, "exact")
 
     def describe(self) -> str:
-        """Return what is looked for, in words."""
+        """Return what the term looks for, as a phrase."""
         where = self.field or "title, abstract or keywords"
-        shown = " ".join(self.words)
         match self.mode:
+            case "verbatim":
+                how = f"“{self.text}” exactly as written"
             case "exact":
-                what = f"“{shown}” as written" if len(self.words) > 1 else f"the word “{shown}”"
+                how = f"“{self.text}”"
             case "prefix":
-                what = f"words that begin “{shown}”"
-            case "stems":
-                stems = " ".join(map(stem, self.words))
-                what = f"“{shown}” in any form" + (f" (stem “{stems}”)" if stems != shown else "")
-        return f"{what}, in {where}"
+                how = f"words that begin with “{self.text}”"
+            case "phrase":
+                how = f"“{self.text}” side by side, in any form"
+            case "forms":
+                how = f"“{self.text}” in any form"
+        return f"{how}, in {where}"
+
+
+@lru_cache(maxsize=4096)
+def _words(text: str) -> tuple[str, ...]:
+    if text.startswith("@"):  # a Hugging Face handle, see `feedsrv.search.analysis.analyze`
+        return (fold(text),)
+    return tuple(tokenize(text))
 
 
 class Has(msgspec.Struct, frozen=True):
@@ -80,12 +126,12 @@ class Has(msgspec.Struct, frozen=True):
         return f"has:{self.link}"
 
     def describe(self) -> str:
-        """Return what is looked for, in words."""
+        """Return what it looks for, as a phrase."""
         return f"links {self.link}"
 
 
 class Count(msgspec.Struct, frozen=True):
-    """A counter, as last read, compared with a number."""
+    """A counter, as last fetched, compared with a number."""
 
     counter: Counter
     operator: str
@@ -95,7 +141,7 @@ class Count(msgspec.Struct, frozen=True):
         return f"{self.counter}:{self.operator}{self.value}"
 
     def describe(self) -> str:
-        """Return what is looked for, in words."""
+        """Return what it looks for, as a phrase."""
         return f"{self.counter} {self.operator} {self.value}"
 
 
@@ -132,7 +178,10 @@ Query = And | Or | Not | Term | Has | Count
 
 
 def canonical_text(query: Query) -> str:
-    """Return one text for all queries that differ only in order and repetition of parts."""
+    """Return one text for all queries that differ only in spelling, order and repetition.
+
+    Feed ids are made of it, so it must not change between versions.
+    """
     match query:
         case And(parts) | Or(parts):
             texts = sorted({canonical_text(part) for part in parts})
@@ -141,15 +190,35 @@ def canonical_text(query: Query) -> str:
             return (" " if isinstance(query, And) else " OR ").join(f"({text})" for text in texts)
         case Not(part):
             return f"-({canonical_text(part)})"
+        case Term(field, _, mode):
+            return _canonical_term(query, f"{field}:" if field else "", mode)
         case _:
             return str(query)
 
 
+def _canonical_term(term: Term, lead: str, mode: Mode) -> str:
+    if term.field == "id":
+        return f"id:{'.'.join(term.words)}{'*' if mode == 'prefix' else ''}"
+    match mode:
+        case "verbatim":
+            text = term.text if case_matters(term.text) else term.text.lower()
+            return f'{lead}="{text}"'
+        case "phrase" | "exact":
+            return f'{lead}"{" ".join(term.words)}"'
+        case "prefix":
+            return f"{lead}{'-'.join(term.words)}*"
+        case "forms":
+            return f"{lead}{'-'.join(term.words)}"
+
+
+# --- matching one paper ----------------------------------------------------------------------
+
+
 def matches(query: Query, paper: Paper) -> bool:
-    """Tell whether the paper is one that the query asks for."""
+    """Return whether the paper matches the query."""
     match query:
         case Term():
-            return _term_matches(query, paper)
+            return any(term_matches(query, field, paper) for field in query.fields)
         case And(parts):
             return all(matches(part, paper) for part in parts)
         case Or(parts):
@@ -162,19 +231,44 @@ def matches(query: Query, paper: Paper) -> bool:
             assert_never(query)
 
 
+def term_matches(term: Term, field: str, paper: Paper) -> bool:
+    """Return whether the term matches in that field of the paper."""
+    words = field_tokens(paper.tokens, field).split()
+    if not term.pattern.matches(words):
+        return False
+    return term.mode != "verbatim" or any(find_verbatim(term.text, _field_text(field, paper)))
+
+
+def field_tokens(tokens: PaperTokens, field: str) -> str:
+    """Return the words of a field, separated by spaces."""
+    return str(getattr(tokens, field))
+
+
+def _field_text(field: str, paper: Paper) -> str:
+    match field:
+        case "title":
+            return paper.title
+        case "abstract":
+            return paper.abstract
+        case "keyword":
+            return "\n".join(paper.keywords)
+        case "author":
+            return "\n".join(paper.authors)
+        case _:
+            return paper.organization
+
+
 def match_locations(query: Query, paper: Paper) -> tuple[str, ...]:
     """Return where the paper matched, such as ``title: diffus*`` and ``upvotes: 31``."""
     match query:
         case Term():
             shown = str(msgspec.structs.replace(query, field=""))
-            rows = zip(_searched_fields(query), token_fields(query), strict=True)
-            text = search_string(query)
             return tuple(
-                f"{field}: {shown}" for field, row in rows if text in getattr(paper.tokens, row)
+                f"{field}: {shown}" for field in query.fields if term_matches(query, field, paper)
             )
         case And(parts) | Or(parts):
-            every = (place for part in parts for place in match_locations(part, paper))
-            return tuple(dict.fromkeys(every))
+            locations = (place for part in parts for place in match_locations(part, paper))
+            return tuple(dict.fromkeys(locations))
         case Not():
             return ()
         case Has() | Count():
@@ -183,56 +277,8 @@ def match_locations(query: Query, paper: Paper) -> tuple[str, ...]:
             assert_never(query)
 
 
-def positive_terms(query: Query) -> str:
-    """Return the words that a matching paper may hold, for upstream's own search page.
-
-    Empty for a query of exclusions, links and counters alone: nothing can be searched for. Upstream
-    takes no more than 250 characters, and folding can make one character many.
-    """
-    return " ".join(dict.fromkeys(_iter_positive_terms(query)))[:MAX_QUERY_LENGTH].strip()
-
-
-def _iter_positive_terms(query: Query) -> Iterator[str]:
-    match query:
-        case Term():
-            yield from query.words
-        case And(parts) | Or(parts):
-            for part in parts:
-                yield from _iter_positive_terms(part)
-        case Not() | Has() | Count():
-            pass
-        case _:
-            assert_never(query)
-
-
-def _term_matches(term: Term, paper: Paper) -> bool:
-    text, words = search_string(term), paper.tokens
-    return any(text in getattr(words, name) for name in token_fields(term))
-
-
-def _searched_fields(term: Term) -> tuple[str, ...]:
-    """Return the names of the fields that the term looks in."""
-    return ("title", "abstract", "keyword") if term.field == "" else (term.field,)
-
-
-@lru_cache(maxsize=4096)
-def token_fields(term: Term) -> tuple[str, ...]:
-    """Return which rows of a paper's prepared words to look for the term's `needle` in."""
-    ending = "_stems" if term.mode == "stems" else ""
-    return tuple(f"{field}{ending}" for field in _searched_fields(term))
-
-
-@lru_cache(maxsize=4096)
-def search_string(term: Term) -> str:
-    """Return what stands in a row of prepared words exactly where the term's words stand."""
-    if term.mode == "stems":
-        return join_tokens(map(stem, term.words))
-    text = join_tokens(term.words)
-    return text[:-1] if term.mode == "prefix" else text
-
-
 def matched_value(query: Has | Count, paper: Paper) -> str:
-    """Return the fact that makes the paper match, in words; nothing where it does not."""
+    """Return the value that makes the paper match, such as ``upvotes: 31``; empty for no match."""
     match query:
         case Has(link):
             linked = getattr(paper, link)
@@ -240,3 +286,30 @@ def matched_value(query: Has | Count, paper: Paper) -> str:
         case Count(counter, sign, number):
             value = getattr(paper, counter)
             return f"{counter}: {value}" if _OPERATORS[sign](value, number) else ""
+
+
+# --- what a query looks for ------------------------------------------------------------------
+
+
+def iter_terms(query: Query) -> Iterator[Term]:
+    """Yield the terms that a paper may match by: all but the excluded ones."""
+    match query:
+        case Term():
+            yield query
+        case And(parts) | Or(parts):
+            for part in parts:
+                yield from iter_terms(part)
+        case Not() | Has() | Count():
+            pass
+        case _:
+            assert_never(query)
+
+
+def positive_terms(query: Query) -> str:
+    """Return the words as typed that a matching paper may hold, for upstream's search page.
+
+    Empty for a query of exclusions, links and counters alone: there is nothing to search for.
+    Upstream takes no more than 250 characters.
+    """
+    words = (word for term in iter_terms(query) for word in term.text.split())
+    return " ".join(dict.fromkeys(words))[:MAX_UPSTREAM_LENGTH].strip()

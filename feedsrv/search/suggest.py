@@ -1,9 +1,9 @@
-"""Suggest other queries for one that finds nothing, or too much for a feed."""
+"""Suggest other queries: for one that finds nothing or too much, and for one that can be better."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Literal
 
@@ -12,8 +12,8 @@ import msgspec
 from feedsrv.models import Paper
 from feedsrv.search.analysis import tokenize
 from feedsrv.search.index import Index
-from feedsrv.search.parser import parse_query
-from feedsrv.search.query import MAX_QUERY_LENGTH, And, Not, Or, Query, Term, positive_terms
+from feedsrv.search.parser import ADDRESS_LIMITS, parse_query, plain_marks
+from feedsrv.search.query import And, Not, Or, Query, Term, iter_terms, positive_terms
 
 #: A query that matches more than one paper in four is too broad for a feed, provided that there are
 #: enough papers to judge.
@@ -22,19 +22,24 @@ _MIN_PAPERS = 20
 _MAX_SUGGESTIONS = 3
 #: With more parts, nobody can tell which one is to blame.
 _MAX_PARTS = 8
+#: A long form that fewer papers define is chance or a misreading.
+_MIN_DEFINITIONS = 2
 
 
-class Suggestions(msgspec.Struct, frozen=True):
-    """Other queries to try."""
+class Suggestion(msgspec.Struct, frozen=True):
+    """Other queries to try, and why."""
 
-    #: What is wrong with the query: it matches no paper, or too many.
-    problem: Literal["no match", "too broad"]
-    #: Other queries, and how many papers each matches.
+    #: ``no match`` and ``too broad`` say what is wrong with the query. ``phrase``: its words rarely
+    #: stand side by side. ``long form``: papers spell out its abbreviation.
+    reason: Literal["no match", "too broad", "phrase", "long form"]
+    #: Each with how many papers it matches.
     queries: tuple[tuple[str, int], ...] = ()
 
 
-def suggest(query: str, tree: Query, found: Sequence[Paper], index: Index) -> Suggestions | None:
-    """Return other queries for one that finds nothing or too much; None for any other.
+def suggest(
+    query: str, tree: Query, found: Sequence[Paper], index: Index
+) -> tuple[Suggestion, ...]:
+    """Return what to try instead of a query, the most important first.
 
     Args:
         query: The query text.
@@ -44,65 +49,101 @@ def suggest(query: str, tree: Query, found: Sequence[Paper], index: Index) -> Su
 
     """
     if not found:
-        return Suggestions("no match", _first_matching(_relaxed_queries(tree, index)))
+        return (Suggestion("no match", _first_matching(_relaxed_queries(tree, index))),)
+    suggestions = []
     total = len(index.papers)
-    if len(found) * _BROAD_SHARE < total or total < _MIN_PAPERS:
-        return None
-    narrowed = _narrowed_queries(query, tree, found, index)
-    return Suggestions("too broad", _first_matching(narrowed))
+    if len(found) * _BROAD_SHARE >= total >= _MIN_PAPERS:
+        narrowed = _narrowed_queries(query, tree, found, index)
+        suggestions.append(Suggestion("too broad", _first_matching(narrowed)))
+    if phrases := _first_matching(_phrase_queries(tree, found, index)):
+        suggestions.append(Suggestion("phrase", phrases))
+    if long_forms := _first_matching(_long_form_queries(query, tree, found, index)):
+        suggestions.append(Suggestion("long form", long_forms))
+    return tuple(suggestions)
 
 
-def _first_matching(queries: Iterator[tuple[str, int]]) -> tuple[tuple[str, int], ...]:
+def _first_matching(queries: Iterable[tuple[str, int]]) -> tuple[tuple[str, int], ...]:
     matching = ((query, count) for query, count in queries if count)
     return tuple(islice(matching, _MAX_SUGGESTIONS))
 
 
 def _relaxed_queries(tree: Query, index: Index) -> Iterator[tuple[str, int]]:
     """Yield queries that ask for less, each with how many papers match."""
-    looser: Query | None = None
+    relaxed: Query | None = None
     match tree:
-        case Term("", asked, "exact") if len(asked) > 1:
-            looser = And(tuple(Term("", (word,), "stems") for word in asked))
-        case Term("title" | "abstract" | "keyword", _, _):
-            looser = msgspec.structs.replace(tree, field="")
-        case Term("", _, "stems"):
-            looser = msgspec.structs.replace(tree, mode="prefix")
-        case And((*others, Term("", _, "stems") as last)):
-            # Somebody who types has not come to the end of the last word.
-            looser = And((*others, msgspec.structs.replace(last, mode="prefix")))
-    if looser is not None:
-        yield str(looser), len(index.matching(looser))
+        case Term("", text, "phrase" | "verbatim") if len(tree.words) > 1:
+            relaxed = parse_query(" ".join(tokenize(text)))
+        case Term("title" | "abstract" | "keyword"):
+            relaxed = msgspec.structs.replace(tree, field="")
+        case Term("", _, "forms"):
+            relaxed = _as_prefix(tree)
+        case And((*others, Term("", _, "forms") as last)):
+            # Somebody who is typing has not finished the last word.
+            relaxed = And((*others, _as_prefix(last)))
+    if relaxed is not None:
+        yield str(relaxed), len(index.matching(relaxed))
     if isinstance(tree, And) and len(tree.parts) <= _MAX_PARTS:
         yield from _without_one_part(tree.parts, index)
 
 
+def _as_prefix(term: Term) -> Term:
+    return msgspec.structs.replace(term, mode="prefix", before="", after="")
+
+
 def _without_one_part(parts: Sequence[Query], index: Index) -> Iterator[tuple[str, int]]:
-    """Yield the parts of a query but for one, for each, with how many papers match."""
-    for place, many in enumerate(index.count_without_each(parts)):
-        rest = (*parts[:place], *parts[place + 1 :])
+    """Yield the parts without each one in turn, with how many papers match."""
+    for number, count in enumerate(index.count_without_each(parts)):
+        rest = (*parts[:number], *parts[number + 1 :])
         if not all(isinstance(part, Not) for part in rest):
-            yield str(rest[0] if len(rest) == 1 else And(rest)), many
+            yield str(rest[0] if len(rest) == 1 else And(rest)), count
 
 
 def _narrowed_queries(
     query: str, tree: Query, found: Sequence[Paper], index: Index
 ) -> Iterator[tuple[str, int]]:
-    """Yield queries that ask for more: for the words in titles, for a keyword too."""
+    """Yield queries that ask for more: the word in the title, or a keyword beside it."""
     if isinstance(tree, Term) and not tree.field:
         in_title = msgspec.structs.replace(tree, field="title")
         yield str(in_title), len(index.matching(in_title))
     ids = {paper.id for paper in found}
-    has = set(positive_terms(tree).split())
+    present = {word for term in iter_terms(tree) for word in term.words}
     keywords = Counter(keyword.lower() for paper in found for keyword in paper.keywords)
     for keyword, _ in keywords.most_common(2 * _MAX_SUGGESTIONS):
-        more = keyword_query(keyword)
-        text = f"{f'({query})' if isinstance(tree, Or) else query} {more}"
-        if more and has.isdisjoint(tokenize(keyword)) and len(text) <= MAX_QUERY_LENGTH:
-            yield text, sum(paper.id in ids for paper in index.matching(parse_query(more)))
+        extra = keyword_query(keyword)
+        text = f"{f'({query})' if isinstance(tree, Or) else query} {extra}"
+        if extra and present.isdisjoint(tokenize(keyword)) and len(text) <= ADDRESS_LIMITS.length:
+            yield text, sum(paper.id in ids for paper in index.matching(parse_query(extra)))
 
 
 def keyword_query(keyword: str) -> str:
     """Return the query for papers with that keyword; empty where there is none."""
-    asked = tuple(tokenize(keyword))
-    query = str(Term("keyword", asked, "exact")) if asked else ""
-    return query if len(query) <= MAX_QUERY_LENGTH else ""
+    text = " ".join(plain_marks(keyword).replace('"', " ").split())
+    query = str(Term("keyword", text, "phrase")) if tokenize(text) else ""
+    return query if len(query) <= ADDRESS_LIMITS.length else ""
+
+
+def _phrase_queries(tree: Query, found: Sequence[Paper], index: Index) -> Iterator[tuple[str, int]]:
+    """Yield the plain words of a query as a phrase, where few papers have them side by side."""
+    if not isinstance(tree, And) or not all(
+        isinstance(part, Term) and part.mode == "forms" and not part.field for part in tree.parts
+    ):
+        return
+    phrase = Term("", positive_terms(tree), "phrase")
+    count = len(index.matching(phrase))
+    if count * 2 < len(found):
+        yield str(phrase), count
+
+
+def _long_form_queries(
+    query: str, tree: Query, found: Sequence[Paper], index: Index
+) -> Iterator[tuple[str, int]]:
+    """Yield the query or the long form of its abbreviation, with how many papers match either."""
+    if not isinstance(tree, Term) or tree.field or tree.mode != "forms" or len(tree.words) != 1:
+        return
+    for long_form, definitions in index.long_forms(tree.words[0]).most_common(1):
+        if definitions < _MIN_DEFINITIONS:
+            continue
+        either = f'{query} OR "{long_form}"'
+        count = len(index.matching(parse_query(either)))
+        if count > len(found):
+            yield either, count

@@ -17,7 +17,8 @@ from typing import Any
 from flask import Flask, Response, redirect, request
 from werkzeug.wrappers import Response as BaseResponse
 
-from feedsrv.search.analysis import stem, tokenize
+from feedsrv.search.analysis import tokenize
+from feedsrv.search.word_families import base_forms
 
 Json = dict[str, Any]
 
@@ -163,13 +164,17 @@ def _entry(paper: Mapping[str, Any], day: str) -> Json:
     return {"paper": details, "title": paper["title"], "numComments": paper["comments"]}
 
 
+def _base_forms(text: str) -> set[str]:
+    return {base for word in tokenize(text) for base in base_forms(word)}
+
+
 def _search(entries: Iterable[Json], query: str) -> list[Json]:
     """Return the entries with any of the query's words, those with the most words first."""
-    terms = set(map(stem, tokenize(query)))
+    terms = _base_forms(query)
     scored = []
     for entry in entries:
         text = f"{entry['title']} {entry['paper']['summary']}"
-        if score := len(terms & set(map(stem, tokenize(text)))):
+        if score := len(terms & _base_forms(text)):
             scored.append((score, entry))
     return [entry for _, entry in sorted(scored, key=lambda pair: -pair[0])]
 

@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from itertools import chain
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import parse_qs, quote_plus, urlsplit
 
 import msgspec
@@ -38,6 +38,8 @@ _DATE_PREFIX = re.compile(r"\d{4}-\d\d-\d\d")
 _PERIOD = re.compile(r"\d{4}-W?\d\d", re.ASCII)
 _MAX_WEEK, _MAX_MONTH = 53, 12
 _PAPER_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,63}", re.ASCII)
+#: A Hugging Face handle. Anything else in its place is not shown, searched or linked.
+_HANDLE = re.compile(r"[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 _ID_VERSION = re.compile(r"(?<=\d)v\d+$")
 
 # --- the JSON of pages and of the API ------------------------------------------------------------
@@ -51,6 +53,7 @@ _LongText = Annotated[str, msgspec.Meta(max_length=20_000)]
 class _Author(msgspec.Struct):
     name: _ShortText
     hidden: bool | None = None
+    user: Any = None  # an account, see `_account_handle`
 
 
 class _Organization(msgspec.Struct):
@@ -66,6 +69,7 @@ class _PaperDetails(msgspec.Struct, rename="camel"):
     published_at: datetime
     upvotes: int
     submitted_on_daily_at: datetime | None = None
+    submitted_on_daily_by: Any = None
     media_urls: list[_ShortText] | None = None
     project_page: _ShortText | None = None
     github_repo: _ShortText | None = None
@@ -78,6 +82,7 @@ class _PaperDetails(msgspec.Struct, rename="camel"):
 class _Entry(msgspec.Struct, rename="camel"):
     paper: _PaperDetails
     num_comments: int | None = None
+    submitted_by: Any = None
     media_urls: list[_ShortText] | None = None
     media_url: _ShortText | None = None  # in May and June 2024
     organization: _Organization | None = None
@@ -199,6 +204,19 @@ def parse_api_response(body: bytes, url: str, *, requested: Page, fetched_at: da
     return msgspec.structs.replace(listing, page=Page(Kind.DAY, day), papers=papers)
 
 
+def _account_handle(account: object) -> str:
+    """Return the handle of an account: its ``user`` in some places, its ``name`` in others.
+
+    Nothing else depends on accounts, so one with an unexpected type spoils no paper.
+    """
+    fields = account if isinstance(account, dict) else {}
+    return _handle(fields.get("user") or fields.get("name"))
+
+
+def _handle(value: object) -> str:
+    return value if isinstance(value, str) and _HANDLE.fullmatch(value) else ""
+
+
 def parse_paper(raw: msgspec.Raw, day: date | None) -> Paper:
     """Return the paper of one entry, of a page's props or of the API.
 
@@ -218,8 +236,10 @@ def parse_paper(raw: msgspec.Raw, day: date | None) -> Paper:
     listed = paper.submitted_on_daily_at
     org = entry.organization or paper.organization or entry.submitter_organization
     media = entry.media_urls or paper.media_urls or ([entry.media_url] if entry.media_url else [])
-    names = (normalize_line(author.name) for author in paper.authors if not author.hidden)
-    authors = tuple(name for name in names if name)
+    visible = [author for author in paper.authors if not author.hidden]
+    authors = tuple(filter(None, (normalize_line(author.name) for author in visible)))
+    handles = map(_account_handle, (author.user for author in visible))
+    submitter = _account_handle(entry.submitted_by or paper.submitted_on_daily_by)
     paper_id = _ID_VERSION.sub("", paper.id)
     if not _PAPER_ID.fullmatch(paper_id):
         raise ValueError(f"invalid paper id {paper_id!r}")
@@ -233,6 +253,9 @@ def parse_paper(raw: msgspec.Raw, day: date | None) -> Paper:
             submitted=_to_utc(paper.published_at).date(),
             listed=_to_utc(listed).date() if listed else day,
             organization=normalize_line(org.fullname or org.name) if org else "",
+            author_handles=tuple(filter(None, handles)),
+            organization_handle=_handle(org.name) if org else "",
+            submitter=submitter,
             keywords=_unique(map(normalize_line, paper.ai_keywords or ())),
             ai_summary=normalize_line(paper.ai_summary or ""),
             code=normalize_url(paper.github_repo or ""),

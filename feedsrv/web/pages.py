@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from itertools import compress
 from operator import not_
@@ -23,8 +23,9 @@ from feedsrv.feeds.window import Window
 from feedsrv.models import Failure, Feed, Kind, Match, Page, Paper
 from feedsrv.search.analysis import tokenize
 from feedsrv.search.highlight import Span, excerpt, highlight_spans, searches_field, segments
-from feedsrv.search.parser import parse_query
-from feedsrv.search.query import Or, Query, match_locations, positive_terms
+from feedsrv.search.index import Index
+from feedsrv.search.parser import ADDRESS_LIMITS, parse_query
+from feedsrv.search.query import Or, Query, iter_terms, match_locations, positive_terms
 from feedsrv.search.suggest import keyword_query, suggest
 from feedsrv.web.chart import Chart, build_chart
 from feedsrv.web.filters import format_count, format_number, format_share, long_date, sentence
@@ -36,6 +37,8 @@ WEB_READERS = {
     "NewsBlur": "https://www.newsblur.com/?url={url}",
     "The Old Reader": "https://theoldreader.com/feeds/subscribe?url={url}",
 }
+#: Forms of a word that the preview lists.
+_MAX_WORD_FORMS = 12
 _MAX_PREVIEW_PAPERS = 8
 _EXCERPT_LENGTH = 260
 #: Authors that are shown without a click, and those that a brief card highlights at most.
@@ -91,6 +94,14 @@ class Hint(msgspec.Struct, frozen=True):
     suggestions: tuple[tuple[str, int], ...] = ()
 
 
+class WordForms(msgspec.Struct, frozen=True):
+    """A word of a query, and the words that it finds."""
+
+    word: str
+    #: The most frequent first, each with how many papers have it.
+    forms: tuple[tuple[str, int], ...]
+
+
 class Preview(msgspec.Struct, frozen=True, kw_only=True):
     """Which papers of the window a query matches."""
 
@@ -104,7 +115,8 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
     #: How often a paper matches, in words.
     frequency: str = ""
     chart: Chart | None = None
-    hint: Hint | None = None
+    hints: tuple[Hint, ...] = ()
+    word_forms: tuple[WordForms, ...] = ()
     #: The newest matches.
     cards: tuple[PaperCard, ...] = ()
     config_snippet: str = ""
@@ -145,7 +157,7 @@ def build_preview(query: str, window: Window, older_matches: int | None) -> Prev
     )
     if not query:
         return preview
-    tree = parse_query(query)
+    tree = parse_query(query, ADDRESS_LIMITS)
     if not window.papers:
         return preview
     papers = window.search(query)
@@ -154,7 +166,8 @@ def build_preview(query: str, window: Window, older_matches: int | None) -> Prev
         total=len(papers),
         frequency=_frequency(len(papers), days_fetched),
         chart=build_chart(papers, window.days),
-        hint=_build_hint(query, tree, window, older_matches),
+        hints=tuple(_build_hints(query, tree, window, older_matches)),
+        word_forms=tuple(_word_forms(tree, window.index)),
         cards=tuple(
             paper_card(paper, tree, is_brief=True) for paper in papers[:_MAX_PREVIEW_PAPERS]
         ),
@@ -173,18 +186,32 @@ def query_problem(error: QueryError) -> QueryProblem:
     return QueryProblem(sentence(error.reason), before, rest[:1] or " ", rest[1:])
 
 
-def _build_hint(query: str, tree: Query, window: Window, older_matches: int | None) -> Hint | None:
-    """Return advice for a query that matches nothing or too much; None for any other."""
+def _build_hints(
+    query: str, tree: Query, window: Window, older_matches: int | None
+) -> Iterator[Hint]:
+    """Yield advice on the query: what to try instead, and why."""
     papers = window.search(query)
-    advice = suggest(query, tree, papers, window.index)
-    if advice is None:
-        return None
-    if advice.problem == "too broad":
-        share = format_share(len(papers), len(window.papers))
-        message = f"This matches {share} of all papers, which is a lot for one feed."
-    else:
-        message = _no_match_message(tree, len(window.days), older_matches)
-    return Hint(message, advice.queries)
+    for suggestion in suggest(query, tree, papers, window.index):
+        match suggestion.reason:
+            case "no match":
+                message = _no_match_message(tree, len(window.days), older_matches)
+            case "too broad":
+                share = format_share(len(papers), len(window.papers))
+                message = f"This matches {share} of all papers, which is a lot for one feed."
+            case "phrase":
+                message = "Most of these papers do not have the words side by side."
+            case "long form":
+                message = "Papers also spell this out."
+        yield Hint(message, suggestion.queries)
+
+
+def _word_forms(tree: Query, index: Index) -> Iterator[WordForms]:
+    """Yield the words of the query that find other words too."""
+    for term in iter_terms(tree):
+        if term.mode in {"forms", "prefix"} and len(term.words) == 1:
+            forms = tuple(index.forms(term).items())
+            if len(forms) > 1:
+                yield WordForms(str(term), forms[:_MAX_WORD_FORMS])
 
 
 def _no_match_message(tree: Query, days: int, older_matches: int | None) -> str:

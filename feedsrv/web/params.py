@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from urllib.parse import unquote_to_bytes
 
 from flask import request
 
@@ -11,8 +12,24 @@ from feedsrv.errors import ParameterError
 
 
 def query_param() -> str:
-    """Return the query ``q`` with its white space normalized; empty where there is none."""
-    return " ".join(request.args.get("q", "").split())
+    """Return the query ``q`` with its white space normalized; empty where there is none.
+
+    Raises:
+        ParameterError: It is not UTF-8.
+
+    """
+    query = request.args.get("q", "")
+    if "\ufffd" in query and not _is_utf8(request.query_string):
+        raise ParameterError("q", query, "must be encoded as UTF-8")
+    return " ".join(query.split())
+
+
+def _is_utf8(query_string: bytes) -> bool:
+    try:
+        unquote_to_bytes(query_string).decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def int_param(name: str, maximum: int) -> int | None:

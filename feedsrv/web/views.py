@@ -21,7 +21,7 @@ from feedsrv.models import MAX_ENTRIES, Feed
 from feedsrv.monitoring.incidents import incident_feed
 from feedsrv.monitoring.metrics import CONTENT_TYPE, Metrics
 from feedsrv.monitoring.status import build_status
-from feedsrv.search.parser import parse_query
+from feedsrv.search.parser import ADDRESS_LIMITS, parse_query
 from feedsrv.web.auth import credentials
 from feedsrv.web.openapi import load_description
 from feedsrv.web.pages import (
@@ -99,7 +99,7 @@ class Views:
         query = query_param()
         feed = Feed(name="all", title="Daily Papers", sources=("daily",))
         if query:
-            name = str(parse_query(query))
+            name = str(parse_query(query, ADDRESS_LIMITS))
             feed = Feed(name=name, title=f"Daily Papers: {query}", query=query)
         return self._feed_response([feed], suffix, query)
 
@@ -107,7 +107,7 @@ class Views:
         """Return the feed of one listing, filtered by the query."""
         query, feed = query_param(), _LISTING_FEEDS[listing]
         if query:
-            parse_query(query)
+            parse_query(query, ADDRESS_LIMITS)
             feed = msgspec.structs.replace(feed, title=f"{feed.title}: {query}", query=query)
         return self._feed_response([feed], suffix, query)
 

@@ -8,9 +8,9 @@ from random import Random
 from feedsrv.errors import QueryError
 from feedsrv.models import XML_FORBIDDEN, Paper
 from feedsrv.search.analysis import analyze
-from feedsrv.search.parser import parse_query
+from feedsrv.search.parser import CONFIG_LIMITS, parse_query
 from feedsrv.search.query import (
-    MAX_QUERY_LENGTH,
+    MAX_UPSTREAM_LENGTH,
     Not,
     canonical_text,
     match_locations,
@@ -135,14 +135,14 @@ def outcome(text: str) -> str:
     except QueryError as error:
         return f"QueryError: {_class(text, error)}"
     searched = positive_terms(tree)
-    assert len(searched) <= MAX_QUERY_LENGTH
+    assert len(searched) <= MAX_UPSTREAM_LENGTH
     assert not XML_FORBIDDEN.search(searched)
     for paper in PAPERS:
         found = matches(tree, paper)
         assert matches(Not(tree), paper) is not found
         assert all(match_locations(tree, paper))
     written = str(tree)
-    if len(written) > MAX_QUERY_LENGTH:
+    if len(written) > CONFIG_LIMITS.length:
         return "a query that is too long when it is written out"  # folding makes one letter many
     again = parse_query(written)
     assert again == tree, written

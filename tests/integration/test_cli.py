@@ -228,7 +228,7 @@ def test_explain_draws_the_query_and_lists_the_matches_with_their_locations(
         "├── any of",
         "│   ├── upvotes >= 20",
         "│   ├── links code",
-        "│   └── words that begin “light”, in title",
+        "│   └── words that begin with “light”, in title",
         "└── none of",
         "    └── “ferries” in any form (stem “ferri”), in title, abstract or keywords",
     ]

@@ -11,7 +11,8 @@ from hypothesis.strategies import DrawFn, SearchStrategy
 
 from feedsrv.models import FIRST_LIST_DAY, Kind, Listing, Page, Paper
 from feedsrv.search.analysis import analyze
-from feedsrv.search.query import MAX_QUERY_LENGTH, And, Count, Field, Has, Not, Or, Query, Term
+from feedsrv.search.parser import ADDRESS_LIMITS
+from feedsrv.search.query import And, Count, Field, Has, Mode, Not, Or, Query, Term
 from feedsrv.upstream.normalize import normalize_line, normalize_paragraphs, normalize_url
 from feedsrv.upstream.policy import pages_covering
 
@@ -129,9 +130,8 @@ _FIELDS: tuple[Field, ...] = ("", "", "title", "abstract", "keyword", "author", 
 _KNOWN_IN: dict[Field, tuple[str, ...]] = {
     "author": ("ada", "brandt", "zoe", "le", "700"),
     "org": ("harbour", "ai", "lab"),
-    "id": ("2601", "00001", "2305"),
+    "id": ("2601", "2601.00001", "2305"),
 }
-Mode = Literal["stems", "exact", "prefix"]
 
 #: For a test that draws lists of papers: half of the profile's examples.
 few_examples = settings(max_examples=settings().max_examples // 2)
@@ -158,7 +158,9 @@ def query_texts() -> SearchStrategy[str]:
     """What may be typed as a query: tokens of the language in any order, or anything at all."""
     tokens = st.lists(st.sampled_from(_TOKENS), max_size=14)
     soup = st.builds(str.join, st.sampled_from((" ", "", "\t")), tokens)
-    return st.one_of(soup, soup, texts(surrogates=True), st.text(max_size=MAX_QUERY_LENGTH + 5))
+    return st.one_of(
+        soup, soup, texts(surrogates=True), st.text(max_size=ADDRESS_LIMITS.length + 5)
+    )
 
 
 # Few choices with one draw each: a paper has twenty fields, and tests draw lists of papers.
@@ -257,9 +259,12 @@ def terms(draw: DrawFn) -> Term:
     known = _KNOWN_IN.get(field, VOCABULARY)
     modes: tuple[Mode, ...] = ("exact", "prefix")
     if field not in _KNOWN_IN:
-        modes = ("stems", *modes)
+        modes = ("forms", "phrase", "verbatim", "prefix")
+    mode = draw(st.sampled_from(modes))
     words = draw(st.lists(st.sampled_from(known), min_size=1, max_size=3))
-    return Term(field, tuple(words), draw(st.sampled_from(modes)))
+    # Only quoted words can have spaces between them.
+    separator = "-" if mode in {"forms", "prefix"} else " "
+    return Term(field, separator.join(words), mode)
 
 
 def _leaves() -> SearchStrategy[Query]:
@@ -284,7 +289,7 @@ def _grown(parts: SearchStrategy[Query]) -> SearchStrategy[Query]:
 def _is_writable(query: Query) -> bool:
     text = str(query)
     depths = [text[:place].count("(") - text[:place].count(")") for place in range(len(text) + 1)]
-    return len(text) <= MAX_QUERY_LENGTH and max(depths) <= 8
+    return len(text) <= ADDRESS_LIMITS.length and max(depths) <= 8
 
 
 def queries(most: int = 8) -> SearchStrategy[Query]:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-
 import pytest
-import snowballstemmer
 from hypothesis import given
 from hypothesis import strategies as st
 
 from feedsrv.models import Paper, PaperTokens
-from feedsrv.search.analysis import analyze, fold, join_tokens, stem, tokenize
+from feedsrv.search.analysis import analyze, fold, tokenize
 from tests.support.strategies import make_paper, papers, texts
 
 
@@ -23,8 +20,8 @@ from tests.support.strategies import make_paper, papers, texts
         ("ÅNGSTRÖM", "angstrom"),
         ("Straße", "strasse"),
         ("\u0130zmir", "izmir"),
-        ("ΣΊΣΥΦΟΣ", "σισυφοσ"),
-        ("Σίσυφος", "σισυφοσ"),
+        ("Σ", "sigma"),
+        ("ά ς", "alpha sigma"),
         ("ﬁne", "fine"),
         ("ＦＵＬＬ", "full"),
         ("x²", "x2"),
@@ -53,7 +50,7 @@ def test_folding_takes_away_case_accents_and_typographic_variants(text: str, fol
         ("world_model", ["world", "model"]),
         ("_init_", ["init"]),
         ("3D, 4-bit", ["3d", "4", "bit"]),
-        ("GPT-4.5", ["gpt", "4", "5"]),
+        ("GPT-4.5", ["gpt", "4.5"]),
         ("C++", ["c++"]),
         ("C++, C#.", ["c++", "c#"]),
         ("C++11", ["c++", "11"]),
@@ -63,14 +60,14 @@ def test_folding_takes_away_case_accents_and_typographic_variants(text: str, fol
         ("#1 #tag", ["1", "tag"]),
         ("++", []),
         ("O'Reilly", ["o'reilly"]),
-        ("O\u2019Reilly's", ["o'reilly's"]),
+        ("O\u2019Reilly's", ["o'reilly"]),
         ("the models' rock'n'roll", ["the", "models", "rock'n'roll"]),
         ("'quoted'", ["quoted"]),
         ("a''b", ["a", "b"]),
         ("\U0001f426bird\U0001f426", ["\U0001f426", "bird", "\U0001f426"]),
         ("\u2764\ufe0f", ["\u2764"]),
         ("\U0001f426\U0001f980", ["\U0001f426", "\U0001f980"]),
-        ("α-divergence", ["α", "divergence"]),
+        ("α-divergence", ["alpha", "divergence"]),
         ("因果推論", ["因果推論"]),
         ("مرحبا", ["مرحبا"]),
         ("a\x00b", ["a", "b"]),
@@ -85,47 +82,7 @@ def test_words_are_runs_of_letters_and_digits_with_the_signs_that_belong_to_them
     assert tokenize(text) == found
 
 
-@pytest.mark.parametrize(
-    ("word", "cut"),
-    [
-        ("causal", "causal"),
-        ("causally", "causal"),
-        ("causality", "causal"),
-        ("models", "model"),
-        ("modelling", "model"),
-        ("agent's", "agent"),
-        ("c++", "c++"),
-        ("c#", "c#"),
-        ("3d", "3d"),
-        ("/", "/"),
-        ("\U0001f426", "\U0001f426"),
-        ("因果推論", "因果推論"),
-        ("a" * 38 + "bs", "a" * 38 + "b"),
-        ("a" * 39 + "bs", "a" * 39 + "bs"),
-    ],
-    ids=ascii,
-)
-def test_a_stem_is_what_the_forms_of_an_english_word_share(word: str, cut: str) -> None:
-    assert stem(word) == cut
-
-
-def test_stems_stay_true_when_threads_ask_at_once() -> None:
-    asked = [
-        f"{beginning}{end}" for beginning in "abcdefgh" for end in ("ationally", "nesses", "s")
-    ]
-    stemmer = snowballstemmer.stemmer("english")
-    expected = [stemmer.stemWord(word) for word in asked]
-    with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(lambda _: list(map(stem.__wrapped__, asked)), range(64)))
-    assert all(answer == expected for answer in answers)
-
-
-def test_a_row_has_a_space_around_each_word() -> None:
-    assert join_tokens(["world", "model"]) == " world model "
-    assert " world " not in join_tokens([])
-
-
-def test_a_paper_is_prepared_with_its_words_and_their_stems() -> None:
+def test_a_paper_is_analyzed_to_the_tokens_of_its_fields() -> None:
     one = make_paper(
         "Causally Naïve Models",
         "One\n\nof C++.",
@@ -135,19 +92,16 @@ def test_a_paper_is_prepared_with_its_words_and_their_stems() -> None:
         organization="Harbour Labs",
     )
     assert one.tokens == PaperTokens(
-        title=" causally naive models ",
-        title_stems=" causal naiv model ",
-        abstract=" one of c++ ",
-        abstract_stems=" one of c++ ",
-        keyword=" world models / agents / ",
-        keyword_stems=" world model / agent / ",
-        author=" ada brandt / mei o'reilly / ",
-        org=" harbour labs ",
-        id=" 2601 00001 ",
+        title="causally naive models",
+        abstract="one of c++",
+        keyword="world models / agents /",
+        author="ada brandt / mei o'reilly /",
+        org="harbour labs /",
+        id="2601 00001",
     )
 
 
-def test_preparing_changes_nothing_but_the_words() -> None:
+def test_analysis_changes_nothing_but_the_tokens() -> None:
     bare = Paper(id="x", title="T", abstract="A", submitted=make_paper().submitted, upvotes=3)
     made = analyze(bare)
     assert bare.tokens == PaperTokens()
@@ -169,9 +123,8 @@ def test_case_makes_no_other_word(text: str) -> None:
 @given(st.one_of(st.text(), texts(surrogates=True)))
 def test_words_written_side_by_side_are_the_same_words(text: str) -> None:
     found = tokenize(text)
-    assert tokenize(join_tokens(found)) == found
-    assert tokenize("-".join(found)) == found
-    assert join_tokens(found).split() == found
+    assert tokenize(" ".join(found)) == found
+    assert " ".join(found).split() == found
 
 
 @given(st.one_of(st.text(), texts(surrogates=True)))
@@ -179,16 +132,13 @@ def test_a_word_is_never_empty_and_holds_no_space_or_fence(text: str) -> None:
     for word in tokenize(text):
         assert word
         assert not set(word) & set(' /-_"()|*:')
-        assert stem(word).split() == [stem(word)]
 
 
 @given(papers())
 def test_each_field_of_a_prepared_paper_holds_its_words_in_order(one: Paper) -> None:
     assert one.tokens.title.split() == tokenize(one.title)
-    assert one.tokens.title_stems.split() == [stem(word) for word in tokenize(one.title)]
     assert one.tokens.abstract.split() == tokenize(one.abstract)
-    assert one.tokens.abstract_stems.split() == [stem(word) for word in tokenize(one.abstract)]
-    assert one.tokens.org.split() == tokenize(one.organization)
+    assert one.tokens.org.split() == [*tokenize(one.organization), "/"]
     assert [part.split() for part in one.tokens.author.split("/")[:-1]] == list(
         map(tokenize, one.authors)
     )

@@ -7,11 +7,21 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from feedsrv.errors import QueryError
-from feedsrv.search.parser import parse_query
-from feedsrv.search.query import And, Count, Has, Not, Or, Query, Term, canonical_text
-from tests.support.strategies import few_examples, queries, query_texts
+from feedsrv.search.parser import ADDRESS_LIMITS, CONFIG_LIMITS, parse_query
+from feedsrv.search.query import (
+    And,
+    Count,
+    Has,
+    Not,
+    Or,
+    Query,
+    Term,
+    canonical_text,
+    iter_terms,
+)
+from tests.support.strategies import queries, query_texts
 
-EIGHT_LEVELS = "(" * 8 + "moon" + ")" * 8
+NEST8 = "(" * 8 + "moon" + ")" * 8
 
 
 REFUSED = [
@@ -20,16 +30,20 @@ REFUSED = [
     ("   ", 0, "expected a word"),
     ("\t\r\n", 0, "expected a word"),
     ("\xa0", 0, "expected a word"),
-    ('"moon" \xa0 "tides', 9, "never closed"),
-    ('"moon', 0, "never closed"),
-    ('"moon" "tides', 7, "never closed"),
-    ('moon"', 4, "never closed"),
-    ('title:"moon', 6, "never closed"),
-    ("\u201cmoon", 0, "never closed"),
-    ('""', 0, "no letter or digit"),
-    ('" "', 0, "no letter or digit"),
-    ('moon "-"', 5, "no letter or digit"),
-    ("OR OR", 0, "not 'OR'; to look for it, quote it"),
+    ("-", 1, "expected a word"),
+    ("*", 1, "expected a word"),
+    ("& – ;", 5, "expected a word"),
+    ('"moon" \xa0 "tides', 9, "unclosed quotation mark"),
+    ('"moon', 0, "unclosed quotation mark"),
+    ('moon"', 4, "unclosed quotation mark"),
+    ('title:"moon', 6, "unclosed quotation mark"),
+    ('="moon', 1, "unclosed quotation mark"),
+    ("\u201cmoon", 0, "unclosed quotation mark"),
+    ("\uff02moon", 0, "unclosed quotation mark"),
+    ('""', 0, "not a word"),
+    ('=""', 0, "not a word"),
+    ('moon "-"', 5, "not a word"),
+    ("OR OR", 0, "not 'OR'; quote it to search for it"),
     ("OR moon", 0, "not 'OR'"),
     ("moon OR", 7, "expected a word"),
     ("moon OR  ", 7, "expected a word"),
@@ -38,74 +52,53 @@ REFUSED = [
     ("|", 0, "not '|'"),
     ("AND moon", 0, "not 'AND'"),
     ("moon AND", 8, "expected a word"),
-    ("moon AND AND tides", 9, "not 'AND'"),
     ("NOT", 3, "expected a word"),
     ("NOT NOT moon", 4, "not 'NOT'"),
     ("NOT -moon", 4, "not '-'"),
-    ("-", 0, "no letter or digit"),
-    ("- moon", 0, "no letter or digit"),
-    ("moon - tides", 5, "no letter or digit"),
-    ("--moon", 0, "one hyphen"),
-    ("moon --tides", 5, "one hyphen"),
-    ("!moon", 0, "one hyphen"),
-    ("-!moon", 1, "one hyphen"),
-    ("title:!moon", 6, "one hyphen"),
+    ("!moon", 0, "write -word"),
+    ("title:!moon", 6, "write -word"),
     ("title:-moon", 6, "not '-'"),
     ("()", 1, "before this parenthesis"),
-    ("moon ()", 6, "before this parenthesis"),
+    ("moon (&)", 7, "before this parenthesis"),
     ("-()", 2, "before this parenthesis"),
     ("(moon OR)", 8, "before this parenthesis"),
     ("(", 1, "expected a word"),
-    ("(moon OR", 8, "expected a word"),
-    ("(moon", 5, "closing parenthesis is missing"),
-    ("(moon  ", 5, "closing parenthesis is missing"),
-    ("((moon) tides", 13, "closing parenthesis is missing"),
+    ("(moon", 5, "unclosed parenthesis"),
+    ("\uff08moon", 5, "unclosed parenthesis"),
+    ("((moon) tides", 13, "unclosed parenthesis"),
     (")", 0, "parenthesis"),
-    ("moon)", 4, "nothing is open"),
-    ("(moon))", 6, "nothing is open"),
-    ("foo:moon", 0, "no field 'foo'"),
-    ("moon foo:tides", 5, "no field 'foo'"),
-    ("foo: moon", 0, "no field 'foo'"),
-    ('foo:"moon"', 0, "no field 'foo'"),
-    ("titles:moon", 0, "known are title: abstract: author: org: keyword: id:"),
-    ("https://arxiv.org/abs/2601.00001", 0, "no field 'https'"),
+    ("moon)", 4, "unmatched closing parenthesis"),
+    ("(moon))", 6, "unmatched closing parenthesis"),
     ("title:", 6, "expected a word"),
+    ("title:&", 6, "not a word"),
     ("title: OR", 7, "not 'OR'"),
     ("title:(moon tides)", 6, "not parentheses"),
     ("author:title:moon", 7, "not 'title:'"),
     ("has:foo", 4, "code, project or media"),
     ("moon has:foo", 9, "code, project or media"),
-    ("has:code*", 4, "code, project or media"),
     ("upvotes:20", 8, ">= > <= < ="),
+    ("upvotes:many", 8, ">= > <= < ="),
     ("stars:>=many", 6, "as in stars:>=20"),
     ("moon comments:=-1", 14, "as in comments:>=20"),
-    ("upvotes:=>20", 8, ">= > <= < ="),
     ("upvotes:>=9999999999", 8, ">= > <= < ="),
-    ("upvotes:>=1.5", 8, ">= > <= < ="),
-    ("*", 0, "no letter or digit"),
-    ("title:*", 6, "no letter or digit"),
-    ("mo*on", 2, "only at the end"),
-    ("tides *moon", 6, "only at the end"),
-    ("title:mo*on", 8, "only at the end"),
-    ("moon**", 4, "only at the end"),
-    ("\x00", 0, "no feed can hold"),
-    ("moon \x00", 5, "no feed can hold"),
-    ("\ud800", 0, "no feed can hold"),
+    ("\x00", 0, "not allowed"),
+    ("moon \x00", 5, "not allowed"),
+    ("\ud800", 0, "not allowed"),
     ("moon " * 32 + "tides", 160, "at most 32 terms"),
     ("m" * 251, 250, "at most 250 characters"),
-    (f"({EIGHT_LEVELS})", 8, "at most 8 deep"),
-    (f"tides {EIGHT_LEVELS} ({EIGHT_LEVELS})", 35, "at most 8 deep"),
+    (f"({NEST8})", 8, "at most 8 deep"),
+    (f"tides {NEST8} ({NEST8})", 35, "at most 8 deep"),
 ]
 
 
 @pytest.mark.parametrize(
     ("query", "position", "reason"), REFUSED, ids=[ascii(query)[:40] for query, _, _ in REFUSED]
 )
-def test_a_query_that_cannot_be_read_is_refused_with_place_and_reason(
+def test_a_query_that_cannot_be_parsed_is_refused_with_position_and_reason(
     query: str, position: int, reason: str
 ) -> None:
     with pytest.raises(QueryError) as caught:
-        parse_query(query)
+        parse_query(query, ADDRESS_LIMITS)
     assert caught.value.query == query
     assert caught.value.position == position
     assert reason in caught.value.reason
@@ -113,17 +106,21 @@ def test_a_query_that_cannot_be_read_is_refused_with_place_and_reason(
 
 @pytest.mark.parametrize(
     "query",
-    [
-        " ".join(["moon"] * 32),
-        "m" * 250,
-        f"tides {'moon ' * 30}   ",
-        EIGHT_LEVELS,
-        f"{EIGHT_LEVELS} {EIGHT_LEVELS}",
-    ],
+    [" ".join(["moon"] * 32), "m" * 250, f"tides {'moon ' * 30}   ", NEST8, f"{NEST8} {NEST8}"],
     ids=["32 terms", "250 characters", "31 terms and blanks", "nesting 8", "nesting 8 twice"],
 )
-def test_a_query_at_a_limit_is_read(query: str) -> None:
-    parse_query(query)
+def test_a_query_at_a_limit_is_accepted(query: str) -> None:
+    parse_query(query, ADDRESS_LIMITS)
+
+
+def test_the_settings_file_may_have_longer_queries_than_an_address() -> None:
+    keywords = " OR ".join(f'"world model {number}"' for number in range(100))
+    assert ADDRESS_LIMITS.length < len(keywords) <= CONFIG_LIMITS.length
+    assert isinstance(parse_query(keywords), Or)
+    with pytest.raises(QueryError, match="at most 4000 characters"):
+        parse_query("moon " * 800 + "m")
+    with pytest.raises(QueryError, match="at most 400 terms"):
+        parse_query("m " * 401)
 
 
 def test_an_error_counts_characters_from_one_for_people_and_points_with_a_caret() -> None:
@@ -133,33 +130,105 @@ def test_an_error_counts_characters_from_one_for_people_and_points_with_a_caret(
     assert caught.value.with_caret() == "moon OR has:foo\n            ^"
 
 
-A, B, C = (Term("", (word,), "stems") for word in "abc")
+def word(text: str, before: str = "", after: str = "") -> Term:
+    return Term("", text, "forms", before, after)
 
 
 @pytest.mark.parametrize(
     ("query", "tree"),
     [
-        ("a b c", And((A, B, C))),
-        ("a AND (b c)", And((A, B, C))),
-        ("a OR (b OR c)", Or((A, B, C))),
-        ("a | b", Or((A, B))),
-        ("(a)", A),
-        ("-(a)", Not(A)),
-        ("NOT a", Not(A)),
-        ("a-b", Term("", ("a", "b"), "stems")),
-        ("A-B*", Term("", ("a", "b"), "prefix")),
-        ("author:A", Term("author", ("a",), "exact")),
-        ("author:A*", Term("author", ("a",), "prefix")),
-        ('keyword:"A b"', Term("keyword", ("a", "b"), "exact")),
-        ("id:2601.00001v4", Term("id", ("2601", "00001"), "exact")),
+        ("a b c", And((word("a", after="b"), word("b", "a", "c"), word("c", "b")))),
+        ("a AND (b c)", And((word("a", after="b"), word("b", "a", "c"), word("c", "b")))),
+        ("a OR (b OR c)", Or((word("a"), word("b"), word("c")))),
+        ("a | b", Or((word("a"), word("b")))),
+        ("(a)", word("a")),
+        ("-(a)", Not(word("a"))),
+        ("NOT a", Not(word("a"))),
+        ("a-b", word("a-b")),
+        ('"a b"', Term("", "a b", "phrase")),
+        ('="A b"', Term("", "A b", "verbatim")),
+        ("A-B*", Term("", "A-B", "prefix")),
+        ("author:A", Term("author", "A", "exact")),
+        ("author:A*", Term("author", "A", "prefix")),
+        ('author:"Ada  Quill"', Term("author", "Ada Quill", "exact")),
+        ("author:@ada", Term("author", "@ada", "exact")),
+        ("by:@ada", Term("by", "@ada", "exact")),
+        ('keyword:"A b"', Term("keyword", "A b", "phrase")),
+        ("id:2601.00001v4", Term("id", "2601.00001", "exact")),
         ("HAS:Media", Has("media")),
         ("stars:<=007", Count("stars", "<=", 7)),
-        ("a b OR c", Or((And((A, B)), C))),
-        ("a (b OR c)", And((A, Or((B, C))))),
+        ("a b OR c", Or((And((word("a", after="b"), word("b", "a"))), word("c")))),
+        ("a (b OR c)", And((word("a"), Or((word("b"), word("c")))))),
+        ("a -b c", And((word("a"), Not(word("b")), word("c")))),
+        ("a-b c", And((word("a-b", after="c"), word("c", "b")))),
     ],
 )
-def test_a_query_is_read_as_a_flat_tree(query: str, tree: Query) -> None:
+def test_a_query_is_parsed_to_a_flat_tree(query: str, tree: Query) -> None:
     assert parse_query(query) == tree
+
+
+@pytest.mark.parametrize(
+    ("query", "plain"),
+    [
+        ("\uff08robot OR drone\uff09", "(robot OR drone)"),
+        ("title\uff1aagent", "title:agent"),
+        ("\uff02world model\uff02", '"world model"'),
+        ("\u201cworld model\u201d \u2013survey", '"world model" -survey'),
+        ("\u00abworld model\u00bb", '"world model"'),
+        ("robot\u3000\uff5c\u3000drone", "robot | drone"),
+        ("upvotes\uff1a\uff1e\uff1d\uff12\uff10", "upvotes:>=20"),
+        ("diffus\uff0a", "diffus*"),
+        ("\uff32\uff21\uff27", "RAG"),
+    ],
+)
+def test_full_width_and_typographic_marks_mean_their_plain_twins(query: str, plain: str) -> None:
+    assert parse_query(query) == parse_query(plain)
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("FACET: Preserving Faces", "facet preserving faces"),
+        ("Faces & Voices", "faces voices"),
+        ("Faces \u2014 a Survey", "faces a survey"),
+        ("Faces\u2014 a Survey of 3,000", "faces a survey of 3 000"),
+        ("Why Not? On / Off !", "why not on off"),
+        ("A*-Search, Again", "a search again"),
+        ("Thinking... Fast and Slow; [v2]", "thinking fast and slow v2"),
+        ("https://example.org/a", "https example org a"),
+        ("foo:moon", "foo moon"),
+        ("titles: moon", "titles moon"),
+        ("mo*on", "mo on"),
+        ("moon**", "moon"),
+        ("--moon", "moon"),
+    ],
+)
+def test_whatever_can_be_words_is_words(query: str, words: str) -> None:
+    found = [word for term in iter_terms(parse_query(query)) for word in term.words]
+    assert found == words.split()
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        *(
+            "2510.12345",
+            "2510.12345v2",
+            "arXiv:2510.12345",
+            "id:2510.12345",
+            "arxiv.org/abs/2510.12345",
+        ),
+        *("https://arxiv.org/abs/2510.12345v3", "http://arxiv.org/pdf/2510.12345.pdf"),
+        *("https://www.arxiv.org/pdf/2510.12345v1", "https://huggingface.co/papers/2510.12345"),
+        *(
+            "https://huggingface.co/papers/2510.12345#community",
+            "https://hf.co/papers/2510.12345?x=1",
+        ),
+        *("https://arxiv.org/html/2510.12345v2", "https://export.arxiv.org/abs/2510.12345/"),
+    ],
+)
+def test_an_arxiv_id_or_address_is_that_paper(query: str) -> None:
+    assert parse_query(query) == Term("id", "2510.12345", "exact")
 
 
 @pytest.mark.parametrize(
@@ -191,7 +260,7 @@ def test_queries_that_mean_different_things_have_different_canonical_texts() -> 
     assert len({canonical_text(parse_query(query)) for query in different}) == len(different)
 
 
-def parse_or_error(text: str) -> Query | QueryError:
+def read(text: str) -> Query | QueryError:
     try:
         return parse_query(text)
     except QueryError as error:
@@ -200,7 +269,7 @@ def parse_or_error(text: str) -> Query | QueryError:
 
 @given(query_texts())
 def test_any_text_is_read_or_refused_with_a_place_in_it(text: str) -> None:
-    answer = parse_or_error(text)
+    answer = read(text)
     if isinstance(answer, QueryError):
         assert answer.query == text
         assert 0 <= answer.position <= len(text)
@@ -210,15 +279,26 @@ def test_any_text_is_read_or_refused_with_a_place_in_it(text: str) -> None:
 
 @given(query_texts())
 def test_a_query_that_was_read_is_written_so_that_it_reads_the_same(text: str) -> None:
-    tree = parse_or_error(text)
-    assume(not isinstance(tree, QueryError) and len(str(tree)) <= 250)
-    assert parse_or_error(str(tree)) == tree
+    tree = read(text)
+    assume(not isinstance(tree, QueryError) and len(str(tree)) <= CONFIG_LIMITS.length)
+    assert read(str(tree)) == tree
 
 
-@few_examples
 @given(queries())
-def test_any_tree_is_written_so_that_it_reads_the_same(tree: Query) -> None:
-    assert parse_query(str(tree)) == tree
+def test_any_tree_is_written_so_that_it_parses_to_the_same(tree: Query) -> None:
+    assert without_neighbours(parse_query(str(tree))) == without_neighbours(tree)
+
+
+def without_neighbours(query: Query) -> Query:
+    match query:
+        case And(parts) | Or(parts):
+            return type(query)(tuple(map(without_neighbours, parts)))
+        case Not(part):
+            return Not(without_neighbours(part))
+        case Term(field, text, mode):
+            return Term(field, text, mode)
+        case _:
+            return query
 
 
 @given(queries(), st.data())

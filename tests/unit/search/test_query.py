@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import operator
-import unicodedata
-from collections.abc import Callable, Iterable
-from typing import assert_never
-
 import pytest
-import snowballstemmer
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from feedsrv.errors import QueryError
 from feedsrv.models import Paper
+from feedsrv.search.analysis import tokenize
 from feedsrv.search.parser import parse_query
 from feedsrv.search.query import (
     And,
@@ -23,18 +18,17 @@ from feedsrv.search.query import (
     Or,
     Query,
     Term,
+    iter_terms,
     match_locations,
     matches,
     positive_terms,
 )
 from tests.support.strategies import (
     VOCABULARY,
-    few_examples,
     make_paper,
     papers,
     queries,
     query_texts,
-    terms,
     texts,
 )
 
@@ -79,7 +73,7 @@ PAPERS = {
 }
 ALL = "tides robots birds soup"
 
-MATCHES = [
+FINDS = [
     # plain words
     ("causal", "tides robots birds"),
     ("causally", "tides robots birds"),
@@ -109,7 +103,7 @@ MATCHES = [
     ("3", ""),
     ("D", ""),
     ("non-causal", "robots"),
-    ("noncausal", ""),
+    ("noncausal", "robots"),
     ("causal-non", ""),
     ("world-models", "tides birds"),
     ("world/model", "tides birds"),
@@ -126,19 +120,20 @@ MATCHES = [
     ("\U0001f426", "birds"),
     ("\U0001f980", ""),
     # phrases
-    ('"world model"', "tides"),
-    ('"world models"', "birds"),
-    ('"World-Models"', "birds"),
-    ('"world  \t model"', "tides"),
+    ('"world model"', "tides birds"),
+    ('"world models"', "tides birds"),
+    ('"World-Models"', "tides birds"),
+    ('"worldmodel"', "tides birds"),
+    ('"world  \t model"', "tides birds"),
     ('"model world"', ""),
-    ('"causal"', "robots birds"),
-    ('"causally"', "tides"),
+    ('"causal"', "tides robots birds"),
+    ('"causally"', "tides robots birds"),
     ('"non causal controller"', "robots"),
     ('"explains. Our"', "tides"),
     ('"tides what"', ""),
-    ("\u201cworld model\u201d", "tides"),
-    ("\u201eworld model\u201c", "tides"),
-    ("\u00abworld model\u00bb", "tides"),
+    ("\u201cworld model\u201d", "tides birds"),
+    ("\u201eworld model\u201c", "tides birds"),
+    ("\u00abworld model\u00bb", "tides birds"),
     ('"C++ planners"', "robots"),
     ('"OR"', ""),
     ('"has:code"', ""),
@@ -173,7 +168,7 @@ MATCHES = [
     ("causal NOT moon", "robots birds"),
     ("causal AND NOT moon", "robots birds"),
     ("-moon -soup", "robots birds"),
-    ('causal -"world model"', "robots birds"),
+    ('causal -"world model"', "robots"),
     ("-has:code", "robots birds soup"),
     ("-author:brandt", "birds soup"),
     ("moon OR -causal", "tides soup"),
@@ -194,7 +189,20 @@ MATCHES = [
     # fields
     ("title:causal", "tides"),
     ("title:causally", "tides"),
-    ('title:"causal"', ""),
+    ('title:"causal"', "tides"),
+    # exactly as written
+    ('="causal"', "robots birds"),
+    ('="causally"', "tides"),
+    ('="world models"', "birds"),
+    ('="AI"', "birds"),
+    ('="Ai"', "birds"),
+    ('="aI"', ""),
+    ('="lab"', ""),
+    ('org:="Lab"', "tides"),
+    ('="C#"', "robots"),
+    ('title:="Causality of"', "tides"),
+    ('title:="causality Of"', ""),
+    ('="our aim"', "tides"),
     ("TITLE:causal", "tides"),
     ("title: causal", "tides"),
     ("title:plan*", "robots"),
@@ -262,7 +270,7 @@ MATCHES = [
 ]
 
 
-@pytest.mark.parametrize(("query", "names"), MATCHES, ids=[ascii(query) for query, _ in MATCHES])
+@pytest.mark.parametrize(("query", "names"), FINDS, ids=[ascii(query) for query, _ in FINDS])
 def test_a_query_finds_the_papers_it_means_and_no_others(query: str, names: str) -> None:
     tree = parse_query(query)
     assert {name for name, one in PAPERS.items() if matches(tree, one)} == set(names.split())
@@ -271,8 +279,8 @@ def test_a_query_finds_the_papers_it_means_and_no_others(query: str, names: str)
 @pytest.mark.parametrize(
     ("query", "words"),
     [
-        ("Causal inference", "causal inference"),
-        ('"World-Model" OR diffus*', "world model diffus"),
+        ("Causal inference", "Causal inference"),
+        ('"World-Model" OR diffus*', "World-Model diffus"),
         ("author:brandt title:tides", "brandt tides"),
         ("moon moon -soup", "moon"),
         ("moon -(soup tides) has:code stars:>1", "moon"),
@@ -299,9 +307,9 @@ def test_words_that_grow_when_folded_are_cut_to_what_upstream_takes() -> None:
         ("causal", ("title: causal", "abstract: causal")),
         ("abstract:causal", ("abstract: causal",)),
         ("diffus* OR moon", ("abstract: moon",)),
-        ('"world model"', ('abstract: "world model"',)),
+        ('"world model"', ('abstract: "world model"', 'keyword: "world model"')),
         ("modelling", ("abstract: modelling", "keyword: modelling")),
-        ("author:ada moon -soup", ('author: "ada"', "abstract: moon")),
+        ("author:ada moon -soup", ("author: ada", "abstract: moon")),
         ("moon moon", ("abstract: moon",)),
         ("upvotes:>=20 has:code", ("upvotes: 20", "code: https://github.com/example/tides")),
         ("-soup", ()),
@@ -322,11 +330,12 @@ def test_places_name_the_first_of_many_media() -> None:
 @pytest.mark.parametrize(
     ("query", "shown"),
     [
-        ("causally", "“causally” in any form (stem “causal”), in title, abstract or keywords"),
+        ("causally", "“causally” in any form, in title, abstract or keywords"),
         ("moon", "“moon” in any form, in title, abstract or keywords"),
-        ('title:"world model"', "“world model” as written, in title"),
-        ("author:ada", "the word “ada”, in author"),
-        ("diffus*", "words that begin “diffus”, in title, abstract or keywords"),
+        ('title:"world model"', "“world model” side by side, in any form, in title"),
+        ('title:="US"', "“US” exactly as written, in title"),
+        ("author:ada", "“ada”, in author"),
+        ("diffus*", "words that begin with “diffus”, in title, abstract or keywords"),
         ("has:code", "links code"),
         ("stars:>=3", "stars >= 3"),
     ],
@@ -340,7 +349,6 @@ def test_a_term_is_described_in_words(query: str, shown: str) -> None:
 # --- laws ------------------------------------------------------------------------------------
 
 
-@few_examples
 @given(queries(3), queries(3), papers())
 def test_more_words_find_less_and_alternatives_find_more(
     one: Query, other: Query, given_paper: Paper
@@ -351,14 +359,12 @@ def test_more_words_find_less_and_alternatives_find_more(
     assert matches(parse_query(f"({one})|({other})"), given_paper) == any(alone)
 
 
-@few_examples
 @given(queries(4), papers())
 def test_an_exclusion_finds_exactly_what_the_query_does_not(tree: Query, one: Paper) -> None:
     assert matches(parse_query(f"-({tree})"), one) is not matches(tree, one)
     assert matches(parse_query(f"NOT ({tree})"), one) is not matches(tree, one)
 
 
-@few_examples
 @given(queries(), papers())
 def test_a_match_has_a_place_unless_an_exclusion_made_it(tree: Query, one: Paper) -> None:
     if matches(tree, one) and not may_match_by_exclusion(tree):
@@ -373,24 +379,18 @@ def test_the_words_to_search_for_are_few_and_come_from_what_is_not_excluded(text
         return
     words = positive_terms(tree)
     assert len(words) <= 250
-    assert bool(words) == any(True for _ in terms_of(tree))
+    assert bool(words) == any(True for _ in iter_terms(tree))
     assert positive_terms(Not(tree)) == ""
 
 
-@few_examples
-@given(queries(), papers())
-def test_matching_agrees_with_a_slow_reading_of_the_paper(tree: Query, one: Paper) -> None:
-    assert matches(tree, one) == reference_matches(tree, one)
-
-
-@given(st.data(), papers())
-def test_a_term_finds_the_words_that_stand_in_the_paper(data: st.DataObject, one: Paper) -> None:
-    term = data.draw(st.one_of(terms(), terms_in(one)))
-    shown = {place.partition(":")[0] for place in match_locations(term, one)}
-    assert shown == {
-        field for field in fields_of(term) if reference_field_matches(term, field, one)
-    }
-    assert matches(term, one) == bool(shown)
+@given(papers(), st.data())
+def test_a_phrase_taken_from_a_paper_is_found_there(one: Paper, data: st.DataObject) -> None:
+    words = tokenize(one.title)
+    assume(words)
+    start = data.draw(st.integers(0, len(words) - 1))
+    end = data.draw(st.integers(start + 1, min(start + 4, len(words))))
+    for mode in ("phrase", "exact", "prefix"):
+        assert matches(Term("title", " ".join(words[start:end]), mode), one)
 
 
 @given(texts(), st.sampled_from(VOCABULARY))
@@ -399,30 +399,6 @@ def test_a_word_put_into_any_title_is_found_there(text: str, word: str) -> None:
     assert matches(parse_query(word), one)
     assert matches(parse_query(f'title:"{word}"'), one)
     assert matches(parse_query(f"{word}*"), one)
-
-
-# --- a slow oracle ---------------------------------------------------------------------------
-
-COMPARE: dict[str, Callable[[int, int], bool]] = {
-    ">=": operator.ge,
-    "<=": operator.le,
-    ">": operator.gt,
-    "<": operator.lt,
-    "=": operator.eq,
-}
-STEMMER = snowballstemmer.stemmer("english")
-
-
-def terms_of(tree: Query) -> Iterable[Term]:
-    """Yield the terms outside exclusions."""
-    match tree:
-        case Term():
-            yield tree
-        case And(parts) | Or(parts):
-            for part in parts:
-                yield from terms_of(part)
-        case _:
-            return
 
 
 def may_match_by_exclusion(tree: Query) -> bool:
@@ -435,98 +411,3 @@ def may_match_by_exclusion(tree: Query) -> bool:
             return any(map(may_match_by_exclusion, parts))
         case _:
             return False
-
-
-def fields_of(term: Term) -> tuple[str, ...]:
-    return (term.field,) if term.field else ("title", "abstract", "keyword")
-
-
-def reference_words(text: str) -> list[str]:
-    """Read words letter by letter, as people are told what a word is."""
-    apart = unicodedata.normalize("NFKD", text.replace("\u2019", "'"))
-    left = "".join(char for char in apart if not unicodedata.combining(char)).casefold()
-    for whole, plain in (("ł", "l"), ("ø", "o"), ("đ", "d"), ("\u00ad", "")):
-        left = left.replace(whole, plain)
-    found: list[str] = []
-    word = ""
-    for place, char in enumerate(left):
-        after = left[place + 1 : place + 2]
-        if char.isalnum() or (char == "'" and word and after.isalnum()):
-            word += char
-            continue
-        if word:
-            found.append(word)
-            if char == "+" == after:
-                found[-1] += "++"
-            elif char == "#" and not after.isalnum():
-                found[-1] += "#"
-            word = ""
-        if "\u2600" <= char <= "\u27bf" or "\U0001f000" <= char <= "\U0001faff":
-            found.append(char)
-    return [*found, word] if word else found
-
-
-def reference_texts(field: str, one: Paper) -> tuple[str, ...]:
-    match field:
-        case "keyword":
-            return one.keywords
-        case "author":
-            return one.authors
-        case "org":
-            return (one.organization,)
-        case _:
-            return (str(getattr(one, field)),)
-
-
-def reference_stems(words: Iterable[str]) -> list[str]:
-    return [str(STEMMER.stemWord(word)) if len(word) <= 40 else word for word in words]
-
-
-def reference_field_matches(term: Term, field: str, one: Paper) -> bool:
-    sought = list(term.words)
-    if term.mode == "stems":
-        sought = reference_stems(sought)
-    for text in reference_texts(field, one):
-        held = reference_words(text)
-        if term.mode == "stems":
-            held = reference_stems(held)
-        for start in range(len(held) - len(sought) + 1):
-            window = held[start : start + len(sought)]
-            if term.mode == "prefix" and window[-1].startswith(sought[-1]):
-                window[-1] = sought[-1]
-            if window == sought:
-                return True
-    return False
-
-
-def reference_matches(tree: Query, one: Paper) -> bool:
-    match tree:
-        case Term():
-            return any(reference_field_matches(tree, field, one) for field in fields_of(tree))
-        case And(parts):
-            return all(reference_matches(part, one) for part in parts)
-        case Or(parts):
-            return any(reference_matches(part, one) for part in parts)
-        case Not(part):
-            return not reference_matches(part, one)
-        case Has(link):
-            return len(getattr(one, link)) > 0
-        case Count(counter, sign, number):
-            return COMPARE[sign](getattr(one, counter), number)
-        case _:
-            assert_never(tree)
-
-
-def terms_in(one: Paper) -> st.SearchStrategy[Term]:
-    """Terms with up to three words that stand side by side somewhere in the paper."""
-    runs: list[Term] = []
-    for field in ("title", "abstract", "keyword", "author", "org"):
-        for text in reference_texts(field, one)[:3]:
-            held = reference_words(text)[:8]
-            for start in range(len(held)):
-                for end in range(start + 1, min(start + 3, len(held)) + 1):
-                    words = tuple(held[start:end])
-                    runs += [Term(field, words, "exact"), Term(field, words, "prefix")]
-                    if field in {"title", "abstract", "keyword"}:
-                        runs += [Term(field, words, "stems"), Term("", words, "stems")]
-    return st.sampled_from(runs) if runs else terms()

@@ -1,0 +1,214 @@
+"""What a term matches in the words of a text, however it is spelled.
+
+A pattern is a small automaton over the words of a text. Its nodes are places in the term, counted in
+letters and digits; each edge is one word of a text. *fine-tuning* is read as *fine* and then
+*tuning*, or as *finetuning*; *llama3* as *llama3*, or as *llama* and then *3*. The index
+(`feedsrv.search.index`), the evaluator and the highlighter all follow the same edges.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
+from typing import Literal, NamedTuple
+
+from feedsrv.search.analysis import tokenize_with_offsets
+from feedsrv.search.word_families import base_forms, family
+
+Mode = Literal["forms", "exact", "prefix"]
+
+#: Words of grammar are no part of a compound: *over all* is not *overall*, nor *for getting*
+#: *forgetting*. Some can only end one (*offline*, *plugin*), some only begin one.
+_NEVER_JOINED = frozenset(
+    "a an and are as at be but can do for from has he i if is it its no not of or that the they this "
+    "to was we with you".split()
+)
+_NOT_FIRST = _NEVER_JOINED | frozenset(
+    "by her his how in my our she so than their then there when where who".split()
+)
+_NOT_LAST = _NEVER_JOINED | frozenset(["able", "all", "s"])
+#: Last parts of *plugin* and *speedup*. After a short word they are words of their own: *MA in*.
+_PARTICLES = frozenset("down in off on out over up".split())
+_MIN_BEFORE_PARTICLE = 3
+#: *AI* is not *a i*, but *kNN* is *k-NN*.
+_MIN_JOINED = 3
+
+
+class Edge(NamedTuple):
+    """One word of a text, which leads from one node of a pattern to another.
+
+    The word of the text is any form of the edge's word, the very word, or one that begins so.
+    """
+
+    start: int
+    end: int
+    word: str
+    mode: Mode
+
+    def spans(self, pattern: Pattern) -> bool:
+        """Return whether the edge alone is a match."""
+        return self.start == 0 and self.end == pattern.last
+
+
+class Pattern:
+    """What a term matches: every path of edges from node 0 to the last.
+
+    Args:
+        edges: The edges, in any order.
+        last: The last node.
+
+    """
+
+    def __init__(self, edges: Sequence[Edge], last: int) -> None:
+        #: Sorted, so that all edges into a node come before those out of it.
+        self.edges = tuple(sorted(edges))
+        self.last = last
+        self._by_word: dict[str, list[Edge]] = {}
+        self._by_base: dict[str, list[Edge]] = {}
+        self._by_prefix: list[Edge] = []
+        for edge in self.edges:
+            match edge.mode:
+                case "exact":
+                    self._by_word.setdefault(edge.word, []).append(edge)
+                case "forms":
+                    for base in family(edge.word):
+                        self._by_base.setdefault(base, []).append(edge)
+                case "prefix":
+                    self._by_prefix.append(edge)
+
+    def find(
+        self, words: Iterable[str], edges_of: Callable[[str], Sequence[Edge] | None] | None = None
+    ) -> Iterator[tuple[int, int]]:
+        """Yield from which to before which word of a text the pattern matches.
+
+        Args:
+            words: The words of the text.
+            edges_of: Returns the edges that a word agrees with, where they are known already.
+
+        """
+        edges_of = edges_of or self._edges_for
+        # For each node, where the matches that reached it began.
+        reached: dict[int, set[int]] = {}
+        for at, word in enumerate(words):
+            edges = edges_of(word)
+            if not edges:
+                if reached:
+                    reached = {}
+                continue
+            arrived: dict[int, set[int]] = {}
+            for edge in edges:
+                begins = {at} if edge.start == 0 else reached.get(edge.start)
+                if begins:
+                    arrived.setdefault(edge.end, set()).update(begins)
+            if self.last in arrived:
+                for begin in sorted(arrived[self.last]):
+                    yield begin, at + 1
+            reached = arrived
+
+    def matches(self, words: Sequence[str]) -> bool:
+        """Return whether the pattern matches anywhere in a text."""
+        return next(self.find(words), None) is not None
+
+    def _edges_for(self, word: str) -> Sequence[Edge]:
+        edges: Sequence[Edge] = self._by_word.get(word, ())
+        if self._by_base:
+            for base in base_forms(word):
+                if base in self._by_base:
+                    edges = [*edges, *self._by_base[base]]
+        if self._by_prefix:
+            edges = [*edges, *(edge for edge in self._by_prefix if word.startswith(edge.word))]
+        return edges
+
+
+@lru_cache(maxsize=4096)
+def phrase(
+    words: tuple[str, ...], mode: Mode = "forms", before: str = "", after: str = ""
+) -> Pattern:
+    """Return the pattern for words that must stand side by side, in this order.
+
+    Args:
+        words: The words, as `tokenize` gives them; at least one.
+        mode: How the words of a text must agree: in any form, exactly, or so that the last one
+            begins as the term's does. Exact words are searched in this spelling alone.
+        before: The word before them in the query, which a text may have as one with the first.
+        after: The word after them, likewise with the last.
+
+    """
+    inner: Mode = "forms" if mode == "forms" else "exact"
+    edges: list[Edge] = []
+    start = 0
+    for number, word in enumerate(words):
+        is_last = number + 1 == len(words)
+        end, agree = start + len(word), mode if is_last else inner
+        edges.append(Edge(start, end, word, agree))
+        if mode != "exact":
+            edges += _parted(word, start, agree)
+        if mode != "exact" and not is_last and may_join(word, following := words[number + 1]):
+            joined_mode = mode if number + 2 == len(words) else inner
+            edges.append(Edge(start, end + len(following), word + following, joined_mode))
+        start = end
+    first, last = words[0], words[-1]
+    if before and may_join(before, first):
+        edges.append(Edge(0, len(first), before + first, mode if len(words) == 1 else inner))
+    if after and may_join(last, after):
+        edges.append(Edge(start - len(last), start, last + after, mode))
+    return Pattern(edges, start)
+
+
+def find_verbatim(literal: str, text: str) -> Iterator[tuple[int, int]]:
+    """Yield where in the text the literal stands exactly as it is written, between whole words.
+
+    White space is all the same. Case matters if the literal has a capital after its first letter,
+    or is all capitals.
+    """
+    wanted = tokenize_with_offsets(literal)
+    if not wanted:
+        return
+    literal = literal[wanted[0].start : wanted[-1].end]
+    is_case_sensitive = case_matters(literal)
+    tokens = tokenize_with_offsets(text)
+    pattern = phrase(tuple(token.word for token in wanted), "exact")
+    for begin, end in pattern.find([token.word for token in tokens]):
+        start, stop = tokens[begin].start, tokens[end - 1].end
+        if _normalized(text[start:stop], is_case_sensitive) == _normalized(
+            literal, is_case_sensitive
+        ):
+            yield start, stop
+
+
+def may_join(first: str, last: str) -> bool:
+    """Return whether two words may be one: joined, with a hyphen, or with a space between them."""
+    if not (first.isascii() and last.isascii() and first[-1].isalnum() and last[0].isalnum()):
+        return False
+    if first[-1].isdigit() or last[0].isdigit():
+        # *A100* is not *a 100*.
+        return first[-1].isdigit() != last[0].isdigit() and "a" not in {first, last}
+    if first in _NOT_FIRST or last in _NOT_LAST or len(first) + len(last) < _MIN_JOINED:
+        return False
+    return last not in _PARTICLES or len(first) >= _MIN_BEFORE_PARTICLE
+
+
+def _parted(word: str, start: int, mode: Mode) -> Iterator[Edge]:
+    """Yield the edges for a word that a text may have in two parts, or at each digit in more."""
+    end = start + len(word)
+    digit_cuts = []
+    for cut in range(1, len(word)):
+        first, last = word[:cut], word[cut:]
+        if not may_join(first, last):
+            continue
+        yield Edge(start, start + cut, first, "exact")
+        yield Edge(start + cut, end, last, mode)
+        if first[-1].isdigit() or last[0].isdigit():
+            digit_cuts.append(cut)
+    for cut, after in zip(digit_cuts, digit_cuts[1:], strict=False):
+        yield Edge(start + cut, start + after, word[cut:after], "exact")
+
+
+def case_matters(literal: str) -> bool:
+    """Return whether a literal has a capital after its first letter, or is all capitals."""
+    return literal == literal.upper() or literal[1:] != literal[1:].lower()
+
+
+def _normalized(text: str, is_case_sensitive: bool) -> str:
+    text = " ".join(text.split())
+    return text if is_case_sensitive else text.casefold()
