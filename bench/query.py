@@ -21,7 +21,7 @@ from feedsrv.feeds.window import Window
 from feedsrv.models import Feed, Kind, Listing, Match, Page, Paper
 from feedsrv.search.analysis import analyze
 from feedsrv.search.index import Index
-from feedsrv.search.parser import ADDRESS_LIMITS, parse_query
+from feedsrv.search.parser import URL_LIMITS, parse_query
 from feedsrv.web.pages import build_preview, paper_cards
 from report import describe_run, format_table, write_section
 
@@ -84,9 +84,9 @@ def make_window(papers: list[Paper]) -> Window:
 def fill_query(parts: Iterator[str], separator: str = " ", last: str = "") -> str:
     """Return a query with as many of the parts as the limits allow."""
     query = ""
-    for part in islice(parts, ADDRESS_LIMITS.terms - len(last.split())):
+    for part in islice(parts, URL_LIMITS.terms - len(last.split())):
         longer = f"{query}{separator if query else ''}{part}"
-        if len(longer) + len(last) + 1 > ADDRESS_LIMITS.length:
+        if len(longer) + len(last) + 1 > URL_LIMITS.length:
             break
         query = longer
     return f"{query} {last}".strip()
@@ -118,7 +118,7 @@ def queries() -> dict[str, str]:
         "words in all fields": fill_query(chain(COMMON, rare), "|"),
         "counters": fill_query(f"-stars:>{number}" for number in range(10, 99)),
         "one common word": "the",
-        "a letter that expands to many": "\ufdfa" * ADDRESS_LIMITS.length,
+        "a letter that expands to many": "\ufdfa" * URL_LIMITS.length,
         "parentheses": fill_query(repeat("((((((a))))))"), "|"),
     }
 
@@ -142,10 +142,10 @@ def measure(text: str, window: Window) -> list[float]:
         window.search.cache_clear()
 
     tree, feed = parse_query(text), Feed(name="one", title="One", query=text)
-    papers = window.index.matching(tree)
+    papers = window.index.search(tree)
     steps = (
         lambda: parse_query(text),
-        lambda: window.index.matching(tree),
+        lambda: window.index.search(tree),
         lambda: build_preview(text, window, None),
         lambda: paper_cards(Match(paper, (feed,)) for paper in papers[:200]),
     )
@@ -156,7 +156,7 @@ def main() -> None:
     """Measure, and write the table."""
     window = make_window(make_papers())
     for warm in ("the", "title:the", "author:the", "org:the", "keyword:the"):
-        window.index.matching(parse_query(warm))  # each field is indexed at its first use
+        window.index.search(parse_query(warm))  # each field is indexed at its first use
     rows = []
     for name, text in queries().items():
         count, *times = measure(text, window)

@@ -29,15 +29,15 @@ from feedsrv.export import export_config, export_site
 from feedsrv.feeds.service import Service
 from feedsrv.logs import configure_logging
 from feedsrv.models import MAX_ENTRIES, Feed, Listing
-from feedsrv.monitoring.incidents import record_incidents
+from feedsrv.monitoring.incidents import subscribe_incident_recorder
 from feedsrv.search.parser import parse_query
-from feedsrv.search.query import iter_terms, match_locations, positive_terms
-from feedsrv.storage.factory import open_repository
+from feedsrv.search.query import iter_positive_terms, match_locations, upstream_search_text
+from feedsrv.storage.repository import open_repository
 from feedsrv.web.app import create_app
 from feedsrv.web.server import run_server
 
 #: Where a listing came from, if not from the data embedded in the page.
-_FALLBACK_NAMES = {"cards": "the rendered cards", "api": "the JSON API"}
+_FALLBACK_SOURCE_LABELS = {"cards": "the rendered cards", "api": "the JSON API"}
 _ENVIRON = os.environ  # noqa: TID251  # the environment is read here and passed on
 
 
@@ -196,7 +196,7 @@ def check(config_file: Path | None, demo: bool, settings: bool, upstream: bool) 
 def _check_store(service: Service) -> bool:
     """Print whether the store can be written to, and return it."""
     try:
-        with closing(open_repository(service.config, ())) as repository:
+        with closing(open_repository(service.config, (), now=service.now)) as repository:
             click.echo(f"store      OK, {repository.check()}")
     except StoreError as error:
         click.echo(f"store      FAILED: {error}")
@@ -211,7 +211,7 @@ def _check_upstream(service: Service) -> bool:
     except UpstreamError as error:
         click.echo(f"upstream   FAILED: {error}")
         return False
-    fallback = _FALLBACK_NAMES.get(listing.parsed_from)
+    fallback = _FALLBACK_SOURCE_LABELS.get(listing.parsed_from)
     note = f", read from {fallback}" if fallback else ""
     click.echo(f"upstream   OK, {len(listing.papers)} papers on {listing.page.key}{note}")
     for skipped in listing.skipped:
@@ -223,7 +223,7 @@ def _report_layout(listing: Listing, config: Config) -> bool:
     """Print what the newest list looks like, and return whether its layout is as expected."""
     click.echo(f"upstream   OK, {config.upstream_url}")
     changes = [f"skipped a paper: {skipped}" for skipped in listing.skipped]
-    if fallback := _FALLBACK_NAMES.get(listing.parsed_from):
+    if fallback := _FALLBACK_SOURCE_LABELS.get(listing.parsed_from):
         changes.insert(0, f"page data not found, read from {fallback} instead")
     for change in changes:
         click.echo(f"layout     CHANGED: {change}")
@@ -299,14 +299,14 @@ def explain(config_file: Path | None, query: str, limit: int, demo: bool) -> Non
     config = _load_config(config_file, demo=demo or None)
     tree = parse_query(query)
     click.echo("\n".join(draw_query(tree)))
-    terms = positive_terms(tree)
+    terms = upstream_search_text(tree)
     click.echo(f"\nHugging Face search: {terms or 'none, the query has no words to search for'}")
     with _open_service(config) as service:
         result = service.get_feed(Feed(name="explain", title="explain", query=query, limit=limit))
         index = service.window().index
-    for term in iter_terms(tree):
+    for term in iter_positive_terms(tree):
         if term.mode in {"forms", "prefix"} and len(term.words) == 1:
-            forms = (f"{form} ({count})" for form, count in index.forms(term).items())
+            forms = (f"{form} ({count})" for form, count in index.matched_words(term).items())
             click.echo(f"{term} finds: {', '.join(forms) or 'no word of the window'}")
     at_least = "at least " if len(result.matches) == limit else ""
     click.echo(f"{at_least}{len(result.matches)} of {result.papers_searched} papers match\n")
@@ -328,5 +328,5 @@ def _load_config(config_file: Path | None, **arguments: object) -> Config:
 def _open_service(config: Config) -> Iterator[Service]:
     """Open a service that records incidents, and close it afterwards."""
     with closing(Service.open(config)) as service:
-        record_incidents(service)
+        subscribe_incident_recorder(service)
         yield service

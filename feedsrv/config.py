@@ -22,7 +22,7 @@ import platformdirs
 from feedsrv.errors import ConfigError, QueryError
 from feedsrv.models import XML_FORBIDDEN, Feed
 from feedsrv.search.parser import parse_query
-from feedsrv.search.query import positive_terms
+from feedsrv.search.query import upstream_search_text
 
 #: The included settings file, relative to a clone.
 DEFAULT_FILE = Path("config/feedsrv.toml")
@@ -92,6 +92,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     access_key: str = ""
     #: New keywords per hour for each client of a public server; 0 for no limit.
     new_keywords: Annotated[int, msgspec.Meta(ge=0, le=100_000)] = 120
+    #: Maximum size in bytes of the stored records, mostly listings, that each process has in
+    #: memory.
+    memory_bytes: Annotated[int, msgspec.Meta(ge=0)] = 48_000_000
     #: Maximum size in bytes of each process's response cache.
     response_cache_bytes: Annotated[int, msgspec.Meta(ge=0)] = 16_000_000
     log_format: Literal["text", "json"] = "text"
@@ -369,7 +372,7 @@ def _feed_problems(name: str, table: object) -> Iterator[str]:
 
 def _query_problems(query: str, sources: object) -> Iterator[str]:
     try:
-        terms = positive_terms(parse_query(query)) if query else ""
+        terms = upstream_search_text(parse_query(query)) if query else ""
     except QueryError as error:
         yield f".query: {error}\n{error.with_caret()}"
         return

@@ -12,7 +12,7 @@
     │   └── UnknownFeedError     no feed has that name
     ├── UpstreamError            Hugging Face failed; handled inside the service
     │   ├── FetchError           no usable response
-    │   ├── UpstreamBudgetError  the request budget is used up; no request was sent
+    │   ├── RequestNotSentError  no request was sent: no budget, no lease, or shutting down
     │   └── ParseError           the response has no list of papers that can be parsed
     ├── NoDataYetError           upstream fails, and nothing is stored that could be served
     ├── StoreError               the disk or Redis failed; handled inside the service
@@ -189,8 +189,8 @@ class FetchError(UpstreamError):
         self.retry_after = retry_after
 
 
-class UpstreamBudgetError(UpstreamError):
-    """The request budget is used up, so no request was sent.
+class RequestNotSentError(UpstreamError):
+    """No request was sent: the budget is used up, another process is fetching, or we shut down.
 
     Attributes:
         retry_after: Seconds until a request is allowed again.
@@ -303,6 +303,6 @@ ERROR_MAP: dict[type[FeedsrvError], ErrorMapping] = {
     ListenError: ErrorMapping(500, "The server cannot listen", 1),
     ExportError: ErrorMapping(500, "Export failed", 1),
     FetchError: ErrorMapping(503, "Hugging Face is unreachable", 1),
-    UpstreamBudgetError: ErrorMapping(503, "The request budget is used up", 1),
+    RequestNotSentError: ErrorMapping(503, "No request was sent to Hugging Face", 1),
     ParseError: ErrorMapping(503, "Hugging Face's page could not be parsed", 1),
 }

@@ -86,8 +86,8 @@ class Paper(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     #: When a change of the title or abstract was first seen.
     revised: datetime | None = None
     organization: str = ""
-    #: Hugging Face handles: of authors who claimed the paper, of the organization, of who submitted it
-    #: to Daily Papers.
+    #: Hugging Face handles: of authors who claimed the paper, of the organization, of who submitted
+    #: it to Daily Papers.
     author_handles: tuple[str, ...] = ()
     organization_handle: str = ""
     submitter: str = ""
@@ -142,7 +142,7 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 #: List days, newest first, each with its stored listing.
-ListDays = tuple[tuple[Page, Listing | None], ...]
+StoredDays = tuple[tuple[Page, Listing | None], ...]
 
 
 # --- feeds ----------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from hypothesis import settings
 from feedsrv.config import Config
 from feedsrv.feeds.service import Service
 from feedsrv.models import Feed
-from feedsrv.monitoring.incidents import record_incidents
+from feedsrv.monitoring.incidents import subscribe_incident_recorder
 from feedsrv.web.app import create_app
 from tests.support.clock import Clock
 from tests.support.redis_server import RedisServer, run_redis
@@ -100,7 +100,7 @@ def make_service(config: Config, clock: Clock) -> Iterator[MakeService]:
         service = Service.open(
             msgspec.structs.replace(config, **changes), now=clock, chance=lambda: 0.5
         )
-        record_incidents(service)
+        subscribe_incident_recorder(service)
         opened.append(service)
         return service
 

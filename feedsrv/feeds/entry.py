@@ -26,7 +26,7 @@ _HTML_MEDIA_TYPE = "text/html"
 _SHORT_TEXT_LENGTH = 300
 
 
-class Link(msgspec.Struct, frozen=True):
+class EntryLink(msgspec.Struct, frozen=True):
     """A link of an entry (RFC 4287 4.2.7)."""
 
     rel: str
@@ -47,7 +47,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     #: The names of the feeds that have the paper.
     feeds: tuple[str, ...]
     #: The alternate link comes first.
-    links: tuple[Link, ...]
+    links: tuple[EntryLink, ...]
     #: A short text. Empty if there is none.
     summary: str
     #: Paragraphs, separated by empty lines.
@@ -125,7 +125,7 @@ def _entry_without_feeds(paper: Paper, link: str) -> Entry:
     )
 
 
-def _links(paper: Paper, target: str) -> Iterator[Link]:
+def _links(paper: Paper, target: str) -> Iterator[EntryLink]:
     """Yield the links: the alternate, then the related ones, then the discussion.
 
     Args:
@@ -134,9 +134,9 @@ def _links(paper: Paper, target: str) -> Iterator[Link]:
 
     """
     pages = {
-        "huggingface": Link("related", paper_page_url(paper), _HTML_MEDIA_TYPE, "Paper page"),
-        "arxiv": Link("related", _arxiv_url(paper), _HTML_MEDIA_TYPE, "arXiv"),
-        "pdf": Link("related", _pdf_url(paper), PDF_MEDIA_TYPE, "PDF"),
+        "huggingface": EntryLink("related", paper_page_url(paper), _HTML_MEDIA_TYPE, "Paper page"),
+        "arxiv": EntryLink("related", _arxiv_url(paper), _HTML_MEDIA_TYPE, "arXiv"),
+        "pdf": EntryLink("related", _pdf_url(paper), PDF_MEDIA_TYPE, "PDF"),
     }
     pages = {name: link for name, link in pages.items() if link.href}
     # RFC 4287 4.1.2: no two alternates of the same type and language.
@@ -144,11 +144,11 @@ def _links(paper: Paper, target: str) -> Iterator[Link]:
     yield msgspec.structs.replace(alternate, rel="alternate")
     yield from pages.values()
     if paper.code:
-        yield Link("related", paper.code, _HTML_MEDIA_TYPE, "Code")
+        yield EntryLink("related", paper.code, _HTML_MEDIA_TYPE, "Code")
     if paper.project:
-        yield Link("related", paper.project, _HTML_MEDIA_TYPE, "Project")
+        yield EntryLink("related", paper.project, _HTML_MEDIA_TYPE, "Project")
     # RFC 4685 4, without thr:count: counters change hourly.
-    yield Link("replies", f"{paper_page_url(paper)}#community", _HTML_MEDIA_TYPE, "Discussion")
+    yield EntryLink("replies", f"{paper_page_url(paper)}#community", _HTML_MEDIA_TYPE, "Discussion")
 
 
 def _content(paper: Paper) -> Iterator[str]:

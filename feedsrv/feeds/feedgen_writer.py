@@ -26,7 +26,7 @@ from feedgen.ext.base import BaseEntryExtension, BaseExtension
 from feedgen.feed import FeedGenerator
 from lxml import etree
 
-from feedsrv.feeds.entry import Entry, Link
+from feedsrv.feeds.entry import Entry, EntryLink
 from feedsrv.feeds.metadata import FeedMetadata
 
 _FEED_AUTHOR = {"name": "Hugging Face Daily Papers", "uri": "https://huggingface.co/papers"}
@@ -121,6 +121,6 @@ class _EntryElements(BaseEntryExtension):  # type: ignore[misc]  # feedgen has n
         return element
 
 
-def _link_attributes(link: Link) -> dict[str, str]:
+def _link_attributes(link: EntryLink) -> dict[str, str]:
     attributes = {"rel": link.rel, "type": link.type, "href": link.href}
     return attributes | {"title": link.title} if link.title else attributes

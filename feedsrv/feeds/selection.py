@@ -7,6 +7,7 @@ from datetime import date
 from threading import Lock
 from typing import NamedTuple
 
+import msgspec
 from cachetools import LRUCache
 
 from feedsrv.models import Feed, Kind, Listing, Match, Paper
@@ -22,7 +23,7 @@ class Selection(NamedTuple):
     """The papers that a feed selects, and the ids of all that were looked at."""
 
     papers: tuple[Paper, ...]
-    seen_ids: frozenset[str]
+    searched_ids: frozenset[str]
 
 
 class Selector:
@@ -44,11 +45,11 @@ class Selector:
         every = tuple(listings)
         lists = tuple(each for each in every if each.page.kind is not Kind.SEARCH)
         searches = tuple(each for each in every if each.page.kind is Kind.SEARCH)
-        index, hits = self.index(lists), unite_listings(searches)
+        index, hits = self.index_for(lists), unite_listings(searches)
         seen_ids = index.ids.union(hit.id for hit in hits) if hits else index.ids
         return Selection(_matching_papers(feed, index, hits), seen_ids)
 
-    def index(self, listings: Iterable[Listing]) -> Index:
+    def index_for(self, listings: Iterable[Listing]) -> Index:
         """Return the papers of listings, indexed for searching."""
         lists = tuple(listings)
         key = tuple(map(id, lists))
@@ -65,10 +66,10 @@ def _matching_papers(feed: Feed, index: Index, hits: tuple[Paper, ...]) -> tuple
     if not feed.query:
         return index.papers
     query = parse_query(feed.query)
-    found = {paper.id: paper for paper in index.matching(query)}
+    found = {paper.id: paper for paper in index.search(query)}
     for hit in hits:
         listed = index.get(hit.id)
-        paper = prefer(listed or hit, hit)
+        paper = better_copy(listed or hit, hit)
         if paper is listed and feed.match == "strict":
             continue  # the index has decided
         if feed.match == "upstream" or matches(query, paper):
@@ -84,20 +85,28 @@ def _matching_papers(feed: Feed, index: Index, hits: tuple[Paper, ...]) -> tuple
 def unite_listings(listings: tuple[Listing, ...]) -> tuple[Paper, ...]:
     """Return every paper of the listings once, newest first by (published, id).
 
-    Of several copies, the first that knows its list day wins; among list days, the earliest.
+    Of several copies, the first wins unless another has more details; it gets the earliest day.
     """
     best: dict[str, Paper] = {}
     for listing in listings:
         for paper in listing.papers:
-            best[paper.id] = prefer(best.get(paper.id, paper), paper)
+            best[paper.id] = better_copy(best.get(paper.id, paper), paper)
     return tuple(sorted(best.values(), key=_sort_key, reverse=True))
 
 
-def prefer(paper: Paper, other: Paper | None) -> Paper:
-    """Return the better of two copies of a paper: the first, unless the other has more details."""
+def better_copy(paper: Paper, other: Paper | None) -> Paper:
+    """Return the better of two copies of a paper, with the earlier of their list days.
+
+    The better one is the first, unless the other has more details. Listings come the newest day
+    first, so that a paper on two days has the facts of the later one.
+    """
     if other is None or other is paper:  # nearly always
         return paper
-    return other if _detail_rank(other) < _detail_rank(paper) else paper
+    better = other if _detail_rank(other) < _detail_rank(paper) else paper
+    days = [each.listed for each in (paper, other) if each.listed is not None]
+    if not days or better.listed == min(days):
+        return better
+    return msgspec.structs.replace(better, listed=min(days))
 
 
 def merge_feeds(selections: Iterable[tuple[Feed, Sequence[Paper]]]) -> tuple[Match, ...]:
@@ -106,7 +115,7 @@ def merge_feeds(selections: Iterable[tuple[Feed, Sequence[Paper]]]) -> tuple[Mat
     feeds: dict[str, tuple[Feed, ...]] = {}
     for feed, papers in selections:
         for paper in papers:
-            best[paper.id] = prefer(best.get(paper.id, paper), paper)
+            best[paper.id] = better_copy(best.get(paper.id, paper), paper)
             feeds[paper.id] = (*feeds.get(paper.id, ()), feed)
     papers = sorted(best.values(), key=_sort_key, reverse=True)
     return tuple(Match(paper, feeds[paper.id]) for paper in papers)
@@ -116,5 +125,5 @@ def _sort_key(paper: Paper) -> tuple[date, str]:
     return paper.listed or paper.submitted, paper.id
 
 
-def _detail_rank(paper: Paper) -> tuple[bool, bool, date]:
-    return (paper.listed is None, not paper.abstract, paper.published.date())
+def _detail_rank(paper: Paper) -> tuple[bool, bool]:
+    return (not paper.abstract, paper.listed is None)

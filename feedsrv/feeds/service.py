@@ -31,7 +31,7 @@ import msgspec
 
 from feedsrv import __version__
 from feedsrv.config import Config
-from feedsrv.errors import NoDataYetError, UnknownFeedError, UpstreamBudgetError, UpstreamError
+from feedsrv.errors import NoDataYetError, RequestNotSentError, UnknownFeedError, UpstreamError
 from feedsrv.feeds.selection import Selector, merge_feeds
 from feedsrv.feeds.sources import (
     SourceState,
@@ -41,10 +41,9 @@ from feedsrv.feeds.sources import (
     source_state,
 )
 from feedsrv.feeds.window import Window
-from feedsrv.models import Failure, Feed, Kind, ListDays, Listing, Match, Page, Paper, Source
+from feedsrv.models import Failure, Feed, Kind, Listing, Match, Page, Paper, Source, StoredDays
 from feedsrv.search.index import Index
-from feedsrv.storage.factory import open_repository
-from feedsrv.storage.repository import Repository
+from feedsrv.storage.repository import Repository, open_repository
 from feedsrv.upstream.client import UpstreamClient
 from feedsrv.upstream.demo import create_demo_upstream, load_sample_papers
 from feedsrv.upstream.events import Listener
@@ -81,10 +80,10 @@ class FeedResult(msgspec.Struct, frozen=True, kw_only=True):
     total: int
     #: How many papers were searched.
     papers_searched: int
-    #: When a new request may bring something new.
-    fresh_until: datetime
-    #: Until when the result holds, unless something is stored before; nothing is due to be fetched.
-    expires_at: datetime
+    #: When clients should poll again (max-age).
+    poll_after: datetime
+    #: Until when this result can be cached here, unless the store changes first.
+    cacheable_until: datetime
 
 
 class Service:
@@ -133,7 +132,7 @@ class Service:
         )
         self._quota = ClientQuota(0 if config.access_key else config.new_keywords)
         self._selector = Selector()
-        self._list_days_cache: tuple[object, ListDays] = (None, ())
+        self._list_days_cache: tuple[object, StoredDays] = (None, ())
         self._window = Window((), Index(()))
 
     @classmethod
@@ -158,7 +157,7 @@ class Service:
         contact = config.contact or config.public_url or "no contact given"
         agent = f"feedsrv/{__version__} (feed server; {contact})"
         client = UpstreamClient(config.upstream_url, agent=agent, token=config.hf_token, app=app)
-        repository = open_repository(config, search_pages(config.feeds.values()))
+        repository = open_repository(config, search_pages(config.feeds.values()), now=now)
         service = cls(config, client, repository, now=now, sleep=sleep, chance=chance)
         service._cleanup = cleanup
         return service
@@ -193,14 +192,14 @@ class Service:
         return feed
 
     def get_feed(
-        self, *feeds: Feed, limit: int | None = None, page: int = 1, client: str = ""
+        self, *feeds: Feed, limit: int | None = None, page_number: int = 1, client: str = ""
     ) -> FeedResult:
         """Return the papers of the feeds, each once.
 
         Args:
             feeds: One feed, or several to unite.
             limit: How many papers to return; by default what the feeds say.
-            page: Which part of that size to return; 1 has the newest papers.
+            page_number: Which page of that many papers to return; 1 has the newest.
             client: Who asks, for the quota of new keywords. Empty for the server itself, which has
                 no quota.
 
@@ -221,28 +220,31 @@ class Service:
         seen_ids: frozenset[str] = frozenset()
         selected: list[tuple[Feed, tuple[Paper, ...]]] = []
         for feed, its_states in states.items():
-            updated = [_with_result(state, fetches.get(state.page), now) for state in its_states]
+            updated = [
+                _with_fetched_listing(state, fetches.get(state.main_page), now)
+                for state in its_states
+            ]
             listings = tuple(listing for state in updated for listing in state.listings)
             if updated and not listings:
                 ttls.append(timedelta(0))
                 lifetimes.append(timedelta(0))
                 continue
             selection = self._selector.select(feed, listings)
-            seen_ids |= selection.seen_ids
-            ttls += [state.remaining_ttl for state in updated]
-            lifetimes += [state.expires_in for state in updated]
+            seen_ids |= selection.searched_ids
+            ttls += [state.main_page_ttl for state in updated]
+            lifetimes += [state.min_ttl for state in updated]
             selected.append((feed, selection.papers))
         if not selected:
-            raise self._no_data_error([state.page for state in all_states], fetches, waited)
+            raise self._no_data_error([state.main_page for state in all_states], fetches, waited)
         size = limit or max(feed.limit for feed in feeds)
-        matches, offset = merge_feeds(selected), (page - 1) * size
+        matches, offset = merge_feeds(selected), (page_number - 1) * size
         return FeedResult(
             matches=matches[offset : offset + size],
             offset=offset,
             total=len(matches),
             papers_searched=len(seen_ids),
-            fresh_until=now + min(ttls),
-            expires_at=now + max(_MIN_LIFETIME, min(lifetimes)),
+            poll_after=now + min(ttls),
+            cacheable_until=now + max(_MIN_LIFETIME, min(lifetimes)),
         )
 
     def _source_states(self, feed: Feed) -> list[SourceState]:
@@ -255,7 +257,7 @@ class Service:
             now=self._now(),
             days=self.list_days(),
             get_listing=self.repository.get_listing,
-            may_fetch=lambda page: self._refresher.current_failure(page) is None,
+            may_fetch=lambda page: self._refresher.blocking_failure(page) is None,
         )
 
     def _enforce_quota(self, client: str, states: Iterable[SourceState]) -> None:
@@ -266,18 +268,22 @@ class Service:
 
         """
         for state in states if client else ():
-            if state.due and not state.listings and self._scheduler.is_new_search(state.page):
+            if (
+                state.due_pages
+                and not state.listings
+                and self._scheduler.is_new_search(state.main_page)
+            ):
                 self._quota.consume(client, self._now())
 
     def _start_fetches(self, states: Sequence[SourceState]) -> dict[Page, Future[Listing]]:
         """Start to fetch what was never fetched, to be awaited; queue what is stale."""
         fetches = {
-            state.page: self._scheduler.submit(state.page)
+            state.main_page: self._scheduler.fetch_for_request(state.main_page)
             for state in states
-            if not state.listings and state.page in state.due
+            if not state.listings and state.main_page in state.due_pages
         }
         self._scheduler.refresh_in_background(
-            page for state in states for page in state.due if page not in fetches
+            page for state in states for page in state.due_pages if page not in fetches
         )
         return fetches
 
@@ -298,12 +304,14 @@ class Service:
         """Return why there is nothing to serve, and when to try again."""
         done = (fetch for fetch in fetches.values() if fetch.done() and not fetch.cancelled())
         cause = next((fetch.exception() for fetch in done), None)
-        failures = [failure for page in pages if (failure := self._refresher.current_failure(page))]
+        failures = [
+            failure for page in pages if (failure := self._refresher.blocking_failure(page))
+        ]
         reason, retry_after = f"no response within {waited:g} seconds", float(_DEFAULT_RETRY_AFTER)
         if failures:
             first = min(failures, key=lambda failure: failure.retry_at)
             reason, retry_after = first.reason, (first.retry_at - self._now()).total_seconds()
-        elif isinstance(cause, UpstreamBudgetError):
+        elif isinstance(cause, RequestNotSentError):
             reason, retry_after = str(cause), cause.retry_after
         elif cause is not None:
             reason = "an unexpected error; see the server's log"
@@ -311,7 +319,7 @@ class Service:
         error.__cause__ = cause
         return error
 
-    def version(self) -> object:
+    def store_version(self) -> object:
         """Return a value that changes whenever any process stores something."""
         return self.repository.version()
 
@@ -329,7 +337,7 @@ class Service:
 
     # --- what is stored --------------------------------------------------------------------
 
-    def list_days(self) -> ListDays:
+    def list_days(self) -> StoredDays:
         """Return the window of list days; the same object until something is stored."""
         today = self._now().date()
         key = self.repository.version(), today
@@ -344,7 +352,7 @@ class Service:
         days = self.list_days()
         if not self._window.is_current(days):
             listings = (listing for _, listing in days if listing is not None)
-            self._window = Window(days, self._selector.index(listings))
+            self._window = Window(days, self._selector.index_for(listings))
         self._scheduler.refresh_in_background(self._due_day_pages())
         return self._window
 
@@ -374,7 +382,7 @@ class Service:
     def is_ready(self) -> bool:
         """Return whether there is anything to serve; if not, fetch the first lists."""
         listings = (listing for _, listing in self.list_days() if listing is not None)
-        if self._selector.index(listings).papers:
+        if self._selector.index_for(listings).papers:
             return True
         if self.repository.get_listing(Page(Kind.TRENDING)) is not None:
             return True
@@ -394,7 +402,7 @@ class Service:
             UpstreamError: It could not be fetched or parsed.
 
         """
-        return self._scheduler.run(page, force=True, patience=0)
+        return self._scheduler.refresh_and_wait(page, force=True, extra_wait=0)
 
     def refresh_stale(self) -> Iterator[tuple[Page, Listing | UpstreamError, int]]:
         """Fetch all stale pages: lists, the window, the searches of the configured feeds.
@@ -407,7 +415,9 @@ class Service:
             tried.add(due[0])
             result: Listing | UpstreamError
             try:
-                result = self._scheduler.run(due[0], force=False, patience=_BATCH_WAIT)
+                result = self._scheduler.refresh_and_wait(
+                    due[0], force=False, extra_wait=_BATCH_WAIT
+                )
             except UpstreamError as error:
                 result = error
             yield due[0], result, self._count_unfetched() + len(due) - 1
@@ -420,14 +430,14 @@ class Service:
             for feed in (lists, *self.config.feeds.values())
             for state in self._source_states(feed)
         )
-        return tuple(dict.fromkeys(page for state in states for page in state.due))
+        return tuple(dict.fromkeys(page for state in states for page in state.due_pages))
 
     def _count_unfetched(self) -> int:
         """Return how many days of the window were never fetched, the next one aside."""
         return max(0, sum(listing is None for _, listing in self.list_days()) - 1)
 
     def _due_day_pages(self) -> tuple[Page, ...]:
-        return self._source_state("daily", Feed(name="", title="")).due
+        return self._source_state("daily", Feed(name="", title="")).due_pages
 
 
 def _hash_url(url: str) -> str:
@@ -435,10 +445,12 @@ def _hash_url(url: str) -> str:
     return hashlib.sha256(url.encode()).hexdigest()[:32]
 
 
-def _with_result(state: SourceState, fetch: Future[Listing] | None, now: datetime) -> SourceState:
+def _with_fetched_listing(
+    state: SourceState, fetch: Future[Listing] | None, now: datetime
+) -> SourceState:
     """Return the state with the listing that was awaited, if it arrived."""
     if fetch is None or not fetch.done() or fetch.cancelled() or fetch.exception():
         return state
     listing = fetch.result()
-    ttl = remaining_ttl(state.page, listing, now)
-    return msgspec.structs.replace(state, listings=(listing,), remaining_ttl=ttl, expires_in=ttl)
+    ttl = remaining_ttl(state.main_page, listing, now)
+    return msgspec.structs.replace(state, listings=(listing,), main_page_ttl=ttl, min_ttl=ttl)

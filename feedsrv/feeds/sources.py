@@ -8,9 +8,9 @@ from itertools import islice
 
 import msgspec
 
-from feedsrv.models import Feed, Kind, ListDays, Listing, Page, Source
+from feedsrv.models import Feed, Kind, Listing, Page, Source, StoredDays
 from feedsrv.search.parser import parse_query
-from feedsrv.search.query import positive_terms
+from feedsrv.search.query import upstream_search_text
 from feedsrv.upstream.policy import newest_day_page, pages_covering, remaining_ttl
 
 _ZERO = timedelta(0)
@@ -20,19 +20,19 @@ class SourceState(msgspec.Struct, frozen=True):
     """What is stored of one source of a feed, and what has to be fetched."""
 
     #: The page that matters most.
-    page: Page
+    main_page: Page
     listings: tuple[Listing, ...]
     #: Pages to fetch, the most important first.
-    due: tuple[Page, ...]
+    due_pages: tuple[Page, ...]
     #: How long the most important page stays fresh.
-    remaining_ttl: timedelta
+    main_page_ttl: timedelta
     #: How long all pages stay fresh.
-    expires_in: timedelta
+    min_ttl: timedelta
 
 
 def search_terms(feed: Feed) -> str:
     """Return what to search for on upstream's search page; empty where there is nothing."""
-    return positive_terms(parse_query(feed.query)) if feed.query else ""
+    return upstream_search_text(parse_query(feed.query)) if feed.query else ""
 
 
 def search_pages(feeds: Iterable[Feed]) -> frozenset[Page]:
@@ -50,7 +50,7 @@ def source_state(
     feed: Feed,
     *,
     now: datetime,
-    days: ListDays,
+    days: StoredDays,
     get_listing: Callable[[Page], Listing | None],
     may_fetch: Callable[[Page], bool],
 ) -> SourceState:
@@ -74,10 +74,11 @@ def source_state(
     return SourceState(pages[0], (first,) if first else (), pages[:1] if is_due else (), ttl, ttl)
 
 
-def _daily_state(days: ListDays, now: datetime, may_fetch: Callable[[Page], bool]) -> SourceState:
+def _daily_state(days: StoredDays, now: datetime, may_fetch: Callable[[Page], bool]) -> SourceState:
     ttls = {page: remaining_ttl(page, listing, now) for page, listing in days}
     stale = (page for page, ttl in ttls.items() if ttl <= _ZERO)
-    # One at a time: a fetched page names the list day before it; without it that is a guess.
+    # Fetch one day at a time: each page names the previous list day, which could otherwise only be
+    # guessed.
     due = tuple(islice(filter(may_fetch, stale), 1))
     listings = tuple(listing for _, listing in days if listing is not None)
     newest = newest_day_page(now.date())

@@ -7,14 +7,14 @@ from functools import lru_cache
 
 import msgspec
 
-from feedsrv.models import ListDays, Listing, Page, Paper
+from feedsrv.models import Listing, Page, Paper, StoredDays
 from feedsrv.search.index import Index
 from feedsrv.search.parser import parse_query
 
 _MAX_CACHED_QUERIES = 256
 
 
-class ListDay(msgspec.Struct, frozen=True):
+class WindowDay(msgspec.Struct, frozen=True):
     """A list day of the window."""
 
     date: date
@@ -33,7 +33,7 @@ class Window:
 
     """
 
-    def __init__(self, list_days: ListDays, index: Index) -> None:
+    def __init__(self, list_days: StoredDays, index: Index) -> None:
         self.list_days = list_days
         self.index = index
         #: Oldest first.
@@ -45,7 +45,7 @@ class Window:
         #: Return the papers that match a query text, newest first.
         self.search = lru_cache(maxsize=_MAX_CACHED_QUERIES)(self._search)
 
-    def is_current(self, list_days: ListDays) -> bool:
+    def is_current(self, list_days: StoredDays) -> bool:
         """Return whether the window was made of these very listings."""
         if list_days is self.list_days:
             return True
@@ -55,9 +55,9 @@ class Window:
         )
 
     def _search(self, query: str) -> tuple[Paper, ...]:
-        return self.index.matching(parse_query(query)) if query else self.papers
+        return self.index.search(parse_query(query)) if query else self.papers
 
 
-def _list_day(page: Page, listing: Listing | None) -> ListDay:
+def _list_day(page: Page, listing: Listing | None) -> WindowDay:
     own = listing.page if listing is not None else page
-    return ListDay(date.fromisoformat(own.key), listing is not None)
+    return WindowDay(date.fromisoformat(own.key), listing is not None)

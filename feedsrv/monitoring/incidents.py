@@ -12,14 +12,14 @@ import msgspec
 from feedsrv import __version__
 from feedsrv.errors import FetchError
 from feedsrv.feeds.atom import render_atom
-from feedsrv.feeds.entry import Entry, Link
+from feedsrv.feeds.entry import Entry, EntryLink
 from feedsrv.feeds.metadata import FeedMetadata, feed_id
 from feedsrv.feeds.service import Service
 from feedsrv.models import Failure, Incident, Incidents, Page
 from feedsrv.storage.repository import Repository
 from feedsrv.upstream.events import Event, FetchFailed, LayoutChanged, ListingFetched
 
-#: How long a page fails before that is an incident. Most failures are shorter, and feeds are served
+#: Failures shorter than this are not reported as incidents. Most are shorter, and feeds are served
 #: from the store meanwhile.
 MIN_DURATION = timedelta(hours=6)
 _MAX_INCIDENTS = 50
@@ -31,7 +31,7 @@ _LAYOUT_PREFIX = "layout of "
 # --- the log ---------------------------------------------------------------------------------
 
 
-def record_failure(
+def with_failure(
     incidents: Incidents, page: Page, failure: Failure, outage: Failure | None, now: datetime
 ) -> Incidents:
     """Return the incidents after a page failed again; the same object if nothing changed.
@@ -51,12 +51,12 @@ def record_failure(
     return incidents
 
 
-def record_layout_change(incidents: Incidents, page: Page, reason: str, now: datetime) -> Incidents:
+def with_layout_change(incidents: Incidents, page: Page, reason: str, now: datetime) -> Incidents:
     """Return the incidents after a response lacked the data that the page normally has."""
     return _open_incident(incidents, _layout_subject(page), reason, now, now)
 
 
-def record_success(
+def with_success(
     incidents: Incidents, page: Page, *, has_expected_layout: bool, now: datetime
 ) -> Incidents:
     """Return the incidents after a page was fetched; the same object if nothing changed.
@@ -121,13 +121,13 @@ class IncidentRecorder:
         now = self._now()
         match event:
             case FetchFailed(page, error, failure, outage) if isinstance(error, FetchError):
-                self._update(lambda log: record_failure(log, page, failure, outage, now))
+                self._update(lambda log: with_failure(log, page, failure, outage, now))
             case LayoutChanged(page, reason):
-                self._update(lambda log: record_layout_change(log, page, reason, now))
+                self._update(lambda log: with_layout_change(log, page, reason, now))
             case ListingFetched(page, listing):
                 has_data = listing.parsed_from == "data"
                 self._update(
-                    lambda log: record_success(log, page, has_expected_layout=has_data, now=now)
+                    lambda log: with_success(log, page, has_expected_layout=has_data, now=now)
                 )
 
     def _update(self, change: Callable[[Incidents], Incidents]) -> None:
@@ -137,7 +137,7 @@ class IncidentRecorder:
             self._repository.update_incidents(change)
 
 
-def record_incidents(service: Service) -> None:
+def subscribe_incident_recorder(service: Service) -> None:
     """Record the incidents of the service in its repository from now on."""
     service.subscribe(IncidentRecorder(service.repository, service.now).handle)
 
@@ -230,7 +230,7 @@ def _build_entry(
         authors=("feedsrv",),
         keywords=(),
         feeds=("status",),
-        links=(Link("alternate", page_url, "text/html"),),
+        links=(EntryLink("alternate", page_url, "text/html"),),
         summary="",
         abstract=" ".join(sentences),
         content="\n".join(f"<p>{escape(sentence)}</p>" for sentence in sentences),

@@ -25,7 +25,12 @@ from feedsrv.upstream.policy import (
 State = Literal["fresh", "stale", "unread"]
 
 
-class PageStatus(msgspec.Struct, frozen=True, kw_only=True, rename={"fetched_at": "read_at"}):
+class PageStatus(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    rename={"fetched_at": "read_at", "parsed_from": "source"},
+):
     """The stored listing of one upstream page."""
 
     page: Page
@@ -35,7 +40,7 @@ class PageStatus(msgspec.Struct, frozen=True, kw_only=True, rename={"fetched_at"
     #: When the listing expired; None while it is fresh.
     stale_since: datetime | None = None
     #: Which part of upstream's response the listing was parsed from; empty without a listing.
-    source: str = ""
+    parsed_from: str = ""
     #: How many papers could not be parsed.
     skipped: int = 0
     failure: Failure | None = None
@@ -151,7 +156,7 @@ def _page_status(
         papers=len(listing.papers),
         fetched_at=listing.fetched_at,
         stale_since=None if is_fresh else listing.fetched_at + ttl(page, now.date()),
-        source=listing.parsed_from,
+        parsed_from=listing.parsed_from,
         skipped=len(listing.skipped),
         failure=failure,
     )

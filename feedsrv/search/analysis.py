@@ -1,11 +1,11 @@
-r"""Text to tokens: folded words, in order, and where in the text each stands.
+r"""Split text into tokens: folded words in order, with their positions in the text.
 
-A word is a run of letters and digits. Everything else parts words: white space, hyphens, slashes,
-underscores, TeX's braces and dollars. Some characters belong to the word they stand in: a dot or a
-comma between digits (*2.5*), an apostrophe between letters (*O'Reilly*), the signs of *C++* and *C#*.
-A possessive *'s* belongs to no word. An emoji is a word.
+A word is a run of letters and digits. Everything else separates words: white space, hyphens,
+slashes, underscores, TeX's braces and dollars. Some characters belong to the word they stand in: a
+dot or a comma between digits (*2.5*), an apostrophe between letters (*O'Reilly*), the signs of
+*C++* and *C#*. A possessive *'s* belongs to no word. An emoji is a word.
 
-Folding takes away case, accents and typographic variants, and writes Greek letters, superscripts and
+Folding removes case, accents and typographic variants, and writes Greek letters, superscripts and
 subscripts in plain letters and digits: *π₀*, *pi0*, and ``$\pi_0$`` read alike.
 """
 
@@ -37,11 +37,11 @@ _WORD = re.compile(
     r"(?:[^\W_]|(?<=[0-9])\.(?=[0-9]))+(?:'(?!s(?![^\W_]))[^\W_]+)*(?:\+\+|\#(?![^\W_]))?"
     r"|[\u2300-\u23ff\u2600-\u27bf\u2b00-\u2bff\U0001f000-\U0001faff]"
 )
-#: The possessive that `_WORD` leaves.
+#: A possessive 's, which `_WORD` does not match.
 _POSSESSIVE = re.compile(r"(?<=[^\W_])'s(?![^\W_])")
-#: Case alone is folded in the rest, which is nearly all of an abstract.
-_BEYOND_ASCII = re.compile(r"[^\x00-\x7f]+")
-#: ASCII that no word holds, whatever stands beside it.
+#: Runs of non-ASCII characters. ASCII text, which is most of an abstract, needs only case folding.
+_NON_ASCII = re.compile(r"[^\x00-\x7f]+")
+#: ASCII characters that are never part of a word, mapped to a space.
 _SEPARATORS = {
     code: " " for code in range(128) if not chr(code).isalnum() and chr(code) not in "'.+#"
 }
@@ -53,19 +53,19 @@ _GREEK = dict(
         strict=True,
     )
 )
-#: What Unicode does not take apart, and a soft hyphen, which is no part of the word it stands in.
+#: Characters that NFKD does not decompose, and the soft hyphen, which is removed.
 _VARIANTS = str.maketrans(
     _GREEK | dict(zip("łøđ\u2019\u02bc", "lod''", strict=True)) | {"\u00ad": ""}
 )
-#: Macros that say how something looks, a script l, and *var* as in ``\varepsilon``: not words.
-_TEX = re.compile(
+#: TeX macros that only change the appearance, \ell, and the \var prefix. They are not words.
+_TEX_FORMATTING = re.compile(
     r"\\(?:(?:math|text)[a-z]*|operatorname|emph|left|right|mbox|bar|hat|tilde|vec|frac|sqrt|var(?=[a-z])|(?=ell(?![a-z])))"
 )
 
 
 def fold(text: str) -> str:
     """Return the text without case, accents and typographic variants."""
-    return (text if text.isascii() else _BEYOND_ASCII.sub(_fold_run, text)).casefold()
+    return (text if text.isascii() else _NON_ASCII.sub(_fold_run, text)).casefold()
 
 
 def _fold_run(found: re.Match[str]) -> str:
@@ -82,7 +82,7 @@ def _fold_beyond_ascii(run: str) -> str:
 def tokenize(text: str) -> list[str]:
     """Return the folded words of the text, in order."""
     folded = fold(_without_macros(text))
-    # An expression takes four times as long, and analysis is half of what a new page costs.
+    # A regular expression takes four times as long, and analysis is half of the cost of a new page.
     pieces = folded.translate(_SEPARATORS).replace(". ", " ").split()
     if folded.isascii() and not any(sign in folded for sign in "'.+#"):
         return pieces
@@ -103,7 +103,7 @@ def tokenize_with_offsets(text: str) -> list[Token]:
     if plain.isascii():
         folded = _POSSESSIVE.sub("  ", plain.casefold())
         return [Token(found[0], *found.span()) for found in _WORD.finditer(folded)]
-    # Folding knows no neighbours, so that each character can be folded for itself.
+    # Folding is context-free, so each character can be folded on its own.
     parts = [fold(char) for char in plain]
     origin = [at for at, part in enumerate(parts) for _ in part]
     folded = _POSSESSIVE.sub("  ", "".join(parts))
@@ -120,7 +120,7 @@ def _without_macros(text: str) -> str:
     r"""Return the text, as long as before, without TeX's macros for looks."""
     if "\\" not in text:
         return text
-    return _TEX.sub(_blank, text).replace("\\ell", "   l")
+    return _TEX_FORMATTING.sub(_blank, text).replace("\\ell", "   l")
 
 
 def _blank(found: re.Match[str]) -> str:
@@ -129,6 +129,7 @@ def _blank(found: re.Match[str]) -> str:
 
 def analyze(paper: Paper) -> Paper:
     """Return the paper with the tokens of its fields, for all matching to come."""
+    submitter = [paper.submitter] if paper.submitter else []
     tokens = PaperTokens(
         title=" ".join(tokenize(paper.title)),
         abstract=" ".join(tokenize(paper.abstract)),
@@ -136,7 +137,7 @@ def analyze(paper: Paper) -> Paper:
         author=_tokenize_values(paper.authors, paper.author_handles),
         org=_tokenize_values(filter(None, [paper.organization, paper.organization_handle])),
         id=" ".join(tokenize(paper.id.replace(".", " "))),
-        by=_tokenize_values([paper.submitter], filter(None, [paper.submitter])),
+        by=_tokenize_values(submitter, submitter),
     )
     return msgspec.structs.replace(paper, tokens=tokens)
 

@@ -1,7 +1,7 @@
 """Highlight what a query found: spans of a text, segments to mark up, excerpts.
 
-Highlighted is what `feedsrv.search.query.matches` found, by the same tokens and patterns. Excluded
-words are never highlighted.
+This highlights exactly what `feedsrv.search.query.matches` finds, because it uses the same tokens
+and patterns. Excluded words are never highlighted.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from feedsrv.search.analysis import tokenize_with_offsets
 from feedsrv.search.patterns import find_verbatim
-from feedsrv.search.query import Query, iter_terms
+from feedsrv.search.query import Query, iter_positive_terms
 
 Span = tuple[int, int]
 Segment = tuple[str, bool]
@@ -18,7 +18,7 @@ Segment = tuple[str, bool]
 
 def searches_field(query: Query, field: str) -> bool:
     """Return whether the query looks for words in that field."""
-    return any(field in term.fields for term in iter_terms(query))
+    return any(field in term.fields for term in iter_positive_terms(query))
 
 
 def highlight_spans(query: Query, field: str, text: str) -> tuple[Span, ...]:
@@ -31,7 +31,7 @@ def highlight_spans(query: Query, field: str, text: str) -> tuple[Span, ...]:
         text: As it is shown.
 
     """
-    terms = [term for term in iter_terms(query) if field in term.fields]
+    terms = [term for term in iter_positive_terms(query) if field in term.fields]
     if not terms:
         return ()
     tokens = tokenize_with_offsets(text)

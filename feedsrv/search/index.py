@@ -1,4 +1,4 @@
-"""Inverted index: find the papers that match a query without reading each.
+"""Inverted index: finds the papers that match a query without scanning every paper.
 
 For each field the index holds the papers that have each word. A set of papers is an integer with
 one bit for each, so AND, OR and NOT of queries are those of integers. Only where words must stand
@@ -22,8 +22,8 @@ from feedsrv.search.analysis import FIELD_BOUNDARY, tokenize
 from feedsrv.search.patterns import Edge, Pattern
 from feedsrv.search.query import (
     And,
-    Count,
-    Has,
+    CountCondition,
+    HasLink,
     Not,
     Or,
     Query,
@@ -32,9 +32,9 @@ from feedsrv.search.query import (
     matched_value,
     term_matches,
 )
-from feedsrv.search.word_families import base_forms, family, irregular_forms
+from feedsrv.search.word_families import base_forms, irregular_forms, related_base_forms
 
-_ONE = ord("1")
+_ASCII_ONE = ord("1")
 _MAX_CACHED_EDGES = 2_000
 
 
@@ -58,11 +58,11 @@ class Index:
         """Return the paper of that id."""
         return self._by_id.get(paper_id)
 
-    def matching(self, query: Query) -> tuple[Paper, ...]:
+    def search(self, query: Query) -> tuple[Paper, ...]:
         """Return the papers that match the query."""
         return tuple(self.papers[number] for number in iter_bits(self._evaluate(query, self._all)))
 
-    def count_without_each(self, parts: Sequence[Query]) -> list[int]:
+    def count_near_misses(self, parts: Sequence[Query]) -> list[int]:
         """Return for each part how many papers match all other parts but not this one."""
         results = [self._evaluate(part, self._all) for part in parts]
         matching_all, failing_one = self._all, 0
@@ -71,7 +71,7 @@ class Index:
             matching_all &= result
         return [(failing_one & ~result).bit_count() for result in results]
 
-    def forms(self, term: Term) -> dict[str, int]:
+    def matched_words(self, term: Term) -> dict[str, int]:
         """Return the words that a one-word term finds, and how many papers have each.
 
         The most frequent word comes first.
@@ -99,30 +99,30 @@ class Index:
             by_word.setdefault(" ".join(tokenize(abbreviation)), Counter()).update(counts)
         return by_word
 
-    def _evaluate(self, query: Query, among: int) -> int:
-        """Return which of the papers match; the fewer are left, the less is read."""
+    def _evaluate(self, query: Query, candidates: int) -> int:
+        """Return the subset of the candidates that matches. Fewer candidates mean less work."""
         match query:
             case And(parts):
                 for part in parts:
-                    among = self._evaluate(part, among) if among else 0
-                return among
+                    candidates = self._evaluate(part, candidates) if candidates else 0
+                return candidates
             case Or(parts):
-                rest = among
+                rest = candidates
                 for part in parts:
                     rest &= ~self._evaluate(part, rest)
-                return among & ~rest
+                return candidates & ~rest
             case Not(part):
-                return among & ~self._evaluate(part, among)
-            case Has() | Count():
-                numbers = (n for n in iter_bits(among) if matched_value(query, self.papers[n]))
+                return candidates & ~self._evaluate(part, candidates)
+            case HasLink() | CountCondition():
+                numbers = (n for n in iter_bits(candidates) if matched_value(query, self.papers[n]))
                 return bitset(numbers, len(self.papers))
             case Term():
-                rest = among
+                rest = candidates
                 for name in query.fields:
-                    rest &= ~self._matching_term(query, name, rest)
-                return among & ~rest
+                    rest &= ~self._papers_with_term(query, name, rest)
+                return candidates & ~rest
 
-    def _matching_term(self, term: Term, name: str, among: int) -> int:
+    def _papers_with_term(self, term: Term, name: str, among: int) -> int:
         certain, candidates = self._field(name).search(term.pattern)
         if term.mode == "verbatim":
             certain, candidates = 0, certain | candidates
@@ -130,7 +130,7 @@ class Index:
         if term.mode == "verbatim":
             found: Iterable[int] = (n for n in unsure if term_matches(term, name, self.papers[n]))
         else:
-            found = self._field(name).stand_in(term.pattern, unsure)
+            found = self._field(name).filter_adjacent(term.pattern, unsure)
         return certain & among | bitset(found, len(self.papers))
 
     def _field(self, name: str) -> _FieldIndex:
@@ -173,8 +173,8 @@ class _FieldIndex:
                 certain |= papers
         return certain, reached.get(pattern.last, 0) if pattern.edges else 0
 
-    def stand_in(self, pattern: Pattern, numbers: Iterable[int]) -> Iterator[int]:
-        """Yield which of the papers match: they have the words, side by side."""
+    def filter_adjacent(self, pattern: Pattern, numbers: Iterable[int]) -> Iterator[int]:
+        """Yield the numbers of those papers in which the words are adjacent."""
         edges: dict[str, list[Edge]] = {}
         for edge in pattern.edges:
             for word in self.words(edge):
@@ -201,12 +201,12 @@ class _FieldIndex:
             case "prefix":
                 return list(self._words_with_prefix(edge.word))
             case "forms":
-                bases = family(edge.word)
+                bases = related_base_forms(edge.word)
                 # A cheap test first: forms share the beginning of a base form or irregular form.
                 known = bases.union(*map(irregular_forms, bases))
                 return [
                     word
-                    for prefix in _without_extensions({_common_prefix(form) for form in known})
+                    for prefix in _shortest_prefixes({_stable_prefix(form) for form in known})
                     for word in self._words_with_prefix(prefix)
                     if not bases.isdisjoint(base_forms(word))
                 ]
@@ -223,12 +223,12 @@ class _FieldIndex:
         return sorted(self._papers)
 
 
-def _common_prefix(form: str) -> str:
+def _stable_prefix(form: str) -> str:
     """Return the letters that all regular forms of a word share: *ag* of *age* and *aging*."""
     return form[:3] if len(form) > 3 else form[:2]  # noqa: PLR2004  # a final e or y may go
 
 
-def _without_extensions(prefixes: set[str]) -> list[str]:
+def _shortest_prefixes(prefixes: set[str]) -> list[str]:
     """Return the prefixes without those that begin with another one."""
     return [
         prefix
@@ -241,7 +241,7 @@ def bitset(numbers: Iterable[int], size: int) -> int:
     """Return the set of the numbers, all below ``size``, as an integer with one bit for each."""
     bits = bytearray(b"0" * (size or 1))
     for number in numbers:
-        bits[~number] = _ONE
+        bits[~number] = _ASCII_ONE
     return int(bits, 2)
 
 

@@ -1,8 +1,8 @@
-"""Parse query text into a query tree, with errors that point at the place.
+"""Parse query text into a query tree, with errors that give the position.
 
-The language is a subset of FreshRSS's search syntax: docs/query-language.md. Whatever can be read
-as words is: an unknown field is a word, and stray punctuation is skipped, so that any paper's title
-is a query.
+The language is a subset of FreshRSS's search syntax: docs/query-language.md. Anything
+that can be read as words is treated as words: an unknown field becomes a word, and stray
+punctuation is ignored, so any paper's title is a valid query.
 """
 
 from __future__ import annotations
@@ -19,7 +19,18 @@ from lark.exceptions import UnexpectedCharacters, UnexpectedToken, VisitError
 from feedsrv.errors import QueryError
 from feedsrv.models import XML_FORBIDDEN
 from feedsrv.search.analysis import tokenize
-from feedsrv.search.query import And, Count, Counter, Field, Has, Mode, Not, Or, Query, Term
+from feedsrv.search.query import (
+    And,
+    CountCondition,
+    CounterName,
+    Field,
+    HasLink,
+    Not,
+    Or,
+    Query,
+    Term,
+    TermMode,
+)
 
 
 class Limits(NamedTuple):
@@ -32,7 +43,7 @@ class Limits(NamedTuple):
 
 
 #: For queries in an address, which anybody can send.
-ADDRESS_LIMITS = Limits(250, 32)
+URL_LIMITS = Limits(250, 32)
 #: For queries in the settings file.
 CONFIG_LIMITS = Limits(4_000, 400)
 MAX_DEPTH = 8
@@ -58,14 +69,14 @@ _GRAMMAR = r"""
 _ID_VERSION = re.compile(r"(?<=\d)(?:v\d+)+$", re.IGNORECASE)
 _COMPARISON = re.compile(r"(>=|<=|>|<|=)(\d{1,9})")
 #: An arXiv id, or the address of a paper at arXiv or Hugging Face.
-_PAPER_ADDRESS = re.compile(
+_PAPER_URL = re.compile(
     r"(?:(?:https?://)?(?:www\.|export\.)?(?:arxiv\.org/(?:abs|pdf|html)|huggingface\.co/papers"
     r"|hf\.co/papers)/|arxiv:)?(\d{4}\.\d{4,5})(?:v\d+)?(?:\.pdf)?(?:[?#]\S*)?/?",
     re.IGNORECASE | re.ASCII,
 )
-#: What phones, word processors and East Asian keyboards write in place of plain marks. One
-#: character for one, so that positions stay true. An em dash joins clauses and excludes nothing.
-_PLAIN_MARKS = {code: chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F)} | str.maketrans(
+#: Typographic and full-width punctuation, mapped to ASCII one to one so that positions do not
+#: shift. An em dash becomes a space, not a NOT.
+_ASCII_PUNCTUATION = {code: chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F)} | str.maketrans(
     "\u3000\u2014“”„‟«»「」\u2019\u2018\u2013\u2212\u2010\u2011", '  """"""""\'\'----'
 )
 _KNOWN_FIELDS = "title: abstract: author: org: keyword: id: by: has: upvotes: comments: stars:"
@@ -112,20 +123,20 @@ def parse_query(text: str, limits: Limits = CONFIG_LIMITS) -> Query:
     for found in XML_FORBIDDEN.finditer(text):
         if not found[0].isspace():
             raise QueryError(text, found.start(), "this character is not allowed")
-    plain = plain_marks(text)
+    plain = normalize_punctuation(text)
     _check_tokens(text, plain, limits)
     try:
         tree = _PARSER.parse(plain)
-        return _link_neighbours(_TreeBuilder(text).transform(tree))
+        return _set_neighbours(_TreeBuilder(text).transform(tree))
     except UnexpectedToken as error:
         raise _syntax_error(text, error) from error
     except VisitError as error:
         raise error.orig_exc from error
 
 
-def plain_marks(text: str) -> str:
+def normalize_punctuation(text: str) -> str:
     """Return the text with plain ASCII marks for typographic and full-width ones."""
-    return text.translate(_PLAIN_MARKS)
+    return text.translate(_ASCII_PUNCTUATION)
 
 
 def _check_tokens(text: str, plain: str, limits: Limits) -> None:
@@ -195,42 +206,42 @@ class _TreeBuilder(Transformer[Token, Query]):
         body, position = str(token), _position(token)
         match field:
             case "has":
-                return self._has(body, position)
+                return self._build_has(body, position)
             case "upvotes" | "comments" | "stars":
-                return self._count(field, body, position)
+                return self._build_count(field, body, position)
             case "" | "title" | "abstract" | "author" | "org" | "keyword" | "id" | "by":
-                return self._term(field, token)
+                return self._build_term(field, token)
             case _:
                 reason = f"unknown field {field!r}; use one of {_KNOWN_FIELDS}"
                 raise QueryError(self._text, _position(tokens[0]), reason)
 
-    def _has(self, body: str, position: int) -> Has:
+    def _build_has(self, body: str, position: int) -> HasLink:
         match body.lower():
             case "code" | "project" | "media" as link:
-                return Has(link)
+                return HasLink(link)
         raise QueryError(self._text, position, "has: takes code, project or media")
 
-    def _count(self, counter: Counter, body: str, position: int) -> Count:
+    def _build_count(self, counter: CounterName, body: str, position: int) -> CountCondition:
         if found := _COMPARISON.fullmatch(body):
-            return Count(counter, found[1], int(found[2]))
+            return CountCondition(counter, found[1], int(found[2]))
         reason = f"expected one of >= > <= < = and a number, as in {counter}:>=20"
         raise QueryError(self._text, position, reason)
 
-    def _term(self, field: Field, token: Token) -> Term:
+    def _build_term(self, field: Field, token: Token) -> Term:
         position = _position(token)
         body = str(token)
         if token.type == "WORD":
-            return self._word(field, body, position)
+            return self._build_word(field, body, position)
         text = " ".join(body.removeprefix("=").strip('"').split())
-        mode: Mode = "verbatim" if token.type == "VERBATIM" else "phrase"
+        mode: TermMode = "verbatim" if token.type == "VERBATIM" else "phrase"
         if field in {"author", "org", "id", "by"}:
             mode = "exact"
         if field == "id":
             text = _ID_VERSION.sub("", text)
-        return self._checked(Term(field, text, mode), position)
+        return self._require_words(Term(field, text, mode), position)
 
-    def _word(self, field: Field, body: str, position: int) -> Term:
-        if address := _PAPER_ADDRESS.fullmatch(body):
+    def _build_word(self, field: Field, body: str, position: int) -> Term:
+        if address := _PAPER_URL.fullmatch(body):
             return (
                 Term("id", address[1], "exact")
                 if field in {"", "id"}
@@ -241,14 +252,14 @@ class _TreeBuilder(Transformer[Token, Query]):
             raise QueryError(self._text, position, reason)
         is_prefix = body.endswith("*")
         text = body.rstrip("*") if is_prefix else body
-        mode: Mode = "prefix" if is_prefix else "forms"
+        mode: TermMode = "prefix" if is_prefix else "forms"
         if field in {"author", "org", "id", "by"} and not is_prefix:
             mode = "exact"  # names and ids have no forms
         if field == "id":
             text = _ID_VERSION.sub("", text)
-        return self._checked(Term(field, text, mode), position)
+        return self._require_words(Term(field, text, mode), position)
 
-    def _checked(self, term: Term, position: int) -> Term:
+    def _require_words(self, term: Term, position: int) -> Term:
         if not term.words:
             shown = repr(term.text) if term.text else "an empty quotation"
             raise QueryError(self._text, position, f"{shown} is not a word")
@@ -264,27 +275,27 @@ def _flatten(kind: type[And | Or], parts: list[Query]) -> Iterator[Query]:
             yield part
 
 
-def _link_neighbours(query: Query) -> Query:
+def _set_neighbours(query: Query) -> Query:
     """Return the query with plain words that stand beside each other linked.
 
     Papers may write two words as one: ``multi modal`` finds *multimodal*.
     """
     match query:
         case And(parts):
-            return And(tuple(_linked(tuple(map(_link_neighbours, parts)))))
+            return And(tuple(_with_neighbours(tuple(map(_set_neighbours, parts)))))
         case Or(parts):
-            return Or(tuple(map(_link_neighbours, parts)))
+            return Or(tuple(map(_set_neighbours, parts)))
         case Not(part):
-            return Not(_link_neighbours(part))
+            return Not(_set_neighbours(part))
         case _:
             return query
 
 
-def _linked(parts: tuple[Query, ...]) -> Iterator[Query]:
+def _with_neighbours(parts: tuple[Query, ...]) -> Iterator[Query]:
     for before, part, after in zip((None, *parts), parts, (*parts[1:], None), strict=False):
         if isinstance(part, Term) and part.mode == "forms":
             first, last = _neighbour_words(part, before), _neighbour_words(part, after)
-            yield msgspec.structs.replace(part, before=first[-1], after=last[0])
+            yield msgspec.structs.replace(part, previous_word=first[-1], next_word=last[0])
         else:
             yield part
 

@@ -13,11 +13,11 @@ from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from feedsrv.search.analysis import tokenize_with_offsets
-from feedsrv.search.word_families import base_forms, family
+from feedsrv.search.word_families import base_forms, related_base_forms
 
-Mode = Literal["forms", "exact", "prefix"]
+WordMode = Literal["forms", "exact", "prefix"]
 
-#: Words of grammar are no part of a compound: *over all* is not *overall*, nor *for getting*
+#: Function words are never part of a compound: *over all* is not *overall*, nor *for getting*
 #: *forgetting*. Some can only end one (*offline*, *plugin*), some only begin one.
 _NEVER_JOINED = frozenset(
     "a an and are as at be but can do for from has he i if is it its no not of or that the they this "
@@ -43,7 +43,7 @@ class Edge(NamedTuple):
     start: int
     end: int
     word: str
-    mode: Mode
+    mode: WordMode
 
     def spans(self, pattern: Pattern) -> bool:
         """Return whether the edge alone is a match."""
@@ -71,7 +71,7 @@ class Pattern:
                 case "exact":
                     self._by_word.setdefault(edge.word, []).append(edge)
                 case "forms":
-                    for base in family(edge.word):
+                    for base in related_base_forms(edge.word):
                         self._by_base.setdefault(base, []).append(edge)
                 case "prefix":
                     self._by_prefix.append(edge)
@@ -79,7 +79,7 @@ class Pattern:
     def find(
         self, words: Iterable[str], edges_of: Callable[[str], Sequence[Edge] | None] | None = None
     ) -> Iterator[tuple[int, int]]:
-        """Yield from which to before which word of a text the pattern matches.
+        """Yield the (start, end) word positions of each match; the end is exclusive.
 
         Args:
             words: The words of the text.
@@ -87,7 +87,7 @@ class Pattern:
 
         """
         edges_of = edges_of or self._edges_for
-        # For each node, where the matches that reached it began.
+        # The start positions of the partial matches, by the node that they have reached.
         reached: dict[int, set[int]] = {}
         for at, word in enumerate(words):
             edges = edges_of(word)
@@ -121,8 +121,8 @@ class Pattern:
 
 
 @lru_cache(maxsize=4096)
-def phrase(
-    words: tuple[str, ...], mode: Mode = "forms", before: str = "", after: str = ""
+def build_pattern(
+    words: tuple[str, ...], mode: WordMode = "forms", before: str = "", after: str = ""
 ) -> Pattern:
     """Return the pattern for words that must stand side by side, in this order.
 
@@ -134,7 +134,7 @@ def phrase(
         after: The word after them, likewise with the last.
 
     """
-    inner: Mode = "forms" if mode == "forms" else "exact"
+    inner: WordMode = "forms" if mode == "forms" else "exact"
     edges: list[Edge] = []
     start = 0
     for number, word in enumerate(words):
@@ -142,7 +142,7 @@ def phrase(
         end, agree = start + len(word), mode if is_last else inner
         edges.append(Edge(start, end, word, agree))
         if mode != "exact":
-            edges += _parted(word, start, agree)
+            edges += _split_edges(word, start, agree)
         if mode != "exact" and not is_last and may_join(word, following := words[number + 1]):
             joined_mode = mode if number + 2 == len(words) else inner
             edges.append(Edge(start, end + len(following), word + following, joined_mode))
@@ -158,7 +158,7 @@ def phrase(
 def find_verbatim(literal: str, text: str) -> Iterator[tuple[int, int]]:
     """Yield where in the text the literal stands exactly as it is written, between whole words.
 
-    White space is all the same. Case matters if the literal has a capital after its first letter,
+    Differences in white space are ignored. Case matters if the literal has a capital after its first letter,
     or is all capitals.
     """
     wanted = tokenize_with_offsets(literal)
@@ -167,7 +167,7 @@ def find_verbatim(literal: str, text: str) -> Iterator[tuple[int, int]]:
     literal = literal[wanted[0].start : wanted[-1].end]
     is_case_sensitive = case_matters(literal)
     tokens = tokenize_with_offsets(text)
-    pattern = phrase(tuple(token.word for token in wanted), "exact")
+    pattern = build_pattern(tuple(token.word for token in wanted), "exact")
     for begin, end in pattern.find([token.word for token in tokens]):
         start, stop = tokens[begin].start, tokens[end - 1].end
         if _normalized(text[start:stop], is_case_sensitive) == _normalized(
@@ -188,7 +188,7 @@ def may_join(first: str, last: str) -> bool:
     return last not in _PARTICLES or len(first) >= _MIN_BEFORE_PARTICLE
 
 
-def _parted(word: str, start: int, mode: Mode) -> Iterator[Edge]:
+def _split_edges(word: str, start: int, mode: WordMode) -> Iterator[Edge]:
     """Yield the edges for a word that a text may have in two parts, or at each digit in more."""
     end = start + len(word)
     digit_cuts = []

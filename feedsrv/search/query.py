@@ -16,17 +16,17 @@ import msgspec
 
 from feedsrv.models import Paper, PaperTokens
 from feedsrv.search.analysis import fold, tokenize
-from feedsrv.search.patterns import Pattern, case_matters, find_verbatim, phrase
+from feedsrv.search.patterns import Pattern, build_pattern, case_matters, find_verbatim
 
 #: Characters of what upstream's search takes.
 MAX_UPSTREAM_LENGTH = 250
 
 Field = Literal["", "title", "abstract", "author", "org", "keyword", "id", "by"]
-Link = Literal["code", "project", "media"]
-Counter = Literal["upvotes", "comments", "stars"]
-#: A word in any form; words side by side in any form; exactly as written; how a word begins; a name
-#: or id, which has no forms.
-Mode = Literal["forms", "phrase", "verbatim", "prefix", "exact"]
+LinkKind = Literal["code", "project", "media"]
+CounterName = Literal["upvotes", "comments", "stars"]
+#: forms: a word in any form; phrase: adjacent words in any form; verbatim: exactly as written;
+#: prefix: the start of a word; exact: a name or id.
+TermMode = Literal["forms", "phrase", "verbatim", "prefix", "exact"]
 
 #: Fields of a term without one.
 DEFAULT_FIELDS = ("title", "abstract", "keyword")
@@ -53,9 +53,9 @@ class Term(msgspec.Struct, frozen=True):
 
     field: Field
     text: str
-    mode: Mode
-    before: str = ""
-    after: str = ""
+    mode: TermMode
+    previous_word: str = ""
+    next_word: str = ""
 
     def __str__(self) -> str:
         lead = f"{self.field}:" if self.field else ""
@@ -87,11 +87,11 @@ class Term(msgspec.Struct, frozen=True):
         """What the term matches in a paper's words."""
         match self.mode:
             case "forms" | "phrase":
-                return phrase(self.words, "forms", self.before, self.after)
+                return build_pattern(self.words, "forms", self.previous_word, self.next_word)
             case "prefix":
-                return phrase(self.words, "prefix")
+                return build_pattern(self.words, "prefix")
             case _:
-                return phrase(self.words, "exact")
+                return build_pattern(self.words, "exact")
 
     def describe(self) -> str:
         """Return what the term looks for, as a phrase."""
@@ -117,10 +117,10 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(tokenize(text))
 
 
-class Has(msgspec.Struct, frozen=True):
+class HasLink(msgspec.Struct, frozen=True):
     """The paper links code, a project page or media."""
 
-    link: Link
+    link: LinkKind
 
     def __str__(self) -> str:
         return f"has:{self.link}"
@@ -130,10 +130,10 @@ class Has(msgspec.Struct, frozen=True):
         return f"links {self.link}"
 
 
-class Count(msgspec.Struct, frozen=True):
+class CountCondition(msgspec.Struct, frozen=True):
     """A counter, as last fetched, compared with a number."""
 
-    counter: Counter
+    counter: CounterName
     operator: str
     value: int
 
@@ -174,7 +174,7 @@ class Or(msgspec.Struct, frozen=True):
         )
 
 
-Query = And | Or | Not | Term | Has | Count
+Query = And | Or | Not | Term | HasLink | CountCondition
 
 
 def canonical_text(query: Query) -> str:
@@ -196,7 +196,7 @@ def canonical_text(query: Query) -> str:
             return str(query)
 
 
-def _canonical_term(term: Term, lead: str, mode: Mode) -> str:
+def _canonical_term(term: Term, lead: str, mode: TermMode) -> str:
     if term.field == "id":
         return f"id:{'.'.join(term.words)}{'*' if mode == 'prefix' else ''}"
     match mode:
@@ -225,7 +225,7 @@ def matches(query: Query, paper: Paper) -> bool:
             return any(matches(part, paper) for part in parts)
         case Not(part):
             return not matches(part, paper)
-        case Has() | Count():
+        case HasLink() | CountCondition():
             return bool(matched_value(query, paper))
         case _:
             assert_never(query)
@@ -271,19 +271,19 @@ def match_locations(query: Query, paper: Paper) -> tuple[str, ...]:
             return tuple(dict.fromkeys(locations))
         case Not():
             return ()
-        case Has() | Count():
+        case HasLink() | CountCondition():
             return tuple(filter(None, [matched_value(query, paper)]))
         case _:
             assert_never(query)
 
 
-def matched_value(query: Has | Count, paper: Paper) -> str:
+def matched_value(query: HasLink | CountCondition, paper: Paper) -> str:
     """Return the value that makes the paper match, such as ``upvotes: 31``; empty for no match."""
     match query:
-        case Has(link):
+        case HasLink(link):
             linked = getattr(paper, link)
             return f"{link}: {linked if isinstance(linked, str) else linked[0]}" if linked else ""
-        case Count(counter, sign, number):
+        case CountCondition(counter, sign, number):
             value = getattr(paper, counter)
             return f"{counter}: {value}" if _OPERATORS[sign](value, number) else ""
 
@@ -291,25 +291,25 @@ def matched_value(query: Has | Count, paper: Paper) -> str:
 # --- what a query looks for ------------------------------------------------------------------
 
 
-def iter_terms(query: Query) -> Iterator[Term]:
+def iter_positive_terms(query: Query) -> Iterator[Term]:
     """Yield the terms that a paper may match by: all but the excluded ones."""
     match query:
         case Term():
             yield query
         case And(parts) | Or(parts):
             for part in parts:
-                yield from iter_terms(part)
-        case Not() | Has() | Count():
+                yield from iter_positive_terms(part)
+        case Not() | HasLink() | CountCondition():
             pass
         case _:
             assert_never(query)
 
 
-def positive_terms(query: Query) -> str:
-    """Return the words as typed that a matching paper may hold, for upstream's search page.
+def upstream_search_text(query: Query) -> str:
+    """Return the text to send to upstream's search: the words that are not excluded, as typed.
 
     Empty for a query of exclusions, links and counters alone: there is nothing to search for.
     Upstream takes no more than 250 characters.
     """
-    words = (word for term in iter_terms(query) for word in term.text.split())
+    words = (word for term in iter_positive_terms(query) for word in term.text.split())
     return " ".join(dict.fromkeys(words))[:MAX_UPSTREAM_LENGTH].strip()

@@ -1,9 +1,9 @@
 """The part of a word that its inflected forms share, by rules alone.
 
-Lighter than Porter's and Snowball's English stemmers: plural, *-ed* and *-ing*, a final *e*, British
-*-ise*, and the few derivations that are safe for a word nobody has listed (*tokenizer*, *tokenize*,
-*tokenization*; *sparsify*, *sparsification*; *contrastively*; *multimodality*). Words that the rules
-get wrong, and relations that no rule can know, are listed in ``word_families.txt``.
+Lighter than Porter's and Snowball's English stemmers: plural, *-ed* and *-ing*, a final *e*,
+British *-ise*, and the few derivations that are safe for unlisted words (*tokenizer*, *tokenize*,
+*tokenization*; *sparsify*, *sparsification*; *contrastively*; *multimodality*). Words that the
+rules get wrong, and relations that no rule covers, are listed in ``word_families.txt``.
 """
 
 from __future__ import annotations

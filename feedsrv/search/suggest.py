@@ -1,4 +1,4 @@
-"""Suggest other queries: for one that finds nothing or too much, and for one that can be better."""
+"""Suggest alternatives to a query that matches nothing, matches too much, or could be improved."""
 
 from __future__ import annotations
 
@@ -12,12 +12,20 @@ import msgspec
 from feedsrv.models import Paper
 from feedsrv.search.analysis import tokenize
 from feedsrv.search.index import Index
-from feedsrv.search.parser import ADDRESS_LIMITS, parse_query, plain_marks
-from feedsrv.search.query import And, Not, Or, Query, Term, iter_terms, positive_terms
+from feedsrv.search.parser import URL_LIMITS, normalize_punctuation, parse_query
+from feedsrv.search.query import (
+    And,
+    Not,
+    Or,
+    Query,
+    Term,
+    iter_positive_terms,
+    upstream_search_text,
+)
 
 #: A query that matches more than one paper in four is too broad for a feed, provided that there are
 #: enough papers to judge.
-_BROAD_SHARE = 4
+_BROAD_DIVISOR = 4
 _MIN_PAPERS = 20
 _MAX_SUGGESTIONS = 3
 #: With more parts, nobody can tell which one is to blame.
@@ -52,7 +60,7 @@ def suggest(
         return (Suggestion("no match", _first_matching(_relaxed_queries(tree, index))),)
     suggestions = []
     total = len(index.papers)
-    if len(found) * _BROAD_SHARE >= total >= _MIN_PAPERS:
+    if len(found) * _BROAD_DIVISOR >= total >= _MIN_PAPERS:
         narrowed = _narrowed_queries(query, tree, found, index)
         suggestions.append(Suggestion("too broad", _first_matching(narrowed)))
     if phrases := _first_matching(_phrase_queries(tree, found, index)):
@@ -81,18 +89,18 @@ def _relaxed_queries(tree: Query, index: Index) -> Iterator[tuple[str, int]]:
             # Somebody who is typing has not finished the last word.
             relaxed = And((*others, _as_prefix(last)))
     if relaxed is not None:
-        yield str(relaxed), len(index.matching(relaxed))
+        yield str(relaxed), len(index.search(relaxed))
     if isinstance(tree, And) and len(tree.parts) <= _MAX_PARTS:
         yield from _without_one_part(tree.parts, index)
 
 
 def _as_prefix(term: Term) -> Term:
-    return msgspec.structs.replace(term, mode="prefix", before="", after="")
+    return msgspec.structs.replace(term, mode="prefix", previous_word="", next_word="")
 
 
 def _without_one_part(parts: Sequence[Query], index: Index) -> Iterator[tuple[str, int]]:
     """Yield the parts without each one in turn, with how many papers match."""
-    for number, count in enumerate(index.count_without_each(parts)):
+    for number, count in enumerate(index.count_near_misses(parts)):
         rest = (*parts[:number], *parts[number + 1 :])
         if not all(isinstance(part, Not) for part in rest):
             yield str(rest[0] if len(rest) == 1 else And(rest)), count
@@ -104,22 +112,22 @@ def _narrowed_queries(
     """Yield queries that ask for more: the word in the title, or a keyword beside it."""
     if isinstance(tree, Term) and not tree.field:
         in_title = msgspec.structs.replace(tree, field="title")
-        yield str(in_title), len(index.matching(in_title))
+        yield str(in_title), len(index.search(in_title))
     ids = {paper.id for paper in found}
-    present = {word for term in iter_terms(tree) for word in term.words}
+    present = {word for term in iter_positive_terms(tree) for word in term.words}
     keywords = Counter(keyword.lower() for paper in found for keyword in paper.keywords)
     for keyword, _ in keywords.most_common(2 * _MAX_SUGGESTIONS):
         extra = keyword_query(keyword)
         text = f"{f'({query})' if isinstance(tree, Or) else query} {extra}"
-        if extra and present.isdisjoint(tokenize(keyword)) and len(text) <= ADDRESS_LIMITS.length:
-            yield text, sum(paper.id in ids for paper in index.matching(parse_query(extra)))
+        if extra and present.isdisjoint(tokenize(keyword)) and len(text) <= URL_LIMITS.length:
+            yield text, sum(paper.id in ids for paper in index.search(parse_query(extra)))
 
 
 def keyword_query(keyword: str) -> str:
     """Return the query for papers with that keyword; empty where there is none."""
-    text = " ".join(plain_marks(keyword).replace('"', " ").split())
+    text = " ".join(normalize_punctuation(keyword).replace('"', " ").split())
     query = str(Term("keyword", text, "phrase")) if tokenize(text) else ""
-    return query if len(query) <= ADDRESS_LIMITS.length else ""
+    return query if len(query) <= URL_LIMITS.length else ""
 
 
 def _phrase_queries(tree: Query, found: Sequence[Paper], index: Index) -> Iterator[tuple[str, int]]:
@@ -128,8 +136,8 @@ def _phrase_queries(tree: Query, found: Sequence[Paper], index: Index) -> Iterat
         isinstance(part, Term) and part.mode == "forms" and not part.field for part in tree.parts
     ):
         return
-    phrase = Term("", positive_terms(tree), "phrase")
-    count = len(index.matching(phrase))
+    phrase = Term("", upstream_search_text(tree), "phrase")
+    count = len(index.search(phrase))
     if count * 2 < len(found):
         yield str(phrase), count
 
@@ -144,6 +152,6 @@ def _long_form_queries(
         if definitions < _MIN_DEFINITIONS:
             continue
         either = f'{query} OR "{long_form}"'
-        count = len(index.matching(parse_query(either)))
+        count = len(index.search(parse_query(either)))
         if count > len(found):
             yield either, count

@@ -8,7 +8,7 @@ from importlib.resources import files
 
 from feedsrv.search.stemmer import stem
 
-#: What may stand before a word that is listed: *pretrained* is a form of *pretrain* as *trained* is
+#: Prefixes that can be attached to a listed word: *pretrained* is a form of *pretrain* as *trained* is
 #: of *train*.
 PREFIXES = frozenset(
     "anti auto bi co counter cross de dis down extra hyper il im in inter intra ir macro meta micro "
@@ -57,7 +57,7 @@ def base_forms(word: str) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=4096)
-def family(word: str) -> frozenset[str]:
+def related_base_forms(word: str) -> frozenset[str]:
     """Return the base forms of all words that are forms of this one."""
     _, groups = _table()
     found = set()
@@ -75,7 +75,7 @@ def family(word: str) -> frozenset[str]:
 
 def is_form(word: str, other: str) -> bool:
     """Return whether two words are forms of one another."""
-    return not family(word).isdisjoint(base_forms(other))
+    return not related_base_forms(word).isdisjoint(base_forms(other))
 
 
 def split_prefix(word: str) -> Iterator[tuple[str, str]]:

@@ -1,0 +1,1 @@
+"""Storage, memory first, in files or in Redis."""

@@ -1,65 +1,83 @@
-"""The protocol of a storage backend: bytes by part and name."""
+"""The protocol of a storage backend: bytes by area and name."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import NamedTuple, Protocol
+
+
+class Area(StrEnum):
+    """How long a backend has to keep a value."""
+
+    #: Kept forever and across schema versions, because it cannot be fetched again.
+    PERMANENT = "permanent"
+    #: Kept while the schema version stays: lists, configured searches, failures, incidents.
+    DURABLE = "durable"
+    #: Until there is no room: searches for anybody's keywords.
+    EVICTABLE = "evictable"
+
+
+class StorageKey(NamedTuple):
+    """Where a value is stored."""
+
+    area: Area
+    name: str
+
+
+class Changes(NamedTuple):
+    """What other processes stored."""
+
+    #: To pass to the next call.
+    cursor: object
+    #: The changed values; None where that is unknown, for instance because the store was lost.
+    addresses: frozenset[StorageKey] | None
 
 
 class Backend(Protocol):
-    """Where bytes are kept, by part and name, for all processes that share it.
+    """Stores bytes for all processes that share it. Safe for threads.
 
-    Every method but `close` and `peek` may raise StoreError.
+    Every method but `close` may raise StoreError.
     """
 
     @property
     def name(self) -> str:
-        """What it is called in messages, without anything secret."""
+        """Its folder or URL, without a password."""
 
     @property
     def location(self) -> str:
-        """The same for everybody: on what, or in what."""
-
-    @property
-    def parts(self) -> tuple[str, ...]:
-        """Its parts, the one that matters most first."""
-
-    @property
-    def parts_fail_independently(self) -> bool:
-        """Whether a part may fail while the others work."""
-
-    @property
-    def is_local(self) -> bool:
-        """Whether `notice` takes no time, whatever happens."""
+        """Its kind, as `/status` shows it to everybody: "on disk", "in Redis"."""
 
     def close(self) -> None:
-        """Let go of it."""
+        """Close files and connections."""
 
-    def get(self, part: str, name: str) -> bytes | None:
+    def get(self, address: StorageKey) -> bytes | None:
         """Return the value; None where there is none."""
 
-    def read_only_get(self, part: str, name: str) -> bytes | None:
-        """Return what can be had of a value although `get` fails; None for nothing."""
+    def set(self, address: StorageKey, value: bytes, *, announce: bool = True) -> None:
+        """Store the value; ``announce`` adds it to the changes that others see."""
 
-    def set(self, part: str, name: str, value: bytes) -> None:
-        """Keep the value."""
+    def replace(
+        self, address: StorageKey, expected: bytes | None, value: bytes, *, announce: bool = True
+    ) -> bool:
+        """Store the value if the stored one is the expected one; return whether it was."""
 
-    def delete(self, part: str, name: str) -> None:
-        """Forget the value."""
+    def delete(self, address: StorageKey) -> None:
+        """Delete the value."""
 
-    def change(
-        self, part: str, name: str, change: Callable[[bytes | None], bytes | None]
-    ) -> bytes | None:
-        """Replace a value by what is made of it, as one step for all processes; None leaves it."""
+    def touch(self, address: StorageKey) -> None:
+        """Have the value evicted after those that were stored or touched before."""
 
-    def touch(self, part: str, name: str) -> None:
-        """Have the value outlive those of its part that were kept or touched before."""
+    def scan(self, area: Area, prefix: str) -> Iterator[tuple[str, bytes]]:
+        """Yield names with this prefix and their values, the latest first where that is known."""
 
-    def poll_version(self) -> object:
-        """Return what is another value after each `tell`, by whichever process."""
+    def changes(self, cursor: object) -> Changes:
+        """Return what other processes announced since the call that returned the cursor.
 
-    def bump_version(self) -> None:
-        """Tell every process that something was kept."""
+        Args:
+            cursor: None for the first call, which returns no addresses.
+
+        """
 
     def size(self) -> int:
-        """Return the bytes that all this takes."""
+        """Return the bytes in use."""

@@ -1,6 +1,6 @@
-"""What is kept, as bytes: how it is packed, and which of two values for one key stands.
+"""Stored records as bytes, and which of two records for one key wins.
 
-Two come about where a place to keep things was gone for a while, and each process went on alone.
+Conflicts arise when the backend failed and processes changed a record independently.
 """
 
 from __future__ import annotations
@@ -8,95 +8,106 @@ from __future__ import annotations
 import zlib
 from collections import Counter
 from collections.abc import Iterable
-from datetime import datetime
-from typing import NamedTuple, TypeVar
+from datetime import datetime, timedelta
+from typing import TypeVar
 
 import msgspec
 
 from feedsrv.models import Failure, Incidents, Listing, Page, RequestLog
 
-#: Bytes of a listing unpacked; one of a thousand papers has eight million.
-_MAX_LISTING_BYTES = 30_000_000
-
+#: Bytes of a decompressed record. A listing of a thousand papers has eight million.
+_MAX_BYTES = 30_000_000
 _ZLIB_LEVEL = 4
+#: How far ahead the clocks of other machines may be. A time beyond that is from a wrong clock.
+MAX_CLOCK_SKEW = timedelta(minutes=5)
 
-ValueT = TypeVar("ValueT", bound=msgspec.Struct)
-
-
-class StorageKey(NamedTuple):
-    """Which part a value is in, its name there, and what it is."""
-
-    part: str
-    name: str
-    kind: type[msgspec.Struct]
+RecordT = TypeVar("RecordT", bound=msgspec.Struct)
 
 
 class PageAlias(msgspec.Struct, frozen=True):
-    """The page that was given where another was asked for: Friday's list on a Saturday."""
+    """The page that upstream returned for another one: Friday's list on a Saturday."""
 
     page: Page
 
 
-class Lease(msgspec.Struct, frozen=True):
-    """Who has the right to ask upstream, and until when."""
+class Lease(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Which process may send requests to upstream, and until when."""
 
     owner: str
     until: datetime
+    #: The process that is next because a reader waits for it, and until when it has precedence.
+    next_owner: str = ""
+    next_until: datetime | None = None
 
 
-class LastModified(msgspec.Struct, frozen=True):
-    """What was last answered at an address, and since when."""
+class LastModified(msgspec.Struct, frozen=True, array_like=True):
+    """The ETag that a URL last had, and since when."""
 
     etag: str
     changed_at: datetime
 
 
+class LastModifiedBucket(msgspec.Struct, frozen=True):
+    """Last-Modified values by URL, the one used longest ago first."""
+
+    urls: dict[str, LastModified]
+
+
 class IncidentLog(msgspec.Struct, frozen=True):
-    """What failed for long."""
+    """Failures that lasted long."""
 
     incidents: Incidents
 
 
-def encode(value: msgspec.Struct) -> bytes:
-    """Return the value as bytes."""
-    data = msgspec.json.encode(value)
-    # A quarter of the size, for listings hold each text three times.
-    return zlib.compress(data, _ZLIB_LEVEL) if isinstance(value, Listing) else data
+def encode(record: msgspec.Struct) -> tuple[bytes, int]:
+    """Return the record as compressed JSON, and the bytes of the JSON.
+
+    Compressed, also where it is short: zlib adds a checksum. SQLite and Redis have none, so that a
+    flipped bit would change a date or a title.
+    """
+    text = msgspec.json.encode(record)
+    return zlib.compress(text, _ZLIB_LEVEL), len(text)
 
 
-def decode(data: bytes, kind: type[ValueT]) -> ValueT:
-    """Return the value that was packed.
+def decode(data: bytes, type_: type[RecordT]) -> tuple[RecordT, int]:
+    """Return the record, and the bytes of its JSON.
 
     Raises:
-        msgspec.DecodeError: It cannot be read: somebody else wrote it.
+        msgspec.DecodeError: The data is damaged, or of another type.
 
     """
-    if kind is Listing:
-        try:
-            data = zlib.decompressobj().decompress(data, _MAX_LISTING_BYTES)
-        except zlib.error as error:
-            raise msgspec.DecodeError(str(error)) from error
-    return msgspec.json.decode(data, type=kind)
+    decompressor = zlib.decompressobj()
+    try:
+        text = decompressor.decompress(data, _MAX_BYTES)
+    except zlib.error as error:
+        raise msgspec.DecodeError(str(error)) from error
+    if not decompressor.eof:
+        raise msgspec.DecodeError("incomplete or too large")
+    return msgspec.json.decode(text, type=type_), len(text)
 
 
-def resolve_conflict(kind: type[msgspec.Struct], ours: bytes, theirs: bytes | None) -> bytes:
-    """Return which of two packed values stands: the later one, ours where they are alike.
+def resolve_conflict(
+    type_: type[msgspec.Struct], ours: bytes, theirs: bytes | None, now: datetime
+) -> bytes:
+    """Return the winner of two encoded records: the later one, ours where they are alike.
 
-    Of requests that were made, all of both count.
+    Request logs and Last-Modified values are merged.
     """
-    if theirs is None:
+    if theirs is None or theirs == ours:
         return ours
     try:
-        mine, other = decode(ours, kind), decode(theirs, kind)
+        mine, other = decode(ours, type_)[0], decode(theirs, type_)[0]
     except msgspec.DecodeError:
         return ours
     if isinstance(mine, RequestLog) and isinstance(other, RequestLog):
-        return encode(merge_request_logs(mine, other))
-    return theirs if _timestamp(other) > _timestamp(mine) else ours
+        return encode(merge_request_logs(mine, other))[0]
+    if isinstance(mine, LastModifiedBucket) and isinstance(other, LastModifiedBucket):
+        return encode(merge_last_modified(mine, other, now))[0]
+    return theirs if _timestamp(other, now) > _timestamp(mine, now) else ours
 
 
 def merge_request_logs(one: RequestLog, other: RequestLog) -> RequestLog:
-    """Return the requests of both, those that both know of once."""
+    """Return the requests of both logs; those in both count once."""
     return RequestLog(
         _merge_times(one.times, other.times), _merge_times(one.adhoc_times, other.adhoc_times)
     )
@@ -106,14 +117,27 @@ def _merge_times(one: Iterable[datetime], other: Iterable[datetime]) -> tuple[da
     return tuple(sorted((Counter(one) | Counter(other)).elements()))
 
 
-def _timestamp(value: msgspec.Struct) -> float:
-    """Return what is more for a later value; for some, none is later than another."""
-    match value:
-        case Listing(fetched_at=moment) | Failure(at=moment):
-            return moment.timestamp()
+def merge_last_modified(
+    ours: LastModifiedBucket, theirs: LastModifiedBucket, now: datetime
+) -> LastModifiedBucket:
+    """Return the values of both, the later one of each URL."""
+    urls = dict(theirs.urls)
+    for url, value in ours.urls.items():
+        other = urls.get(url)
+        if other is None or _timestamp(other, now) <= _timestamp(value, now):
+            urls[url] = value
+    return LastModifiedBucket(urls)
+
+
+def _timestamp(record: msgspec.Struct, now: datetime) -> float:
+    """Return the time of the record, 0 where it has none or where a wrong clock wrote it."""
+    match record:
+        case Listing(fetched_at=time) | Failure(at=time) | LastModified(changed_at=time):
+            pass
         case IncidentLog(incidents=[latest, *_]):
-            return (latest.ended_at or latest.reported_at).timestamp()
-        case Lease(until=moment) | LastModified(changed_at=moment):
-            return moment.timestamp()
+            time = latest.ended_at or latest.reported_at
+        case Lease(until=time):
+            pass
         case _:
             return 0.0
+    return 0.0 if time > now + MAX_CLOCK_SKEW else time.timestamp()

@@ -1,12 +1,9 @@
-"""Bytes by name in a folder's files, which all processes share.
+"""Disk backend: one diskcache (SQLite) database for each area.
 
-Every diskcache name lives here. diskcache unpickles what it finds in its files, its JSONDisk too
-(CVE-2025-69872), so that whoever can write the folder could run code in the server. Here nothing is
-pickled and nothing is unpickled: values are bytes, names are text, and `_DataDisk` refuses the
-rest.
-
-What is offered is what any other place for bytes would offer: get, set, delete, a change of one
-name as one step, and a touch.
+Every diskcache name is used here alone. diskcache unpickles what it finds in its files, its
+JSONDisk too (CVE-2025-69872), so that whoever can write to the folder could run code in the server.
+Here nothing is pickled or unpickled: values are bytes, names are text, and `_BytesOnlyDisk` refuses
+the rest.
 """
 
 from __future__ import annotations
@@ -15,31 +12,50 @@ import logging
 import os
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from threading import RLock
 from typing import Any, NamedTuple, TypeVar
+from urllib.parse import quote, unquote
+from uuid import uuid4
 
 import diskcache
 
 from feedsrv.errors import StoreError
+from feedsrv.storage.backend import Area, Changes, StorageKey
 
 log = logging.getLogger(__name__)
 
 #: Seconds to wait for another process that writes.
 _LOCK_TIMEOUT = 3.0
 _DATABASE = "cache.db"
-_DISK_ERRORS = (sqlite3.Error, OSError, diskcache.Timeout)
-#: What sqlite says of a file with other tables than ours.
-_FOREIGN_SCHEMA_ERRORS = ("no such", "has no column")
+#: Errors of SQLite that are no fault of the file: another file would fail too.
+_ENVIRONMENT_CODES = {
+    sqlite3.SQLITE_AUTH,
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_INTERRUPT,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_PROTOCOL,
+    sqlite3.SQLITE_READONLY,
+}
+#: Bytes that the evictable area may take: some 1,500 searches.
+MAX_EVICTABLE_BYTES = 300_000_000
+#: No limit: the lists of all days together take some hundred megabytes.
+_UNLIMITED = 2**50
+#: Size in bytes at which a new journal is started.
+_MAX_JOURNAL_BYTES = 1_000_000
 
 _Result = TypeVar("_Result")
 
 
 class _BytesOnlyDisk(diskcache.Disk):  # type: ignore[misc]  # diskcache has no types
-    """diskcache's files without pickles: what is no plain value is given as no bytes at all."""
+    """diskcache's serialization without pickles: anything but text and bytes reads as nothing."""
 
     def put(self, key: object) -> tuple[object, bool]:
         if not isinstance(key, str):
@@ -52,13 +68,12 @@ class _BytesOnlyDisk(diskcache.Disk):  # type: ignore[misc]  # diskcache has no 
         return key
 
     def store(self, value: Any, read: bool, key: object = diskcache.UNKNOWN) -> Any:
-        if not isinstance(value, bytes | int):  # `Cache.incr` writes a number
+        if not isinstance(value, bytes):
             raise TypeError("values are bytes")
         return super().store(value, read, key=key)
 
-    def fetch(self, mode: int, filename: str, value: object, read: bool) -> object:
-        is_plain = mode == diskcache.core.MODE_RAW and isinstance(value, bytes | int)
-        return value if is_plain else b""
+    def fetch(self, mode: int, filename: str, value: object, read: bool) -> bytes:
+        return value if mode == diskcache.core.MODE_RAW and isinstance(value, bytes) else b""
 
     def remove(self, file_path: str) -> None:
         """Delete nothing: no value of ours is in a file, and a planted name may be any file's."""
@@ -67,115 +82,147 @@ class _BytesOnlyDisk(diskcache.Disk):  # type: ignore[misc]  # diskcache has no 
 class DiskCache:
     """Bytes by name in one folder. Safe for threads and processes.
 
-    Every method but `close` and `peek` raises StoreError where the files cannot be used. Those that
-    are damaged are put aside, and begun anew.
+    Every method but `close` raises StoreError where the files cannot be used. Damaged files are set
+    aside and replaced by empty ones.
 
     Args:
-        folder: Where they are; made when first needed.
-        largest: The bytes that they may take; what was stored longest ago is dropped first.
+        folder: Where the files are; made when first needed.
+        max_bytes: Beyond it, what was stored or touched longest ago is evicted.
+        on_reset: Called when the files were created; what earlier ones held is gone.
 
     """
 
-    def __init__(self, folder: Path, largest: int) -> None:
+    def __init__(
+        self, folder: Path, max_bytes: int, on_reset: Callable[[], object] = lambda: None
+    ) -> None:
         self._folder = folder
         self._database = folder / _DATABASE
-        self._largest = largest
+        self._max_bytes = max_bytes
+        self._on_reset = on_reset
         self._cache: diskcache.Cache | None = None
         self._file_id: object = None
-        self._lock = RLock()
+        self._open_lock = RLock()
+        # SQLite's own lock is polled and unfair: with many threads, some wait for seconds.
+        self._write_lock = RLock()
 
     def close(self) -> None:
-        """Let go of the files."""
+        """Close the files."""
         with suppress(sqlite3.Error):
             if self._cache is not None:
                 self._cache.close()
 
-    def get(self, name: str) -> bytes | int | None:
-        """Return the value, None where there is none; what is no plain value is no bytes."""
+    def get(self, name: str) -> bytes | None:
+        """Return the value; None where there is none."""
         return self._run(lambda cache: _get(cache, name))
 
     def set(self, name: str, value: bytes) -> None:
-        """Keep the value."""
+        """Store the value."""
         self._write(lambda cache: cache.set(name, value))
 
-    def delete(self, name: str) -> None:
-        """Forget the value."""
-        self._write(lambda cache: cache.delete(name))
+    def replace(self, name: str, expected: bytes | None, value: bytes) -> bool:
+        """Store the value if the stored one is the expected one; return whether it was."""
 
-    def change(self, name: str, change: Callable[[bytes | None], bytes | None]) -> bytes | None:
-        """Replace a value by what is made of it, as one step for all processes; None leaves it."""
-
-        def work(cache: diskcache.Cache) -> bytes | None:
+        def work(cache: diskcache.Cache) -> bool:
             with cache.transact():
-                kept = _get(cache, name)
-                value = change(b"" if isinstance(kept, int) else kept)
-                if value is not None:
+                is_expected = _get(cache, name) == expected
+                if is_expected:
                     cache.set(name, value)
-            return value
+            return is_expected
 
         return self._write(work)
 
-    def touch(self, name: str) -> None:
-        """Have the value outlive those that were stored or touched before."""
-        # The same bytes again: sqlite writes only the pages that differ.
-        self.change(name, lambda value: value)
+    def delete(self, name: str) -> None:
+        """Delete the value."""
+        self._write(lambda cache: cache.delete(name))
 
-    def peek(self, name: str) -> bytes | None:
-        """Return a value from files that nobody can write, which diskcache cannot open."""
+    def touch(self, name: str) -> None:
+        """Have the value evicted after those that were stored or touched before."""
+
+        def work(cache: diskcache.Cache) -> None:
+            with cache.transact():
+                value = _get(cache, name)
+                if value is not None:
+                    # The same bytes again: SQLite writes only the pages that differ.
+                    cache.set(name, value)
+
+        self._write(work)
+
+    def scan(self, prefix: str) -> Iterator[tuple[str, bytes]]:
+        """Yield names with this prefix and their values, the latest first.
+
+        Works with files that nobody can write too, which diskcache cannot open.
+        """
+        try:
+            yield from self._scan(prefix)
+        except sqlite3.Error:
+            # Another process is making it, or it is damaged and put aside now.
+            self.get("")
+            try:
+                yield from self._scan(prefix)
+            except sqlite3.Error as error:
+                raise StoreError(str(self._folder.parent), str(error)) from error
+
+    def _scan(self, prefix: str) -> Iterator[tuple[str, bytes]]:
+        try:
+            self._database.stat()
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise StoreError(str(self._folder.parent), str(error)) from error
+        query = (
+            "SELECT key, value FROM Cache WHERE raw = 1 AND mode = 1 AND typeof(key) = 'text'"
+            " AND typeof(value) = 'blob' AND substr(key, 1, ?) = ? ORDER BY store_time DESC"
+        )
         uri = self._database.absolute().as_uri()
-        query = "SELECT value FROM Cache WHERE key = ? AND raw = 1 AND mode = 1"
-        # A folder that cannot be written has no room for the index of a write-ahead log either.
-        for how in ("mode=ro", "immutable=1"):
-            with (
-                suppress(sqlite3.Error),
-                closing(sqlite3.connect(f"{uri}?{how}", uri=True, timeout=0)) as connection,
-            ):
-                row = connection.execute(query, (name,)).fetchone()
-                return row[0] if row and isinstance(row[0], bytes) else None
-        return None
+        # A folder that cannot be written has no room for the index of a write-ahead log.
+        mode = "ro" if os.access(self._folder, os.W_OK) else "ro&immutable=1"
+        with closing(sqlite3.connect(f"{uri}?mode={mode}", uri=True)) as connection:
+            yield from connection.execute(query, (len(prefix), prefix))
 
     # --- the database ------------------------------------------------------------------------
 
     def _write(self, work: Callable[[diskcache.Cache], _Result]) -> _Result:
-        def work_and_trim(cache: diskcache.Cache) -> _Result:
+        def work_and_evict(cache: diskcache.Cache) -> _Result:
             result = work(cache)
             if cache.volume() > cache.size_limit:
                 cache.cull()
             return result
 
-        return self._run(work_and_trim)
+        with self._write_lock:
+            return self._run(work_and_evict)
 
     def _run(self, work: Callable[[diskcache.Cache], _Result]) -> _Result:
-        """Return what the work gives, the second time where the files were damaged."""
+        """Return the result of the work, of the second attempt where the files were damaged."""
         seen = _file_id(self._database)
         try:
             return self._attempt(work, seen)
-        except _DISK_ERRORS as error:
+        except Exception as error:  # noqa: BLE001  # diskcache raises anything on damaged files
             cause = _root_cause(error)
         if _is_damage(cause) and self._put_aside(seen, cause):
             try:
                 return self._attempt(work, _file_id(self._database))
-            except _DISK_ERRORS as error:
+            except Exception as error:  # noqa: BLE001  # as above
                 cause = _root_cause(error)
         raise StoreError(str(self._folder.parent), str(cause) or type(cause).__name__) from cause
 
     def _attempt(self, work: Callable[[diskcache.Cache], _Result], seen: object) -> _Result:
         try:
             return work(self._open(seen))
-        except _DISK_ERRORS:
+        except Exception:
             self.close()  # a connection whose COMMIT failed would hold the lock for ever
             raise
 
     def _open(self, seen: object) -> diskcache.Cache:
-        """Return the database, made if there is none."""
-        # Another number is another file: this one was deleted, or put aside by a process that found
-        # it damaged, and what is written to it is lost.
+        """Return the open database, made if there is none."""
+        # Another id is another file: the one that is open was deleted, or put aside by a process
+        # that found it damaged, and what is written to it is lost.
         if self._cache is not None and seen is not None and seen == self._file_id:
             return self._cache
-        with self._lock:  # threads that make it at the same time wait for each other
-            number = _file_id(self._database)
-            if self._cache is None or number is None or number != self._file_id:
-                if number is not None:
+        with self._open_lock:  # threads that make it at the same time wait for each other
+            file_id = _file_id(self._database)
+            if self._cache is None or file_id is None or file_id != self._file_id:
+                is_new = file_id is None or not self._database.stat().st_size
+                if not is_new:
                     # diskcache writes while it opens, and would wait for a minute.
                     with _exclusive_lock(self._database):
                         pass
@@ -188,22 +235,24 @@ class DiskCache:
                     disk_min_file_size=64_000_000,
                     # A file that is cut short while it is mapped kills whoever reads it (SIGBUS).
                     sqlite_mmap_size=0,
-                    size_limit=self._largest,
-                    # At each set diskcache would drop ten values, large or small: `_written` drops
+                    size_limit=self._max_bytes,
+                    # At each set diskcache would evict ten values, large or small: `_write` evicts
                     # as much as has to be.
                     cull_limit=0,
-                    # Of those "used", each get would be a write, which takes five times as long
-                    # and waits for other processes; `touch` says now and then what is used.
+                    # With "least-recently-used" each get would be a write, which takes five times
+                    # as long and waits for other processes.
                     eviction_policy="least-recently-stored",
                 )
                 self._file_id = _file_id(self._database)
+                if is_new:
+                    self._on_reset()
             return self._cache
 
     def _put_aside(self, seen: object, cause: Exception) -> bool:
-        """Put files that are damaged aside; tell whether that went well.
+        """Rename the damaged folder; return whether that worked.
 
         The folder as a whole, in one step: a write-ahead log that stayed behind would be written
-        into the new database. The last one is kept, for whoever wants to look into it.
+        into the new database. The last one is preserved for inspection.
         """
         aside = self._folder.with_name(f"damaged-{self._folder.name}")
         try:
@@ -214,15 +263,18 @@ class DiskCache:
                     shutil.rmtree(aside, ignore_errors=True)
                     self._folder.replace(aside)
                     log.warning(
-                        "%s is damaged (%s): begun anew, it is now %s", self._folder, cause, aside
+                        "%s is damaged (%s); starting with empty files, the old ones are in %s",
+                        self._folder,
+                        str(cause) or type(cause).__name__,
+                        aside,
                     )
-        except _DISK_ERRORS:
+        except (sqlite3.Error, OSError):
             return False
         return True
 
 
-def _get(cache: diskcache.Cache, name: str) -> bytes | int | None:
-    value: bytes | int | None = cache.get(name)
+def _get(cache: diskcache.Cache, name: str) -> bytes | None:
+    value: bytes | None = cache.get(name)
     return value
 
 
@@ -237,7 +289,7 @@ def _file_id(file: Path) -> tuple[int, int] | None:
 
 @contextmanager
 def _exclusive_lock(database: Path) -> Iterator[None]:
-    """Hold the database's lock against all who write."""
+    """Hold the database's lock against all writers."""
     with closing(
         sqlite3.connect(database, timeout=_LOCK_TIMEOUT, isolation_level=None)
     ) as connection:
@@ -253,146 +305,171 @@ def _root_cause(error: Exception) -> Exception:
 
 
 def _is_damage(cause: Exception) -> bool:
-    """Tell whether the file is no database, not a sound one, or not one of ours."""
-    if isinstance(cause, sqlite3.OperationalError):
-        return any(words in str(cause) for words in _FOREIGN_SCHEMA_ERRORS)
-    return type(cause) is sqlite3.DatabaseError  # no subclass
+    """Return whether the file is no database, not a sound one, or not one of ours."""
+    if isinstance(cause, sqlite3.Error) and not isinstance(cause, sqlite3.ProgrammingError):
+        code: int = getattr(cause, "sqlite_errorcode", 0)
+        # An extended code has the primary one in its lowest byte.
+        is_cut_short = code == sqlite3.SQLITE_IOERR_SHORT_READ
+        return is_cut_short or code & 0xFF not in _ENVIRONMENT_CODES
+    # Settings of a wrong type raise anything within diskcache.
+    is_environment = OSError | MemoryError | sqlite3.ProgrammingError | diskcache.Timeout
+    return not isinstance(cause, is_environment)
 
 
-log = logging.getLogger(__name__)
+class _Cursor(NamedTuple):
+    """A position in the journal."""
 
-#: Bytes after which the file that tells of changes is begun anew.
-_MAX_VERSION_FILE_BYTES = 1_000_000
+    #: Of the file, as far as `stat` shows it: nothing is read while it is the same.
+    stat: tuple[int, int, int] | None
+    header: bytes
+    offset: int
+
+
+_START = _Cursor(None, b"", 0)
+
+
+class Journal:
+    """A file that names the values that were changed, for other processes to poll.
+
+    Its first line is an id; each further line names a writer, an area and a value.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._writer = uuid4().hex[:12]
+        #: Of the file that was last read or written; empty before.
+        self._id = b""
+        self._is_lost = False
+
+    def append(self, address: StorageKey) -> None:
+        """Announce a change to all other processes."""
+        with self._file.open("a+b") as file:
+            size = file.seek(0, os.SEEK_END)
+            line = f"{self._writer} {address.area} {quote(address.name)}\n"
+            file.write((line if size else f"{uuid4().hex}\n{line}").encode())
+            file.seek(0)
+            self._see(file.readline())
+        if size > _MAX_JOURNAL_BYTES:
+            self.reset()
+
+    def reset(self) -> None:
+        """Start a new journal with a new id, which makes all processes reread their records."""
+        self._file.unlink(missing_ok=True)
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        with self._file.open("ab") as file:
+            file.write(f"{uuid4().hex}\n".encode())
+
+    def read(self, cursor: _Cursor | None) -> tuple[_Cursor, frozenset[StorageKey] | None]:
+        """Return the next cursor and the changes by others; None where they are unknown."""
+        try:
+            found = os.stat(self._file)  # noqa: PTH116  # Path.stat takes twice as long
+        except FileNotFoundError:
+            self._see(b"")
+            return _START, self._checked(frozenset())
+        stat = found.st_ino, found.st_mtime_ns, found.st_size
+        if cursor is not None and cursor.stat == stat:
+            return cursor, self._checked(frozenset())
+        with self._file.open("rb") as file:
+            header = file.readline()
+            self._see(header)
+            is_known = cursor is not None and cursor.header == header
+            start = file.seek(cursor.offset if cursor and is_known else file.tell())
+            data = file.read()
+        complete = data[: data.rfind(b"\n") + 1]
+        changes = frozenset(self._parse(complete)) if cursor is not None else frozenset()
+        return _Cursor(stat, header, start + len(complete)), self._checked(changes)
+
+    def _see(self, header: bytes) -> None:
+        """Note that what was announced in another file is lost."""
+        self._is_lost |= bool(self._id) and self._id != header
+        self._id = header
+
+    def _checked(self, changes: frozenset[StorageKey]) -> frozenset[StorageKey] | None:
+        was_lost, self._is_lost = self._is_lost, False
+        return None if was_lost else changes
+
+    def _parse(self, lines: bytes) -> Iterator[StorageKey]:
+        for line in lines.decode(errors="replace").splitlines():
+            with suppress(ValueError):
+                writer, area, name = line.split(" ")
+                if writer != self._writer:
+                    yield StorageKey(Area(area), unquote(name))
 
 
 class DiskBackend:
-    """Bytes by part and name, in a folder. Safe for threads and processes.
+    """Bytes by area and name in a folder. Safe for threads and processes.
 
     Args:
         folder: Where the files are; made when first needed.
-        largest: The bytes that each part may take, the part that matters most first.
+        version: Of what is stored: other versions have folders of their own, but for what is
+            permanent.
 
     """
 
     location = "on disk"
-    parts_fail_independently = True
-    is_local = True
 
-    def __init__(self, folder: Path, largest: Mapping[str, int]) -> None:
-        self.name = str(folder)
-        self.parts = tuple(largest)
-        self._folder = folder
-        self._files = {part: DiskCache(folder / part, size) for part, size in largest.items()}
-        self._changes = folder / "changes"
-        if others := sorted(str(each) for each in folder.parent.glob("v*") if each != folder):
-            log.info("kept by other versions, to delete when these no longer run: %s", *others)
+    def __init__(self, folder: Path, version: int) -> None:
+        self._root = folder
+        self._folder = folder / f"v{version}"
+        self.name = str(self._folder)
+        self._journal = Journal(self._folder / "changes")
+        reset = self._journal.reset
+        self._caches = {
+            Area.PERMANENT: DiskCache(folder / "permanent", _UNLIMITED, reset),
+            Area.DURABLE: DiskCache(self._folder / "durable", _UNLIMITED, reset),
+            Area.EVICTABLE: DiskCache(self._folder / "evictable", MAX_EVICTABLE_BYTES, reset),
+        }
+        if others := sorted(str(each) for each in folder.glob("v*") if each != self._folder):
+            log.info("Stores of other versions are not used and may be deleted: %s", *others)
 
     def close(self) -> None:
-        """Let go of the files."""
-        for files in self._files.values():
-            files.close()
+        for cache in self._caches.values():
+            cache.close()
 
-    def get(self, part: str, name: str) -> bytes | None:
-        """Return the value; None where there is none."""
-        value = self._files[part].get(name)
-        return b"" if isinstance(value, int) else value
+    def get(self, address: StorageKey) -> bytes | None:
+        return self._caches[address.area].get(address.name)
 
-    def read_only_get(self, part: str, name: str) -> bytes | None:
-        """Return a value from files that nobody can write; None where there is none."""
-        return self._files[part].peek(name)
+    def set(self, address: StorageKey, value: bytes, *, announce: bool = True) -> None:
+        self._caches[address.area].set(address.name, value)
+        if announce:
+            self._announce(address)
 
-    def set(self, part: str, name: str, value: bytes) -> None:
-        """Keep the value."""
-        self._files[part].set(name, value)
+    def replace(
+        self, address: StorageKey, expected: bytes | None, value: bytes, *, announce: bool = True
+    ) -> bool:
+        is_replaced = self._caches[address.area].replace(address.name, expected, value)
+        if is_replaced and announce:
+            self._announce(address)
+        return is_replaced
 
-    def delete(self, part: str, name: str) -> None:
-        """Forget the value."""
-        self._files[part].delete(name)
+    def delete(self, address: StorageKey) -> None:
+        self._caches[address.area].delete(address.name)
+        self._announce(address)
 
-    def change(
-        self, part: str, name: str, change: Callable[[bytes | None], bytes | None]
-    ) -> bytes | None:
-        """Replace a value by what is made of it, as one step for all processes; None leaves it."""
-        return self._files[part].change(name, change)
+    def touch(self, address: StorageKey) -> None:
+        self._caches[address.area].touch(address.name)
 
-    def touch(self, part: str, name: str) -> None:
-        """Have the value outlive those of its part that were kept or touched before."""
-        self._files[part].touch(name)
+    def scan(self, area: Area, prefix: str) -> Iterator[tuple[str, bytes]]:
+        return self._caches[area].scan(prefix)
 
-    def poll_version(self) -> object:
-        """Return what is another value after each `tell`, by whichever process.
-
-        It takes a look at a file's size alone, because every request wants to know it.
-        """
+    def changes(self, cursor: object) -> Changes:
         try:
-            found = os.stat(self._changes)  # noqa: PTH116  # Path.stat takes twice as long
-        except OSError:
-            return None  # this process's own changes are all that it can know of
-        return found.st_ino, found.st_mtime_ns, found.st_size
-
-    def bump_version(self) -> None:
-        """Tell every process that something was kept."""
-        with suppress(OSError):  # then nobody else can see what was kept either
-            with self._changes.open("ab") as file:
-                file.write(b".")  # behind what others write at the same time
-                size = file.tell()
-            if size > _MAX_VERSION_FILE_BYTES:
-                self._changes.unlink()
+            return Changes(*self._journal.read(cursor if isinstance(cursor, _Cursor) else None))
+        except OSError as error:
+            raise StoreError(self.name, str(error)) from error
 
     def size(self) -> int:
-        """Return the bytes that the files take, with those that are put aside."""
+        """Return the bytes that the files take, with those that were put aside."""
         total = 0
         with suppress(OSError):  # deleted meanwhile
-            for file in self._folder.rglob("*.db*"):
+            for file in (*self._folder.rglob("*.db*"), *self._root.glob("*permanent/*.db*")):
                 total += file.stat().st_size
         return total
 
-
-log = logging.getLogger(__name__)
-
-_MIN_INTERVAL = 86400
-
-
-class UnparsedPage(NamedTuple):
-    """An answer without a list that could be read."""
-
-    kind: str
-    path: Path
-    received_at: datetime
-
-
-class UnparsedPages:
-    """The last unreadable answer of each kind. Never raises.
-
-    Args:
-        folder: Where to keep them; made when first needed.
-
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def save(self, name: str, body: bytes, now: datetime) -> None:
-        """Keep an answer in a file of that name, one a day at most."""
-        file = self._folder / name
-        part = file.with_suffix(".part")
+    def _announce(self, address: StorageKey) -> None:
         try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            if file.exists() and abs(now.timestamp() - file.stat().st_mtime) < _MIN_INTERVAL:
-                return
-            part.write_bytes(body)
-            os.utime(part, (now.timestamp(), now.timestamp()))
-            part.replace(file)
+            if address.area is Area.PERMANENT:
+                self._folder.mkdir(parents=True, exist_ok=True)
+            self._journal.append(address)
         except OSError as error:
-            log.warning("no file for a bug report: %s", error)
-
-    def list_all(self) -> tuple[UnparsedPage, ...]:
-        """Return those that are kept."""
-        try:
-            return tuple(
-                UnparsedPage(file.stem, file, datetime.fromtimestamp(file.stat().st_mtime, UTC))
-                for file in sorted(self._folder.glob("*"))
-                if file.suffix != ".part"
-            )
-        except OSError:
-            return ()
+            raise StoreError(self.name, str(error)) from error

@@ -1,134 +1,200 @@
-"""A place shared by many machines: Redis, or Valkey, which speaks the same.
+"""Redis backend, for many machines: Redis, or Valkey, which speaks the same protocol.
 
-All of redis-py's names are here, and this module is imported only where the settings ask for it.
+Every redis-py name is used here alone, and this module is imported only where the settings ask for
+it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
 from redis import Redis
 from redis.backoff import NoBackoff
-from redis.client import Pipeline
-from redis.exceptions import ConnectionError as LostError
-from redis.exceptions import RedisError
-from redis.exceptions import TimeoutError as LateError
+from redis.exceptions import AuthenticationError, BusyLoadingError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
 from feedsrv.errors import StoreError
+from feedsrv.storage.backend import Area, Changes, StorageKey
 
-#: Seconds to wait for a connection and for each answer. It is near, or of no use: while it hangs,
-#: one thread waits so long, every ten seconds (`feedsrv.vault`).
+#: Seconds to wait for a connection and for each response.
 _TIMEOUT = 0.5
-#: Seconds for which the note that something changed is kept: as long as anything that it is about.
-_VERSION_TTL = 400 * 86400
+_DAY = 86400
+#: Seconds after which a value that is neither stored again nor touched expires. Redis has no areas
+#: with a size of their own: told to evict what expires soonest (`volatile-ttl`), it evicts ad-hoc
+#: searches first and permanent values never.
+_TTLS = {Area.PERMANENT: 0, Area.DURABLE: 90 * _DAY, Area.EVICTABLE: 7 * _DAY}
+#: Entries of the stream of changes. Whoever missed more of them rereads everything.
+_MAX_CHANGES = 1000
+#: Values read with one command.
+_BATCH = 50
+#: Store a value (if the stored one is the expected one) and announce it, atomically.
+_SET = """
+if ARGV[1] == "1" then
+  local stored = redis.call("GET", KEYS[1])
+  if ARGV[2] == "1" then
+    if stored ~= ARGV[3] then return 0 end
+  elseif stored then return 0 end
+end
+if ARGV[5] == "0" then redis.call("SET", KEYS[1], ARGV[4])
+else redis.call("SET", KEYS[1], ARGV[4], "EX", ARGV[5]) end
+if ARGV[6] == "1" then
+  redis.call("XADD", KEYS[2], "MAXLEN", "~", ARGV[9], "*", "by", ARGV[7], "name", ARGV[8])
+end
+return 1
+"""
+#: What each error is called, by its type or by words in it.
+_REASONS: tuple[tuple[type[Exception] | str, str], ...] = (
+    (RedisTimeoutError, f"no response within {_TIMEOUT:g} seconds"),
+    (AuthenticationError, "Redis does not accept the user or password"),
+    (BusyLoadingError, "Redis is loading its data"),
+    ("READONLY", "Redis is a read-only replica"),
+    ("read only replica", "Redis is a read-only replica"),
+    ("maxmemory", "Redis has no memory left (maxmemory)"),
+)
 
 
 class RedisBackend:
-    """Bytes by part and name, in Redis. Safe for threads, processes and machines.
-
-    Every method but `close` and `peek` raises StoreError where Redis cannot be used.
+    """Bytes by area and name in Redis. Safe for threads, processes and machines.
 
     Args:
         url: The address, which may hold a password.
-        prefix: What all names begin with, so that others' are not touched.
-        lasts: Seconds for which values of each part outlive their last use, the part that matters
-            most first.
+        version: Of what is stored: other versions have names of their own, but for what is
+            permanent.
 
     """
 
     location = "in Redis"
-    parts_fail_independently = False
-    is_local = False
 
-    def __init__(self, url: str, prefix: str, lasts: Mapping[str, int]) -> None:
+    def __init__(self, url: str, version: int) -> None:
         self.name = _redacted_url(url)
-        self.parts = tuple(lasts)
-        self._ttls = dict(lasts)
-        self._prefix = prefix
-        # A connection that Redis closed meanwhile, by being restarted, shows only when it is used:
-        # it is tried again at once, with another. What hangs is not.
-        once_more = Retry(NoBackoff(), 1, supported_errors=(LostError,))
+        self._prefix = f"feedsrv:v{version}"
+        self._changes_key = f"{self._prefix}:changes"
+        self._writer = uuid4().hex[:12]
+        # A connection that Redis closed meanwhile, by a restart, shows only when it is used: it is
+        # tried again at once, with another. What hangs is not.
+        retry = Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,))
         self._redis: Redis = Redis.from_url(
-            url, socket_timeout=_TIMEOUT, socket_connect_timeout=_TIMEOUT, retry=once_more
+            url, socket_timeout=_TIMEOUT, socket_connect_timeout=_TIMEOUT, retry=retry
         )
+        self._set = self._redis.register_script(_SET)
 
     def close(self) -> None:
-        """Let go of the connections."""
         self._redis.close()
 
-    def get(self, part: str, name: str) -> bytes | None:
-        """Return the value; None where there is none."""
+    def get(self, address: StorageKey) -> bytes | None:
         with self._translate_errors():
-            return _as_bytes(self._redis.getex(self._key(part, name), ex=self._ttls[part]))
+            return _as_bytes(self._redis.get(self._key(address)))
 
-    def read_only_get(self, part: str, name: str) -> bytes | None:  # noqa: ARG002  # others can do it
-        """Return nothing: where Redis fails, nothing of it can be had."""
-        return None
+    def set(self, address: StorageKey, value: bytes, *, announce: bool = True) -> None:
+        self._run_set(address, (0, 0, b""), value, announce=announce)
 
-    def set(self, part: str, name: str, value: bytes) -> None:
-        """Keep the value."""
+    def replace(
+        self, address: StorageKey, expected: bytes | None, value: bytes, *, announce: bool = True
+    ) -> bool:
+        condition = (1, int(expected is not None), expected or b"")
+        return self._run_set(address, condition, value, announce=announce)
+
+    def delete(self, address: StorageKey) -> None:
+        with self._translate_errors(), self._redis.pipeline() as pipe:
+            pipe.delete(self._key(address))
+            pipe.xadd(
+                self._changes_key,
+                {"by": self._writer, "name": _join(address)},
+                maxlen=_MAX_CHANGES,
+            )
+            pipe.execute()
+
+    def touch(self, address: StorageKey) -> None:
         with self._translate_errors():
-            self._redis.set(self._key(part, name), value, ex=self._ttls[part])
+            self._redis.expire(self._key(address), _TTLS[address.area])
 
-    def delete(self, part: str, name: str) -> None:
-        """Forget the value."""
+    def scan(self, area: Area, prefix: str) -> Iterator[tuple[str, bytes]]:
+        start = self._key(StorageKey(area, prefix))
+        pattern = "".join(f"[{each}]" if each in "*?[\\" else each for each in start) + "*"
+        skip = len(start) - len(prefix)
         with self._translate_errors():
-            self._redis.delete(self._key(part, name))
+            keys = list(self._redis.scan_iter(pattern, count=5000))
+            for first in range(0, len(keys), _BATCH):
+                batch = keys[first : first + _BATCH]
+                for key, value in zip(batch, self._redis.mget(batch), strict=True):
+                    if isinstance(value, bytes):
+                        yield key.decode(errors="replace")[skip:], value
 
-    def change(
-        self, part: str, name: str, change: Callable[[bytes | None], bytes | None]
-    ) -> bytes | None:
-        """Replace a value by what is made of it, as one step for all machines; None leaves it."""
-        key = self._key(part, name)
-        value: bytes | None = None
-
-        def work(pipe: Pipeline) -> None:
-            """Do it, again where somebody else changed the value meanwhile."""
-            nonlocal value
-            value = change(_as_bytes(pipe.get(key)))
-            pipe.multi()
-            if value is not None:
-                pipe.set(key, value, ex=self._ttls[part])
-
+    def changes(self, cursor: object) -> Changes:
         with self._translate_errors():
-            self._redis.transaction(work, key)
-        return value
-
-    def touch(self, part: str, name: str) -> None:
-        """Have the value outlive those of its part that were kept or touched before."""
-        with self._translate_errors():
-            self._redis.expire(self._key(part, name), self._ttls[part])
-
-    def poll_version(self) -> object:
-        """Return what is another value after each `tell`, by whichever process."""
-        with self._translate_errors():
-            return self._redis.get(f"{self._prefix}:changes")
-
-    def bump_version(self) -> None:
-        """Tell every process that something was kept."""
-        # By chance, not a number that rises: one restarted empty would give the same ones again.
-        with self._translate_errors():
-            self._redis.set(f"{self._prefix}:changes", uuid4().hex, ex=_VERSION_TTL)
+            if not isinstance(cursor, bytes):
+                latest: Any = self._redis.xrevrange(self._changes_key, count=1)
+                return Changes(latest[0][0] if latest else b"", frozenset())
+            entries: Any = self._redis.xrange(self._changes_key, min=cursor or "-")
+        if cursor and (not entries or entries[0][0] != cursor):
+            # Redis was restarted empty, or the stream was trimmed: anything may have changed.
+            return Changes(entries[-1][0] if entries else b"", None)
+        return Changes(
+            entries[-1][0] if entries else cursor,
+            frozenset(
+                _split(entry[b"name"])
+                for _, entry in entries[1 if cursor else 0 :]
+                if entry[b"by"] != self._writer.encode()
+            ),
+        )
 
     def size(self) -> int:
         """Return the bytes that Redis takes, with whatever else is in it."""
         with self._translate_errors():
             return int(self._redis.info("memory")["used_memory"])
 
-    def _key(self, part: str, name: str) -> str:
-        return f"{self._prefix}:{part}:{name}"
+    def _run_set(
+        self,
+        address: StorageKey,
+        condition: tuple[int, int, bytes],
+        value: bytes,
+        *,
+        announce: bool,
+    ) -> bool:
+        with self._translate_errors():
+            return bool(
+                self._set(
+                    keys=[self._key(address), self._changes_key],
+                    args=[
+                        *condition,
+                        value,
+                        _TTLS[address.area],
+                        int(announce),
+                        self._writer,
+                        _join(address),
+                        _MAX_CHANGES,
+                    ],
+                )
+            )
+
+    def _key(self, address: StorageKey) -> str:
+        prefix = "feedsrv" if address.area is Area.PERMANENT else self._prefix
+        return f"{prefix}:{_join(address)}"
 
     @contextmanager
     def _translate_errors(self) -> Iterator[None]:
-        """Have what goes wrong told as ours."""
+        """Raise StoreError for whatever fails."""
         try:
             yield
-        except (RedisError, OSError) as error:
+        except StoreError:
+            raise
+        except Exception as error:
             raise StoreError(self.name, _failure_reason(error)) from error
+
+
+def _join(address: StorageKey) -> str:
+    return f"{address.area}:{address.name}"
+
+
+def _split(name: bytes) -> StorageKey:
+    area, _, rest = name.decode().partition(":")
+    return StorageKey(Area(area), rest)
 
 
 def _as_bytes(value: object) -> bytes | None:
@@ -136,15 +202,19 @@ def _as_bytes(value: object) -> bytes | None:
 
 
 def _failure_reason(error: Exception) -> str:
-    """Return why it failed, in words that do not name the address: anybody may read them."""
-    if isinstance(error, LateError):
-        return f"no answer within {_TIMEOUT:g} seconds"
+    """Return why it failed, without URL, key, command or password: `/status` shows it to all."""
+    text = str(error)
+    for marks, reason in _REASONS:
+        if isinstance(error, marks) if isinstance(marks, type) else marks in text:
+            return reason
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, OSError):
         cause = cause.__cause__ or cause.__context__
     if cause is not None:
         return cause.strerror or "no connection"
-    return str(error) or type(error).__name__
+    # The text of an error may quote the command. Its first word is a code.
+    code = text.partition(" ")[0]
+    return f"Redis replied {code}" if code.isalpha() and code.isupper() else type(error).__name__
 
 
 def _redacted_url(url: str) -> str:

@@ -1,362 +1,430 @@
-"""Where listings are kept, with what went wrong, whose turn it is, and since when an answer stands.
+"""Repository for listings, failures, the upstream lease, the request log and Last-Modified values.
 
-Kept is JSON (`feedsrv.value`), in parts of a place (`feedsrv.vault`): what the server would have
-without any feed, what its configured feeds search for, and what anybody's keywords make grow.
+They are records in memory, written through to a backend (`feedsrv.storage.record_store`).
 """
 
 from __future__ import annotations
 
-import logging
+import time
+import zlib
 from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
-from threading import RLock
-from typing import NamedTuple
+from typing import TypeVar
 
 import msgspec
+from cachetools import TTLCache
 
+from feedsrv.config import Config
+from feedsrv.errors import ConfigError
 from feedsrv.models import Failure, Incidents, Kind, Listing, Page, RequestLog
-from feedsrv.storage.backend import Backend
+from feedsrv.storage.backend import Area, Backend, StorageKey
 from feedsrv.storage.codec import (
+    MAX_CLOCK_SKEW,
     IncidentLog,
     LastModified,
+    LastModifiedBucket,
     Lease,
     PageAlias,
-    StorageKey,
-    ValueT,
-    decode,
-    encode,
+    RecordT,
+    merge_last_modified,
     merge_request_logs,
 )
-from feedsrv.storage.disk import UnparsedPages
-from feedsrv.storage.fallback import FallbackStore
+from feedsrv.storage.disk import DiskBackend
+from feedsrv.storage.permanent import PermanentValues
+from feedsrv.storage.record_store import RecordKey, RecordStore
+from feedsrv.storage.unparsed_pages import UnparsedPages
 
-log = logging.getLogger(__name__)
-
-#: Listings held decoded; a window of thirty days and what is searched for most.
-_MAX_DECODED = 48
-#: Seconds between two notes that somebody's search is asked for. It is stored anew once a day, but
-#: a flood of others can fill its part within an hour; a note is one small write.
+#: Of the stored records: bump it when a stored listing can no longer be read, or when
+#: `feedsrv.search.analysis` analyzes words in another way. Each version has records of its own.
+SCHEMA_VERSION = 3
+#: The types of records by the first word of their names.
+_TYPES: dict[str, type[msgspec.Struct]] = {
+    "listing": Listing,
+    "alias": PageAlias,
+    "failure": Failure,
+    "incidents": IncidentLog,
+    "last-modified": LastModifiedBucket,
+}
+#: Those that change what feeds hold.
+_VERSIONED = frozenset({"listing", "alias"})
+#: Last-Modified values are stored in this many buckets of this many URLs. That bounds their size to
+#: a few megabytes, however many URLs clients request.
+_BUCKETS = 2048
+_BUCKET_SIZE = 16
+#: Seconds between two touches of a search that somebody polls. It is stored again once a day, but
+#: the searches of others can fill its area within an hour; a touch is a small write.
 _TOUCH_INTERVAL = 600.0
 _MAX_TOUCHED = 1000
-#: Dates given out that each process remembers, should the place lose them.
-_MAX_LAST_MODIFIED = 10_000
+#: For how long a process that has to wait for the lease has precedence over others.
+_PRECEDENCE = timedelta(seconds=1)
+
+DurableT = TypeVar("DurableT", bound=msgspec.Struct)
 
 
 class StorageFailure(msgspec.Struct, frozen=True):
-    """Why nothing can be kept, and since when."""
+    """Why nothing can be stored, and since when."""
 
     reason: str
     since: datetime
 
 
-class _CacheEntry(NamedTuple):
-    """A listing held decoded, which takes a millisecond; to see that it still stands, much less."""
-
-    #: In which it was last seen to stand.
-    version: object
-    #: Of its bytes in the place, where they were seen.
-    digest: int | None
-    listing: Listing
-
-
 class Repository:
-    """Listings and failures, by page. Safe for threads and processes; never raises but in `probe`.
+    """Listings and failures by page, and what processes share. Safe for threads and processes.
+
+    Only `check` raises. While the backend fails, each process goes on from memory.
 
     Args:
-        place: Where to keep them.
-        upstream_url: What they were read from: listings of two upstreams do not mix.
-        reports: Keeps answers that could not be read: no values of ours, so not in the place.
-        own: The searches of the configured feeds; any other is an ad-hoc one.
-        clock: Gives seconds that never go backwards.
+        backend: Stores the records.
+        upstream_url: Where listings come from: those of two upstreams do not mix.
+        unparsed_pages: Files of pages that could not be parsed.
+        configured_searches: The searches of the configured feeds; any other is an ad-hoc one.
+        memory_bytes: Bytes of records in memory.
+        now: The clock (UTC).
+        clock: Returns seconds that never go backwards.
 
     """
 
     def __init__(
         self,
-        place: Backend,
+        backend: Backend,
         upstream_url: str,
-        reports: UnparsedPages,
+        unparsed_pages: UnparsedPages,
         *,
-        own: Collection[Page],
+        configured_searches: Collection[Page],
+        memory_bytes: int,
+        now: Callable[[], datetime],
         clock: Callable[[], float],
     ) -> None:
-        self._vault = FallbackStore(place, clock)
-        self.unparsed_pages = reports
-        #: On what it is kept, or in what, for everybody to know.
-        self.location = place.location
-        self._upstream = upstream_url
-        self._outages = StorageKey("lists", f"{upstream_url} outages", IncidentLog)
-        self._own = frozenset(own)
-        self._clock = clock
-        self._decoded: dict[Page, _CacheEntry] = {}
-        self._noted: dict[Page, float] = {}
-        self._stamps: dict[str, LastModified] = {}
-        self._turns = RequestLog()
-        self._told = False
-        self._lock = RLock()
+        self.unparsed_pages = unparsed_pages
+        #: Where records are, as `/status` shows it: "on disk", "in Redis".
+        self.location = backend.location
+        self._prefix = f"{upstream_url} "
+        self._configured_searches = frozenset(configured_searches)
+        self._now = now
+        self._records = RecordStore(
+            backend,
+            self._prefix,
+            _TYPES,
+            versioned=_VERSIONED,
+            memory_bytes=memory_bytes,
+            now=now,
+            clock=clock,
+        )
+        self._touched: TTLCache[Page, None] = TTLCache(_MAX_TOUCHED, _TOUCH_INTERVAL, clock)
+        self._lease = self._shared_key("lease", Lease)
+        self._request_log = self._shared_key("requests", RequestLog)
+        self._incidents = RecordKey(self._address("incidents"), IncidentLog)
 
     def open(self) -> None:
-        """Have each part of the place ready, so that no reader waits for that."""
-        for part in self._vault.backend.parts:
-            self._vault.get(StorageKey(part, "none", PageAlias))
+        """Wait until what is stored is in memory, for half a second at most."""
+        self._records.open()
 
     def close(self) -> None:
-        """Let go of the place."""
-        self._vault.close()
+        """Write what is not written yet, where that is possible, and close the backend."""
+        self._records.close()
+
+    # --- listings and failures ---------------------------------------------------------------
 
     def get_listing(self, page: Page) -> Listing | None:
-        """Return the last good listing of the page, or of the page given in its place.
+        """Return the last listing of the page, else that of the page returned in its place.
 
-        It is the same object until another one is kept.
+        It is the same object until another one is stored.
         """
-        generation = self._vault.version()
-        held = self._decoded.get(page)
-        if held is not None and held.version == generation:
-            found: Listing | None = held.listing
-        else:
-            data, found = self._read(page, held)
-            if found is None and held is not None:
-                # The place lost it: it is kept anew.
-                found = held.listing
-                self._write(found, page)
-            if found is not None:
-                self._remember_listing(
-                    page, _CacheEntry(generation, hash(data) if data else None, found)
-                )
-        if found is not None:
-            self._touch(page)
-        return found
+        listing = self._listing(page)
+        # A search is always returned as requested.
+        if listing is None and page.kind is not Kind.SEARCH:
+            alias = self._records.get(self._page_key("alias", page, PageAlias))
+            listing = self._listing(alias.page) if alias is not None else None
+        return listing
 
-    def _remember_listing(self, page: Page, held: _CacheEntry) -> None:
-        with self._lock:
-            self._decoded.pop(page, None)  # so that the one read last stands last
-            self._decoded[page] = held
-            while len(self._decoded) > _MAX_DECODED:
-                del self._decoded[next(iter(self._decoded))]
+    def _listing(self, page: Page) -> Listing | None:
+        key = self._page_key("listing", page, Listing)
+        listing = self._records.get(key)
+        if listing is None or listing.page != page:  # a damaged name
+            return None
+        if key.address.area is Area.EVICTABLE and page not in self._touched:
+            self._touched[page] = None
+            self._records.touch(key.address)
+        return listing
 
-    def _read(self, page: Page, held: _CacheEntry | None) -> tuple[bytes | None, Listing | None]:
-        """Return what is kept, as it is and decoded; which it need not be if it is held already."""
-        key = self._key("listing", page, Listing)
-        data = self._vault.get(key)
-        # A search is always given as it is asked for.
-        may_be_moved = data is None and page.kind is not Kind.SEARCH
-        if may_be_moved and (moved := self._value(self._key("moved", page, PageAlias), PageAlias)):
-            key = self._key("listing", moved.page, Listing)
-            data = self._vault.get(key)
-        if data and held is not None and hash(data) == held.digest:
-            return data, held.listing
-        found = self._decode(data, Listing, key)
-        if held is not None and found is not None and held.listing.fetched_at > found.fetched_at:
-            # The place lost it, and another process kept anew what it had, which was older.
-            self._write(held.listing, page)
-            self._vault.bump_version()
-            return None, held.listing
-        return data, found
+    def day_listings(self) -> list[Listing]:
+        """Return the listings of days that memory holds, the latest day first."""
+        days = [
+            each for each in self._records.records_in_memory(Listing) if each.page.kind is Kind.DAY
+        ]
+        return sorted(days, key=lambda listing: listing.page.key, reverse=True)
 
-    def _touch(self, page: Page) -> None:
-        """Have an ad-hoc search that is asked for outlive those that nobody asks for."""
-        if self._part(page) != "searches":
-            return
-        now = self._clock()
-        with self._lock:
-            if now - self._noted.get(page, -_TOUCH_INTERVAL) < _TOUCH_INTERVAL:
-                return
-            self._noted.pop(page, None)
-            self._noted[page] = now
-            while len(self._noted) > _MAX_TOUCHED:
-                del self._noted[next(iter(self._noted))]
-        self._vault.touch(self._key("listing", page, Listing))
+    def save_listing(self, listing: Listing, requested: Page) -> None:
+        """Store a listing under its own page, and which page had been requested.
 
-    def save_listing(self, listing: Listing, asked: Page) -> None:
-        """Keep a listing under its own page, and remember which page had been asked for."""
-        self._write(listing, asked)
-        with self._lock:  # also where no generation can tell of it
-            for each, held in list(self._decoded.items()):
-                if each == asked or held.listing.page == listing.page:
-                    del self._decoded[each]
-        for page in {asked, listing.page}:
-            # Held for the case that the place loses it; of no generation, so it is read at first.
-            self._remember_listing(page, _CacheEntry(object(), None, listing))
-        for failed in (asked, None):
-            if self.get_failure(failed) is not None:
-                self._vault.delete(self._key("failure", failed, Failure))
-        self._vault.bump_version()
-
-    def _write(self, listing: Listing, asked: Page) -> None:
-        self._vault.set(self._key("listing", listing.page, Listing), encode(listing))
-        if asked != listing.page:
-            self._vault.set(self._key("moved", asked, PageAlias), encode(PageAlias(listing.page)))
-
-    def version(self) -> object:
-        """Return what is another one as soon as anything was kept, by whichever process.
-
-        What another process kept shows within five milliseconds.
+        The listing of the requested page stays, if there is one, until that page itself is read
+        again: a stale redirect does not hide it. It counts as fetched now.
         """
-        return self._vault.version()
+        self._records.set(self._page_key("listing", listing.page, Listing), listing)
+        if requested != listing.page:
+            own = self._listing(requested)
+            if own is None:
+                alias = PageAlias(listing.page)
+                self._records.set(self._page_key("alias", requested, PageAlias), alias)
+            else:
+                own = msgspec.structs.replace(own, fetched_at=listing.fetched_at)
+                self._records.set(self._page_key("listing", requested, Listing), own)
+        for page in {requested, listing.page, None}:
+            if self.get_failure(page) is not None:
+                self._clear_failure(page, listing.fetched_at)
+        self._records.bump_version()
 
     def get_failure(self, page: Page | None) -> Failure | None:
-        """Return how reading the page, or upstream as a whole, failed; None if read since."""
-        return self._value(self._key("failure", page, Failure), Failure)
+        """Return how fetching the page, or upstream as a whole, failed; None if fetched since."""
+        failure = self._records.get(self._page_key("failure", page, Failure))
+        if failure is None or not failure.count:
+            return None
+        # A failure dated in the future is of a wrong clock; it would block requests until then.
+        return failure if failure.at <= self._now() + MAX_CLOCK_SKEW else None
 
     def save_failure(self, page: Page | None, failure: Failure) -> None:
-        """Remember how reading the page, or upstream as a whole, failed. What was kept stays."""
-        self._vault.set(self._key("failure", page, Failure), encode(failure))
+        """Store how fetching the page, or upstream as a whole, failed. Its listing stays."""
+        self._records.set(self._page_key("failure", page, Failure), failure)
 
-    def acquire_lease(self, owner: str, now: datetime, length: timedelta) -> bool:
-        """Take the right to ask upstream, for so long at most; tell whether that went well."""
+    def _clear_failure(self, page: Page | None, now: datetime) -> None:
+        # Not deleted: it is later than a failure that another process may still write.
+        self.save_failure(page, Failure(reason="", count=0, at=now, retry_at=now, since=now))
+
+    def version(self) -> int:
+        """Return a number that changes when any process stores a listing, within 0.1 seconds."""
+        return self._records.version()
+
+    # --- requests to upstream ----------------------------------------------------------------
+
+    def acquire_lease(
+        self, owner: str, now: datetime, length: timedelta, *, is_awaited: bool = False
+    ) -> bool:
+        """Take or extend the right to send requests to upstream; return whether that worked.
+
+        Args:
+            owner: The process.
+            now: The current time (UTC).
+            length: For how long; it may be released before.
+            is_awaited: Whether a reader waits. Such a process is next: who has the lease cannot
+                take it again before, however soon it asks.
+
+        """
 
         def take(held: Lease | None) -> Lease | None:
+            if held is None:
+                return Lease(owner, now + length)
             # A lease of twice its length was taken by a clock that was wrong. (Not of a little more
-            # than once: another process may have taken it while this one waited for the place.)
-            is_held = held is not None and now < held.until <= now + 2 * length
-            is_free = held is None or held.owner in {"", owner} or not is_held
-            return Lease(owner, now + length) if is_free else None
+            # than once: another process may have taken it while this one waited for the store.)
+            is_held = bool(held.owner) and now < held.until <= now + 2 * length
+            is_ours = is_held and held.owner == owner
+            next_until = held.next_until or now
+            has_next = now < next_until <= now + 2 * _PRECEDENCE
+            is_next = has_next and held.next_owner == owner
+            if is_ours:  # extended
+                return msgspec.structs.replace(held, until=now + length)
+            if not is_held and (is_next or not has_next):
+                return Lease(owner, now + length)
+            is_due = is_next and next_until < now + _PRECEDENCE / 2
+            if is_awaited and (is_due or not has_next):
+                return msgspec.structs.replace(held, next_owner=owner, next_until=now + _PRECEDENCE)
+            return None
 
-        if self._change(self._lease_key(), Lease, take) is None:
+        lease = self._records.update(self._lease, take)
+        if lease is None or lease.owner != owner:
             return False
-        self._vault.poll_version()  # what its last holder kept counts at once
+        self._records.poll()  # what its last owner stored counts at once
         return True
 
     def release_lease(self, owner: str) -> None:
-        """Give the right to ask upstream back, if it is still held."""
+        """End the lease, if this process still has it."""
 
         def end(held: Lease | None) -> Lease | None:
-            # Ended, and not deleted: this is what stands against a lease that waits in a memory.
-            return Lease("", held.until) if held is not None and held.owner == owner else None
+            is_ours = held is not None and held.owner == owner
+            return msgspec.structs.replace(held, owner="") if held and is_ours else None
 
-        self._change(self._lease_key(), Lease, end)
+        self._records.update(self._lease, end)
 
     def update_request_log(self, change: Callable[[RequestLog], RequestLog | None]) -> None:
-        """Replace the request log atomically, across all processes.
+        """Replace the request log atomically, for all processes.
 
         Args:
             change: Gets the log and returns the new one, or None to leave it. May be called again
                 where another process changed the log meanwhile.
 
         """
-
-        def changed(stored: RequestLog | None) -> RequestLog | None:
-            # Requests that this process knows of count even where the backend lost them.
-            return change(merge_request_logs(stored or RequestLog(), self._turns))
-
-        self._turns = self._change(self._turns_key(), RequestLog, changed) or self._turns
+        self._records.update(self._request_log, lambda stored: change(self._merged_log(stored)))
 
     def get_request_log(self) -> RequestLog:
-        """Return the requests that were made of late, by all processes."""
-        return merge_request_logs(
-            self._value(self._turns_key(), RequestLog) or RequestLog(), self._turns
-        )
+        """Return the recent requests of all processes."""
+        return self._merged_log(self._records.get(self._request_log))
 
-    def last_modified(self, address: str, etag: str, now: datetime) -> datetime:
-        """Return since when the address has answered with this etag, in whole seconds.
+    def _merged_log(self, stored: RequestLog | None) -> RequestLog:
+        """Return the log with the requests of this process, should the backend have lost them."""
+        ours = self._records.get_from_memory(self._request_log)
+        return merge_request_logs(stored or RequestLog(), ours or RequestLog())
+
+    # --- Last-Modified -----------------------------------------------------------------------
+
+    def last_modified(self, url: str, etag: str, now: datetime) -> datetime:
+        """Return since when the URL has this ETag, in whole seconds; the same in all processes.
 
         A change is later than the one before by a second at least, even where the clock says
-        otherwise. Without a place, each process remembers for itself.
+        otherwise. A time that lies in the future, from a clock that was wrong, becomes now.
         """
-        # One that is dropped, by the many that others ask for, begins anew with a later date: but
-        # not where this process gave it out.
-        key = StorageKey("stamps", address, LastModified)
-        kept = self._value(key, LastModified)
-        if kept is not None and kept.etag == etag:
-            return self._remember_last_modified(address, kept).changed_at
-        ours = self._stamps.get(address)
+        key = self._bucket_key(url)
+        known = self._records.get(key)
+        value = known.urls.get(url) if known is not None else None
+        if known and value and _is_current(value, etag, now) and not _is_next_dropped(known, url):
+            return value.changed_at
 
-        def change(kept: LastModified | None) -> LastModified:
-            before = max(filter(None, (kept, ours)), key=lambda each: each.changed_at, default=None)
-            if before is not None and before.etag == etag:
-                return before
-            later = before.changed_at + timedelta(seconds=1) if before is not None else now
-            return LastModified(etag, max(now, later).replace(microsecond=0))
+        def change(stored: LastModifiedBucket | None) -> LastModifiedBucket:
+            ours = self._records.get_from_memory(key) or LastModifiedBucket({})
+            bucket = merge_last_modified(ours, stored, now) if stored is not None else ours
+            return _with_etag(bucket, url, etag, now)
 
-        stamp = self._change(key, LastModified, change)
-        if stamp is None:
-            return now.replace(microsecond=0)
-        return self._remember_last_modified(address, stamp).changed_at
+        bucket = self._records.update(key, change)
+        return bucket.urls[url].changed_at if bucket else now.replace(microsecond=0)
 
-    def _remember_last_modified(self, address: str, stamp: LastModified) -> LastModified:
-        """Remember what is given out, those of late."""
-        if self._stamps.get(address) != stamp:
-            with self._lock:
-                self._stamps.pop(address, None)  # so that it stands last
-                self._stamps[address] = stamp
-                while len(self._stamps) > _MAX_LAST_MODIFIED:
-                    del self._stamps[next(iter(self._stamps))]
-        return stamp
+    def was_served(self, url: str) -> bool:
+        """Return whether the URL was ever answered, as far as that is remembered."""
+        bucket = self._records.get(self._bucket_key(url))
+        return bucket is not None and url in bucket.urls
+
+    # --- incidents and durable values --------------------------------------------------------
 
     def get_incidents(self) -> Incidents:
-        """Return what failed for long, the latest first."""
-        return (self._value(self._outages, IncidentLog) or IncidentLog(())).incidents
+        """Return the incident log, the latest incident first."""
+        stored = self._records.get(self._incidents)
+        return stored.incidents if stored is not None else ()
 
     def update_incidents(self, change: Callable[[Incidents], Incidents]) -> None:
-        """Replace what is known of outages by what is made of it, as one step for all processes."""
+        """Replace the incident log atomically, for all processes."""
 
-        def changed(kept: IncidentLog | None) -> IncidentLog | None:
-            before = kept.incidents if kept is not None else ()
+        def changed(stored: IncidentLog | None) -> IncidentLog | None:
+            before = stored.incidents if stored is not None else ()
             after = change(before)
             return None if after is before else IncidentLog(after)
 
-        self._change(self._outages, IncidentLog, changed)
+        self._records.update(self._incidents, changed)
 
-    def size(self) -> int:
-        """Return the bytes that all this takes."""
-        return self._vault.size()
+    def permanent_values(
+        self, namespace: str, type_: type[DurableT], *, schema: int = 1
+    ) -> PermanentValues[DurableT]:
+        """Return the values of a namespace that nobody can fetch again; they are never evicted.
 
-    def failure_state(self, now: datetime) -> StorageFailure | None:
-        """Return why nothing can be kept, and since when; None while it can be."""
-        found = self._vault.failure()
-        return StorageFailure(found[0], now - timedelta(seconds=found[1])) if found else None
-
-    def check(self) -> str:
-        """Return the place's name after writing a value to it and reading it back.
-
-        Raises:
-            StoreError: That did not work.
+        Args:
+            namespace: What they are, in one word: "digests".
+            type_: Their type, a msgspec.Struct.
+            schema: The version of their type. Values of other versions are left alone.
 
         """
-        self._vault.check()
-        return self._vault.backend.name
+        return PermanentValues(self._records, self._prefix, namespace, schema, type_)
 
-    def _part(self, page: Page | None) -> str:
-        """Return which part of the place holds what is kept of the page."""
-        if page is None or page.kind is not Kind.SEARCH:
-            return "lists"
-        return "feeds" if page in self._own else "searches"
+    # --- the backend -------------------------------------------------------------------------
 
-    def _key(self, what: str, page: Page | None, kind: type[msgspec.Struct]) -> StorageKey:
-        return StorageKey(self._part(page), f"{self._upstream} {what} {page or 'all'}", kind)
+    def size(self) -> int:
+        """Return the bytes that the backend takes; 0 where that is unknown."""
+        return self._records.size()
 
-    def _lease_key(self) -> StorageKey:
-        return StorageKey("lists", f"{self._upstream} lease", Lease)
+    def failure_state(self, now: datetime) -> StorageFailure | None:
+        """Return why nothing can be stored, and since when; None while it can be."""
+        failure = self._records.failure()
+        if failure is None:
+            return None
+        reason, seconds = failure
+        return StorageFailure(reason, now - timedelta(seconds=seconds))
 
-    def _turns_key(self) -> StorageKey:
-        return StorageKey("lists", f"{self._upstream} turns", RequestLog)
+    def check(self) -> str:
+        """Return the backend's name after writing a value to it and reading it back.
 
-    def _value(self, key: StorageKey, kind: type[ValueT]) -> ValueT | None:
-        return self._decode(self._vault.get(key), kind, key)
+        Raises:
+            StoreError: That failed.
 
-    def was_served(self, address: str) -> bool:
-        """Tell whether the address was ever answered, as far as that is remembered."""
-        if address in self._stamps:
-            return True
-        return self._vault.get(StorageKey("stamps", address, LastModified)) is not None
+        """
+        self._records.check()
+        return self._records.backend.name
 
-    def _change(
-        self, key: StorageKey, kind: type[ValueT], change: Callable[[ValueT | None], ValueT | None]
-    ) -> ValueT | None:
-        """Replace a value by what is made of it, as one step for all processes; None leaves it."""
+    # --- keys --------------------------------------------------------------------------------
 
-        def changed(data: bytes | None) -> bytes | None:
-            value = change(self._decode(data, kind, key))
-            return None if value is None else encode(value)
+    def _page_key(self, word: str, page: Page | None, type_: type[RecordT]) -> RecordKey[RecordT]:
+        is_adhoc = (
+            page is not None and page.kind is Kind.SEARCH and page not in self._configured_searches
+        )
+        area = Area.EVICTABLE if is_adhoc else Area.DURABLE
+        return RecordKey(StorageKey(area, f"{self._prefix}{word} {page or 'all'}"), type_)
 
-        return self._decode(self._vault.change(key, changed), kind, key)
+    def _bucket_key(self, url: str) -> RecordKey[LastModifiedBucket]:
+        number = zlib.crc32(url.encode()) % _BUCKETS
+        return RecordKey(self._address(f"last-modified {number:03x}"), LastModifiedBucket)
 
-    def _decode(self, data: bytes | None, kind: type[ValueT], key: StorageKey) -> ValueT | None:
-        """Return the value; None where there is none that can be read."""
-        try:
-            return None if data is None else decode(data, kind)
-        except msgspec.DecodeError as error:
-            if not self._told:  # where one cannot be read, there are often many
-                self._told = True
-                log.warning("reading anew what is kept but cannot be used, %s: %s", key.name, error)
-        return None
+    def _shared_key(self, word: str, type_: type[RecordT]) -> RecordKey[RecordT]:
+        return RecordKey(self._address(word), type_, is_announced=False)
+
+    def _address(self, name: str) -> StorageKey:
+        return StorageKey(Area.DURABLE, f"{self._prefix}{name}")
+
+
+def _is_current(value: LastModified, etag: str, now: datetime) -> bool:
+    return value.etag == etag and value.changed_at <= now + MAX_CLOCK_SKEW
+
+
+def _is_next_dropped(bucket: LastModifiedBucket, url: str) -> bool:
+    """Return whether other URLs will soon drop this one from the bucket."""
+    return url in list(bucket.urls)[: -_BUCKET_SIZE // 2]
+
+
+def _with_etag(
+    bucket: LastModifiedBucket, url: str, etag: str, now: datetime
+) -> LastModifiedBucket:
+    """Return the bucket with the URL's value last, and without those used longest ago."""
+    urls = dict(bucket.urls)
+    value = urls.pop(url, None)
+    if value is not None and value.changed_at > now + MAX_CLOCK_SKEW:
+        value = LastModified(etag, now.replace(microsecond=0))
+    elif value is None or value.etag != etag:
+        earliest = now if value is None else value.changed_at + timedelta(seconds=1)
+        value = LastModified(etag, max(now, earliest).replace(microsecond=0))
+    recent = list(urls.items())[-(_BUCKET_SIZE - 1) :]
+    return LastModifiedBucket(dict([*recent, (url, value)]))
+
+
+def open_repository(
+    config: Config,
+    configured_searches: Collection[Page],
+    *,
+    now: Callable[[], datetime],
+    clock: Callable[[], float] = time.monotonic,  # noqa: TID251  # the default clock
+) -> Repository:
+    """Return the repository in the backend that the settings ask for.
+
+    Args:
+        config: The settings.
+        configured_searches: The searches of the configured feeds.
+        now: The clock (UTC).
+        clock: Returns seconds that never go backwards.
+
+    Raises:
+        ConfigError: A library that it takes is not installed.
+
+    """
+    return Repository(
+        _open_backend(config),
+        config.upstream_url,
+        UnparsedPages(config.cache_dir / "unreadable"),
+        configured_searches=configured_searches,
+        memory_bytes=config.memory_bytes,
+        now=now,
+        clock=clock,
+    )
+
+
+def _open_backend(config: Config) -> Backend:
+    if not config.store.url or config.demo:
+        return DiskBackend(config.cache_dir, SCHEMA_VERSION)
+    try:
+        # Its library is there only for those who ask for it.
+        from feedsrv.storage.redis import RedisBackend  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        problem = "store: url: needs a library more: pip install 'feedsrv[redis]'"
+        raise ConfigError([problem]) from error
+    return RedisBackend(config.store.url, SCHEMA_VERSION)

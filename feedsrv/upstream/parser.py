@@ -28,7 +28,7 @@ from feedsrv.upstream.tag_scanner import extract_first, is_within_limits
 
 #: The most tags of a page; the fullest seen had nine thousand. Parsing takes half a kilobyte of
 #: memory for each, so a page of nothing but tags could take a gigabyte.
-_MAX_TAGS = 100_000
+_MAX_ANGLE_BRACKETS = 100_000
 #: The most papers of a list; the longest seen had 120. Megabytes of tiny entries take minutes.
 _MAX_PAPERS = 1000
 #: Percentage of the papers that may be skipped. More mean that the layout has changed.
@@ -163,7 +163,7 @@ def parse_page(body: bytes, url: str, *, requested: Page, fetched_at: datetime) 
 
     """
     text = body.decode("utf-8", "replace")
-    if not 0 < body.count(b"<") < _MAX_TAGS or text.startswith("<?xml"):
+    if not 0 < body.count(b"<") < _MAX_ANGLE_BRACKETS or text.startswith("<?xml"):
         # Where this is no HTML, BeautifulSoup would emit a warning.
         raise ParseError(url, "not an HTML page")
     try:

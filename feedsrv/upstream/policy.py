@@ -141,7 +141,7 @@ _MAX_DOUBLINGS = 10
 _JITTER = 0.1
 
 
-def next_backoff(
+def next_failure(
     previous: Failure | None, error: UpstreamError, now: datetime, chance: float, *, grace: int = 0
 ) -> Failure:
     """Return the failure to record after an error: the backoff doubles with each in a row.
@@ -178,7 +178,7 @@ _MAX_ADHOC_REQUESTS = 30
 _BURST_SIZE = 4
 
 
-def next_slot(
+def next_request_at(
     request_log: RequestLog, now: datetime, *, adhoc: bool, spacing: timedelta
 ) -> datetime:
     """Return when the next request may be sent: now, or later.

@@ -8,14 +8,14 @@ their requests together within the rate limit.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import msgspec
 
 from feedsrv.config import Config
-from feedsrv.errors import FetchError, ParseError, UpstreamBudgetError, UpstreamError
+from feedsrv.errors import FetchError, ParseError, RequestNotSentError, UpstreamError
 from feedsrv.models import Failure, Kind, Listing, Page, Paper, RequestLog
 from feedsrv.storage.repository import Repository
 from feedsrv.upstream.client import FetchResult, UpstreamClient, Validators
@@ -28,7 +28,7 @@ from feedsrv.upstream.events import (
     RequestSent,
 )
 from feedsrv.upstream.parser import api_path, page_path, parse_api_response, parse_page
-from feedsrv.upstream.policy import next_backoff, next_slot, record_request, remaining_ttl
+from feedsrv.upstream.policy import next_failure, next_request_at, record_request, remaining_ttl
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +84,7 @@ class Refresher:
         for listener in self._listeners:
             listener(event)
 
-    def current_failure(self, page: Page) -> Failure | None:
+    def blocking_failure(self, page: Page) -> Failure | None:
         """Return the failure that forbids fetching the page now; None where it may be fetched."""
         now = self._now()
         failure, outage = self._repository.get_failure(page), self._repository.get_failure(None)
@@ -95,7 +95,13 @@ class Refresher:
         return None
 
     def refresh(
-        self, page: Page, *, adhoc: bool = False, force: bool = False, patience: float = 0
+        self,
+        page: Page,
+        *,
+        adhoc: bool = False,
+        force: bool = False,
+        extra_wait: float = 0,
+        is_awaited: Callable[[], bool] = lambda: False,
     ) -> Listing:
         """Return the page's listing, fetched unless another process has just done so.
 
@@ -103,28 +109,30 @@ class Refresher:
             page: The page.
             adhoc: Whether it is a search for a keyword that no configured feed has.
             force: Fetch even where the stored listing is fresh or a back-off is in effect.
-            patience: Seconds to wait for the lease and the rate limit, beyond the deadline.
+            extra_wait: Seconds to wait for the lease and the rate limit, beyond the deadline.
+            is_awaited: Returns whether a reader of this process waits, for this page or for one
+                that comes after it. It then goes before what others fetch in the background.
 
         Raises:
             UpstreamError: The page could not be fetched or parsed.
 
         """
-        give_up_at = self._now() + timedelta(seconds=self._config.deadline + patience)
+        give_up_at = self._now() + timedelta(seconds=self._config.deadline + extra_wait)
         if adhoc and self._adhoc_allowed_at > give_up_at:
             # The request log would say the same, at the price of three storage reads.
             raise self._budget_error(page, self._adhoc_allowed_at)
-        with self._hold_lease(page, give_up_at):
+        with self._hold_lease(page, give_up_at, is_awaited):
             now = self._now()
             stored = self._repository.get_listing(page)
             if stored is not None and not force and remaining_ttl(page, stored, now) > timedelta(0):
                 return stored
-            failure = self.current_failure(page)
+            failure = self.blocking_failure(page)
             if failure is not None and not force:
                 retry_after = (failure.retry_at - now).total_seconds()
                 raise FetchError(page_path(page), failure.reason, retry_after)
             try:
                 fresh, retry_after = self._fetch_listing(page, stored, adhoc, give_up_at)
-            except UpstreamBudgetError:
+            except RequestNotSentError:
                 raise  # no request was sent, so nothing failed
             except UpstreamError as error:
                 self._record_failure(page, error)
@@ -136,14 +144,15 @@ class Refresher:
                 raise
             listing = self._save(page, fresh)
             if retry_after:
-                self._honour_rate_limit(retry_after)
+                self._pause_requests(retry_after)
             return listing
 
     def _save(self, requested: Page, fresh: Listing) -> Listing:
         for skipped in fresh.skipped:
             log.warning("%s: skipped paper %s", fresh.page, skipped)
         self._log_recovery(requested)
-        listing = merge_refresh(self._repository.get_listing(fresh.page), fresh)
+        dated = keep_list_days(fresh, self._repository.day_listings())
+        listing = merge_refresh(self._repository.get_listing(fresh.page), dated)
         self._repository.save_listing(listing, requested)
         self._emit(ListingFetched(requested, fresh))
         log.info("%s: fetched, %d papers", listing.page, len(listing.papers))
@@ -156,7 +165,7 @@ class Refresher:
         if failure is not None and since is not None and since < failure.at:
             log.warning("%s: recovered, had failed since %s UTC", page, f"{since:%F %T}")
 
-    def _honour_rate_limit(self, retry_after: float) -> None:
+    def _pause_requests(self, retry_after: float) -> None:
         """Send nothing until upstream allows the next request."""
         now = self._now()
         failure = Failure(
@@ -170,7 +179,7 @@ class Refresher:
 
     def _record_failure(self, page: Page, error: UpstreamError) -> None:
         now, chance = self._now(), self._chance()
-        failure = next_backoff(self._repository.get_failure(page), error, now, chance)
+        failure = next_failure(self._repository.get_failure(page), error, now, chance)
         self._repository.save_failure(page, failure)
         previous = self._repository.get_failure(None)
         # Logged once: retries go on for hours, and the recovery is logged too.
@@ -194,7 +203,7 @@ class Refresher:
 
         A second page that fails in a row concerns all pages, and so does a Retry-After.
         """
-        outage = next_backoff(previous, error, now, chance, grace=_OUTAGE_THRESHOLD - 1)
+        outage = next_failure(previous, error, now, chance, grace=_OUTAGE_THRESHOLD - 1)
         if error.retry_after:
             count = max(_OUTAGE_THRESHOLD, outage.count)
             outage = msgspec.structs.replace(outage, count=count)
@@ -206,10 +215,10 @@ class Refresher:
     def _fetch_listing(
         self, page: Page, stored: Listing | None, adhoc: bool, give_up_at: datetime
     ) -> tuple[Listing, float]:
-        """Return the listing from the page, else from the JSON API, and seconds to pause then."""
+        """Return the listing, from the page or the JSON API, and seconds to pause afterwards."""
 
         def acquire_slot() -> None:
-            self._acquire_slot(page, adhoc, give_up_at)
+            self._await_request_slot(page, adhoc, give_up_at)
 
         acquire_slot()  # before the deadline starts: waiting for a slot is not upstream's fault
         now, seconds = self._now(), self._config.deadline
@@ -226,7 +235,7 @@ class Refresher:
                 validators=_validators(stored),
             )
             retry_after = result.retry_after
-            with self._dump_unparsed(f"{page.kind}.html", result, now):
+            with self._saving_unparsed(f"{page.kind}.html", result, now):
                 listing = _parse(result, page, stored, now)
             if listing.parsed_from == "data":
                 return listing, retry_after
@@ -244,7 +253,7 @@ class Refresher:
             result = self._client.get(
                 api_path(page, now.date()), deadline, acquire_slot=acquire_slot
             )
-            with self._dump_unparsed(f"{page.kind}.json", result, now):
+            with self._saving_unparsed(f"{page.kind}.json", result, now):
                 listing = parse_api_response(
                     result.body, result.url, requested=page, fetched_at=now
                 )
@@ -261,7 +270,7 @@ class Refresher:
         return listing, max(retry_after, result.retry_after)
 
     @contextmanager
-    def _dump_unparsed(self, name: str, result: FetchResult, now: datetime) -> Iterator[None]:
+    def _saving_unparsed(self, name: str, result: FetchResult, now: datetime) -> Iterator[None]:
         """Save a body that cannot be parsed, for a bug report."""
         try:
             yield
@@ -271,11 +280,11 @@ class Refresher:
 
     # --- rate limit and lease --------------------------------------------------------------
 
-    def _acquire_slot(self, page: Page, adhoc: bool, give_up_at: datetime) -> None:
+    def _await_request_slot(self, page: Page, adhoc: bool, give_up_at: datetime) -> None:
         """Wait until the next request may be sent.
 
         Raises:
-            UpstreamBudgetError: That is later than the caller waits.
+            RequestNotSentError: That is later than the caller waits.
 
         """
         while slot := self._reserve_slot(adhoc=adhoc):
@@ -295,41 +304,50 @@ class Refresher:
 
         def reserve(request_log: RequestLog) -> RequestLog | None:
             nonlocal slot
-            slot = next_slot(request_log, now, adhoc=adhoc, spacing=spacing)
+            slot = next_request_at(request_log, now, adhoc=adhoc, spacing=spacing)
             return record_request(request_log, now, adhoc=adhoc) if slot <= now else None
 
         self._repository.update_request_log(reserve)
         return slot if slot > now else None
 
-    def _budget_error(self, page: Page, until: datetime) -> UpstreamBudgetError:
+    def _budget_error(self, page: Page, until: datetime) -> RequestNotSentError:
         retry_after = (until - self._now()).total_seconds()
-        return UpstreamBudgetError(page_path(page), "the request budget is used up", retry_after)
+        return RequestNotSentError(page_path(page), "the request budget is used up", retry_after)
 
     def _wait(self, seconds: float, page: Page) -> None:
         if self._sleep(seconds):
-            raise UpstreamBudgetError(page_path(page), "the server is shutting down", 2)
+            raise RequestNotSentError(page_path(page), "the server is shutting down", 2)
 
     @contextmanager
-    def _hold_lease(self, page: Page, give_up_at: datetime) -> Iterator[None]:
-        self._acquire_lease(page, give_up_at)
+    def _hold_lease(
+        self, page: Page, give_up_at: datetime, is_awaited: Callable[[], bool]
+    ) -> Iterator[None]:
+        self._acquire_lease(page, give_up_at, is_awaited)
         try:
             yield
         finally:
             self._repository.release_lease(self._owner)
 
-    def _acquire_lease(self, page: Page, give_up_at: datetime) -> None:
+    def _acquire_lease(
+        self,
+        page: Page,
+        give_up_at: datetime,
+        is_awaited: Callable[[], bool] = lambda: False,
+    ) -> None:
         """Take or extend the lease: one request at a time among all processes on one store.
 
         Raises:
-            UpstreamBudgetError: Others held it for longer than the caller waits.
+            RequestNotSentError: Others held it for longer than the caller waits.
 
         """
         # As long as one page can take: a dead holder blocks others no longer than that.
         length = timedelta(seconds=self._config.deadline + 2)
-        while not self._repository.acquire_lease(self._owner, self._now(), length):
+        while not self._repository.acquire_lease(
+            self._owner, self._now(), length, is_awaited=is_awaited()
+        ):
             if self._now() >= give_up_at:
                 reason = "another process is fetching and takes too long"
-                raise UpstreamBudgetError(page_path(page), reason, 2)
+                raise RequestNotSentError(page_path(page), reason, 2)
             self._wait(_LEASE_POLL_SECONDS, page)
 
 
@@ -357,7 +375,7 @@ def merge_refresh(stored: Listing | None, fresh: Listing) -> Listing:
     list only grows: it is partial early in the day, and a list shorter than the stored one is a
     fault, so both are united. A fuller source wins: cards hold less than data.
     """
-    if stored is None:
+    if stored is None or stored.page != fresh.page:  # that of another page, in its place
         return fresh
     before = {paper.id: paper for paper in stored.papers}
     papers = [_merge_paper(before.get(paper.id), paper, fresh) for paper in fresh.papers]
@@ -370,6 +388,27 @@ def merge_refresh(stored: Listing | None, fresh: Listing) -> Listing:
         previous_day=fresh.previous_day or stored.previous_day,
         next_day=fresh.next_day or stored.next_day,
     )
+
+
+def keep_list_days(fresh: Listing, others: Iterable[Listing]) -> Listing:
+    """Return the listing with each paper at the list day that it has in another day's listing.
+
+    A paper on two list days was served with the day that was read first, and its date never moves,
+    whichever day is read later.
+    """
+    days = {
+        paper.id: paper.listed
+        for other in others
+        if other.page != fresh.page
+        for paper in other.papers
+    }
+    papers = tuple(
+        msgspec.structs.replace(paper, listed=days[paper.id])
+        if days.get(paper.id, paper.listed) not in {None, paper.listed}
+        else paper
+        for paper in fresh.papers
+    )
+    return fresh if papers == fresh.papers else msgspec.structs.replace(fresh, papers=papers)
 
 
 def _merge_paper(stored: Paper | None, fresh: Paper, listing: Listing) -> Paper:

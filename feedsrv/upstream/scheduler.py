@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Event, RLock
 
-from feedsrv.errors import UpstreamBudgetError, UpstreamError
+from feedsrv.errors import RequestNotSentError, UpstreamError
 from feedsrv.models import Kind, Listing, Page
 from feedsrv.upstream.refresh import Refresher
 
@@ -60,10 +60,10 @@ class Scheduler:
         for future in self._awaited.values():
             future.cancel()
 
-    def submit(self, page: Page) -> Future[Listing]:
+    def fetch_for_request(self, page: Page) -> Future[Listing]:
         """Return a future of the page's listing, with priority over background refreshes.
 
-        The future fails with UpstreamBudgetError where too many pages are awaited already.
+        The future fails with RequestNotSentError where too many pages are awaited already.
         """
         with self._lock:
             future = self._awaited.get(page)
@@ -73,7 +73,7 @@ class Scheduler:
             if len(self._awaited) >= _MAX_AWAITED:
                 self.refresh_in_background([page])
                 reason = "too many pages are awaited already"
-                future.set_exception(UpstreamBudgetError(str(page), reason, 30))
+                future.set_exception(RequestNotSentError(str(page), reason, 30))
                 return future
             self._awaited[page] = future
             self._queued.pop(page, None)
@@ -84,7 +84,7 @@ class Scheduler:
         """Queue the pages after those that requests wait for."""
         for page in pages:
             # First without a storage lookup: many readers ask for the same few pages.
-            if self._is_scheduled(page) or self._refresher.current_failure(page) is not None:
+            if self._is_scheduled(page) or self._refresher.blocking_failure(page) is not None:
                 continue
             with self._lock:
                 if not self._is_scheduled(page) and len(self._queued) < _MAX_QUEUED:
@@ -100,7 +100,7 @@ class Scheduler:
         with self._lock:
             return not self._awaited and not self._queued
 
-    def run(self, page: Page, *, force: bool, patience: float) -> Listing:
+    def refresh_and_wait(self, page: Page, *, force: bool, extra_wait: float) -> Listing:
         """Return the page's listing, fetched after the fetch in progress; see `Refresher.refresh`.
 
         Raises:
@@ -108,11 +108,14 @@ class Scheduler:
 
         """
         refresh = self._refresher.refresh
-        return self._executor.submit(refresh, page, force=force, patience=patience).result()
+        return self._executor.submit(refresh, page, force=force, extra_wait=extra_wait).result()
 
     def _is_scheduled(self, page: Page) -> bool:
         with self._lock:
             return page in self._awaited or page in self._queued
+
+    def _is_anything_awaited(self) -> bool:
+        return bool(self._awaited)
 
     def _is_adhoc(self, page: Page) -> bool:
         return page.kind is Kind.SEARCH and page not in self._configured_searches
@@ -132,7 +135,9 @@ class Scheduler:
         listing: Listing | None = None
         error: Exception | None = None
         try:
-            listing = self._refresher.refresh(page, adhoc=self._is_adhoc(page))
+            listing = self._refresher.refresh(
+                page, adhoc=self._is_adhoc(page), is_awaited=self._is_anything_awaited
+            )
             if page.kind is Kind.DAY:
                 self.refresh_in_background(due for due in self._due_days() if due != page)
         except UpstreamError as failure:

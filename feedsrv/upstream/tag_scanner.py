@@ -14,7 +14,7 @@ from lxml import etree
 
 #: The most tags that are scanned, and how deep they may nest. Real pages have 5,000 and 30. Without
 #: limits, a few megabytes of nothing but tags would take minutes and gigabytes.
-MAX_TAGS = 30_000
+MAX_START_TAGS = 30_000
 MAX_DEPTH = 200
 #: Characters that are passed to the parser at a time. It copies each chunk before it reports tags.
 _CHUNK_SIZE = 64_000
@@ -73,7 +73,7 @@ class _TagScanner:
         self._count += 1
         self._depth += 1
         self.result = self._extract(tag, attrib)
-        if self.result is not None or self._count > MAX_TAGS or self._depth > MAX_DEPTH:
+        if self.result is not None or self._count > MAX_START_TAGS or self._depth > MAX_DEPTH:
             raise _StopScan
 
     def end(self, _tag: Any) -> None:

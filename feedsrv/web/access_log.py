@@ -50,11 +50,11 @@ class AccessLog:
         self._now = now
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        def started(status: str, headers: list[tuple[str, str]], *error: Any) -> Any:
+        def start_and_log(status: str, headers: list[tuple[str, str]], *error: Any) -> Any:
             _LOGGER.info("%s", self._line(environ, status, headers))
             return start_response(status, headers, *error)
 
-        return self._app(environ, started)
+        return self._app(environ, start_and_log)
 
     def _line(self, environ: WSGIEnvironment, status: str, headers: list[tuple[str, str]]) -> str:
         code = status[:3]

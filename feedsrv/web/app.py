@@ -14,7 +14,7 @@ from feedsrv.errors import FeedsrvError, ParameterError, QueryError, UnknownFeed
 from feedsrv.feeds.entry import paper_page_url
 from feedsrv.feeds.service import Service
 from feedsrv.logs import configure_access_log, configure_logging
-from feedsrv.monitoring.incidents import record_incidents
+from feedsrv.monitoring.incidents import subscribe_incident_recorder
 from feedsrv.monitoring.metrics import Metrics
 from feedsrv.web.access_log import AccessLog
 from feedsrv.web.auth import authenticate_request
@@ -27,7 +27,7 @@ from feedsrv.web.responses import (
     NOT_MODIFIED,
     OK,
     PRECONDITION_FAILED,
-    ConditionalResponse,
+    CacheableFlaskResponse,
     Problem,
     prefers_html,
     problem_from_error,
@@ -52,7 +52,7 @@ def open_app(config: Config) -> Flask:
     configure_logging(config.log_format, secrets)
     configure_access_log(secrets)
     service = Service.open(config)
-    record_incidents(service)
+    subscribe_incident_recorder(service)
     return create_app(service)
 
 
@@ -73,7 +73,7 @@ def create_app(service: Service) -> Flask:
     views.register(app)
     cache = ResponseCache(
         LoadShedder(app.wsgi_app, service.config.threads, time.monotonic),  # noqa: TID251  # the edge
-        version=service.version,
+        version=service.store_version,
         now=service.now,
         max_bytes=service.config.response_cache_bytes,
         trusted_proxies=service.config.trusted_proxies,
@@ -94,7 +94,7 @@ def _register_hooks(app: Flask, service: Service, metrics: Metrics, cache: Respo
     @app.before_request
     def before_request() -> None:
         # Before anything is read: what is stored meanwhile makes the response stale.
-        g.version = service.version()
+        g.version = service.store_version()
         if request.path != "/healthz":
             authenticate_request(service.config)
 
@@ -102,7 +102,7 @@ def _register_hooks(app: Flask, service: Service, metrics: Metrics, cache: Respo
     def after_request(response: Response) -> Response:
         route = request.url_rule.rule if request.url_rule is not None else "none"
         metrics.count_response(route, response.status)
-        if isinstance(response, ConditionalResponse):
+        if isinstance(response, CacheableFlaskResponse):
             counters = metrics.cached_response_counters(route, _CACHED_STATUSES)
             cache.store(request.environ, response.cached, g.version, counters)
         else:

@@ -26,15 +26,15 @@ class Credentials(NamedTuple):
     """How a request was authenticated, which decides the keys that its response may contain."""
 
     #: The access key of the server; empty for a public one.
-    access_key: str = ""
+    server_key: str = ""
     #: The key in the URL.
-    key: str = ""
+    url_key: str = ""
     #: What the key in the URL opens, if it is a feed key.
     scope: str = ""
 
-    def master_key(self) -> str:
+    def access_key_in_url(self) -> str:
         """Return the key in the URL if it is the access key, else an empty string."""
-        return "" if self.scope else self.key
+        return "" if self.scope else self.url_key
 
     def key_for(self, path: str, query: str = "") -> str:
         """Return the key that a URL of this server needs to be opened by the response's readers.
@@ -43,10 +43,10 @@ class Credentials(NamedTuple):
         that send it as a password get the feed key of each URL. A request with a feed key gets that
         key and those of static files, which its page needs, but no other.
         """
-        if not self.access_key or self.master_key():
-            return self.master_key()
+        if not self.server_key or self.access_key_in_url():
+            return self.access_key_in_url()
         if not self.scope or self.scope == _scope(path, query) or path.startswith("/static/"):
-            return feed_key(self.access_key, path, query)
+            return feed_key(self.server_key, path, query)
         return ""
 
 

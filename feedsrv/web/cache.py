@@ -20,7 +20,7 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from cachetools import FIFOCache
 
-from feedsrv.web.responses import CachedResponse, needs_body, respond_conditionally
+from feedsrv.web.responses import CacheableResponse, preconditions_allow_body, respond_conditionally
 from feedsrv.web.urls import is_trusted_proxy
 
 _METHODS = {"GET", "HEAD"}
@@ -32,7 +32,7 @@ _CacheKey = tuple[str, ...]
 
 
 class _CacheEntry(NamedTuple):
-    cached: CachedResponse
+    cached: CacheableResponse
     #: The version of the store that the response was made from.
     version: object
     #: Count a response from the cache, by status line.
@@ -45,8 +45,8 @@ class ResponseCache:
     """A WSGI application that sends cached responses, and leaves other requests to another one.
 
     Safe for threads. Reading takes no lock: it is one lookup in a dictionary. Entries are evicted
-    in the order in which they were stored. That is nearly the order of their use, because each
-    change of the store has those that are in use stored again.
+    in the order in which they were stored. This approximates LRU, because after each store change
+    the entries still in use are stored again.
 
     Args:
         app: Called where there is no response in the cache. It stores responses by `store`.
@@ -84,8 +84,8 @@ class ResponseCache:
         if (
             environ["REQUEST_METHOD"] not in _METHODS
             or entry.version != self._version()
-            or cached.expires_at <= now
-            or (not cached.representations and needs_body(cached, environ))
+            or cached.cacheable_until <= now
+            or (not cached.representations and preconditions_allow_body(cached, environ))
         ):
             return self._app(environ, start_response)
         status, headers, body = respond_conditionally(cached, environ, now)
@@ -96,7 +96,7 @@ class ResponseCache:
     def store(
         self,
         environ: WSGIEnvironment,
-        cached: CachedResponse,
+        cached: CacheableResponse,
         version: object,
         counters: Mapping[str, Callable[[], None]],
     ) -> None:

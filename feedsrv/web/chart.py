@@ -8,7 +8,7 @@ from datetime import date
 
 import msgspec
 
-from feedsrv.feeds.window import ListDay
+from feedsrv.feeds.window import WindowDay
 from feedsrv.models import Paper
 from feedsrv.web.filters import format_count, format_number, long_date, short_date
 
@@ -40,7 +40,7 @@ class Chart(msgspec.Struct, frozen=True, kw_only=True):
     description: str
 
 
-def build_chart(papers: Iterable[Paper], days: Sequence[ListDay]) -> Chart:
+def build_chart(papers: Iterable[Paper], days: Sequence[WindowDay]) -> Chart:
     """Return the chart of the papers.
 
     Args:
@@ -63,7 +63,7 @@ def build_chart(papers: Iterable[Paper], days: Sequence[ListDay]) -> Chart:
     )
 
 
-def _build_bar(index: int, day: ListDay, count: int, scale: int) -> Bar:
+def _build_bar(index: int, day: WindowDay, count: int, scale: int) -> Bar:
     height = round(_MAX_BAR_HEIGHT * count / scale, 1)
     papers = format_count(count, "paper") if day.is_fetched else "not fetched yet"
     return Bar(
@@ -75,7 +75,7 @@ def _build_bar(index: int, day: ListDay, count: int, scale: int) -> Bar:
     )
 
 
-def _describe(counts: Mapping[date, int], days: Sequence[ListDay], max_count: int) -> str:
+def _describe(counts: Mapping[date, int], days: Sequence[WindowDay], max_count: int) -> str:
     if not days:
         return "No list days."
     period = f"from {short_date(days[0].date)} to {long_date(days[-1].date)}"

@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta
 
 #: Between a number and its unit. Not broken at a line's end.
 _NARROW_SPACE = "\u202f"
-#: From which duration on a unit is used, its length and its name; the longest first.
+#: The duration from which on a unit is used, the length of the unit and its name, longest first.
 _UNITS = (
     (timedelta(days=2), timedelta(days=1), "day"),
     (timedelta(hours=1), timedelta(hours=1), "hour"),
@@ -40,24 +40,24 @@ def short_date(value: date) -> str:
     return f"{value.day} {value:%B}"
 
 
-def timestamp(value: datetime) -> str:
+def format_timestamp(value: datetime) -> str:
     """Return ``24 November 2026, 09:30 UTC``."""
     return f"{long_date(value)}, {value:%H:%M} UTC"
 
 
 def time_ago(value: datetime, now: datetime) -> str:
     """Return ``just now``, ``12 minutes ago`` or ``3 days ago``."""
-    elapsed = duration(now - value)
+    elapsed = format_duration(now - value)
     return f"{elapsed} ago" if elapsed else "just now"
 
 
 def time_until(value: datetime, now: datetime) -> str:
     """Return ``in a moment`` or ``in 12 minutes``."""
-    remaining = duration(value - now)
+    remaining = format_duration(value - now)
     return f"in {remaining}" if remaining else "in a moment"
 
 
-def duration(value: timedelta) -> str:
+def format_duration(value: timedelta) -> str:
     """Return ``12 minutes``, ``1 hour`` or ``3 days``; an empty string for less than a minute."""
     for threshold, unit, noun in _UNITS:
         if value >= threshold:
@@ -65,7 +65,7 @@ def duration(value: timedelta) -> str:
     return ""
 
 
-def file_size(value: int) -> str:
+def format_file_size(value: int) -> str:
     """Return ``512 bytes``, ``94 kB`` or ``4.2 MB``."""
     if value < 1000:  # noqa: PLR2004  # 1 kB
         return format_count(value, "byte")
@@ -83,13 +83,13 @@ def sentence(text: str) -> str:
 
 #: Registered with the application's Jinja environment.
 FILTERS = (
-    duration,
-    file_size,
+    format_duration,
+    format_file_size,
     format_count,
     format_number,
     long_date,
     sentence,
     time_ago,
     time_until,
-    timestamp,
+    format_timestamp,
 )

@@ -1,9 +1,9 @@
 """Load shedding: refuse some requests at once, so that the others are answered (WSGI middleware).
 
-A server with 32 threads that are all busy answers nobody, the health check of its container included.
-A short queue is no harm: a hundred readers that poll on the hour are served within a second. But where
-all threads have been busy for longer, a few of them are kept free: for responses in the cache, for
-``/healthz``, and for telling everybody else to come back (503 with Retry-After).
+A server with 32 threads that are all busy answers nobody, the health check of its container
+included. A short queue is no harm: a hundred readers that poll on the hour are served within a
+second. But where all threads have been busy for longer, a few of them are kept free: for responses
+in the cache, for ``/healthz``, and for telling everybody else to come back (503 with Retry-After).
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 log = logging.getLogger(__name__)
 
-#: Seconds for which all threads may be busy. Below the second that a request waits for upstream where
-#: too many wait already (`feedsrv.service`), so that the first of those to end finds it passed.
-PATIENCE = 0.9
+#: Seconds for which all threads may be busy before requests are rejected. Must be less than
+#: `feedsrv.feeds.service._SHORT_WAIT`, the time that a request waits for upstream while many
+#: others wait.
+MAX_BUSY_SECONDS = 0.9
 #: Seconds after which a client that was refused may come back.
 _RETRY_AFTER = 10
-_HEALTH = "/healthz"
+_HEALTH_PATH = "/healthz"
 _BODY = json.dumps(
     {
         "type": "about:blank",
@@ -61,7 +62,7 @@ class LoadShedder:
         self._is_overloaded = False
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        if environ["PATH_INFO"] == _HEALTH:
+        if environ["PATH_INFO"] == _HEALTH_PATH:
             return self._app(environ, start_response)
         if not self._enter():
             start_response("503 Service Unavailable", list(_HEADERS))
@@ -73,17 +74,17 @@ class LoadShedder:
 
     def _enter(self) -> bool:
         with self._lock:
-            if self._in_progress >= self._limit and self._has_been_full():
+            if self._in_progress >= self._limit and self._update_overload():
                 return False
             self._in_progress += 1
             if self._in_progress == self._limit:
                 self._full_since = self._clock()
             return True
 
-    def _has_been_full(self) -> bool:
-        if not self._is_overloaded and self._clock() - self._full_since >= PATIENCE:
+    def _update_overload(self) -> bool:
+        if not self._is_overloaded and self._clock() - self._full_since >= MAX_BUSY_SECONDS:
             self._is_overloaded = True
-            log.warning("All threads busy for %g seconds, refusing requests", PATIENCE)
+            log.warning("All threads busy for %g seconds, refusing requests", MAX_BUSY_SECONDS)
         return self._is_overloaded
 
     def _leave(self) -> None:

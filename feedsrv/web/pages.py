@@ -24,8 +24,14 @@ from feedsrv.models import Failure, Feed, Kind, Match, Page, Paper
 from feedsrv.search.analysis import tokenize
 from feedsrv.search.highlight import Span, excerpt, highlight_spans, searches_field, segments
 from feedsrv.search.index import Index
-from feedsrv.search.parser import ADDRESS_LIMITS, parse_query
-from feedsrv.search.query import Or, Query, iter_terms, match_locations, positive_terms
+from feedsrv.search.parser import URL_LIMITS, parse_query
+from feedsrv.search.query import (
+    Or,
+    Query,
+    iter_positive_terms,
+    match_locations,
+    upstream_search_text,
+)
 from feedsrv.search.suggest import keyword_query, suggest
 from feedsrv.web.chart import Chart, build_chart
 from feedsrv.web.filters import format_count, format_number, format_share, long_date, sentence
@@ -157,7 +163,7 @@ def build_preview(query: str, window: Window, older_matches: int | None) -> Prev
     )
     if not query:
         return preview
-    tree = parse_query(query, ADDRESS_LIMITS)
+    tree = parse_query(query, URL_LIMITS)
     if not window.papers:
         return preview
     papers = window.search(query)
@@ -207,9 +213,9 @@ def _build_hints(
 
 def _word_forms(tree: Query, index: Index) -> Iterator[WordForms]:
     """Yield the words of the query that find other words too."""
-    for term in iter_terms(tree):
+    for term in iter_positive_terms(tree):
         if term.mode in {"forms", "prefix"} and len(term.words) == 1:
-            forms = tuple(index.forms(term).items())
+            forms = tuple(index.matched_words(term).items())
             if len(forms) > 1:
                 yield WordForms(str(term), forms[:_MAX_WORD_FORMS])
 
@@ -220,7 +226,7 @@ def _no_match_message(tree: Query, days: int, older_matches: int | None) -> str:
     if older_matches:
         papers = format_count(older_matches, "older paper")
         return f"{message} The feed also includes {papers} from Hugging Face's search."
-    if older_matches is None and positive_terms(tree):
+    if older_matches is None and upstream_search_text(tree):
         return f"{message} The feed also includes older ones that Hugging Face's search finds."
     return message
 

@@ -18,7 +18,7 @@ _MAX_ETAGS = 50_000
 _MAX_BODIES = 32
 
 
-class FeedDocument(msgspec.Struct, frozen=True, cache_hash=True):
+class FeedDocumentInput(msgspec.Struct, frozen=True, cache_hash=True):
     """What a feed document is rendered from. Equal documents are rendered to equal bytes."""
 
     suffix: str
@@ -26,7 +26,9 @@ class FeedDocument(msgspec.Struct, frozen=True, cache_hash=True):
     matches: tuple[Match, ...]
 
 
-def feed_document(suffix: str, metadata: FeedMetadata, matches: Sequence[Match]) -> FeedDocument:
+def feed_document(
+    suffix: str, metadata: FeedMetadata, matches: Sequence[Match]
+) -> FeedDocumentInput:
     """Return the document for a feed.
 
     Args:
@@ -35,7 +37,7 @@ def feed_document(suffix: str, metadata: FeedMetadata, matches: Sequence[Match])
         matches: Its papers.
 
     """
-    return FeedDocument(suffix, metadata, tuple(map(_without_counters, matches)))
+    return FeedDocumentInput(suffix, metadata, tuple(map(_without_counters, matches)))
 
 
 class FeedRenderer:
@@ -48,16 +50,16 @@ class FeedRenderer:
     def __init__(self) -> None:
         #: By the hash of the document, which is much smaller than the document.
         self._etags: LRUCache[int, str] = LRUCache(_MAX_ETAGS)
-        self._bodies: LRUCache[FeedDocument, EncodedBody] = LRUCache(_MAX_BODIES)
+        self._bodies: LRUCache[FeedDocumentInput, EncodedBody] = LRUCache(_MAX_BODIES)
         self._lock = Lock()
 
-    def etag(self, document: FeedDocument) -> str:
+    def etag(self, document: FeedDocumentInput) -> str:
         """Return the ETag of the document, which is rendered only if it never was before."""
         with self._lock:
             etag = self._etags.get(hash(document))
         return etag if etag is not None else self.render(document).etag
 
-    def render(self, document: FeedDocument) -> EncodedBody:
+    def render(self, document: FeedDocumentInput) -> EncodedBody:
         """Return the rendered document."""
         with self._lock:
             body = self._bodies.get(document)

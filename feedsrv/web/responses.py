@@ -71,7 +71,7 @@ class Representation(NamedTuple):
     body: bytes
 
 
-class CachedResponse(NamedTuple):
+class CacheableResponse(NamedTuple):
     """A response that can be sent again until the store changes or it expires."""
 
     etag: str
@@ -84,9 +84,9 @@ class CachedResponse(NamedTuple):
     #: The directive of Cache-Control that says whose caches may store it: public or private.
     cache_scope: str
     #: When a new request may bring something new: readers are told to wait until then.
-    fresh_until: datetime
+    poll_after: datetime
     #: Until when this server may send it again.
-    expires_at: datetime
+    cacheable_until: datetime
 
     def size(self) -> int:
         """Return the bytes that the bodies take."""
@@ -101,31 +101,31 @@ class HttpResponse(NamedTuple):
     body: bytes
 
 
-def build_cached_response(
+def build_cacheable_response(
     etag: str,
     *,
     media_type: str,
     modified: datetime,
-    fresh_until: datetime,
-    expires_at: datetime,
+    poll_after: datetime,
+    cacheable_until: datetime,
     private: bool,
     headers: Iterable[Header] = (),
-) -> CachedResponse:
+) -> CacheableResponse:
     """Return a response without a body; `with_body` adds it where a client needs one.
 
     Args:
         etag: The hash of the body.
         media_type: The media type of the body, which is UTF-8.
         modified: The value of Last-Modified.
-        fresh_until: When a new request may bring something new.
-        expires_at: Until when this server may send the response again.
+        poll_after: When the next request may find a change.
+        cacheable_until: Until when this server may send the response again.
         private: Whether shared caches must not store it.
         headers: Further header fields.
 
     """
     # RFC 9110 8.8.1: weak, because it is the same for the plain and the compressed body.
     weak_etag = f'W/"{etag}"'
-    return CachedResponse(
+    return CacheableResponse(
         etag=weak_etag,
         last_modified=http_date(modified),
         media_type=media_type,
@@ -137,12 +137,12 @@ def build_cached_response(
         ),
         representations=(),
         cache_scope="private" if private else "public",
-        fresh_until=fresh_until,
-        expires_at=expires_at,
+        poll_after=poll_after,
+        cacheable_until=cacheable_until,
     )
 
 
-def with_body(cached: CachedResponse, body: EncodedBody) -> CachedResponse:
+def with_body(cached: CacheableResponse, body: EncodedBody) -> CacheableResponse:
     """Return the response with a body."""
     headers = (
         ("Content-Type", f"{cached.media_type}; charset=utf-8"),
@@ -161,7 +161,7 @@ def with_body(cached: CachedResponse, body: EncodedBody) -> CachedResponse:
     )
 
 
-def needs_body(cached: CachedResponse, environ: WSGIEnvironment) -> bool:
+def preconditions_allow_body(cached: CacheableResponse, environ: WSGIEnvironment) -> bool:
     """Return whether the conditions of the request ask for the body (RFC 9110 13)."""
     if_none_match = environ.get("HTTP_IF_NONE_MATCH")
     if "HTTP_IF_MATCH" not in environ:
@@ -174,7 +174,7 @@ def needs_body(cached: CachedResponse, environ: WSGIEnvironment) -> bool:
 
 
 def respond_conditionally(
-    cached: CachedResponse, environ: WSGIEnvironment, now: datetime
+    cached: CacheableResponse, environ: WSGIEnvironment, now: datetime
 ) -> HttpResponse:
     """Return what is sent for this request: 200, 304 or 412, plain or compressed.
 
@@ -184,9 +184,9 @@ def respond_conditionally(
         now: The current time.
 
     """
-    max_age = min(max(cached.fresh_until - now, _MIN_MAX_AGE), _MAX_MAX_AGE)
+    max_age = min(max(cached.poll_after - now, _MIN_MAX_AGE), _MAX_MAX_AGE)
     cache_control = _cache_control(cached.cache_scope, max_age.seconds)
-    if needs_body(cached, environ):
+    if preconditions_allow_body(cached, environ):
         wants_gzip = _accepts_gzip(environ.get("HTTP_ACCEPT_ENCODING", ""))
         headers, body = cached.representations[wants_gzip]
         is_head = environ["REQUEST_METHOD"] == "HEAD"
@@ -211,10 +211,10 @@ def _parse_accepts_gzip(accept_encoding: str) -> bool:
     return parse_accept_header(accept_encoding, Accept).quality("gzip") > 0
 
 
-class ConditionalResponse(FlaskResponse):
+class CacheableFlaskResponse(FlaskResponse):
     """A Flask response that carries the `CachedResponse` from which it was made."""
 
-    def __init__(self, cached: CachedResponse, environ: WSGIEnvironment, now: datetime) -> None:
+    def __init__(self, cached: CacheableResponse, environ: WSGIEnvironment, now: datetime) -> None:
         response = respond_conditionally(cached, environ, now)
         # A list: for bytes, Response would set Content-Length, which would be 0 for HEAD.
         super().__init__([response.body], response.status)
@@ -222,7 +222,7 @@ class ConditionalResponse(FlaskResponse):
         self.cached = cached
 
 
-def no_store(response: Response) -> Response:
+def set_no_store(response: Response) -> Response:
     """Return the response with a header that forbids every cache to store it."""
     response.headers["Cache-Control"] = "no-store"
     return response
@@ -253,7 +253,7 @@ class Problem(NamedTuple):
     title: str
     headers: Mapping[str, str]
     #: ``detail`` and further members.
-    facts: Mapping[str, object]
+    members: Mapping[str, object]
 
 
 def problem_from_error(error: FeedsrvError, **facts: object) -> Problem:
@@ -297,7 +297,7 @@ def problem_response(problem: Problem, page: str | None = None) -> Response:
     """Return the response for a problem: problem+json, or the page where one is given."""
     if page is None:
         response: Response = jsonify(
-            type="about:blank", title=problem.title, status=problem.status, **problem.facts
+            type="about:blank", title=problem.title, status=problem.status, **problem.members
         )
         response.mimetype = "application/problem+json"
     else:
@@ -305,4 +305,4 @@ def problem_response(problem: Problem, page: str | None = None) -> Response:
         response.vary.add("Accept")
     response.status_code = problem.status
     response.headers.extend(problem.headers)
-    return no_store(response)
+    return set_no_store(response)

@@ -21,7 +21,7 @@ from feedsrv.models import MAX_ENTRIES, Feed
 from feedsrv.monitoring.incidents import incident_feed
 from feedsrv.monitoring.metrics import CONTENT_TYPE, Metrics
 from feedsrv.monitoring.status import build_status
-from feedsrv.search.parser import ADDRESS_LIMITS, parse_query
+from feedsrv.search.parser import URL_LIMITS, parse_query
 from feedsrv.web.auth import credentials
 from feedsrv.web.openapi import load_description
 from feedsrv.web.pages import (
@@ -35,13 +35,13 @@ from feedsrv.web.pages import (
 from feedsrv.web.params import choice_param, int_param, query_param
 from feedsrv.web.rendering import FeedRenderer, feed_document
 from feedsrv.web.responses import (
-    CachedResponse,
-    ConditionalResponse,
+    CacheableFlaskResponse,
+    CacheableResponse,
     Header,
-    build_cached_response,
+    build_cacheable_response,
     encode_body,
-    needs_body,
-    no_store,
+    preconditions_allow_body,
+    set_no_store,
     with_body,
 )
 from feedsrv.web.urls import RelativeURLBuilder, URLBuilder, client_address
@@ -99,7 +99,7 @@ class Views:
         query = query_param()
         feed = Feed(name="all", title="Daily Papers", sources=("daily",))
         if query:
-            name = str(parse_query(query, ADDRESS_LIMITS))
+            name = str(parse_query(query, URL_LIMITS))
             feed = Feed(name=name, title=f"Daily Papers: {query}", query=query)
         return self._feed_response([feed], suffix, query)
 
@@ -107,7 +107,7 @@ class Views:
         """Return the feed of one listing, filtered by the query."""
         query, feed = query_param(), _LISTING_FEEDS[listing]
         if query:
-            parse_query(query, ADDRESS_LIMITS)
+            parse_query(query, URL_LIMITS)
             feed = msgspec.structs.replace(feed, title=f"{feed.title}: {query}", query=query)
         return self._feed_response([feed], suffix, query)
 
@@ -160,12 +160,12 @@ class Views:
         )
         is_known = self._service.was_served(metadata.self_url)
         client = "" if is_known else client_address(self._config, request)
-        result = self._service.get_feed(*feeds, limit=limit, page=page, client=client)
+        result = self._service.get_feed(*feeds, limit=limit, page_number=page, client=client)
         respond = partial(
             self._build_cached_response,
             url=metadata.self_url,
-            fresh_until=result.fresh_until,
-            expires_at=result.expires_at,
+            fresh_until=result.poll_after,
+            expires_at=result.cacheable_until,
             headers=link_headers(metadata, suffix, format_urls),
         )
         if not suffix:
@@ -174,7 +174,7 @@ class Views:
             return self._respond(with_body(respond(body.etag, media_type="text/html"), body))
         document = feed_document(suffix, metadata, result.matches)
         cached = respond(self._renderer.etag(document), media_type=FORMATS[suffix].media_type)
-        if needs_body(cached, request.environ):
+        if preconditions_allow_body(cached, request.environ):
             cached = with_body(cached, self._renderer.render(document))
         return self._respond(cached)
 
@@ -226,7 +226,7 @@ class Views:
         return {"preview": preview, "links": links}
 
     def _html_response(self, template: str, **context: object) -> Response:
-        return no_store(Response(self.render_page(template, **context), mimetype="text/html"))
+        return set_no_store(Response(self.render_page(template, **context), mimetype="text/html"))
 
     def render_page(self, template: str, **context: object) -> str:
         """Return a page as HTML.
@@ -240,7 +240,7 @@ class Views:
             template,
             url=RelativeURLBuilder(request.path) if is_static else self._url_builder(),
             static_export=is_static,
-            access_key=credentials().master_key(),
+            access_key=credentials().access_key_in_url(),
             subscribe_links=partial(subscribe_links, self._config.readers),
             demo=self._config.demo,
             formats=FORMATS,
@@ -254,7 +254,7 @@ class Views:
     def status_json(self) -> Response:
         """Return the status of the server as JSON."""
         body = msgspec.json.format(msgspec.json.encode(build_status(self._service)), indent=1)
-        return no_store(Response(body, mimetype="application/json"))
+        return set_no_store(Response(body, mimetype="application/json"))
 
     def status_feed(self) -> Response:
         """Return the incidents as an Atom feed, for the operator's feed reader."""
@@ -282,18 +282,18 @@ class Views:
 
     def healthz(self) -> Response:
         """Return whether the process can answer."""
-        return no_store(Response("ok\n", mimetype="text/plain"))
+        return set_no_store(Response("ok\n", mimetype="text/plain"))
 
     def readyz(self) -> Response:
         """Return whether there is anything to serve."""
         if not self._service.is_ready():
             raise NoDataYetError("the first lists are being fetched", _READY_RETRY_AFTER)
-        return no_store(Response("ready\n", mimetype="text/plain"))
+        return set_no_store(Response("ready\n", mimetype="text/plain"))
 
     def metrics(self) -> Response:
         """Return metrics for Prometheus."""
         body = self._metrics.render(build_status(self._service))
-        return no_store(Response(body, content_type=CONTENT_TYPE))
+        return set_no_store(Response(body, content_type=CONTENT_TYPE))
 
     def openapi(self) -> Response:
         """Return the OpenAPI description of the server."""
@@ -322,19 +322,19 @@ class Views:
         fresh_until: datetime,
         expires_at: datetime,
         headers: Iterable[Header],
-    ) -> CachedResponse:
-        return build_cached_response(
+    ) -> CacheableResponse:
+        return build_cacheable_response(
             etag,
             media_type=media_type,
             modified=self._service.last_modified(url, etag),
-            fresh_until=fresh_until,
-            expires_at=expires_at,
+            poll_after=fresh_until,
+            cacheable_until=expires_at,
             private=bool(self._config.access_key),
             headers=headers,
         )
 
-    def _respond(self, cached: CachedResponse) -> Response:
-        return ConditionalResponse(cached, request.environ, self._service.now())
+    def _respond(self, cached: CacheableResponse) -> Response:
+        return CacheableFlaskResponse(cached, request.environ, self._service.now())
 
 
 def _page_param(page: int) -> int | None:

@@ -15,7 +15,7 @@ from feedsrv.search.query import (
     canonical_text,
     match_locations,
     matches,
-    positive_terms,
+    upstream_search_text,
 )
 
 _WORDS = (
@@ -134,7 +134,7 @@ def outcome(text: str) -> str:
         tree = parse_query(text)
     except QueryError as error:
         return f"QueryError: {_class(text, error)}"
-    searched = positive_terms(tree)
+    searched = upstream_search_text(tree)
     assert len(searched) <= MAX_UPSTREAM_LENGTH
     assert not XML_FORBIDDEN.search(searched)
     for paper in PAPERS:

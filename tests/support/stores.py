@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable, Collection
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from feedsrv.config import Config, StoreConfig
 from feedsrv.models import Page, RequestLog
+from feedsrv.storage.backend import Area
 from feedsrv.storage.disk import DiskBackend, DiskCache
-from feedsrv.storage.factory import open_repository
-from feedsrv.storage.repository import Repository
-from feedsrv.upstream.policy import next_slot, record_request
+from feedsrv.storage.repository import Repository, open_repository
+from feedsrv.upstream.policy import next_request_at, record_request
+
+NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 
 def disk_store(
@@ -21,14 +24,17 @@ def disk_store(
     *,
     own: Collection[Page] = (),
     clock: Callable[[], float] = time.monotonic,
+    now: Callable[[], datetime] = lambda: NOON,
+    memory_bytes: int = 48_000_000,
 ) -> Repository:
-    return open_repository(Config(cache_dir=folder, upstream_url=upstream_url), own, clock)
+    config = Config(cache_dir=folder, upstream_url=upstream_url, memory_bytes=memory_bytes)
+    return open_repository(config, own, now=now, clock=clock)
 
 
-def disk_files(store: Repository, part: str = "lists") -> DiskCache:
-    folder = store._vault.backend
-    assert isinstance(folder, DiskBackend)
-    return folder._files[part]
+def disk_files(store: Repository, area: str = "durable") -> DiskCache:
+    backend = store._records.backend
+    assert isinstance(backend, DiskBackend)
+    return backend._caches[Area(area)]
 
 
 def reserve_slot(repository: Repository, now: datetime) -> datetime:
@@ -37,7 +43,7 @@ def reserve_slot(repository: Repository, now: datetime) -> datetime:
 
     def reserve(request_log: RequestLog) -> RequestLog | None:
         nonlocal slot
-        slot = next_slot(request_log, now, adhoc=False, spacing=timedelta(0))
+        slot = next_request_at(request_log, now, adhoc=False, spacing=timedelta(0))
         return record_request(request_log, now, adhoc=False) if slot <= now else None
 
     repository.update_request_log(reserve)
@@ -51,6 +57,16 @@ def redis_store(
     *,
     own: Collection[Page] = (),
     clock: Callable[[], float] = time.monotonic,
+    now: Callable[[], datetime] = lambda: NOON,
 ) -> Repository:
     config = Config(cache_dir=folder, upstream_url=upstream_url, store=StoreConfig(url))
-    return open_repository(config, own, clock)
+    return open_repository(config, own, now=now, clock=clock)
+
+
+def reconnect(store: Repository) -> None:
+    """Have all threads open new connections to the files: some settings are a connection's."""
+    for area in Area:
+        files = disk_files(store, area)
+        files.close()
+        files._cache = None
+    gc.collect()  # closes the connections of other threads

@@ -11,8 +11,8 @@ from hypothesis.strategies import DrawFn, SearchStrategy
 
 from feedsrv.models import FIRST_LIST_DAY, Kind, Listing, Page, Paper
 from feedsrv.search.analysis import analyze
-from feedsrv.search.parser import ADDRESS_LIMITS
-from feedsrv.search.query import And, Count, Field, Has, Mode, Not, Or, Query, Term
+from feedsrv.search.parser import URL_LIMITS
+from feedsrv.search.query import And, CountCondition, Field, HasLink, Not, Or, Query, Term, TermMode
 from feedsrv.upstream.normalize import normalize_line, normalize_paragraphs, normalize_url
 from feedsrv.upstream.policy import pages_covering
 
@@ -158,9 +158,7 @@ def query_texts() -> SearchStrategy[str]:
     """What may be typed as a query: tokens of the language in any order, or anything at all."""
     tokens = st.lists(st.sampled_from(_TOKENS), max_size=14)
     soup = st.builds(str.join, st.sampled_from((" ", "", "\t")), tokens)
-    return st.one_of(
-        soup, soup, texts(surrogates=True), st.text(max_size=ADDRESS_LIMITS.length + 5)
-    )
+    return st.one_of(soup, soup, texts(surrogates=True), st.text(max_size=URL_LIMITS.length + 5))
 
 
 # Few choices with one draw each: a paper has twenty fields, and tests draw lists of papers.
@@ -257,7 +255,7 @@ def terms(draw: DrawFn) -> Term:
     """One term with words of the vocabulary, or of names where names are looked for."""
     field: Field = draw(st.sampled_from(_FIELDS))
     known = _KNOWN_IN.get(field, VOCABULARY)
-    modes: tuple[Mode, ...] = ("exact", "prefix")
+    modes: tuple[TermMode, ...] = ("exact", "prefix")
     if field not in _KNOWN_IN:
         modes = ("forms", "phrase", "verbatim", "prefix")
     mode = draw(st.sampled_from(modes))
@@ -268,9 +266,9 @@ def terms(draw: DrawFn) -> Term:
 
 
 def _leaves() -> SearchStrategy[Query]:
-    links = st.builds(Has, st.sampled_from(("code", "project", "media")))
+    links = st.builds(HasLink, st.sampled_from(("code", "project", "media")))
     counts = st.builds(
-        Count,
+        CountCondition,
         st.sampled_from(("upvotes", "comments", "stars")),
         st.sampled_from((">=", "<=", ">", "<", "=")),
         st.one_of(st.integers(0, 30), st.integers(0, 999_999_999)),
@@ -289,7 +287,7 @@ def _grown(parts: SearchStrategy[Query]) -> SearchStrategy[Query]:
 def _is_writable(query: Query) -> bool:
     text = str(query)
     depths = [text[:place].count("(") - text[:place].count(")") for place in range(len(text) + 1)]
-    return len(text) <= ADDRESS_LIMITS.length and max(depths) <= 8
+    return len(text) <= URL_LIMITS.length and max(depths) <= 8
 
 
 def queries(most: int = 8) -> SearchStrategy[Query]:

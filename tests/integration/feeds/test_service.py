@@ -224,7 +224,7 @@ def test_one_page_of_two_is_enough_for_a_result(service: Service, upstream: Fake
     upstream.intercept = lambda path: Response("", 503) if "q=" in path else None
     result = service.get_feed(feed())
     assert ids(result) == ["3", "1"]
-    assert result.fresh_until <= service.now(), "so that readers soon request the rest"
+    assert result.poll_after <= service.now(), "so that readers soon request the rest"
 
 
 def test_a_reader_waits_no_longer_than_the_deadline(
@@ -411,6 +411,6 @@ def test_a_union_is_served_if_one_of_its_feeds_has_data(
     upstream.fail()
     result = service.get_feed(feed("", "month"), trending)
     assert len(result.matches) == 5
-    assert result.fresh_until <= service.now()
+    assert result.poll_after <= service.now()
     with pytest.raises(NoDataYetError):
         service.get_feed(feed("", "month"), feed("", "week"))

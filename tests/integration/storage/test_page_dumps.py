@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from feedsrv.storage.disk import UnparsedPages
+from feedsrv.storage.unparsed_pages import UnparsedPages
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
@@ -36,5 +36,5 @@ def test_what_is_kept_for_bug_reports_may_fail(
     assert reports.list_all() == ()
     (tmp_path / "unreadable").write_text("in the way")
     reports.save("day.html", b"x", NOON)
-    assert "no file for a bug report" in caplog.text
+    assert "Unparsed page not saved" in caplog.text
     assert reports.list_all() == ()

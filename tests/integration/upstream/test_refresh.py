@@ -10,7 +10,7 @@ import pytest
 from werkzeug.wrappers import Response
 
 from feedsrv.config import Config
-from feedsrv.errors import NoDataYetError, UpstreamBudgetError
+from feedsrv.errors import NoDataYetError, RequestNotSentError
 from feedsrv.feeds.service import FeedResult, Service
 from feedsrv.models import Feed, Kind, Page
 from feedsrv.upstream.client import UpstreamClient
@@ -163,7 +163,7 @@ def test_a_lease_held_by_others_for_too_long_is_an_error(config: Config, clock: 
     store = disk_store(config.cache_dir, config.upstream_url)
     upstream = make_refresher(config, "waiting process", clock, [])
     assert store.acquire_lease("busy process", clock(), timedelta(seconds=7))
-    with pytest.raises(UpstreamBudgetError, match="another process is fetching"):
+    with pytest.raises(RequestNotSentError, match="another process is fetching"):
         upstream.refresh(Page(Kind.TRENDING))
 
 
@@ -184,7 +184,7 @@ def test_waiting_for_a_slot_does_not_count_toward_the_deadline(
     refresher = make_refresher(config, "x", clock, waits)
     for _ in range(60):
         refresher.refresh(Page(Kind.TRENDING), force=True)
-    assert refresher.refresh(Page(Kind.MONTH, "2026-11"), patience=600).papers
+    assert refresher.refresh(Page(Kind.MONTH, "2026-11"), extra_wait=600).papers
     assert sum(waits) == 300, "much longer than the deadline of five seconds"
 
 
@@ -204,5 +204,5 @@ def test_after_a_long_wait_the_lease_is_acquired_again(
             )
 
     monkeypatch.setattr(refresher, "_wait", meanwhile)
-    assert refresher.refresh(Page(Kind.MONTH, "2026-11"), patience=600).papers
+    assert refresher.refresh(Page(Kind.MONTH, "2026-11"), extra_wait=600).papers
     assert timedelta(seconds=303) <= clock() - started <= timedelta(seconds=304)

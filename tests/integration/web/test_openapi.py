@@ -15,7 +15,7 @@ from werkzeug.wrappers import Response
 from feedsrv import __version__
 from feedsrv.feeds.formats import FORMATS
 from feedsrv.models import MAX_ENTRIES
-from feedsrv.search.parser import ADDRESS_LIMITS
+from feedsrv.search.parser import URL_LIMITS
 from feedsrv.web import views
 from feedsrv.web.app import create_app
 from tests.support.servers import serve_wsgi
@@ -69,7 +69,7 @@ def test_formats_listings_and_limits_are_those_of_the_server(description: Any) -
     assert parameters["listing"]["schema"]["enum"] == sorted(views._LISTING_FEEDS)
     assert parameters["limit"]["schema"]["maximum"] == MAX_ENTRIES
     assert parameters["page"]["schema"]["maximum"] == views._MAX_PAGE
-    assert parameters["q"]["schema"]["maxLength"] == ADDRESS_LIMITS.length
+    assert parameters["q"]["schema"]["maxLength"] == URL_LIMITS.length
     media_types = {each.media_type for each in FORMATS.values()}
     for path, item in description["paths"].items():
         if path.endswith(".{format}"):

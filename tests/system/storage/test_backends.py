@@ -1,7 +1,8 @@
-"""What holds for a store in every place: on disk, and in a real Redis."""
+"""What holds for every backend: on disk, and in a real Redis."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -12,9 +13,11 @@ import msgspec
 import pytest
 
 from feedsrv.models import Failure, Kind, Listing, Page
+from feedsrv.storage.backend import Area, StorageKey
+from feedsrv.storage.codec import encode
 from feedsrv.storage.repository import Repository
 from tests.support.redis_server import run_redis
-from tests.support.stores import disk_store, redis_store
+from tests.support.stores import disk_store, redis_store, reserve_slot
 from tests.support.waiting import wait_until
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -27,13 +30,17 @@ LENGTH = timedelta(seconds=12)
 Make = Callable[..., Repository]
 
 
-def make_listing(page: Page = FRIDAY, *, seconds: int = 0, words: str = "") -> Listing:
+def listing(page: Page = FRIDAY, *, seconds: int = 0, words: str = "") -> Listing:
     read_at = NOON + timedelta(seconds=seconds)
     return Listing(page=page, papers=(), fetched_at=read_at, skipped=(words,) if words else ())
 
 
 def shows(store: Repository, newer: Listing) -> bool:
     return store.get_listing(newer.page) == newer
+
+
+def has_failure(store: Repository, page: Page | None, failure: Failure | None) -> bool:
+    return store.get_failure(page) == failure
 
 
 def moved_on(store: Repository, seen: object) -> bool:
@@ -69,37 +76,35 @@ def test_what_one_keeps_is_there_for_the_other(make: Make) -> None:
     one, other = make(), make()
     for page in PAGES:
         assert other.get_listing(page) is None
-        one.save_listing(make_listing(page, words=f"of {page}"), page)
-        assert (
-            other.get_listing(page)
-            == one.get_listing(page)
-            == make_listing(page, words=f"of {page}")
-        )
+        newer = listing(page, words=f"of {page}")
+        one.save_listing(newer, page)
+        assert one.get_listing(page) == newer
+        wait_until(partial(shows, other, newer))
 
 
 def test_what_the_other_holds_decoded_gives_way_to_what_one_keeps(make: Make) -> None:
     one, other = make(), make()
     for number in range(20):
         keeper, reader = (one, other) if number % 2 else (other, one)
-        newer = make_listing(seconds=number, words=str(number))
+        newer = listing(seconds=number, words=str(number))
         keeper.save_listing(newer, FRIDAY)
         wait_until(partial(shows, reader, newer))
 
 
 def test_a_listing_is_the_same_object_until_another_one_is_kept(make: Make) -> None:
     store = make()
-    store.save_listing(make_listing(), FRIDAY)
+    store.save_listing(listing(), FRIDAY)
     assert store.get_listing(FRIDAY) is store.get_listing(FRIDAY)
 
 
 def test_the_list_given_in_place_of_another_is_found_under_both(make: Make) -> None:
-    make().save_listing(make_listing(FRIDAY), SATURDAY)
+    make().save_listing(listing(FRIDAY), SATURDAY)
     other = make()
-    assert other.get_listing(SATURDAY) == other.get_listing(FRIDAY) == make_listing(FRIDAY)
+    assert other.get_listing(SATURDAY) == other.get_listing(FRIDAY) == listing(FRIDAY)
 
 
 def test_listings_of_two_upstreams_do_not_mix(make: Make) -> None:
-    make().save_listing(make_listing(), FRIDAY)
+    make().save_listing(listing(), FRIDAY)
     assert make(upstream="http://127.0.0.1:9009").get_listing(FRIDAY) is None
 
 
@@ -108,10 +113,10 @@ def test_a_failure_is_known_to_all_until_the_page_is_read(make: Make) -> None:
     failure = Failure(reason="status 503", count=1, at=NOON, retry_at=NOON, since=NOON)
     for page in (FRIDAY, None):
         one.save_failure(page, failure)
-        assert other.get_failure(page) == failure
-    other.save_listing(make_listing(), FRIDAY)
-    assert one.get_failure(FRIDAY) is None
-    assert one.get_failure(None) is None
+        wait_until(partial(has_failure, other, page, failure))
+    other.save_listing(listing(), FRIDAY)
+    wait_until(partial(has_failure, one, FRIDAY, None))
+    wait_until(partial(has_failure, one, None, None))
 
 
 def test_the_right_to_ask_is_held_by_one_until_it_ends_or_is_given_back(make: Make) -> None:
@@ -129,14 +134,15 @@ def test_the_right_to_ask_is_held_by_one_until_it_ends_or_is_given_back(make: Ma
 def test_who_has_the_right_sees_what_its_last_holder_kept(make: Make) -> None:
     """Else both would ask upstream for one page."""
     one, other = make(), make()
-    one.save_listing(make_listing(), FRIDAY)
+    one.save_listing(listing(), FRIDAY)
+    wait_until(partial(shows, other, listing()))
     for number in range(1, 50):
         assert other.get_listing(FRIDAY)
         assert one.acquire_lease("one", NOON, LENGTH)
-        one.save_listing(make_listing(seconds=number), FRIDAY)
+        one.save_listing(listing(seconds=number), FRIDAY)
         one.release_lease("one")
         assert other.acquire_lease("other", NOON, LENGTH)
-        assert other.get_listing(FRIDAY) == make_listing(seconds=number)
+        assert other.get_listing(FRIDAY) == listing(seconds=number)
         other.release_lease("other")
 
 
@@ -152,13 +158,8 @@ def test_of_many_who_want_the_right_at_once_one_gets_it(make: Make) -> None:
 def test_the_allowance_is_one_for_all(make: Make) -> None:
     stores = [make() for _ in range(3)]
     with ThreadPoolExecutor(9) as pool:
-        later = list(
-            pool.map(
-                lambda number: stores[number % 3].turn(NOON, adhoc=False, spacing=timedelta(0)),
-                range(90),
-            )
-        )
-    assert later.count(None) == 60
+        slots = list(pool.map(lambda number: reserve_slot(stores[number % 3], NOON), range(90)))
+    assert slots.count(NOON) == 60
     assert {len(store.get_request_log().times) for store in stores} == {60}
 
 
@@ -166,7 +167,7 @@ def test_since_when_an_address_answers_as_it_does_is_the_same_for_all(make: Make
     one, other = make(), make()
     assert not other.was_served("http://a/")
     first = one.last_modified("http://a/", "x", NOON)
-    assert other.was_served("http://a/")
+    wait_until(lambda: other.was_served("http://a/"))
     assert other.last_modified("http://a/", "x", NOON + LENGTH) == first == NOON
     second = other.last_modified("http://a/", "y", NOON)
     assert second == NOON + timedelta(seconds=1)
@@ -190,44 +191,91 @@ def test_many_who_change_one_address_at_once_never_give_a_date_twice(make: Make)
 
 def test_others_learn_that_something_was_kept(make: Make) -> None:
     one, other = make(), make()
+    other.open()
     for number in range(5):
         seen = other.version()
-        one.save_listing(make_listing(seconds=number), FRIDAY)
+        one.save_listing(listing(seconds=number), FRIDAY)
         wait_until(partial(moved_on, other, seen))
 
 
-def test_a_search_that_is_polled_is_noted(make: Make) -> None:
+def test_a_search_that_is_polled_is_touched(make: Make) -> None:
     store = make()
-    store.save_listing(make_listing(SNOW), SNOW)
-    assert make().get_listing(SNOW) == make_listing(SNOW)
+    store.save_listing(listing(SNOW), SNOW)
+    assert store.get_listing(SNOW) == listing(SNOW)
+    wait_until(lambda: not store._records._touched)
+    assert make().get_listing(SNOW) == listing(SNOW)
+
+
+def test_a_backend_replaces_only_what_is_expected(make: Make) -> None:
+    backend, address = make()._records.backend, StorageKey(Area.DURABLE, "a [name] * ?")
+    assert not backend.replace(address, b"x", b"y")
+    assert backend.replace(address, None, b"1")
+    assert not backend.replace(address, None, b"2")
+    assert backend.replace(address, b"1", b"2")
+    assert backend.get(address) == b"2"
+    assert list(backend.scan(Area.DURABLE, "a [name] *")) == [(address.name, b"2")]
+    assert not list(backend.scan(Area.DURABLE, "a [name] x"))
+    backend.delete(address)
+    assert backend.get(address) is None
+
+
+def test_a_backend_tells_others_what_was_changed_and_not_itself(make: Make) -> None:
+    one, other = make()._records.backend, make()._records.backend
+    first, second = StorageKey(Area.DURABLE, "first"), StorageKey(Area.EVICTABLE, "second one")
+    for area in Area:
+        one.set(StorageKey(area, "before"), b"1")
+    own, start = one.changes(None).cursor, other.changes(None).cursor
+    one.set(first, b"1")
+    one.replace(second, None, b"2")
+    one.set(StorageKey(Area.DURABLE, "third"), b"3", announce=False)
+    found = other.changes(start)
+    assert found.addresses == frozenset({first, second})
+    assert other.changes(found.cursor).addresses == frozenset()
+    assert one.changes(own).addresses == frozenset()
+
+
+def test_a_change_is_seen_within_a_second(make: Make) -> None:
+    one, other = make(), make()
+    other.open()
+    delays = []
+    for number in range(10):
+        seen, began = other.version(), time.monotonic()
+        one.save_listing(listing(seconds=number), FRIDAY)
+        wait_until(partial(moved_on, other, seen))
+        delays.append(time.monotonic() - began)
+    assert max(delays) < 1
 
 
 @pytest.mark.parametrize("value", [b"", b"{", b"[]", b"\xff\xfe", b'{"page": 3}', b"null"])
 def test_a_value_that_cannot_be_read_is_as_good_as_none(make: Make, value: bytes) -> None:
     store = make()
-    store._vault.backend.set("lists", f"{UPSTREAM} listing {FRIDAY}", value)
-    assert store.get_listing(FRIDAY) is None
-    store.save_listing(make_listing(), FRIDAY)
-    assert make().get_listing(FRIDAY) == make_listing()
+    address = StorageKey(Area.DURABLE, f"{UPSTREAM} listing {FRIDAY}")
+    store._records.backend.set(address, value)
+    assert make().get_listing(FRIDAY) is None
+    store.save_listing(listing(), FRIDAY)
+    assert make().get_listing(FRIDAY) == listing()
 
 
-def test_what_is_lost_is_kept_anew_by_who_holds_it_and_the_latest_stands(make: Make) -> None:
+def test_what_the_backend_lost_is_written_again_by_who_holds_it_and_the_latest_wins(
+    make: Make,
+) -> None:
     one, other = make(), make()
-    older, newer = make_listing(words="older"), make_listing(seconds=1, words="newer")
+    older, newer = listing(words="older"), listing(seconds=1, words="newer")
     one.save_listing(older, FRIDAY)
-    assert other.get_listing(FRIDAY) == older
+    wait_until(partial(shows, other, older))
     one.save_listing(newer, FRIDAY)
-    # It is lost, and the one that had not looked since keeps what it holds.
-    one._vault.backend.set("lists", f"{UPSTREAM} listing {FRIDAY}", b"")
-    other._write(older, FRIDAY)
-    other._vault.bump_version()
-    wait_until(lambda: one.get_listing(FRIDAY) == other.get_listing(FRIDAY) == newer)
+    wait_until(partial(shows, other, newer))
+    backend = one._records.backend
+    backend.set(StorageKey(Area.DURABLE, f"{UPSTREAM} listing {FRIDAY}"), encode(older)[0])
+    for store in (other, one):
+        store._records._is_synchronized = False
+    wait_until(lambda: all(store._records._is_synchronized for store in (one, other)))
     assert make().get_listing(FRIDAY) == newer
 
 
 def test_it_is_probed_and_measured(make: Make) -> None:
     store = make()
     assert store.check()
-    store.save_listing(msgspec.structs.replace(make_listing(), skipped=("x" * 1000,)), FRIDAY)
+    store.save_listing(msgspec.structs.replace(listing(), skipped=("x" * 1000,)), FRIDAY)
     assert store.size() > 1000
     assert store.failure_state(NOON) is None

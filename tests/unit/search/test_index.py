@@ -17,12 +17,12 @@ from tests.support.strategies import make_paper, papers, queries, terms
 def test_a_query_finds_the_papers_that_match_it_in_their_order(
     held: list[Paper], query: Query
 ) -> None:
-    assert Index(held).matching(query) == tuple(one for one in held if matches(query, one))
+    assert Index(held).search(query) == tuple(one for one in held if matches(query, one))
 
 
 @given(st.lists(papers(), min_size=1, max_size=8), terms())
 def test_a_term_finds_the_papers_that_match_it(held: list[Paper], term: Query) -> None:
-    assert Index(held).matching(term) == tuple(one for one in held if matches(term, one))
+    assert Index(held).search(term) == tuple(one for one in held if matches(term, one))
 
 
 @given(st.lists(papers(), max_size=8), st.lists(queries(), min_size=2, max_size=4))
@@ -30,7 +30,7 @@ def test_it_counts_the_papers_that_fail_one_part_alone(
     held: list[Paper], parts: list[Query]
 ) -> None:
     failing = [[n for n, part in enumerate(parts) if not matches(part, one)] for one in held]
-    assert Index(held).count_without_each(parts) == [failing.count([n]) for n in range(len(parts))]
+    assert Index(held).count_near_misses(parts) == [failing.count([n]) for n in range(len(parts))]
 
 
 @pytest.mark.parametrize(
@@ -58,11 +58,11 @@ def test_what_an_index_finds(query: str, found: str) -> None:
         "none": make_paper("A harbour"),
     }
     index = Index(list(held.values()))
-    assert index.matching(parse_query(query)) == tuple(held[name] for name in found.split())
+    assert index.search(parse_query(query)) == tuple(held[name] for name in found.split())
 
 
 def test_a_paper_is_had_by_its_id() -> None:
     one = make_paper("Fog")
     assert Index([one]).get(one.id) is one
     assert Index([one]).get("2611.99999") is None
-    assert Index([]).matching(parse_query("-fog")) == ()
+    assert Index([]).search(parse_query("-fog")) == ()

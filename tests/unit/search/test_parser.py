@@ -7,17 +7,17 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from feedsrv.errors import QueryError
-from feedsrv.search.parser import ADDRESS_LIMITS, CONFIG_LIMITS, parse_query
+from feedsrv.search.parser import CONFIG_LIMITS, URL_LIMITS, parse_query
 from feedsrv.search.query import (
     And,
-    Count,
-    Has,
+    CountCondition,
+    HasLink,
     Not,
     Or,
     Query,
     Term,
     canonical_text,
-    iter_terms,
+    iter_positive_terms,
 )
 from tests.support.strategies import queries, query_texts
 
@@ -98,7 +98,7 @@ def test_a_query_that_cannot_be_parsed_is_refused_with_position_and_reason(
     query: str, position: int, reason: str
 ) -> None:
     with pytest.raises(QueryError) as caught:
-        parse_query(query, ADDRESS_LIMITS)
+        parse_query(query, URL_LIMITS)
     assert caught.value.query == query
     assert caught.value.position == position
     assert reason in caught.value.reason
@@ -110,12 +110,12 @@ def test_a_query_that_cannot_be_parsed_is_refused_with_position_and_reason(
     ids=["32 terms", "250 characters", "31 terms and blanks", "nesting 8", "nesting 8 twice"],
 )
 def test_a_query_at_a_limit_is_accepted(query: str) -> None:
-    parse_query(query, ADDRESS_LIMITS)
+    parse_query(query, URL_LIMITS)
 
 
 def test_the_settings_file_may_have_longer_queries_than_an_address() -> None:
     keywords = " OR ".join(f'"world model {number}"' for number in range(100))
-    assert ADDRESS_LIMITS.length < len(keywords) <= CONFIG_LIMITS.length
+    assert URL_LIMITS.length < len(keywords) <= CONFIG_LIMITS.length
     assert isinstance(parse_query(keywords), Or)
     with pytest.raises(QueryError, match="at most 4000 characters"):
         parse_query("moon " * 800 + "m")
@@ -155,8 +155,8 @@ def word(text: str, before: str = "", after: str = "") -> Term:
         ("by:@ada", Term("by", "@ada", "exact")),
         ('keyword:"A b"', Term("keyword", "A b", "phrase")),
         ("id:2601.00001v4", Term("id", "2601.00001", "exact")),
-        ("HAS:Media", Has("media")),
-        ("stars:<=007", Count("stars", "<=", 7)),
+        ("HAS:Media", HasLink("media")),
+        ("stars:<=007", CountCondition("stars", "<=", 7)),
         ("a b OR c", Or((And((word("a", after="b"), word("b", "a"))), word("c")))),
         ("a (b OR c)", And((word("a"), Or((word("b"), word("c")))))),
         ("a -b c", And((word("a"), Not(word("b")), word("c")))),
@@ -204,7 +204,7 @@ def test_full_width_and_typographic_marks_mean_their_plain_twins(query: str, pla
     ],
 )
 def test_whatever_can_be_words_is_words(query: str, words: str) -> None:
-    found = [word for term in iter_terms(parse_query(query)) for word in term.words]
+    found = [word for term in iter_positive_terms(parse_query(query)) for word in term.words]
     assert found == words.split()
 
 

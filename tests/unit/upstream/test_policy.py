@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feedsrv.errors import FetchError, ParseError
+from feedsrv.errors import FetchError, ParseError, QuotaExceededError
 from feedsrv.models import Failure, Kind, Listing, Page, RequestLog
 from feedsrv.upstream.policy import (
+    ClientQuota,
     list_days,
     newest_day_page,
-    next_backoff,
-    next_slot,
+    next_failure,
+    next_request_at,
     pages_covering,
     record_request,
     remaining_ttl,
@@ -246,14 +247,14 @@ DOWN = FetchError("http://a.b/papers", "HTTP 503")
 def test_the_backoff_doubles_up_to_half_an_hour() -> None:
     failure, waits = None, []
     for _ in range(8):
-        failure = next_backoff(failure, DOWN, NOON, 0.5)
+        failure = next_failure(failure, DOWN, NOON, 0.5)
         waits.append((failure.retry_at - NOON).total_seconds())
     assert waits == [60, 120, 240, 480, 960, 1800, 1800, 1800]
 
 
 def test_the_jitter_is_a_tenth_to_both_sides() -> None:
     waits = [
-        (next_backoff(None, DOWN, NOON, chance).retry_at - NOON).total_seconds()
+        (next_failure(None, DOWN, NOON, chance).retry_at - NOON).total_seconds()
         for chance in (0, 1)
     ]
     assert waits == [54, 66]
@@ -264,12 +265,12 @@ def test_the_jitter_is_a_tenth_to_both_sides() -> None:
 )
 def test_the_backoff_is_at_least_retry_after(retry_after: float | None, expected: int) -> None:
     error = FetchError("http://a.b/papers", "HTTP 429, too many requests", retry_after=retry_after)
-    assert next_backoff(None, error, NOON, 0.5).retry_at == NOON + timedelta(seconds=expected)
+    assert next_failure(None, error, NOON, 0.5).retry_at == NOON + timedelta(seconds=expected)
 
 
 def test_a_failure_records_the_reason_and_the_times() -> None:
     error = ParseError("http://a.b/papers", "the list is empty")
-    assert next_backoff(None, error, NOON, 0.5) == Failure(
+    assert next_failure(None, error, NOON, 0.5) == Failure(
         reason="the list is empty (http://a.b/papers)",
         count=1,
         at=NOON,
@@ -280,16 +281,16 @@ def test_a_failure_records_the_reason_and_the_times() -> None:
 
 def test_consecutive_failures_keep_the_time_of_the_first() -> None:
     error = ParseError("http://a.b/papers", "the list is empty")
-    first = next_backoff(None, error, NOON, 0.5)
-    second = next_backoff(first, error, NOON + timedelta(hours=1), 0.5)
+    first = next_failure(None, error, NOON, 0.5)
+    second = next_failure(first, error, NOON + timedelta(hours=1), 0.5)
     assert (second.since, second.at) == (NOON, NOON + timedelta(hours=1))
-    assert next_backoff(second, error, NOON + timedelta(hours=2), 0.5).since == NOON
+    assert next_failure(second, error, NOON + timedelta(hours=2), 0.5).since == NOON
 
 
 def test_failures_within_the_grace_do_not_double_the_backoff() -> None:
     failure, waits = None, []
     for _ in range(4):
-        failure = next_backoff(failure, DOWN, NOON, 0.5, grace=1)
+        failure = next_failure(failure, DOWN, NOON, 0.5, grace=1)
         waits.append((failure.retry_at - NOON).total_seconds())
     assert waits == [60, 60, 120, 240]
 
@@ -303,7 +304,7 @@ def send_slots(count: int, *, adhoc: bool = False, spacing: timedelta = SECOND) 
     """Return when that many requests are sent, in seconds from now."""
     request_log, now, times = RequestLog(), NOON, []
     for _ in range(count):
-        now = next_slot(request_log, now, adhoc=adhoc, spacing=spacing)
+        now = next_request_at(request_log, now, adhoc=adhoc, spacing=spacing)
         request_log = record_request(request_log, now, adhoc=adhoc)
         times.append((now - NOON).total_seconds())
     return times
@@ -322,7 +323,7 @@ def test_after_a_pause_another_burst_is_allowed() -> None:
     request_log = RequestLog(tuple(NOON - SECOND * ago for ago in (63, 62, 61, 60)))
     times, now = [], NOON
     for _ in range(5):
-        now = next_slot(request_log, now, adhoc=False, spacing=SECOND)
+        now = next_request_at(request_log, now, adhoc=False, spacing=SECOND)
         request_log = record_request(request_log, now, adhoc=False)
         times.append((now - NOON).total_seconds())
     assert times == [0, 0, 0, 0, 1]
@@ -344,10 +345,12 @@ def test_at_most_thirty_of_them_are_adhoc_searches() -> None:
 def test_other_pages_are_fetched_while_adhoc_searches_are_limited() -> None:
     request_log, now = RequestLog(), NOON
     for _ in range(30):
-        now = next_slot(request_log, now, adhoc=True, spacing=SECOND)
+        now = next_request_at(request_log, now, adhoc=True, spacing=SECOND)
         request_log = record_request(request_log, now, adhoc=True)
-    assert next_slot(request_log, now, adhoc=True, spacing=SECOND) > now + timedelta(minutes=4)
-    assert next_slot(request_log, now, adhoc=False, spacing=SECOND) <= now + SECOND
+    assert next_request_at(request_log, now, adhoc=True, spacing=SECOND) > now + timedelta(
+        minutes=4
+    )
+    assert next_request_at(request_log, now, adhoc=False, spacing=SECOND) <= now + SECOND
 
 
 def test_old_requests_are_removed_from_the_log() -> None:
@@ -357,4 +360,36 @@ def test_old_requests_are_removed_from_the_log() -> None:
 
 def test_requests_logged_while_the_clock_was_ahead_do_not_count() -> None:
     request_log = RequestLog((NOON + timedelta(days=3),) * 60)
-    assert next_slot(request_log, NOON, adhoc=False, spacing=SECOND) == NOON
+    assert next_request_at(request_log, NOON, adhoc=False, spacing=SECOND) == NOON
+
+
+# --- client quota ------------------------------------------------------------------------------
+
+
+def test_a_client_may_use_a_quarter_of_its_quota_at_once_and_the_rest_over_the_hour() -> None:
+    quota = ClientQuota(per_hour=12)
+    for _ in range(3):
+        quota.consume("a", NOON)
+    with pytest.raises(QuotaExceededError) as caught:
+        quota.consume("a", NOON)
+    assert caught.value.retry_after == 300
+    quota.consume("b", NOON)  # another client has a quota of its own
+    quota.consume("a", NOON + timedelta(minutes=5))
+    with pytest.raises(QuotaExceededError):
+        quota.consume("a", NOON + timedelta(minutes=5))
+
+
+def test_the_least_recently_used_clients_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("feedsrv.upstream.policy._MAX_CLIENTS", 2)
+    quota = ClientQuota(per_hour=4)
+    for client in ("a", "b", "c"):
+        quota.consume(client, NOON)
+    quota.consume("a", NOON)
+    with pytest.raises(QuotaExceededError):
+        quota.consume("c", NOON)
+
+
+def test_a_quota_of_zero_is_no_limit() -> None:
+    quota = ClientQuota(per_hour=0)
+    for _ in range(1000):
+        quota.consume("a", NOON)

@@ -14,7 +14,7 @@ from feedsrv.upstream import tag_scanner
 from feedsrv.upstream.parser import extract_day, extract_props
 from feedsrv.upstream.tag_scanner import (
     MAX_DEPTH,
-    MAX_TAGS,
+    MAX_START_TAGS,
     Extractor,
     extract_first,
     is_within_limits,
@@ -123,7 +123,7 @@ def test_escaped_props_are_unescaped(text: str) -> None:
     ("prefix", "within_limits"),
     [
         ("<b></b>" * 1000, True),
-        ("<b></b>" * MAX_TAGS, False),
+        ("<b></b>" * MAX_START_TAGS, False),
         ("<div>" * (MAX_DEPTH - 5), True),
         ("<div>" * MAX_DEPTH, False),
         ("<div>" * 1_000_000, False),

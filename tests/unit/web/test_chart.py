@@ -6,7 +6,7 @@ from datetime import date
 
 import pytest
 
-from feedsrv.feeds.window import ListDay
+from feedsrv.feeds.window import WindowDay
 from feedsrv.web.chart import Chart, build_chart
 from tests.support.builders import make_paper
 
@@ -15,7 +15,7 @@ Counts = dict[int, int | None]
 
 
 def chart_of(counts: Counts) -> Chart:
-    days = [ListDay(date(2026, 8, day), count is not None) for day, count in counts.items()]
+    days = [WindowDay(date(2026, 8, day), count is not None) for day, count in counts.items()]
     papers = [
         make_paper(listed=date(2026, 8, day))
         for day, count in counts.items()

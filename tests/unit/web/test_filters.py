@@ -53,7 +53,7 @@ def test_time_until_never_is_in_the_past() -> None:
 def test_dates_have_the_month_in_full() -> None:
     assert filters.long_date(date(2026, 11, 4)) == "4 November 2026"
     assert filters.short_date(date(2026, 11, 4)) == "4 November"
-    assert filters.timestamp(NOON) == "24 November 2026, 12:00 UTC"
+    assert filters.format_timestamp(NOON) == "24 November 2026, 12:00 UTC"
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_dates_have_the_month_in_full() -> None:
     ],
 )
 def test_file_sizes_have_a_unit(value: int, expected: str) -> None:
-    assert filters.file_size(value) == expected
+    assert filters.format_file_size(value) == expected
 
 
 @pytest.mark.parametrize(

@@ -227,7 +227,7 @@ def test_paths_are_quoted() -> None:
 
 
 def test_each_url_has_the_key_that_opens_it() -> None:
-    by_url = URLBuilder("http://a", Credentials("secret", key="secret"))
+    by_url = URLBuilder("http://a", Credentials("secret", url_key="secret"))
     assert by_url("/papers", q="fog", limit=3) == "http://a/papers?q=fog&limit=3&key=secret"
     by_password = URLBuilder("http://a", Credentials("secret"))
     assert by_password("/papers", q="fog").endswith(feed_key("secret", "/papers", "fog"))

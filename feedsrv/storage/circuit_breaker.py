@@ -1,0 +1,109 @@
+"""Circuit breaker: do not call a backend that has just failed."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from threading import Lock
+from typing import TypeVar
+
+from feedsrv.errors import StoreError
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two attempts to use a backend that failed.
+_RETRY_SECONDS = 10.0
+
+_Result = TypeVar("_Result")
+
+
+class CircuitBreaker:
+    """Guards all calls of one backend. Safe for threads.
+
+    A failed read opens it for reads and writes. A failed write opens it for writes alone: a full
+    disk and a read-only replica are still read. While it is open, calls fail at once, so that no
+    request waits; `probe` tries again.
+
+    Args:
+        name: The backend, for log lines and errors.
+        clock: Returns seconds that never go backwards.
+
+    """
+
+    def __init__(self, name: str, clock: Callable[[], float]) -> None:
+        self._name = name
+        self._clock = clock
+        self._reason = ""
+        self._since = 0.0
+        self._retry_at = 0.0
+        self._allows_reads = True
+        self._allows_writes = True
+        self._lock = Lock()
+
+    def read(self, work: Callable[[], _Result]) -> _Result:
+        """Return the result of reading from the backend.
+
+        Raises:
+            StoreError: It fails, or failed a moment ago.
+
+        """
+        if not self._allows_reads:
+            raise StoreError(self._name, self._reason)
+        try:
+            return work()
+        except StoreError as error:
+            self._open(error, reads=True)
+            raise
+
+    def write(self, work: Callable[[], _Result]) -> _Result:
+        """Return the result of writing to the backend.
+
+        Raises:
+            StoreError: It fails, or failed a moment ago.
+
+        """
+        if not self._allows_writes:
+            raise StoreError(self._name, self._reason)
+        try:
+            return work()
+        except StoreError as error:
+            self._open(error, reads=False)
+            raise
+
+    def probe(self, read: Callable[[], object], write: Callable[[], object]) -> bool:
+        """Try again what failed, if it is time to; return whether writes work again."""
+        with self._lock:
+            if self._allows_writes or self._clock() < self._retry_at:
+                return False
+            self._retry_at = self._clock() + _RETRY_SECONDS
+        try:
+            read()
+        except StoreError as error:
+            self._open(error, reads=True)
+            return False
+        self._allows_reads = True
+        try:
+            write()
+        except StoreError as error:
+            self._open(error, reads=False)
+            return False
+        with self._lock:
+            self._allows_writes = True
+        log.info("Storage backend %s is available again", self._name)
+        return True
+
+    def failure(self) -> tuple[str, float] | None:
+        """Return why the backend fails and for how many seconds; None while it works."""
+        with self._lock:
+            return None if self._allows_writes else (self._reason, self._clock() - self._since)
+
+    def _open(self, error: StoreError, *, reads: bool) -> None:
+        with self._lock:
+            now = self._clock()
+            if self._allows_writes:
+                log.warning("Storage backend unavailable, serving from memory: %s", error)
+                self._since = now
+            self._reason = error.reason
+            self._retry_at = now + _RETRY_SECONDS
+            self._allows_writes = False
+            self._allows_reads = self._allows_reads and not reads

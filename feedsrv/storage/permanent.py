@@ -1,0 +1,73 @@
+"""Durable values: what nobody can fetch again, such as digests, first matches, subscribers.
+
+They are never evicted, and they outlive a change of the version of what else is stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Generic
+
+from feedsrv.storage.backend import Area, StorageKey
+from feedsrv.storage.codec import RecordT
+from feedsrv.storage.record_store import RecordKey, RecordStore
+
+
+class PermanentValues(Generic[RecordT]):
+    """Values of one type by name, for good. Safe for threads and processes.
+
+    All methods but `is_written` raise StoreError where the backend fails and memory does not hold
+    the value: then nobody knows whether there is one.
+
+    Args:
+        records: Stores them.
+        prefix: What the names of the records begin with.
+        namespace: What they are, in one word: "digests".
+        schema: The version of their type. Values of other versions are left alone.
+        type_: Their type, a msgspec.Struct.
+
+    """
+
+    def __init__(
+        self, records: RecordStore, prefix: str, namespace: str, schema: int, type_: type[RecordT]
+    ) -> None:
+        self._records = records
+        self._prefix = f"{prefix}{namespace} v{schema} "
+        self._type = type_
+
+    def get(self, name: str) -> RecordT | None:
+        """Return the value; None where there is none."""
+        return self._records.get(self._key(name))
+
+    def set(self, name: str, value: RecordT) -> None:
+        """Store the value, in memory until the backend works."""
+        self._records.set(self._key(name), value)
+
+    def update(
+        self, name: str, change: Callable[[RecordT | None], RecordT | None]
+    ) -> RecordT | None:
+        """Replace a value atomically for all processes; return the new one.
+
+        Args:
+            name: Its name.
+            change: Gets the value and returns the new one, or None to leave it.
+
+        """
+        return self._records.update(self._key(name), change)
+
+    def delete(self, name: str) -> None:
+        """Delete the value."""
+        self._records.delete(self._key(name))
+
+    def scan(self, prefix: str = "") -> Iterator[tuple[str, RecordT]]:
+        """Yield names with this prefix and their values, by name."""
+        found = self._records.scan(Area.PERMANENT, self._prefix + prefix, self._type)
+        for name, value in found:
+            yield name.removeprefix(self._prefix), value
+
+    def is_written(self, name: str) -> bool:
+        """Return whether the value would survive a crash: the backend has it."""
+        return self._records.is_written(self._key(name).address)
+
+    def _key(self, name: str) -> RecordKey[RecordT]:
+        return RecordKey(StorageKey(Area.PERMANENT, self._prefix + name), self._type)

@@ -1,0 +1,144 @@
+"""Damage to the database files at random places, and many writers at once."""
+
+from __future__ import annotations
+
+import logging
+import random
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from feedsrv.models import Kind, Listing, Page
+from feedsrv.storage.repository import Repository
+from tests.support.stores import disk_store, reconnect
+from tests.support.waiting import wait_until
+
+NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
+UPSTREAM = "https://huggingface.co"
+PAGES = [Page(Kind.DAY, f"2026-11-{day}") for day in range(10, 20)]
+
+
+def listing(page: Page, number: int = 0) -> Listing:
+    noise = random.Random(f"{page} {number}").randbytes(5000).hex()
+    return Listing(
+        page=page, papers=(), fetched_at=NOON + timedelta(seconds=number), skipped=(noise,)
+    )
+
+
+def flip_bits(content: bytearray, chance: random.Random) -> None:
+    for _ in range(chance.randint(1, 20)):
+        content[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
+
+
+def zero_page(content: bytearray, chance: random.Random) -> None:
+    start = chance.randrange(len(content) // 4096) * 4096
+    content[start : start + 4096] = bytes(4096)
+
+
+def truncate(content: bytearray, chance: random.Random) -> None:
+    del content[chance.randrange(len(content)) :]
+
+
+def scramble_header(content: bytearray, chance: random.Random) -> None:
+    start = chance.randrange(100)
+    content[start : start + 8] = chance.randbytes(8)
+
+
+Damage = Callable[[bytearray, random.Random], None]
+
+
+@pytest.mark.parametrize("damage", [flip_bits, zero_page, truncate, scramble_header])
+def test_no_damage_crashes_a_server_or_changes_what_it_serves(
+    tmp_path: Path, damage: Damage
+) -> None:
+    chance = random.Random(damage.__name__)
+    database = tmp_path / "v3" / "durable" / "cache.db"
+    seconds = [0.0]
+    store = disk_store(tmp_path, UPSTREAM, clock=lambda: seconds[0])
+    for page in PAGES:
+        store.save_listing(listing(page), page)
+    for number in range(1, 26):
+        reconnect(store)
+        with suppress(sqlite3.Error), closing(sqlite3.connect(database)) as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        content = bytearray(database.read_bytes())
+        damage(content, chance)
+        database.write_bytes(content)
+        # A server that starts now serves what is right, or nothing.
+        late = disk_store(tmp_path, UPSTREAM)
+        for page in PAGES:
+            found = late.get_listing(page)
+            assert found is None or found in {listing(page, each) for each in range(number)}
+        late.close()
+        # One that runs goes on, and writes everything again where it finds the damage.
+        page = PAGES[number % len(PAGES)]
+        store.save_listing(listing(page, number), page)
+        assert store.get_listing(page) == listing(page, number)
+        for page in PAGES:
+            found = store.get_listing(page)
+            assert found is not None
+            assert found.page == page
+        seconds[0] += 11
+        wait_until(lambda: store.failure_state(NOON) is None)
+    store._records._is_synchronized = False
+    held = [store.get_listing(page) for page in PAGES]
+    store.close()
+    again = disk_store(tmp_path, UPSTREAM)
+    assert [again.get_listing(page) for page in PAGES] == held
+    again.close()
+
+
+SETTINGS = ["size_limit", "size", "count", "cull_limit", "statistics", "disk_min_file_size"]
+
+
+@pytest.mark.parametrize("value", ["text", None, b"\xff", -1.5], ids=repr)
+def test_settings_of_a_wrong_type_in_the_database_fail_no_request(
+    tmp_path: Path, value: object
+) -> None:
+    seconds = [0.0]
+    store = disk_store(tmp_path, UPSTREAM, clock=lambda: seconds[0])
+    for number, setting in enumerate(
+        [*SETTINGS, "eviction_policy", "tag_index", "sqlite_mmap_size"]
+    ):
+        store.save_listing(listing(PAGES[0], number), PAGES[0])
+        database = tmp_path / "v3" / "durable" / "cache.db"
+        with closing(sqlite3.connect(database, isolation_level=None)) as connection:
+            connection.execute("UPDATE Settings SET value = ? WHERE key = ?", (value, setting))
+        reconnect(store)
+        store.last_modified(f"http://a/{number}", "x", NOON)
+        store.save_listing(listing(PAGES[1], number), PAGES[1])
+        assert store.get_listing(PAGES[0]) == listing(PAGES[0], number)
+        late = disk_store(tmp_path, UPSTREAM)
+        late.last_modified(f"http://b/{number}", "x", NOON)
+        late.close()
+        seconds[0] += 11
+        wait_until(lambda: store.failure_state(NOON) is None)
+    store.close()
+
+
+def test_many_threads_and_processes_write_at_once_without_an_error(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    stores = [disk_store(tmp_path, UPSTREAM) for _ in range(2)]
+    large = msgspec.structs.replace(listing(PAGES[0]), skipped=("x" * 2_000_000,))
+
+    def write(number: int) -> None:
+        store: Repository = stores[number % 2]
+        page = Page(Kind.SEARCH, f"word{number}")
+        for round_ in range(10):
+            store.last_modified(f"http://a/{number}", str(round_), NOON)
+            store.save_listing(msgspec.structs.replace(large, page=page), page)
+            store.update_request_log(lambda log: log)
+
+    with ThreadPoolExecutor(32) as pool:
+        list(pool.map(write, range(32)))
+    for store in stores:
+        assert store.failure_state(NOON) is None
+        store.close()
+    assert not [each for each in caplog.records if each.levelno >= logging.WARNING]
