@@ -21,6 +21,7 @@ from reader import make_reader
 from tests.support.http import fetch_body
 from tests.support.paths import SHARED
 from tests.support.server_process import start_server
+from tests.support.waiting import wait_until
 
 REPLAY = SHARED / "replay" / "hf_replay.py"
 pytestmark = pytest.mark.skipif(not REPLAY.exists(), reason="needs the replay in ../shared/replay")
@@ -147,6 +148,7 @@ def test_the_library_reader_takes_the_feed(server: str, tmp_path: Path) -> None:
     assert held == {entry.id for entry in feedparser.parse(fetch_body(url)).entries}
 
 
+@pytest.mark.serial
 def test_on_an_empty_store_the_window_fills_behind_the_first_answer(
     tmp_path: Path,
 ) -> None:
@@ -172,10 +174,7 @@ def _assert_fills(site: str, tmp_path: Path) -> None:
         began = time.monotonic()
         assert len(feedparser.parse(fetch_body(f"{server}/papers.atom?q=causal")).entries) >= 30
         assert time.monotonic() - began < 20
-        end = time.monotonic() + 90
-        while days_read(server) < 30:
-            assert time.monotonic() < end, log(site)
-            time.sleep(0.1)
+        wait_until(lambda: days_read(server) >= 30, timeout=90)
         everything = feedparser.parse(fetch_body(f"{server}/papers.atom?limit=200")).entries
     days = {entry.published for entry in everything}
     assert len(everything) == 200

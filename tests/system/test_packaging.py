@@ -119,7 +119,8 @@ def test_the_sdist_holds_what_the_suite_needs(built: Path) -> None:
     (file,) = built.glob("*.tar.gz")
     with tarfile.open(file) as opened:
         packed = {name.partition("/")[2] for name in opened.getnames()}
-    wanted = {*(ROOT / "tests").glob("*.py"), *(ROOT / "bench").glob("*.py")}
+    wanted = {*(ROOT / "tests").rglob("test_*.py"), *(ROOT / "tests" / "support").glob("*.py")}
+    wanted |= {*(ROOT / "bench").glob("*.py")}
     wanted |= {*(ROOT / "deploy").iterdir(), ROOT / "Dockerfile", ROOT / "config" / "feedsrv.toml"}
     missing = {each.relative_to(ROOT).as_posix() for each in wanted} - packed
     assert not missing
