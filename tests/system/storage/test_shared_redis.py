@@ -182,7 +182,9 @@ def test_the_state_says_in_what_it_is_kept_and_not_where(
         if not is_there:
             redis.stop()
             wait_until(
-                lambda: b"Nothing can be stored in Redis" in fetch_body(machines.urls[0] + "/status")
+                lambda: (
+                    b"Nothing can be stored in Redis" in fetch_body(machines.urls[0] + "/status")
+                )
             )
         for path in ("/status.json", "/status"):
             said = fetch_body(machines.urls[0] + path).decode()
