@@ -199,7 +199,7 @@ class Service:
         Args:
             feeds: One feed, or several to unite.
             limit: How many papers to return; by default what the feeds say.
-            page: Which part of that size to return; 1 has the newest papers.
+            page_number: Which page of that many papers to return; 1 has the newest.
             client: Who asks, for the quota of new keywords. Empty for the server itself, which has
                 no quota.
 

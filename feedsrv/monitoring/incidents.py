@@ -19,7 +19,7 @@ from feedsrv.models import Failure, Incident, Incidents, Page
 from feedsrv.storage.repository import Repository
 from feedsrv.upstream.events import Event, FetchFailed, LayoutChanged, ListingFetched
 
-#: How long a page fails before that is an incident. Most failures are shorter, and feeds are served
+#: Failures shorter than this are not reported as incidents. Most are shorter, and feeds are served
 #: from the store meanwhile.
 MIN_DURATION = timedelta(hours=6)
 _MAX_INCIDENTS = 50

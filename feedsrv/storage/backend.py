@@ -10,9 +10,9 @@ from typing import NamedTuple, Protocol
 class Area(StrEnum):
     """How long a backend has to keep a value."""
 
-    #: For good, whatever version runs: nobody can fetch it again.
+    #: Kept forever and across schema versions, because it cannot be fetched again.
     PERMANENT = "permanent"
-    #: As long as this version runs: lists, configured searches, failures, incidents.
+    #: Kept while the schema version stays: lists, configured searches, failures, incidents.
     DURABLE = "durable"
     #: Until there is no room: searches for anybody's keywords.
     EVICTABLE = "evictable"

@@ -1,6 +1,6 @@
 """Stored records as bytes, and which of two records for one key wins.
 
-Two come about where the backend failed for a while and each process went on alone.
+Conflicts arise when the backend failed and processes changed a record independently.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import TypeVar
+from threading import Lock
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -59,6 +60,10 @@ class IncidentLog(msgspec.Struct, frozen=True):
     incidents: Incidents
 
 
+_decoders: dict[type[msgspec.Struct], msgspec.json.Decoder[Any]] = {}
+_decoders_lock = Lock()
+
+
 def encode(record: msgspec.Struct) -> tuple[bytes, int]:
     """Return the record as compressed JSON, and the bytes of the JSON.
 
@@ -83,7 +88,20 @@ def decode(data: bytes, type_: type[RecordT]) -> tuple[RecordT, int]:
         raise msgspec.DecodeError(str(error)) from error
     if not decompressor.eof:
         raise msgspec.DecodeError("incomplete or too large")
-    return msgspec.json.decode(text, type=type_), len(text)
+    record: RecordT = _decoder(type_).decode(text)
+    return record, len(text)
+
+
+def _decoder(type_: type[msgspec.Struct]) -> msgspec.json.Decoder[Any]:
+    """Return the decoder of the type, created by one thread at a time.
+
+    msgspec (0.22) crashes the process with a segmentation fault if several threads at once are the
+    first to decode a type.
+    """
+    with _decoders_lock:
+        if type_ not in _decoders:
+            _decoders[type_] = msgspec.json.Decoder(type_)
+        return _decoders[type_]
 
 
 def resolve_conflict(

@@ -48,7 +48,7 @@ _ENVIRONMENT_CODES = {
 MAX_EVICTABLE_BYTES = 300_000_000
 #: No limit: the lists of all days together take some hundred megabytes.
 _UNLIMITED = 2**50
-#: Bytes after which the journal is begun anew.
+#: Size in bytes at which a new journal is started.
 _MAX_JOURNAL_BYTES = 1_000_000
 
 _Result = TypeVar("_Result")
@@ -82,13 +82,13 @@ class _BytesOnlyDisk(diskcache.Disk):  # type: ignore[misc]  # diskcache has no 
 class DiskCache:
     """Bytes by name in one folder. Safe for threads and processes.
 
-    Every method but `close` raises StoreError where the files cannot be used. Damaged files are put
-    aside and begun anew.
+    Every method but `close` raises StoreError where the files cannot be used. Damaged files are set
+    aside and replaced by empty ones.
 
     Args:
         folder: Where the files are; made when first needed.
         max_bytes: Beyond it, what was stored or touched longest ago is evicted.
-        on_reset: Called when the files were made, anew perhaps: what they held is gone.
+        on_reset: Called when the files were created; what earlier ones held is gone.
 
     """
 
@@ -263,7 +263,7 @@ class DiskCache:
                     shutil.rmtree(aside, ignore_errors=True)
                     self._folder.replace(aside)
                     log.warning(
-                        "%s is damaged (%s); starting anew, old files are in %s",
+                        "%s is damaged (%s); starting with empty files, the old ones are in %s",
                         self._folder,
                         str(cause) or type(cause).__name__,
                         aside,
@@ -353,7 +353,7 @@ class Journal:
             self.reset()
 
     def reset(self) -> None:
-        """Begin anew, under another id: all processes reread what they have."""
+        """Start a new journal with a new id, which makes all processes reread their records."""
         self._file.unlink(missing_ok=True)
         self._file.parent.mkdir(parents=True, exist_ok=True)
         with self._file.open("ab") as file:

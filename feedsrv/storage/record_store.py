@@ -403,7 +403,7 @@ class RecordStore:
         """Have memory hold what was written back in place of the entry."""
         with self._lock:
             if self._entry(key.address) is not entry:
-                return  # stored anew meanwhile
+                return  # stored again meanwhile
             record, size = self._decode(data, key)
             if record == entry.record:  # the same object until another one is stored
                 record = entry.record

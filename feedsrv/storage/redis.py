@@ -25,15 +25,15 @@ from feedsrv.storage.backend import Area, Changes, StorageKey
 #: Seconds to wait for a connection and for each response.
 _TIMEOUT = 0.5
 _DAY = 86400
-#: Seconds after which a value ends that is neither stored anew nor touched. Redis has no areas with
-#: a size of their own: told to evict what ends soonest (`volatile-ttl`), it evicts searches first
-#: and what is permanent never.
+#: Seconds after which a value that is neither stored again nor touched expires. Redis has no areas
+#: with a size of their own: told to evict what expires soonest (`volatile-ttl`), it evicts ad-hoc
+#: searches first and permanent values never.
 _TTLS = {Area.PERMANENT: 0, Area.DURABLE: 90 * _DAY, Area.EVICTABLE: 7 * _DAY}
 #: Entries of the stream of changes. Whoever missed more of them rereads everything.
 _MAX_CHANGES = 1000
 #: Values read with one command.
 _BATCH = 50
-#: Store a value (if the stored one is the expected one) and announce it, as one step.
+#: Store a value (if the stored one is the expected one) and announce it, atomically.
 _SET = """
 if ARGV[1] == "1" then
   local stored = redis.call("GET", KEYS[1])

@@ -47,11 +47,11 @@ _TYPES: dict[str, type[msgspec.Struct]] = {
 }
 #: Those that change what feeds hold.
 _VERSIONED = frozenset({"listing", "alias"})
-#: Last-Modified values are stored in so many buckets of so many URLs, so that the many that
-#: strangers can think of take no more than some megabytes.
+#: Last-Modified values are stored in this many buckets of this many URLs. That bounds their size to
+#: a few megabytes, however many URLs clients request.
 _BUCKETS = 2048
 _BUCKET_SIZE = 16
-#: Seconds between two touches of a search that somebody polls. It is stored anew once a day, but
+#: Seconds between two touches of a search that somebody polls. It is stored again once a day, but
 #: the searches of others can fill its area within an hour; a touch is a small write.
 _TOUCH_INTERVAL = 600.0
 _MAX_TOUCHED = 1000
@@ -179,7 +179,7 @@ class Repository:
         failure = self._records.get(self._page_key("failure", page, Failure))
         if failure is None or not failure.count:
             return None
-        # One from the future is of a clock that was wrong, and would forbid requests until then.
+        # A failure dated in the future is of a wrong clock; it would block requests until then.
         return failure if failure.at <= self._now() + MAX_CLOCK_SKEW else None
 
     def save_failure(self, page: Page | None, failure: Failure) -> None:

@@ -109,7 +109,7 @@ class Refresher:
             page: The page.
             adhoc: Whether it is a search for a keyword that no configured feed has.
             force: Fetch even where the stored listing is fresh or a back-off is in effect.
-            patience: Seconds to wait for the lease and the rate limit, beyond the deadline.
+            extra_wait: Seconds to wait for the lease and the rate limit, beyond the deadline.
             is_awaited: Returns whether a reader of this process waits, for this page or for one
                 that comes after it. It then goes before what others fetch in the background.
 
@@ -215,7 +215,7 @@ class Refresher:
     def _fetch_listing(
         self, page: Page, stored: Listing | None, adhoc: bool, give_up_at: datetime
     ) -> tuple[Listing, float]:
-        """Return the listing, from the page or else the JSON API, and seconds to pause afterwards."""
+        """Return the listing, from the page or the JSON API, and seconds to pause afterwards."""
 
         def acquire_slot() -> None:
             self._await_request_slot(page, adhoc, give_up_at)

@@ -5,8 +5,8 @@
     203.0.113.9 - - [24/Nov/2026:09:30:00 +0000] "GET /papers.atom?q=causal HTTP/1.1" 200 60304
     "-" "NetNewsWire (RSS Reader; https://netnewswire.com/)"
 
-Log analyzers such as GoAccess read it (``--log-format=COMBINED``). What the HTTP server refuses by
-itself, such as a malformed request, reaches no application and is in no line.
+Log analyzers such as GoAccess read it (``--log-format=COMBINED``). A request that the HTTP server
+refuses itself, such as a malformed one, is not logged.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ from feedsrv.logs import ACCESS_LOGGER
 from feedsrv.web.urls import client_address
 
 _LOGGER = logging.getLogger(ACCESS_LOGGER)
-#: What stays as it is in a path and in a query string. Quotation marks do not: they end the field,
-#: and what `feedsrv.logs` takes for the end of a key.
+#: Characters that are not percent-encoded. Quotation marks are: they would end the field, and
+#: `feedsrv.logs` would take them for the end of an access key.
 _PATH, _QUERY = "/:@!$&()*+,;=~", "/:@!$&()*+,;=~?%"
 _UNPRINTABLE = re.compile(r'[^\x20-\x7e]|["\\]')
-#: Responses without a body, whatever their Content-Length says.
+#: Statuses of responses without a body, whatever their Content-Length.
 _NO_BODY = {"204", "304"}
 
 
 class AccessLog:
-    """A WSGI application that logs each response of another one.
+    """WSGI middleware that logs each response.
 
     Args:
         app: The application.
-        config: Says which proxies are believed about the client's address.
+        config: The settings; trusted proxies decide which client address is logged.
         now: The clock.
 
     """

@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta
 
 #: Between a number and its unit. Not broken at a line's end.
 _NARROW_SPACE = "\u202f"
-#: From which duration on a unit is used, its length and its name; the longest first.
+#: The duration from which on a unit is used, the length of the unit and its name, longest first.
 _UNITS = (
     (timedelta(days=2), timedelta(days=1), "day"),
     (timedelta(hours=1), timedelta(hours=1), "hour"),

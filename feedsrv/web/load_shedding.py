@@ -1,9 +1,9 @@
-"""Load shedding: refuse some requests at once, so that the others are answered (WSGI middleware).
+"""Load shedding: refuse some requests at once so that others can be served (WSGI middleware).
 
-A server with 32 threads that are all busy answers nobody, the health check of its container
-included. A short queue is no harm: a hundred readers that poll on the hour are served within a
-second. But where all threads have been busy for longer, a few of them are kept free: for responses
-in the cache, for ``/healthz``, and for telling everybody else to come back (503 with Retry-After).
+A server whose threads are all busy serves no client, and its container's health check fails. A
+short queue is harmless: a hundred readers that poll on the hour are served within a second. If
+the threads have been busy for longer, some of them are reserved: for cached responses, for
+``/healthz``, and for 503 with Retry-After, which all other requests get.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 log = logging.getLogger(__name__)
 
-#: Seconds for which all threads may be busy. Below the second that a request waits for upstream
-#: where too many wait already (`feedsrv.service`), so that the first of those to end finds it
-#: passed.
+#: Seconds for which all threads may be busy. If too many requests wait for upstream, each further
+#: one waits for one second (`feedsrv.feeds.service`). This is less, so that it has passed when the
+#: first of them ends.
 MAX_BUSY_SECONDS = 0.9
-#: Seconds after which a client that was refused may come back.
+#: Seconds after which a refused client may try again.
 _RETRY_AFTER = 10
 _HEALTH_PATH = "/healthz"
 _BODY = json.dumps(
@@ -42,19 +42,19 @@ _HEADERS = (
 
 
 class LoadShedder:
-    """A WSGI application that passes requests on to another one, as long as there are threads.
+    """WSGI middleware that refuses requests while too many threads are busy.
 
     Args:
         app: The application.
-        threads: How many threads the server has.
-        clock: Gives seconds that never go backwards.
+        threads: The number of threads of the server.
+        clock: Returns monotonic seconds.
 
     """
 
     def __init__(self, app: WSGIApplication, threads: int, clock: Callable[[], float]) -> None:
         self._app = app
         self._clock = clock
-        #: Requests in progress above which the server is full. An eighth of the threads stays free.
+        #: The most requests in progress during overload: an eighth of the threads is reserved.
         self._limit = threads - max(1, threads // 8)
         self._lock = Lock()
         self._in_progress = 0
@@ -68,7 +68,7 @@ class LoadShedder:
             start_response("503 Service Unavailable", list(_HEADERS))
             return [_BODY]
         try:
-            return self._app(environ, start_response)  # whose work is done when it returns
+            return self._app(environ, start_response)  # it does all its work before it returns
         finally:
             self._leave()
 
@@ -92,4 +92,4 @@ class LoadShedder:
             self._in_progress -= 1
             if self._is_overloaded and self._in_progress <= self._limit // 2:
                 self._is_overloaded = False
-                log.info("Threads are free again, no longer refusing requests")
+                log.info("Threads free again, accepting requests")

@@ -117,8 +117,8 @@ def build_cacheable_response(
         etag: The hash of the body.
         media_type: The media type of the body, which is UTF-8.
         modified: The value of Last-Modified.
-        fresh_until: When a new request may bring something new.
-        expires_at: Until when this server may send the response again.
+        poll_after: When the next request may find a change.
+        cacheable_until: Until when this server may send the response again.
         private: Whether shared caches must not store it.
         headers: Further header fields.
 

@@ -2,17 +2,18 @@
 
 ::
 
-    main process ── holds the address, takes signals ── fork ── worker process
-                                                                  ├── event loop: connections, HTTP
-                                                                  └── threads: the application
+    main process ── checks the address, handles signals ─ fork ─ worker process
+                                                                   ├─ event loop: connections, HTTP
+                                                                   └─ threads: the application
 
-The event loop (Rust) reads requests and writes responses, so a slow client costs no thread. A
+The event loop (Rust) reads requests and writes responses, so a slow client occupies no thread. Each
 thread runs the application for one request at a time.
 """
 
 from __future__ import annotations
 
 import errno
+import math
 import multiprocessing
 import os
 import signal
@@ -20,63 +21,76 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, MutableMapping
+from functools import partial
 from typing import Any
-from wsgiref.types import WSGIApplication
+
+from flask import Flask
 
 from feedsrv.config import Config
-from feedsrv.errors import ListenError
+from feedsrv.errors import FeedsrvError, ListenError
 
 _APPLICATION = "feedsrv.web.wsgi:app"
-#: Connections that each worker keeps open. granian's name for it is backpressure; it counts
-#: connections, not requests. A process may commonly have 1,024 files open, and the store needs
-#: some.
+#: Connections that a worker keeps open. granian calls this backpressure; it counts connections, not
+#: requests. A process may usually have 1,024 open files, and the store needs some of them.
 _MAX_CONNECTIONS = 768
-#: Connections that wait in the kernel for one of those to close. Linux caps it at
-#: net.core.somaxconn.
+#: Connections that wait in the kernel until one of those closes. On Linux, net.core.somaxconn is
+#: the upper limit.
 _BACKLOG = 1024
-#: Milliseconds in which the header section of a request has to arrive. hyper, granian's HTTP
-#: library, starts the clock when a connection opens and after each response: it is the keep-alive
-#: timeout too.
+#: Milliseconds for the header section of a request to arrive. hyper, granian's HTTP library, starts
+#: this timer when a connection opens and after each response, so it is the keep-alive timeout too.
 _HEADER_TIMEOUT_MS = 10_000
-#: Bytes of the longest header section, and of what is read ahead of pipelined requests. The longest
-#: query that is allowed takes 3 kB in an address.
+#: Bytes of the longest header section, and of the pipelined requests that are read ahead. The
+#: longest valid query takes 3 kB in a URL.
 _MAX_HEADER_BYTES = 32_768
-#: Seconds that a thread outlives its last request.
+#: Seconds until a thread without requests ends.
 _THREAD_IDLE_SECONDS = 30
-#: Seconds from the start of a new worker to the end of the old one: what SIGHUP takes. A small
-#: computer imports for three seconds.
+#: Seconds from the start of a new worker to the end of the old one, when SIGHUP replaces it. The
+#: new one must be listening by then: on a small computer, its imports take three seconds.
 _RESPAWN_SECONDS = 5.0
-#: Seconds in which a worker has to end. A request waits for upstream for `deadline` seconds (10) at
-#: most; what is left are clients that do not read. systemd and Docker wait for longer.
-_STOP_SECONDS = 20
-#: granian's own log: errors only, by the handlers of `feedsrv.logs`. (Each start and end of a
-#: worker is no news, and its warning about more threads than processors does not hold for threads
-#: that wait.)
+#: Seconds beyond `deadline` for a worker to end before it is killed. A request waits for upstream
+#: for `deadline` seconds at most; only clients that do not read their responses take longer. With
+#: the default of ten seconds, systemd and Docker wait longer than that (deploy/feedsrv.service,
+#: compose.yaml).
+_EXTRA_STOP_SECONDS = 10
+#: The configuration of granian's own log: only errors, through the handlers of `feedsrv.logs`.
+#: Below that it logs each start and end of a worker, and warns of more threads than processors,
+#: which is right for threads that compute but not for threads that wait for upstream.
 _LOGGING: dict[str, Any] = {
     "formatters": {},
     "handlers": {},
     "loggers": {"_granian": {"handlers": [], "propagate": True}},
 }
-#: granian's memory allocator, which reads this when it is loaded: one arena, whose free pages go
-#: back to the system after half a second. By default it has four for each processor and keeps pages
-#: for ten seconds, which was a third of the memory that 700 busy connections took.
+#: Settings of granian's memory allocator (jemalloc), which reads them when it is loaded: one arena,
+#: and free pages go back to the system after half a second. The defaults, four arenas for each
+#: processor and ten seconds, take a third more memory with 700 busy connections.
 _ALLOCATOR = {"_RJEM_MALLOC_CONF": "narenas:1,dirty_decay_ms:500"}
-#: Seconds between two looks whether the server accepts connections yet.
+#: Seconds between two checks of a condition.
 _POLL_SECONDS = 0.02
 _SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 
 
+def _load_app() -> Flask:
+    from feedsrv.web.wsgi import app  # noqa: PLC0415  # it opens the store
+
+    return app
+
+
 def run_server(
-    config: Config, environ: MutableMapping[str, str], started: Callable[[int], None]
+    config: Config,
+    environ: MutableMapping[str, str],
+    on_started: Callable[[int], None],
+    load_app: Callable[[], Flask] = _load_app,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then finish the requests in progress.
 
-    The worker reads its settings from the environment, again on each SIGHUP.
+    The worker loads its settings from the environment. SIGHUP replaces it with a new worker, which
+    loads them again.
 
     Args:
-        config: Host, port, workers and threads; they stay until the process ends.
-        environ: The environment.
-        started: Called with the port once connections are accepted.
+        config: Host, port, workers and threads, which do not change until the process ends.
+        environ: The environment of this process.
+        on_started: Called with the port as soon as connections are accepted.
+        load_app: Called in each new worker; returns the application.
 
     Raises:
         ListenError: The address cannot be used.
@@ -85,13 +99,13 @@ def run_server(
     address = _resolve_address(config.host, config.port)
     for name, value in _ALLOCATOR.items():
         environ.setdefault(name, value)
-    from granian import Granian  # noqa: PLC0415  # not before its allocator is configured
+    from granian import Granian  # noqa: PLC0415  # its allocator has to be configured first
     from granian.constants import HTTPModes, Interfaces, Loops, RuntimeModes  # noqa: PLC0415
     from granian.http import HTTP1Settings  # noqa: PLC0415
     from granian.log import LogLevels  # noqa: PLC0415
 
     if sys.platform == "linux":
-        # A worker shares the memory of what is imported here (Python 3.14 would start it anew).
+        # A forked worker shares the memory of imported modules. Python 3.14 has another default.
         multiprocessing.set_start_method("fork", force=True)
     server = Granian(
         _APPLICATION,
@@ -103,9 +117,9 @@ def run_server(
         blocking_threads_idle_timeout=_THREAD_IDLE_SECONDS,
         runtime_mode=RuntimeModes.mt,
         runtime_threads=1,
-        runtime_blocking_threads=1,  # for static files, of which granian serves none here
-        loop=Loops.asyncio,  # created by granian, not used by WSGI
-        http=HTTPModes.http1,  # plain HTTP/2 needs prior knowledge, which feed readers do not have
+        runtime_blocking_threads=1,  # for static files, which Flask serves
+        loop=Loops.asyncio,  # granian requires one, and does not use it for WSGI
+        http=HTTPModes.http1,  # browsers and feed readers use HTTP/2 with TLS only
         websockets=False,
         http1_settings=HTTP1Settings(
             header_read_timeout=_HEADER_TIMEOUT_MS,
@@ -118,35 +132,37 @@ def run_server(
         log_dictconfig=_LOGGING,
         respawn_failed_workers=True,
         respawn_interval=_RESPAWN_SECONDS,
-        workers_kill_timeout=_STOP_SECONDS,
+        workers_kill_timeout=math.ceil(config.deadline) + _EXTRA_STOP_SECONDS,
     )
 
     @server.on_startup
-    def begin() -> None:
-        if os.isatty(0):  # SIGHUP says that the terminal was closed
+    def on_startup() -> None:
+        if os.isatty(0):  # SIGHUP means that the terminal was closed
             signal.signal(signal.SIGHUP, server.signal_handler_interrupt)
-        _call_when_ready(address, started)
+        _call_when_ready(address, on_started)
 
-    server.serve(target_loader=_load)
+    server.serve(target_loader=partial(_start_worker, load_app))
 
 
-def _load(_target: str) -> WSGIApplication:
-    """Return the application, in the worker, with all that its first reader would wait for."""
+def _start_worker(load_app: Callable[[], Flask], _target: str) -> Flask:
+    """Return the application, with its caches filled; called by granian in the worker."""
     if sys.platform != "win32":
-        _handle_signals_in_thread()
-    from feedsrv.web.wsgi import app  # noqa: PLC0415  # opens the store
-
+        _handle_signals()
+    try:
+        app = load_app()
+    except FeedsrvError as error:  # invalid settings: no traceback
+        sys.exit("\n".join(f"feedsrv: {line}" for line in str(error).splitlines()))
     app.extensions["feedsrv"].warm_up()
     return app
 
 
-def _handle_signals_in_thread() -> None:
-    """Have SIGTERM end the worker, whichever thread would get it, and the end of its parent too.
+def _handle_signals() -> None:
+    """Let the worker end on SIGTERM, and when its parent process ends.
 
-    Python runs signal handlers in the main thread, which waits for a lock here. Where the kernel
-    hands a signal to another thread, it is not woken, and the worker would go on until it is
-    killed. So all threads block the signals, and one waits for them. SIGINT and SIGHUP of a
-    terminal reach the main process as well, which ends or replaces the worker.
+    Python runs signal handlers in the main thread, which waits for a lock in a granian worker. A
+    signal that the kernel delivers to another thread does not interrupt that, and the worker would
+    run until it is killed. So all threads block the signals, and one thread waits for them. SIGINT
+    and SIGHUP from a terminal reach the main process too, which then ends or replaces the worker.
     """
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
@@ -169,12 +185,12 @@ def _wait_for_parent() -> None:
 
 
 def _resolve_address(host: str, port: int) -> tuple[str, int]:
-    """Return the address to listen on as numbers, with a free port for 0.
+    """Return the IP address and the port to listen on; for port 0, a free one.
 
-    granian sets SO_REUSEPORT: without this check two servers would share a port.
+    granian sets SO_REUSEPORT, so without this check two servers could share a port.
 
     Raises:
-        ListenError: The address is in use, or no address of this machine.
+        ListenError: The address is in use, or it is not an address of this machine.
 
     """
     try:
@@ -182,9 +198,7 @@ def _resolve_address(host: str, port: int) -> tuple[str, int]:
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         with socket.socket(family, socket.SOCK_STREAM) as probe:
-            if (
-                os.name == "posix"
-            ):  # connections that linger do not count; Windows means another thing
+            if os.name == "posix":  # allows closed connections; on Windows it means something else
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
             found: tuple[str, int] = probe.getsockname()[:2]
@@ -194,8 +208,8 @@ def _resolve_address(host: str, port: int) -> tuple[str, int]:
     return found
 
 
-def _call_when_ready(address: tuple[str, int], started: Callable[[int], None]) -> None:
-    """Have `started` called, by another thread, as soon as a worker accepts connections."""
+def _call_when_ready(address: tuple[str, int], on_started: Callable[[int], None]) -> None:
+    """Start a thread that calls `on_started` as soon as a worker accepts connections."""
     host, port = address
     reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  # compared, not bound
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -204,15 +218,15 @@ def _call_when_ready(address: tuple[str, int], started: Callable[[int], None]) -
         waiting = threading.Event()
         while not _accepts_connections(family, reachable, port):
             waiting.wait(_POLL_SECONDS)
-        started(port)
+        on_started(port)
 
-    # The signals are for the main thread: see _take_signals.
+    # The main thread has to receive the signals: see _handle_signals.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-    threading.Thread(target=poll, name="report", daemon=True).start()
+    threading.Thread(target=poll, name="call-when-ready", daemon=True).start()
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _accepts_connections(family: int, host: str, port: int) -> bool:
-    # No name is resolved here: the worker is forked meanwhile, and would keep the resolver's lock.
+    # An IP address, because the worker is forked meanwhile: it would inherit a locked resolver.
     with socket.socket(family, socket.SOCK_STREAM) as connection:
         return connection.connect_ex((host, port)) == 0

@@ -12,7 +12,9 @@ from __future__ import annotations
 import gzip
 import http.client
 import json
+import os
 import random
+import re
 import signal
 import statistics
 import subprocess
@@ -29,6 +31,7 @@ from typing import ClassVar
 from urllib.parse import quote
 from wsgiref.types import StartResponse, WSGIEnvironment
 
+from flask import Flask
 from werkzeug.serving import WSGIRequestHandler, make_server
 from werkzeug.wrappers import Response
 
@@ -36,7 +39,7 @@ from feedsrv.config import Config
 from feedsrv.feeds.service import Service
 from feedsrv.upstream.demo import create_demo_upstream, load_sample_papers
 from feedsrv.web.app import create_app
-from feedsrv.web.server import Server
+from feedsrv.web.server import run_server
 
 FASTER = 60
 EPOCH = datetime(2026, 11, 24, 6, tzinfo=UTC)
@@ -116,18 +119,33 @@ class Quiet(WSGIRequestHandler):
 def serve(url: str, folder: str, port: str, since: str) -> None:
     """Be one of the servers: feedsrv as it is, but for its clock."""
     config = Config(
-        upstream_url=url, cache_dir=Path(folder), deadline=1.0, spacing=0.0, history_days=8
+        port=int(port),
+        upstream_url=url,
+        cache_dir=Path(folder),
+        deadline=1.0,
+        spacing=0.0,
+        history_days=8,
     )
-    service = Service.open(config, now=clock(float(since)))
-    Server(create_app(service), "127.0.0.1", int(port)).run()
-    service.close()
+
+    def load_app() -> Flask:
+        service = Service.open(config, now=clock(float(since)))
+        threading._register_atexit(service.close)  # type: ignore[attr-defined]  # as wsgi.py does
+        return create_app(service)
+
+    run_server(config, os.environ, lambda _: None, load_app)
 
 
 def resources(process: int) -> tuple[float, int]:
-    """Return megabytes of memory and the number of open files."""
-    status = Path(f"/proc/{process}/status").read_text()
-    kilobytes = next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS"))
-    return int(kilobytes) / 1000, len(list(Path(f"/proc/{process}/fd").iterdir()))
+    """Return the memory in MB and the number of open files of a server and its worker."""
+    children = " ".join(
+        path.read_text() for path in Path(f"/proc/{process}/task").glob("*/children")
+    )
+    megabytes, files = 0.0, 0
+    for pid in (process, *map(int, children.split())):
+        rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+        megabytes += int(re.findall(r"\nPss:\s+(\d+)", rollup)[0]) / 1024
+        files += len(list(Path(f"/proc/{pid}/fd").iterdir()))
+    return megabytes, files
 
 
 # --- readers -----------------------------------------------------------------------------------
@@ -221,7 +239,7 @@ def main(seconds: float) -> int:
             reader.join(30)
         for each in servers:
             each.send_signal(signal.SIGTERM)
-            each.wait(15)
+            each.wait(30)
     return report(site, samples, seconds)
 
 

@@ -58,7 +58,7 @@ def deadline(fault: str, seconds: float) -> float:
 def test_with_nothing_stored_the_api_stands_in_and_a_failure_says_why_and_when(
     make_service: MakeService, upstream: FakeUpstream, fault: str, scope: str
 ) -> None:
-    service = make_service(deadline=deadline(fault, 2.0))
+    service = make_service(deadline=deadline(fault, 4.0))
     upstream.inject_fault(fault, SCOPES[scope])
     response = create_app(service).test_client().get(FEED)
     expected = OUTCOMES[fault][list(SCOPES).index(scope)]

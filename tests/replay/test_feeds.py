@@ -20,7 +20,8 @@ from reader import make_reader
 
 from tests.support.http import fetch_body
 from tests.support.paths import SHARED
-from tests.support.servers import run_feedsrv
+from tests.support.server_process import start_server
+from tests.support.waiting import wait_until
 
 REPLAY = SHARED / "replay" / "hf_replay.py"
 pytestmark = pytest.mark.skipif(not REPLAY.exists(), reason="needs the replay in ../shared/replay")
@@ -51,8 +52,8 @@ def site() -> Iterator[str]:
 def server(site: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = str(tmp_path_factory.mktemp("store"))
     environ = {"FEEDSRV_UPSTREAM_URL": site, "FEEDSRV_CACHE_DIR": folder}
-    with run_feedsrv(**environ) as (_, address, _said):
-        yield address
+    with start_server(environ=environ) as started:
+        yield started.url
 
 
 def log(site: str) -> list[str]:
@@ -147,6 +148,7 @@ def test_the_library_reader_takes_the_feed(server: str, tmp_path: Path) -> None:
     assert held == {entry.id for entry in feedparser.parse(fetch_body(url)).entries}
 
 
+@pytest.mark.serial
 def test_on_an_empty_store_the_window_fills_behind_the_first_answer(
     tmp_path: Path,
 ) -> None:
@@ -167,14 +169,12 @@ def _assert_fills(site: str, tmp_path: Path) -> None:
         "FEEDSRV_CACHE_DIR": str(tmp_path / "store"),
         "FEEDSRV_CONFIG": str(tmp_path / "fast.toml"),
     }
-    with run_feedsrv(**environ) as (_, server, _said):
+    with start_server(environ=environ) as started:
+        server = started.url
         began = time.monotonic()
         assert len(feedparser.parse(fetch_body(f"{server}/papers.atom?q=causal")).entries) >= 30
         assert time.monotonic() - began < 20
-        end = time.monotonic() + 90
-        while days_read(server) < 30:
-            assert time.monotonic() < end, log(site)
-            time.sleep(0.1)
+        wait_until(lambda: days_read(server) >= 30, timeout=90)
         everything = feedparser.parse(fetch_body(f"{server}/papers.atom?limit=200")).entries
     days = {entry.published for entry in everything}
     assert len(everything) == 200
@@ -186,7 +186,8 @@ def _assert_fills(site: str, tmp_path: Path) -> None:
     spans = [rows[n + 9]["at"] - rows[n]["at"] for n in range(len(rows) - 9)]
     assert min(spans) > 0.55
     assert len(days) >= 8
-    with run_feedsrv(**environ) as (_, server, _said):
+    with start_server(environ=environ) as started:
+        server = started.url
         assert fetch_body(f"{server}/papers.atom?q=causal")
         assert fetch_body(f"{server}/papers.atom")
     assert len(log(site)) == len(paths)

@@ -31,6 +31,18 @@ def disk_store(
     return open_repository(config, own, now=now, clock=clock)
 
 
+def lease_is_free(folder: Path, upstream_url: str) -> bool:
+    """Return whether no process has the lease on upstream."""
+    now = datetime.now(UTC)
+    store = disk_store(folder, upstream_url, now=lambda: now)
+    try:
+        is_free = store.acquire_lease("test", now, timedelta(seconds=12))
+        store.release_lease("test")
+    finally:
+        store.close()
+    return is_free
+
+
 def disk_files(store: Repository, area: str = "durable") -> DiskCache:
     backend = store._records.backend
     assert isinstance(backend, DiskBackend)

@@ -119,10 +119,9 @@ def test_the_sdist_holds_what_the_suite_needs(built: Path) -> None:
     (file,) = built.glob("*.tar.gz")
     with tarfile.open(file) as opened:
         packed = {name.partition("/")[2] for name in opened.getnames()}
-    scripts = (
-        path for name in ("tests", "bench", "scripts") for path in (ROOT / name).glob("*.py")
-    )
-    wanted = {*scripts, ROOT / "tests" / "unit" / "search" / "data" / "forms.tsv"}
+    wanted = {*(ROOT / "tests").rglob("test_*.py"), *(ROOT / "tests" / "support").glob("*.py")}
+    wanted |= {path for name in ("bench", "scripts") for path in (ROOT / name).glob("*.py")}
+    wanted.add(ROOT / "tests" / "unit" / "search" / "data" / "forms.tsv")
     wanted |= {*(ROOT / "deploy").iterdir(), ROOT / "Dockerfile", ROOT / "config" / "feedsrv.toml"}
     missing = {each.relative_to(ROOT).as_posix() for each in wanted} - packed
     assert not missing

@@ -27,6 +27,11 @@ CAUSAL = Feed(name="causal", title="causal", query="causal")
 
 
 @pytest.fixture
+def config(config: Config) -> Config:
+    return msgspec.structs.replace(config, deadline=5.0)  # of the simulated clock
+
+
+@pytest.fixture
 def upstream_papers() -> list[Json]:
     return papers_of_twelve_days()
 

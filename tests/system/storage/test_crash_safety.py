@@ -26,7 +26,7 @@ FRIDAY = Page(Kind.DAY, "2026-11-20")
 UPSTREAM = "https://huggingface.co"
 
 
-def listing(page: Page = FRIDAY) -> Listing:
+def make_listing(page: Page = FRIDAY) -> Listing:
     return Listing(page=page, papers=(), fetched_at=NOON)
 
 
@@ -37,32 +37,33 @@ KEPT = [FRIDAY, Page(Kind.TRENDING), Page(Kind.SEARCH, "fog"), Page(Kind.SEARCH,
 WORDS = 10_000
 
 
-def keep_for_ever(folder: str) -> None:
+def write_forever(folder: str) -> None:
     """Keep one listing after the other, each full of its number, in a process to be killed."""
     store = disk_store(Path(folder), UPSTREAM, own=KEPT[2:3])
     for number in itertools.count(os.getpid() * 10_000):
         for page in KEPT:
-            store.save_listing(numbered(page, number), page)
+            store.save_listing(numbered_listing(page, number), page)
             store.last_modified(f"http://a.b/{page}", str(number), NOON)
 
 
-def numbered(page: Page, number: int) -> Listing:
-    return msgspec.structs.replace(listing(page), skipped=(str(number),) * WORDS)
+def numbered_listing(page: Page, number: int) -> Listing:
+    return msgspec.structs.replace(make_listing(page), skipped=(str(number),) * WORDS)
 
 
-def test_killed_two_hundred_times_while_it_writes_every_listing_is_whole(
+@pytest.mark.serial
+def test_after_a_hundred_kills_during_writes_every_listing_is_whole(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Four processes write to one store at a time, and each is killed at a moment of its own."""
     first = disk_store(tmp_path, UPSTREAM, own=KEPT[2:3])
     for page in KEPT:
-        first.save_listing(numbered(page, 0), page)
+        first.save_listing(numbered_listing(page, 0), page)
     first.close()
 
     def killed(seed: int) -> set[tuple[str, ...]]:
         chance, seen = random.Random(seed), set()
-        with killed_process(keep_for_ever, str(tmp_path)) as kill_after:
-            for _ in range(50):
+        with killed_process(write_forever, str(tmp_path)) as kill_after:
+            for _ in range(25):
                 kill_after(chance.uniform(0.0, 0.25))
                 store = disk_store(tmp_path, UPSTREAM, own=KEPT[2:3])  # knows only what is on disk
                 for page in KEPT:
@@ -76,6 +77,6 @@ def test_killed_two_hundred_times_while_it_writes_every_listing_is_whole(
 
     with ThreadPoolExecutor(4) as pool:
         seen = set().union(*pool.map(killed, range(4)))
-    assert len(seen) > 100, "they did write"
+    assert len(seen) > 20, "they did write"
     assert "is damaged" not in caplog.text
     assert [path.name for path in (tmp_path / f"v{SCHEMA_VERSION}").glob("damaged*")] == []

@@ -135,7 +135,7 @@ def test_what_was_written_later_stands_whoever_comes_back_last(
     one, other = make(), make()
     redis.stop()
     early, late = (
-        Failure(reason="status 503", count=1, at=at, retry_at=at, since=at)
+        Failure(reason="status 503", count=1, at=at, retry_at=at, since=NOON)
         for at in (NOON, NOON + LENGTH)
     )
     one.save_failure(DAYS[0], early)
@@ -166,7 +166,6 @@ def test_what_was_given_out_stays_when_redis_is_restarted_empty(
         assert reserve_slot(one, NOON) == NOON
     redis.stop()
     redis.start()
-    assert not redis.all_keys()
     later = NOON + timedelta(hours=1)
     for store in (other, one):
         found = [store.last_modified(f"http://a/{number}", "x", later) for number in range(20)]
