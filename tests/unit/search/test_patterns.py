@@ -28,25 +28,10 @@ SPELLINGS = [
     ["world model", "world models", "world-model", "worldmodel"],
 ]
 words = st.sampled_from(
-    [
-        "a",
-        "fine",
-        "tuning",
-        "tuned",
-        "finetune",
-        "data",
-        "set",
-        "sets",
-        "dataset",
-        "2",
-        "2.5",
-        "3d",
-        "d",
-        "up",
-        "pi",
-        "models",
-        "of",
-    ]
+    (
+        *("a", "fine", "tuning", "tuned", "finetune", "data", "set", "sets", "dataset"),
+        *("2", "2.5", "3d", "d", "up", "pi", "models", "of"),
+    )
 )
 
 
