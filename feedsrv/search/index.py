@@ -1,8 +1,8 @@
 """Inverted index: finds the papers that match a query without scanning every paper.
 
-For each field the index holds the papers that have each word. A set of papers is an integer with
-one bit for each, so AND, OR and NOT of queries are those of integers. Only where words must stand
-side by side are the papers themselves read, and only those that have all the words.
+For each field, the index lists the papers that have each word. A set of papers is an integer with
+one bit for each, so AND, OR and NOT of queries are operations on integers. The papers themselves
+are read only if words must be adjacent, and only the papers that have all the words.
 `feedsrv.search.query.matches` defines what a match is.
 """
 
@@ -141,6 +141,10 @@ class Index:
         return field
 
 
+def _edge_key(_: object, edge: Edge) -> tuple[str, str]:
+    return edge.word, edge.mode
+
+
 class _FieldIndex:
     """The words of one field, each with the papers that have it."""
 
@@ -152,17 +156,18 @@ class _FieldIndex:
             for word in set(text.split()):
                 self._papers.setdefault(word, []).append(number)
         self._papers.pop(FIELD_BOUNDARY, None)
-        self._cache: LRUCache[Edge, int] = LRUCache(_MAX_CACHED_EDGES)
+        self._cached_papers: LRUCache[tuple[str, str], int] = LRUCache(_MAX_CACHED_EDGES)
+        self._cached_words: LRUCache[tuple[str, str], list[str]] = LRUCache(_MAX_CACHED_EDGES)
         self._lock = Lock()
 
     def search(self, pattern: Pattern) -> tuple[int, int]:
         """Return the papers that certainly match, and those that have all the words.
 
-        The latter have to be read: the words may not stand side by side.
+        The latter have to be read, because the words may not be adjacent.
         """
         reached = {0: (1 << self._size) - 1}
         certain = 0
-        for edge in pattern.edges:  # sorted, so that each node is complete when it is left
+        for edge in pattern.edges:  # sorted: all edges into a node come before those out of it
             if edge.start not in reached:
                 continue
             papers = self._papers_with_edge(edge)
@@ -179,20 +184,28 @@ class _FieldIndex:
         for edge in pattern.edges:
             for word in self.words(edge):
                 edges.setdefault(word, []).append(edge)
+        first_words = [
+            f" {word} " for word, found in edges.items() if any(edge.start == 0 for edge in found)
+        ]
         for number in numbers:
-            words = self._texts[number].split()
-            if next(pattern.find(words, edges.get), None) is not None:
+            text = f" {self._texts[number]} "
+            if any(
+                _matches_at(position, text, edges, pattern.last)
+                for word in first_words
+                for position in _positions(word, text)
+            ):
                 yield number
 
     def papers_with(self, word: str) -> int:
         """Return the papers that have the word."""
         return bitset(self._papers.get(word, ()), self._size)
 
-    @cachedmethod(lambda self: self._cache, lock=lambda self: self._lock)
+    @cachedmethod(lambda self: self._cached_papers, _edge_key, lock=lambda self: self._lock)
     def _papers_with_edge(self, edge: Edge) -> int:
         numbers = (number for word in self.words(edge) for number in self._papers[word])
         return bitset(numbers, self._size)
 
+    @cachedmethod(lambda self: self._cached_words, _edge_key, lock=lambda self: self._lock)
     def words(self, edge: Edge) -> list[str]:
         """Return the words of the field that agree with an edge of a pattern."""
         match edge.mode:
@@ -223,9 +236,32 @@ class _FieldIndex:
         return sorted(self._papers)
 
 
+def _positions(word: str, text: str) -> Iterator[int]:
+    position = text.find(word)
+    while position >= 0:
+        yield position
+        position = text.find(word, position + 1)
+
+
+def _matches_at(position: int, text: str, edges: dict[str, list[Edge]], last: int) -> bool:
+    """Return whether the words after the space at this position match, from node 0 to the last."""
+    nodes = {0}
+    while nodes:
+        end = text.find(" ", position + 1)
+        word_edges = edges.get(text[position + 1 : end], ())
+        nodes = {edge.end for edge in word_edges if edge.start in nodes}
+        if last in nodes:
+            return True
+        position = end
+    return False
+
+
 def _stable_prefix(form: str) -> str:
-    """Return the letters that all regular forms of a word share: *ag* of *age* and *aging*."""
-    return form[:3] if len(form) > 3 else form[:2]  # noqa: PLR2004  # a final e or y may go
+    """Return the letters that all regular forms of a word share: *ag* of *age* and *aging*.
+
+    Only the last letter of a stem can differ from the word's (`feedsrv.search.stemmer.stem`).
+    """
+    return form[:-1] if len(form) > 2 else form  # noqa: PLR2004
 
 
 def _shortest_prefixes(prefixes: set[str]) -> list[str]:

@@ -8,7 +8,7 @@ in letters and digits; each edge is one word of a text. *fine-tuning* matches *f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import pairwise
 from typing import Literal, NamedTuple
@@ -82,21 +82,12 @@ class Pattern:
                 case "prefix":
                     self._by_prefix.append(edge)
 
-    def find(
-        self, words: Iterable[str], edges_of: Callable[[str], Sequence[Edge] | None] | None = None
-    ) -> Iterator[tuple[int, int]]:
-        """Yield the (start, end) word positions of each match; the end is exclusive.
-
-        Args:
-            words: The words of the text.
-            edges_of: Returns the edges that a word agrees with, if they are known already.
-
-        """
-        edges_of = edges_of or self._edges_for
+    def find(self, words: Iterable[str]) -> Iterator[tuple[int, int]]:
+        """Yield the (start, end) word positions of each match; the end is exclusive."""
         # The start positions of the partial matches, by the node that they have reached.
         reached: dict[int, set[int]] = {}
         for at, word in enumerate(words):
-            edges = edges_of(word)
+            edges = self._edges_for(word)
             if not edges:
                 if reached:
                     reached = {}

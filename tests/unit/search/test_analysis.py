@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from feedsrv.models import Paper, PaperTokens
-from feedsrv.search.analysis import analyze, fold, tokenize
+from feedsrv.search.analysis import analyze, fold, tokenize, tokenize_with_offsets
 from tests.support.strategies import make_paper, papers, texts
 
 
@@ -80,6 +80,53 @@ def test_words_are_runs_of_letters_and_digits_with_the_signs_that_belong_to_them
     text: str, found: list[str]
 ) -> None:
     assert tokenize(text) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("It works. We know.", ["it", "works", "we", "know"]),
+        ("works.We", ["works", "we"]),
+        ("Node.js, e.g. v1.2.3", ["node", "js", "e", "g", "v1.2.3"]),
+        ("Qwen2.5-VL and Wan 2.1.", ["qwen2.5", "vl", "and", "wan", "2.1"]),
+        ("of .5 or 3. Then", ["of", "5", "or", "3", "then"]),
+        ("the '90.5s, o'2.5", ["the", "90.5s", "o'2.5"]),
+        ("LLM's and LLMs' plans", ["llm", "and", "llms", "plans"]),
+        (r"$\pi_{0.5}$ and $\pi_0$", ["pi", "0.5", "and", "pi", "0"]),
+        (r"$\varepsilon$-greedy", ["epsilon", "greedy"]),
+        (r"VILA$^{2}$, \mathrm{CO}_2", ["vila", "2", "co", "2"]),
+        (r"the $\ell_2$ norm", ["the", "l", "2", "norm"]),
+        ("soft\u00adhyphen", ["softhyphen"]),
+    ],
+    ids=ascii,
+)
+def test_dots_possessives_and_tex_are_read_as_they_are_meant(text: str, found: list[str]) -> None:
+    assert tokenize(text) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("A na\u00efve Stra\u00dfe\u2019s end", ["A", "na\u00efve", "Stra\u00dfe", "end"]),
+        ("nai\u0308ve!", ["nai\u0308ve"]),
+        (r"$\pi_{0.5}$", ["pi", "0.5"]),
+        ("VILA\u00b2 sees", ["VILA\u00b2", "sees"]),
+        ("\u03c0\u2080-FAST", ["\u03c0\u2080", "FAST"]),
+    ],
+    ids=ascii,
+)
+def test_offsets_lead_back_to_the_words_as_written(text: str, shown: list[str]) -> None:
+    assert [text[token.start : token.end] for token in tokenize_with_offsets(text)] == shown
+
+
+@given(st.one_of(st.text(), texts(surrogates=True)))
+def test_offsets_come_with_the_same_words_in_order(text: str) -> None:
+    tokens = tokenize_with_offsets(text)
+    spans = [(token.start, token.end) for token in tokens]
+    assert [token.word for token in tokens] == tokenize(text)
+    # Two tokens may be parts of one character: a quarter is 1 and 4.
+    assert spans == sorted(spans)
+    assert all(0 <= start < end <= len(text) for start, end in spans)
 
 
 def test_a_paper_is_analyzed_to_the_tokens_of_its_fields() -> None:

@@ -54,14 +54,17 @@ def test_words_of_the_table_find_the_papers_that_match_them(
 
 
 def test_each_word_of_the_table_finds_all_its_forms() -> None:
+    prefixed = [f"re{word}" for word in LISTED_WORDS]
+    regular = [f"{word}{ending}" for word in LISTED_WORDS for ending in ("s", "ing")]
+    words = dict.fromkeys((*LISTED_WORDS, *prefixed, *regular))
     forms: dict[str, set[str]] = {}
-    for word in LISTED_WORDS:
+    for word in words:
         for base in base_forms(word):
             forms.setdefault(base, set()).add(word)
-    index = Index([make_paper(" ".join(LISTED_WORDS))])
+    index = Index([make_paper(" ".join(words))])
     wrong = [
         word
-        for word in LISTED_WORDS
+        for word in (*LISTED_WORDS, *prefixed)
         if set(index.matched_words(Term("title", word, "forms")))
         != set().union(*(forms.get(base, ()) for base in related_base_forms(word)))
     ]
