@@ -1,0 +1,1 @@
+"""Query language: words, patterns, and finding papers."""

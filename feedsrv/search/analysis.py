@@ -1,12 +1,12 @@
 r"""Split text into tokens: folded words in order, with their positions in the text.
 
 A word is a run of letters and digits. Everything else separates words: white space, hyphens,
-slashes, underscores, TeX's braces and dollars. Some characters belong to the word they stand in: a
-dot or a comma between digits (*2.5*), an apostrophe between letters (*O'Reilly*), the signs of
-*C++* and *C#*. A possessive *'s* belongs to no word. An emoji is a word.
+slashes, underscores, TeX's braces and dollars. Some characters are part of the word around them: a
+dot between digits (*2.5*), an apostrophe between letters (*O'Reilly*), the signs of *C++* and *C#*.
+A possessive *'s* is not part of any word. An emoji is a word.
 
 Folding removes case, accents and typographic variants, and writes Greek letters, superscripts and
-subscripts in plain letters and digits: *π₀*, *pi0*, and ``$\pi_0$`` read alike.
+subscripts in plain letters and digits: *π₀*, *pi0* and ``$\pi_0$`` read alike.
 """
 
 from __future__ import annotations
@@ -26,15 +26,17 @@ FIELD_BOUNDARY = "/"
 
 
 class Token(NamedTuple):
-    """A word of a text, and where it stands there."""
+    """A word of a text, with its start and end offset."""
 
     word: str
     start: int
     end: int
 
 
+#: Letters and digits, and dots between digits.
+_RUN = r"[^\W_](?:[^\W_]|(?<=[0-9])\.(?=[0-9]))*"
 _WORD = re.compile(
-    r"(?:[^\W_]|(?<=[0-9])\.(?=[0-9]))+(?:'(?!s(?![^\W_]))[^\W_]+)*(?:\+\+|\#(?![^\W_]))?"
+    rf"{_RUN}(?:'(?!s(?![^\W_])){_RUN})*(?:\+\+|\#(?![^\W_]))?"
     r"|[\u2300-\u23ff\u2600-\u27bf\u2b00-\u2bff\U0001f000-\U0001faff]"
 )
 #: A possessive 's, which `_WORD` does not match.
@@ -45,21 +47,19 @@ _NON_ASCII = re.compile(r"[^\x00-\x7f]+")
 _SEPARATORS = {
     code: " " for code in range(128) if not chr(code).isalnum() and chr(code) not in "'.+#"
 }
-_GREEK = dict(
-    zip(
-        "αβγδεζηθικλμνξοπρστυφχψω",
-        "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho "
-        "sigma tau upsilon phi chi psi omega".split(),
-        strict=True,
-    )
+_GREEK_NAMES = (
+    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho sigma "
+    "tau upsilon phi chi psi omega"
 )
+_GREEK = dict(zip("αβγδεζηθικλμνξοπρστυφχψω", _GREEK_NAMES.split(), strict=True))
 #: Characters that NFKD does not decompose, and the soft hyphen, which is removed.
 _VARIANTS = str.maketrans(
     _GREEK | dict(zip("łøđ\u2019\u02bc", "lod''", strict=True)) | {"\u00ad": ""}
 )
 #: TeX macros that only change the appearance, \ell, and the \var prefix. They are not words.
 _TEX_FORMATTING = re.compile(
-    r"\\(?:(?:math|text)[a-z]*|operatorname|emph|left|right|mbox|bar|hat|tilde|vec|frac|sqrt|var(?=[a-z])|(?=ell(?![a-z])))"
+    r"\\(?:(?:math|text)[a-z]*|operatorname|emph|left|right|mbox|bar|hat|tilde|vec|frac|sqrt"
+    r"|var(?=[a-z])|(?=ell(?![a-z])))"
 )
 
 
@@ -98,7 +98,7 @@ def _words(piece: str) -> tuple[str, ...]:
 
 
 def tokenize_with_offsets(text: str) -> list[Token]:
-    """Return the tokens of the text: the words of `tokenize`, each with where it begins and ends."""
+    """Return the words of `tokenize`, each with its start and end offset in the text."""
     plain = _without_macros(text)
     if plain.isascii():
         folded = _POSSESSIVE.sub("  ", plain.casefold())
@@ -111,13 +111,13 @@ def tokenize_with_offsets(text: str) -> list[Token]:
     for found in _WORD.finditer(folded):
         end = origin[found.end() - 1] + 1
         while end < len(parts) and not parts[end]:
-            end += 1  # an accent of its own belongs to the letter before it
+            end += 1  # a combining accent is part of the letter before it
         tokens.append(Token(found[0], origin[found.start()], end))
     return tokens
 
 
 def _without_macros(text: str) -> str:
-    r"""Return the text, as long as before, without TeX's macros for looks."""
+    r"""Return the text with TeX's formatting macros blanked out; its length does not change."""
     if "\\" not in text:
         return text
     return _TEX_FORMATTING.sub(_blank, text).replace("\\ell", "   l")
@@ -128,7 +128,7 @@ def _blank(found: re.Match[str]) -> str:
 
 
 def analyze(paper: Paper) -> Paper:
-    """Return the paper with the tokens of its fields, for all matching to come."""
+    """Return the paper with the tokens of its fields, which matching reads."""
     submitter = [paper.submitter] if paper.submitter else []
     tokens = PaperTokens(
         title=" ".join(tokenize(paper.title)),
@@ -143,9 +143,9 @@ def analyze(paper: Paper) -> Paper:
 
 
 def _tokenize_values(values: Iterable[str], handles: Iterable[str] = ()) -> str:
-    """Return the tokens of several values, with a boundary behind each value.
+    """Return the tokens of several values, with a boundary after each value.
 
-    A handle is one token, with an @ before it.
+    A handle is one token that begins with @.
     """
     tokens = [token for value in values for token in (*tokenize(value), FIELD_BOUNDARY)]
     return " ".join([*tokens, *(f"@{fold(handle)}" for handle in handles)])

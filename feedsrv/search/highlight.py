@@ -47,7 +47,7 @@ def highlight_spans(query: Query, field: str, text: str) -> tuple[Span, ...]:
 
 
 def segments(text: str, spans: Sequence[Span]) -> Iterator[Segment]:
-    """Yield the text in segments, each with whether it is highlighted; joined, they are the text."""
+    """Yield the segments of the text, each with whether it is highlighted."""
     end = 0
     for start, after in spans:
         yield text[end:start], False

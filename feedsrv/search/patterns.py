@@ -1,8 +1,8 @@
-"""What a term matches in the words of a text, however it is spelled.
+"""What a term matches in the words of a text, in all spellings.
 
-A pattern is a small automaton over the words of a text. Its nodes are places in the term, counted in
-letters and digits; each edge is one word of a text. *fine-tuning* is read as *fine* and then
-*tuning*, or as *finetuning*; *llama3* as *llama3*, or as *llama* and then *3*. The index
+A pattern is a small automaton over the words of a text. Its nodes are offsets in the term, counted
+in letters and digits; each edge is one word of a text. *fine-tuning* matches *fine* followed by
+*tuning*, or *finetuning*; *llama3* matches *llama3*, or *llama* followed by *3*. The index
 (`feedsrv.search.index`), the evaluator and the highlighter all follow the same edges.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
+from itertools import pairwise
 from typing import Literal, NamedTuple
 
 from feedsrv.search.analysis import tokenize_with_offsets
@@ -17,27 +18,32 @@ from feedsrv.search.word_families import base_forms, related_base_forms
 
 WordMode = Literal["forms", "exact", "prefix"]
 
-#: Function words are never part of a compound: *over all* is not *overall*, nor *for getting*
-#: *forgetting*. Some can only end one (*offline*, *plugin*), some only begin one.
-_NEVER_JOINED = frozenset(
-    "a an and are as at be but can do for from has he i if is it its no not of or that the they this "
-    "to was we with you".split()
+#: Function words are not part of compounds: *over all* is not *overall*, and *for getting* is not
+#: *forgetting*. Some can be the last part (*plugin*), some the first.
+_FUNCTION_WORDS = (
+    "a an and are as at be but can do for from has he i if is it its no not of or that the they "
+    "this to was we with you"
 )
-_NOT_FIRST = _NEVER_JOINED | frozenset(
-    "by her his how in my our she so than their then there when where who".split()
-)
-_NOT_LAST = _NEVER_JOINED | frozenset(["able", "all", "s"])
-#: Last parts of *plugin* and *speedup*. After a short word they are words of their own: *MA in*.
-_PARTICLES = frozenset("down in off on out over up".split())
+_NEVER_JOINED = frozenset(_FUNCTION_WORDS.split())
+_NOT_FIRST = _NEVER_JOINED | {
+    *("by", "her", "his", "how", "in", "my", "our", "she", "so", "than", "their", "then", "there"),
+    *("when", "where", "who"),
+}
+_NOT_LAST = _NEVER_JOINED | {"able", "all", "s"}
+#: Last parts of *plugin* and *speedup*. After a short word they are separate words: *MA in*.
+_PARTICLES = frozenset({"down", "in", "off", "on", "out", "over", "up"})
 _MIN_BEFORE_PARTICLE = 3
 #: *AI* is not *a i*, but *kNN* is *k-NN*.
 _MIN_JOINED = 3
+#: Only at a border of a digit and a letter may more words be one: *H 2 O*.
+_MAX_JOINED = 2
 
 
 class Edge(NamedTuple):
     """One word of a text, which leads from one node of a pattern to another.
 
-    The word of the text is any form of the edge's word, the very word, or one that begins so.
+    Depending on the mode, the word of the text is any form of the edge's word, the same word, or a
+    word that begins with it.
     """
 
     start: int
@@ -83,7 +89,7 @@ class Pattern:
 
         Args:
             words: The words of the text.
-            edges_of: Returns the edges that a word agrees with, where they are known already.
+            edges_of: Returns the edges that a word agrees with, if they are known already.
 
         """
         edges_of = edges_of or self._edges_for
@@ -122,44 +128,48 @@ class Pattern:
 
 @lru_cache(maxsize=4096)
 def build_pattern(
-    words: tuple[str, ...], mode: WordMode = "forms", before: str = "", after: str = ""
+    words: tuple[str, ...],
+    mode: WordMode = "forms",
+    previous_word: str = "",
+    next_word: str = "",
 ) -> Pattern:
-    """Return the pattern for words that must stand side by side, in this order.
+    """Return the pattern for words that must be adjacent, in this order.
 
     Args:
         words: The words, as `tokenize` gives them; at least one.
-        mode: How the words of a text must agree: in any form, exactly, or so that the last one
-            begins as the term's does. Exact words are searched in this spelling alone.
-        before: The word before them in the query, which a text may have as one with the first.
-        after: The word after them, likewise with the last.
+        mode: How the words of a text must agree: in any form, exactly, or exactly with any ending
+            of the last word. Exact words match in this spelling only.
+        previous_word: The word before them in the query. A text may join it with the first word.
+        next_word: The word after them. A text may join it with the last word.
 
     """
     inner: WordMode = "forms" if mode == "forms" else "exact"
     edges: list[Edge] = []
     start = 0
     for number, word in enumerate(words):
-        is_last = number + 1 == len(words)
-        end, agree = start + len(word), mode if is_last else inner
-        edges.append(Edge(start, end, word, agree))
+        end = start + len(word)
+        word_mode = mode if number + 1 == len(words) else inner
+        edges.append(Edge(start, end, word, word_mode))
         if mode != "exact":
-            edges += _split_edges(word, start, agree)
-        if mode != "exact" and not is_last and may_join(word, following := words[number + 1]):
-            joined_mode = mode if number + 2 == len(words) else inner
-            edges.append(Edge(start, end + len(following), word + following, joined_mode))
+            edges += _split_edges(word, start, word_mode)
+            for count, joined in _joined_words(words[number:]):
+                joined_mode = mode if number + count == len(words) else inner
+                edges.append(Edge(start, start + len(joined), joined, joined_mode))
         start = end
     first, last = words[0], words[-1]
-    if before and may_join(before, first):
-        edges.append(Edge(0, len(first), before + first, mode if len(words) == 1 else inner))
-    if after and may_join(last, after):
-        edges.append(Edge(start - len(last), start, last + after, mode))
+    if previous_word and may_join(previous_word, first):
+        joined_mode = mode if len(words) == 1 else inner
+        edges.append(Edge(0, len(first), previous_word + first, joined_mode))
+    if next_word and may_join(last, next_word):
+        edges.append(Edge(start - len(last), start, last + next_word, mode))
     return Pattern(edges, start)
 
 
 def find_verbatim(literal: str, text: str) -> Iterator[tuple[int, int]]:
-    """Yield where in the text the literal stands exactly as it is written, between whole words.
+    """Yield the spans of the text that are the literal exactly as written, in whole words.
 
-    Differences in white space are ignored. Case matters if the literal has a capital after its first letter,
-    or is all capitals.
+    Differences in white space are ignored. Case matters if the literal has a capital after its
+    first letter, or is all capitals.
     """
     wanted = tokenize_with_offsets(literal)
     if not wanted:
@@ -177,7 +187,7 @@ def find_verbatim(literal: str, text: str) -> Iterator[tuple[int, int]]:
 
 
 def may_join(first: str, last: str) -> bool:
-    """Return whether two words may be one: joined, with a hyphen, or with a space between them."""
+    """Return whether two adjacent words may also be written as one word."""
     if not (first.isascii() and last.isascii() and first[-1].isalnum() and last[0].isalnum()):
         return False
     if first[-1].isdigit() or last[0].isdigit():
@@ -188,8 +198,21 @@ def may_join(first: str, last: str) -> bool:
     return last not in _PARTICLES or len(first) >= _MIN_BEFORE_PARTICLE
 
 
+def _joined_words(words: tuple[str, ...]) -> Iterator[tuple[int, str]]:
+    """Yield each word that a text may have for the first words, with the number of words."""
+    joined = words[0]
+    for count, (word, following) in enumerate(pairwise(words), 2):
+        at_digit = word[-1].isdigit() or following[0].isdigit()
+        if not may_join(word, following) or (count > _MAX_JOINED and not at_digit):
+            return
+        joined += following
+        yield count, joined
+        if not at_digit:
+            return
+
+
 def _split_edges(word: str, start: int, mode: WordMode) -> Iterator[Edge]:
-    """Yield the edges for a word that a text may have in two parts, or at each digit in more."""
+    """Yield the edges for a word that a text may have in two parts, or in more parts at digits."""
     end = start + len(word)
     digit_cuts = []
     for cut in range(1, len(word)):
@@ -200,8 +223,8 @@ def _split_edges(word: str, start: int, mode: WordMode) -> Iterator[Edge]:
         yield Edge(start + cut, end, last, mode)
         if first[-1].isdigit() or last[0].isdigit():
             digit_cuts.append(cut)
-    for cut, after in zip(digit_cuts, digit_cuts[1:], strict=False):
-        yield Edge(start + cut, start + after, word[cut:after], "exact")
+    for cut, next_cut in pairwise(digit_cuts):
+        yield Edge(start + cut, start + next_cut, word[cut:next_cut], "exact")
 
 
 def case_matters(literal: str) -> bool:

@@ -40,14 +40,14 @@ _OPERATORS: dict[str, Callable[[int, int], bool]] = {
 
 
 class Term(msgspec.Struct, frozen=True):
-    """A word, or words that stand side by side.
+    """A word, or adjacent words.
 
     Attributes:
         field: Where to look; empty for title, abstract and keywords.
         text: As typed, without field, quotes and asterisk.
         mode: How a paper's words must agree.
-        before: The word before it in the query, which papers may write as one with it.
-        after: The word after it, likewise.
+        previous_word: The plain word before it in the query. Papers may join it with this one.
+        next_word: The plain word after it, likewise.
 
     """
 

@@ -1,9 +1,9 @@
-"""The part of a word that its inflected forms share, by rules alone.
+"""The part of an English word that its regular forms share, by rules alone.
 
-Lighter than Porter's and Snowball's English stemmers: plural, *-ed* and *-ing*, a final *e*,
+Lighter than Porter's and Snowball's English stemmers: plural, *-ed* and *-ing*, *-ly*, a final *e*,
 British *-ise*, and the few derivations that are safe for unlisted words (*tokenizer*, *tokenize*,
-*tokenization*; *sparsify*, *sparsification*; *contrastively*; *multimodality*). Words that the
-rules get wrong, and relations that no rule covers, are listed in ``word_families.txt``.
+*tokenization*; *sparsify*, *sparsification*; *multimodal*, *multimodality*). Words that the rules
+get wrong, and relations that no rule covers, are listed in ``word_families.txt``.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import re
 _MAX_LENGTH = 40
 _SIBILANTS = ("xes", "ches", "shes", "sses", "zzes")
 _VOWEL = re.compile("[aeiouy]")
-#: What is left of *coding*, *using* and *hoped*: a single consonant after a short vowel would have
-#: been doubled, so there was an *e*.
+#: The rest of *coding*, *using* and *hoped*: a single consonant after a short vowel would have been
+#: doubled, so the word ended in *e*.
 _SHORT = re.compile("[^aeiou]?[aeiouy][^aeiouwxy]")
-#: *-ize* and what is made of it; *-ise* is the British spelling of all of them.
+#: *-ize* and its derivations; *-ise* is the British spelling of all of them.
 _IZE = re.compile(r"(?<=[a-z]{2}i)[sz](?:e|er|able|ability|ation)$")
 _IFY = re.compile(r"(?<=[a-z]{2}if)(?:y|ier|iable|iability|ication)$")
 _ADVERB = re.compile(r"(?<=[a-z]{2}ic)ally$|(?<=[a-z]{3})ly$")
@@ -26,7 +26,7 @@ _ABILITY = re.compile(r"(?<=[a-z]{3}[ai])bility$")
 
 
 def stem(word: str) -> str:
-    """Return what the regular forms of an English word share: *train* for *trains* and *training*.
+    """Return the part that the regular forms of a word share: *train* of *trains* and *training*.
 
     Args:
         word: The word, folded.
@@ -38,7 +38,7 @@ def stem(word: str) -> str:
 
 
 def strip_inflection(word: str) -> str:
-    """Return the word without plural, -ed, -ing and final e, but with endings that derive words."""
+    """Return the word without plural, -ed, -ing and final e. Derivational endings remain."""
     return _strip_final(_strip_verb_ending(_strip_plural(word)))
 
 
@@ -53,14 +53,14 @@ def _strip_plural(word: str) -> str:
 
 
 def _is_abbreviation(word: str) -> bool:
-    """Tell whether a word that ends in *i* or *u* is likely one of letters: *gpu*, *api*, *roi*."""
+    """Return whether a word that ends in *i* or *u* is probably an abbreviation: *gpu*, *roi*."""
     return len(word) <= 3 or not _VOWEL.search(word[:-1])
 
 
 def _strip_verb_ending(word: str) -> str:
     if word.endswith("ied") and len(word) > 4:
         return word[:-3] + "y"
-    if word.endswith("ed") and word[-3] != "e":
+    if word.endswith("ed") and not word.endswith("eed"):
         rest = word[:-2]
     elif word.endswith("ing"):
         rest = word[:-3]
@@ -89,13 +89,13 @@ def _strip_derivation(word: str) -> str:
 def _strip_adverb(word: str) -> str:
     if word.endswith("bly"):
         return word[:-1] + "e"
-    if word.endswith("ily"):
+    if word.endswith("ily") and len(word) > 4:
         return word[:-3] + "y"
     return _ADVERB.sub("", word)
 
 
 def _strip_final(word: str) -> str:
-    """Return the word as it is before an ending: without *e*, with *y* for *ie*, with one *l*."""
+    """Return the word as before an ending: without a final *e*, with *y* for *ie*, with one *l*."""
     if len(word) < 5:
         return word
     if word.endswith("ie"):

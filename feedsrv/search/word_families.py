@@ -1,102 +1,107 @@
-"""Which words are forms of one another."""
+"""Which words are forms of one another: *verify*, *verifies*, *verification*, *verifier*.
+
+A word has a base form, the part that its regular forms share; it need not be a word itself. Base
+forms can be related. Both are listed in ``word_families.txt``, which
+``scripts/build_word_families.py`` writes. The rules of `feedsrv.search.stemmer` give the base forms
+of unlisted words.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache, lru_cache
 from importlib.resources import files
+from typing import NamedTuple
 
 from feedsrv.search.stemmer import stem
 
-#: Prefixes that can be attached to a listed word: *pretrained* is a form of *pretrain* as *trained* is
-#: of *train*.
-PREFIXES = frozenset(
-    "anti auto bi co counter cross de dis down extra hyper il im in inter intra ir macro meta micro "
-    "mid mini mis mono multi non omni out over para poly post pre pseudo quasi re self semi sub super "
-    "trans tri ultra un under uni up".split()
+_PREFIX_WORDS = (
+    "anti auto bi co counter cross de dis down extra hyper il im in inter intra ir macro meta "
+    "micro mid mini mis mono multi non omni out over para poly post pre pseudo quasi re self semi "
+    "sub super trans tri ultra un under uni up"
 )
-_PREFIX_SIZES = sorted(set(map(len, PREFIXES)))
-#: Letters of the shortest word that counts after a prefix.
+#: Prefixes that can be attached to a listed word: *rewritten* is a form of *rewrite* as *written*
+#: is of *write*.
+_PREFIXES = frozenset(_PREFIX_WORDS.split())
+_PREFIX_SIZES = sorted(set(map(len, _PREFIXES)))
+#: Minimum number of letters after a prefix.
 _MIN_REST = 4
 
 
+class _Table(NamedTuple):
+    #: Form, or stem of forms, to its base forms, where the rules give other ones.
+    bases: dict[str, tuple[str, ...]]
+    #: Base form to the lines that list it, each with base forms that are related.
+    groups: dict[str, tuple[str, ...]]
+    #: Base form to the forms, or stems of forms, whose base form it is.
+    forms: dict[str, tuple[str, ...]]
+
+
 @cache
-def _table() -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]]:
-    bases: dict[str, tuple[str, ...]] = {}
-    groups: dict[str, tuple[str, ...]] = {}
-    text = files(__package__ or "feedsrv.search").joinpath("word_families.txt").read_text("ascii")
+def _table() -> _Table:
+    table = _Table({}, {}, {})
+    text = files("feedsrv.search").joinpath("word_families.txt").read_text("ascii")
     for line in text.splitlines():
         if line.startswith("#"):
             continue
-        base, equals, words = line.partition(" = ")
+        base, equals, forms = line.partition(" = ")
         if equals:
-            for word in words.split():
-                bases[word] = (*bases.get(word, ()), base)
+            table.forms[base] = tuple(forms.split())
+            for form in table.forms[base]:
+                table.bases[form] = (*table.bases.get(form, ()), base)
         else:
-            for word in line.split():
-                groups[word] = (*groups.get(word, ()), line)
-    return bases, groups
+            for base in line.split():
+                table.groups[base] = (*table.groups.get(base, ()), line)
+    return table
 
 
 @lru_cache(maxsize=65536)
 def base_forms(word: str) -> tuple[str, ...]:
     """Return the base forms that a word may be a form of; nearly always one."""
-    bases, _ = _table()
-    known = bases.get(word)
-    if known is not None:
-        return known
-    stemmed = stem(word)
-    known = bases.get(stemmed)
-    if known is not None:
-        return known
+    bases, stemmed = _table().bases, stem(word)
+    listed = bases.get(word) or bases.get(stemmed)
+    if listed:
+        return listed
     for prefix, rest in split_prefix(word):
-        known = bases.get(rest)
-        if known is not None:
-            return tuple(prefix + base for base in known)
+        if rest in bases:
+            return tuple(prefix + base for base in bases[rest])
     return (stemmed,)
 
 
 @lru_cache(maxsize=4096)
 def related_base_forms(word: str) -> frozenset[str]:
     """Return the base forms of all words that are forms of this one."""
-    _, groups = _table()
-    found = set()
+    groups = _table().groups
+    found = set(base_forms(word))
     for base in base_forms(word):
-        found.add(base)
-        lines = groups.get(base)
-        if lines:
-            found.update(*(line.split() for line in lines))
+        if base in groups:
+            found.update(*map(str.split, groups[base]))
             continue
         for prefix, rest in split_prefix(base):
-            for line in groups.get(rest, ()):
-                found.update(prefix + other for other in line.split())
+            others = {prefix + other for line in groups.get(rest, ()) for other in line.split()}
+            found |= others - groups.keys()
     return frozenset(found)
 
 
-def is_form(word: str, other: str) -> bool:
-    """Return whether two words are forms of one another."""
-    return not related_base_forms(word).isdisjoint(base_forms(other))
-
-
-def split_prefix(word: str) -> Iterator[tuple[str, str]]:
-    """Yield each way to part a word into a prefix and the rest."""
-    for size in _PREFIX_SIZES:
-        if len(word) - size < _MIN_REST:
-            return
-        if word[:size] in PREFIXES:
-            yield word[:size], word[size:]
-
-
 def irregular_forms(base: str) -> frozenset[str]:
-    """Return the words that the table lists as forms of a base form."""
-    return _forms_by_base().get(base, frozenset())
+    """Return the forms, or stems of forms, that have this base form by the table alone."""
+    forms = _table().forms
+    found = set(forms.get(base, ()))
+    for prefix, rest in split_prefix(base, min_rest=1):
+        found.update(prefix + form for form in forms.get(rest, ()))
+    return frozenset(found)
 
 
-@cache
-def _forms_by_base() -> dict[str, frozenset[str]]:
-    bases, _ = _table()
-    forms: dict[str, set[str]] = {}
-    for word, its_bases in bases.items():
-        for base in its_bases:
-            forms.setdefault(base, set()).add(word)
-    return {base: frozenset(words) for base, words in forms.items()}
+def split_prefix(word: str, min_rest: int = _MIN_REST) -> Iterator[tuple[str, str]]:
+    """Yield each way to split a word into a prefix and the rest.
+
+    Args:
+        word: The word.
+        min_rest: Minimum number of letters of the rest.
+
+    """
+    for size in _PREFIX_SIZES:
+        if len(word) - size < min_rest:
+            return
+        if word[:size] in _PREFIXES:
+            yield word[:size], word[size:]

@@ -13,6 +13,7 @@ thread runs the application for one request at a time.
 from __future__ import annotations
 
 import errno
+import math
 import multiprocessing
 import os
 import signal
@@ -46,10 +47,11 @@ _THREAD_IDLE_SECONDS = 30
 #: Seconds from the start of a new worker to the end of the old one, when SIGHUP replaces it. The
 #: new one must be listening by then: on a small computer, its imports take three seconds.
 _RESPAWN_SECONDS = 5.0
-#: Seconds for a worker to end before it is killed. A request waits for upstream for `deadline`
-#: seconds (10) at most; only clients that do not read their responses take longer. systemd and
-#: Docker wait for 30 seconds (deploy/feedsrv.service, compose.yaml).
-_STOP_SECONDS = 20
+#: Seconds beyond `deadline` for a worker to end before it is killed. A request waits for upstream
+#: for `deadline` seconds at most; only clients that do not read their responses take longer. With
+#: the default of ten seconds, systemd and Docker wait longer than that (deploy/feedsrv.service,
+#: compose.yaml).
+_EXTRA_STOP_SECONDS = 10
 #: The configuration of granian's own log: only errors, through the handlers of `feedsrv.logs`.
 #: Below that it logs each start and end of a worker, and warns of more threads than processors,
 #: which is right for threads that compute but not for threads that wait for upstream.
@@ -130,7 +132,7 @@ def run_server(
         log_dictconfig=_LOGGING,
         respawn_failed_workers=True,
         respawn_interval=_RESPAWN_SECONDS,
-        workers_kill_timeout=_STOP_SECONDS,
+        workers_kill_timeout=math.ceil(config.deadline) + _EXTRA_STOP_SECONDS,
     )
 
     @server.on_startup

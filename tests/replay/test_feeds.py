@@ -20,7 +20,7 @@ from reader import make_reader
 
 from tests.support.http import fetch_body
 from tests.support.paths import SHARED
-from tests.support.servers import run_feedsrv
+from tests.support.server_process import start_server
 from tests.support.waiting import wait_until
 
 REPLAY = SHARED / "replay" / "hf_replay.py"
@@ -52,8 +52,8 @@ def site() -> Iterator[str]:
 def server(site: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = str(tmp_path_factory.mktemp("store"))
     environ = {"FEEDSRV_UPSTREAM_URL": site, "FEEDSRV_CACHE_DIR": folder}
-    with run_feedsrv(**environ) as (_, address, _said):
-        yield address
+    with start_server(environ=environ) as started:
+        yield started.url
 
 
 def log(site: str) -> list[str]:
@@ -169,7 +169,8 @@ def _assert_fills(site: str, tmp_path: Path) -> None:
         "FEEDSRV_CACHE_DIR": str(tmp_path / "store"),
         "FEEDSRV_CONFIG": str(tmp_path / "fast.toml"),
     }
-    with run_feedsrv(**environ) as (_, server, _said):
+    with start_server(environ=environ) as started:
+        server = started.url
         began = time.monotonic()
         assert len(feedparser.parse(fetch_body(f"{server}/papers.atom?q=causal")).entries) >= 30
         assert time.monotonic() - began < 20
@@ -185,7 +186,8 @@ def _assert_fills(site: str, tmp_path: Path) -> None:
     spans = [rows[n + 9]["at"] - rows[n]["at"] for n in range(len(rows) - 9)]
     assert min(spans) > 0.55
     assert len(days) >= 8
-    with run_feedsrv(**environ) as (_, server, _said):
+    with start_server(environ=environ) as started:
+        server = started.url
         assert fetch_body(f"{server}/papers.atom?q=causal")
         assert fetch_body(f"{server}/papers.atom")
     assert len(log(site)) == len(paths)

@@ -116,18 +116,18 @@ def read_2024(body: bytes) -> Listing:
     )
 
 
-def test_the_raw_page_of_2024_gives_its_thirteen_papers(raw: bytes) -> None:
-    listing = read_2024(raw)
+def test_the_raw_page_of_2024_gives_its_thirteen_papers(page_of_2024: bytes) -> None:
+    listing = read_2024(page_of_2024)
     assert (listing.page.key, listing.parsed_from, listing.skipped) == ("2024-08-01", "data", ())
     assert (listing.previous_day, listing.next_day) == ("2024-07-31", "2024-08-02")
     assert len(listing.papers) == 13
     assert {paper.listed for paper in listing.papers} == {date(2024, 8, 1)}
 
 
-def test_the_cards_of_the_raw_page_of_2024_tell_the_same(raw: bytes) -> None:
-    without = raw.replace(b' data-target="DailyPapers"', b"")
-    assert without != raw
-    cards, data = read_2024(without), read_2024(raw)
+def test_the_cards_of_the_raw_page_of_2024_tell_the_same(page_of_2024: bytes) -> None:
+    without = page_of_2024.replace(b' data-target="DailyPapers"', b"")
+    assert without != page_of_2024
+    cards, data = read_2024(without), read_2024(page_of_2024)
     assert (cards.page, cards.parsed_from) == (data.page, "cards")
     assert ids_and_counters(cards.papers) == ids_and_counters(data.papers)
     differing = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -101,6 +102,11 @@ class ServerProcess:
         self.process.terminate()
         return self.wait()
 
+    def kill(self) -> None:
+        """Kill the main process and the worker, as a power cut does."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.wait()
+
     def log(self) -> str:
         return "".join(self.stderr)
 
@@ -171,5 +177,5 @@ def start_server(
         server.wait_until_started()
         yield server
     finally:
-        server.process.kill()
+        server.process.kill()  # the worker notices, and ends
         server.wait()

@@ -1,20 +1,14 @@
-"""Servers on loopback, in this process and as processes of their own."""
+"""Servers on loopback, in this process."""
 
 from __future__ import annotations
 
-import os
-import re
 import socket
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
-
-from tests.support.paths import ROOT
 
 
 class _QuietHandler(WSGIRequestHandler):
@@ -36,34 +30,6 @@ def serve_wsgi(app: Any) -> Iterator[str]:
         server.shutdown()
         server.server_close()
         thread.join()
-
-
-@contextmanager
-def run_feedsrv(
-    *arguments: str, **environ: str
-) -> Iterator[tuple[subprocess.Popen[str], str, str]]:
-    """Start feedsrv as a process on a free port; give it, its address and what it said."""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("FEEDSRV_")} | environ
-    process = subprocess.Popen(
-        [sys.executable, "-m", "feedsrv", "serve", "--port", "0", *arguments],
-        stdin=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=ROOT,
-        env=environment,
-    )
-    assert process.stderr is not None
-    said = ""
-    try:
-        while not (found := re.search(r"reader: (http://localhost:\d+)/papers", said)):
-            line = process.stderr.readline()
-            assert line, said
-            said += line
-        yield process, found[1], said
-    finally:
-        process.kill()
-        process.wait()
-        process.stderr.close()
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, time, timedelta
+from importlib.resources import files
 from typing import Any, Literal
 
 from hypothesis import settings
@@ -248,6 +249,26 @@ def listings(draw: DrawFn, kind: Kind | None = None, most: int = 5) -> Listing:
         next_day=following.isoformat() if following else "",
         parsed_from=draw(st.sampled_from(("data", "data", "cards", "api"))),
     )
+
+
+_TABLE = files("feedsrv.search").joinpath("word_families.txt").read_text("ascii")
+#: All words and base forms in the table of word families.
+LISTED_WORDS = tuple(
+    dict.fromkeys(
+        word
+        for line in _TABLE.splitlines()
+        if not line.startswith("#")
+        for word in line.replace(" = ", " ").split()
+    )
+)
+
+
+def listed_words() -> SearchStrategy[str]:
+    """Words of the table of word families, as they are, and with prefixes and endings."""
+    listed = st.sampled_from(LISTED_WORDS)
+    prefixes = st.sampled_from(("", "", "re", "un", "pre", "over", "multi"))
+    endings = st.sampled_from(("", "", "s", "ed", "ing", "ly", "er"))
+    return st.builds("{}{}{}".format, prefixes, listed, endings)
 
 
 @st.composite

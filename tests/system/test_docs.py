@@ -29,7 +29,8 @@ from feedsrv.models import Feed
 from feedsrv.upstream.demo import load_sample_papers
 from tests.support.feed_readers import require_program
 from tests.support.paths import ROOT
-from tests.support.servers import run_feedsrv, serve_wsgi
+from tests.support.server_process import start_server
+from tests.support.servers import serve_wsgi
 from tests.support.upstream import FakeUpstream
 
 PAGES = sorted({*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("config/**/*.md")})
@@ -105,10 +106,10 @@ def example(
     directory = tmp_path_factory.mktemp("example")
     with serve_wsgi(upstream_app) as upstream:
         environ = {"FEEDSRV_UPSTREAM_URL": upstream, "FEEDSRV_CACHE_DIR": str(directory / "store")}
-        with run_feedsrv(**environ) as (_, url, _output):
+        with start_server(environ=environ) as server:
             path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
             replacements = {
-                "localhost:8000": url.removeprefix("http://"),
+                "localhost:8000": server.url.removeprefix("http://"),
                 "/srv/www": str(directory / "www"),
             }
             yield replacements, os.environ | environ | {"PATH": path}

@@ -1,4 +1,4 @@
-"""What is loaded, and when: memory and time that a Raspberry Pi has less of."""
+"""Which modules are loaded, and when: a Raspberry Pi has little memory and time."""
 
 from __future__ import annotations
 
@@ -7,26 +7,25 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from tests.support.http import fetch_body
-from tests.support.servers import run_feedsrv
+from tests.support.server_process import start_server
 
-#: Modules that take a megabyte or more, or open a door that the core keeps shut.
+#: Modules that take a megabyte or more, or give access to what the core must not use.
 HEAVY = {
-    *("asyncio", "bs4", "click", "diskcache", "feedgen", "flask", "httptools", "httpx", "jinja2"),
+    *("asyncio", "bs4", "click", "diskcache", "feedgen", "flask", "granian", "httpx", "jinja2"),
     *("lark", "lxml", "msgspec", "multiprocessing", "platformdirs", "pylatexenc"),
-    *("snowballstemmer", "socket", "sqlite3", "ssl", "unittest", "uvloop", "werkzeug", "xml.sax"),
+    *("socket", "sqlite3", "ssl", "unittest", "werkzeug", "xml.sax"),
 }
-#: What nobody needs who serves: tools of development, and thirty languages beside English.
-NEVER = {"multiprocessing", "unittest", "xml.sax"}
+#: Development tools and the parser of rendered cards, which no server needs for its first feed.
+NEVER = {"bs4", "unittest", "xml.sax"}
 
 
 @pytest.fixture(autouse=True)
-def _unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep coverage out of the processes that are looked at: it loads much itself."""
+def _no_coverage(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do not measure the coverage of these processes: coverage loads many modules itself."""
     for name in [name for name in os.environ if name.startswith("COVERAGE")]:
         monkeypatch.delenv(name)
 
@@ -39,31 +38,38 @@ def _unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
         ("feedsrv.models", {"msgspec"}),
         ("feedsrv.search.query", {"msgspec"}),
         ("feedsrv.upstream.parser", {"lxml", "msgspec", "pylatexenc"}),
-        ("feedsrv.cli", HEAVY - {*NEVER, "bs4", "uvloop"}),
+        ("feedsrv.cli", HEAVY - {*NEVER, "asyncio", "granian"}),
     ],
 )
 def test_an_import_loads_what_it_needs_and_no_more(module: str, loaded: set[str]) -> None:
+    assert HEAVY & modules_loaded_by(module) == loaded
+
+
+def modules_loaded_by(module: str) -> set[str]:
     code = f"import json, sys, {module}; print(json.dumps(sorted(sys.modules)))"
-    said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    assert HEAVY & set(json.loads(said.stdout)) == loaded
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    return set(json.loads(done.stdout))
 
 
-def test_a_server_loads_nothing_for_its_first_feed_that_it_can_do_without(tmp_path: Path) -> None:
-    given = {"FEEDSRV_CACHE_DIR": str(tmp_path), "PYTHONPROFILEIMPORTTIME": "1"}
-    with run_feedsrv("--demo", **given) as (process, url, before):
-        assert b"<feed" in fetch_body(f"{url}/papers.atom?q=causal")
-        process.terminate()
-        assert process.stderr is not None
-        said = before + process.stderr.read()
-    loaded = set(re.findall(r"import time:[\s\d|]+\| +([\w.]+)", said))
-    assert {"feedsrv.cli", "lark", "lxml"} <= loaded
-    assert not loaded & {*NEVER, "bs4"}
+def test_a_server_loads_only_what_its_first_feed_needs() -> None:
+    with start_server("--demo", environ={"PYTHONPROFILEIMPORTTIME": "1"}) as server:
+        assert b"<feed" in fetch_body(f"{server.url}/papers.atom?q=causal")
+        server.stop()
+    loaded = set(re.findall(r"import time:[\s\d|]+\| +([\w.]+)", server.log()))
+    assert {"feedsrv.cli", "feedsrv.web.wsgi", "granian", "lark", "lxml"} <= loaded
+    assert not loaded & NEVER
 
 
-def test_cards_load_the_reader_of_cards() -> None:
+def test_the_main_process_imports_the_modules_of_its_worker() -> None:
+    """The worker is forked from it, so that both share this memory."""
+    only_in_worker = modules_loaded_by("feedsrv.web.wsgi") - modules_loaded_by("feedsrv.cli")
+    assert [name for name in only_in_worker if name.startswith("feedsrv")] == ["feedsrv.web.wsgi"]
+
+
+def test_parsing_cards_loads_beautifulsoup() -> None:
     code = (
         "import sys; from feedsrv.upstream.cards import parse_cards;"
         " parse_cards('', day=None, year=2026); print('bs4' in sys.modules)"
     )
-    said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    assert said.stdout == "True\n"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout == "True\n"

@@ -120,10 +120,18 @@ def test_the_sdist_holds_what_the_suite_needs(built: Path) -> None:
     with tarfile.open(file) as opened:
         packed = {name.partition("/")[2] for name in opened.getnames()}
     wanted = {*(ROOT / "tests").rglob("test_*.py"), *(ROOT / "tests" / "support").glob("*.py")}
-    wanted |= {*(ROOT / "bench").glob("*.py")}
+    wanted |= {path for name in ("bench", "scripts") for path in (ROOT / name).glob("*.py")}
+    wanted.add(ROOT / "tests" / "unit" / "search" / "data" / "forms.tsv")
     wanted |= {*(ROOT / "deploy").iterdir(), ROOT / "Dockerfile", ROOT / "config" / "feedsrv.toml"}
     missing = {each.relative_to(ROOT).as_posix() for each in wanted} - packed
     assert not missing
+
+
+def test_the_wheel_has_the_word_families_and_their_licence(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as opened:
+        names = opened.namelist()
+    assert "feedsrv/search/word_families.txt" in names
+    assert any(name.endswith("licenses/feedsrv/search/word_families.LICENSE.txt") for name in names)
 
 
 def test_the_wheel_runs_in_a_venv_that_was_empty(installed: Path, tmp_path: Path) -> None:

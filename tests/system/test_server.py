@@ -65,7 +65,9 @@ def measure_latency(url: str, seconds: float) -> Latency:
         fetch_body(url)
         latencies.append(time.monotonic() - started)
         time.sleep(0.01)  # an ordinary client makes no load of its own
-    return Latency(median(latencies), quantiles(latencies, n=100)[98], max(latencies))
+    return Latency(
+        median(latencies), quantiles(latencies, n=100, method="inclusive")[98], max(latencies)
+    )
 
 
 def report(name: str, latency: Latency, server: ServerProcess) -> None:

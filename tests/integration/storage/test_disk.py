@@ -32,7 +32,7 @@ from feedsrv.storage.repository import SCHEMA_VERSION, Repository
 from tests.support.clock import Clock
 from tests.support.http import fetch_body
 from tests.support.processes import start_function
-from tests.support.servers import run_feedsrv
+from tests.support.server_process import start_server
 from tests.support.stores import disk_files, disk_store, reconnect, reserve_slot
 from tests.support.types import MakeService
 from tests.support.upstream import FakeUpstream
@@ -700,11 +700,11 @@ def test_configured_searches_are_durable_and_others_evictable(
 
 
 @contextmanager
-def no_room(process: subprocess.Popen[str]) -> Iterator[None]:
+def no_room(pid: int) -> Iterator[None]:
     """Let no file of the process grow, nor be written at all."""
-    before = resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+    before = resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
     yield
-    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, before)
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.parametrize("incident", [deleted, damaged, in_the_way, locked, no_room])
@@ -723,22 +723,22 @@ def test_a_server_goes_on_with_the_same_bytes_and_says_so_once(
         "FEEDSRV_CONFIG": str(settings),
     }
     feed = "/feeds/causal.atom"
-    with run_feedsrv(**environ) as (process, url, _):
+    with start_server(environ=environ) as server:
+        url = server.url
         fetch_body(url + feed)
         wait_until(lambda: len([path for path in upstream.requests if "date" in path]) == 2)
         before = fetch_body(url + feed)
         wait_until(lambda: fetch_body(url + feed) == before)
-        with incident(process if incident is no_room else folder):
+        with incident(server.workers()[0] if incident is no_room else folder):
             assert fetch_body(url + feed) == before
             # Something to keep, so that the disk is needed.
             assert b"<entry>" in fetch_body(f"{url}/papers.atom?q=lighthouse")
             assert fetch_body(url + feed) == before
         upstream.fail()
         assert fetch_body(url + feed) == before
-        process.terminate()
-        assert process.stderr is not None
-        said = [line for line in process.stderr.read().splitlines() if "store" in line]
-    assert len([line for line in said if "WARNING" in line]) == (incident is not deleted), said
+        server.stop()
+    warnings = [line for line in server.stderr if "store" in line and "WARNING" in line]
+    assert len(warnings) == (incident is not deleted), server.log()
     if incident in {deleted, damaged}:  # all is on disk again, without any help of upstream
-        with run_feedsrv(**environ) as (_, url, _said):
-            assert fetch_body(url + feed).count(b"<entry>") == before.count(b"<entry>")
+        with start_server(environ=environ) as server:
+            assert fetch_body(server.url + feed).count(b"<entry>") == before.count(b"<entry>")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ from feedsrv.web.app import create_app
 from tests.support.feed_readers import require_program
 from tests.support.http import fetch, free_port, is_ready
 from tests.support.paths import ROOT
+from tests.support.server_process import start_server
 from tests.support.servers import serve_wsgi
 from tests.support.types import MakeService
 from tests.support.waiting import wait_until
@@ -55,3 +57,34 @@ def test_caddy_hands_on_what_readers_asked_for(
         wait_until(lambda: is_ready(f"{front}{prefix}/healthz", Host=named))
         _, _, feed = fetch(front + prefix + FEED, Host=named, X_Forwarded_Prefix="/evil")
     assert f'href="http://{named}{prefix}{FEED}" rel="self"'.encode() in feed
+
+
+@pytest.mark.parametrize(
+    ("host", "prefix"), [("papers.example.org", ""), ("example.org", "/daily")]
+)
+def test_caddy_removes_headers_that_wsgi_takes_for_its_own(
+    tmp_path: Path, host: str, prefix: str
+) -> None:
+    require_program("caddy")
+    settings = tmp_path / "feedsrv.toml"
+    settings.write_text("access_log = true\ntrusted_proxies = ['127.0.0.1']\n")
+    port = free_port()
+    named = f"{host}:{port}"
+    with (
+        start_server("--demo", environ={"FEEDSRV_CONFIG": str(settings)}) as server,
+        run_caddy(server.url.replace("localhost", "127.0.0.1"), tmp_path, port) as proxy,
+    ):
+        wait_until(lambda: is_ready(f"{proxy}{prefix}/healthz", Host=named))
+        fields = {
+            "Host": named,
+            "X_Forwarded_For": "192.0.2.66",
+            "X_Forwarded_Host": "evil.example",
+            "X_FORWARDED_PREFIX": "/evil",
+        }
+        request = urllib.request.Request(proxy + prefix + FEED, headers=fields)
+        with urllib.request.urlopen(request, timeout=30) as response:
+            feed = response.read()
+        server.stop()
+    assert f'href="http://{named}{prefix}{FEED}" rel="self"'.encode() in feed
+    assert b"evil" not in feed
+    assert "192.0.2.66" not in "".join(server.stdout)

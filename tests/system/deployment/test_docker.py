@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.support.http import free_port, is_ready
 from tests.support.paths import ROOT
-from tests.support.servers import run_feedsrv
+from tests.support.server_process import start_server
 from tests.support.waiting import wait_until
 
 
@@ -52,8 +52,8 @@ def test_the_health_check_tells_a_server_that_answers_from_one_that_is_gone() ->
     (line,) = parse_dockerfile()["HEALTHCHECK"]
     command = line.partition("CMD ")[2]
     python = f"{shlex.quote(sys.executable)} {command.partition(' ')[2]}"
-    with run_feedsrv("--demo") as (_, url, _said):
-        port = url.rpartition(":")[2]
+    with start_server("--demo") as server:
+        port = str(server.port)
         healthy = subprocess.run(python, shell=True, env={"PORT": port}, check=False)
     gone = subprocess.run(
         python, shell=True, env={"PORT": port}, check=False, stderr=subprocess.DEVNULL

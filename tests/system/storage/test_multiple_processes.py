@@ -19,7 +19,7 @@ from feedsrv.feeds.service import Service
 from tests.support.clock import Clock
 from tests.support.http import fetch_body
 from tests.support.processes import killed_process
-from tests.support.servers import run_feedsrv
+from tests.support.server_process import start_server
 from tests.support.stores import disk_store
 from tests.support.types import MakeService
 from tests.support.upstream import FakeUpstream, Json, papers_of_twelve_days
@@ -41,8 +41,8 @@ def run_servers(count: int, upstream: FakeUpstream, folder: Path) -> Iterator[li
         "FEEDSRV_CONFIG": str(settings),
     }
     with ExitStack() as stack, ThreadPoolExecutor(count) as pool:
-        started = [run_feedsrv(**environ) for _ in range(count)]
-        yield [url for _, url, _ in pool.map(stack.enter_context, started)]
+        servers = [start_server(environ=environ) for _ in range(count)]
+        yield [server.url for server in pool.map(stack.enter_context, servers)]
 
 
 def test_two_hundred_requests_over_two_processes_ask_for_each_page_once(

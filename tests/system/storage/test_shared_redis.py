@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
@@ -19,7 +18,8 @@ import pytest
 
 from tests.support.http import fetch_body
 from tests.support.redis_server import PASSWORD, RedisServer
-from tests.support.servers import run_feedsrv, serve_wsgi
+from tests.support.server_process import ServerProcess, start_server
+from tests.support.servers import serve_wsgi
 from tests.support.upstream import FakeUpstream, make_raw_paper
 from tests.support.waiting import wait_until
 
@@ -58,19 +58,17 @@ class ServerGroup:
 
     def __init__(self, stack: ExitStack, environ: dict[str, str], folder: Path) -> None:
         self.urls: list[str] = []
-        self._processes: list[subprocess.Popen[str]] = []
+        self._servers: list[ServerProcess] = []
         for number in range(3):
             own = {"FEEDSRV_CACHE_DIR": str(folder / f"machine-{number}")}
-            process, url, _ = stack.enter_context(run_feedsrv(**environ, **own))
-            self.urls.append(url)
-            self._processes.append(process)
+            server = stack.enter_context(start_server(environ=environ | own))
+            self.urls.append(server.url)
+            self._servers.append(server)
 
     def kill(self) -> None:
         """Kill the first as a power cut would."""
         del self.urls[0]
-        process = self._processes.pop(0)
-        process.kill()
-        process.wait()
+        self._servers.pop(0).kill()
 
     def responses(self, path: str) -> set[FeedResponse]:
         return {fetch_response(url + path) for url in self.urls}
@@ -186,7 +184,7 @@ def test_the_state_says_in_what_it_is_kept_and_not_where(
         if not is_there:
             redis.stop()
             wait_until(
-                lambda: b"Nothing can be kept in Redis" in fetch_body(servers.urls[0] + "/status")
+                lambda: b"Nothing can be stored in Redis" in fetch_body(servers.urls[0] + "/status")
             )
         for path in ("/status.json", "/status"):
             said = fetch_body(servers.urls[0] + path).decode()

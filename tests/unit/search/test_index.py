@@ -9,8 +9,16 @@ from hypothesis import strategies as st
 from feedsrv.models import Paper
 from feedsrv.search.index import Index
 from feedsrv.search.parser import parse_query
-from feedsrv.search.query import Query, matches
-from tests.support.strategies import make_paper, papers, queries, terms
+from feedsrv.search.query import Query, Term, matches
+from feedsrv.search.word_families import base_forms, related_base_forms
+from tests.support.strategies import (
+    LISTED_WORDS,
+    listed_words,
+    make_paper,
+    papers,
+    queries,
+    terms,
+)
 
 
 @given(st.lists(papers(), max_size=8), queries())
@@ -31,6 +39,33 @@ def test_it_counts_the_papers_that_fail_one_part_alone(
 ) -> None:
     failing = [[n for n, part in enumerate(parts) if not matches(part, one)] for one in held]
     assert Index(held).count_near_misses(parts) == [failing.count([n]) for n in range(len(parts))]
+
+
+@given(st.lists(listed_words(), min_size=1, max_size=12), st.data())
+def test_words_of_the_table_find_the_papers_that_match_them(
+    words: list[str], data: st.DataObject
+) -> None:
+    # Relatives of the words too, so that something is found.
+    base = data.draw(st.sampled_from(sorted(related_base_forms(words[0]))))
+    stored = [make_paper(word) for word in (*words, base, f"{base}s", f"{base}ing")]
+    for word in (*words, base):
+        term = Term("title", word, "forms")
+        assert Index(stored).search(term) == tuple(one for one in stored if matches(term, one))
+
+
+def test_each_word_of_the_table_finds_all_its_forms() -> None:
+    forms: dict[str, set[str]] = {}
+    for word in LISTED_WORDS:
+        for base in base_forms(word):
+            forms.setdefault(base, set()).add(word)
+    index = Index([make_paper(" ".join(LISTED_WORDS))])
+    wrong = [
+        word
+        for word in LISTED_WORDS
+        if set(index.matched_words(Term("title", word, "forms")))
+        != set().union(*(forms.get(base, ()) for base in related_base_forms(word)))
+    ]
+    assert wrong == []
 
 
 @pytest.mark.parametrize(
