@@ -60,7 +60,7 @@ def log(site: str) -> list[str]:
     return [row["path"] for row in json.loads(fetch_body(f"{site}/__log__"))]
 
 
-def known(site: str) -> dict[str, Any]:
+def expected_entries(site: str) -> dict[str, Any]:
     """Return every paper that the site lists under its days or finds for the word, by id."""
     found = json.loads(fetch_body(f"{site}/api/papers/search?q=causal&limit=120"))
     return {entry["paper"]["id"]: entry for entry in found}
@@ -83,7 +83,7 @@ def test_the_causal_feed_has_thirty_papers_each_about_it_and_all_that_is_known_o
     feed = feedparser.parse(document)
     assert not feed.bozo
     assert len(feed.entries) >= 30
-    papers = known(site)
+    papers = expected_entries(site)
     order = []
     for entry in feed.entries:
         name = entry.id.removeprefix("https://arxiv.org/abs/")

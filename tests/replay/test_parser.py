@@ -7,6 +7,7 @@ import importlib.util
 import json
 import re
 from datetime import UTC, date, datetime
+from functools import cache
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -35,25 +36,25 @@ PERIODS = {
 pytestmark = pytest.mark.skipif(not ERAS, reason="no captures: ../shared/replay is not there")
 
 
-def read_page(body: bytes, page: Page) -> Listing:
+def page_listing(body: bytes, page: Page) -> Listing:
     url = f"https://huggingface.co{page_path(page)}"
     return parse_page(body, url, requested=page, fetched_at=READ_AT)
 
 
-def read_answer(entries: object, page: Page) -> Listing:
+def api_listing(entries: object, page: Page) -> Listing:
     body = entries if isinstance(entries, bytes) else json.dumps(entries).encode()
     return parse_api_response(
         body, "https://huggingface.co/api", requested=page, fetched_at=READ_AT
     )
 
 
-def facts(papers: tuple[Paper, ...]) -> list[tuple[str, int, int]]:
+def ids_and_counters(papers: tuple[Paper, ...]) -> list[tuple[str, int, int]]:
     return [(paper.id, paper.upvotes, paper.comments) for paper in papers]
 
 
-def same(found: tuple[Paper, ...], wanted: tuple[Paper, ...]) -> None:
+def assert_same_papers(found: tuple[Paper, ...], wanted: tuple[Paper, ...]) -> None:
     # By name and number: a failure must not print what the papers say.
-    assert facts(found) == facts(wanted)
+    assert ids_and_counters(found) == ids_and_counters(wanted)
     assert [paper.id for paper, other in zip(found, wanted, strict=True) if paper != other] == []
 
 
@@ -66,9 +67,9 @@ def same(found: tuple[Paper, ...], wanted: tuple[Paper, ...]) -> None:
 def test_every_paper_of_a_captured_day_is_read(file: Path) -> None:
     body, day = gzip.decompress(file.read_bytes()), file.name[:10]
     entries = json.loads(body)
-    listing = read_answer(body, Page(Kind.DAY, day))
+    listing = api_listing(body, Page(Kind.DAY, day))
     assert (listing.page.key, listing.skipped) == (day, ())
-    assert facts(listing.papers) == [
+    assert ids_and_counters(listing.papers) == [
         (entry["paper"]["id"], entry["paper"]["upvotes"], entry["numComments"]) for entry in entries
     ]
     for paper, entry in zip(listing.papers, entries, strict=True):
@@ -104,14 +105,14 @@ def test_the_title_of_every_captured_paper_is_a_query_that_finds_it(file: Path) 
 def test_the_newest_papers_without_a_date_are_cut_to_their_newest_day() -> None:
     body = (REPLAY / "captures" / "api-daily-limit30-2026-06-13.json").read_bytes()
     days = [entry["paper"]["submittedOnDailyAt"][:10] for entry in json.loads(body)]
-    listing = read_answer(body, Page(Kind.DAY, "2026-06-13"))
+    listing = api_listing(body, Page(Kind.DAY, "2026-06-13"))
     assert listing.page.key == max(days)
     assert len(listing.papers) == days.count(max(days))
 
 
 def test_a_captured_search_gives_all_its_papers() -> None:
     body = (REPLAY / "captures" / "api-search-q-kazakh-2025-05.json").read_bytes()
-    listing = read_answer(body, Page(Kind.SEARCH, "kazakh"))
+    listing = api_listing(body, Page(Kind.SEARCH, "kazakh"))
     assert len(listing.papers) == len(json.loads(body)) > 0
     assert listing.skipped == ()
 
@@ -120,7 +121,7 @@ def test_a_captured_search_gives_all_its_papers() -> None:
 
 
 @pytest.fixture(scope="module")
-def raw() -> bytes:
+def page_of_2024() -> bytes:
     return (REPLAY / "captures" / "page-daily-2024-08-01-date-query.html").read_bytes()
 
 
@@ -131,20 +132,20 @@ def read_2024(body: bytes) -> Listing:
     )
 
 
-def test_the_raw_page_of_2024_gives_its_thirteen_papers(raw: bytes) -> None:
-    listing = read_2024(raw)
+def test_the_raw_page_of_2024_gives_its_thirteen_papers(page_of_2024: bytes) -> None:
+    listing = read_2024(page_of_2024)
     assert (listing.page.key, listing.parsed_from, listing.skipped) == ("2024-08-01", "data", ())
     assert (listing.previous_day, listing.next_day) == ("2024-07-31", "2024-08-02")
     assert len(listing.papers) == 13
     assert {paper.listed for paper in listing.papers} == {date(2024, 8, 1)}
 
 
-def test_the_cards_of_the_raw_page_of_2024_tell_the_same(raw: bytes) -> None:
-    without = raw.replace(b' data-target="DailyPapers"', b"")
-    assert without != raw
-    cards, data = read_2024(without), read_2024(raw)
+def test_the_cards_of_the_raw_page_of_2024_tell_the_same(page_of_2024: bytes) -> None:
+    without = page_of_2024.replace(b' data-target="DailyPapers"', b"")
+    assert without != page_of_2024
+    cards, data = read_2024(without), read_2024(page_of_2024)
     assert (cards.page, cards.parsed_from) == (data.page, "cards")
-    assert facts(cards.papers) == facts(data.papers)
+    assert ids_and_counters(cards.papers) == ids_and_counters(data.papers)
     differing = [
         paper.id
         for paper, other in zip(cards.papers, data.papers, strict=True)
@@ -167,7 +168,7 @@ def replay() -> ModuleType:
     return module
 
 
-class Site:
+class ReplaySite:
     """The pages and answers of the stand-in, without its server."""
 
     def __init__(self, replay: ModuleType) -> None:
@@ -184,13 +185,17 @@ class Site:
         assert kind in {"html", "json"}
         return value
 
+    @cache  # noqa: B019  # one site lives as long as its module
+    def listing(self, page: Page, fault: str | None = None) -> Listing:
+        return page_listing(self.get(page_path(page), fault), page)
+
 
 @pytest.fixture(scope="module")
-def site(replay: ModuleType) -> Site:
-    return Site(replay)
+def site(replay: ModuleType) -> ReplaySite:
+    return ReplaySite(replay)
 
 
-def answer_for(site: Site, page: Page) -> list[Json]:
+def api_response(site: ReplaySite, page: Page) -> list[Json]:
     """What the API gives for the page; it has no paths for a limit of more than a hundred."""
     if page in PERIODS:
         every: list[Json] = []
@@ -211,18 +216,18 @@ each_page = pytest.mark.parametrize("page", PAGES, ids=str)
 
 
 @each_page
-def test_a_page_and_the_api_tell_the_same(site: Site, page: Page) -> None:
-    listing = read_page(site.get(page_path(page)), page)
-    answer = read_answer(answer_for(site, page), page)
+def test_a_page_and_the_api_tell_the_same(site: ReplaySite, page: Page) -> None:
+    listing = site.listing(page)
+    answer = api_listing(api_response(site, page), page)
     assert (listing.page, listing.parsed_from, listing.skipped) == (page, "data", ())
     assert len(listing.papers) > 5
-    same(listing.papers, answer.papers)
+    assert_same_papers(listing.papers, answer.papers)
 
 
 @each_page
-def test_cards_alone_give_the_same_ids_and_titles(site: Site, page: Page) -> None:
-    data = read_page(site.get(page_path(page)), page)
-    cards = read_page(site.get(page_path(page), "cards-only"), page)
+def test_cards_alone_give_the_same_ids_and_titles(site: ReplaySite, page: Page) -> None:
+    data = site.listing(page)
+    cards = site.listing(page, "cards-only")
     assert (cards.page, cards.parsed_from) == (page, "cards")
     differing = [
         (paper.id, other.id)
@@ -233,11 +238,11 @@ def test_cards_alone_give_the_same_ids_and_titles(site: Site, page: Page) -> Non
 
 
 @each_page
-def test_broken_data_falls_to_the_same_cards(site: Site, page: Page) -> None:
-    broken = read_page(site.get(page_path(page), "badjson"), page)
-    cards = read_page(site.get(page_path(page), "cards-only"), page)
+def test_broken_data_falls_to_the_same_cards(site: ReplaySite, page: Page) -> None:
+    broken = site.listing(page, "badjson")
+    cards = site.listing(page, "cards-only")
     assert broken.skipped[0].startswith("page data: the page's data is invalid")
-    same(broken.papers, cards.papers)
+    assert_same_papers(broken.papers, cards.papers)
 
 
 @pytest.mark.parametrize("file", ERAS, ids=lambda file: file.name[:10])
@@ -249,8 +254,8 @@ def test_a_page_of_any_era_tells_what_the_api_tells(replay: ModuleType, file: Pa
     cards = "".join(replay.day_card(entry, int(day[:4])) for entry in entries)
     label = f'<time datetime="{day}"></time>'
     whole = replay.page(props, cards, "Daily Papers", label)
-    listing = read_page(whole, page)
-    same(listing.papers, read_answer(entries, page).papers)
-    bare = read_page(whole.replace(b' data-target="DailyPapers"', b""), page)
+    listing = page_listing(whole, page)
+    assert_same_papers(listing.papers, api_listing(entries, page).papers)
+    bare = page_listing(whole.replace(b' data-target="DailyPapers"', b""), page)
     assert bare.parsed_from == "cards"
-    assert facts(bare.papers) == facts(listing.papers)
+    assert ids_and_counters(bare.papers) == ids_and_counters(listing.papers)

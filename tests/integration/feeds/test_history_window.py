@@ -23,11 +23,11 @@ def upstream_papers() -> list[Json]:
     return papers_of_twelve_days()
 
 
-def ids(result: FeedResult) -> list[int]:
+def paper_numbers(result: FeedResult) -> list[int]:
     return [int(match.paper.id[-5:]) for match in result.matches]
 
 
-def listed(upstream: FakeUpstream) -> list[str]:
+def requested_days(upstream: FakeUpstream) -> list[str]:
     return [path for path in upstream.requests if path.startswith("/papers/date/")]
 
 
@@ -46,12 +46,14 @@ def test_the_first_request_waits_for_one_page_and_the_rest_follows_newest_first(
     upstream.intercept = hold
     service = make_service(history_days=8)
     first = service.get_feed(DAILY)
-    assert ids(first) == [1, 0]
+    assert paper_numbers(first) == [1, 0]
     gate.set()
     wait_until(lambda: len(service.get_feed(DAILY).matches) == 16)
-    assert ids(service.get_feed(DAILY)) == [day * 10 + n for day in range(8) for n in (1, 0)]
+    assert paper_numbers(service.get_feed(DAILY)) == [
+        day * 10 + n for day in range(8) for n in (1, 0)
+    ]
     expected = ["24", "23", "20", "19", "18", "17", "16", "13"]
-    assert listed(upstream) == [f"/papers/date/2026-11-{name}" for name in expected]
+    assert requested_days(upstream) == [f"/papers/date/2026-11-{name}" for name in expected]
 
 
 def test_one_window_serves_every_keyword(make_service: MakeService, upstream: FakeUpstream) -> None:
@@ -87,14 +89,16 @@ def test_after_three_weeks_offline_no_paper_is_missed(
 ) -> None:
     service = make_service(history_days=20)
     wait_until(lambda: len(service.get_feed(DAILY).matches) == 24)
-    before = set(ids(service.get_feed(DAILY)))
+    before = set(paper_numbers(service.get_feed(DAILY)))
     clock.forward(days=21)
     upstream.papers = [paper | {"day": paper["day"] + 15} for paper in upstream.papers]
     new = [make_raw_paper(1000 + day, day=day) for day in range(15)]
     upstream.papers += new
     service.get_feed(DAILY)
-    wait_until(lambda: {1000 + day for day in range(15)} <= set(ids(service.get_feed(DAILY))))
-    assert set(ids(service.get_feed(DAILY))) - {1000 + day for day in range(15)} <= before
+    wait_until(
+        lambda: {1000 + day for day in range(15)} <= set(paper_numbers(service.get_feed(DAILY)))
+    )
+    assert set(paper_numbers(service.get_feed(DAILY))) - {1000 + day for day in range(15)} <= before
 
 
 def test_a_day_is_refreshed_by_its_age_and_never_loses_papers(
@@ -106,13 +110,13 @@ def test_a_day_is_refreshed_by_its_age_and_never_loses_papers(
     clock.forward(hours=4)
     del upstream.papers[3]  # of yesterday
     service.get_feed(DAILY)
-    wait_until(lambda: len(listed(upstream)) == 2)
-    assert listed(upstream) == ["/papers/date/2026-11-24", "/papers/date/2026-11-23"]
+    wait_until(lambda: len(requested_days(upstream)) == 2)
+    assert requested_days(upstream) == ["/papers/date/2026-11-24", "/papers/date/2026-11-23"]
     assert len(service.get_feed(DAILY).matches) == 10
     upstream.requests.clear()
     clock.forward(hours=9)
     service.get_feed(DAILY)
-    wait_until(lambda: len(listed(upstream)) == 5)
+    wait_until(lambda: len(requested_days(upstream)) == 5)
 
 
 # --- ten days of a server ----------------------------------------------------------------------

@@ -17,51 +17,51 @@ from tests.support.upstream import FakeUpstream, make_raw_paper
 from tests.support.waiting import wait_until
 
 
-def feed(query: str = "causal", *sources: Source, limit: int = 50) -> Feed:
+def make_feed(query: str = "causal", *sources: Source, limit: int = 50) -> Feed:
     sources = sources or ("daily", "search")
     return Feed(name="x", title="x", query=query, sources=sources, limit=limit)
 
 
-def ids(result: FeedResult) -> list[str]:
+def paper_numbers(result: FeedResult) -> list[str]:
     return [match.paper.id[-1] for match in result.matches]
 
 
 def test_a_keyword_feed_fetches_the_newest_day_and_the_search_page(
     service: Service, upstream: FakeUpstream
 ) -> None:
-    result = service.get_feed(feed())
-    assert ids(result) == ["3", "1", "5"], "newest first by list day and id"
+    result = service.get_feed(make_feed())
+    assert paper_numbers(result) == ["3", "1", "5"], "newest first by list day and id"
     assert sorted(upstream.requests)[:2] == ["/papers/date/2026-11-24", "/papers?q=causal"]
 
 
 def test_a_second_request_sends_nothing_upstream(service: Service, upstream: FakeUpstream) -> None:
-    service.get_feed(feed())
+    service.get_feed(make_feed())
     request_count = len(upstream.requests)
-    assert ids(service.get_feed(feed())) == ["3", "1", "5"]
+    assert paper_numbers(service.get_feed(make_feed())) == ["3", "1", "5"]
     assert len(upstream.requests) == request_count
 
 
 def test_another_server_on_the_same_store_sends_nothing_upstream(
     make_service: MakeService, upstream: FakeUpstream
 ) -> None:
-    make_service().get_feed(feed())
+    make_service().get_feed(make_feed())
     request_count = len(upstream.requests)
-    assert ids(make_service().get_feed(feed())) == ["3", "1", "5"]
+    assert paper_numbers(make_service().get_feed(make_feed())) == ["3", "1", "5"]
     assert len(upstream.requests) == request_count
 
 
 def test_a_stale_listing_is_served_and_refreshed(
     service: Service, upstream: FakeUpstream, clock: Clock
 ) -> None:
-    daily = feed("", "daily")
+    daily = make_feed("", "daily")
     service.get_feed(daily)
     upstream.papers.append(make_raw_paper(9))
     clock.forward(minutes=19)
     service.get_feed(daily)
     assert upstream.requests == ["/papers/date/2026-11-24"]
     clock.forward(minutes=2)
-    assert "9" not in ids(service.get_feed(daily)), "the stored listing is served at once"
-    wait_until(lambda: "9" in ids(service.get_feed(daily)))
+    assert "9" not in paper_numbers(service.get_feed(daily)), "the stored listing is served at once"
+    wait_until(lambda: "9" in paper_numbers(service.get_feed(daily)))
     assert upstream.requests == ["/papers/date/2026-11-24"] * 2
 
 
@@ -71,7 +71,7 @@ def test_a_stale_listing_is_served_and_refreshed(
 def test_each_kind_of_page_is_refreshed_after_its_ttl(
     service: Service, upstream: FakeUpstream, clock: Clock, source: Source, hours: int
 ) -> None:
-    source_feed = feed("causal", source)
+    source_feed = make_feed("causal", source)
     service.get_feed(source_feed)
     assert len(upstream.requests) == 1
     clock.forward(hours=hours, seconds=-1)
@@ -86,9 +86,9 @@ def test_on_a_weekend_fridays_page_is_fetched_once(
     service: Service, upstream: FakeUpstream, clock: Clock
 ) -> None:
     clock.forward(days=4)  # a Saturday
-    daily = feed("", "daily")
+    daily = make_feed("", "daily")
     before = service.get_feed(daily)
-    assert ids(service.get_feed(daily)) == ids(before)
+    assert paper_numbers(service.get_feed(daily)) == paper_numbers(before)
     assert upstream.requests == ["/papers/date/2026-11-27"]
     assert {str(each.paper.listed) for each in before.matches} == {"2026-11-27"}
 
@@ -97,9 +97,9 @@ def test_on_a_holiday_the_previous_list_is_stored_under_its_own_day(
     service: Service, upstream: FakeUpstream, clock: Clock
 ) -> None:
     upstream.today = lambda: clock.today().replace(day=23)
-    daily = feed("", "daily")
+    daily = make_feed("", "daily")
     before = service.get_feed(daily)
-    assert ids(service.get_feed(daily)) == ids(before)
+    assert paper_numbers(service.get_feed(daily)) == paper_numbers(before)
     assert upstream.requests == ["/papers/date/2026-11-24", "/papers/date/2026-11-23"]
     assert {str(each.paper.listed) for each in before.matches} == {"2026-11-23"}
 
@@ -108,7 +108,7 @@ def test_last_weeks_list_is_served_until_this_week_has_one(
     service: Service, upstream: FakeUpstream, clock: Clock
 ) -> None:
     upstream.today = lambda: clock.today().replace(day=20)
-    weekly = feed("", "week")
+    weekly = make_feed("", "week")
     assert len(service.get_feed(weekly).matches) == 5
     assert upstream.requests == ["/papers/week/2026-W48", "/papers/week/2026-W47"]
     service.get_feed(weekly)
@@ -119,26 +119,26 @@ def test_yesterdays_list_stays_in_the_feed_when_a_new_day_comes(
     make_service: MakeService, upstream: FakeUpstream, clock: Clock
 ) -> None:
     service = make_service(history_days=2)
-    daily = feed("", "daily")
+    daily = make_feed("", "daily")
     service.get_feed(daily)
-    wait_until(lambda: ids(service.get_feed(daily)) == ["3", "2", "1", "5", "4"])
+    wait_until(lambda: paper_numbers(service.get_feed(daily)) == ["3", "2", "1", "5", "4"])
     upstream.papers = [paper | {"day": paper["day"] + 1} for paper in upstream.papers]
     upstream.papers.append(make_raw_paper(7))
     clock.forward(days=1)
     service.get_feed(daily)
-    wait_until(lambda: ids(service.get_feed(daily)) == ["7", "3", "2", "1"])
+    wait_until(lambda: paper_numbers(service.get_feed(daily)) == ["7", "3", "2", "1"])
 
 
 def test_a_list_that_shrank_loses_no_papers(
     service: Service, upstream: FakeUpstream, clock: Clock
 ) -> None:
-    daily = feed("", "daily")
+    daily = make_feed("", "daily")
     service.get_feed(daily)
     del upstream.papers[1:3]
     clock.forward(hours=1)
     service.get_feed(daily)
     wait_until(lambda: len(upstream.requests) == 2)
-    assert ids(service.get_feed(daily)) == ["3", "2", "1"]
+    assert paper_numbers(service.get_feed(daily)) == ["3", "2", "1"]
 
 
 # --- when upstream fails -----------------------------------------------------------------------
@@ -147,23 +147,23 @@ def test_a_list_that_shrank_loses_no_papers(
 def test_the_last_good_listing_is_served_while_upstream_fails(
     service: Service, upstream: FakeUpstream, clock: Clock
 ) -> None:
-    before = ids(service.get_feed(feed()))
+    before = paper_numbers(service.get_feed(make_feed()))
     upstream.fail()
     clock.forward(hours=25)
-    assert ids(service.get_feed(feed())) == before
+    assert paper_numbers(service.get_feed(make_feed())) == before
     wait_until(lambda: len(upstream.requests) >= 6)
-    assert ids(service.get_feed(feed())) == before
+    assert paper_numbers(service.get_feed(make_feed())) == before
 
 
 def test_a_page_that_cannot_be_parsed_never_replaces_a_listing(
     service: Service, upstream: FakeUpstream, clock: Clock
 ) -> None:
-    before = ids(service.get_feed(feed()))
+    before = paper_numbers(service.get_feed(make_feed()))
     upstream.intercept = lambda path: Response("<html><main>Redesigned.</main></html>")
     clock.forward(hours=25)
-    service.get_feed(feed())
+    service.get_feed(make_feed())
     wait_until(lambda: len(upstream.requests) >= 6)
-    assert ids(service.get_feed(feed())) == before
+    assert paper_numbers(service.get_feed(make_feed())) == before
 
 
 def test_without_stored_data_the_error_has_the_reason_and_retry_after(
@@ -171,7 +171,7 @@ def test_without_stored_data_the_error_has_the_reason_and_retry_after(
 ) -> None:
     upstream.fail()
     with pytest.raises(NoDataYetError, match="HTTP 503") as caught:
-        service.get_feed(feed())
+        service.get_feed(make_feed())
     assert caught.value.retry_after == 60
     assert isinstance(caught.value.__cause__, UpstreamError)
 
@@ -181,16 +181,16 @@ def test_after_a_failure_no_request_is_sent_during_the_backoff(
 ) -> None:
     upstream.fail()
     with pytest.raises(NoDataYetError):
-        make_service().get_feed(feed())
+        make_service().get_feed(make_feed())
     request_count = len(upstream.requests)
     clock.forward(seconds=59)
     with pytest.raises(NoDataYetError) as caught:
-        make_service().get_feed(feed())
+        make_service().get_feed(make_feed())
     assert caught.value.retry_after == 1
     assert len(upstream.requests) == request_count
     upstream.recover()
     clock.forward(seconds=2)
-    assert ids(make_service().get_feed(feed())) == ["3", "1", "5"]
+    assert paper_numbers(make_service().get_feed(make_feed())) == ["3", "1", "5"]
 
 
 def test_consecutive_failures_back_off_up_to_half_an_hour(
@@ -200,7 +200,7 @@ def test_consecutive_failures_back_off_up_to_half_an_hour(
     waits = []
     for _ in range(7):
         with pytest.raises(NoDataYetError) as caught:
-            service.get_feed(feed("", "daily"))
+            service.get_feed(make_feed("", "daily"))
         waits.append(caught.value.retry_after)
         clock.forward(seconds=caught.value.retry_after)
     assert waits == [60, 120, 240, 480, 960, 1800, 1800]
@@ -209,21 +209,21 @@ def test_consecutive_failures_back_off_up_to_half_an_hour(
 def test_the_backoff_is_at_least_retry_after(service: Service, upstream: FakeUpstream) -> None:
     upstream.intercept = lambda path: Response("", 429, {"Retry-After": "200"})
     with pytest.raises(NoDataYetError) as caught:
-        service.get_feed(feed("", "daily"))
+        service.get_feed(make_feed("", "daily"))
     assert caught.value.retry_after == 200
 
 
 def test_the_api_is_requested_when_the_page_fails(service: Service, upstream: FakeUpstream) -> None:
     upstream.fail("/papers")
-    assert ids(service.get_feed(feed())) == ["3", "1", "5"]
+    assert paper_numbers(service.get_feed(make_feed())) == ["3", "1", "5"]
     assert "/api/daily_papers?limit=100" in upstream.requests
     assert "/api/papers/search?q=causal&limit=120" in upstream.requests
 
 
 def test_one_page_of_two_is_enough_for_a_result(service: Service, upstream: FakeUpstream) -> None:
     upstream.intercept = lambda path: Response("", 503) if "q=" in path else None
-    result = service.get_feed(feed())
-    assert ids(result) == ["3", "1"]
+    result = service.get_feed(make_feed())
+    assert paper_numbers(result) == ["3", "1"]
     assert result.poll_after <= service.now(), "so that readers soon request the rest"
 
 
@@ -239,7 +239,7 @@ def test_a_reader_waits_no_longer_than_the_deadline(
     upstream.intercept = hang
     service = make_service(deadline=0.3)
     with pytest.raises(NoDataYetError, match=r"0\.3 seconds|timed out"):
-        service.get_feed(feed())
+        service.get_feed(make_feed())
     gate.set()
 
 
@@ -260,7 +260,7 @@ def test_concurrent_requests_for_one_feed_fetch_each_page_once(
 ) -> None:
     found: list[list[str]] = []
     threads = [
-        threading.Thread(target=lambda: found.append(ids(service.get_feed(feed()))))
+        threading.Thread(target=lambda: found.append(paper_numbers(service.get_feed(make_feed()))))
         for _ in range(20)
     ]
     for thread in threads:
@@ -278,7 +278,7 @@ def test_an_unexpected_error_in_a_refresh_is_logged(
 ) -> None:
     monkeypatch.setattr("feedsrv.upstream.refresh.parse_page", lambda *args, **kwargs: 1 / 0)
     with pytest.raises(NoDataYetError, match="unexpected error") as caught:
-        service.get_feed(feed("", "daily"))
+        service.get_feed(make_feed("", "daily"))
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
     wait_until(lambda: "day 2026-11-24: unexpected error" in caplog.text)
 
@@ -288,7 +288,7 @@ def test_a_skipped_paper_is_logged_with_its_id(
 ) -> None:
     upstream.papers += [make_raw_paper(number) for number in range(10, 21)]
     upstream.papers.append(make_raw_paper(99, title=17))
-    assert len(service.get_feed(feed("", "daily")).matches) == 14
+    assert len(service.get_feed(make_feed("", "daily")).matches) == 14
     assert "2611.00099" in caplog.text
 
 
@@ -296,36 +296,36 @@ def test_a_skipped_paper_is_logged_with_its_id(
 
 
 def test_a_feed_has_as_many_papers_as_its_limit(service: Service) -> None:
-    result = service.get_feed(feed("", "daily", limit=2))
-    assert ids(result) == ["3", "2"]
+    result = service.get_feed(make_feed("", "daily", limit=2))
+    assert paper_numbers(result) == ["3", "2"]
     assert result.papers_searched == 3
 
 
 def test_search_hits_must_match_the_query_unless_the_feed_trusts_upstream(
     service: Service,
 ) -> None:
-    strict = feed("causal lake", "search")
-    assert ids(service.get_feed(strict)) == []
+    strict = make_feed("causal lake", "search")
+    assert paper_numbers(service.get_feed(strict)) == []
     trusted = Feed(name="x", title="x", query=strict.query, sources=("search",), match="upstream")
-    assert ids(service.get_feed(trusted)) == ["3", "1", "5"]
+    assert paper_numbers(service.get_feed(trusted)) == ["3", "1", "5"]
 
 
 def test_a_query_of_exclusions_only_uses_the_list_days(
     service: Service, upstream: FakeUpstream
 ) -> None:
-    assert ids(service.get_feed(feed("-causal"))) == ["2"]
+    assert paper_numbers(service.get_feed(make_feed("-causal"))) == ["2"]
     assert upstream.requests == ["/papers/date/2026-11-24"]
 
 
 def test_counters_are_those_of_the_last_fetch(
     service: Service, upstream: FakeUpstream, clock: Clock
 ) -> None:
-    popular = feed("upvotes:>=40", "daily")
-    assert ids(service.get_feed(popular)) == []
+    popular = make_feed("upvotes:>=40", "daily")
+    assert paper_numbers(service.get_feed(popular)) == []
     upstream.papers[0]["upvotes"] = 41
     clock.forward(hours=1)
     service.get_feed(popular)
-    wait_until(lambda: ids(service.get_feed(popular)) == ["1"])
+    wait_until(lambda: paper_numbers(service.get_feed(popular)) == ["1"])
 
 
 def test_an_unknown_feed_name_is_an_error_with_the_known_names(service: Service) -> None:
@@ -354,7 +354,7 @@ def test_many_new_keywords_do_not_delay_stored_feeds(
     make_service: MakeService, upstream: FakeUpstream
 ) -> None:
     service = make_service(deadline=8.0)
-    before = ids(service.get_feed(feed()))
+    before = paper_numbers(service.get_feed(make_feed()))
     gate = threading.Event()
 
     def hang(path: str) -> None:
@@ -364,13 +364,13 @@ def test_many_new_keywords_do_not_delay_stored_feeds(
     upstream.intercept = hang
     started = time.monotonic()
     threads = [
-        threading.Thread(target=service.get_feed, args=(feed(f"tides OR word{number}"),))
+        threading.Thread(target=service.get_feed, args=(make_feed(f"tides OR word{number}"),))
         for number in range(20)
     ]
     for thread in threads:
         thread.start()
     wait_until(lambda: sum(thread.is_alive() for thread in threads) <= 8)
-    assert ids(service.get_feed(feed())) == before
+    assert paper_numbers(service.get_feed(make_feed())) == before
     assert time.monotonic() - started < 7, "well before the deadline of the waiting requests"
     gate.set()
     for thread in threads:
@@ -388,13 +388,13 @@ def test_an_awaited_list_day_is_fetched_before_searches(
 
     upstream.intercept = hold
     keywords = [
-        threading.Thread(target=service.get_feed, args=(feed(f"word{number}", "search"),))
+        threading.Thread(target=service.get_feed, args=(make_feed(f"word{number}", "search"),))
         for number in range(3)
     ]
     for thread in keywords:
         thread.start()
     first.wait(10)
-    day = threading.Thread(target=service.get_feed, args=(feed("", "daily"),))
+    day = threading.Thread(target=service.get_feed, args=(make_feed("", "daily"),))
     day.start()
     wait_until(lambda: service.newest_day() in service._scheduler._awaited)
     gate.set()
@@ -406,11 +406,11 @@ def test_an_awaited_list_day_is_fetched_before_searches(
 def test_a_union_is_served_if_one_of_its_feeds_has_data(
     service: Service, upstream: FakeUpstream
 ) -> None:
-    trending = feed("", "trending")
+    trending = make_feed("", "trending")
     service.get_feed(trending)
     upstream.fail()
-    result = service.get_feed(feed("", "month"), trending)
+    result = service.get_feed(make_feed("", "month"), trending)
     assert len(result.matches) == 5
     assert result.poll_after <= service.now()
     with pytest.raises(NoDataYetError):
-        service.get_feed(feed("", "month"), feed("", "week"))
+        service.get_feed(make_feed("", "month"), make_feed("", "week"))

@@ -45,16 +45,16 @@ UPSTREAM = "https://huggingface.co"
 MINE = f"v{SCHEMA_VERSION}"
 
 
-def listing(page: Page) -> Listing:
+def make_listing(page: Page) -> Listing:
     return Listing(page=page, papers=(), fetched_at=NOON)
 
 
-def noise(length: int) -> str:
+def random_text(length: int) -> str:
     """Return a text that packing makes half as long, being of sixteen letters, and no shorter."""
     return random.Random(length).randbytes(length // 2).hex()
 
 
-class Seconds:
+class FrozenMonotonicClock:
     """A clock of seconds that stands still until it is set."""
 
     def __init__(self) -> None:
@@ -65,18 +65,18 @@ class Seconds:
 
 
 @pytest.fixture
-def seconds() -> Seconds:
-    return Seconds()
+def seconds() -> FrozenMonotonicClock:
+    return FrozenMonotonicClock()
 
 
 @pytest.fixture
-def store(tmp_path: Path, seconds: Seconds) -> Iterator[Repository]:
+def store(tmp_path: Path, seconds: FrozenMonotonicClock) -> Iterator[Repository]:
     opened = disk_store(tmp_path, UPSTREAM, own=[FOG], clock=seconds)
     yield opened
     opened.close()
 
 
-def reopened(folder: Path) -> Repository:
+def reopen_store(folder: Path) -> Repository:
     return disk_store(folder, UPSTREAM, own=[FOG])
 
 
@@ -84,7 +84,7 @@ def database(folder: Path, area: str = "durable") -> Path:
     return folder / MINE / area / "cache.db"
 
 
-def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+def warning_messages(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [each.getMessage() for each in caplog.records if each.levelno >= logging.WARNING]
 
 
@@ -197,7 +197,8 @@ INCIDENTS = [
     (damaged_inside, "is damaged (database disk image is malformed)"),
     (emptied, ""),
     (another_program, "is damaged (no such column"),
-    (in_the_way, "Not a directory"),
+    # Between its two steps the folder is missing, which may be seen first.
+    (in_the_way, "cannot be used: [Errno"),
     (full, "database or disk is full"),
     (read_only, "attempt to write a readonly database"),
     (locked, "database is locked"),
@@ -216,42 +217,44 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_whatever_happens_listings_stay_and_are_all_written_again_afterwards(
     store: Repository,
-    seconds: Seconds,
+    seconds: FrozenMonotonicClock,
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
     incident: Incident,
     line: str,
 ) -> None:
     before, during, after = DAYS[0], DAYS[1], DAYS[2]
-    store.save_listing(listing(before), before)
-    assert store.get_listing(before) == listing(before)
+    store.save_listing(make_listing(before), before)
+    assert store.get_listing(before) == make_listing(before)
     reconnect(store)
     with incident(tmp_path):
-        assert store.get_listing(before) == listing(before)
+        assert store.get_listing(before) == make_listing(before)
         for number in range(20):
             store.last_modified(f"http://a.b/{number}", "etag", NOON)
         for number in range(20):
-            big = listing(during)
-            big = msgspec.structs.replace(big, skipped=(noise(10_000 * number),))
+            big = make_listing(during)
+            big = msgspec.structs.replace(big, skipped=(random_text(10_000 * number),))
             store.save_listing(big, during)
-        store.save_listing(listing(during), during)
+        store.save_listing(make_listing(during), during)
         assert store.acquire_lease("me", NOON, timedelta(seconds=5))
         assert not store.acquire_lease("you", NOON, timedelta(seconds=5))
         assert [store.get_listing(page) for page in DAYS[:3]] == [
-            listing(before),
-            listing(during),
+            make_listing(before),
+            make_listing(during),
             None,
         ]
         assert (store.failure_state(NOON) is not None) is (incident in LASTING)
     seconds.now += 11
     reconnect(store)
-    store.save_listing(listing(after), after)
+    store.save_listing(make_listing(after), after)
     wait_until(lambda: store.failure_state(NOON) is None)
     store.close()
-    again = reopened(tmp_path)
-    assert [again.get_listing(page) for page in DAYS[:3]] == [listing(page) for page in DAYS[:3]]
+    again = reopen_store(tmp_path)
+    assert [again.get_listing(page) for page in DAYS[:3]] == [
+        make_listing(page) for page in DAYS[:3]
+    ]
     again.close()
-    logged = warnings(caplog)
+    logged = warning_messages(caplog)
     assert len(logged) == (1 if line else 0), logged
     assert all(line in each for each in logged)
 
@@ -263,14 +266,14 @@ def test_a_server_that_starts_meanwhile_reads_what_is_there(
     tmp_path: Path,
     incident: Incident,
 ) -> None:
-    store.save_listing(listing(DAYS[0]), DAYS[0])
+    store.save_listing(make_listing(DAYS[0]), DAYS[0])
     store.close()
     began = time.monotonic()
     with incident(tmp_path):
-        late = reopened(tmp_path)
-        assert late.get_listing(DAYS[0]) == listing(DAYS[0])
-        late.save_listing(listing(DAYS[1]), DAYS[1])
-        assert late.get_listing(DAYS[1]) == listing(DAYS[1])
+        late = reopen_store(tmp_path)
+        assert late.get_listing(DAYS[0]) == make_listing(DAYS[0])
+        late.save_listing(make_listing(DAYS[1]), DAYS[1])
+        assert late.get_listing(DAYS[1]) == make_listing(DAYS[1])
         late.close()
     assert time.monotonic() - began < 20, "diskcache would wait for a minute"
 
@@ -279,14 +282,14 @@ def test_files_on_a_read_only_file_system_are_loaded(
     store: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for page in (DAYS[0], FOG, SNOW):
-        store.save_listing(listing(page), page)
+        store.save_listing(make_listing(page), page)
     store.close()
     monkeypatch.setattr(os, "access", lambda *_: False)
     monkeypatch.setattr(DiskCache, "_open", fail_to_open)
-    late = reopened(tmp_path)
+    late = reopen_store(tmp_path)
     late.open()
     assert [late.get_listing(page) for page in (DAYS[0], FOG, SNOW)] == [
-        listing(page) for page in (DAYS[0], FOG, SNOW)
+        make_listing(page) for page in (DAYS[0], FOG, SNOW)
     ]
     late.close()
     assert not list(DiskCache(tmp_path / MINE / "none", 1).scan(""))
@@ -298,17 +301,20 @@ def fail_to_open(*_: object) -> None:
 
 @pytest.mark.usefixtures("_impatient")
 def test_no_request_waits_for_files_that_failed_a_moment_ago(
-    store: Repository, seconds: Seconds, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    store: Repository,
+    seconds: FrozenMonotonicClock,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    store.save_listing(listing(DAYS[0]), DAYS[0])
+    store.save_listing(make_listing(DAYS[0]), DAYS[0])
     with locked(tmp_path):
-        store.save_listing(listing(DAYS[1]), DAYS[1])
+        store.save_listing(make_listing(DAYS[1]), DAYS[1])
         threads: list[str] = []
         monkeypatch.setattr(
             disk_files(store), "_write", lambda _: threads.append(threading.current_thread().name)
         )
         for _ in range(20):
-            store.save_listing(listing(DAYS[1]), DAYS[1])
+            store.save_listing(make_listing(DAYS[1]), DAYS[1])
             store.last_modified("http://a.b/", "etag", NOON)
         assert not threads
         seconds.now += 11
@@ -317,13 +323,16 @@ def test_no_request_waits_for_files_that_failed_a_moment_ago(
 
 
 def test_no_request_waits_for_what_is_written_again(
-    store: Repository, seconds: Seconds, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    store: Repository,
+    seconds: FrozenMonotonicClock,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("feedsrv.storage.disk._LOCK_TIMEOUT", 0.1)
     reconnect(store)
-    store.save_listing(listing(DAYS[0]), DAYS[0])
+    store.save_listing(make_listing(DAYS[0]), DAYS[0])
     with locked(tmp_path):
-        store.save_listing(listing(DAYS[1]), DAYS[1])
+        store.save_listing(make_listing(DAYS[1]), DAYS[1])
         writing, read = threading.Event(), threading.Event()
 
         def hang(*_: object) -> None:
@@ -334,23 +343,28 @@ def test_no_request_waits_for_what_is_written_again(
         monkeypatch.setattr(disk_files(store), "_write", hang)
         seconds.now += 11
         assert writing.wait(10)
-        store.save_listing(listing(DAYS[2]), DAYS[2])
-        assert [store.get_listing(page) for page in DAYS[:3]] == [listing(p) for p in DAYS[:3]]
+        store.save_listing(make_listing(DAYS[2]), DAYS[2])
+        assert [store.get_listing(page) for page in DAYS[:3]] == [make_listing(p) for p in DAYS[:3]]
         read.set()
 
 
 @pytest.mark.usefixtures("_impatient")
 def test_a_failure_has_a_reason_and_a_time(
-    store: Repository, seconds: Seconds, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    store: Repository,
+    seconds: FrozenMonotonicClock,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO)
-    store.save_listing(listing(DAYS[0]), DAYS[0])
+    store.save_listing(make_listing(DAYS[0]), DAYS[0])
     assert store.failure_state(NOON) is None
     reconnect(store)
     with full(tmp_path):
         for number in range(50):
             page = Page(Kind.DAY, f"2025-01-{number}")
-            store.save_listing(msgspec.structs.replace(listing(page), skipped=("x" * 3000,)), page)
+            store.save_listing(
+                msgspec.structs.replace(make_listing(page), skipped=("x" * 3000,)), page
+            )
         seconds.now += 90
         trouble = store.failure_state(NOON)
         assert trouble is not None
@@ -364,7 +378,9 @@ def test_a_failure_has_a_reason_and_a_time(
 
 def test_the_size_is_that_of_all_files_of(store: Repository, tmp_path: Path) -> None:
     assert store.size() == 0
-    store.save_listing(msgspec.structs.replace(listing(FOG), skipped=(noise(200_000),)), FOG)
+    store.save_listing(
+        msgspec.structs.replace(make_listing(FOG), skipped=(random_text(200_000),)), FOG
+    )
     files = [file for file in tmp_path.rglob("*.db*") if file.is_file()]
     assert store.size() >= sum(file.stat().st_size for file in files) >= 100_000
 
@@ -386,23 +402,23 @@ def test_of_two_that_find_the_same_damage_the_second_leaves_the_new_file(tmp_pat
         files.close()
 
 
-def keep_after_a_word(folder: str, name: str) -> None:
+def store_after_a_line(folder: str, name: str) -> None:
     """Read, wait for a line on standard input, and keep a listing again and again."""
-    store = reopened(Path(folder))
+    store = reopen_store(Path(folder))
     page = Page(Kind.DAY, name)
     print(store.get_listing(DAYS[0]) is not None, flush=True)
     sys.stdin.readline()
     for _ in range(20):
-        store.save_listing(listing(page), page)
+        store.save_listing(make_listing(page), page)
 
 
 def test_processes_that_find_one_damage_at_once_lose_nothing_that_they_keep(
     store: Repository, tmp_path: Path
 ) -> None:
-    store.save_listing(listing(DAYS[0]), DAYS[0])
+    store.save_listing(make_listing(DAYS[0]), DAYS[0])
     store.close()
     names = [f"2025-01-0{number}" for number in range(1, 5)]
-    processes = [start_function(keep_after_a_word, str(tmp_path), name) for name in names]
+    processes = [start_function(store_after_a_line, str(tmp_path), name) for name in names]
     for process in processes:
         assert process.stdout is not None
         assert process.stdout.readline() == "True\n"
@@ -410,7 +426,7 @@ def test_processes_that_find_one_damage_at_once_lose_nothing_that_they_keep(
         said = [process.communicate("\n", timeout=60)[1] for process in processes]
     assert [process.returncode for process in processes] == [0, 0, 0, 0], said
     assert sum(line.count("is damaged") for line in said) == 1, said
-    again = reopened(tmp_path)
+    again = reopen_store(tmp_path)
     for name in names:
         assert again.get_listing(Page(Kind.DAY, name))
     again.close()
@@ -419,7 +435,7 @@ def test_processes_that_find_one_damage_at_once_lose_nothing_that_they_keep(
 
 CUT_SHORT = """
 import os, sys, pathlib, sqlite3
-from feedsrv.storage.backend import Address, Area
+from feedsrv.storage.backend import Area, StorageKey
 from feedsrv.storage.codec import LastModifiedBucket
 from feedsrv.storage.disk import DiskCache
 folder = pathlib.Path(sys.argv[1])
@@ -448,12 +464,12 @@ def test_what_is_damaged_again_and_again_does_not_pile_up(
     store: Repository, tmp_path: Path
 ) -> None:
     for _ in range(5):
-        store.save_listing(listing(DAYS[0]), DAYS[0])
+        store.save_listing(make_listing(DAYS[0]), DAYS[0])
         reconnect(store)
         with damaged(tmp_path):
-            assert store.get_listing(DAYS[0]) == listing(DAYS[0])
+            assert store.get_listing(DAYS[0]) == make_listing(DAYS[0])
         assert store.failure_state(NOON) is None
-    store.save_listing(listing(DAYS[0]), DAYS[0])
+    store.save_listing(make_listing(DAYS[0]), DAYS[0])
     found = sorted(path.name for path in (tmp_path / MINE).iterdir())
     assert found == ["changes", "damaged-durable", "durable", "lock"]
 
@@ -462,14 +478,14 @@ def test_a_file_that_another_process_made_anew_is_the_one_that_is_used(
     store: Repository, tmp_path: Path
 ) -> None:
     """Else one would go on writing to a deleted file, for as long as it runs."""
-    store.save_listing(listing(DAYS[0]), DAYS[0])
+    store.save_listing(make_listing(DAYS[0]), DAYS[0])
     with deleted(tmp_path):
-        other = reopened(tmp_path)
-        other.save_listing(listing(DAYS[1]), DAYS[1])
-    store.save_listing(listing(DAYS[2]), DAYS[2])
-    wait_until(lambda: other.get_listing(DAYS[2]) == listing(DAYS[2]))
-    wait_until(lambda: store.get_listing(DAYS[1]) == listing(DAYS[1]))
-    wait_until(lambda: other.get_listing(DAYS[0]) == listing(DAYS[0]))
+        other = reopen_store(tmp_path)
+        other.save_listing(make_listing(DAYS[1]), DAYS[1])
+    store.save_listing(make_listing(DAYS[2]), DAYS[2])
+    wait_until(lambda: other.get_listing(DAYS[2]) == make_listing(DAYS[2]))
+    wait_until(lambda: store.get_listing(DAYS[1]) == make_listing(DAYS[1]))
+    wait_until(lambda: other.get_listing(DAYS[0]) == make_listing(DAYS[0]))
     other.close()
 
 
@@ -542,9 +558,9 @@ def test_the_folder_of_an_older_version_is_left_alone_and_named_once(
     caplog.set_level(logging.INFO)
     (tmp_path / "v2" / "lists").mkdir(parents=True)
     (tmp_path / "v2" / "lists" / "cache.db").write_bytes(b"of old")
-    store = reopened(tmp_path)
-    store.save_listing(listing(DAYS[0]), DAYS[0])
-    assert store.get_listing(DAYS[0]) == listing(DAYS[0])
+    store = reopen_store(tmp_path)
+    store.save_listing(make_listing(DAYS[0]), DAYS[0])
+    assert store.get_listing(DAYS[0]) == make_listing(DAYS[0])
     assert (tmp_path / "v2" / "lists" / "cache.db").read_bytes() == b"of old"
     assert len(caplog.messages) == 1
     assert str(tmp_path / "v2") in caplog.text
@@ -559,15 +575,15 @@ def test_values_of_another_shape_are_read_anew_and_told_once(
             cache.set(f"{UPSTREAM} listing {page}", b'{"papers": "of another shape"}')
         cache.set(f"{UPSTREAM} failure {DAYS[0]}", b'{"why": 1}')
         cache.set(f"{UPSTREAM} requests", b"[]")
-    store = reopened(tmp_path)
+    store = reopen_store(tmp_path)
     for _ in range(2):
         assert [store.get_listing(page) for page in DAYS] == [None] * len(DAYS)
         assert store.get_failure(DAYS[0]) is None
         assert reserve_slot(store, NOON) == NOON
     for page in DAYS:
-        store.save_listing(listing(page), page)
-    assert [store.get_listing(page) for page in DAYS] == [listing(page) for page in DAYS]
-    assert len(warnings(caplog)) == 1
+        store.save_listing(make_listing(page), page)
+    assert [store.get_listing(page) for page in DAYS] == [make_listing(page) for page in DAYS]
+    assert len(warning_messages(caplog)) == 1
     store.close()
 
 
@@ -575,11 +591,11 @@ def test_two_versions_on_one_folder_keep_out_of_each_others_way(
     store: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("feedsrv.storage.repository.SCHEMA_VERSION", SCHEMA_VERSION + 1)
-    other = reopened(tmp_path)
-    newer = msgspec.structs.replace(listing(DAYS[0]), fetched_at=NOON + timedelta(hours=1))
-    store.save_listing(listing(DAYS[0]), DAYS[0])
+    other = reopen_store(tmp_path)
+    newer = msgspec.structs.replace(make_listing(DAYS[0]), fetched_at=NOON + timedelta(hours=1))
+    store.save_listing(make_listing(DAYS[0]), DAYS[0])
     other.save_listing(newer, DAYS[0])
-    assert store.get_listing(DAYS[0]) == listing(DAYS[0])
+    assert store.get_listing(DAYS[0]) == make_listing(DAYS[0])
     assert other.get_listing(DAYS[0]) == newer
     other.close()
 
@@ -592,11 +608,11 @@ SLACK = 5_000_000
 
 
 def big(page: Page, size: int = 200_000) -> Listing:
-    return msgspec.structs.replace(listing(page), skipped=(noise(size),))
+    return msgspec.structs.replace(make_listing(page), skipped=(random_text(size),))
 
 
 def test_adhoc_searches_push_out_no_list_no_configured_search_and_no_polled_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: Seconds
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: FrozenMonotonicClock
 ) -> None:
     monkeypatch.setattr(disk, "MAX_EVICTABLE_BYTES", 4_000_000)
     store = disk_store(tmp_path, UPSTREAM, own=[FOG], clock=seconds, memory_bytes=3_000_000)
@@ -637,7 +653,9 @@ def test_many_small_values_leave_room_for_a_large_one(tmp_path: Path) -> None:
     files.close()
 
 
-def test_a_touch_is_a_small_write(store: Repository, seconds: Seconds, tmp_path: Path) -> None:
+def test_a_touch_is_a_small_write(
+    store: Repository, seconds: FrozenMonotonicClock, tmp_path: Path
+) -> None:
     store.save_listing(big(SNOW, 1_000_000), SNOW)
     log = database(tmp_path, "evictable").with_name("cache.db-wal")
     with closing(sqlite3.connect(database(tmp_path, "evictable"))) as connection:

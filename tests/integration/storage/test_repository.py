@@ -23,7 +23,7 @@ SATURDAY = Page(Kind.DAY, "2026-11-21")
 UPSTREAM = "https://huggingface.co"
 
 
-def listing(page: Page = FRIDAY) -> Listing:
+def make_listing(page: Page = FRIDAY) -> Listing:
     return Listing(page=page, papers=(), fetched_at=NOON)
 
 
@@ -33,9 +33,9 @@ def store(tmp_path: Path) -> Repository:
 
 
 def test_what_was_kept_is_there_for_another_process(store: Repository, tmp_path: Path) -> None:
-    store.save_listing(listing(), FRIDAY)
+    store.save_listing(make_listing(), FRIDAY)
     store.close()
-    assert disk_store(tmp_path, UPSTREAM).get_listing(FRIDAY) == listing()
+    assert disk_store(tmp_path, UPSTREAM).get_listing(FRIDAY) == make_listing()
 
 
 def test_what_was_never_kept_is_absent(store: Repository) -> None:
@@ -44,12 +44,12 @@ def test_what_was_never_kept_is_absent(store: Repository) -> None:
 
 
 def test_the_list_given_in_place_of_another_is_found_under_both(store: Repository) -> None:
-    store.save_listing(listing(FRIDAY), SATURDAY)
-    assert store.get_listing(SATURDAY) == store.get_listing(FRIDAY) == listing(FRIDAY)
+    store.save_listing(make_listing(FRIDAY), SATURDAY)
+    assert store.get_listing(SATURDAY) == store.get_listing(FRIDAY) == make_listing(FRIDAY)
 
 
 def test_listings_of_two_upstreams_do_not_mix(store: Repository, tmp_path: Path) -> None:
-    store.save_listing(listing(), FRIDAY)
+    store.save_listing(make_listing(), FRIDAY)
     assert disk_store(tmp_path, "http://127.0.0.1:9009").get_listing(FRIDAY) is None
 
 
@@ -57,7 +57,7 @@ def test_a_failure_is_remembered_until_the_page_is_read(store: Repository, tmp_p
     failure = Failure(reason="status 503", count=1, at=NOON, retry_at=NOON, since=NOON)
     store.save_failure(FRIDAY, failure)
     assert disk_store(tmp_path, UPSTREAM).get_failure(FRIDAY) == failure
-    store.save_listing(listing(), FRIDAY)
+    store.save_listing(make_listing(), FRIDAY)
     assert store.get_failure(FRIDAY) is None
 
 
@@ -79,7 +79,7 @@ def database(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("where", ["value", "file"])
 def test_a_planted_pickle_does_not_run(store: Repository, tmp_path: Path, where: str) -> None:
     """CVE-2025-69872: diskcache unpickles what it finds, its JSONDisk too."""
-    store.save_listing(listing(), FRIDAY)
+    store.save_listing(make_listing(), FRIDAY)
     mark, trap = tmp_path / "it-ran", pickle.dumps(Trap(tmp_path / "it-ran"))
     (database(tmp_path).parent / "planted.val").write_bytes(trap)
     with sqlite3.connect(database(tmp_path)) as connection:
@@ -89,9 +89,9 @@ def test_a_planted_pickle_does_not_run(store: Repository, tmp_path: Path, where:
     again = disk_store(tmp_path, UPSTREAM)
     for _ in range(2):
         assert again.get_listing(FRIDAY) is None
-    assert store.get_listing(FRIDAY) == listing()
-    store.save_listing(listing(), FRIDAY)
-    wait_until(lambda: again.get_listing(FRIDAY) == listing())
+    assert store.get_listing(FRIDAY) == make_listing()
+    store.save_listing(make_listing(), FRIDAY)
+    wait_until(lambda: again.get_listing(FRIDAY) == make_listing())
     assert not mark.exists()
     (database(tmp_path).parent / "planted.val").write_bytes(trap)
     with sqlite3.connect(database(tmp_path)) as connection:
@@ -104,25 +104,25 @@ def test_a_planted_pickle_does_not_run(store: Repository, tmp_path: Path, where:
 
 def test_a_planted_name_of_a_file_deletes_no_file(store: Repository, tmp_path: Path) -> None:
     """diskcache deletes what is named beside a value that it replaces."""
-    store.save_listing(listing(), FRIDAY)
+    store.save_listing(make_listing(), FRIDAY)
     (tmp_path / "precious").write_text("of somebody else")
     with sqlite3.connect(database(tmp_path)) as connection:
         connection.execute("UPDATE Cache SET filename = ?", (str(tmp_path / "precious"),))
     connection.close()
-    store.save_listing(listing(), FRIDAY)
-    assert store.get_listing(FRIDAY) == listing()
+    store.save_listing(make_listing(), FRIDAY)
+    assert store.get_listing(FRIDAY) == make_listing()
     assert (tmp_path / "precious").exists()
 
 
 def test_a_planted_pickle_as_a_key_does_not_run(store: Repository, tmp_path: Path) -> None:
-    store.save_listing(listing(), FRIDAY)
+    store.save_listing(make_listing(), FRIDAY)
     mark = tmp_path / "it-ran"
     with sqlite3.connect(database(tmp_path)) as connection:
         trap = pickle.dumps(Trap(mark))
         connection.execute("UPDATE Cache SET key = ?, raw = 0 WHERE key LIKE '%listing%'", (trap,))
     connection.close()
     again = disk_store(tmp_path, UPSTREAM)
-    again.save_listing(listing(), FRIDAY)
+    again.save_listing(make_listing(), FRIDAY)
     with pytest.raises(OSError, match="refusing to unpickle"):
         list(disk_files(again)._open(None))
     assert list(disk_files(again).scan(UPSTREAM))
@@ -143,7 +143,7 @@ def test_nothing_but_text_and_bytes_gets_into_the_files_of(store: Repository) ->
 
 
 def test_the_kept_form_is_json(store: Repository, tmp_path: Path) -> None:
-    store.save_listing(listing(), FRIDAY)
+    store.save_listing(make_listing(), FRIDAY)
     with sqlite3.connect(database(tmp_path)) as connection:
         ((value,),) = connection.execute(
             "SELECT value FROM Cache WHERE key LIKE '%listing%'"
@@ -157,8 +157,8 @@ def test_a_disk_that_fails_is_replaced_by_memory_and_said_once(
 ) -> None:
     (tmp_path / "file").write_text("in the way")
     store = disk_store(tmp_path / "file", UPSTREAM)
-    store.save_listing(listing(), FRIDAY)
-    assert store.get_listing(FRIDAY) == listing()
+    store.save_listing(make_listing(), FRIDAY)
+    assert store.get_listing(FRIDAY) == make_listing()
     assert store.get_listing(SATURDAY) is None
     assert len([record for record in caplog.records if "from memory" in record.message]) == 1
 
@@ -168,7 +168,7 @@ def test_memory_is_bounded_while_the_disk_fails(tmp_path: Path) -> None:
     store = disk_store(tmp_path / "file", UPSTREAM, memory_bytes=400_000)
     pages = [Page(Kind.SEARCH, f"word{number}") for number in range(200)]
     for page in pages:
-        store.save_listing(listing(page), page)
+        store.save_listing(make_listing(page), page)
     held = [page for page in pages if store.get_listing(page)]
     assert 0 < len(held) <= 100
     assert pages[-1] in held
@@ -195,45 +195,45 @@ def test_a_lease_taken_by_a_clock_that_was_ahead_blocks_nobody(store: Repository
 
 
 def store_listing(folder: str) -> None:
-    disk_store(Path(folder), UPSTREAM).save_listing(listing(), FRIDAY)
+    disk_store(Path(folder), UPSTREAM).save_listing(make_listing(), FRIDAY)
 
 
 def test_two_processes_share_one_store(store: Repository, tmp_path: Path) -> None:
     """What another process keeps is seen by a store that was open all along."""
     assert store.get_listing(FRIDAY) is None
     call_in_process(store_listing, str(tmp_path))
-    wait_until(lambda: store.get_listing(FRIDAY) == listing())
+    wait_until(lambda: store.get_listing(FRIDAY) == make_listing())
 
 
 @pytest.mark.parametrize("damage", [b"", b"garbage" * 5000, bytes(100_000)], ids=len)
 def test_a_damaged_file_is_put_aside_and_made_anew(tmp_path: Path, damage: bytes) -> None:
     first = disk_store(tmp_path, UPSTREAM)
-    first.save_listing(listing(), FRIDAY)
+    first.save_listing(make_listing(), FRIDAY)
     first.close()
     for leftover in database(tmp_path).parent.glob("cache.db-*"):
         leftover.unlink()
     database(tmp_path).write_bytes(damage)
     store = disk_store(tmp_path, UPSTREAM)
     for _ in range(2):
-        store.save_listing(listing(), FRIDAY)
-        assert store.get_listing(FRIDAY) == listing()
+        store.save_listing(make_listing(), FRIDAY)
+        assert store.get_listing(FRIDAY) == make_listing()
     store.close()
-    assert disk_store(tmp_path, UPSTREAM).get_listing(FRIDAY) == listing()
+    assert disk_store(tmp_path, UPSTREAM).get_listing(FRIDAY) == make_listing()
 
 
 def test_damage_to_the_searches_takes_no_list_away(tmp_path: Path) -> None:
     search = Page(Kind.SEARCH, "fog")
     first = disk_store(tmp_path, UPSTREAM)
-    first.save_listing(listing(), FRIDAY)
-    first.save_listing(listing(search), search)
+    first.save_listing(make_listing(), FRIDAY)
+    first.save_listing(make_listing(search), search)
     first.close()
     (damaged,) = tmp_path.glob("v*/evictable/cache.db")
     damaged.write_bytes(b"garbage" * 5000)
     store = disk_store(tmp_path, UPSTREAM)
     assert store.get_listing(search) is None
-    assert store.get_listing(FRIDAY) == listing()
-    store.save_listing(listing(search), search)
-    assert disk_store(tmp_path, UPSTREAM).get_listing(search) == listing(search)
+    assert store.get_listing(FRIDAY) == make_listing()
+    store.save_listing(make_listing(search), search)
+    assert disk_store(tmp_path, UPSTREAM).get_listing(search) == make_listing(search)
 
 
 # --- one identity for a page -----------------------------------------------------------------
@@ -243,9 +243,9 @@ THURSDAY = Page(Kind.DAY, "2026-11-19")
 
 def test_a_stale_redirect_does_not_hide_the_listing_of_a_page(tmp_path: Path) -> None:
     one, other = (disk_store(tmp_path, UPSTREAM) for _ in range(2))
-    one.save_listing(listing(FRIDAY), FRIDAY)
+    one.save_listing(make_listing(FRIDAY), FRIDAY)
     later = NOON + timedelta(minutes=20)
-    thursday = msgspec.structs.replace(listing(THURSDAY), fetched_at=later)
+    thursday = msgspec.structs.replace(make_listing(THURSDAY), fetched_at=later)
     one.save_listing(thursday, FRIDAY)
     found = one.get_listing(FRIDAY)
     assert found is not None
@@ -261,9 +261,9 @@ def test_a_stale_redirect_does_not_hide_the_listing_of_a_page(tmp_path: Path) ->
 
 
 def test_a_listing_replaces_the_alias_of_its_page(store: Repository) -> None:
-    store.save_listing(listing(FRIDAY), SATURDAY)
-    store.save_listing(listing(SATURDAY), SATURDAY)
-    assert store.get_listing(SATURDAY) == listing(SATURDAY)
+    store.save_listing(make_listing(FRIDAY), SATURDAY)
+    store.save_listing(make_listing(SATURDAY), SATURDAY)
+    assert store.get_listing(SATURDAY) == make_listing(SATURDAY)
 
 
 # --- clocks that jump ------------------------------------------------------------------------
@@ -372,7 +372,7 @@ def test_a_durable_value_is_written_once_the_disk_works_and_is_not_guessed_befor
     (tmp_path / "store").write_text("in the way")
     seconds = [0.0]
     store = disk_store(tmp_path / "store", UPSTREAM, clock=lambda: seconds[0])
-    store.save_listing(listing(), FRIDAY)
+    store.save_listing(make_listing(), FRIDAY)
     values = store.permanent_values("subscribers", Subscriber)
     with pytest.raises(StoreError):
         values.get("1")

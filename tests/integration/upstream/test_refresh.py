@@ -36,7 +36,7 @@ def upstream_papers() -> list[Json]:
     return papers_of_twelve_days()
 
 
-def ids(result: FeedResult) -> list[int]:
+def paper_numbers(result: FeedResult) -> list[int]:
     return [int(match.paper.id[-5:]) for match in result.matches]
 
 
@@ -74,7 +74,7 @@ def test_without_adhoc_searches_keyword_feeds_are_served_from_the_window(
     for number in range(40):
         query = f"tides OR word{number}"
         result = service.get_feed(Feed(name="x", title="x", query=query))
-        assert ids(result)[:2] == [1, 0]
+        assert paper_numbers(result)[:2] == [1, 0]
     searches = [path for path in upstream.requests if "q=" in path]
     assert len(searches) == 30
     service.get_feed(CAUSAL)

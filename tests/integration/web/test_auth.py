@@ -28,13 +28,13 @@ PATHS = (
 
 
 @pytest.fixture
-def private(make_service: MakeService) -> FlaskClient:
+def private_client(make_service: MakeService) -> FlaskClient:
     return create_app(make_service(access_key=KEY)).test_client()
 
 
 @pytest.mark.parametrize("path", PATHS)
 def test_without_a_key_every_response_is_401_and_says_how_to_send_one(
-    private: FlaskClient, upstream: FakeUpstream, path: str
+    private_client: FlaskClient, upstream: FakeUpstream, path: str
 ) -> None:
     for headers in (
         {},
@@ -42,7 +42,7 @@ def test_without_a_key_every_response_is_401_and_says_how_to_send_one(
         {"Authorization": "Basic \xe9"},
         {"Authorization": "Bearer " + KEY},
     ):
-        response = private.get(path, headers=headers)
+        response = private_client.get(path, headers=headers)
         assert response.status_code == 401
         assert response.headers["WWW-Authenticate"].startswith('Basic realm="feedsrv"')
         assert response.mimetype == "application/problem+json"
@@ -51,27 +51,27 @@ def test_without_a_key_every_response_is_401_and_says_how_to_send_one(
     assert upstream.requests == []
 
 
-def test_healthz_needs_no_key(private: FlaskClient) -> None:
-    assert private.get("/healthz").status_code == 200
+def test_healthz_needs_no_key(private_client: FlaskClient) -> None:
+    assert private_client.get("/healthz").status_code == 200
 
 
-def with_key(path: str, key: str) -> tuple[str, dict[str, str]]:
+def add_key(path: str, key: str) -> tuple[str, dict[str, str]]:
     parts = urlsplit(path)
     return parts.path, {k: v[0] for k, v in parse_qs(parts.query).items()} | {"key": key}
 
 
 @pytest.mark.parametrize("path", PATHS[:11])
-def test_the_key_works_in_the_url_and_as_a_password(private: FlaskClient, path: str) -> None:
-    url, parameters = with_key(path, KEY)
+def test_the_key_works_in_the_url_and_as_a_password(private_client: FlaskClient, path: str) -> None:
+    url, parameters = add_key(path, KEY)
     # Buffered: closes the file of a static response.
-    assert private.get(url, query_string=parameters, buffered=True).status_code == 200
-    assert private.get(path, auth=("anybody", KEY), buffered=True).status_code == 200
-    assert private.get(path, auth=("anybody", "wrong")).status_code == 401
+    assert private_client.get(url, query_string=parameters, buffered=True).status_code == 200
+    assert private_client.get(path, auth=("anybody", KEY), buffered=True).status_code == 200
+    assert private_client.get(path, auth=("anybody", "wrong")).status_code == 401
 
 
-def urls_in_response(private: FlaskClient, path: str, **parameters: str) -> set[str]:
+def urls_in_response(private_client: FlaskClient, path: str, **parameters: str) -> set[str]:
     """Return each URL of this server in the body or the headers of the response."""
-    response = private.get(path, query_string=parameters)
+    response = private_client.get(path, query_string=parameters)
     assert response.status_code == 200
     text = unescape(response.text).replace("\\u0026", "&") + " ".join(
         response.headers.getlist("Link")
@@ -80,54 +80,59 @@ def urls_in_response(private: FlaskClient, path: str, **parameters: str) -> set[
 
 
 @pytest.mark.parametrize("path", ["/papers.atom", "/papers.rss", "/papers.json", "/feeds.opml"])
-def test_the_urls_in_a_feed_work_in_a_reader(private: FlaskClient, path: str) -> None:
-    urls = urls_in_response(private, path, q="causal", key=KEY)
+def test_the_urls_in_a_feed_work_in_a_reader(private_client: FlaskClient, path: str) -> None:
+    urls = urls_in_response(private_client, path, q="causal", key=KEY)
     assert urls
     for url in urls:
         assert parse_qs(urlsplit(url).query)["key"] == [KEY]
-        assert private.get(url, buffered=True).status_code == 200
+        assert private_client.get(url, buffered=True).status_code == 200
 
 
-def test_a_client_with_a_password_gets_urls_that_work_without_one(private: FlaskClient) -> None:
-    opml = private.get("/feeds.opml", auth=("me", KEY)).text
+def test_a_client_with_a_password_gets_urls_that_work_without_one(
+    private_client: FlaskClient,
+) -> None:
+    opml = private_client.get("/feeds.opml", auth=("me", KEY)).text
     assert KEY not in opml
     (url,) = re.findall(r'xmlUrl="([^"]+)"', opml)
-    assert private.get(unescape(url)).status_code == 200
-    assert private.get(unescape(url).replace("/feeds/causal", "/papers")).status_code == 401
+    assert private_client.get(unescape(url)).status_code == 200
+    assert private_client.get(unescape(url).replace("/feeds/causal", "/papers")).status_code == 401
 
 
-def test_a_feed_key_opens_its_feed_only(private: FlaskClient) -> None:
+def test_a_feed_key_opens_its_feed_only(private_client: FlaskClient) -> None:
     own = feed_key(KEY, "/papers", "causal")
     for path in ("/papers.atom", "/papers.rss", "/papers.json"):
-        for url in urls_in_response(private, path, q="causal", key=own):
+        for url in urls_in_response(private_client, path, q="causal", key=own):
             assert KEY not in url
-            assert private.get(url, buffered=True).status_code == 200
-    assert private.get("/papers.atom", query_string={"key": own}).status_code == 401
-    other = private.get("/papers.atom", query_string={"q": "fog", "key": own})
+            assert private_client.get(url, buffered=True).status_code == 200
+    assert private_client.get("/papers.atom", query_string={"key": own}).status_code == 401
+    other = private_client.get("/papers.atom", query_string={"q": "fog", "key": own})
     assert other.status_code == 401
-    some = private.get("/papers.atom", query_string={"q": "causal", "limit": 1, "key": own})
+    some = private_client.get("/papers.atom", query_string={"q": "causal", "limit": 1, "key": own})
     assert some.status_code == 200
 
 
 def test_shared_caches_must_not_store_a_private_feed(
-    private: FlaskClient, client: FlaskClient
+    private_client: FlaskClient, client: FlaskClient
 ) -> None:
-    response = private.get("/papers.atom", query_string={"key": KEY})
+    response = private_client.get("/papers.atom", query_string={"key": KEY})
     assert response.headers["Cache-Control"].startswith("private, max-age=")
     assert "Access-Control-Allow-Origin" not in response.headers
     assert client.get("/papers.atom").headers["Cache-Control"].startswith("public, max-age=")
 
 
 def test_no_log_and_no_file_contains_a_key(
-    private: FlaskClient, upstream: FakeUpstream, caplog: pytest.LogCaptureFixture, service: Service
+    private_client: FlaskClient,
+    upstream: FakeUpstream,
+    caplog: pytest.LogCaptureFixture,
+    service: Service,
 ) -> None:
     caplog.set_level(logging.DEBUG)
     upstream.fail("/api")
     for path in PATHS:
-        url, parameters = with_key(path, KEY)
-        private.get(url, query_string=parameters, buffered=True)
-        private.get(url, query_string=parameters | {"key": KEY + "x"})
-        private.get(path, auth=("me", KEY), buffered=True)
+        url, parameters = add_key(path, KEY)
+        private_client.get(url, query_string=parameters, buffered=True)
+        private_client.get(url, query_string=parameters | {"key": KEY + "x"})
+        private_client.get(path, auth=("me", KEY), buffered=True)
     assert KEY not in caplog.text
     assert KEY not in json.dumps([record.__dict__ for record in caplog.records], default=str)
     files = [file for file in service.config.cache_dir.rglob("*") if file.is_file()]

@@ -247,15 +247,15 @@ def test_an_unhandled_exception_is_500_without_details(
     assert "ZeroDivisionError" in caplog.text
 
 
-def leaves(kind: type[FeedsrvError]) -> set[type[FeedsrvError]]:
+def leaf_errors(kind: type[FeedsrvError]) -> set[type[FeedsrvError]]:
     subclasses = kind.__subclasses__()
-    return set().union(*map(leaves, subclasses)) if subclasses else {kind}
+    return set().union(*map(leaf_errors, subclasses)) if subclasses else {kind}
 
 
 def test_every_error_has_a_status() -> None:
-    assert leaves(FeedsrvError) == ERROR_MAP.keys()
-    assert all(400 <= ERROR_MAP[kind].status < 500 for kind in leaves(ClientError))
-    assert all(ERROR_MAP[kind].status == 503 for kind in leaves(UpstreamError))
+    assert leaf_errors(FeedsrvError) == ERROR_MAP.keys()
+    assert all(400 <= ERROR_MAP[kind].status < 500 for kind in leaf_errors(ClientError))
+    assert all(ERROR_MAP[kind].status == 503 for kind in leaf_errors(UpstreamError))
 
 
 @pytest.mark.parametrize(

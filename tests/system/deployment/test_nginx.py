@@ -28,7 +28,7 @@ FEED = "/papers.atom?q=causal"
 # --- nginx -----------------------------------------------------------------------------------
 
 
-class Hurried:
+class OneSecondMaxAge:
     """An application whose answers may be kept for a second only, if they may be kept at all."""
 
     def __init__(self, app: Any) -> None:
@@ -110,7 +110,7 @@ def test_who_holds_the_feed_is_told_so_without_the_server(
 def test_after_its_time_one_request_asks_again_and_is_told_that_nothing_changed(
     service: Service, nginx: Callable[..., str]
 ) -> None:
-    log = RequestLog(Hurried(create_app(service)))
+    log = RequestLog(OneSecondMaxAge(create_app(service)))
     with serve_wsgi(log) as server:
         front = nginx(server)
         fetch(front + FEED)
@@ -123,7 +123,7 @@ def test_after_its_time_one_request_asks_again_and_is_told_that_nothing_changed(
 def test_the_last_good_answer_bridges_a_server_that_is_gone(
     service: Service, nginx: Callable[..., str]
 ) -> None:
-    with serve_wsgi(Hurried(create_app(service))) as server:
+    with serve_wsgi(OneSecondMaxAge(create_app(service))) as server:
         front = nginx(server)
         body = fetch(front + FEED)[2]
     wait_until(lambda: fetch(front + FEED)[1]["X-Cache"] in {"STALE", "UPDATING"})

@@ -95,7 +95,7 @@ def kind(request: pytest.FixtureRequest) -> type[FeedReader]:
     return found
 
 
-def titles_in(suffix: str, kind: type[FeedReader]) -> dict[str, str]:
+def expected_titles(suffix: str, kind: type[FeedReader]) -> dict[str, str]:
     return TITLES | TAKEN_FOR_HTML.get((kind, suffix), {})
 
 
@@ -108,7 +108,7 @@ def test_a_reader_holds_the_feed_after_each_poll_and_new_votes_are_no_news(
     service: Service,
     upstream: FakeUpstream,
 ) -> None:
-    titles = titles_in(suffix, kind)
+    titles = expected_titles(suffix, kind)
     client = subscribe(kind, f"/papers.{suffix}?q=causal")
     for _ in range(3):
         client.poll()

@@ -65,7 +65,7 @@ def parse() -> Parse:
     return parsed
 
 
-def plain(found: Any) -> Any:
+def text_of(found: Any) -> Any:
     """Return a text: in Atom, it may have a type beside it, and must have none here."""
     if isinstance(found, dict):
         assert found.keys() == {"value"}
@@ -78,13 +78,16 @@ def test_feedsmith_reads_the_atom_feed_whole(parse: Parse) -> None:
     assert found["format"] == "atom"
     feed = found["feed"]
     assert feed["id"] == METADATA.id
-    assert (plain(feed["title"]), plain(feed["subtitle"])) == (METADATA.title, METADATA.subtitle)
+    assert (text_of(feed["title"]), text_of(feed["subtitle"])) == (
+        METADATA.title,
+        METADATA.subtitle,
+    )
     assert {link["rel"]: link["href"] for link in feed["links"]} == {
         "self": METADATA.self_url,
         "alternate": METADATA.page_url,
     }
     for entry, held, paper in zip(feed["entries"], HELD, PAPERS, strict=True):
-        assert (entry["id"], plain(entry["title"])) == (held.id, held.title)
+        assert (entry["id"], text_of(entry["title"])) == (held.id, held.title)
         assert [author["name"] for author in entry.get("authors", [])] == list(paper.authors)
         assert [
             (link["rel"], link["href"], link["type"], link.get("title", ""))
@@ -147,7 +150,7 @@ def test_feedsmith_takes_short_feeds_too(parse: Parse, held: tuple[Entry, ...]) 
         (render_json_feed, "items"),
     ):
         feed = parse(write(METADATA, held))["feed"]
-        assert plain(feed["title"]) == METADATA.title
+        assert text_of(feed["title"]) == METADATA.title
         assert len(feed.get(where, [])) == len(held)
 
 

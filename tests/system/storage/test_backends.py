@@ -30,7 +30,7 @@ LENGTH = timedelta(seconds=12)
 Make = Callable[..., Repository]
 
 
-def listing(page: Page = FRIDAY, *, seconds: int = 0, words: str = "") -> Listing:
+def make_listing(page: Page = FRIDAY, *, seconds: int = 0, words: str = "") -> Listing:
     read_at = NOON + timedelta(seconds=seconds)
     return Listing(page=page, papers=(), fetched_at=read_at, skipped=(words,) if words else ())
 
@@ -76,7 +76,7 @@ def test_what_one_keeps_is_there_for_the_other(make: Make) -> None:
     one, other = make(), make()
     for page in PAGES:
         assert other.get_listing(page) is None
-        newer = listing(page, words=f"of {page}")
+        newer = make_listing(page, words=f"of {page}")
         one.save_listing(newer, page)
         assert one.get_listing(page) == newer
         wait_until(partial(shows, other, newer))
@@ -86,25 +86,25 @@ def test_what_the_other_holds_decoded_gives_way_to_what_one_keeps(make: Make) ->
     one, other = make(), make()
     for number in range(20):
         keeper, reader = (one, other) if number % 2 else (other, one)
-        newer = listing(seconds=number, words=str(number))
+        newer = make_listing(seconds=number, words=str(number))
         keeper.save_listing(newer, FRIDAY)
         wait_until(partial(shows, reader, newer))
 
 
 def test_a_listing_is_the_same_object_until_another_one_is_kept(make: Make) -> None:
     store = make()
-    store.save_listing(listing(), FRIDAY)
+    store.save_listing(make_listing(), FRIDAY)
     assert store.get_listing(FRIDAY) is store.get_listing(FRIDAY)
 
 
 def test_the_list_given_in_place_of_another_is_found_under_both(make: Make) -> None:
-    make().save_listing(listing(FRIDAY), SATURDAY)
+    make().save_listing(make_listing(FRIDAY), SATURDAY)
     other = make()
-    assert other.get_listing(SATURDAY) == other.get_listing(FRIDAY) == listing(FRIDAY)
+    assert other.get_listing(SATURDAY) == other.get_listing(FRIDAY) == make_listing(FRIDAY)
 
 
 def test_listings_of_two_upstreams_do_not_mix(make: Make) -> None:
-    make().save_listing(listing(), FRIDAY)
+    make().save_listing(make_listing(), FRIDAY)
     assert make(upstream="http://127.0.0.1:9009").get_listing(FRIDAY) is None
 
 
@@ -114,7 +114,7 @@ def test_a_failure_is_known_to_all_until_the_page_is_read(make: Make) -> None:
     for page in (FRIDAY, None):
         one.save_failure(page, failure)
         wait_until(partial(has_failure, other, page, failure))
-    other.save_listing(listing(), FRIDAY)
+    other.save_listing(make_listing(), FRIDAY)
     wait_until(partial(has_failure, one, FRIDAY, None))
     wait_until(partial(has_failure, one, None, None))
 
@@ -134,15 +134,15 @@ def test_the_right_to_ask_is_held_by_one_until_it_ends_or_is_given_back(make: Ma
 def test_who_has_the_right_sees_what_its_last_holder_kept(make: Make) -> None:
     """Else both would ask upstream for one page."""
     one, other = make(), make()
-    one.save_listing(listing(), FRIDAY)
-    wait_until(partial(shows, other, listing()))
+    one.save_listing(make_listing(), FRIDAY)
+    wait_until(partial(shows, other, make_listing()))
     for number in range(1, 50):
         assert other.get_listing(FRIDAY)
         assert one.acquire_lease("one", NOON, LENGTH)
-        one.save_listing(listing(seconds=number), FRIDAY)
+        one.save_listing(make_listing(seconds=number), FRIDAY)
         one.release_lease("one")
         assert other.acquire_lease("other", NOON, LENGTH)
-        assert other.get_listing(FRIDAY) == listing(seconds=number)
+        assert other.get_listing(FRIDAY) == make_listing(seconds=number)
         other.release_lease("other")
 
 
@@ -194,16 +194,16 @@ def test_others_learn_that_something_was_kept(make: Make) -> None:
     other.open()
     for number in range(5):
         seen = other.version()
-        one.save_listing(listing(seconds=number), FRIDAY)
+        one.save_listing(make_listing(seconds=number), FRIDAY)
         wait_until(partial(moved_on, other, seen))
 
 
 def test_a_search_that_is_polled_is_touched(make: Make) -> None:
     store = make()
-    store.save_listing(listing(SNOW), SNOW)
-    assert store.get_listing(SNOW) == listing(SNOW)
+    store.save_listing(make_listing(SNOW), SNOW)
+    assert store.get_listing(SNOW) == make_listing(SNOW)
     wait_until(lambda: not store._records._touched)
-    assert make().get_listing(SNOW) == listing(SNOW)
+    assert make().get_listing(SNOW) == make_listing(SNOW)
 
 
 def test_a_backend_replaces_only_what_is_expected(make: Make) -> None:
@@ -240,7 +240,7 @@ def test_a_change_is_seen_within_a_second(make: Make) -> None:
     delays = []
     for number in range(10):
         seen, began = other.version(), time.monotonic()
-        one.save_listing(listing(seconds=number), FRIDAY)
+        one.save_listing(make_listing(seconds=number), FRIDAY)
         wait_until(partial(moved_on, other, seen))
         delays.append(time.monotonic() - began)
     assert max(delays) < 1
@@ -252,15 +252,15 @@ def test_a_value_that_cannot_be_read_is_as_good_as_none(make: Make, value: bytes
     address = StorageKey(Area.DURABLE, f"{UPSTREAM} listing {FRIDAY}")
     store._records.backend.set(address, value)
     assert make().get_listing(FRIDAY) is None
-    store.save_listing(listing(), FRIDAY)
-    assert make().get_listing(FRIDAY) == listing()
+    store.save_listing(make_listing(), FRIDAY)
+    assert make().get_listing(FRIDAY) == make_listing()
 
 
 def test_what_the_backend_lost_is_written_again_by_who_holds_it_and_the_latest_wins(
     make: Make,
 ) -> None:
     one, other = make(), make()
-    older, newer = listing(words="older"), listing(seconds=1, words="newer")
+    older, newer = make_listing(words="older"), make_listing(seconds=1, words="newer")
     one.save_listing(older, FRIDAY)
     wait_until(partial(shows, other, older))
     one.save_listing(newer, FRIDAY)
@@ -276,6 +276,6 @@ def test_what_the_backend_lost_is_written_again_by_who_holds_it_and_the_latest_w
 def test_it_is_probed_and_measured(make: Make) -> None:
     store = make()
     assert store.check()
-    store.save_listing(msgspec.structs.replace(listing(), skipped=("x" * 1000,)), FRIDAY)
+    store.save_listing(msgspec.structs.replace(make_listing(), skipped=("x" * 1000,)), FRIDAY)
     assert store.size() > 1000
     assert store.failure_state(NOON) is None

@@ -37,7 +37,7 @@ LENGTH = timedelta(seconds=12)
 Make = Callable[[], Repository]
 
 
-def listing(page: Page, *, seconds: int = 0) -> Listing:
+def make_listing(page: Page, *, seconds: int = 0) -> Listing:
     return Listing(page=page, papers=(), fetched_at=NOON + timedelta(seconds=seconds))
 
 
@@ -49,7 +49,7 @@ def has(store: Repository, page: Page) -> bool:
     return store.get_listing(page) is not None
 
 
-class Seconds:
+class ShiftedMonotonicClock:
     """A clock of seconds that goes on by itself, and can be set forward."""
 
     def __init__(self) -> None:
@@ -60,12 +60,12 @@ class Seconds:
 
 
 @pytest.fixture
-def seconds() -> Seconds:
-    return Seconds()
+def seconds() -> ShiftedMonotonicClock:
+    return ShiftedMonotonicClock()
 
 
 @pytest.fixture
-def make(redis: RedisServer, tmp_path: Path, seconds: Seconds) -> Iterator[Make]:
+def make(redis: RedisServer, tmp_path: Path, seconds: ShiftedMonotonicClock) -> Iterator[Make]:
     stores: list[Repository] = []
 
     def on() -> Repository:
@@ -78,49 +78,51 @@ def make(redis: RedisServer, tmp_path: Path, seconds: Seconds) -> Iterator[Make]
         store.close()
 
 
-def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+def warning_messages(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [each.getMessage() for each in caplog.records if each.levelno >= logging.WARNING]
 
 
 def test_while_redis_is_gone_each_goes_on_from_memory_and_all_comes_together_again(
     redis: RedisServer,
     make: Make,
-    seconds: Seconds,
+    seconds: ShiftedMonotonicClock,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO)
     one, other = make(), make()
     for page in DAYS:
-        one.save_listing(listing(page), page)
+        one.save_listing(make_listing(page), page)
         wait_until(partial(has, other, page))
     first = one.last_modified("http://a/", "x", NOON)
     assert other.last_modified("http://a/", "x", NOON) == first
     redis.stop()
     for store in (one, other):
-        assert [store.get_listing(page) for page in DAYS] == [listing(page) for page in DAYS]
+        assert [store.get_listing(page) for page in DAYS] == [make_listing(page) for page in DAYS]
         assert store.last_modified("http://a/", "x", NOON + LENGTH) == first
         assert store.was_served("http://a/")
-    one.save_listing(listing(DAYS[0], seconds=1), DAYS[0])
-    other.save_listing(listing(DAYS[0], seconds=2), DAYS[0])
-    other.save_listing(listing(DAYS[1], seconds=2), DAYS[1])
-    assert one.get_listing(DAYS[0]) == listing(DAYS[0], seconds=1)
+    one.save_listing(make_listing(DAYS[0], seconds=1), DAYS[0])
+    other.save_listing(make_listing(DAYS[0], seconds=2), DAYS[0])
+    other.save_listing(make_listing(DAYS[1], seconds=2), DAYS[1])
+    assert one.get_listing(DAYS[0]) == make_listing(DAYS[0], seconds=1)
     assert one.acquire_lease("one", NOON, LENGTH)
     assert reserve_slot(one, NOON) == NOON
     trouble = one.failure_state(NOON)
     assert trouble is not None
-    assert len(warnings(caplog)) == 2, "each says it once"
+    assert len(warning_messages(caplog)) == 2, "each says it once"
     redis.start()
     seconds.ahead += 11
-    newest = listing(DAYS[0], seconds=2)
+    newest = make_listing(DAYS[0], seconds=2)
     # It is enough that somebody reads.
     wait_until(lambda: one.get_listing(DAYS[0]) == other.get_listing(DAYS[0]) == newest)
     wait_until(
         lambda: (
-            one.get_listing(DAYS[1]) == other.get_listing(DAYS[1]) == listing(DAYS[1], seconds=2)
+            one.get_listing(DAYS[1])
+            == other.get_listing(DAYS[1])
+            == make_listing(DAYS[1], seconds=2)
         )
     )
     wait_until(lambda: one.failure_state(NOON) is None and other.failure_state(NOON) is None)
-    assert [one.get_listing(page) for page in DAYS[2:]] == [listing(page) for page in DAYS[2:]]
+    assert [one.get_listing(page) for page in DAYS[2:]] == [make_listing(page) for page in DAYS[2:]]
     assert one.last_modified("http://a/", "x", NOON + LENGTH) == first
     wait_until(lambda: all(store._records._is_synchronized for store in (one, other)))
     assert len(other.get_request_log().times) == 1
@@ -130,7 +132,7 @@ def test_while_redis_is_gone_each_goes_on_from_memory_and_all_comes_together_aga
 
 
 def test_what_was_written_later_stands_whoever_comes_back_last(
-    redis: RedisServer, make: Make, seconds: Seconds
+    redis: RedisServer, make: Make, seconds: ShiftedMonotonicClock
 ) -> None:
     one, other = make(), make()
     redis.stop()
@@ -156,7 +158,7 @@ def test_what_was_given_out_stays_when_redis_is_restarted_empty(
 ) -> None:
     one, other = make(), make()
     for page in DAYS:
-        one.save_listing(listing(page), page)
+        one.save_listing(make_listing(page), page)
         wait_until(partial(has, other, page))
     dates = [
         [store.last_modified(f"http://a/{number}", "x", NOON) for number in range(20)]
@@ -176,7 +178,7 @@ def test_what_was_given_out_stays_when_redis_is_restarted_empty(
     assert len(one.get_request_log().times) == 60
     third = make()
     wait_until(
-        lambda: [third.get_listing(page) for page in DAYS] == [listing(page) for page in DAYS]
+        lambda: [third.get_listing(page) for page in DAYS] == [make_listing(page) for page in DAYS]
     )
     assert third.last_modified("http://a/0", "x", later) == dates[0][0]
 
@@ -192,10 +194,10 @@ def test_a_change_after_a_restart_is_later_than_what_was_given_out(
 
 
 def test_no_request_waits_for_a_redis_that_hangs(
-    redis: RedisServer, make: Make, seconds: Seconds
+    redis: RedisServer, make: Make, seconds: ShiftedMonotonicClock
 ) -> None:
     store = make()
-    store.save_listing(listing(DAYS[0]), DAYS[0])
+    store.save_listing(make_listing(DAYS[0]), DAYS[0])
     assert redis.process is not None
     os.kill(redis.process.pid, signal.SIGSTOP)
     try:
@@ -206,9 +208,9 @@ def test_no_request_waits_for_a_redis_that_hangs(
             began = time.monotonic()
             for _ in range(20):
                 store.version()
-                store.save_listing(listing(DAYS[1]), DAYS[1])
-                assert store.get_listing(DAYS[0]) == listing(DAYS[0])
-                assert store.get_listing(DAYS[1]) == listing(DAYS[1])
+                store.save_listing(make_listing(DAYS[1]), DAYS[1])
+                assert store.get_listing(DAYS[0]) == make_listing(DAYS[0])
+                assert store.get_listing(DAYS[1]) == make_listing(DAYS[1])
                 store.last_modified("http://a/", "x", NOON)
             durations.append(time.monotonic() - began)
 
@@ -223,7 +225,7 @@ def test_no_request_waits_for_a_redis_that_hangs(
         os.kill(redis.process.pid, signal.SIGCONT)
     seconds.ahead += 11
     wait_until(partial(has_come_back, store))
-    assert make().get_listing(DAYS[1]) == listing(DAYS[1])
+    assert make().get_listing(DAYS[1]) == make_listing(DAYS[1])
 
 
 def test_a_redis_that_answers_slowly_makes_no_request_slow(
@@ -233,7 +235,7 @@ def test_a_redis_that_answers_slowly_makes_no_request_slow(
         url = redis.url.replace(str(redis.port), str(port))
         first = redis_store(redis.url, tmp_path / "first", UPSTREAM)
         for page in DAYS:
-            first.save_listing(listing(page), page)
+            first.save_listing(make_listing(page), page)
         began = time.monotonic()
         store = redis_store(url, tmp_path / "second", UPSTREAM)
         store.open()
@@ -246,7 +248,7 @@ def test_a_redis_that_answers_slowly_makes_no_request_slow(
             assert store.get_failure(DAYS[0]) is None
             store.version()
         assert time.monotonic() - began < 0.1
-        newer = listing(DAYS[0], seconds=5)
+        newer = make_listing(DAYS[0], seconds=5)
         first.save_listing(newer, DAYS[0])
         began = time.monotonic()
         wait_until(lambda: store.get_listing(DAYS[0]) == newer)
@@ -295,54 +297,57 @@ def delayed(port: int, *, seconds: float) -> Iterator[int]:
 
 
 def test_a_read_only_replica_is_read_and_its_changes_are_seen(
-    redis: RedisServer, tmp_path: Path, seconds: Seconds, caplog: pytest.LogCaptureFixture
+    redis: RedisServer,
+    tmp_path: Path,
+    seconds: ShiftedMonotonicClock,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     primary = redis_store(redis.url, tmp_path / "primary", UPSTREAM)
-    primary.save_listing(listing(DAYS[0]), DAYS[0])
+    primary.save_listing(make_listing(DAYS[0]), DAYS[0])
     with run_redis(tmp_path) as second:
         with second.client() as client:
             client.config_set("masterauth", PASSWORD)
             client.replicaof("127.0.0.1", redis.port)
             wait_until(lambda: client.info("replication")["master_link_status"] == "up")
         store = redis_store(second.url, tmp_path / "replica", UPSTREAM, clock=seconds)
-        assert store.get_listing(DAYS[0]) == listing(DAYS[0])
-        store.save_listing(listing(DAYS[1]), DAYS[1])
-        assert store.get_listing(DAYS[1]) == listing(DAYS[1])
-        primary.save_listing(listing(DAYS[2]), DAYS[2])
-        wait_until(lambda: store.get_listing(DAYS[2]) == listing(DAYS[2]))
+        assert store.get_listing(DAYS[0]) == make_listing(DAYS[0])
+        store.save_listing(make_listing(DAYS[1]), DAYS[1])
+        assert store.get_listing(DAYS[1]) == make_listing(DAYS[1])
+        primary.save_listing(make_listing(DAYS[2]), DAYS[2])
+        wait_until(lambda: store.get_listing(DAYS[2]) == make_listing(DAYS[2]))
         failure = store.failure_state(NOON)
         assert failure is not None
         assert failure.reason == "Redis is a read-only replica"
-        (line,) = warnings(caplog)
+        (line,) = warning_messages(caplog)
         assert UPSTREAM not in line
         store.close()
     primary.close()
 
 
 def test_where_redis_is_full_what_it_holds_is_still_read(
-    redis: RedisServer, make: Make, seconds: Seconds, caplog: pytest.LogCaptureFixture
+    redis: RedisServer, make: Make, seconds: ShiftedMonotonicClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     one, other = make(), make()
-    one.save_listing(listing(DAYS[0]), DAYS[0])
+    one.save_listing(make_listing(DAYS[0]), DAYS[0])
     wait_until(partial(has, other, DAYS[0]))
     with redis.client() as client:
         client.config_set("maxmemory", 1)
-    one.save_listing(listing(DAYS[1]), DAYS[1])
-    assert one.get_listing(DAYS[1]) == listing(DAYS[1])
-    assert other.get_listing(DAYS[0]) == listing(DAYS[0])
-    (line,) = warnings(caplog)
+    one.save_listing(make_listing(DAYS[1]), DAYS[1])
+    assert one.get_listing(DAYS[1]) == make_listing(DAYS[1])
+    assert other.get_listing(DAYS[0]) == make_listing(DAYS[0])
+    (line,) = warning_messages(caplog)
     assert "maxmemory" in line
     assert UPSTREAM not in line
     with redis.client() as client:
         client.config_set("maxmemory", 0)
     seconds.ahead += 11
-    one.save_listing(listing(DAYS[2]), DAYS[2])
-    wait_until(lambda: other.get_listing(DAYS[1]) == listing(DAYS[1]))
+    one.save_listing(make_listing(DAYS[2]), DAYS[2])
+    wait_until(lambda: other.get_listing(DAYS[1]) == make_listing(DAYS[1]))
     assert one.failure_state(NOON) is None
 
 
 def test_a_server_that_starts_without_redis_finds_it_later(
-    redis: RedisServer, make: Make, seconds: Seconds
+    redis: RedisServer, make: Make, seconds: ShiftedMonotonicClock
 ) -> None:
     redis.stop()
     store = make()
@@ -352,18 +357,18 @@ def test_a_server_that_starts_without_redis_finds_it_later(
         store.check()
     assert f"redis://127.0.0.1:{redis.port}/0" in str(caught.value)
     assert PASSWORD not in str(caught.value)
-    store.save_listing(listing(DAYS[0]), DAYS[0])
+    store.save_listing(make_listing(DAYS[0]), DAYS[0])
     redis.start()
     seconds.ahead += 11
     wait_until(partial(has_come_back, store))
-    assert make().get_listing(DAYS[0]) == listing(DAYS[0])
+    assert make().get_listing(DAYS[0]) == make_listing(DAYS[0])
 
 
 def test_searches_end_first_and_what_is_permanent_never(redis: RedisServer, make: Make) -> None:
     store = make()
     failure = Failure(reason="x", count=1, at=NOON, retry_at=NOON, since=NOON)
     for page in (DAYS[0], FOG, SNOW):
-        store.save_listing(listing(page), page)
+        store.save_listing(make_listing(page), page)
         store.save_failure(page, failure)
     store.acquire_lease("me", NOON, LENGTH)
     reserve_slot(store, NOON)
@@ -401,10 +406,10 @@ def test_the_check_says_which_redis_it_is_and_whether_it_works(
             check=False,
         )
 
-    assert f"store      good, redis://127.0.0.1:{redis.port}/0\n" in checked().stdout
+    assert f"store      OK, redis://127.0.0.1:{redis.port}/0\n" in checked().stdout
     redis.stop()
     said = checked()
-    assert "store      FAILS" in said.stdout
+    assert "store      FAILED" in said.stdout
     assert said.returncode == 1
     assert PASSWORD not in said.stdout + said.stderr
 
@@ -413,10 +418,10 @@ def test_a_wrong_password_is_said_once_and_feeds_go_on(
     redis: RedisServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     store = redis_store(redis.url.replace(PASSWORD, "wrong"), tmp_path, UPSTREAM)
-    store.save_listing(listing(DAYS[0]), DAYS[0])
-    assert store.get_listing(DAYS[0]) == listing(DAYS[0])
+    store.save_listing(make_listing(DAYS[0]), DAYS[0])
+    assert store.get_listing(DAYS[0]) == make_listing(DAYS[0])
     store.close()
-    (line,) = warnings(caplog)
+    (line,) = warning_messages(caplog)
     assert "password" in line
     assert "wrong" not in line
 
@@ -477,7 +482,7 @@ def test_another_address_is_refused_with_how_to_mend_it_and_is_not_said_back(
     for given, environ in ((file, {}), (None, {"FEEDSRV_STORE_URL": url})):
         with pytest.raises(ConfigError) as caught:
             load_config(given, environ)
-        assert "expected an address such as redis://" in str(caught.value)
+        assert "expected a URL such as redis://" in str(caught.value)
         assert "sec" not in str(caught.value)
 
 
@@ -507,7 +512,7 @@ def test_the_demo_leaves_redis_alone(tmp_path: Path) -> None:
         url = f"redis://127.0.0.1:{nobody.getsockname()[1]}"
         config = Config(store=StoreConfig(url), cache_dir=tmp_path, demo=True)
         store = open_repository(config, (), now=lambda: NOON)
-        store.save_listing(listing(DAYS[0]), DAYS[0])
+        store.save_listing(make_listing(DAYS[0]), DAYS[0])
         assert store.location == "on disk"
         store.close()
         nobody.setblocking(False)

@@ -45,7 +45,7 @@ def today() -> date:
     return datetime.now(UTC).date()
 
 
-class Answer(NamedTuple):
+class FeedResponse(NamedTuple):
     """What a reader gets, and asks with the next time."""
 
     body: bytes
@@ -53,7 +53,7 @@ class Answer(NamedTuple):
     modified: str
 
 
-class Machines:
+class ServerGroup:
     """Three servers, each with a folder of its own."""
 
     def __init__(self, stack: ExitStack, environ: dict[str, str], folder: Path) -> None:
@@ -70,22 +70,22 @@ class Machines:
         del self.urls[0]
         self._servers.pop(0).kill()
 
-    def answers(self, path: str) -> set[Answer]:
-        return {answer(url + path) for url in self.urls}
+    def responses(self, path: str) -> set[FeedResponse]:
+        return {fetch_response(url + path) for url in self.urls}
 
-    def are_one(self) -> bool:
-        return all(len(self.answers(path)) == 1 for path in PATHS)
+    def agree(self) -> bool:
+        return all(len(self.responses(path)) == 1 for path in PATHS)
 
-    def all(self) -> dict[str, set[Answer]]:
-        return {path: self.answers(path) for path in PATHS}
+    def all(self) -> dict[str, set[FeedResponse]]:
+        return {path: self.responses(path) for path in PATHS}
 
 
-def answer(url: str) -> Answer:
+def fetch_response(url: str) -> FeedResponse:
     with urllib.request.urlopen(url, timeout=60) as found:
-        return Answer(found.read(), found.headers["ETag"], found.headers["Last-Modified"])
+        return FeedResponse(found.read(), found.headers["ETag"], found.headers["Last-Modified"])
 
 
-def is_answered(url: str) -> bool:
+def is_served(url: str) -> bool:
     """Ask, and tell whether there was anything: not all who come first can wait for long."""
     try:
         return bool(fetch_body(url))
@@ -110,7 +110,7 @@ def upstream() -> Iterator[FakeUpstream]:
 
 
 @pytest.fixture
-def machines(upstream: FakeUpstream, redis: RedisServer, tmp_path: Path) -> Iterator[Machines]:
+def servers(upstream: FakeUpstream, redis: RedisServer, tmp_path: Path) -> Iterator[ServerGroup]:
     (tmp_path / "feedsrv.toml").write_text(SETTINGS)
     environ = {
         "FEEDSRV_CONFIG": str(tmp_path / "feedsrv.toml"),
@@ -118,38 +118,38 @@ def machines(upstream: FakeUpstream, redis: RedisServer, tmp_path: Path) -> Iter
         "FEEDSRV_STORE_URL": redis.url,
     }
     with ExitStack() as stack:
-        yield Machines(stack, environ, tmp_path)
+        yield ServerGroup(stack, environ, tmp_path)
 
 
 def test_three_servers_with_three_hundred_clients_are_one(
-    machines: Machines, upstream: FakeUpstream, redis: RedisServer
+    servers: ServerGroup, upstream: FakeUpstream, redis: RedisServer
 ) -> None:
     def client(number: int) -> None:
-        url = machines.urls[number % 3] + PATHS[number // 3 % len(PATHS)]
-        wait_until(lambda: is_answered(url))
+        url = servers.urls[number % 3] + PATHS[number // 3 % len(PATHS)]
+        wait_until(lambda: is_served(url))
 
     with ThreadPoolExecutor(300) as pool:
         list(pool.map(client, range(300)))
     # The rest of the window is read behind them.
     wait_until(lambda: len([path for path in upstream.requests if "/date/" in path]) >= 5)
-    wait_until(machines.are_one)
+    wait_until(servers.agree)
     asked = Counter(upstream.requests)
     assert set(asked.values()) == {1}, "one request for each page"
-    before = machines.all()
+    before = servers.all()
     assert all(b"Causal fog" in found.body for found in before[PATHS[0]])
 
-    machines.kill()
-    assert machines.all() == before
+    servers.kill()
+    assert servers.all() == before
 
     redis.stop()
-    assert machines.all() == before, "from memory"
+    assert servers.all() == before, "from memory"
     redis.start()  # empty, but soon all is there again
-    assert machines.all() == before
+    assert servers.all() == before
     assert Counter(upstream.requests) == asked, "and nothing was asked again"
 
 
 def test_a_page_that_was_asked_for_by_a_server_that_was_killed_is_asked_for_by_another(
-    machines: Machines, upstream: FakeUpstream
+    servers: ServerGroup, upstream: FakeUpstream
 ) -> None:
     goes_on = Event()
 
@@ -160,36 +160,36 @@ def test_a_page_that_was_asked_for_by_a_server_that_was_killed_is_asked_for_by_a
     upstream.intercept = hang
     path = "/papers.atom?q=harbour"
     with ThreadPoolExecutor(1) as pool:
-        lost = pool.submit(fetch_body, machines.urls[0] + path)
-        wait_until(lambda: len(asked_for("harbour", upstream)) == 1)
-        machines.kill()
+        lost = pool.submit(fetch_body, servers.urls[0] + path)
+        wait_until(lambda: len(requests_for("harbour", upstream)) == 1)
+        servers.kill()
         with pytest.raises(OSError, match=r"."):
             lost.result()
     goes_on.set()
     # Once the right to ask, which the dead one held, has ended by itself.
-    wait_until(lambda: len(machines.answers(path)) == 1 and len(asked_for("harbour", upstream)) > 1)
-    assert len(asked_for("harbour", upstream)) == 2
+    wait_until(
+        lambda: len(servers.responses(path)) == 1 and len(requests_for("harbour", upstream)) > 1
+    )
+    assert len(requests_for("harbour", upstream)) == 2
 
 
-def asked_for(word: str, upstream: FakeUpstream) -> list[str]:
+def requests_for(word: str, upstream: FakeUpstream) -> list[str]:
     return [path for path in upstream.requests if word in path]
 
 
 def test_the_state_says_in_what_it_is_kept_and_not_where(
-    machines: Machines, redis: RedisServer
+    servers: ServerGroup, redis: RedisServer
 ) -> None:
     for is_there in (True, False):
         if not is_there:
             redis.stop()
             wait_until(
-                lambda: (
-                    b"Nothing can be stored in Redis" in fetch_body(machines.urls[0] + "/status")
-                )
+                lambda: b"Nothing can be stored in Redis" in fetch_body(servers.urls[0] + "/status")
             )
         for path in ("/status.json", "/status"):
-            said = fetch_body(machines.urls[0] + path).decode()
+            said = fetch_body(servers.urls[0] + path).decode()
             assert str(redis.port) not in said
             assert PASSWORD not in said
-        kept = msgspec.json.decode(fetch_body(machines.urls[0] + "/status.json"))["store"]
+        kept = msgspec.json.decode(fetch_body(servers.urls[0] + "/status.json"))["store"]
         assert kept["where"] == "in Redis"
         assert kept["trouble"] == ("" if is_there else "Connection refused")

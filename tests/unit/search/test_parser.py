@@ -267,7 +267,7 @@ def test_queries_that_mean_different_things_have_different_canonical_texts() -> 
     assert len({canonical_text(parse_query(query)) for query in different}) == len(different)
 
 
-def read(text: str) -> Query | QueryError:
+def parse_or_error(text: str) -> Query | QueryError:
     try:
         return parse_query(text)
     except QueryError as error:
@@ -276,7 +276,7 @@ def read(text: str) -> Query | QueryError:
 
 @given(query_texts())
 def test_any_text_is_read_or_refused_with_a_place_in_it(text: str) -> None:
-    answer = read(text)
+    answer = parse_or_error(text)
     if isinstance(answer, QueryError):
         assert answer.query == text
         assert 0 <= answer.position <= len(text)
@@ -286,9 +286,9 @@ def test_any_text_is_read_or_refused_with_a_place_in_it(text: str) -> None:
 
 @given(query_texts())
 def test_a_query_that_was_read_is_written_so_that_it_reads_the_same(text: str) -> None:
-    tree = read(text)
+    tree = parse_or_error(text)
     assume(not isinstance(tree, QueryError) and len(str(tree)) <= CONFIG_LIMITS.length)
-    assert read(str(tree)) == tree
+    assert parse_or_error(str(tree)) == tree
 
 
 @given(queries())

@@ -26,11 +26,11 @@ NEXT_YEAR = NOON + timedelta(days=365)
 FRIDAY = Page(Kind.DAY, "2026-11-20")
 
 
-def listing(fetched_at: datetime) -> Listing:
+def make_listing(fetched_at: datetime) -> Listing:
     return Listing(page=FRIDAY, papers=(), fetched_at=fetched_at)
 
 
-def failure(at: datetime) -> Failure:
+def make_failure(at: datetime) -> Failure:
     return Failure(reason="status 503", count=1, at=at, retry_at=NOON, since=at)
 
 
@@ -40,8 +40,8 @@ def winner(ours: msgspec.Struct, theirs: msgspec.Struct) -> msgspec.Struct:
 
 
 PAIRS = [
-    (listing(NOON), listing(LATER)),
-    (failure(NOON), failure(LATER)),
+    (make_listing(NOON), make_listing(LATER)),
+    (make_failure(NOON), make_failure(LATER)),
     (Lease("me", NOON), Lease("you", LATER)),
 ]
 
@@ -53,7 +53,7 @@ def test_the_later_record_wins_whoever_has_it(early: msgspec.Struct, late: msgsp
 
 
 def test_a_record_of_a_wrong_clock_loses() -> None:
-    for make in (listing, failure):
+    for make in (make_listing, make_failure):
         assert winner(make(NEXT_YEAR), make(NOON)) == make(NOON)
         assert winner(make(NOON), make(NEXT_YEAR)) == make(NOON)
 
@@ -94,7 +94,7 @@ def test_last_modified_values_of_both_are_merged_and_the_later_of_each_url_wins(
 
 
 def test_a_record_with_any_flipped_bit_is_never_read_as_another_one() -> None:
-    record = failure(NOON)
+    record = make_failure(NOON)
     data, _ = encode(record)
     for position in range(len(data) * 8):
         damaged = bytearray(data)
@@ -106,4 +106,4 @@ def test_a_record_with_any_flipped_bit_is_never_read_as_another_one() -> None:
 @pytest.mark.parametrize("length", range(0, 60, 7))
 def test_a_record_that_is_cut_off_cannot_be_read(length: int) -> None:
     with pytest.raises(msgspec.DecodeError):
-        decode(encode(failure(NOON))[0][:length], Failure)
+        decode(encode(make_failure(NOON))[0][:length], Failure)

@@ -35,7 +35,7 @@ SEARCH = Page(Kind.SEARCH, "kites")
 SHRINKING = [Page(Kind.WEEK, "2026-W32"), Page(Kind.MONTH, "2026-08"), TRENDING, SEARCH]
 
 
-def ids(papers: tuple[Paper, ...]) -> list[str]:
+def paper_ids(papers: tuple[Paper, ...]) -> list[str]:
     return [one.id for one in papers]
 
 
@@ -50,7 +50,7 @@ def test_a_days_list_only_grows() -> None:
     )
     fresh = make_listing(make_paper("2608.99004"), make_paper("2608.99002"), fetched_at=LATER)
     # The order is the fresh one's: by votes, which moved on.
-    assert ids(merge_refresh(kept, fresh).papers) == [
+    assert paper_ids(merge_refresh(kept, fresh).papers) == [
         "2608.99004",
         "2608.99002",
         "2608.99001",
@@ -64,7 +64,7 @@ def test_a_list_that_moves_on_lets_go_of_its_papers(page: Page) -> None:
     fresh = make_listing(
         make_paper("2608.99003"), make_paper("2608.99002"), page=page, fetched_at=LATER
     )
-    assert ids(merge_refresh(kept, fresh).papers) == ["2608.99003", "2608.99002"]
+    assert paper_ids(merge_refresh(kept, fresh).papers) == ["2608.99003", "2608.99002"]
 
 
 def test_counters_and_all_else_are_as_last_read() -> None:
@@ -218,10 +218,12 @@ def test_a_days_list_holds_every_paper_ever_read_once_and_never_less_of_one(
     full: set[str] = set()
     for fresh in seen:
         kept = merge_refresh(kept, fresh)
-        full |= set() if fresh.parsed_from == "cards" else set(ids(fresh.papers))
+        full |= set() if fresh.parsed_from == "cards" else set(paper_ids(fresh.papers))
         assert {one.id for one in kept.papers if one.abstract} == full
     assert kept is not None
-    assert sorted(ids(kept.papers)) == sorted({name for one in seen for name in ids(one.papers)})
+    assert sorted(paper_ids(kept.papers)) == sorted(
+        {name for one in seen for name in paper_ids(one.papers)}
+    )
 
 
 @given(readings())

@@ -31,7 +31,7 @@ def day(name: str) -> Page:
     return Page(Kind.DAY, name)
 
 
-def listing(
+def make_listing(
     page: Page, fetched_at: datetime = NOON, *, previous: str = "", later: str = ""
 ) -> Listing:
     return Listing(
@@ -87,18 +87,18 @@ def test_the_newest_list_is_of_the_last_weekday(today: date, expected: str) -> N
 
 def test_the_remaining_ttl_counts_from_the_fetch() -> None:
     page = day("2026-11-25")
-    assert remaining_ttl(page, listing(page, NOON - timedelta(minutes=5)), NOON) == timedelta(
+    assert remaining_ttl(page, make_listing(page, NOON - timedelta(minutes=5)), NOON) == timedelta(
         minutes=15
     )
-    assert remaining_ttl(page, listing(page, NOON - timedelta(minutes=30)), NOON) == -timedelta(
-        minutes=10
-    )
+    assert remaining_ttl(
+        page, make_listing(page, NOON - timedelta(minutes=30)), NOON
+    ) == -timedelta(minutes=10)
     assert remaining_ttl(page, None, NOON) == timedelta(0)
 
 
 def test_a_listing_fetched_while_the_clock_was_ahead_is_not_fresh_forever() -> None:
     page = day("2026-11-25")
-    assert remaining_ttl(page, listing(page, NOON + timedelta(days=99)), NOON) == timedelta(
+    assert remaining_ttl(page, make_listing(page, NOON + timedelta(days=99)), NOON) == timedelta(
         minutes=20
     )
 
@@ -125,12 +125,12 @@ def test_without_stored_listings_the_window_is_the_last_weekdays() -> None:
 
 
 def test_the_previous_day_that_a_listing_names_skips_holidays() -> None:
-    listings = {"2026-11-25": listing(day("2026-11-25"), previous="2026-11-20")}
+    listings = {"2026-11-25": make_listing(day("2026-11-25"), previous="2026-11-20")}
     assert [name for name, _ in window(listings, 3)] == ["2026-11-25", "2026-11-20", "2026-11-19"]
 
 
 def test_a_day_that_upstream_returned_for_another_counts_once() -> None:
-    friday = listing(day("2026-11-20"), previous="2026-11-19")
+    friday = make_listing(day("2026-11-20"), previous="2026-11-19")
     listings = {"2026-11-25": friday, "2026-11-20": friday}
     assert window(listings, 3) == [
         ("2026-11-25", "2026-11-20"),
@@ -140,13 +140,15 @@ def test_a_day_that_upstream_returned_for_another_counts_once() -> None:
 
 
 def test_stored_days_before_a_gap_belong_to_the_window() -> None:
-    listings = {"2026-11-20": listing(day("2026-11-20"))}
+    listings = {"2026-11-20": make_listing(day("2026-11-20"))}
     assert ("2026-11-20", "2026-11-20") in window(listings, 5)
 
 
 def test_a_later_day_that_a_listing_names_comes_first() -> None:
     """If there ever is a list on a weekend, Friday's page names it."""
-    listings = {"2026-11-27": listing(day("2026-11-27"), later="2026-11-28", previous="2026-11-26")}
+    listings = {
+        "2026-11-27": make_listing(day("2026-11-27"), later="2026-11-28", previous="2026-11-26")
+    }
     assert window(listings, 3, date(2026, 11, 29)) == [
         ("2026-11-28", ""),
         ("2026-11-27", "2026-11-27"),
@@ -155,9 +157,9 @@ def test_a_later_day_that_a_listing_names_comes_first() -> None:
 
 
 def test_the_window_ends_at_upstreams_oldest_list() -> None:
-    oldest = listing(day("2026-11-24"))
+    oldest = make_listing(day("2026-11-24"))
     listings = {
-        "2026-11-25": listing(day("2026-11-25")),
+        "2026-11-25": make_listing(day("2026-11-25")),
         "2026-11-24": oldest,
         "2026-11-23": oldest,
     }
@@ -184,7 +186,7 @@ def test_the_window_is_finite_and_has_no_day_twice_whatever_listings_name(
     named: dict[str, tuple[str, str, str]], days: int
 ) -> None:
     listings = {
-        requested: listing(day(returned), previous=previous, later=later)
+        requested: make_listing(day(returned), previous=previous, later=later)
         for requested, (returned, previous, later) in named.items()
     }
     found = window(listings, days)

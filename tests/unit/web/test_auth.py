@@ -14,7 +14,7 @@ from feedsrv.web.auth import Credentials, authenticate, feed_key
 KEY = "k3y-of/the+lighthouse"
 
 
-def opens(key: str, path: str, query: str = "", password: str | None = None) -> bool:
+def is_admitted(key: str, path: str, query: str = "", password: str | None = None) -> bool:
     try:
         authenticate(KEY, path=path, query=query, key=key, password=password)
     except UnauthorizedError:
@@ -23,11 +23,11 @@ def opens(key: str, path: str, query: str = "", password: str | None = None) -> 
 
 
 def test_the_access_key_opens_everything_and_nothing_else_does() -> None:
-    assert opens(KEY, "/papers.atom")
-    assert opens("", "/papers.atom", password=KEY)
+    assert is_admitted(KEY, "/papers.atom")
+    assert is_admitted("", "/papers.atom", password=KEY)
     for wrong in ("", "k", KEY[:-1], KEY + " ", KEY.upper(), "schlüssel", "\ud800", "\x00"):
-        assert not opens(wrong, "/papers.atom")
-        assert not opens("", "/papers.atom", password=wrong)
+        assert not is_admitted(wrong, "/papers.atom")
+        assert not is_admitted("", "/papers.atom", password=wrong)
 
 
 def test_a_public_server_needs_no_key() -> None:
@@ -38,7 +38,7 @@ def test_a_public_server_needs_no_key() -> None:
 @pytest.mark.parametrize("suffix", ["", ".atom", ".rss", ".json"])
 def test_a_feed_key_opens_its_feed_in_every_format(suffix: str) -> None:
     key = feed_key(KEY, "/papers", "world model")
-    assert opens(key, f"/papers{suffix}", " world  model ")
+    assert is_admitted(key, f"/papers{suffix}", " world  model ")
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_a_feed_key_opens_its_feed_in_every_format(suffix: str) -> None:
     ],
 )
 def test_a_feed_key_opens_nothing_else(path: str, query: str) -> None:
-    assert not opens(feed_key(KEY, "/papers", "world model"), path, query)
+    assert not is_admitted(feed_key(KEY, "/papers", "world model"), path, query)
 
 
 @given(st.text(max_size=20), st.text(max_size=20), st.text(max_size=20), st.text(max_size=20))
@@ -72,7 +72,7 @@ def test_different_feeds_have_different_keys(
 
 
 def test_feed_keys_of_another_server_open_nothing() -> None:
-    assert not opens(feed_key("another", "/papers"), "/papers.atom")
+    assert not is_admitted(feed_key("another", "/papers"), "/papers.atom")
 
 
 def test_which_keys_a_response_may_contain() -> None:
