@@ -42,6 +42,8 @@ _BYTES_PER_RECORD = 1_000
 _EVICTABLE_DIVISOR = 4
 #: Attempts to replace a value that other processes change too.
 _MAX_ATTEMPTS = 1000
+#: Attempts to write everything back before the backend is closed.
+_MAX_CLOSE_ATTEMPTS = 3
 _PROBE = StorageKey(Area.DURABLE, "probe")
 
 
@@ -140,7 +142,12 @@ class RecordStore:
         """Write what is not written yet, where that is possible, and close the backend."""
         self._closing.set()
         self._thread.join()
-        self.run_maintenance()
+        for _ in range(_MAX_CLOSE_ATTEMPTS):
+            self.run_maintenance()
+            self.poll()
+            # Damage that is found while records are written back empties the backend once more.
+            if self._is_synchronized or self._breaker.failure() is not None:
+                break
         self.backend.close()
 
     def version(self) -> int:

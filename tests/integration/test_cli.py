@@ -230,7 +230,7 @@ def test_explain_draws_the_query_and_lists_the_matches_with_their_locations(
         "│   ├── links code",
         "│   └── words that begin with “light”, in title",
         "└── none of",
-        "    └── “ferries” in any form (stem “ferri”), in title, abstract or keywords",
+        "    └── “ferries” in any form, in title, abstract or keywords",
     ]
     assert "Hugging Face search: causal light\n" in matches
     assert "2611.00001  Causal lighthouses\n" in matches

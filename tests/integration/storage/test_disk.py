@@ -197,7 +197,8 @@ INCIDENTS = [
     (damaged_inside, "is damaged (database disk image is malformed)"),
     (emptied, ""),
     (another_program, "is damaged (no such column"),
-    (in_the_way, "Not a directory"),
+    # Between its two steps the folder is missing, which may be seen first.
+    (in_the_way, "cannot be used: [Errno"),
     (full, "database or disk is full"),
     (read_only, "attempt to write a readonly database"),
     (locked, "database is locked"),
@@ -434,7 +435,7 @@ def test_processes_that_find_one_damage_at_once_lose_nothing_that_they_keep(
 
 CUT_SHORT = """
 import os, sys, pathlib, sqlite3
-from feedsrv.storage.backend import Address, Area
+from feedsrv.storage.backend import Area, StorageKey
 from feedsrv.storage.codec import LastModifiedBucket
 from feedsrv.storage.disk import DiskCache
 folder = pathlib.Path(sys.argv[1])

@@ -406,10 +406,10 @@ def test_the_check_says_which_redis_it_is_and_whether_it_works(
             check=False,
         )
 
-    assert f"store      good, redis://127.0.0.1:{redis.port}/0\n" in checked().stdout
+    assert f"store      OK, redis://127.0.0.1:{redis.port}/0\n" in checked().stdout
     redis.stop()
     said = checked()
-    assert "store      FAILS" in said.stdout
+    assert "store      FAILED" in said.stdout
     assert said.returncode == 1
     assert PASSWORD not in said.stdout + said.stderr
 
@@ -482,7 +482,7 @@ def test_another_address_is_refused_with_how_to_mend_it_and_is_not_said_back(
     for given, environ in ((file, {}), (None, {"FEEDSRV_STORE_URL": url})):
         with pytest.raises(ConfigError) as caught:
             load_config(given, environ)
-        assert "expected an address such as redis://" in str(caught.value)
+        assert "expected a URL such as redis://" in str(caught.value)
         assert "sec" not in str(caught.value)
 
 

@@ -620,6 +620,7 @@ words = st.text(
 )
 lines = st.lists(words, min_size=1, max_size=6).map(" ".join)
 urls = words.map(lambda name: f"https://example.org/{name}") | st.just("")
+handles = st.from_regex(r"[a-z][a-z0-9-]{0,9}", fullmatch=True)
 timestamps = st.datetimes(datetime(1991, 8, 14), datetime(2027, 1, 1)).map(  # noqa: DTZ001
     lambda at: f"{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond // 1000:03}Z"
 )
@@ -641,8 +642,13 @@ def entries_with_papers(draw: st.DrawFn, name: str) -> tuple[Json, Paper]:
         "comments": draw(st.integers(0, 500)),
         "stars": draw(st.integers(0, 200_000)),
     }
-    people = draw(st.lists(st.tuples(lines, st.booleans()), min_size=1, max_size=5))
-    shown = tuple(person for person, hidden in people if not hidden)
+    made["organization_handle"] = draw(handles) if made["organization"] else ""
+    made["submitter"] = draw(handles | st.just(""))
+    people = draw(
+        st.lists(st.tuples(lines, st.booleans(), handles | st.just("")), min_size=1, max_size=5)
+    )
+    shown = tuple(person for person, hidden, _ in people if not hidden)
+    shown_handles = tuple(handle for _, hidden, handle in people if handle and not hidden)
     published, daily = draw(timestamps), draw(st.none() | timestamps)
     fold = draw(st.sampled_from([" ", "\n", "\n  ", "  "]))
     optional = {
@@ -652,13 +658,21 @@ def entries_with_papers(draw: st.DrawFn, name: str) -> tuple[Json, Paper]:
         "ai_summary": made["ai_summary"],
         "ai_keywords": made["keywords"],
         "mediaUrls": made["media"],
-        "organization": made["organization"] and {"name": "o", "fullname": made["organization"]},
+        "organization": made["organization"]
+        and {
+            "name": made["organization_handle"],
+            "fullname": made["organization"],
+        },
     }
     written = json_entry(
         name,
         title=made["title"].replace(" ", fold),
         summary=made["abstract"].replace(" ", fold),
-        authors=[{"name": person, "hidden": hidden} for person, hidden in people],
+        authors=[
+            {"name": person, "hidden": hidden, "user": {"user": handle} if handle else None}
+            for person, hidden, handle in people
+        ],
+        submittedOnDailyBy={"user": made["submitter"]} if made["submitter"] else None,
         publishedAt=published,
         submittedOnDailyAt=daily,
         upvotes=made["upvotes"],
@@ -667,7 +681,12 @@ def entries_with_papers(draw: st.DrawFn, name: str) -> tuple[Json, Paper]:
     written["numComments"] = made["comments"]
     listed = date.fromisoformat(daily[:10]) if daily else None
     submitted = date.fromisoformat(published[:10])
-    details = made | {"authors": shown, "author_count": len(shown), "submitted": submitted}
+    details = made | {
+        "authors": shown,
+        "author_handles": shown_handles,
+        "author_count": len(shown),
+        "submitted": submitted,
+    }
     return written, Paper(id=name, listed=listed, **details)
 
 
