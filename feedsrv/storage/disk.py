@@ -12,6 +12,7 @@ import logging
 import os
 import shutil
 import sqlite3
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -117,7 +118,7 @@ class DiskCache:
 
     def set(self, name: str, value: bytes) -> None:
         """Store the value."""
-        self._write(lambda cache: cache.set(name, value))
+        self._write(lambda cache: _set(cache, name, value))
 
     def replace(self, name: str, expected: bytes | None, value: bytes) -> bool:
         """Store the value if the stored one is the expected one; return whether it was."""
@@ -126,7 +127,7 @@ class DiskCache:
             with cache.transact():
                 is_expected = _get(cache, name) == expected
                 if is_expected:
-                    cache.set(name, value)
+                    _set(cache, name, value)
             return is_expected
 
         return self._write(work)
@@ -143,7 +144,7 @@ class DiskCache:
                 value = _get(cache, name)
                 if value is not None:
                     # The same bytes again: SQLite writes only the pages that differ.
-                    cache.set(name, value)
+                    _set(cache, name, value)
 
         self._write(work)
 
@@ -177,7 +178,8 @@ class DiskCache:
         # A folder that cannot be written has no room for the index of a write-ahead log.
         mode = "ro" if os.access(self._folder, os.W_OK) else "ro&immutable=1"
         with closing(sqlite3.connect(f"{uri}?mode={mode}", uri=True)) as connection:
-            yield from connection.execute(query, (len(prefix), prefix))
+            for name, stored in connection.execute(query, (len(prefix), prefix)):
+                yield name, _without_checksum(name, stored)
 
     # --- the database ------------------------------------------------------------------------
 
@@ -274,8 +276,26 @@ class DiskCache:
 
 
 def _get(cache: diskcache.Cache, name: str) -> bytes | None:
-    value: bytes | None = cache.get(name)
-    return value
+    stored: bytes | None = cache.get(name)
+    return None if stored is None else _without_checksum(name, stored)
+
+
+def _set(cache: diskcache.Cache, name: str, value: bytes) -> None:
+    cache.set(name, _checksum(name, value) + value)
+
+
+def _checksum(name: str, value: bytes) -> bytes:
+    """Return four bytes that tell the value from a damaged one, and from that of another name.
+
+    A damaged index of SQLite can find the row of another name.
+    """
+    return zlib.crc32(value, zlib.crc32(name.encode())).to_bytes(4)
+
+
+def _without_checksum(name: str, stored: bytes) -> bytes:
+    """Return the value; an empty one, which nothing decodes, where the checksum is wrong."""
+    value = stored[4:]
+    return value if stored[:4] == _checksum(name, value) else b""
 
 
 def _file_id(file: Path) -> tuple[int, int] | None:

@@ -71,8 +71,10 @@ def create_app(service: Service) -> Flask:
     service.subscribe(metrics.handle)
     views = Views(service, metrics)
     views.register(app)
+    shedder = LoadShedder(app.wsgi_app, service.config.threads, time.monotonic)  # noqa: TID251  # the edge
     cache = ResponseCache(
-        LoadShedder(app.wsgi_app, service.config.threads, time.monotonic),  # noqa: TID251  # the edge
+        shedder,
+        is_overloaded=shedder.is_overloaded,
         version=service.store_version,
         now=service.now,
         max_bytes=service.config.response_cache_bytes,

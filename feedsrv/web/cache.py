@@ -53,6 +53,7 @@ class ResponseCache:
         version: Returns a value that changes whenever any process stores something.
         now: The clock (UTC).
         max_bytes: The memory that all entries may take.
+        is_overloaded: Returns whether the application would refuse a request.
         trusted_proxies: Proxies whose X-Forwarded-* headers select the response.
 
     """
@@ -64,9 +65,11 @@ class ResponseCache:
         version: Callable[[], object],
         now: Callable[[], datetime],
         max_bytes: int,
+        is_overloaded: Callable[[], bool] = lambda: False,
         trusted_proxies: tuple[str, ...] = (),
     ) -> None:
         self._app = app
+        self._is_overloaded = is_overloaded
         self._version = version
         self._now = now
         self._trusted_proxies = trusted_proxies
@@ -81,12 +84,12 @@ class ResponseCache:
         except KeyError:
             return self._app(environ, start_response)
         cached, now = entry.cached, self._now()
-        if (
-            environ["REQUEST_METHOD"] not in _METHODS
-            or entry.version != self._version()
-            or cached.cacheable_until <= now
-            or (not cached.representations and preconditions_allow_body(cached, environ))
-        ):
+        is_usable = environ["REQUEST_METHOD"] in _METHODS and (
+            bool(cached.representations) or not preconditions_allow_body(cached, environ)
+        )
+        is_current = entry.version == self._version() and cached.cacheable_until > now
+        # An outdated feed is better than 503: some readers drop feeds that fail.
+        if not is_usable or not (is_current or self._is_overloaded()):
             return self._app(environ, start_response)
         status, headers, body = respond_conditionally(cached, environ, now)
         entry.counters[status]()

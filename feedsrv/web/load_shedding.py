@@ -2,8 +2,8 @@
 
 A server whose threads are all busy serves no client, and its container's health check fails. A
 short queue is harmless: a hundred readers that poll on the hour are served within a second. If
-the threads have been busy for longer, some of them are reserved: for cached responses, for
-``/healthz``, and for 503 with Retry-After, which all other requests get.
+the threads have been busy for longer, some of them are reserved: for cached responses, even
+outdated ones, for ``/healthz``, and for 503 with Retry-After, which all other requests get.
 """
 
 from __future__ import annotations
@@ -71,6 +71,11 @@ class LoadShedder:
             return self._app(environ, start_response)  # it does all its work before it returns
         finally:
             self._leave()
+
+    def is_overloaded(self) -> bool:
+        """Return whether a request would be refused now."""
+        with self._lock:
+            return self._in_progress >= self._limit and self._update_overload()
 
     def _enter(self) -> bool:
         with self._lock:
