@@ -165,7 +165,6 @@ def test_a_burst_of_twice_as_many_clients_as_threads_gets_no_error(demo: ServerP
 # --- slow clients ------------------------------------------------------------------------------
 
 
-@pytest.mark.serial
 def test_a_connection_without_a_whole_request_is_closed_after_ten_seconds(
     demo: ServerProcess,
 ) -> None:
