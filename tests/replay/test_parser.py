@@ -93,7 +93,7 @@ def test_every_paper_of_a_captured_day_is_read(file: Path) -> None:
     "file", [*ERAS, *DAYS], ids=lambda file: f"{file.parent.name}-{file.name[:10]}"
 )
 def test_the_title_of_every_captured_paper_is_a_query_that_finds_it(file: Path) -> None:
-    listing = read_response(gzip.decompress(file.read_bytes()), Page(Kind.DAY, file.name[:10]))
+    listing = api_listing(gzip.decompress(file.read_bytes()), Page(Kind.DAY, file.name[:10]))
     missed = [
         paper.id
         for paper in map(analyze, listing.papers)
