@@ -12,6 +12,7 @@ from bs4 import BeautifulSoup
 
 from feedsrv.errors import ParseError
 from feedsrv.models import XML_FORBIDDEN, Kind, Listing, Page, Paper
+from feedsrv.search.analysis import tokenize
 from feedsrv.upstream.parser import (
     extract_day,
     extract_props,
@@ -85,7 +86,7 @@ def _hold_paper(paper: Paper) -> None:
     for link in filter(None, (paper.code, paper.project, *paper.media)):
         assert re.match(r"https?://[^\s]+$", link, re.IGNORECASE), link
     assert all(" ".join(author.split()) == author != "" for author in paper.authors)
-    assert paper.tokens.title.startswith(" ")
+    assert paper.tokens.title.split() == [*tokenize(paper.title)]
 
 
 def _strings(value: Any) -> Iterator[str]:
