@@ -252,12 +252,8 @@ class _TreeBuilder(Transformer[Token, Query]):
         return self._require_words(Term(field, text, mode), position)
 
     def _build_word(self, field: Field, body: str, position: int) -> Term:
-        if address := _PAPER_URL.fullmatch(body):
-            return (
-                Term("id", address[1], "exact")
-                if field in {"", "id"}
-                else Term(field, body, "forms")
-            )
+        if field in {"", "id"} and (paper_url := _PAPER_URL.fullmatch(body)):
+            return Term("id", paper_url[1], "exact")
         if body[0] == "!" and len(body) > 1 and tokenize(body):
             reason = "to exclude a word, write -word"
             raise QueryError(self._text, position, reason)
