@@ -156,7 +156,7 @@ def main() -> None:
     introduction = (
         f"{describe_run()}: {len(body):,} bytes, {len(tree.find_all(True)):,} tags, {len(papers)}"
         f" papers, {ROUNDS} rounds; the listing is {json_size:.1f} MB of JSON. The first page of a"
-        f" process takes {first:.0f} ms, because no word has been stemmed before."
+        f" process takes {first:.0f} ms, because no word has been analyzed before."
     )
     header = ("task", "ms", "peak MB", f"ratio to the tree, target {TARGET}")
     write_section("parse", f"{introduction}\n\n{format_table(header, rows)}")

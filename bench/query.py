@@ -101,12 +101,12 @@ def queries() -> dict[str, str]:
     rare = [f"{first}{second}" for first, second in product("qxzjvkw", repeat=2)]
     return {
         "many phrases of common words": fill_query(iter(phrases), "|"),
-        "many phrases, stems": fill_query(iter(pairs), "|"),
+        "many phrases, forms": fill_query(iter(pairs), "|"),
         "phrases that do not occur": fill_query(f"-{each}" for each in phrases),
         "long phrase": f'"{" ".join(islice(cycle(COMMON[:6]), 80))}"',
         "all but one match": fill_query((f"-{each}" for each in rare), last="zzzz"),
         "all but two match": fill_query((f"-{each}" for each in rare), last="zzzz zzzy"),
-        "nothing matches, stems": fill_query(iter(COMMON), last="zzzz"),
+        "nothing matches, forms": fill_query(iter(COMMON), last="zzzz"),
         "excluded phrases, no match": fill_query((f"-{each}" for each in pairs), last="zzzz"),
         "excluded prefixes": fill_query((f"-zz{each}" for each in ascii_lowercase), last="a*"),
         "many prefixes": fill_query((f"{each}*" for each in ascii_lowercase), "|"),
