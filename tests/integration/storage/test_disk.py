@@ -452,6 +452,23 @@ files.set("1", b"1")
 """
 
 
+def test_a_value_under_another_name_or_with_a_wrong_bit_is_not_used(tmp_path: Path) -> None:
+    files = DiskCache(tmp_path, 1_000_000)
+    for name in ("a", "b", "c"):
+        files.set(name, name.encode() * 10)
+    files.close()
+    with closing(sqlite3.connect(tmp_path / "cache.db", isolation_level=None)) as connection:
+        connection.execute(
+            "UPDATE Cache SET value = (SELECT value FROM Cache WHERE key = 'b') WHERE key = 'a'"
+        )
+        connection.execute("UPDATE Cache SET value = substr(value, 1, 9) WHERE key = 'c'")
+    again = DiskCache(tmp_path, 1_000_000)
+    assert [again.get(name) for name in ("a", "b", "c")] == [b"", b"b" * 10, b""]
+    assert dict(again.scan("")) == {"a": b"", "b": b"b" * 10, "c": b""}
+    assert again.replace("a", b"", b"mended")
+    assert again.get("a") == b"mended"
+
+
 def test_a_file_that_is_cut_short_while_it_is_read_does_not_kill_the_reader(
     tmp_path: Path,
 ) -> None:
