@@ -22,7 +22,6 @@ from feedsrv.web.cache import ResponseCache
 from feedsrv.web.filters import FILTERS
 from feedsrv.web.load_shedding import LoadShedder
 from feedsrv.web.pages import query_problem
-from feedsrv.web.params import query_param
 from feedsrv.web.responses import (
     NOT_MODIFIED,
     OK,
@@ -146,7 +145,8 @@ def _register_error_handlers(app: Flask, views: Views) -> None:
                 "error.html",
                 problem=problem,
                 query_problem=query_problem(error) if isinstance(error, QueryError) else None,
-                query=query_param(),
+                # Not query_param: that it is not UTF-8 may be the error.
+                query=" ".join(request.args.get("q", "").split()),
             )
         except ParameterError:  # the Host is what is wrong: no page without URLs
             return problem_response(problem)

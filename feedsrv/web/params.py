@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from urllib.parse import unquote_to_bytes
+from urllib.parse import parse_qsl
 
 from flask import request
 
@@ -18,18 +18,14 @@ def query_param() -> str:
         ParameterError: It is not UTF-8.
 
     """
-    query = request.args.get("q", "")
-    if "\ufffd" in query and not _is_utf8(request.query_string):
-        raise ParameterError("q", query, "must be encoded as UTF-8")
-    return " ".join(query.split())
-
-
-def _is_utf8(query_string: bytes) -> bool:
+    # Werkzeug leaves bytes that are not UTF-8 percent-encoded, as if they had been typed so.
+    pairs = parse_qsl(request.query_string.decode("latin-1"), encoding="latin-1")
+    raw = next((value for name, value in pairs if name == "q"), "")
     try:
-        unquote_to_bytes(query_string).decode()
-    except UnicodeDecodeError:
-        return False
-    return True
+        query = raw.encode("latin-1").decode()
+    except UnicodeDecodeError as error:
+        raise ParameterError("q", raw, "must be encoded as UTF-8") from error
+    return " ".join(query.split())
 
 
 def int_param(name: str, maximum: int) -> int | None:

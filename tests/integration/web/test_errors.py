@@ -46,6 +46,21 @@ def test_errors_are_pages_for_browsers_and_problem_json_for_other_clients(
         assert problem.content_type == "application/problem+json"
 
 
+@pytest.mark.parametrize("path", ["/papers.atom", "/papers", "/preview", "/"])
+def test_a_query_that_is_not_utf8_gets_a_400_with_the_reason(
+    client: FlaskClient, path: str
+) -> None:
+    problem = client.get(path, query_string="q=caf%E9")
+    assert problem.status_code == 400
+    assert problem.get_json()["detail"].startswith("q must be encoded as UTF-8")
+    page = parse_html(client.get(path, query_string="q=caf%E9", headers={"Accept": BROWSER}), 400)
+    assert "Q must be encoded as UTF-8" in text_of(select_one(page, "main"))
+
+
+def test_a_query_may_hold_a_replacement_character(client: FlaskClient) -> None:
+    assert client.get("/papers.atom", query_string="q=caf%EF%BF%BD").status_code == 200
+
+
 def test_an_error_page_links_to_feeds_and_repeats_the_query(client: FlaskClient) -> None:
     page = parse_html(client.get("/feeds/fog%20banks", headers={"Accept": BROWSER}), 404)
     links = [link["href"] for link in page.select("main a")]

@@ -1,0 +1,119 @@
+"""Which requests are refused under overload, and when."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from threading import Semaphore
+from typing import Any
+from wsgiref.types import StartResponse, WSGIEnvironment
+
+import pytest
+from werkzeug.test import Client
+
+from feedsrv.web.load_shedding import MAX_BUSY_SECONDS, LoadShedder
+
+
+class Waiting:
+    """An application whose requests wait until they are let go."""
+
+    def __init__(self) -> None:
+        self.entered, self.may_go = Semaphore(0), Semaphore(0)
+
+    def __call__(self, environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+        if environ["PATH_INFO"] == "/breaks":
+            raise OSError("broken")
+        if environ["PATH_INFO"] == "/waits":
+            self.entered.release()
+            assert self.may_go.acquire(timeout=30)
+        start("200 OK", [])
+        return [b"done"]
+
+
+class Server:
+    """Eight threads, of which one stays free."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.app = Waiting()
+        self.shedder = LoadShedder(self.app, 8, lambda: self.now)
+        self.client = Client(self.shedder)
+
+    @contextmanager
+    def busy(self, count: int) -> Any:
+        with ThreadPoolExecutor(count) as threads:
+            asked = [threads.submit(self.client.get, "/waits") for _ in range(count)]
+            try:
+                for _ in asked:
+                    assert self.app.entered.acquire(timeout=30)
+                yield
+            finally:
+                for _ in asked:
+                    self.app.may_go.release()
+            assert {each.result(30).status_code for each in asked} == {200}
+
+    def status(self, path: str = "/papers.atom") -> int:
+        return self.client.get(path).status_code
+
+
+@pytest.fixture
+def server() -> Server:
+    return Server()
+
+
+def test_nobody_is_refused_while_a_thread_is_free(server: Server) -> None:
+    with server.busy(6):
+        server.now += 100
+        assert not server.shedder.is_overloaded()
+        assert server.status() == 200
+
+
+def test_a_short_queue_is_served(server: Server) -> None:
+    with server.busy(7):
+        server.now += MAX_BUSY_SECONDS - 0.01
+        assert server.status() == 200
+
+
+def test_when_all_have_been_busy_for_long_only_the_health_check_is_answered(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    with server.busy(7):
+        server.now += MAX_BUSY_SECONDS + 0.01
+        assert server.shedder.is_overloaded()
+        response = server.client.get("/papers.atom")
+        assert response.status_code == 503
+        assert response.headers["Retry-After"] == "10"
+        problem = json.loads(response.data)
+        assert (problem["status"], problem["retry_after"]) == (503, 10)
+        assert server.status("/healthz") == 200
+        assert [server.status() for _ in range(3)] == [503] * 3
+    assert server.status() == 200
+    assert [record.message for record in caplog.records if record.levelname == "WARNING"] == [
+        "All threads busy for 0.9 seconds, refusing requests"
+    ]
+
+
+def test_while_it_is_overloaded_it_fills_the_threads_that_become_free(server: Server) -> None:
+    with server.busy(7):
+        server.now += MAX_BUSY_SECONDS + 0.01
+        assert server.status() == 503
+        server.app.may_go.release()
+        until_free(lambda: server.status() == 200)
+    assert server.status() == 200
+
+
+def until_free(condition: Callable[[], bool]) -> None:
+    for _ in range(10_000):
+        if condition():
+            return
+    raise AssertionError
+
+
+def test_a_request_that_breaks_leaves_its_thread(server: Server) -> None:
+    for _ in range(20):
+        with pytest.raises(OSError, match="broken"):
+            server.client.get("/breaks")
+    server.now += 100
+    assert server.status() == 200
