@@ -43,6 +43,7 @@ from feedsrv.feeds.sources import (
 from feedsrv.feeds.window import Window
 from feedsrv.models import Failure, Feed, Kind, Listing, Match, Page, Paper, Source, StoredDays
 from feedsrv.search.index import Index
+from feedsrv.search.parser import parse_query
 from feedsrv.storage.repository import Repository, open_repository
 from feedsrv.upstream.client import UpstreamClient
 from feedsrv.upstream.demo import create_demo_upstream, load_sample_papers
@@ -377,17 +378,22 @@ class Service:
     def warm_up(self) -> None:
         """Open the store, load what it holds and build the index, so that no reader waits."""
         self.repository.open()
-        self.is_ready()
+        if self.is_ready():
+            # The first search builds the index, and loads the grammar and the word families.
+            self._window_index().search(parse_query("paper"))
 
     def is_ready(self) -> bool:
         """Return whether there is anything to serve; if not, fetch the first lists."""
-        listings = (listing for _, listing in self.list_days() if listing is not None)
-        if self._selector.index_for(listings).papers:
+        if self._window_index().papers:
             return True
         if self.repository.get_listing(Page(Kind.TRENDING)) is not None:
             return True
         self._scheduler.refresh_in_background(self._due_day_pages())
         return False
+
+    def _window_index(self) -> Index:
+        listings = (listing for _, listing in self.list_days() if listing is not None)
+        return self._selector.index_for(listings)
 
     # --- refreshing ------------------------------------------------------------------------
 
