@@ -68,6 +68,8 @@ _GRAMMAR = r"""
     WORD: /(?:(?!=")[^\s()"|])+/
     %ignore /\s+/
 """
+#: Fields of names and ids, whose words have no forms.
+_NAME_FIELDS = frozenset({"author", "org", "id", "by"})
 #: A version at the end of an id, which no paper's own id has.
 _ID_VERSION = re.compile(r"(?<=\d)(?:v\d+)+$", re.IGNORECASE)
 _COMPARISON = re.compile(r"(>=|<=|>|<|=)(\d{1,9})")
@@ -245,11 +247,7 @@ class _TreeBuilder(Transformer[Token, Query]):
             return self._build_word(field, body, position)
         text = " ".join(body.removeprefix("=").strip('"').split())
         mode: TermMode = "verbatim" if token.type == "VERBATIM" else "phrase"
-        if field in {"author", "org", "id", "by"}:
-            mode = "exact"
-        if field == "id":
-            text = _ID_VERSION.sub("", text)
-        return self._require_words(Term(field, text, mode), position)
+        return self._create_term(field, text, mode, position)
 
     def _build_word(self, field: Field, body: str, position: int) -> Term:
         if field in {"", "id"} and (paper_url := _PAPER_URL.fullmatch(body)):
@@ -259,14 +257,14 @@ class _TreeBuilder(Transformer[Token, Query]):
             raise QueryError(self._text, position, reason)
         is_prefix = body.endswith("*")
         text = body.rstrip("*") if is_prefix else body
-        mode: TermMode = "prefix" if is_prefix else "forms"
-        if field in {"author", "org", "id", "by"} and not is_prefix:
-            mode = "exact"  # names and ids have no forms
+        return self._create_term(field, text, "prefix" if is_prefix else "forms", position)
+
+    def _create_term(self, field: Field, text: str, mode: TermMode, position: int) -> Term:
+        if field in _NAME_FIELDS and mode != "prefix":
+            mode = "exact"
         if field == "id":
             text = _ID_VERSION.sub("", text)
-        return self._require_words(Term(field, text, mode), position)
-
-    def _require_words(self, term: Term, position: int) -> Term:
+        term = Term(field, text, mode)
         if not term.words:
             shown = repr(term.text) if term.text else "an empty quotation"
             raise QueryError(self._text, position, f"{shown} is not a word")
