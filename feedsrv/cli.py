@@ -182,14 +182,18 @@ def check(config_file: Path | None, demo: bool, settings: bool, upstream: bool) 
     click.echo(f"settings   OK, {len(config.feeds)} feeds ({origin})")
     if settings:
         return
-    with _open_service(config) as service:
-        checks = (_check_store(service), _check_upstream(service))
+    # Without the token first: that it has expired is no failure of upstream.
+    with _open_service(msgspec.structs.replace(config, hf_token="")) as service:
+        checks = [_check_store(service), _check_upstream(service)]
         for unparsed in service.repository.unparsed_pages.list_all():
             click.echo(
                 f"layout     CHANGED?: unparsed {unparsed.kind} page of"
                 f" {unparsed.received_at:%Y-%m-%d} saved at {unparsed.path};"
                 " please report it, then delete it"
             )
+    if config.hf_token and checks[-1]:
+        with _open_service(config) as service:
+            checks.append(_check_token(service))
     sys.exit(0 if all(checks) else 1)
 
 
@@ -216,6 +220,20 @@ def _check_upstream(service: Service) -> bool:
     click.echo(f"upstream   OK, {len(listing.papers)} papers on {listing.page.key}{note}")
     for skipped in listing.skipped:
         click.echo(f"layout     CHANGED?: skipped a paper of {listing.page}: {skipped}")
+    return True
+
+
+def _check_token(service: Service) -> bool:
+    """Fetch the newest list with the token, print whether it is accepted, and return it."""
+    try:
+        service.refresh_page(service.newest_day())
+    except UpstreamError as error:
+        click.echo(f"token      FAILED: with FEEDSRV_HF_TOKEN: {error}")
+        return False
+    if service.token_was_rejected():
+        click.echo("token      FAILED: FEEDSRV_HF_TOKEN is invalid or has expired (HTTP 401)")
+        return False
+    click.echo("token      OK, FEEDSRV_HF_TOKEN is accepted")
     return True
 
 
