@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,7 +16,7 @@ from difflib import get_close_matches
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 import msgspec.inspect
@@ -245,7 +246,9 @@ def build_config(
             shown = "" if each.setting in _SECRET_SETTINGS else f", not {_quote(each.value)}"
             problems.append(f"{each.location}: {error}{shown}")
     settings["feeds"] = dict(_build_feeds(data.get("feeds", {}), file, problems))
-    if not settings.get("demo"):  # the demo uses neither network nor store
+    if settings.get("demo"):
+        settings["cache_dir"] = Path()  # it uses neither network nor store
+    else:
         problems += _environment_problems(settings, locations, environ)
     if problems:
         raise ConfigError(problems)
@@ -276,7 +279,7 @@ def _environment_problems(
     upstream_url = settings.get("upstream_url", _HUGGING_FACE)
     try:
         settings["network"] = read_network_settings(environ, upstream_url)
-        settings.setdefault("cache_dir", _default_cache_dir())
+        settings["cache_dir"] = settings.get("cache_dir") or _default_cache_dir()
     except ConfigError as error:
         yield from error.problems
     except RuntimeError:
@@ -361,7 +364,9 @@ def _quote(value: object) -> str:
         text = json.dumps(value, ensure_ascii=False, default=str)
     except RecursionError:
         text = f"a {type(value).__name__} with many levels"
-    return text if len(text) <= _MAX_QUOTED_LENGTH else f"{text[:_MAX_QUOTED_LENGTH]}…"
+    if len(text) > _MAX_QUOTED_LENGTH:
+        text = f"{text[:_MAX_QUOTED_LENGTH]}…"
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
 
 
 def _quote_key(key: str) -> str:
@@ -410,10 +415,11 @@ def _validate_networks(networks: Iterable[str]) -> None:
 
 def _validate_host(host: str) -> None:
     try:
-        ip_address(host)
-    except ValueError as error:
-        if not _HOST_NAME.fullmatch(host):
-            raise ValueError("expected a host name or an IP address, without a port") from error
+        is_valid = "%" not in str(ip_address(host))
+    except ValueError:
+        is_valid = _HOST_NAME.fullmatch(host) is not None
+    if not is_valid:
+        raise ValueError("expected a host name or an IP address, without port or scope")
 
 
 def _validate_url(name: str, url: str) -> None:
@@ -435,6 +441,8 @@ def _validate_store_url(url: str) -> None:
     try:
         parts = urlsplit(url)
         port, host = parts.port, parts.hostname
+        if host:
+            _validate_host(host)
     except ValueError as error:
         raise ValueError(_STORE_URL_HINT) from error
     if parts.scheme == "unix":
@@ -442,9 +450,12 @@ def _validate_store_url(url: str) -> None:
     else:
         is_server = parts.scheme in {"redis", "rediss"} and bool(host) and port != 0
         is_valid = is_server and re.fullmatch(r"(/\d{0,4})?", parts.path) is not None
-    options = {option.partition("=")[0] for option in parts.query.split("&") if option}
-    if not is_valid or parts.fragment or options - _STORE_URL_OPTIONS:
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    if not is_valid or parts.fragment or options.keys() - _STORE_URL_OPTIONS:
         raise ValueError(_STORE_URL_HINT)
+    for option, file in options.items():
+        if not os.access(file, os.R_OK):
+            raise ValueError(f"expected a file that can be read in {option}, not {_quote(file)}")
 
 
 def _validate_readers(readers: Mapping[str, str]) -> None:

@@ -150,7 +150,7 @@ def _start_worker(load_app: Callable[[], Flask], _target: str) -> Flask:
         _handle_signals()
     try:
         app = load_app()
-    except FeedsrvError as error:  # invalid settings: no traceback
+    except (FeedsrvError, OSError) as error:  # invalid settings, no disk: no traceback
         sys.exit("\n".join(f"feedsrv: {line}" for line in str(error).splitlines()))
     app.extensions["feedsrv"].warm_up()
     return app
