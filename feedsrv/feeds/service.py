@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from bisect import bisect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
 from contextlib import ExitStack
@@ -37,13 +38,13 @@ from feedsrv.feeds.sources import (
     SourceState,
     effective_sources,
     search_pages,
-    search_terms,
     source_state,
 )
 from feedsrv.feeds.window import Window
 from feedsrv.models import Failure, Feed, Kind, Listing, Match, Page, Paper, Source, StoredDays
 from feedsrv.search.index import Index
 from feedsrv.search.parser import parse_query
+from feedsrv.search.search_terms import search_terms
 from feedsrv.storage.repository import Repository, open_repository
 from feedsrv.upstream.client import UpstreamClient
 from feedsrv.upstream.demo import create_demo_upstream, load_sample_papers
@@ -62,6 +63,8 @@ _DEFAULT_RETRY_AFTER = 60
 #: `_SHORT_WAIT` seconds, enough for a page that does not hang.
 _MAX_FULL_WAITS = 16
 _SHORT_WAIT = 1.0
+#: Names of feeds that a request for an unknown one is told: its neighbours in the alphabet.
+_SIMILAR_NAMES = 20
 #: Seconds that a batch refresh waits for its slot: longer than a rate limit can be used up.
 _BATCH_WAIT = 600.0
 
@@ -135,6 +138,7 @@ class Service:
         self._selector = Selector()
         self._list_days_cache: tuple[object, StoredDays] = (None, ())
         self._window = Window((), Index(()))
+        self._feed_names = sorted(config.feeds)
 
     @classmethod
     def open(
@@ -195,7 +199,11 @@ class Service:
         """
         feed = self.config.feeds.get(name)
         if feed is None:
-            raise UnknownFeedError(name, sorted(self.config.feeds))
+            position = bisect(self._feed_names, name)
+            first = max(
+                0, min(position - _SIMILAR_NAMES // 2, len(self._feed_names) - _SIMILAR_NAMES)
+            )
+            raise UnknownFeedError(name, self._feed_names[first : first + _SIMILAR_NAMES])
         return feed
 
     def get_feed(
@@ -368,7 +376,7 @@ class Service:
         feed = Feed(name="", title="", query=query, sources=("search",))
         if not effective_sources(feed):
             return None
-        listing = self.repository.get_listing(Page(Kind.SEARCH, search_terms(feed)))
+        listing = self.repository.get_listing(Page(Kind.SEARCH, search_terms(feed.query)))
         if listing is None:
             return None
         papers = self._selector.select(feed, [listing]).papers
@@ -378,7 +386,7 @@ class Service:
         """Return how the feed's own search fails, or upstream as a whole; None while they work."""
         failure = None
         if "search" in effective_sources(feed):
-            failure = self.repository.get_failure(Page(Kind.SEARCH, search_terms(feed)))
+            failure = self.repository.get_failure(Page(Kind.SEARCH, search_terms(feed.query)))
         return failure or self.repository.get_failure(None)
 
     def warm_up(self) -> None:
