@@ -89,6 +89,8 @@ class UpstreamClient:
             transport=httpx.WSGITransport(app=app) if app else None,
         )
         self._clock = clock
+        #: Shut down the connections of each request in progress.
+        self._aborts: set[Callable[[], None]] = set()
 
     def __enter__(self) -> Self:
         return self
@@ -104,6 +106,11 @@ class UpstreamClient:
     def close(self) -> None:
         """Close all connections."""
         self._client.close()
+
+    def abort(self) -> None:
+        """Have the requests in progress fail now."""
+        for abort in tuple(self._aborts):
+            abort()
 
     def deadline_after(self, seconds: float) -> float:
         """Return the deadline that many seconds from now, for `get`."""
@@ -145,11 +152,12 @@ class UpstreamClient:
         """Send one request. Return its response, or the target if it is a redirect."""
         seconds = deadline - self._clock()
         if seconds <= 0:
-            raise FetchError(str(url), "timed out before the request was sent")
+            reason = "timed out before the request was sent"
+            raise FetchError(str(url), reason, timed_out=True)
         conditions = _conditional_headers(url, validators)
         try:
             with (
-                _hard_timeout(seconds) as extensions,
+                _hard_timeout(seconds, self._aborts) as extensions,
                 self._client.stream(
                     "GET", url, headers=conditions, timeout=seconds, extensions=extensions
                 ) as response,
@@ -173,7 +181,8 @@ class UpstreamClient:
         except (httpx.HTTPError, httpx.InvalidURL, zlib.error) as error:
             timed_out = isinstance(error, httpx.TimeoutException) or self._clock() >= deadline
             reason = f"request failed: {str(error) or type(error).__name__}"
-            raise FetchError(str(url), "timed out" if timed_out else reason) from error
+            reason = "timed out" if timed_out else reason
+            raise FetchError(str(url), reason, timed_out=timed_out) from error
 
     def _read_body(self, response: httpx.Response, deadline: float) -> bytes:
         body = bytearray()
@@ -183,7 +192,8 @@ class UpstreamClient:
                 reason = f"the response is larger than {MAX_BODY_BYTES // 1_000_000} MB"
                 raise FetchError(str(response.url), reason)
             if self._clock() >= deadline:
-                raise FetchError(str(response.url), "timed out while reading the body")
+                reason = "timed out while reading the body"
+                raise FetchError(str(response.url), reason, timed_out=True)
         if not body.strip():
             raise FetchError(str(response.url), "the response is empty")
         return bytes(body)
@@ -258,7 +268,7 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 @contextmanager
-def _hard_timeout(seconds: float) -> Iterator[dict[str, Any]]:
+def _hard_timeout(seconds: float, aborts: set[Callable[[], None]]) -> Iterator[dict[str, Any]]:
     """Shut down the connections of one request after that many seconds, whatever its state.
 
     httpx's timeouts start anew with each byte, so headers that arrive byte by byte would take
@@ -280,7 +290,9 @@ def _hard_timeout(seconds: float) -> Iterator[dict[str, Any]]:
     timer = threading.Timer(seconds, shut_down)
     timer.daemon = True
     timer.start()
+    aborts.add(shut_down)
     try:
         yield {"trace": on_trace}
     finally:
+        aborts.discard(shut_down)
         timer.cancel()
