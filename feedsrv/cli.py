@@ -305,8 +305,8 @@ def explain(config_file: Path | None, query: str, limit: int, demo: bool) -> Non
         result = service.get_feed(Feed(name="explain", title="explain", query=query, limit=limit))
         index = service.window().index
     for term in iter_positive_terms(tree):
-        if term.mode in {"forms", "prefix"} and len(term.words) == 1:
-            forms = (f"{form} ({count})" for form, count in index.matched_words(term).items())
+        if term.has_forms:
+            forms = (f"{form} ({count})" for form, count in index.matched_forms(term).items())
             click.echo(f"{term} finds: {', '.join(forms) or 'no word of the window'}")
     at_least = "at least " if len(result.matches) == limit else ""
     click.echo(f"{at_least}{len(result.matches)} of {result.papers_searched} papers match\n")

@@ -214,8 +214,8 @@ def _build_hints(
 def _word_forms(tree: Query, index: Index) -> Iterator[WordForms]:
     """Yield the words of the query that find other words too."""
     for term in iter_positive_terms(tree):
-        if term.mode in {"forms", "prefix"} and len(term.words) == 1:
-            forms = tuple(index.matched_words(term).items())
+        if term.has_forms:
+            forms = tuple(index.matched_forms(term).items())
             if len(forms) > 1:
                 yield WordForms(str(term), forms[:_MAX_WORD_FORMS])
 
