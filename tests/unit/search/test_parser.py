@@ -142,6 +142,7 @@ def word(text: str, before: str = "", after: str = "") -> Term:
         ("a AND (b c)", And((word("a", after="b"), word("b", "a", "c"), word("c", "b")))),
         ("a OR (b OR c)", Or((word("a"), word("b"), word("c")))),
         ("a | b", Or((word("a"), word("b")))),
+        ("a || b | | c", Or((word("a"), word("b"), word("c")))),
         ("(a)", word("a")),
         ("-(a)", Not(word("a"))),
         ("NOT a", Not(word("a"))),
