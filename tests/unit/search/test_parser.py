@@ -48,7 +48,6 @@ REFUSED = [
     ("moon OR", 7, "expected a word"),
     ("moon OR  ", 7, "expected a word"),
     ("moon OR OR tides", 8, "not 'OR'"),
-    ("moon || tides", 6, "not '|'"),
     ("|", 0, "not '|'"),
     ("AND moon", 0, "not 'AND'"),
     ("moon AND", 8, "expected a word"),
