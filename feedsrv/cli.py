@@ -6,20 +6,22 @@ line; 128 + N when signal N ended a command.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import click
 import msgspec
-from werkzeug.test import Client
+from werkzeug.test import Client, EnvironBuilder
 
 from feedsrv import __version__
 from feedsrv.config import Config, find_config_file, load_config
@@ -48,11 +50,30 @@ class _ErrorHandlingGroup(click.Group):
         try:
             return super().invoke(ctx)
         except FeedsrvError as error:
-            for line in str(error).splitlines():
-                click.echo(f"feedsrv: {line}" if not line.startswith(" ") else line, err=True)
-            if isinstance(error, QueryError):
-                click.echo(error.with_caret(), err=True)
+            lines = str(error).splitlines()
+            caret = error.with_caret().splitlines() if isinstance(error, QueryError) else []
+            _print_error(
+                *(f"feedsrv: {each}" if each[0] != " " else each for each in lines), *caret
+            )
             ctx.exit(ERROR_MAP[type(error)].exit_code)
+        except OSError as error:
+            if error.errno == errno.EPIPE:
+                raise  # click ends the command quietly
+            _discard_output()  # it may be what failed, and Python would fail again at the end
+            _print_error(f"feedsrv: {error}")
+            ctx.exit(1)
+
+
+def _print_error(*lines: str) -> None:
+    """Print the lines on standard error; where it is full, the exit code has to do."""
+    with suppress(OSError):
+        click.echo("\n".join(lines), err=True)
+
+
+def _discard_output() -> None:
+    """Have nothing more written to standard output."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @click.group(cls=_ErrorHandlingGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -129,7 +150,9 @@ def _upstream_is_reachable(config: Config) -> bool:
 
 def _print_address(config: Config, port: int) -> None:
     is_local = config.host in {"127.0.0.1", "0.0.0.0", "::"}  # noqa: S104  # compared, not bound
-    url = f"http://{'localhost' if is_local else config.host}:{port}/"
+    # RFC 3986 3.2.2, and RFC 6874 for the scope of a link-local address.
+    host = f"[{config.host.replace('%', '%25')}]" if ":" in config.host else config.host
+    url = f"http://{'localhost' if is_local else host}:{port}/"
     # A placeholder and not the key, because this ends up in a log.
     key = "&key=YOUR-ACCESS-KEY" if config.access_key else ""
     click.echo(
@@ -150,16 +173,23 @@ def get(config_file: Path | None, urlpath: str, include: bool, demo: bool) -> No
     with _open_service(config) as service:
         base_url = config.public_url or f"http://localhost:{config.port}"
         auth = ("feedsrv", config.access_key) if config.access_key else None
-        response = Client(create_app(service)).get(urlpath, base_url=base_url, auth=auth)
-        stdout = sys.stdout.buffer
-        if include:
-            stdout.write(f"HTTP/1.1 {response.status}\r\n{response.headers}".encode())
-        stdout.write(response.data)
-        stdout.flush()
+        request = EnvironBuilder(base_url=base_url, auth=auth)
+        request.path, request.query_string = _split_target(urlpath)
+        response = Client(create_app(service)).open(request)
+        head = f"HTTP/1.1 {response.status}\r\n{response.headers}" if include else ""
+        click.echo(head.encode() + response.data, nl=False)
     if response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
         sys.exit(1)
     if response.status_code >= HTTPStatus.BAD_REQUEST:
         sys.exit(2)
+
+
+def _split_target(urlpath: str) -> tuple[str, str]:
+    """Return the path and the query string, with all that a URL cannot hold percent-encoded."""
+    # Bytes of the command line that are not UTF-8 stay what they are.
+    target = quote(os.fsencode(urlpath.partition("#")[0]), safe="!$%&'()*+,-./:;=?@_~")
+    path, _, query = target.partition("?")
+    return path if path.startswith("/") else f"/{path}", query
 
 
 @main.command()
@@ -182,14 +212,18 @@ def check(config_file: Path | None, demo: bool, settings: bool, upstream: bool) 
     click.echo(f"settings   OK, {len(config.feeds)} feeds ({origin})")
     if settings:
         return
-    with _open_service(config) as service:
-        checks = (_check_store(service), _check_upstream(service))
+    # Without the token first: that it has expired is no failure of upstream.
+    with _open_service(msgspec.structs.replace(config, hf_token="")) as service:
+        checks = [_check_store(service), _check_upstream(service)]
         for unparsed in service.repository.unparsed_pages.list_all():
             click.echo(
                 f"layout     CHANGED?: unparsed {unparsed.kind} page of"
                 f" {unparsed.received_at:%Y-%m-%d} saved at {unparsed.path};"
                 " please report it, then delete it"
             )
+    if config.hf_token and checks[-1]:
+        with _open_service(config) as service:
+            checks.append(_check_token(service))
     sys.exit(0 if all(checks) else 1)
 
 
@@ -216,6 +250,20 @@ def _check_upstream(service: Service) -> bool:
     click.echo(f"upstream   OK, {len(listing.papers)} papers on {listing.page.key}{note}")
     for skipped in listing.skipped:
         click.echo(f"layout     CHANGED?: skipped a paper of {listing.page}: {skipped}")
+    return True
+
+
+def _check_token(service: Service) -> bool:
+    """Fetch the newest list with the token, print whether it is accepted, and return it."""
+    try:
+        service.refresh_page(service.newest_day())
+    except UpstreamError as error:
+        click.echo(f"token      FAILED: with FEEDSRV_HF_TOKEN: {error}")
+        return False
+    if service.token_was_rejected():
+        click.echo("token      FAILED: FEEDSRV_HF_TOKEN is invalid or has expired (HTTP 401)")
+        return False
+    click.echo("token      OK, FEEDSRV_HF_TOKEN is accepted")
     return True
 
 

@@ -28,8 +28,10 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-#: Characters of an invalid query that an error message repeats.
-_MAX_QUERY_LENGTH = 1000
+#: Characters of an invalid query that an error repeats: the longest query of a settings file.
+_MAX_QUERY_LENGTH = 4_000
+#: Characters shown on each side of the position of an error.
+_CARET_CONTEXT = 60
 
 
 class FeedsrvError(Exception):
@@ -60,7 +62,7 @@ class QueryError(ClientError):
     """The query is invalid.
 
     Attributes:
-        query: The query as received, cut to 1000 characters.
+        query: The query as received, cut to 4000 characters.
         position: Offset of the problem, in characters from 0.
         reason: What is wrong there, and how to fix it.
 
@@ -77,9 +79,12 @@ class QueryError(ClientError):
         return f"{self.reason} (at character {self.position + 1})"
 
     def with_caret(self) -> str:
-        """Return two lines: the query, and a caret below the position of the problem."""
-        line = re.sub(r"\s", " ", self.query)
-        return f"{line}\n{' ' * self.position}^"
+        """Return two lines: the query around the problem, and a caret below its position."""
+        start = max(0, self.position - _CARET_CONTEXT)
+        end = self.position + _CARET_CONTEXT
+        before, after = "…" if start else "", "…" if end < len(self.query) else ""
+        line = re.sub(r"\s", " ", self.query[start:end])
+        return f"{before}{line}{after}\n{' ' * (len(before) + self.position - start)}^"
 
 
 class ParameterError(ClientError):

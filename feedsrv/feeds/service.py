@@ -157,7 +157,13 @@ class Service:
         )
         contact = config.contact or config.public_url or "no contact given"
         agent = f"feedsrv/{__version__} (feed server; {contact})"
-        client = UpstreamClient(config.upstream_url, agent=agent, token=config.hf_token, app=app)
+        client = UpstreamClient(
+            config.upstream_url,
+            agent=agent,
+            token=config.hf_token,
+            network=config.network,
+            app=app,
+        )
         repository = open_repository(config, search_pages(config.feeds.values()), now=now)
         service = cls(config, client, repository, now=now, sleep=sleep, chance=chance)
         service._cleanup = cleanup
@@ -409,6 +415,10 @@ class Service:
 
         """
         return self._scheduler.refresh_and_wait(page, force=True, extra_wait=0)
+
+    def token_was_rejected(self) -> bool:
+        """Return whether upstream rejected the Hugging Face token; pages are fetched without it."""
+        return self._client.token_was_rejected
 
     def refresh_stale(self) -> Iterator[tuple[Page, Listing | UpstreamError, int]]:
         """Fetch all stale pages: lists, the window, the searches of the configured feeds.

@@ -278,7 +278,7 @@ def test_every_page_is_in_the_index() -> None:
 
 
 #: Settings that belong to commands, not to operators.
-INTERNAL_SETTINGS = {"demo", "static_export"}
+INTERNAL_SETTINGS = {"demo", "static_export", "network"}
 
 
 def documented_settings() -> dict[str, str]:
