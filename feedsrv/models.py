@@ -8,8 +8,10 @@ XML forbids.
 from __future__ import annotations
 
 import re
-from datetime import UTC, date, datetime, time
+import zlib
+from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
+from functools import lru_cache
 from typing import Annotated, Literal
 
 import msgspec
@@ -108,8 +110,12 @@ class Paper(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
 
     @property
     def published(self) -> datetime:
-        """Midnight of the list day, or of the arXiv day if no list has the paper. Never moves."""
-        return datetime.combine(self.listed or self.submitted, time(), UTC)
+        """A second of the list day's first hour, or of the arXiv day's if no list has the paper.
+
+        It never moves.
+        """
+        midnight = datetime.combine(self.listed or self.submitted, time(), UTC)
+        return midnight + timedelta(seconds=_second_of_hour(self.id))
 
     @property
     def updated(self) -> datetime:
@@ -120,6 +126,18 @@ class Paper(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     def is_arxiv(self) -> bool:
         """Whether the id is an arXiv id. Those of the sample papers are not."""
         return _ARXIV_ID.fullmatch(self.id) is not None
+
+
+@lru_cache(maxsize=8192)
+def _second_of_hour(paper_id: str) -> int:
+    """Return the second at which a paper is published: for arXiv's, its number modulo an hour.
+
+    Readers sort by date, and show the papers of a day in another order at each poll if all have the
+    same second. Consecutive numbers never share one, and the papers of a day rarely do.
+    """
+    is_arxiv = _ARXIV_ID.fullmatch(paper_id) is not None
+    number = int(paper_id.replace(".", "")) if is_arxiv else zlib.crc32(paper_id.encode())
+    return number % 3600
 
 
 class Listing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -158,7 +176,8 @@ class Feed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     #: As the user wrote it. Empty for all papers.
     query: str = ""
     sources: Annotated[tuple[Source, ...], msgspec.Meta(min_length=1)] = ("daily", "search")
-    limit: Annotated[int, msgspec.Meta(ge=1, le=MAX_ENTRIES)] = 50
+    #: 0 if it is not set; see `feedsrv.feeds.selection.default_limit`.
+    limit: Annotated[int, msgspec.Meta(ge=1, le=MAX_ENTRIES)] = 0
     #: What the entries link to.
     link: Literal["huggingface", "arxiv", "pdf"] = "huggingface"
     #: Whether hits of upstream's search must match the query too, or are accepted as they are.
@@ -188,6 +207,13 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     retry_at: datetime
     #: When the first one failed.
     since: datetime
+
+
+class Cutoff(msgspec.Struct, frozen=True):
+    """Where a feed that has reached its limit was cut off."""
+
+    #: When the newest paper that newer ones pushed out was published.
+    published: datetime
 
 
 class RequestLog(msgspec.Struct, frozen=True):

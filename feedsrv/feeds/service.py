@@ -19,7 +19,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
 from contextlib import ExitStack
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from random import random as _random  # noqa: TID251  # the default source of chance
 from tempfile import TemporaryDirectory
@@ -32,7 +32,8 @@ import msgspec
 from feedsrv import __version__
 from feedsrv.config import Config
 from feedsrv.errors import NoDataYetError, RequestNotSentError, UnknownFeedError, UpstreamError
-from feedsrv.feeds.selection import Selector, merge_feeds
+from feedsrv.feeds.metadata import feed_definition, feed_id
+from feedsrv.feeds.selection import Selector, default_limit, merge_feeds
 from feedsrv.feeds.sources import (
     SourceState,
     effective_sources,
@@ -41,7 +42,18 @@ from feedsrv.feeds.sources import (
     source_state,
 )
 from feedsrv.feeds.window import Window
-from feedsrv.models import Failure, Feed, Kind, Listing, Match, Page, Paper, Source, StoredDays
+from feedsrv.models import (
+    FIRST_LIST_DAY,
+    Failure,
+    Feed,
+    Kind,
+    Listing,
+    Match,
+    Page,
+    Paper,
+    Source,
+    StoredDays,
+)
 from feedsrv.search.index import Index
 from feedsrv.search.parser import parse_query
 from feedsrv.storage.repository import Repository, open_repository
@@ -199,14 +211,19 @@ class Service:
         return feed
 
     def get_feed(
-        self, *feeds: Feed, limit: int | None = None, page_number: int = 1, client: str = ""
+        self,
+        *feeds: Feed,
+        limit: int | None = None,
+        page_number: int | None = None,
+        client: str = "",
     ) -> FeedResult:
         """Return the papers of the feeds, each once.
 
         Args:
             feeds: One feed, or several to unite.
             limit: How many papers to return; by default what the feeds say.
-            page_number: Which page of that many papers to return; 1 has the newest.
+            page_number: Which page of that many papers to return, for people; 1 has the newest.
+                None for the newest papers without what was pushed out before, for feed readers.
             client: Who asks, for the quota of new keywords. Empty for the server itself, which has
                 no quota.
 
@@ -243,8 +260,12 @@ class Service:
             selected.append((feed, selection.papers))
         if not selected:
             raise self._no_data_error([state.main_page for state in all_states], fetches, waited)
-        size = limit or max(feed.limit for feed in feeds)
-        matches, offset = merge_feeds(selected), (page_number - 1) * size
+        matches, next_at = _split_future(merge_feeds(selected), now)
+        lifetimes.append(next_at - now)
+        size = limit or _default_limit(feeds, matches)
+        if page_number is None:
+            matches = self._without_pushed_out(feeds, limit, matches, size)
+        offset = ((page_number or 1) - 1) * size
         return FeedResult(
             matches=matches[offset : offset + size],
             offset=offset,
@@ -253,6 +274,28 @@ class Service:
             poll_after=now + min(ttls),
             cacheable_until=now + max(_MIN_LIFETIME, min(lifetimes)),
         )
+
+    def _without_pushed_out(
+        self, feeds: Sequence[Feed], limit: int | None, matches: tuple[Match, ...], size: int
+    ) -> tuple[Match, ...]:
+        """Return the matches without old ones that newer ones pushed out of the feed before.
+
+        When a paper leaves the window, the next older search hit would take its place, and readers
+        would show it as new. Papers of the window always stay.
+        """
+        start = _start_of_window(self.list_days())
+        if not matches or matches[-1].paper.published >= start:
+            return matches
+        limit = limit or max(feed.limit for feed in feeds)
+        name = f"{feed_id(map(feed_definition, feeds))} {limit}"
+        if len(matches) > size:
+            cutoff = self.repository.raise_cutoff(name, matches[size].paper.published)
+        elif (stored := self.repository.get_cutoff(name)) is not None:
+            cutoff = stored
+        else:
+            return matches
+        latest_hidden = min(cutoff.published, start - timedelta(microseconds=1))
+        return tuple(match for match in matches if match.paper.published > latest_hidden)
 
     def _source_states(self, feed: Feed) -> list[SourceState]:
         return [self._source_state(source, feed) for source in effective_sources(feed)]
@@ -459,6 +502,30 @@ class Service:
 def _hash_url(url: str) -> str:
     """Return a name for the URL that does not reveal the key of a private server."""
     return hashlib.sha256(url.encode()).hexdigest()[:32]
+
+
+def _default_limit(feeds: Iterable[Feed], matches: Sequence[Match]) -> int:
+    """Return how many papers the feeds have together, if the request does not say."""
+    return max(feed.limit or default_limit(matches) for feed in feeds)
+
+
+def _split_future(matches: tuple[Match, ...], now: datetime) -> tuple[tuple[Match, ...], datetime]:
+    """Return the matches that are published already, and when the next one will be.
+
+    A paper is listed from midnight on, and published within the first hour of its list day. No feed
+    has a date in the future.
+    """
+    published = tuple(match for match in matches if match.paper.published <= now)
+    if len(published) == len(matches):
+        return matches, now + _MAX_LIFETIME
+    return published, min(m.paper.published for m in matches if m.paper.published > now)
+
+
+def _start_of_window(days: StoredDays) -> datetime:
+    """Return the midnight of the oldest list day; of the first one ever if there is no window."""
+    page, listing = days[-1] if days else (Page(Kind.DAY, FIRST_LIST_DAY.isoformat()), None)
+    key = listing.page.key if listing is not None else page.key
+    return datetime.combine(date.fromisoformat(key), time(), UTC)
 
 
 def _with_fetched_listing(

@@ -16,7 +16,7 @@ from cachetools import TTLCache
 
 from feedsrv.config import Config
 from feedsrv.errors import ConfigError
-from feedsrv.models import Failure, Incidents, Kind, Listing, Page, RequestLog
+from feedsrv.models import Cutoff, Failure, Incidents, Kind, Listing, Page, RequestLog
 from feedsrv.storage.backend import Area, Backend, StorageKey
 from feedsrv.storage.codec import (
     MAX_CLOCK_SKEW,
@@ -289,6 +289,24 @@ class Repository:
         """Return whether the URL was ever answered, as far as that is remembered."""
         bucket = self._records.get(self._bucket_key(url))
         return bucket is not None and url in bucket.urls
+
+    # --- cut-offs ----------------------------------------------------------------------------
+
+    def get_cutoff(self, feed: str) -> Cutoff | None:
+        """Return where the feed of that name was cut off, as far as that is remembered."""
+        return self._records.get(self._cutoff_key(feed))
+
+    def raise_cutoff(self, feed: str, published: datetime) -> Cutoff:
+        """Remember that a paper of that date was pushed out of the feed; return the newest one."""
+        cutoff = self.get_cutoff(feed)
+        if cutoff is None or cutoff.published < published:
+            cutoff = Cutoff(published)
+            self._records.set(self._cutoff_key(feed), cutoff)
+        return cutoff
+
+    def _cutoff_key(self, feed: str) -> RecordKey[Cutoff]:
+        # Evictable like the searches of ad-hoc feeds: anybody can ask for another feed.
+        return RecordKey(StorageKey(Area.EVICTABLE, f"{self._prefix}cutoff {feed}"), Cutoff)
 
     # --- incidents and durable values --------------------------------------------------------
 

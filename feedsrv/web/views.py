@@ -146,7 +146,7 @@ class Views:
             known = ", ".join(f".{name}" for name in FORMATS)
             raise NotFound(f"There is no format .{suffix}; feeds end in one of {known}.")
         limit = int_param("limit", MAX_ENTRIES)
-        page = 1 if suffix else int_param("page", _MAX_PAGE) or 1
+        page = None if suffix else int_param("page", _MAX_PAGE) or 1
         url = self._url_builder()
         feed_url = partial(url, request.path.removesuffix(f".{suffix}"), q=query, limit=limit)
         format_urls = {name: feed_url(suffix=f".{name}") for name in FORMATS}
@@ -170,7 +170,7 @@ class Views:
         )
         if not suffix:
             context = {"metadata": metadata, "links": format_urls, "query": query}
-            body = encode_body(self._feed_page(result, feed_url, page, **context).encode())
+            body = encode_body(self._feed_page(result, feed_url, page or 1, **context).encode())
             return self._respond(with_body(respond(body.etag, media_type="text/html"), body))
         document = feed_document(suffix, metadata, result.matches)
         cached = respond(self._renderer.etag(document), media_type=FORMATS[suffix].media_type)
@@ -337,6 +337,6 @@ class Views:
         return CacheableFlaskResponse(cached, request.environ, self._service.now())
 
 
-def _page_param(page: int) -> int | None:
+def _page_param(page: int | None) -> int | None:
     """Return the parameter for a page of a feed; the first page has the URL of the feed."""
-    return page if page > 1 else None
+    return page if page and page > 1 else None

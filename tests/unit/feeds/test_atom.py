@@ -71,8 +71,8 @@ def test_the_id_of_an_entry_is_its_arxiv_url() -> None:
         entry.findtext("a:summary", namespaces=ATOM_NAMESPACES)
         == "Ships say lighthouses cause them."
     )
-    assert entry.findtext("a:published", namespaces=ATOM_NAMESPACES) == "2026-11-20T00:00:00+00:00"
-    assert entry.findtext("a:updated", namespaces=ATOM_NAMESPACES) == "2026-11-20T00:00:00+00:00"
+    assert entry.findtext("a:published", namespaces=ATOM_NAMESPACES) == "2026-11-20T00:07:14+00:00"
+    assert entry.findtext("a:updated", namespaces=ATOM_NAMESPACES) == "2026-11-20T00:07:14+00:00"
 
 
 def test_every_author_has_an_element_and_is_in_the_content() -> None:
@@ -177,7 +177,7 @@ def test_a_revision_changes_updated_but_not_published() -> None:
     revised = datetime(2026, 11, 23, 7, 5, 3, 999, tzinfo=UTC)
     document = render_papers(msgspec.structs.replace(PAPER, revised=revised))
     entry = first_atom_entry(document)
-    assert entry.findtext("a:published", namespaces=ATOM_NAMESPACES) == "2026-11-20T00:00:00+00:00"
+    assert entry.findtext("a:published", namespaces=ATOM_NAMESPACES) == "2026-11-20T00:07:14+00:00"
     assert entry.findtext("a:updated", namespaces=ATOM_NAMESPACES) == "2026-11-23T07:05:03+00:00"
     assert (
         parse_xml(document).findtext("a:updated", namespaces=ATOM_NAMESPACES)
