@@ -224,7 +224,7 @@ class Refresher:
         now, seconds = self._now(), self._config.deadline
         deadline = self._client.deadline_after(seconds)
         page_deadline = self._client.deadline_after(seconds * _PAGE_DEADLINE_SHARE)
-        from_cards: Listing | None = None
+        partial: Listing | None = None
         retry_after = 0.0
         error: UpstreamError
         try:
@@ -237,12 +237,14 @@ class Refresher:
             retry_after = result.retry_after
             with self._saving_unparsed(f"{page.kind}.html", result, now):
                 listing = _parse(result, page, stored, now)
-            if listing.parsed_from == "data":
+            if listing.parsed_from == "data" and not listing.skipped:
                 return listing, retry_after
-            # Cards have no authors and often no abstract. The API has all that the data has.
-            from_cards, error = listing, ParseError(result.url, "only its cards could be parsed")
+            # Cards have no authors and often no abstract, and damaged data lacks papers. The API
+            # has all that the data has.
+            partial, error = listing, _partial_error(listing, result.url)
             self._repository.unparsed_pages.save(f"{page.kind}.html", result.body, now)
-            self._emit(LayoutChanged(page, error.reason))
+            if listing.parsed_from == "cards":
+                self._emit(LayoutChanged(page, error.reason))
         except FetchError as failure:
             error, retry_after = failure, failure.retry_after or 0
         except ParseError as failure:
@@ -260,14 +262,17 @@ class Refresher:
         except UpstreamError as api_error:
             if isinstance(api_error, FetchError):
                 retry_after = max(retry_after, api_error.retry_after or 0)
-            if from_cards is not None:
-                return from_cards, retry_after
+            if partial is not None:
+                return partial, retry_after
             # The page's own failure says more; the API's is its cause.
             if retry_after:
                 raise FetchError(error.url, error.reason, retry_after) from api_error
             raise error from api_error
+        retry_after = max(retry_after, result.retry_after)
+        if partial and partial.parsed_from == "data" and len(partial.papers) >= len(listing.papers):
+            return partial, retry_after
         log.warning("%s: page failed, fetched from the JSON API instead: %s", page, error)
-        return listing, max(retry_after, result.retry_after)
+        return listing, retry_after
 
     @contextmanager
     def _saving_unparsed(self, name: str, result: FetchResult, now: datetime) -> Iterator[None]:
@@ -356,6 +361,13 @@ def _validators(stored: Listing | None) -> Validators | None:
     if stored is None or stored.parsed_from != "data" or not (stored.etag or stored.last_modified):
         return None
     return Validators(page_path(stored.page), stored.etag, stored.last_modified)
+
+
+def _partial_error(listing: Listing, url: str) -> ParseError:
+    """Return what is wrong with a page of which only a part could be parsed."""
+    if listing.parsed_from == "cards":
+        return ParseError(url, "only its cards could be parsed")
+    return ParseError(url, f"{len(listing.skipped)} papers are invalid, {listing.skipped[0]}")
 
 
 def _parse(result: FetchResult, page: Page, stored: Listing | None, now: datetime) -> Listing:
