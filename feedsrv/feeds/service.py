@@ -83,7 +83,7 @@ _DEFAULT_RETRY_AFTER = 60
 _MAX_FULL_WAITS = 16
 _SHORT_WAIT = 1.0
 #: More papers than a feed can have.
-_ALL_PAPERS = 1_000_000
+ALL_PAPERS = 1_000_000
 #: Seconds that a batch refresh waits for its slot: longer than a rate limit can be used up.
 _BATCH_WAIT = 600.0
 
@@ -306,7 +306,7 @@ class Service:
         days = self.list_days()
         log = self._digest_logs.get(name)
         try:
-            result = self.get_feed(*feeds, limit=_ALL_PAPERS, client=client)
+            result = self.get_feed(*feeds, limit=ALL_PAPERS, client=client)
         except NoDataYetError as error:
             if log is None:
                 raise
@@ -517,14 +517,16 @@ class Service:
         """
         return self._scheduler.refresh_and_wait(page, force=True, extra_wait=0)
 
-    def refresh_stale(self) -> Iterator[tuple[Page, Listing | UpstreamError, int]]:
-        """Fetch all stale pages: lists, the window, the searches of the configured feeds.
+    def refresh_stale(self, *feeds: Feed) -> Iterator[tuple[Page, Listing | UpstreamError, int]]:
+        """Fetch the stale pages of the feeds; by default of all lists and configured feeds.
 
         Yields each page with its listing or error, and how many pages are left, as far as that is
         known. Waits for the rate limit as long as it takes.
         """
         tried: set[Page] = set()
-        while due := [page for page in self._due_pages() if page not in tried]:
+        lists = Feed(name="", title="", sources=("daily", "trending", "week", "month"))
+        feeds = feeds or (lists, *self.config.feeds.values())
+        while due := [page for page in self._due_pages(feeds) if page not in tried]:
             tried.add(due[0])
             result: Listing | UpstreamError
             try:
@@ -535,14 +537,9 @@ class Service:
                 result = error
             yield due[0], result, self._count_unfetched() + len(due) - 1
 
-    def _due_pages(self) -> tuple[Page, ...]:
-        """Return every page that is due, of all feeds and lists."""
-        lists = Feed(name="", title="", sources=("daily", "trending", "week", "month"))
-        states = (
-            state
-            for feed in (lists, *self.config.feeds.values())
-            for state in self._source_states(feed)
-        )
+    def _due_pages(self, feeds: Iterable[Feed]) -> tuple[Page, ...]:
+        """Return every page of the feeds that is due."""
+        states = (state for feed in feeds for state in self._source_states(feed))
         return tuple(dict.fromkeys(page for state in states for page in state.due_pages))
 
     def _count_unfetched(self) -> int:
