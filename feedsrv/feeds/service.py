@@ -18,7 +18,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from random import random as _random  # noqa: TID251  # the default source of chance
@@ -31,8 +31,15 @@ import msgspec
 
 from feedsrv import __version__
 from feedsrv.config import Config
-from feedsrv.errors import NoDataYetError, RequestNotSentError, UnknownFeedError, UpstreamError
-from feedsrv.feeds.metadata import feed_definition, feed_id
+from feedsrv.errors import (
+    NoDataYetError,
+    QuotaExceededError,
+    RequestNotSentError,
+    UnknownFeedError,
+    UpstreamError,
+)
+from feedsrv.feeds.digest import close_periods, listed_periods
+from feedsrv.feeds.metadata import feed_definition, feed_id, feeds_title
 from feedsrv.feeds.selection import Selector, default_limit, merge_feeds
 from feedsrv.feeds.sources import (
     SourceState,
@@ -44,6 +51,8 @@ from feedsrv.feeds.sources import (
 from feedsrv.feeds.window import Window
 from feedsrv.models import (
     FIRST_LIST_DAY,
+    Digest,
+    DigestLog,
     Failure,
     Feed,
     Kind,
@@ -74,6 +83,8 @@ _DEFAULT_RETRY_AFTER = 60
 #: `_SHORT_WAIT` seconds, enough for a page that does not hang.
 _MAX_FULL_WAITS = 16
 _SHORT_WAIT = 1.0
+#: More papers than a feed can have.
+ALL_PAPERS = 1_000_000
 #: Seconds that a batch refresh waits for its slot: longer than a rate limit can be used up.
 _BATCH_WAIT = 600.0
 
@@ -96,6 +107,19 @@ class FeedResult(msgspec.Struct, frozen=True, kw_only=True):
     #: When clients should poll again (max-age).
     poll_after: datetime
     #: Until when this result can be cached here, unless the store changes first.
+    cacheable_until: datetime
+
+
+class DigestResult(msgspec.Struct, frozen=True, kw_only=True):
+    """The digests of one feed, or of several together, at this moment."""
+
+    #: The requested part of the digests, newest first.
+    digests: tuple[Digest, ...]
+    #: How many digests come before these, and how many there are.
+    offset: int
+    total: int
+    #: As in `FeedResult`.
+    poll_after: datetime
     cacheable_until: datetime
 
 
@@ -145,6 +169,7 @@ class Service:
         )
         self._quota = ClientQuota(0 if config.access_key else config.new_keywords)
         self._selector = Selector()
+        self._digest_logs = repository.permanent_values("digests", DigestLog)
         self._list_days_cache: tuple[object, StoredDays] = (None, ())
         self._window = Window((), Index(()))
 
@@ -296,6 +321,77 @@ class Service:
             return matches
         latest_hidden = min(cutoff.published, start - timedelta(microseconds=1))
         return tuple(match for match in matches if match.paper.published > latest_hidden)
+
+    def get_digests(
+        self, *feeds: Feed, limit: int | None = None, page_number: int = 1, client: str = ""
+    ) -> DigestResult:
+        """Return the digests of the feeds, and close the periods that are over.
+
+        Args:
+            feeds: One feed, or several to unite; all with the same ``digest``.
+            limit: How many digests to return; by default what the feeds say.
+            page_number: Which page of that many digests to return; 1 has the newest.
+            client: As in `get_feed`.
+
+        Raises:
+            NoDataYetError: Upstream fails, and neither papers nor digests are stored.
+            QuotaExceededError: The client's quota of new keywords is used up for now.
+            StoreError: The store fails, so that nobody knows which digests there are.
+
+        """
+        name = feed_id(map(feed_definition, feeds))
+        # Read before the papers: a list that arrives meanwhile closes its day the next time.
+        days = self.list_days()
+        log = self._digest_logs.get(name)
+        try:
+            result = self.get_feed(*feeds, limit=ALL_PAPERS, page_number=1, client=client)
+        except NoDataYetError as error:
+            if log is None:
+                raise
+            poll_after = self._now() + timedelta(seconds=error.retry_after)
+            cacheable_until = self._now() + _MIN_LIFETIME
+        else:
+            log = self._close_digests(name, feeds, result.matches, days, client)
+            poll_after, cacheable_until = result.poll_after, result.cacheable_until
+        digests = [digest for digest in reversed(log.digests) if digest.papers]
+        size = limit or max(feed.limit for feed in feeds)
+        offset = (page_number - 1) * size
+        return DigestResult(
+            digests=tuple(digests[offset : offset + size]),
+            offset=offset,
+            total=len(digests),
+            poll_after=poll_after,
+            cacheable_until=cacheable_until,
+        )
+
+    def _close_digests(
+        self,
+        name: str,
+        feeds: Sequence[Feed],
+        matches: Iterable[Match],
+        days: StoredDays,
+        client: str,
+    ) -> DigestLog:
+        """Close the periods that are over, unless another process has; return all digests.
+
+        Once served, a digest never changes: the first process that stores it decides.
+        """
+        periods = listed_periods(days, "day" if feeds[0].digest == "day" else "week")
+        title = feeds_title(feeds, demo=self.config.demo)
+
+        def close(stored: DigestLog | None) -> DigestLog | None:
+            return close_periods(stored or DigestLog(), matches, periods, title) or stored
+
+        log = self._digest_logs.get(name)
+        if close(log) != log and self.repository.failure_state(self._now()) is None:
+            with suppress(QuotaExceededError):  # then they come with a later request
+                if log is None and client and not self._is_configured(feeds):
+                    self._quota.consume(client, self._now())  # they are stored for good
+                log = self._digest_logs.update(name, close)
+        return log or DigestLog()
+
+    def _is_configured(self, feeds: Iterable[Feed]) -> bool:
+        return all(feed.name in self.config.feeds for feed in feeds)
 
     def _source_states(self, feed: Feed) -> list[SourceState]:
         return [self._source_state(source, feed) for source in effective_sources(feed)]
@@ -463,14 +559,16 @@ class Service:
         """Return whether upstream rejected the Hugging Face token; pages are fetched without it."""
         return self._client.token_was_rejected
 
-    def refresh_stale(self) -> Iterator[tuple[Page, Listing | UpstreamError, int]]:
-        """Fetch all stale pages: lists, the window, the searches of the configured feeds.
+    def refresh_stale(self, *feeds: Feed) -> Iterator[tuple[Page, Listing | UpstreamError, int]]:
+        """Fetch the stale pages of the feeds; by default of all lists and configured feeds.
 
         Yields each page with its listing or error, and how many pages are left, as far as that is
         known. Waits for the rate limit as long as it takes.
         """
         tried: set[Page] = set()
-        while due := [page for page in self._due_pages() if page not in tried]:
+        lists = Feed(name="", title="", sources=("daily", "trending", "week", "month"))
+        feeds = feeds or (lists, *self.config.feeds.values())
+        while due := [page for page in self._due_pages(feeds) if page not in tried]:
             tried.add(due[0])
             result: Listing | UpstreamError
             try:
@@ -481,14 +579,9 @@ class Service:
                 result = error
             yield due[0], result, self._count_unfetched() + len(due) - 1
 
-    def _due_pages(self) -> tuple[Page, ...]:
-        """Return every page that is due, of all feeds and lists."""
-        lists = Feed(name="", title="", sources=("daily", "trending", "week", "month"))
-        states = (
-            state
-            for feed in (lists, *self.config.feeds.values())
-            for state in self._source_states(feed)
-        )
+    def _due_pages(self, feeds: Iterable[Feed]) -> tuple[Page, ...]:
+        """Return every page of the feeds that is due."""
+        states = (state for feed in feeds for state in self._source_states(feed))
         return tuple(dict.fromkeys(page for state in states for page in state.due_pages))
 
     def _count_unfetched(self) -> int:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from feedsrv.models import Failure, Incidents, Listing, Page, RequestLog
+from feedsrv.models import DigestLog, Failure, Incidents, Listing, Page, RequestLog
 
 #: Bytes of a decompressed record. A listing of a thousand papers has eight million.
 _MAX_BYTES = 30_000_000
@@ -109,7 +109,8 @@ def resolve_conflict(
 ) -> bytes:
     """Return the winner of two encoded records: the later one, ours where they are alike.
 
-    Request logs and Last-Modified values are merged.
+    Request logs and Last-Modified values are merged. Of two logs of digests, the stored one wins:
+    others have served it.
     """
     if theirs is None or theirs == ours:
         return ours
@@ -119,6 +120,8 @@ def resolve_conflict(
         return ours
     if isinstance(mine, RequestLog) and isinstance(other, RequestLog):
         return encode(merge_request_logs(mine, other))[0]
+    if isinstance(other, DigestLog):
+        return theirs
     if isinstance(mine, LastModifiedBucket) and isinstance(other, LastModifiedBucket):
         return encode(merge_last_modified(mine, other, now))[0]
     return theirs if _timestamp(other, now) > _timestamp(mine, now) else ours

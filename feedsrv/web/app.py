@@ -11,6 +11,8 @@ from werkzeug.wrappers import Response
 
 from feedsrv.config import Config
 from feedsrv.errors import FeedsrvError, ParameterError, QueryError, UnknownFeedError
+from feedsrv.feeds.digest import format_period
+from feedsrv.feeds.digest_documents import period_page_url
 from feedsrv.feeds.entry import paper_page_url
 from feedsrv.feeds.service import Service
 from feedsrv.logs import configure_access_log, configure_logging
@@ -64,7 +66,7 @@ def create_app(service: Service) -> Flask:
     # Flask's redirects respect neither public_url nor trusted proxies, but any Host.
     app.url_map.merge_slashes = False
     app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True}
-    for template_filter in (paper_page_url, *FILTERS):
+    for template_filter in (format_period, paper_page_url, period_page_url, *FILTERS):
         app.add_template_filter(template_filter)
     metrics = Metrics()
     service.subscribe(metrics.handle)
