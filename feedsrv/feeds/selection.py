@@ -18,7 +18,7 @@ from feedsrv.search.query import matches
 #: The window, trending, the week and the month.
 _MAX_INDEXES = 4
 #: What a feed has at least if it sets no limit, as far as there are so many papers.
-_DEFAULT_LIMIT = 50
+DEFAULT_LIMIT = 50
 _COMPLETE_DAYS = 3
 
 
@@ -142,7 +142,7 @@ def default_limit(matches: Iterable[Match]) -> int:
             if len(days) > _COMPLETE_DAYS:
                 break
             complete = number
-    return max(_DEFAULT_LIMIT, complete)
+    return max(DEFAULT_LIMIT, complete)
 
 
 def _sort_key(paper: Paper) -> tuple[datetime, str]:

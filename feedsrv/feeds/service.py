@@ -40,7 +40,7 @@ from feedsrv.errors import (
 )
 from feedsrv.feeds.digest import close_periods, listed_periods
 from feedsrv.feeds.metadata import feed_definition, feed_id, feeds_title
-from feedsrv.feeds.selection import Selector, default_limit, merge_feeds
+from feedsrv.feeds.selection import DEFAULT_LIMIT, Selector, default_limit, merge_feeds
 from feedsrv.feeds.sources import (
     SourceState,
     effective_sources,
@@ -354,7 +354,7 @@ class Service:
             log = self._close_digests(name, feeds, result.matches, days, client)
             poll_after, cacheable_until = result.poll_after, result.cacheable_until
         digests = [digest for digest in reversed(log.digests) if digest.papers]
-        size = limit or max(feed.limit for feed in feeds)
+        size = limit or max(feed.limit or DEFAULT_LIMIT for feed in feeds)
         offset = (page_number - 1) * size
         return DigestResult(
             digests=tuple(digests[offset : offset + size]),
