@@ -459,6 +459,7 @@ def print_last_modified(folder: str, name: str) -> None:
         moment = store.last_modified(
             "http://a/", f"{name} {number}", datetime(2026, 11, 24, tzinfo=UTC)
         )
+        assert moment is not None
         print(moment.isoformat())
 
 
