@@ -40,6 +40,7 @@ from feedsrv.search.parser import parse_query
 from feedsrv.search.query import iter_positive_terms, match_locations, upstream_search_text
 from feedsrv.storage.repository import open_repository
 from feedsrv.web.app import create_app
+from feedsrv.web.filters import format_count, format_file_size
 from feedsrv.web.server import run_server
 
 #: Where a listing came from, if not from the data embedded in the page.
@@ -236,6 +237,8 @@ def _check_store(service: Service) -> bool:
     try:
         with closing(open_repository(service.config, (), now=service.now)) as repository:
             click.echo(f"store      OK, {repository.check()}")
+            count, size = repository.permanent_size()
+            click.echo(f"permanent  {format_count(count, 'value')}, {format_file_size(size)}")
     except StoreError as error:
         click.echo(f"store      FAILED: {error}")
         return False

@@ -473,11 +473,11 @@ class Service:
         """Return whether the URL was ever answered: then it is somebody's subscription."""
         return self.repository.was_served(_hash_url(url))
 
-    def last_modified(self, url: str, etag: str) -> datetime:
+    def last_modified(self, url: str, etag: str) -> datetime | None:
         """Return since when the URL has answered with this ETag, for Last-Modified.
 
         It rises by at least a second with each change and never falls, whichever process asks:
-        newsboat drops a body whose Last-Modified did not rise.
+        newsboat drops a body whose Last-Modified did not rise. None while it lies in the future.
         """
         return self.repository.last_modified(_hash_url(url), etag, self._now())
 
