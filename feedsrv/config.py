@@ -25,8 +25,7 @@ import platformdirs
 from feedsrv.errors import ConfigError, QueryError
 from feedsrv.models import XML_FORBIDDEN, Feed
 from feedsrv.network import NetworkSettings, read_network_settings
-from feedsrv.search.parser import parse_query
-from feedsrv.search.query import upstream_search_text
+from feedsrv.search.search_terms import search_terms
 
 #: The included settings file, relative to a clone.
 DEFAULT_FILE = Path("config/feedsrv.toml")
@@ -477,22 +476,22 @@ def _build_feeds(tables: object, file: str, problems: list[str]) -> Iterator[tup
     if not isinstance(tables, Mapping):
         problems.append(f"{file}: feeds: expected tables such as [feeds.causal]")
         return
+    types = {field.name: field.type for field in msgspec.structs.fields(Feed)}
     for name, table in tables.items():
-        found = list(_feed_problems(name, table))
+        found = list(_feed_problems(name, table, types))
         problems += [f"{file}: feeds.{_quote_key(name)}{problem}" for problem in found]
         if not found:
             title = table.get("title") or name
             yield name, msgspec.convert({**table, "title": title, "name": name}, Feed)
 
 
-def _feed_problems(name: str, table: object) -> Iterator[str]:
+def _feed_problems(name: str, table: object, types: Mapping[str, Any]) -> Iterator[str]:
     """Yield what is wrong with a feed's table, each as the key's path below it and a message."""
     if not _FEED_NAME.fullmatch(name):
         yield ": a feed name has at most 64 letters, digits, - and _"
     if not isinstance(table, Mapping):
         yield ": expected a table such as [feeds.causal]"
         return
-    types = {field.name: field.type for field in msgspec.structs.fields(Feed)}
     for key, value in table.items():
         if key == "name" or key not in types:
             yield f".{_quote_key(key)}: {_unknown_setting(key, types.keys() - {'name'})}"
@@ -510,7 +509,7 @@ def _feed_problems(name: str, table: object) -> Iterator[str]:
 
 def _query_problems(query: str, sources: object) -> Iterator[str]:
     try:
-        terms = upstream_search_text(parse_query(query)) if query else ""
+        terms = search_terms(query)
     except QueryError as error:
         yield f".query: {error}\n{error.with_caret()}"
         return

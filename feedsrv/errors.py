@@ -149,7 +149,7 @@ class UnknownFeedError(ClientError):
 
     Attributes:
         name: The requested name.
-        known: The names of the configured feeds.
+        known: Names of configured feeds: all of them if they are few, else similar ones.
 
     """
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from bisect import bisect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
 from contextlib import ExitStack, suppress
@@ -45,7 +46,6 @@ from feedsrv.feeds.sources import (
     SourceState,
     effective_sources,
     search_pages,
-    search_terms,
     source_state,
 )
 from feedsrv.feeds.window import Window
@@ -65,6 +65,7 @@ from feedsrv.models import (
 )
 from feedsrv.search.index import Index
 from feedsrv.search.parser import parse_query
+from feedsrv.search.search_terms import search_terms
 from feedsrv.storage.repository import Repository, open_repository
 from feedsrv.upstream.client import UpstreamClient
 from feedsrv.upstream.demo import create_demo_upstream, load_sample_papers
@@ -85,6 +86,8 @@ _MAX_FULL_WAITS = 16
 _SHORT_WAIT = 1.0
 #: More papers than a feed can have.
 ALL_PAPERS = 1_000_000
+#: Names of feeds that a request for an unknown one is told: its neighbours in the alphabet.
+_SIMILAR_NAMES = 20
 #: Seconds that a batch refresh waits for its slot: longer than a rate limit can be used up.
 _BATCH_WAIT = 600.0
 
@@ -172,6 +175,7 @@ class Service:
         self._digest_logs = repository.permanent_values("digests", DigestLog)
         self._list_days_cache: tuple[object, StoredDays] = (None, ())
         self._window = Window((), Index(()))
+        self._feed_names = sorted(config.feeds)
 
     @classmethod
     def open(
@@ -232,7 +236,11 @@ class Service:
         """
         feed = self.config.feeds.get(name)
         if feed is None:
-            raise UnknownFeedError(name, sorted(self.config.feeds))
+            position = bisect(self._feed_names, name)
+            first = max(
+                0, min(position - _SIMILAR_NAMES // 2, len(self._feed_names) - _SIMILAR_NAMES)
+            )
+            raise UnknownFeedError(name, self._feed_names[first : first + _SIMILAR_NAMES])
         return feed
 
     def get_feed(
@@ -507,7 +515,7 @@ class Service:
         feed = Feed(name="", title="", query=query, sources=("search",))
         if not effective_sources(feed):
             return None
-        listing = self.repository.get_listing(Page(Kind.SEARCH, search_terms(feed)))
+        listing = self.repository.get_listing(Page(Kind.SEARCH, search_terms(feed.query)))
         if listing is None:
             return None
         papers = self._selector.select(feed, [listing]).papers
@@ -517,7 +525,7 @@ class Service:
         """Return how the feed's own search fails, or upstream as a whole; None while they work."""
         failure = None
         if "search" in effective_sources(feed):
-            failure = self.repository.get_failure(Page(Kind.SEARCH, search_terms(feed)))
+            failure = self.repository.get_failure(Page(Kind.SEARCH, search_terms(feed.query)))
         return failure or self.repository.get_failure(None)
 
     def warm_up(self) -> None:

@@ -9,8 +9,7 @@ from itertools import islice
 import msgspec
 
 from feedsrv.models import Feed, Kind, Listing, Page, Source, StoredDays
-from feedsrv.search.parser import parse_query
-from feedsrv.search.query import upstream_search_text
+from feedsrv.search.search_terms import search_terms
 from feedsrv.upstream.policy import newest_day_page, pages_covering, remaining_ttl
 
 _ZERO = timedelta(0)
@@ -30,19 +29,17 @@ class SourceState(msgspec.Struct, frozen=True):
     min_ttl: timedelta
 
 
-def search_terms(feed: Feed) -> str:
-    """Return what to search for on upstream's search page; empty where there is nothing."""
-    return upstream_search_text(parse_query(feed.query)) if feed.query else ""
-
-
 def search_pages(feeds: Iterable[Feed]) -> frozenset[Page]:
     """Return the upstream search pages of the feeds."""
-    return frozenset(Page(Kind.SEARCH, search_terms(feed)) for feed in feeds if search_terms(feed))
+    terms = (search_terms(feed.query) for feed in feeds)
+    return frozenset(Page(Kind.SEARCH, each) for each in terms if each)
 
 
 def effective_sources(feed: Feed) -> tuple[Source, ...]:
     """Return the feed's sources, without search where the query has no words to search for."""
-    return tuple(source for source in feed.sources if source != "search" or search_terms(feed))
+    return tuple(
+        source for source in feed.sources if source != "search" or search_terms(feed.query)
+    )
 
 
 def source_state(
@@ -89,7 +86,7 @@ def _candidate_pages(source: Source, feed: Feed, now: datetime) -> tuple[Page, .
     """Return the pages of which the first stored one serves the source."""
     match source:
         case "search":
-            return (Page(Kind.SEARCH, search_terms(feed)),)
+            return (Page(Kind.SEARCH, search_terms(feed.query)),)
         case "week":
             # Until this week has a list, upstream answers with last week's.
             return pages_covering(Kind.WEEK, now.date(), 8)

@@ -19,7 +19,7 @@ from feedsrv.logs import configure_access_log, configure_logging
 from feedsrv.monitoring.incidents import subscribe_incident_recorder
 from feedsrv.monitoring.metrics import Metrics
 from feedsrv.web.access_log import AccessLog
-from feedsrv.web.auth import authenticate_request
+from feedsrv.web.auth import authenticate_request, credentials
 from feedsrv.web.cache import ResponseCache
 from feedsrv.web.filters import FILTERS
 from feedsrv.web.load_shedding import LoadShedder
@@ -111,6 +111,9 @@ def _register_hooks(app: Flask, service: Service, metrics: Metrics, cache: Respo
         else:
             media_type = response.mimetype or ""
             response.headers.update(security_headers(media_type, private=private))
+            if private and not response.cache_control.no_store:
+                response.cache_control.public = False
+                response.cache_control["private"] = None
         return response
 
 
@@ -123,7 +126,9 @@ def _register_error_handlers(app: Flask, views: Views) -> None:
             instead = views.unknown_feed_url(error.name)
         except ParameterError as parameter_error:  # no handler sees an error of a handler
             return respond(problem_from_error(parameter_error))
-        return respond(problem_from_error(error, feeds=list(error.known), instead=instead))
+        # The key of a feed does not tell which others there are.
+        known = [] if credentials().scope else list(error.known)
+        return respond(problem_from_error(error, feeds=known, instead=instead))
 
     @app.errorhandler(FeedsrvError)
     def feedsrv_error(error: FeedsrvError) -> Response:

@@ -13,7 +13,7 @@ from werkzeug.exceptions import NotFound
 from werkzeug.wrappers import Response
 
 from feedsrv import __version__
-from feedsrv.errors import NoDataYetError, QueryError
+from feedsrv.errors import NoDataYetError, ParameterError, QueryError
 from feedsrv.feeds.formats import FORMATS, link_headers
 from feedsrv.feeds.metadata import feed_metadata
 from feedsrv.feeds.opml import render_subscriptions
@@ -59,6 +59,9 @@ _LISTING_FEEDS = {
     "month": Feed(name="month", title="Daily Papers of the month", sources=("month",)),
 }
 _MAX_PAGE = 999
+_MAX_UNITED_FEEDS = 50
+#: Feeds on one page of the front page.
+_FEEDS_PER_PAGE = 24
 _OPML_LIFETIME = timedelta(hours=1)
 _INCIDENT_FEED_LIFETIME = timedelta(minutes=5)
 #: Seconds after which to ask again whether the server is ready.
@@ -121,6 +124,9 @@ class Views:
     def configured_feeds(self, names: str, suffix: str = "") -> Response:
         """Return a configured feed, or several as one."""
         unique_names = dict.fromkeys(names.split("+"))
+        if len(unique_names) > _MAX_UNITED_FEEDS:
+            count = str(len(unique_names))
+            raise ParameterError("a union", count, f"must name at most {_MAX_UNITED_FEEDS} feeds")
         feeds = [self._service.get_configured_feed(name) for name in unique_names]
         return self._feed_response(feeds, suffix)
 
@@ -237,11 +243,24 @@ class Views:
     def index(self) -> Response:
         """Return the front page: a preview of the query, and the configured feeds."""
         window, today = self._service.window(), self._service.now().date()
+        feeds, page = tuple(self._config.feeds.values()), int_param("page", _MAX_PAGE) or 1
+        # A static export has no further pages.
+        size = len(feeds) if self._config.static_export else _FEEDS_PER_PAGE
+        offset = (page - 1) * size
         cards = [
             feed_card(feed, window, self._service.get_failure(feed), today)
-            for feed in self._config.feeds.values()
+            for feed in feeds[offset : offset + size]
         ]
-        return self._html_response("index.html", **self._preview_context(), cards=cards)
+        url = partial(self._url_builder(), "/", q=query_param())
+        return self._html_response(
+            "index.html",
+            **self._preview_context(),
+            cards=cards,
+            offset=offset,
+            feed_count=len(feeds),
+            previous_url=url(page=_page_param(page - 1)) if page > 1 else "",
+            next_url=url(page=page + 1) if offset + size < len(feeds) else "",
+        )
 
     def preview(self) -> Response:
         """Return a part of a page: what a feed of the query would contain."""
