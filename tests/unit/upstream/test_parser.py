@@ -651,6 +651,7 @@ def entries_with_papers(draw: st.DrawFn, name: str) -> tuple[Json, Paper]:
     shown_handles = tuple(handle for _, hidden, handle in people if handle and not hidden)
     published, daily = draw(timestamps), draw(st.none() | timestamps)
     fold = draw(st.sampled_from([" ", "\n", "\n  ", "  "]))
+    paragraph_mark = draw(st.sampled_from(["\n\n", "\n  "]))
     optional = {
         "projectPage": made["project"] and draw(st.sampled_from(["", " "])) + made["project"],
         "githubRepo": made["code"].replace("//", draw(st.sampled_from(["//", "//\n"]))),
@@ -667,7 +668,9 @@ def entries_with_papers(draw: st.DrawFn, name: str) -> tuple[Json, Paper]:
     written = json_entry(
         name,
         title=made["title"].replace(" ", fold),
-        summary=made["abstract"].replace(" ", fold),
+        summary=made["abstract"]
+        .replace(" ", fold.rstrip(" ") or fold)
+        .replace("\n\n", paragraph_mark),
         authors=[
             {"name": person, "hidden": hidden, "user": {"user": handle} if handle else None}
             for person, hidden, handle in people
