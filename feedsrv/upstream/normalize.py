@@ -12,10 +12,14 @@ from functools import lru_cache
 from urllib.parse import urlsplit
 
 from pylatexenc.latex2text import LatexNodes2Text, get_default_latex_context_db
+from werkzeug.urls import iri_to_uri
 
 from feedsrv.models import XML_FORBIDDEN
 
 # An empty line, or a line that begins with white space: arXiv's mark.
+_URL_FOLD = re.compile(r"\s*[\t\n\r]\s*")
+_HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+", re.ASCII)
+_STRAY_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _PARAGRAPH_BREAK = re.compile(r"\n[^\S\n]*\n\s*|\n[^\S\n]+(?=\S)")
 
 # `\(…\)`, or `$…$` by pandoc's rules, so that "from $5 to $10" is not a formula: no space next to
@@ -110,17 +114,23 @@ def _is_normalized(text: str) -> bool:
 
 
 def normalize_url(text: str) -> str:
-    """Return an http or https URL without white space, or an empty string for any other text.
+    """Return an http or https URL as a valid URI (RFC 3986), or an empty string for any other text.
 
     Upstream's URLs have leading spaces and even line breaks. Other schemes are refused because a
-    ``javascript:`` URL would run as a script in pages.
+    ``javascript:`` URL would run as a script in pages. A user name and password are dropped.
     """
-    url = "".join(replace_forbidden(text).split())
+    iri = _URL_FOLD.sub("", replace_forbidden(text).strip())
     try:
+        parts = urlsplit(iri)
+        netloc = parts.netloc.rpartition("@")[2]
+        url = iri_to_uri(parts._replace(netloc=netloc).geturl())
         parts = urlsplit(url)
-    except ValueError:
+    except ValueError:  # brackets without an address, a port out of range, a host that is too long
         return ""
-    return url if parts.scheme in {"http", "https"} and parts.netloc else ""
+    is_http = (
+        parts.scheme in {"http", "https"} and _HOST.fullmatch(parts.hostname or "") is not None
+    )
+    return _STRAY_PERCENT.sub("%25", url) if is_http else ""
 
 
 def tex_to_unicode(text: str) -> str:

@@ -167,11 +167,23 @@ def test_a_line_has_only_single_spaces_and_no_forbidden_characters(text: str) ->
         ("https://tides.example/a", "https://tides.example/a"),
         ("http://tides.example", "http://tides.example"),
         ("  https://tides.example/a\n", "https://tides.example/a"),
-        ("https://tides.\n  example/a b", "https://tides.example/ab"),
-        ("HTTPS://tides.example", "HTTPS://tides.example"),
-        ("https://tides.example/?q=1&r=<2>#x", "https://tides.example/?q=1&r=<2>#x"),
+        ("https://tides.\n  example/\ta b", "https://tides.example/a%20b"),
+        ("HTTPS://tides.example", "https://tides.example"),
+        ("https://tides.example/?q=1&r=<2>#x", "https://tides.example/?q=1&r=%3C2%3E#x"),
+        ('https://tides.example/{a}|b^`\\"', "https://tides.example/%7Ba%7D%7Cb%5E%60%5C%22"),
+        ("https://tides.example/a[1]?b[]=1", "https://tides.example/a%5B1%5D?b%5B%5D=1"),
+        ("https://tides.example/é?q=ü#ß", "https://tides.example/%C3%A9?q=%C3%BC#%C3%9F"),
+        ("https://bücher.example/", "https://xn--bcher-kva.example/"),
+        ("https://tides.example/100%_a%20b%zz", "https://tides.example/100%25_a%20b%25zz"),
+        ("https://ada:fog@tides.example:8080/", "https://tides.example:8080/"),
+        ("https://ada@tides.example/a@b", "https://tides.example/a@b"),
+        ("https://tides.example/~a/'b'(c)*!$&;,=:@+", "https://tides.example/~a/'b'(c)*!$&;,=:@+"),
+        ("https://tides.example:99999/", ""),
+        ("https://tides .example/", ""),
+        ("https://tides..example/", ""),
+        ("https://<tides>/", ""),
         ("https://[2001:db8::1]/a", "https://[2001:db8::1]/a"),
-        ("https://tides.example/\x00", "https://tides.example/\ufffd"),
+        ("https://tides.example/\x00", "https://tides.example/%EF%BF%BD"),
         ("", ""),
         ("tides.example", ""),
         ("//tides.example/a", ""),
@@ -191,7 +203,7 @@ def test_a_line_has_only_single_spaces_and_no_forbidden_characters(text: str) ->
     ],
     ids=ascii,
 )
-def test_a_url_is_http_or_https_without_white_space_or_else_empty(text: str, url: str) -> None:
+def test_a_url_is_a_valid_http_or_https_uri_or_else_empty(text: str, url: str) -> None:
     assert normalize_url(text) == url
 
 
@@ -202,8 +214,7 @@ SCHEMES = ("http://", "https://", "HTTP:", "javascript:", "data:", "//", " https
 def test_any_text_gives_an_http_url_or_an_empty_string(scheme: str, text: str) -> None:
     url = normalize_url(scheme + text)
     assert not url or url.lower().startswith(("http://", "https://"))
-    assert url == "".join(url.split())
-    assert is_accepted_by_lxml(url)
+    assert re.fullmatch(r"(?:[\w.~:/?#\[\]@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*", url, re.ASCII), url
     assert normalize_url(url) == url
 
 
