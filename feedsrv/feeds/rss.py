@@ -22,7 +22,8 @@ def render_rss(metadata: FeedMetadata, entries: Sequence[Entry]) -> bytes:
         if entry.authors:
             item.dc.dc_creator(list(entry.authors))
         # Readers treat an RSS description as HTML; the text of a paper must not become markup.
-        item.description(escape(entry.short_text, quote=False), isSummary=True)
+        # feedgen replaces a missing one by the content.
+        item.description(escape(entry.summary or entry.title, quote=False), isSummary=True)
         item.content(entry.content)
         for link in entry.links:
             if link.rel == "replies":
