@@ -185,13 +185,17 @@ class FetchError(UpstreamError):
 
     Attributes:
         retry_after: Seconds for which upstream wants no further request. None if not given.
+        timed_out: Whether there was no response in time.
 
     """
 
-    def __init__(self, url: str, reason: str, retry_after: float | None = None) -> None:
+    def __init__(
+        self, url: str, reason: str, retry_after: float | None = None, *, timed_out: bool = False
+    ) -> None:
         super().__init__(url, reason)
         self.args = (url, reason, retry_after)
         self.retry_after = retry_after
+        self.timed_out = timed_out
 
 
 class RequestNotSentError(UpstreamError):

@@ -249,6 +249,8 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     retry_at: datetime
     #: When the first one failed.
     since: datetime
+    #: Whether the last one was that there was no response in time.
+    timed_out: bool = False
 
 
 class Cutoff(msgspec.Struct, frozen=True):

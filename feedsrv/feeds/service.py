@@ -430,10 +430,14 @@ class Service:
                 self._quota.consume(client, self._now())
 
     def _start_fetches(self, states: Sequence[SourceState]) -> dict[Page, Future[Listing]]:
-        """Start to fetch what was never fetched, to be awaited; queue what is stale."""
+        """Start to fetch what was never fetched, to be awaited; queue what is stale.
+
+        While upstream hangs, everything is queued: the first response shows that it hangs no more.
+        """
+        awaited = () if self._refresher.is_hanging() else states
         fetches = {
             state.main_page: self._scheduler.fetch_for_request(state.main_page)
-            for state in states
+            for state in awaited
             if not state.listings and state.main_page in state.due_pages
         }
         self._scheduler.refresh_in_background(
@@ -462,6 +466,9 @@ class Service:
             failure for page in pages if (failure := self._refresher.blocking_failure(page))
         ]
         reason, retry_after = f"no response within {waited:g} seconds", float(_DEFAULT_RETRY_AFTER)
+        outage = self.repository.get_failure(None)
+        if outage is not None and not waited:
+            reason = outage.reason
         if failures:
             first = min(failures, key=lambda failure: failure.retry_at)
             reason, retry_after = first.reason, (first.retry_at - self._now()).total_seconds()

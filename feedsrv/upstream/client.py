@@ -114,6 +114,8 @@ class UpstreamClient:
         self._cleanup = ExitStack()
         self._start_lock = Lock()
         self._event_loop: BlockingPortal | None = None
+        #: One for each request in progress.
+        self._cancel_scopes: set[anyio.CancelScope] = set()
 
     def __enter__(self) -> Self:
         return self
@@ -129,6 +131,15 @@ class UpstreamClient:
     def close(self) -> None:
         """End the event loop."""
         self._cleanup.close()
+
+    def abort(self) -> None:
+        """Have the requests in progress fail now."""
+        if self._event_loop is not None:
+            self._event_loop.call(self._cancel_requests)
+
+    def _cancel_requests(self) -> None:
+        for scope in tuple(self._cancel_scopes):
+            scope.cancel()
 
     def deadline_after(self, seconds: float) -> float:
         """Return the deadline that many seconds from now, for `get`."""
@@ -179,17 +190,21 @@ class UpstreamClient:
         """Send one request. Return its response, or the URL to request next."""
         seconds = deadline - self._clock()
         if seconds <= 0:
-            raise FetchError(str(url), "timed out before the request was sent")
+            reason = "timed out before the request was sent"
+            raise FetchError(str(url), reason, timed_out=True)
         try:
-            with anyio.fail_after(seconds):
-                return await self._exchange(url, _conditional_headers(url, validators))
-        except TimeoutError as error:
-            raise FetchError(str(url), "timed out") from error
+            with anyio.move_on_after(seconds) as scope:
+                self._cancel_scopes.add(scope)
+                try:
+                    return await self._exchange(url, _conditional_headers(url, validators))
+                finally:
+                    self._cancel_scopes.discard(scope)
         except httpx.LocalProtocolError as error:
             # Its message contains our own headers, and so the token.
             raise FetchError(str(url), "a request header is invalid") from error
         except (httpx.HTTPError, httpx.InvalidURL, zlib.error) as error:
             raise FetchError(str(url), f"request failed: {_describe_cause(error)}") from error
+        raise FetchError(str(url), "timed out", timed_out=True)
 
     async def _exchange(
         self, url: httpx.URL, conditions: Mapping[str, str]

@@ -166,6 +166,7 @@ def next_failure(
         at=now,
         retry_at=now + max(backoff, retry_after),
         since=previous.since if previous else now,
+        timed_out=getattr(error, "timed_out", False),
     )
 
 

@@ -124,7 +124,7 @@ def test_a_page_that_crashes_the_parser_is_saved_and_backed_off(
     make_service: MakeService, upstream: FakeUpstream, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service = make_service()
-    monkeypatch.setattr("feedsrv.upstream.refresh.parse_page", lambda *args, **kwargs: 1 / 0)
+    monkeypatch.setattr("feedsrv.upstream.fetch.parse_page", lambda *args, **kwargs: 1 / 0)
     client = create_app(service).test_client()
     for _ in range(3):
         response = client.get(FEED)
