@@ -20,7 +20,7 @@ import msgspec.inspect
 import platformdirs
 
 from feedsrv.errors import ConfigError, QueryError
-from feedsrv.models import XML_FORBIDDEN, Feed
+from feedsrv.models import INTERNAL_FEED_FIELDS, XML_FORBIDDEN, Feed
 from feedsrv.search.parser import parse_query
 from feedsrv.search.query import upstream_search_text
 
@@ -356,7 +356,7 @@ def _feed_problems(name: str, table: object) -> Iterator[str]:
         return
     types = {field.name: field.type for field in msgspec.structs.fields(Feed)}
     for key, value in table.items():
-        if key == "name" or key not in types:
+        if key in INTERNAL_FEED_FIELDS or key not in types:
             yield f".{key}: unknown setting"
             continue
         try:

@@ -58,6 +58,13 @@ _MAX_TOUCHED = 1000
 #: For how long a process that has to wait for the lease has precedence over others.
 _PRECEDENCE = timedelta(seconds=1)
 
+#: Calendar days that list days take at most: there are none at weekends and in holidays.
+_DAYS_PER_LIST_DAY = 2
+_HOLIDAYS = 14
+#: Age in days at which the lists of a week and of a month are no longer those of `/papers/week` and
+#: `/papers/month`.
+_PERIOD_DAYS = {Kind.WEEK: 8, Kind.MONTH: 32}
+
 DurableT = TypeVar("DurableT", bound=msgspec.Struct)
 
 
@@ -78,6 +85,7 @@ class Repository:
         upstream_url: Where listings come from: those of two upstreams do not mix.
         unparsed_pages: Files of pages that could not be parsed.
         configured_searches: The searches of the configured feeds; any other is an ad-hoc one.
+        history_days: How many list days keyword feeds cover.
         memory_bytes: Bytes of records in memory.
         now: The clock (UTC).
         clock: Returns seconds that never go backwards.
@@ -91,6 +99,7 @@ class Repository:
         unparsed_pages: UnparsedPages,
         *,
         configured_searches: Collection[Page],
+        history_days: int,
         memory_bytes: int,
         now: Callable[[], datetime],
         clock: Callable[[], float],
@@ -100,6 +109,7 @@ class Repository:
         self.location = backend.location
         self._prefix = f"{upstream_url} "
         self._configured_searches = frozenset(configured_searches)
+        self._history = timedelta(days=history_days * _DAYS_PER_LIST_DAY + _HOLIDAYS)
         self._now = now
         self._records = RecordStore(
             backend,
@@ -123,6 +133,21 @@ class Repository:
         """Write what is not written yet, where that is possible, and close the backend."""
         self._records.close()
 
+    def is_adhoc(self, page: Page) -> bool:
+        """Return whether only requests for this very page or keyword need it.
+
+        Those are searches of no configured feed, and lists that are older than the window. Anybody
+        can ask for them, so they share a part of the requests to upstream and of the storage.
+        """
+        match page.kind:
+            case Kind.SEARCH:
+                return page not in self._configured_searches
+            case Kind.TRENDING:
+                return False
+        days = _PERIOD_DAYS.get(page.kind)
+        age = self._history if days is None else timedelta(days=days)
+        return page.key < Page.of_date(page.kind, self._now().date() - age).key
+
     # --- listings and failures ---------------------------------------------------------------
 
     def get_listing(self, page: Page) -> Listing | None:
@@ -140,6 +165,10 @@ class Repository:
     def _listing(self, page: Page) -> Listing | None:
         key = self._page_key("listing", page, Listing)
         listing = self._records.get(key)
+        if listing is None and key.address.area is Area.EVICTABLE and page.kind is not Kind.SEARCH:
+            # It was stored when the window still had it.
+            key = key._replace(address=key.address._replace(area=Area.DURABLE))
+            listing = self._records.get(key)
         if listing is None or listing.page != page:  # a damaged name
             return None
         if key.address.area is Area.EVICTABLE and page not in self._touched:
@@ -285,11 +314,6 @@ class Repository:
         bucket = self._records.update(key, change)
         return bucket.urls[url].changed_at if bucket else now.replace(microsecond=0)
 
-    def was_served(self, url: str) -> bool:
-        """Return whether the URL was ever answered, as far as that is remembered."""
-        bucket = self._records.get(self._bucket_key(url))
-        return bucket is not None and url in bucket.urls
-
     # --- incidents and durable values --------------------------------------------------------
 
     def get_incidents(self) -> Incidents:
@@ -347,9 +371,7 @@ class Repository:
     # --- keys --------------------------------------------------------------------------------
 
     def _page_key(self, word: str, page: Page | None, type_: type[RecordT]) -> RecordKey[RecordT]:
-        is_adhoc = (
-            page is not None and page.kind is Kind.SEARCH and page not in self._configured_searches
-        )
+        is_adhoc = page is not None and self.is_adhoc(page)
         area = Area.EVICTABLE if is_adhoc else Area.DURABLE
         return RecordKey(StorageKey(area, f"{self._prefix}{word} {page or 'all'}"), type_)
 
@@ -412,6 +434,7 @@ def open_repository(
         config.upstream_url,
         UnparsedPages(config.cache_dir / "unreadable"),
         configured_searches=configured_searches,
+        history_days=config.history_days,
         memory_bytes=config.memory_bytes,
         now=now,
         clock=clock,

@@ -29,7 +29,7 @@ class Scheduler:
 
     Args:
         refresher: Fetches one page.
-        configured_searches: The search pages of the configured feeds; any other search is ad hoc.
+        is_adhoc: Returns whether only requests for this very page or keyword need a page.
         due_days: Returns the list days to fetch, the newest first. Called again after each day that
             was fetched, because a page names the list day before its own.
         shutdown: Set when the scheduler is closed; interrupts waits of the refresher.
@@ -39,12 +39,12 @@ class Scheduler:
     def __init__(
         self,
         refresher: Refresher,
-        configured_searches: frozenset[Page],
+        is_adhoc: Callable[[Page], bool],
         due_days: Callable[[], Iterable[Page]],
         shutdown: Event,
     ) -> None:
         self._refresher = refresher
-        self._configured_searches = configured_searches
+        self._is_adhoc = is_adhoc
         self._due_days = due_days
         self._shutdown = shutdown
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="upstream")
@@ -91,8 +91,8 @@ class Scheduler:
                     self._queued[page] = None
                     self._schedule()
 
-    def is_new_search(self, page: Page) -> bool:
-        """Return whether the page is an ad-hoc search that is not scheduled yet."""
+    def is_new_adhoc(self, page: Page) -> bool:
+        """Return whether the page is an ad-hoc one that is not scheduled yet."""
         return self._is_adhoc(page) and not self._is_scheduled(page)
 
     def is_idle(self) -> bool:
@@ -117,28 +117,25 @@ class Scheduler:
     def _is_anything_awaited(self) -> bool:
         return bool(self._awaited)
 
-    def _is_adhoc(self, page: Page) -> bool:
-        return page.kind is Kind.SEARCH and page not in self._configured_searches
-
     def _schedule(self) -> None:
         """Have the thread take one more page."""
         if not self._shutdown.is_set():
             self._executor.submit(self._run_next)
 
     def _run_next(self) -> None:
-        """Refresh the most important page: awaited ones first, list days before searches."""
+        """Refresh the most important page: awaited ones first, ad-hoc ones and searches last."""
         with self._lock:
             pages = list(self._awaited) or list(self._queued)
             if not pages or self._shutdown.is_set():
                 return
-            page = min(pages, key=lambda page: page.kind is Kind.SEARCH)
+            page = min(pages, key=lambda page: (page.kind is Kind.SEARCH) or self._is_adhoc(page))
         listing: Listing | None = None
         error: Exception | None = None
         try:
             listing = self._refresher.refresh(
                 page, adhoc=self._is_adhoc(page), is_awaited=self._is_anything_awaited
             )
-            if page.kind is Kind.DAY:
+            if page.kind is Kind.DAY and not self._is_adhoc(page):
                 self.refresh_in_background(due for due in self._due_days() if due != page)
         except UpstreamError as failure:
             error = failure

@@ -82,3 +82,9 @@ def reconnect(store: Repository) -> None:
         files.close()
         files._cache = None
     gc.collect()  # closes the connections of other threads
+
+
+def has_last_modified(store: Repository, url: str) -> bool:
+    """Return whether the store has a Last-Modified value of the URL."""
+    bucket = store._records.get(store._bucket_key(url))
+    return bucket is not None and url in bucket.urls

@@ -138,8 +138,6 @@ def test_forwarded_headers_are_used_from_trusted_proxies_only(
         ({"X-Forwarded-Host": "evil.example,b.example,a.example "}, "http://a.example"),
         ({"X-Forwarded-Proto": "http, https"}, "https://127.0.0.1:8000"),
         ({"X-Forwarded-Prefix": "/evil, /papers"}, "http://127.0.0.1:8000/papers"),
-        ({"Forwarded": "host=evil.example;proto=https"}, "http://127.0.0.1:8000"),
-        ({"X-Forwarded-For": STRANGER, "X-Forwarded-Port": "81"}, "http://127.0.0.1:8000"),
     ],
 )
 def test_the_last_forwarded_value_is_used(headers: dict[str, str], expected: str) -> None:
