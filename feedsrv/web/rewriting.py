@@ -19,15 +19,15 @@ from feedsrv.web.params import PATH_PARAMETERS
 
 _NAMES = "|".join(PATH_PARAMETERS)
 #: What no canonical address has. Nearly all requests stop here.
-_UNUSUAL_PATH = re.compile(rf"[?&\s]|/(?:{_NAMES})/")
+_UNUSUAL_PATH = re.compile(rf"[?&\s]|/(?:{_NAMES})/", re.ASCII)
 _UNUSUAL_QUERY = re.compile(r"[?;]|^[^=&]+%3d", re.IGNORECASE)
 _PATH_PARAMETER = re.compile(rf"/({_NAMES})/")
 _SUFFIX = re.compile(rf"\.(?:{'|'.join(FORMATS)}|opml)$", re.IGNORECASE)
 #: A query string in a path: its question mark was percent-encoded, or is an ampersand.
 _QUERY_IN_PATH = re.compile(r"[?&](?=[a-z_]+=)")
 #: A plus sign between words; one that belongs to a word, as in C++, is not.
-_PLUS_AS_SPACE = re.compile(r"(?<=[^\s+])\+(?=[^\s+])")
-_AMPERSAND_ENTITY = re.compile(r"&(?:amp;|#38;|#x26;)+", re.IGNORECASE)
+_PLUS_AS_SPACE = re.compile(r"(?<=[^ +])\+(?=[^ +])")
+_AMPERSAND_ENTITY = re.compile(r"(?:^|&)(?:amp;|#38;|#x26;)+", re.IGNORECASE)
 _OTHER_ENTITY = re.compile(r"&(?:quot|apos|lt|gt|#\d+|#x[0-9a-f]+);", re.IGNORECASE)
 #: A question mark within a query string that begins one more parameter.
 _SECOND_QUESTION_MARK = re.compile(r"\?(?=[a-z_]\w*(?:=|&|$))", re.IGNORECASE | re.ASCII)
@@ -63,7 +63,7 @@ def rewrite_url(path: str, query_string: str) -> tuple[str, str]:
         query_string: The encoded query string.
 
     """
-    path = path.rstrip()
+    path = path.rstrip(" \t\r\n")  # and no byte of another character
     parameters: list[str] = []
     if _PATH_PARAMETER.search(path):
         path, parameters = _split_path_parameters(path)
@@ -95,6 +95,6 @@ def _repair_query_string(query_string: str) -> str:
             query_string,
             flags=re.IGNORECASE,
         )
-    query_string = _AMPERSAND_ENTITY.sub("&", query_string)
+    query_string = _AMPERSAND_ENTITY.sub("&", query_string).lstrip("&")
     query_string = _OTHER_ENTITY.sub(lambda found: quote(html.unescape(found[0])), query_string)
     return _SECOND_QUESTION_MARK.sub("&", query_string)
