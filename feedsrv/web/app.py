@@ -115,8 +115,10 @@ def _register_hooks(
         g.version = service.store_version()
         if request.method == "OPTIONS" and isinstance(request.routing_exception, MethodNotAllowed):
             return options_response(request.path, private=private)
-        if path := nearest_path(request.path, app.url_map, is_known=bool(request.url_rule)):
-            return views.redirect_to(path)  # a key, if it needs one, stays in the query string
+        # Werkzeug drops all slashes at the beginning but one.
+        path = f"/{request.path}" if request.environ["PATH_INFO"].startswith("//") else request.path
+        if meant := nearest_path(path, app.url_map, is_known=bool(request.url_rule)):
+            return views.redirect_to(meant)  # a key, if it needs one, stays in the query string
         if request.path not in _OPEN_PATHS:
             authenticate_request(service.config)
         return None

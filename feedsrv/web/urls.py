@@ -10,7 +10,6 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 from urllib.request import parse_http_list
 from wsgiref.types import WSGIEnvironment
 
-from werkzeug.http import parse_options_header
 from werkzeug.wrappers import Request
 
 from feedsrv.config import Config
@@ -21,6 +20,9 @@ _HOST = re.compile(r"(?:[A-Za-z0-9_.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
 #: An address as proxies forward it: IPv6 in brackets, either with a port (RFC 7239 6).
 _ADDRESS_AND_PORT = re.compile(r"\[(?P<ipv6>[^\]]*)\](?::\w*)?|(?P<ipv4>[^:]*):\w+", re.ASCII)
+#: A parameter of an element of Forwarded. Werkzeug's parser ends an unquoted value before a port,
+#: which the standard wants quoted and some proxies do not quote.
+_FORWARDED_PAIR = re.compile(r'(?:^|;)\s*(\w+)\s*=\s*(?:"([^"]*)"|([^;"]*?))\s*(?=;|$)', re.ASCII)
 _PATH_PREFIX = re.compile(r"(?:/[A-Za-z0-9_.~%-]+)*/?")
 
 
@@ -153,8 +155,10 @@ def _with_port(host: str, port: str, scheme: str) -> str:
 @lru_cache(maxsize=1024)
 def _parse_forwarded(header: str) -> tuple[dict[str, str], ...]:
     """Return the parameters of each element of a Forwarded header, the last proxy's last."""
-    elements = parse_http_list(header)
-    return tuple(parse_options_header(f"forwarded;{element}")[1] for element in elements)
+    return tuple(
+        {name.lower(): quoted or value for name, quoted, value in _FORWARDED_PAIR.findall(element)}
+        for element in parse_http_list(header)
+    )
 
 
 def client_address(config: Config, request: Request) -> str:

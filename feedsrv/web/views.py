@@ -59,7 +59,7 @@ _LISTING_FEEDS = {
 _MAX_PAGE = 999
 _STATIC_MAX_AGE = 86_400  # seconds
 #: Paths that begin so are feeds and pages of keywords, of which there is no end.
-_NOT_FOR_CRAWLERS = ("/papers", "/feeds", "/preview", "/status", "/metrics", "/?")
+_NOT_FOR_CRAWLERS = ("/papers", "/feeds", "/preview", "/status", "/metrics", "/?q=")
 _OPML_LIFETIME = timedelta(hours=1)
 _INCIDENT_FEED_LIFETIME = timedelta(minutes=5)
 #: Seconds after which to ask again whether the server is ready.

@@ -313,3 +313,20 @@ def test_a_query_that_xml_cannot_contain_is_refused_in_each_format(
     client: FlaskClient, suffix: str, query: str
 ) -> None:
     parse_problem(client.get(f"/papers{suffix}", query_string={"q": query}), 400)
+
+
+@pytest.mark.parametrize(
+    ("path", "minutes"),
+    [
+        ("/papers.rss", 20),
+        ("/feeds/causal.rss", 20),
+        ("/papers/week.rss", 60),
+        ("/papers/trending.rss", 60),
+        ("/papers/date/2026-11-23.rss", 60),
+    ],
+)
+def test_rss_says_in_how_many_minutes_to_poll_again(
+    client: FlaskClient, path: str, minutes: int
+) -> None:
+    """It is for readers that ignore max-age; the other formats have no such element."""
+    assert f"<ttl>{minutes}</ttl>" in client.get(path).text
