@@ -46,11 +46,17 @@ class Selector:
     def select(self, feed: Feed, listings: Iterable[Listing]) -> Selection:
         """Return the papers of the listings that match the feed, each once."""
         every = tuple(listings)
+        if feed.page is not None:  # no index: those of the window and the lists stay
+            papers = unite_listings(every)
+            return Selection(
+                _narrow(papers, feed.query, feed.narrowed_by),
+                frozenset(paper.id for paper in papers),
+            )
         lists = tuple(each for each in every if each.page.kind is not Kind.SEARCH)
         searches = tuple(each for each in every if each.page.kind is Kind.SEARCH)
         index, hits = self.index_for(lists), unite_listings(searches)
         seen_ids = index.ids.union(hit.id for hit in hits) if hits else index.ids
-        return Selection(_matching_papers(feed, index, hits), seen_ids)
+        return Selection(_narrow(_matching_papers(feed, index, hits), feed.narrowed_by), seen_ids)
 
     def index_for(self, listings: Iterable[Listing]) -> Index:
         """Return the papers of listings, indexed for searching."""
@@ -80,6 +86,12 @@ def _matching_papers(feed: Feed, index: Index, hits: tuple[Paper, ...]) -> tuple
         else:
             found.pop(paper.id, None)
     return tuple(found.values())
+
+
+def _narrow(papers: tuple[Paper, ...], *queries: str) -> tuple[Paper, ...]:
+    """Return the papers that match all queries; an empty one matches every paper."""
+    trees = [parse_query(query) for query in queries if query]
+    return tuple(paper for paper in papers if all(matches(tree, paper) for tree in trees))
 
 
 # --- one copy of each paper ------------------------------------------------------------------

@@ -111,6 +111,8 @@ class FeedResult(msgspec.Struct, frozen=True, kw_only=True):
     poll_after: datetime
     #: Until when this result can be cached here, unless the store changes first.
     cacheable_until: datetime
+    #: The pages whose lists were searched. One may have been returned in place of another.
+    pages: tuple[Page, ...] = ()
 
 
 class DigestResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,6 +126,7 @@ class DigestResult(msgspec.Struct, frozen=True, kw_only=True):
     #: As in `FeedResult`.
     poll_after: datetime
     cacheable_until: datetime
+    pages: tuple[Page, ...] = ()
 
 
 class Service:
@@ -168,7 +171,7 @@ class Service:
         #: The search pages of the configured feeds.
         self.configured_searches = search_pages(config.feeds.values())
         self._scheduler = Scheduler(
-            self._refresher, self.configured_searches, self._due_day_pages, shutdown
+            self._refresher, repository.is_adhoc, self._due_day_pages, shutdown
         )
         self._quota = ClientQuota(0 if config.access_key else config.new_keywords)
         self._selector = Selector()
@@ -261,13 +264,15 @@ class Service:
                 no quota.
 
         Raises:
-            QuotaExceededError: The client's quota of new keywords is used up for now.
+            QuotaExceededError: The client's quota is used up for now, and nothing else is stored.
             NoDataYetError: Upstream fails, and nothing is stored for any of the feeds.
 
         """
-        states = {feed: self._source_states(feed) for feed in feeds}
+        states = {
+            feed: [self._within_quota(state, client) for state in self._source_states(feed)]
+            for feed in feeds
+        }
         all_states = [state for its_states in states.values() for state in its_states]
-        self._enforce_quota(client, all_states)
         fetches = self._start_fetches(all_states)
         waited = self._wait_for(fetches.values()) if fetches else 0.0
         now = self._now()
@@ -275,6 +280,7 @@ class Service:
         # At midnight the window moves on.
         ttls, lifetimes = [_MAX_LIFETIME], [midnight - now]
         seen_ids: frozenset[str] = frozenset()
+        pages: dict[Page, None] = {}
         selected: list[tuple[Feed, tuple[Paper, ...]]] = []
         for feed, its_states in states.items():
             updated = [
@@ -286,12 +292,16 @@ class Service:
                 ttls.append(timedelta(0))
                 lifetimes.append(timedelta(0))
                 continue
+            pages |= dict.fromkeys(listing.page for listing in listings)
             selection = self._selector.select(feed, listings)
             seen_ids |= selection.searched_ids
             ttls += [state.main_page_ttl for state in updated]
             lifetimes += [state.min_ttl for state in updated]
             selected.append((feed, selection.papers))
         if not selected:
+            quota_errors = [state.quota_error for state in all_states]
+            if quota_errors[0] is not None and all(quota_errors):
+                raise quota_errors[0]
             raise self._no_data_error([state.main_page for state in all_states], fetches, waited)
         matches, next_at = _split_future(merge_feeds(selected), now)
         lifetimes.append(next_at - now)
@@ -306,6 +316,7 @@ class Service:
             papers_searched=len(seen_ids),
             poll_after=now + min(ttls),
             cacheable_until=now + max(_MIN_LIFETIME, min(lifetimes)),
+            pages=tuple(pages),
         )
 
     def _without_pushed_out(
@@ -356,9 +367,11 @@ class Service:
         except NoDataYetError as error:
             if log is None:
                 raise
+            pages: tuple[Page, ...] = ()
             poll_after = self._now() + timedelta(seconds=error.retry_after)
             cacheable_until = self._now() + _MIN_LIFETIME
         else:
+            pages = result.pages
             log = self._close_digests(name, feeds, result.matches, days, client)
             poll_after, cacheable_until = result.poll_after, result.cacheable_until
         digests = [digest for digest in reversed(log.digests) if digest.papers]
@@ -370,6 +383,7 @@ class Service:
             total=len(digests),
             poll_after=poll_after,
             cacheable_until=cacheable_until,
+            pages=pages,
         )
 
     def _close_digests(
@@ -414,20 +428,20 @@ class Service:
             may_fetch=lambda page: self._refresher.blocking_failure(page) is None,
         )
 
-    def _enforce_quota(self, client: str, states: Iterable[SourceState]) -> None:
-        """Charge the searches for new keywords to the client's quota.
+    def _within_quota(self, state: SourceState, client: str) -> SourceState:
+        """Charge a new keyword or an old list to the client's quota.
 
-        Raises:
-            QuotaExceededError: The quota is used up.
-
+        Where that is used up, return the state without pages to fetch: they come with a later
+        request.
         """
-        for state in states if client else ():
-            if (
-                state.due_pages
-                and not state.listings
-                and self._scheduler.is_new_search(state.main_page)
-            ):
-                self._quota.consume(client, self._now())
+        is_new = bool(state.due_pages) and not state.listings
+        if not client or not is_new or not self._scheduler.is_new_adhoc(state.main_page):
+            return state
+        try:
+            self._quota.consume(client, self._now())
+        except QuotaExceededError as error:
+            return msgspec.structs.replace(state, due_pages=(), quota_error=error)
+        return state
 
     def _start_fetches(self, states: Sequence[SourceState]) -> dict[Page, Future[Listing]]:
         """Start to fetch what was never fetched, to be awaited; queue what is stale.
@@ -483,10 +497,6 @@ class Service:
     def store_version(self) -> object:
         """Return a value that changes whenever any process stores something."""
         return self.repository.version()
-
-    def was_served(self, url: str) -> bool:
-        """Return whether the URL was ever answered: then it is somebody's subscription."""
-        return self.repository.was_served(_hash_url(url))
 
     def last_modified(self, url: str, etag: str) -> datetime | None:
         """Return since when the URL has answered with this ETag, for Last-Modified.

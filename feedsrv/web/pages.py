@@ -259,7 +259,8 @@ def paper_cards(matches: Iterable[Match]) -> tuple[PaperCard, ...]:
 
 
 def _combined_query(feeds: Iterable[Feed]) -> Query | None:
-    trees = tuple(parse_query(feed.query) for feed in feeds if feed.query)
+    queries = (query for feed in feeds for query in (feed.query, feed.narrowed_by) if query)
+    trees = tuple(map(parse_query, dict.fromkeys(queries)))
     return trees[0] if len(trees) == 1 else Or(trees) if trees else None
 
 
