@@ -9,11 +9,13 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import re
 import signal
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
+from datetime import date, timedelta
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,8 @@ from feedsrv.config import Config, find_config_file, load_config
 from feedsrv.console import draw_query, refresh_display, with_progress_bar
 from feedsrv.errors import ERROR_MAP, FeedsrvError, QueryError, StoreError, UpstreamError
 from feedsrv.export import export_config, export_site
+from feedsrv.feeds.digest_documents import DIGEST_FORMATS
+from feedsrv.feeds.new_papers import build_report, mark_reported
 from feedsrv.feeds.service import Service
 from feedsrv.logs import configure_logging
 from feedsrv.models import MAX_ENTRIES, Feed, Listing
@@ -36,6 +40,7 @@ from feedsrv.search.parser import parse_query
 from feedsrv.search.query import iter_positive_terms, match_locations, upstream_search_text
 from feedsrv.storage.repository import open_repository
 from feedsrv.web.app import create_app
+from feedsrv.web.filters import format_count, format_file_size
 from feedsrv.web.server import run_server
 
 #: Where a listing came from, if not from the data embedded in the page.
@@ -232,6 +237,8 @@ def _check_store(service: Service) -> bool:
     try:
         with closing(open_repository(service.config, (), now=service.now)) as repository:
             click.echo(f"store      OK, {repository.check()}")
+            count, size = repository.permanent_size()
+            click.echo(f"permanent  {format_count(count, 'value')}, {format_file_size(size)}")
     except StoreError as error:
         click.echo(f"store      FAILED: {error}")
         return False
@@ -330,6 +337,61 @@ def _refresh_stale(service: Service) -> int:
     return failed
 
 
+@main.command()
+@click.argument("name")
+@click.option(
+    "--since",
+    metavar="DAY",
+    help="Print all papers since that day, such as 2026-11-20, or since so many days ago, such as"
+    " 7d; the next call prints what it would have printed anyway.",
+)
+@click.option(
+    "--format",
+    "format_name",
+    type=click.Choice(list(DIGEST_FORMATS)),
+    default="text",
+    show_default=True,
+    help="Format of the output.",
+)
+@click.option("--demo", is_flag=True, help="Use the bundled sample papers.")
+@click.pass_obj
+def digest(
+    config_file: Path | None, name: str, since: str | None, format_name: str, demo: bool
+) -> None:
+    """Print what is new in the feed NAME since the last call; nothing if nothing is.
+
+    NAME is the name of a configured feed, or several joined with +.
+    """
+    config = _load_config(config_file, demo=demo or None)
+    logging.getLogger().setLevel(logging.ERROR)  # of a script, standard error is mailed by cron
+    with _open_service(config) as service:
+        feeds = [service.get_configured_feed(each) for each in dict.fromkeys(name.split("+"))]
+        first_day = _parse_since(since, service.now().date()) if since else None
+        for _ in service.refresh_stale(*feeds):
+            pass  # what fails is served from the store
+        report = build_report(service, feeds, first_day)
+        if report.digest.papers:
+            click.echo(DIGEST_FORMATS[format_name](report.digest), nl=False)
+        if not since:  # after the output, which may fail
+            mark_reported(service, feeds, report)
+
+
+def _parse_since(text: str, today: date) -> date:
+    """Return the day: as given, or so many days ago.
+
+    Raises:
+        click.BadParameter: It is neither.
+
+    """
+    try:
+        if match := re.fullmatch(r"(\d{1,4})d", text, re.ASCII):
+            return today - timedelta(days=int(match[1]))
+        return date.fromisoformat(text)
+    except ValueError as error:
+        message = f"expected a day such as 2026-11-20, or a number of days such as 7d, not {text!r}"
+        raise click.BadParameter(message, param_hint="--since") from error
+
+
 # A query may begin with a hyphen, so there are no short options here, not even -h.
 @main.command(context_settings={"ignore_unknown_options": True, "help_option_names": ["--help"]})
 @click.argument("query")
@@ -353,8 +415,8 @@ def explain(config_file: Path | None, query: str, limit: int, demo: bool) -> Non
         result = service.get_feed(Feed(name="explain", title="explain", query=query, limit=limit))
         index = service.window().index
     for term in iter_positive_terms(tree):
-        if term.mode in {"forms", "prefix"} and len(term.words) == 1:
-            forms = (f"{form} ({count})" for form, count in index.matched_words(term).items())
+        if term.has_forms:
+            forms = (f"{form} ({count})" for form, count in index.matched_forms(term).items())
             click.echo(f"{term} finds: {', '.join(forms) or 'no word of the window'}")
     at_least = "at least " if len(result.matches) == limit else ""
     click.echo(f"{at_least}{len(result.matches)} of {result.papers_searched} papers match\n")

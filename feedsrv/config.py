@@ -23,7 +23,7 @@ import msgspec.inspect
 import platformdirs
 
 from feedsrv.errors import ConfigError, QueryError
-from feedsrv.models import XML_FORBIDDEN, Feed
+from feedsrv.models import INTERNAL_FEED_FIELDS, XML_FORBIDDEN, Feed
 from feedsrv.network import NetworkSettings, read_network_settings
 from feedsrv.search.search_terms import search_terms
 
@@ -493,8 +493,9 @@ def _feed_problems(name: str, table: object, types: Mapping[str, Any]) -> Iterat
         yield ": expected a table such as [feeds.causal]"
         return
     for key, value in table.items():
-        if key == "name" or key not in types:
-            yield f".{_quote_key(key)}: {_unknown_setting(key, types.keys() - {'name'})}"
+        if key in INTERNAL_FEED_FIELDS or key not in types:
+            known = types.keys() - INTERNAL_FEED_FIELDS
+            yield f".{_quote_key(key)}: {_unknown_setting(key, known)}"
             continue
         try:
             _convert(value, types[key])

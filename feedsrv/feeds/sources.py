@@ -8,9 +8,10 @@ from itertools import islice
 
 import msgspec
 
+from feedsrv.errors import QuotaExceededError
 from feedsrv.models import Feed, Kind, Listing, Page, Source, StoredDays
 from feedsrv.search.search_terms import search_terms
-from feedsrv.upstream.policy import newest_day_page, pages_covering, remaining_ttl
+from feedsrv.upstream.policy import newest_day_page, page_to_fetch, pages_covering, remaining_ttl
 
 _ZERO = timedelta(0)
 
@@ -27,6 +28,8 @@ class SourceState(msgspec.Struct, frozen=True):
     main_page_ttl: timedelta
     #: How long all pages stay fresh.
     min_ttl: timedelta
+    #: Why nothing may be fetched for the client; None where that is allowed.
+    quota_error: QuotaExceededError | None = None
 
 
 def search_pages(feeds: Iterable[Feed]) -> frozenset[Page]:
@@ -62,7 +65,7 @@ def source_state(
         may_fetch: Returns whether a page may be fetched now, which a back-off forbids.
 
     """
-    if source == "daily":
+    if source == "daily" and feed.page is None:
         return _daily_state(days, now, may_fetch)
     pages = _candidate_pages(source, feed, now)
     first = next((listing for page in pages if (listing := get_listing(page))), None)
@@ -84,6 +87,8 @@ def _daily_state(days: StoredDays, now: datetime, may_fetch: Callable[[Page], bo
 
 def _candidate_pages(source: Source, feed: Feed, now: datetime) -> tuple[Page, ...]:
     """Return the pages of which the first stored one serves the source."""
+    if feed.page is not None:
+        return (page_to_fetch(feed.page, now.date()),)
     match source:
         case "search":
             return (Page(Kind.SEARCH, search_terms(feed.query)),)

@@ -116,7 +116,7 @@ class UpstreamClient:
         self._cleanup = ExitStack()
         self._start_lock = Lock()
         self._event_loop: BlockingPortal | None = None
-        #: Those of the requests in progress.
+        #: One for each request in progress.
         self._cancel_scopes: set[anyio.CancelScope] = set()
 
     def __enter__(self) -> Self:
@@ -140,7 +140,7 @@ class UpstreamClient:
             self._event_loop.call(self._cancel_requests)
 
     def _cancel_requests(self) -> None:
-        for scope in self._cancel_scopes:
+        for scope in tuple(self._cancel_scopes):
             scope.cancel()
 
     def deadline_after(self, seconds: float) -> float:
@@ -194,21 +194,19 @@ class UpstreamClient:
         if seconds <= 0:
             reason = "timed out before the request was sent"
             raise FetchError(str(url), reason, timed_out=True)
-        scope = anyio.CancelScope()
-        self._cancel_scopes.add(scope)
         try:
-            with scope, anyio.fail_after(seconds):
-                return await self._exchange(url, _conditional_headers(url, validators))
-            raise FetchError(str(url), "the request was aborted")
-        except TimeoutError as error:
-            raise FetchError(str(url), "timed out", timed_out=True) from error
+            with anyio.move_on_after(seconds) as scope:
+                self._cancel_scopes.add(scope)
+                try:
+                    return await self._exchange(url, _conditional_headers(url, validators))
+                finally:
+                    self._cancel_scopes.discard(scope)
         except httpx.LocalProtocolError as error:
             # Its message contains our own headers, and so the token.
             raise FetchError(str(url), "a request header is invalid") from error
         except (httpx.HTTPError, httpx.InvalidURL, zlib.error) as error:
             raise FetchError(str(url), f"request failed: {_describe_cause(error)}") from error
-        finally:
-            self._cancel_scopes.discard(scope)
+        raise FetchError(str(url), "timed out", timed_out=True)
 
     async def _exchange(
         self, url: httpx.URL, conditions: Mapping[str, str]

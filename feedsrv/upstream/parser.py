@@ -22,7 +22,7 @@ import msgspec
 from feedsrv.errors import ParseError
 from feedsrv.models import Kind, Listing, Page, Paper
 from feedsrv.search.analysis import analyze
-from feedsrv.upstream.cards import parse_cards
+from feedsrv.upstream.cards import DayLabel, parse_cards, parse_day_label
 from feedsrv.upstream.damaged_json import decode_objects
 from feedsrv.upstream.normalize import normalize_line, normalize_paragraphs, normalize_url
 from feedsrv.upstream.tag_scanner import extract_first, is_within_limits
@@ -452,7 +452,9 @@ def _listing_from_cards(
         ParseError: There are no cards. The error is the one given, since the props matter more.
 
     """
-    key = _page_key(requested, _period_labels(text, url))
+    requested_day = _list_day(requested)
+    label = parse_day_label(text, requested_day) if requested_day else DayLabel()
+    key = _page_key(requested, chain([label.day], _period_labels(text, url)))
     if key is None or "<article" not in text or not is_within_limits(text):
         raise props_error
     has_date = requested.kind in {Kind.DAY, Kind.WEEK, Kind.MONTH}
@@ -467,6 +469,8 @@ def _listing_from_cards(
         fetched_at=fetched_at,
         skipped=(f"page data: {props_error.reason}",),
         parsed_from="cards",
+        previous_day=label.previous_day,
+        next_day=label.next_day,
     )
 
 

@@ -29,7 +29,13 @@ from feedsrv.upstream.events import (
 )
 from feedsrv.upstream.fetch import FetchedListing, ListingFetcher
 from feedsrv.upstream.parser import page_path
-from feedsrv.upstream.policy import next_failure, next_request_at, record_request, remaining_ttl
+from feedsrv.upstream.policy import (
+    list_days,
+    next_failure,
+    next_request_at,
+    record_request,
+    remaining_ttl,
+)
 
 log = logging.getLogger(__name__)
 
@@ -173,7 +179,10 @@ class Refresher:
         for skipped in fresh.skipped:
             log.warning("%s: skipped paper %s", fresh.page, skipped)
         self._log_recovery(requested)
-        dated = keep_list_days(fresh, self._repository.day_listings())
+        days = list_days(
+            self._now().date(), self._config.history_days, self._repository.get_listing
+        )
+        dated = keep_list_days(fresh, (listing for _, listing in days if listing is not None))
         listing = merge_refresh(self._repository.get_listing(fresh.page), dated)
         self._repository.save_listing(listing, requested)
         self._emit(ListingFetched(requested, fresh))

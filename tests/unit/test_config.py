@@ -10,7 +10,7 @@ import pytest
 
 from feedsrv.config import ENVIRONMENT_VARIABLES, Config, StoreConfig, build_config, load_config
 from feedsrv.errors import ConfigError
-from feedsrv.models import Feed
+from feedsrv.models import INTERNAL_FEED_FIELDS, Feed
 from feedsrv.search.parser import URL_LIMITS, parse_query
 from tests.support.paths import ROOT
 
@@ -219,7 +219,7 @@ def test_the_included_file_documents_every_setting_with_its_default() -> None:
     for name in ("host", "port", "upstream_url", "deadline", "history_days"):
         default = getattr(Config(), name)
         assert documented[name].strip('"') == f"{default:g}" if name == "deadline" else str(default)
-    options = {field.name for field in msgspec.structs.fields(Feed)} - {"name"}
+    options = {field.name for field in msgspec.structs.fields(Feed)} - INTERNAL_FEED_FIELDS
     assert all(re.search(rf"^#   {option}\b", text, re.MULTILINE) for option in options)
 
 
