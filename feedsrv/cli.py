@@ -7,6 +7,7 @@ line; 128 + N when signal N ended a command.
 from __future__ import annotations
 
 import errno
+import io
 import logging
 import os
 import re
@@ -92,6 +93,9 @@ def _discard_output() -> None:
 @click.pass_context
 def main(ctx: click.Context, config_file: Path | None) -> None:
     """Hugging Face Daily Papers as one feed per keyword."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # None where the file descriptor is closed
+            stream.reconfigure(errors="backslashreplace")  # paths, and locales without UTF-8
     ctx.with_resource(_exit_on_signals())
     ctx.obj = config_file
 

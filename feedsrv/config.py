@@ -197,7 +197,10 @@ def find_config_file(file: Path | None, environ: Mapping[str, str]) -> Path | No
         return file
     if environ.get("FEEDSRV_CONFIG"):
         return Path(environ["FEEDSRV_CONFIG"])
-    return DEFAULT_FILE if DEFAULT_FILE.exists() else None
+    try:
+        return DEFAULT_FILE if DEFAULT_FILE.exists() else None
+    except OSError:  # its directory cannot be entered; an attempt to read the file says so
+        return DEFAULT_FILE
 
 
 class _Value(NamedTuple):

@@ -418,6 +418,17 @@ def test_a_home_directory_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch)
     assert problem.startswith("environment: HOME: cannot be used: Not a directory, ")
 
 
+def test_a_default_file_that_cannot_be_reached_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def deny(path: Path, **_: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "stat", deny)
+    monkeypatch.setattr(Path, "read_bytes", deny)
+    with pytest.raises(ConfigError) as caught:
+        load_config(None, {})
+    assert caught.value.problems == ("config/feedsrv.toml: cannot be read: Permission denied",)
+
+
 def test_certificates_of_a_store_must_exist() -> None:
     (problem,) = problems({"store": {"url": "rediss://:s3cret@a.b?ssl_ca_certs=/none"}})
     assert problem == (
