@@ -335,6 +335,17 @@ def test_an_odd_variable_is_one_line_that_names_it(variable: str, text: str) -> 
         assert variable in {"FEEDSRV_CACHE_DIR", "FEEDSRV_ACCESS_KEY", "FEEDSRV_HF_TOKEN"}
 
 
+def test_variables_that_kubernetes_sets_for_a_service_are_not_read() -> None:
+    environ = {
+        "FEEDSRV_PORT": "tcp://10.0.0.1:8000",
+        "FEEDSRV_PORT_8000_TCP": "tcp://10.0.0.1:8000",
+        "FEEDSRV_PORT_8000_TCP_PORT": "8000",
+        "FEEDSRV_SERVICE_HOST": "10.0.0.1",
+        "FEEDSRV_SERVICE_PORT": "8000",
+    }
+    assert build_config({}, "", environ, {}) == Config()
+
+
 @pytest.mark.parametrize(
     "host",
     ["", " ", "a..b", ".", "-" * 64, "a" * 254, "0.0.0.0:80", "[::1]", "fe80::1%eth0", "ü.example"],
