@@ -175,9 +175,7 @@ class Views:
 
     def _feed_response(self, feeds: Sequence[Feed], suffix: str, params: FeedParams) -> Response:
         """Return the feeds as one, in the format of the suffix or, without one, as a page."""
-        if suffix and suffix not in FORMATS:
-            known = ", ".join(f".{name}" for name in FORMATS)
-            raise NotFound(f"There is no format .{suffix}; feeds end in one of {known}.")
+        _check_format(suffix)
         if params.match and all(feed.match == params.match for feed in feeds):
             params = params._replace(match=None)  # as without it
         elif params.match:
@@ -397,6 +395,7 @@ class Views:
 
     def _redirect(self, path: str, suffix: str, **parameters: str) -> Response:
         """Return a permanent redirect to a feed, with the other parameters of the request."""
+        _check_format(suffix)
         params = feed_params()._asdict() | parameters
         url = self._url_builder()(path, f".{suffix}" if suffix else "", **params)
         return _redirect_response(url)
@@ -426,6 +425,18 @@ class Views:
 
     def _respond(self, cached: CacheableResponse) -> Response:
         return CacheableFlaskResponse(cached, request.environ, self._service.now())
+
+
+def _check_format(suffix: str) -> None:
+    """Check the suffix of a feed's path; a page has none.
+
+    Raises:
+        NotFound: There is no such format.
+
+    """
+    if suffix and suffix not in FORMATS:
+        known = ", ".join(f".{name}" for name in FORMATS)
+        raise NotFound(f"There is no format .{suffix}; feeds end in one of {known}.")
 
 
 def _filter_by_query(feed: Feed, query: str) -> Feed:

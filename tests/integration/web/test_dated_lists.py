@@ -188,6 +188,8 @@ def test_redirects_have_the_public_url(make_client: MakeClient) -> None:
         ("/papers/month/2026-13.rss", "/papers/month/YYYY-MM"),
         ("/papers.atom?date=yesterday", "/papers/date/YYYY-MM-DD"),
         ("/papers/date/2026-11-24.pdf", ".atom"),
+        ("/papers/2611.00002.pdf", ".atom"),
+        ("/papers.md?date=2026-11-24", ".atom"),
         ("/papers/date", "/papers/date/YYYY-MM-DD"),
         ("/papers/daily.atom", "/papers.atom?q=WORDS"),
         ("/search", "/papers.atom?q=WORDS"),
