@@ -20,7 +20,7 @@ from feedsrv.feeds.formats import FORMATS, link_headers
 from feedsrv.feeds.metadata import feed_metadata
 from feedsrv.feeds.opml import render_subscriptions
 from feedsrv.feeds.service import FeedResult, Service
-from feedsrv.models import Feed, Page
+from feedsrv.models import MAX_ENTRIES, Feed, Page
 from feedsrv.monitoring.incidents import incident_feed
 from feedsrv.monitoring.metrics import CONTENT_TYPE, Metrics
 from feedsrv.monitoring.status import build_status
@@ -137,7 +137,9 @@ class Views:
         if page.key != key:
             return self._redirect(f"/papers/{period}/{page.key}", suffix)
         params = feed_params()
-        feed = Feed(name=str(page), title="Daily Papers", sources=("daily",), page=page)
+        feed = Feed(
+            name=str(page), title="Daily Papers", sources=("daily",), limit=MAX_ENTRIES, page=page
+        )
         return self._feed_response([_filter_by_query(feed, params.q)], suffix, params)
 
     def paper(self, paper_id: str, suffix: str = "") -> Response:
