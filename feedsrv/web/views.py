@@ -21,7 +21,7 @@ from feedsrv.feeds.formats import FORMATS, link_headers
 from feedsrv.feeds.metadata import feed_metadata
 from feedsrv.feeds.opml import render_subscriptions
 from feedsrv.feeds.service import DigestResult, FeedResult, Service
-from feedsrv.models import DigestPeriod, Feed, Page
+from feedsrv.models import MAX_ENTRIES, DigestPeriod, Feed, Page
 from feedsrv.monitoring.incidents import incident_feed
 from feedsrv.monitoring.metrics import CONTENT_TYPE, Metrics
 from feedsrv.monitoring.status import build_status
@@ -141,7 +141,9 @@ class Views:
         if page.key != key:
             return self._redirect(f"/papers/{period}/{page.key}", suffix)
         params = feed_params()
-        feed = Feed(name=str(page), title="Daily Papers", sources=("daily",), page=page)
+        feed = Feed(
+            name=str(page), title="Daily Papers", sources=("daily",), limit=MAX_ENTRIES, page=page
+        )
         return self._feed_response([_filter_by_query(feed, params.q)], suffix, params)
 
     def paper(self, paper_id: str, suffix: str = "") -> Response:
@@ -182,9 +184,7 @@ class Views:
 
     def _feed_response(self, feeds: Sequence[Feed], suffix: str, params: FeedParams) -> Response:
         """Return the feeds as one, in the format of the suffix or, without one, as a page."""
-        if suffix and suffix not in FORMATS:
-            known = ", ".join(f".{name}" for name in FORMATS)
-            raise NotFound(f"There is no format .{suffix}; feeds end in one of {known}.")
+        _check_format(suffix)
         if params.match and all(feed.match == params.match for feed in feeds):
             params = params._replace(match=None)  # as without it
         elif params.match:
@@ -458,6 +458,7 @@ class Views:
 
     def _redirect(self, path: str, suffix: str, **parameters: str) -> Response:
         """Return a permanent redirect to a feed, with the other parameters of the request."""
+        _check_format(suffix)
         params = feed_params()._asdict() | parameters
         url = self._url_builder()(path, f".{suffix}" if suffix else "", **params)
         return _redirect_response(url)
@@ -493,6 +494,18 @@ def _common_digest(feeds: Sequence[Feed]) -> DigestPeriod:
     """Return the digest period of the feeds, if the settings have the same for all."""
     periods = {feed.digest for feed in feeds}
     return periods.pop() if len(periods) == 1 else "none"
+
+
+def _check_format(suffix: str) -> None:
+    """Check the suffix of a feed's path; a page has none.
+
+    Raises:
+        NotFound: There is no such format.
+
+    """
+    if suffix and suffix not in FORMATS:
+        known = ", ".join(f".{name}" for name in FORMATS)
+        raise NotFound(f"There is no format .{suffix}; feeds end in one of {known}.")
 
 
 def _filter_by_query(feed: Feed, query: str) -> Feed:
