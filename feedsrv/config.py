@@ -275,21 +275,21 @@ def _environment_problems(
     settings: dict[str, Any], locations: Mapping[str, str], environ: Mapping[str, str]
 ) -> Iterator[str]:
     """Add the settings that depend on the machine, and yield what is wrong with them."""
-    upstream_url = settings.get("upstream_url", _HUGGING_FACE)
     try:
+        upstream_url = settings.get("upstream_url", _HUGGING_FACE)
         settings["network"] = read_network_settings(environ, upstream_url)
-        settings["cache_dir"] = settings.get("cache_dir") or _default_cache_dir()
     except ConfigError as error:
         yield from error.problems
+    try:
+        directory = settings["cache_dir"] = settings.get("cache_dir") or _default_cache_dir()
+        if not settings.get("store", StoreConfig()).url:
+            directory.stat()
     except RuntimeError:
         yield "environment: HOME: there is no home directory; set it, or FEEDSRV_CACHE_DIR"
-    if "cache_dir" in locations and not settings.get("store", StoreConfig()).url:
-        try:
-            settings["cache_dir"].stat()
-        except OSError as error:
-            if error.errno in _UNUSABLE_PATH:
-                path = _quote(settings["cache_dir"])
-                yield f"{locations['cache_dir']}: cannot be used: {error.strerror}, {path}"
+    except OSError as error:
+        if error.errno in _UNUSABLE_PATH:  # others may be over by the time that it is used
+            location = locations.get("cache_dir", "environment: HOME")
+            yield f"{location}: cannot be used: {error.strerror}, {_quote(directory)}"
 
 
 # --- values ------------------------------------------------------------------------------------

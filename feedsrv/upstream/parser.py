@@ -219,6 +219,14 @@ def parse_api_response(body: bytes, url: str, *, requested: Page, fetched_at: da
     return msgspec.structs.replace(listing, page=Page(Kind.DAY, day), papers=papers)
 
 
+def count_api_entries(body: bytes) -> int:
+    """Return how many entries an API response has; 0 where they are damaged."""
+    try:
+        return len(msgspec.json.decode(body, type=list[msgspec.Raw]))
+    except (msgspec.DecodeError, RecursionError):
+        return 0
+
+
 def _account_handle(account: object) -> str:
     """Return the handle of an account: its ``user`` in some places, its ``name`` in others.
 

@@ -411,6 +411,13 @@ def test_a_user_without_a_home_directory_has_to_set_the_cache_directory(
     assert build_config({}, "f", {"FEEDSRV_DEMO": "true"}, {}).demo
 
 
+def test_a_home_directory_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/dev/null")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    (problem,) = problems({})
+    assert problem.startswith("environment: HOME: cannot be used: Not a directory, ")
+
+
 def test_certificates_of_a_store_must_exist() -> None:
     (problem,) = problems({"store": {"url": "rediss://:s3cret@a.b?ssl_ca_certs=/none"}})
     assert problem == (
