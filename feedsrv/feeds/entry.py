@@ -78,11 +78,13 @@ def paper_page_url(paper: Paper) -> str:
     return f"https://example.org/papers/{paper.id}"
 
 
-def _arxiv_url(paper: Paper) -> str:
+def arxiv_url(paper: Paper) -> str:
+    """Return the URL of the abstract on arXiv; empty for a sample paper."""
     return f"https://arxiv.org/abs/{paper.id}" if paper.is_arxiv else ""
 
 
-def _pdf_url(paper: Paper) -> str:
+def pdf_url(paper: Paper) -> str:
+    """Return the URL of the PDF on arXiv; empty for a sample paper."""
     return f"https://arxiv.org/pdf/{paper.id}" if paper.is_arxiv else ""
 
 
@@ -97,7 +99,7 @@ def _entry_without_feeds(paper: Paper, link: str) -> Entry:
     return Entry(
         # RFC 4287 4.2.6: an id never changes, so it does not contain arXiv's version. In feeds that
         # used vN, or moved their ids to another host, every paper became new again.
-        id=_arxiv_url(paper) or paper_page_url(paper),
+        id=arxiv_url(paper) or paper_page_url(paper),
         title=paper.title,
         published=paper.published,
         updated=paper.updated.replace(microsecond=0),
@@ -122,8 +124,8 @@ def _links(paper: Paper, target: str) -> Iterator[EntryLink]:
     """
     pages = {
         "huggingface": EntryLink("related", paper_page_url(paper), _HTML_MEDIA_TYPE, "Paper page"),
-        "arxiv": EntryLink("related", _arxiv_url(paper), _HTML_MEDIA_TYPE, "arXiv"),
-        "pdf": EntryLink("related", _pdf_url(paper), PDF_MEDIA_TYPE, "PDF"),
+        "arxiv": EntryLink("related", arxiv_url(paper), _HTML_MEDIA_TYPE, "arXiv"),
+        "pdf": EntryLink("related", pdf_url(paper), PDF_MEDIA_TYPE, "PDF"),
     }
     pages = {name: link for name, link in pages.items() if link.href}
     # RFC 4287 4.1.2: no two alternates of the same type and language.
@@ -151,8 +153,8 @@ def _content(paper: Paper) -> Iterator[str]:
             yield f"<p>{escape(paragraph)}</p>"
     urls = {
         "Paper page": paper_page_url(paper),
-        "arXiv": _arxiv_url(paper),
-        "PDF": _pdf_url(paper),
+        "arXiv": arxiv_url(paper),
+        "PDF": pdf_url(paper),
         "Code": paper.code,
         "Project": paper.project,
     }

@@ -16,9 +16,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+from bisect import bisect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from random import random as _random  # noqa: TID251  # the default source of chance
@@ -31,19 +32,27 @@ import msgspec
 
 from feedsrv import __version__
 from feedsrv.config import Config
-from feedsrv.errors import NoDataYetError, RequestNotSentError, UnknownFeedError, UpstreamError
-from feedsrv.feeds.metadata import feed_definition, feed_id
-from feedsrv.feeds.selection import Selector, default_limit, merge_feeds
+from feedsrv.errors import (
+    NoDataYetError,
+    QuotaExceededError,
+    RequestNotSentError,
+    UnknownFeedError,
+    UpstreamError,
+)
+from feedsrv.feeds.digest import close_periods, listed_periods
+from feedsrv.feeds.metadata import feed_definition, feed_id, feeds_title
+from feedsrv.feeds.selection import DEFAULT_LIMIT, Selector, default_limit, merge_feeds
 from feedsrv.feeds.sources import (
     SourceState,
     effective_sources,
     search_pages,
-    search_terms,
     source_state,
 )
 from feedsrv.feeds.window import Window
 from feedsrv.models import (
     FIRST_LIST_DAY,
+    Digest,
+    DigestLog,
     Failure,
     Feed,
     Kind,
@@ -56,6 +65,7 @@ from feedsrv.models import (
 )
 from feedsrv.search.index import Index
 from feedsrv.search.parser import parse_query
+from feedsrv.search.search_terms import search_terms
 from feedsrv.storage.repository import Repository, open_repository
 from feedsrv.upstream.client import UpstreamClient
 from feedsrv.upstream.demo import create_demo_upstream, load_sample_papers
@@ -80,6 +90,10 @@ _DEFAULT_RETRY_AFTER = 60
 #: `_SHORT_WAIT` seconds, enough for a page that does not hang.
 _MAX_FULL_WAITS = 16
 _SHORT_WAIT = 1.0
+#: More papers than a feed can have.
+ALL_PAPERS = 1_000_000
+#: Names of feeds that a request for an unknown one is told: its neighbours in the alphabet.
+_SIMILAR_NAMES = 20
 #: Seconds that a batch refresh waits for its slot: longer than a rate limit can be used up.
 _BATCH_WAIT = 600.0
 
@@ -103,6 +117,22 @@ class FeedResult(msgspec.Struct, frozen=True, kw_only=True):
     poll_after: datetime
     #: Until when this result can be cached here, unless the store changes first.
     cacheable_until: datetime
+    #: The pages whose lists were searched. One may have been returned in place of another.
+    pages: tuple[Page, ...] = ()
+
+
+class DigestResult(msgspec.Struct, frozen=True, kw_only=True):
+    """The digests of one feed, or of several together, at this moment."""
+
+    #: The requested part of the digests, newest first.
+    digests: tuple[Digest, ...]
+    #: How many digests come before these, and how many there are.
+    offset: int
+    total: int
+    #: As in `FeedResult`.
+    poll_after: datetime
+    cacheable_until: datetime
+    pages: tuple[Page, ...] = ()
 
 
 class Service:
@@ -147,12 +177,14 @@ class Service:
         #: The search pages of the configured feeds.
         self.configured_searches = search_pages(config.feeds.values())
         self._scheduler = Scheduler(
-            self._refresher, self.configured_searches, self._due_day_pages, shutdown
+            self._refresher, repository.is_adhoc, self._due_day_pages, shutdown
         )
         self._quota = ClientQuota(0 if config.access_key else config.new_keywords)
         self._selector = Selector()
+        self._digest_logs = repository.permanent_values("digests", DigestLog)
         self._list_days_cache: tuple[object, StoredDays] = (None, ())
         self._window = Window((), Index(()))
+        self._feed_names = sorted(config.feeds)
 
     @classmethod
     def open(
@@ -175,7 +207,13 @@ class Service:
         )
         contact = config.contact or config.public_url or "no contact given"
         agent = f"feedsrv/{__version__} (feed server; {contact})"
-        client = UpstreamClient(config.upstream_url, agent=agent, token=config.hf_token, app=app)
+        client = UpstreamClient(
+            config.upstream_url,
+            agent=agent,
+            token=config.hf_token,
+            network=config.network,
+            app=app,
+        )
         repository = open_repository(config, search_pages(config.feeds.values()), now=now)
         service = cls(config, client, repository, now=now, sleep=sleep, chance=chance)
         service._cleanup = cleanup
@@ -207,7 +245,11 @@ class Service:
         """
         feed = self.config.feeds.get(name)
         if feed is None:
-            raise UnknownFeedError(name, sorted(self.config.feeds))
+            position = bisect(self._feed_names, name)
+            first = max(
+                0, min(position - _SIMILAR_NAMES // 2, len(self._feed_names) - _SIMILAR_NAMES)
+            )
+            raise UnknownFeedError(name, self._feed_names[first : first + _SIMILAR_NAMES])
         return feed
 
     def get_feed(
@@ -228,13 +270,15 @@ class Service:
                 no quota.
 
         Raises:
-            QuotaExceededError: The client's quota of new keywords is used up for now.
+            QuotaExceededError: The client's quota is used up for now, and nothing else is stored.
             NoDataYetError: Upstream fails, and nothing is stored for any of the feeds.
 
         """
-        states = {feed: self._source_states(feed) for feed in feeds}
+        states = {
+            feed: [self._within_quota(state, client) for state in self._source_states(feed)]
+            for feed in feeds
+        }
         all_states = [state for its_states in states.values() for state in its_states]
-        self._enforce_quota(client, all_states)
         fetches = self._start_fetches(all_states)
         waited = self._wait_for(fetches.values()) if fetches else 0.0
         now = self._now()
@@ -242,6 +286,7 @@ class Service:
         # At midnight the window moves on.
         ttls, lifetimes = [_MAX_LIFETIME], [midnight - now]
         seen_ids: frozenset[str] = frozenset()
+        pages: dict[Page, None] = {}
         selected: list[tuple[Feed, tuple[Paper, ...]]] = []
         for feed, its_states in states.items():
             updated = [
@@ -253,12 +298,16 @@ class Service:
                 ttls.append(timedelta(0))
                 lifetimes.append(timedelta(0))
                 continue
+            pages |= dict.fromkeys(listing.page for listing in listings)
             selection = self._selector.select(feed, listings)
             seen_ids |= selection.searched_ids
             ttls += [state.main_page_ttl for state in updated]
             lifetimes += [state.min_ttl for state in updated]
             selected.append((feed, selection.papers))
         if not selected:
+            quota_errors = [state.quota_error for state in all_states]
+            if quota_errors[0] is not None and all(quota_errors):
+                raise quota_errors[0]
             raise self._no_data_error([state.main_page for state in all_states], fetches, waited)
         matches, next_at = _split_future(merge_feeds(selected), now)
         lifetimes.append(next_at - now)
@@ -273,6 +322,7 @@ class Service:
             papers_searched=len(seen_ids),
             poll_after=now + min(ttls),
             cacheable_until=now + max(_MIN_LIFETIME, min(lifetimes)),
+            pages=tuple(pages),
         )
 
     def _without_pushed_out(
@@ -297,6 +347,80 @@ class Service:
         latest_hidden = min(cutoff.published, start - timedelta(microseconds=1))
         return tuple(match for match in matches if match.paper.published > latest_hidden)
 
+    def get_digests(
+        self, *feeds: Feed, limit: int | None = None, page_number: int = 1, client: str = ""
+    ) -> DigestResult:
+        """Return the digests of the feeds, and close the periods that are over.
+
+        Args:
+            feeds: One feed, or several to unite; all with the same ``digest``.
+            limit: How many digests to return; by default what the feeds say.
+            page_number: Which page of that many digests to return; 1 has the newest.
+            client: As in `get_feed`.
+
+        Raises:
+            NoDataYetError: Upstream fails, and neither papers nor digests are stored.
+            QuotaExceededError: The client's quota of new keywords is used up for now.
+            StoreError: The store fails, so that nobody knows which digests there are.
+
+        """
+        name = feed_id(map(feed_definition, feeds))
+        # Read before the papers: a list that arrives meanwhile closes its day the next time.
+        days = self.list_days()
+        log = self._digest_logs.get(name)
+        try:
+            result = self.get_feed(*feeds, limit=ALL_PAPERS, page_number=1, client=client)
+        except NoDataYetError as error:
+            if log is None:
+                raise
+            pages: tuple[Page, ...] = ()
+            poll_after = self._now() + timedelta(seconds=error.retry_after)
+            cacheable_until = self._now() + _MIN_LIFETIME
+        else:
+            pages = result.pages
+            log = self._close_digests(name, feeds, result.matches, days, client)
+            poll_after, cacheable_until = result.poll_after, result.cacheable_until
+        digests = [digest for digest in reversed(log.digests) if digest.papers]
+        size = limit or max(feed.limit or DEFAULT_LIMIT for feed in feeds)
+        offset = (page_number - 1) * size
+        return DigestResult(
+            digests=tuple(digests[offset : offset + size]),
+            offset=offset,
+            total=len(digests),
+            poll_after=poll_after,
+            cacheable_until=cacheable_until,
+            pages=pages,
+        )
+
+    def _close_digests(
+        self,
+        name: str,
+        feeds: Sequence[Feed],
+        matches: Iterable[Match],
+        days: StoredDays,
+        client: str,
+    ) -> DigestLog:
+        """Close the periods that are over, unless another process has; return all digests.
+
+        Once served, a digest never changes: the first process that stores it decides.
+        """
+        periods = listed_periods(days, "day" if feeds[0].digest == "day" else "week")
+        title = feeds_title(feeds, demo=self.config.demo)
+
+        def close(stored: DigestLog | None) -> DigestLog | None:
+            return close_periods(stored or DigestLog(), matches, periods, title) or stored
+
+        log = self._digest_logs.get(name)
+        if close(log) != log and self.repository.failure_state(self._now()) is None:
+            with suppress(QuotaExceededError):  # then they come with a later request
+                if log is None and client and not self._is_configured(feeds):
+                    self._quota.consume(client, self._now())  # they are stored for good
+                log = self._digest_logs.update(name, close)
+        return log or DigestLog()
+
+    def _is_configured(self, feeds: Iterable[Feed]) -> bool:
+        return all(feed.name in self.config.feeds for feed in feeds)
+
     def _source_states(self, feed: Feed) -> list[SourceState]:
         return [self._source_state(source, feed) for source in effective_sources(feed)]
 
@@ -310,26 +434,30 @@ class Service:
             may_fetch=lambda page: self._refresher.blocking_failure(page) is None,
         )
 
-    def _enforce_quota(self, client: str, states: Iterable[SourceState]) -> None:
-        """Charge the searches for new keywords to the client's quota.
+    def _within_quota(self, state: SourceState, client: str) -> SourceState:
+        """Charge a new keyword or an old list to the client's quota.
 
-        Raises:
-            QuotaExceededError: The quota is used up.
-
+        Where that is used up, return the state without pages to fetch: they come with a later
+        request.
         """
-        for state in states if client else ():
-            if (
-                state.due_pages
-                and not state.listings
-                and self._scheduler.is_new_search(state.main_page)
-            ):
-                self._quota.consume(client, self._now())
+        is_new = bool(state.due_pages) and not state.listings
+        if not client or not is_new or not self._scheduler.is_new_adhoc(state.main_page):
+            return state
+        try:
+            self._quota.consume(client, self._now())
+        except QuotaExceededError as error:
+            return msgspec.structs.replace(state, due_pages=(), quota_error=error)
+        return state
 
     def _start_fetches(self, states: Sequence[SourceState]) -> dict[Page, Future[Listing]]:
-        """Start to fetch what was never fetched, to be awaited; queue what is stale."""
+        """Start to fetch what was never fetched, to be awaited; queue what is stale.
+
+        While upstream hangs, everything is queued: the first response shows that it hangs no more.
+        """
+        awaited = () if self._refresher.is_hanging() else states
         fetches = {
             state.main_page: self._scheduler.fetch_for_request(state.main_page)
-            for state in states
+            for state in awaited
             if not state.listings and state.main_page in state.due_pages
         }
         self._scheduler.refresh_in_background(
@@ -358,6 +486,9 @@ class Service:
             failure for page in pages if (failure := self._refresher.blocking_failure(page))
         ]
         reason, retry_after = f"no response within {waited:g} seconds", float(_DEFAULT_RETRY_AFTER)
+        outage = self.repository.get_failure(None)
+        if outage is not None and not waited:
+            reason = outage.reason
         if failures:
             first = min(failures, key=lambda failure: failure.retry_at)
             reason, retry_after = first.reason, (first.retry_at - self._now()).total_seconds()
@@ -377,15 +508,11 @@ class Service:
         """Return a value that changes whenever any process stores something."""
         return self.repository.version()
 
-    def was_served(self, url: str) -> bool:
-        """Return whether the URL was ever answered: then it is somebody's subscription."""
-        return self.repository.was_served(_hash_url(url))
-
-    def last_modified(self, url: str, etag: str) -> datetime:
+    def last_modified(self, url: str, etag: str) -> datetime | None:
         """Return since when the URL has answered with this ETag, for Last-Modified.
 
         It rises by at least a second with each change and never falls, whichever process asks:
-        newsboat drops a body whose Last-Modified did not rise.
+        newsboat drops a body whose Last-Modified did not rise. None while it lies in the future.
         """
         return self.repository.last_modified(_hash_url(url), etag, self._now())
 
@@ -415,7 +542,7 @@ class Service:
         feed = Feed(name="", title="", query=query, sources=("search",))
         if not effective_sources(feed):
             return None
-        listing = self.repository.get_listing(Page(Kind.SEARCH, search_terms(feed)))
+        listing = self.repository.get_listing(Page(Kind.SEARCH, search_terms(feed.query)))
         if listing is None:
             return None
         papers = self._selector.select(feed, [listing]).papers
@@ -425,7 +552,7 @@ class Service:
         """Return how the feed's own search fails, or upstream as a whole; None while they work."""
         failure = None
         if "search" in effective_sources(feed):
-            failure = self.repository.get_failure(Page(Kind.SEARCH, search_terms(feed)))
+            failure = self.repository.get_failure(Page(Kind.SEARCH, search_terms(feed.query)))
         return failure or self.repository.get_failure(None)
 
     def warm_up(self) -> None:
@@ -463,14 +590,20 @@ class Service:
         """
         return self._scheduler.refresh_and_wait(page, force=True, extra_wait=0)
 
-    def refresh_stale(self) -> Iterator[tuple[Page, Listing | UpstreamError, int]]:
-        """Fetch all stale pages: lists, the window, the searches of the configured feeds.
+    def token_was_rejected(self) -> bool:
+        """Return whether upstream rejected the Hugging Face token; pages are fetched without it."""
+        return self._client.token_was_rejected
+
+    def refresh_stale(self, *feeds: Feed) -> Iterator[tuple[Page, Listing | UpstreamError, int]]:
+        """Fetch the stale pages of the feeds; by default of all lists and configured feeds.
 
         Yields each page with its listing or error, and how many pages are left, as far as that is
         known. Waits for the rate limit as long as it takes.
         """
         tried: set[Page] = set()
-        while due := [page for page in self._due_pages() if page not in tried]:
+        lists = Feed(name="", title="", sources=("daily", "trending", "week", "month"))
+        feeds = feeds or (lists, *self.config.feeds.values())
+        while due := [page for page in self._due_pages(feeds) if page not in tried]:
             tried.add(due[0])
             result: Listing | UpstreamError
             try:
@@ -481,14 +614,9 @@ class Service:
                 result = error
             yield due[0], result, self._count_unfetched() + len(due) - 1
 
-    def _due_pages(self) -> tuple[Page, ...]:
-        """Return every page that is due, of all feeds and lists."""
-        lists = Feed(name="", title="", sources=("daily", "trending", "week", "month"))
-        states = (
-            state
-            for feed in (lists, *self.config.feeds.values())
-            for state in self._source_states(feed)
-        )
+    def _due_pages(self, feeds: Iterable[Feed]) -> tuple[Page, ...]:
+        """Return every page of the feeds that is due."""
+        states = (state for feed in feeds for state in self._source_states(feed))
         return tuple(dict.fromkeys(page for state in states for page in state.due_pages))
 
     def _count_unfetched(self) -> int:

@@ -95,6 +95,11 @@ class Term(msgspec.Struct, frozen=True):
             case _:
                 return build_pattern(self.words, "exact")
 
+    @property
+    def has_forms(self) -> bool:
+        """Whether it finds other words than its own."""
+        return self.mode not in {"verbatim", "exact"}
+
     def describe(self) -> str:
         """Return what the term looks for, as a phrase."""
         where = self.field or "title, abstract or keywords"

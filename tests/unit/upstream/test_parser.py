@@ -238,9 +238,9 @@ def test_search_results_are_used_even_if_the_props_lack_the_query() -> None:
 
 @pytest.mark.parametrize(
     ("papers", "invalid", "accepted"),
-    [(10, 1, True), (9, 1, False), (20, 2, True), (20, 3, False), (1, 1, False)],
+    [(10, 1, True), (3, 1, True), (9, 2, False), (20, 2, True), (20, 3, False), (1, 1, False)],
 )
-def test_up_to_a_tenth_of_invalid_papers_is_skipped_and_more_are_an_error(
+def test_one_invalid_paper_or_a_tenth_is_skipped_and_more_are_an_error(
     papers: int, invalid: int, accepted: bool
 ) -> None:
     entries = [
