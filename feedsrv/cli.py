@@ -45,6 +45,8 @@ from feedsrv.web.server import run_server
 
 #: Where a listing came from, if not from the data embedded in the page.
 _FALLBACK_SOURCE_LABELS = {"cards": "the rendered cards", "api": "the JSON API"}
+#: Papers of a list that cannot all lack keywords by chance: a list is short in the morning.
+_MIN_PAPERS = 5
 _ENVIRON = os.environ  # noqa: TID251  # the environment is read here and passed on
 
 
@@ -280,6 +282,8 @@ def _report_layout(listing: Listing, config: Config) -> bool:
     changes = [f"skipped a paper: {skipped}" for skipped in listing.skipped]
     if fallback := _FALLBACK_SOURCE_LABELS.get(listing.parsed_from):
         changes.insert(0, f"page data not found, read from {fallback} instead")
+    elif len(listing.papers) >= _MIN_PAPERS and not any(p.keywords for p in listing.papers):
+        changes.append("no paper has keywords; keyword: looks in titles and abstracts instead")
     for change in changes:
         click.echo(f"layout     CHANGED: {change}")
     if not changes:

@@ -222,16 +222,19 @@ class NoDataYetError(FeedsrvError):
     Attributes:
         reason: What went wrong, in plain words.
         retry_after: Whole seconds until a new attempt makes sense.
+        subject: What was not fetched.
 
     """
 
-    def __init__(self, reason: str, retry_after: int) -> None:
-        super().__init__(reason, retry_after)
+    def __init__(self, reason: str, retry_after: int, subject: str = "nothing") -> None:
+        super().__init__(reason, retry_after, subject)
         self.reason = reason
         self.retry_after = retry_after
+        self.subject = subject
 
     def __str__(self) -> str:
-        return f"nothing fetched from Hugging Face yet: {self.reason}"
+        was_not = "" if self.subject == "nothing" else "not "
+        return f"{self.subject} {was_not}fetched from Hugging Face yet: {self.reason}"
 
 
 class StoreError(FeedsrvError):
@@ -307,7 +310,7 @@ ERROR_MAP: dict[type[FeedsrvError], ErrorMapping] = {
     UnauthorizedError: ErrorMapping(401, "Key required", 2),
     QuotaExceededError: ErrorMapping(429, "Too many new keywords", 1),
     UnknownFeedError: ErrorMapping(404, "Feed not found", 2),
-    NoDataYetError: ErrorMapping(503, "Nothing fetched yet", 1),
+    NoDataYetError: ErrorMapping(503, "Not fetched yet", 1),
     StoreError: ErrorMapping(503, "Store unavailable", 1),
     ListenError: ErrorMapping(500, "The server cannot listen", 1),
     ExportError: ErrorMapping(500, "Export failed", 1),
