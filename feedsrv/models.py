@@ -168,6 +168,8 @@ class Feed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     match: Literal["strict", "upstream"] = "strict"
     #: Whether there is one entry for each paper, or one for all papers of a day or week.
     digest: Literal["none", "day", "week"] = "none"
+    #: Mail addresses that get the digests; weekly, unless ``digest`` is "day".
+    mail: tuple[str, ...] = ()
 
 
 class Match(msgspec.Struct, frozen=True):

@@ -14,6 +14,7 @@ from werkzeug.wrappers import Response
 
 from feedsrv import __version__
 from feedsrv.errors import NoDataYetError, QueryError
+from feedsrv.feeds.adhoc import adhoc_feed
 from feedsrv.feeds.formats import FORMATS, link_headers
 from feedsrv.feeds.metadata import feed_metadata
 from feedsrv.feeds.opml import render_subscriptions
@@ -104,11 +105,7 @@ class Views:
     def papers(self, suffix: str = "") -> Response:
         """Return the ad-hoc feed of the query; every paper of the window without one."""
         query = query_param()
-        feed = Feed(name="all", title="Daily Papers", sources=("daily",))
-        if query:
-            name = str(parse_query(query, URL_LIMITS))
-            feed = Feed(name=name, title=f"Daily Papers: {query}", query=query)
-        return self._feed_response([feed], suffix, query)
+        return self._feed_response([adhoc_feed(query)], suffix, query)
 
     def listing(self, listing: str, suffix: str = "") -> Response:
         """Return the feed of one listing, filtered by the query."""
