@@ -17,6 +17,7 @@ from werkzeug.wrappers import Response
 
 from feedsrv import __version__
 from feedsrv.errors import NoDataYetError, ParameterError, QueryError
+from feedsrv.feeds.adhoc import adhoc_feed
 from feedsrv.feeds.formats import FORMATS, link_headers
 from feedsrv.feeds.metadata import feed_metadata
 from feedsrv.feeds.opml import render_subscriptions
@@ -123,11 +124,7 @@ class Views:
         query, dot, query_suffix = params.q.rpartition(".")
         if not suffix and dot and query_suffix in FORMATS:  # the suffix was added to the query
             return self._redirect("/papers", query_suffix, q=query)
-        feed = Feed(name="all", title="Daily Papers", sources=("daily",))
-        if params.q:
-            name = str(parse_query(params.q, URL_LIMITS))
-            feed = Feed(name=name, title=f"Daily Papers: {params.q}", query=params.q)
-        return self._feed_response([feed], suffix, params)
+        return self._feed_response([adhoc_feed(params.q)], suffix, params)
 
     def listing(self, listing: str, suffix: str = "") -> Response:
         """Return the feed of one listing, filtered by the query."""
