@@ -203,6 +203,8 @@ class Feed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     match: MatchMode = "strict"
     #: Whether there is one entry for each paper, or one for all papers of a day or week.
     digest: DigestPeriod = "none"
+    #: Mail addresses that get the digests; weekly, unless ``digest`` is "day".
+    mail: tuple[str, ...] = ()
     #: The upstream page that replaces the sources: the list of one day, week or month.
     page: Page | None = None
     #: A second query that its papers must match.

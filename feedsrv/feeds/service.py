@@ -70,7 +70,13 @@ from feedsrv.storage.repository import Repository, open_repository
 from feedsrv.upstream.client import UpstreamClient
 from feedsrv.upstream.demo import create_demo_upstream, load_sample_papers
 from feedsrv.upstream.events import Listener
-from feedsrv.upstream.policy import ClientQuota, list_days, newest_day_page, remaining_ttl
+from feedsrv.upstream.policy import (
+    ClientQuota,
+    list_days,
+    newest_day_page,
+    remaining_ttl,
+    requests_left,
+)
 from feedsrv.upstream.refresh import Refresher
 from feedsrv.upstream.scheduler import Scheduler
 
@@ -328,7 +334,8 @@ class Service:
         would show it as new. Papers of the window always stay.
         """
         start = _start_of_window(self.list_days())
-        if not matches or matches[-1].paper.published >= start:
+        has_window = any("daily" in feed.sources for feed in feeds)
+        if not has_window or not matches or matches[-1].paper.published >= start:
             return matches
         limit = limit or max(feed.limit for feed in feeds)
         name = f"{feed_id(map(feed_definition, feeds))} {limit}"
@@ -471,7 +478,7 @@ class Service:
         return seconds
 
     def _no_data_error(
-        self, pages: Iterable[Page], fetches: Mapping[Page, Future[Listing]], waited: float
+        self, pages: Sequence[Page], fetches: Mapping[Page, Future[Listing]], waited: float
     ) -> NoDataYetError:
         """Return why there is nothing to serve, and when to try again."""
         done = (fetch for fetch in fetches.values() if fetch.done() and not fetch.cancelled())
@@ -490,7 +497,11 @@ class Service:
             reason, retry_after = str(cause), cause.retry_after
         elif cause is not None:
             reason = "an unexpected error; see the server's log"
-        error = NoDataYetError(reason, max(1, round(retry_after)))
+        elif not requests_left(self.repository.get_request_log(), self._now()):
+            reason = "the request budget is used up"
+        has_days = any(listing is not None for _, listing in self.list_days())
+        subject = " and ".join(map(str, pages)) if has_days else "nothing"
+        error = NoDataYetError(reason, max(1, round(retry_after)), subject)
         error.__cause__ = cause
         return error
 

@@ -22,6 +22,7 @@ from feedsrv.search.abbreviations import collect_long_forms
 from feedsrv.search.analysis import FIELD_BOUNDARY, tokenize
 from feedsrv.search.patterns import Edge, Pattern
 from feedsrv.search.query import (
+    KEYWORD_FALLBACK_FIELDS,
     And,
     CountCondition,
     HasLink,
@@ -114,10 +115,21 @@ class Index:
                 numbers = (n for n in iter_bits(candidates) if matched_value(query, self.papers[n]))
                 return bitset(numbers, len(self.papers))
             case Term():
-                rest = candidates
-                for name in query.fields:
-                    rest &= ~self._papers_with_term(query, name, rest)
-                return candidates & ~rest
+                return self._evaluate_term(query, candidates)
+
+    def _evaluate_term(self, term: Term, candidates: int) -> int:
+        rest = candidates
+        for name in term.fields:
+            rest &= ~self._papers_with_term(term, name, rest)
+        if term.field == "keyword":
+            for name in KEYWORD_FALLBACK_FIELDS:
+                rest &= ~self._papers_with_term(term, name, rest & self._without_keywords)
+        return candidates & ~rest
+
+    @cached_property
+    def _without_keywords(self) -> int:
+        numbers = (number for number, paper in enumerate(self.papers) if not paper.keywords)
+        return bitset(numbers, len(self.papers))
 
     def _papers_with_term(self, term: Term, name: str, among: int) -> int:
         field = self._field(name)

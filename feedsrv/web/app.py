@@ -64,7 +64,7 @@ def open_app(config: Config) -> Flask:
 
     ``app.extensions["feedsrv"]`` is its service; closing it is up to the caller.
     """
-    secrets = [config.access_key, config.hf_token]
+    secrets = [config.access_key, config.hf_token, config.mail_password]
     configure_logging(config.log_format, secrets)
     configure_access_log(secrets)
     service = Service.open(config)

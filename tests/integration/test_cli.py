@@ -215,6 +215,16 @@ def test_an_upstream_check_fails_when_papers_are_skipped(run: Run, upstream: Fak
     assert "layout     CHANGED: skipped a paper: 2611.00099: Expected `str`" in result.stdout
 
 
+def test_an_upstream_check_fails_when_no_paper_has_keywords(
+    run: Run, upstream: FakeUpstream
+) -> None:
+    upstream.papers = [make_raw_paper(number, keywords=[]) for number in range(5)]
+    result = run("check", "--upstream", FEEDSRV_UPSTREAM_URL=upstream.url)
+    assert result.exit_code == 1
+    changed = "no paper has keywords; keyword: looks in titles and abstracts instead"
+    assert f"layout     CHANGED: {changed}\n" in result.stdout
+
+
 def test_an_upstream_check_fails_when_upstream_does(run: Run) -> None:
     result = run("check", "--upstream", FEEDSRV_UPSTREAM_URL="http://127.0.0.1:1")
     assert result.exit_code == 1
