@@ -11,6 +11,8 @@ from flask import request
 
 from feedsrv.errors import ParameterError
 
+#: Characters of a value that an error repeats.
+_MAX_SHOWN = 100
 #: Values of ``digest``: one entry for each paper, or for each day or week.
 DIGEST_CHOICES: tuple[Literal["none", "day", "week"], ...] = ("none", "day", "week")
 
@@ -67,7 +69,16 @@ def choice_param(name: str, choices: Collection[str], default: str) -> str:
         ParameterError: It is not one of the choices.
 
     """
-    value = request.args.get(name, default)
+    return choice_value(name, request.args.get(name, default), choices)
+
+
+def choice_value(name: str, value: str, choices: Collection[str]) -> str:
+    """Return the value of a parameter.
+
+    Raises:
+        ParameterError: It is not one of the choices.
+
+    """
     if value not in choices:
-        raise ParameterError(name, value, f"must be one of {', '.join(choices)}")
+        raise ParameterError(name, value[:_MAX_SHOWN], f"must be one of {', '.join(choices)}")
     return value

@@ -185,6 +185,7 @@ class Views:
                 "links": format_urls,
                 "query": query,
                 "digest": feeds[0].digest,
+                "sign_up_fields": self._sign_up_fields(path, query),
                 "digest_urls": {
                     choice: url(path, q=query, digest=choice if choice != default_digest else None)
                     for choice in DIGEST_CHOICES
@@ -260,7 +261,12 @@ class Views:
             choice: url("/papers", q=query, digest=choice if choice != "none" else None)
             for choice in DIGEST_CHOICES
         }
-        return {"preview": preview, "links": links, "digest_urls": digest_urls}
+        return {
+            "preview": preview,
+            "links": links,
+            "digest_urls": digest_urls,
+            "sign_up_fields": self._sign_up_fields("/papers", query),
+        }
 
     def _html_response(self, template: str, **context: object) -> Response:
         return set_no_store(Response(self.render_page(template, **context), mimetype="text/html"))
@@ -337,6 +343,14 @@ class Views:
         return jsonify(load_description(self._config.feeds))
 
     # --- shared ------------------------------------------------------------------------------
+
+    def _sign_up_fields(self, path: str, query: str) -> dict[str, str]:
+        """Return the fields of the sign-up form that name the feed; none where there is no form."""
+        if not self._config.mail.sign_up or self._config.static_export:
+            return {}
+        if path.startswith("/feeds/"):
+            return {"feed": path.removeprefix("/feeds/")}
+        return {"q": query} if path == "/papers" else {}
 
     def unknown_feed_url(self, name: str) -> str:
         """Return the URL of the ad-hoc feed for the name of a feed that is not configured.
