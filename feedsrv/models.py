@@ -8,8 +8,10 @@ XML forbids.
 from __future__ import annotations
 
 import re
-from datetime import UTC, date, datetime, time
+import zlib
+from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
+from functools import lru_cache
 from typing import Annotated, Literal
 
 import msgspec
@@ -49,6 +51,20 @@ class Page(msgspec.Struct, frozen=True):
 
     kind: Kind
     key: str = ""
+
+    @classmethod
+    def of_date(cls, kind: Kind, day: date) -> Page:
+        """Return the page of a kind that covers the day."""
+        match kind:
+            case Kind.DAY:
+                return cls(kind, day.isoformat())
+            case Kind.WEEK:
+                year, week, _ = day.isocalendar()
+                return cls(kind, f"{year:04d}-W{week:02d}")
+            case Kind.MONTH:
+                return cls(kind, day.isoformat()[:7])
+            case Kind.TRENDING | Kind.SEARCH:
+                return cls(kind)
 
     def __str__(self) -> str:
         return f"{self.kind} {self.key}".rstrip()
@@ -108,8 +124,12 @@ class Paper(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
 
     @property
     def published(self) -> datetime:
-        """Midnight of the list day, or of the arXiv day if no list has the paper. Never moves."""
-        return datetime.combine(self.listed or self.submitted, time(), UTC)
+        """A second of the list day's first hour, or of the arXiv day's if no list has the paper.
+
+        It never moves.
+        """
+        midnight = datetime.combine(self.listed or self.submitted, time(), UTC)
+        return midnight + timedelta(seconds=_second_of_hour(self.id))
 
     @property
     def updated(self) -> datetime:
@@ -120,6 +140,18 @@ class Paper(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     def is_arxiv(self) -> bool:
         """Whether the id is an arXiv id. Those of the sample papers are not."""
         return _ARXIV_ID.fullmatch(self.id) is not None
+
+
+@lru_cache(maxsize=8192)
+def _second_of_hour(paper_id: str) -> int:
+    """Return the second at which a paper is published: for arXiv's, its number modulo an hour.
+
+    Readers sort by date, and show the papers of a day in another order at each poll if all have the
+    same second. Consecutive numbers never share one, and the papers of a day rarely do.
+    """
+    is_arxiv = _ARXIV_ID.fullmatch(paper_id) is not None
+    number = int(paper_id.replace(".", "")) if is_arxiv else zlib.crc32(paper_id.encode())
+    return number % 3600
 
 
 class Listing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -148,9 +180,11 @@ StoredDays = tuple[tuple[Page, Listing | None], ...]
 # --- feeds ----------------------------------------------------------------------------------------
 
 Source = Literal["daily", "search", "trending", "week", "month"]
+MatchMode = Literal["strict", "upstream"]
 
 #: How long a period of a digest is.
 Period = Literal["day", "week"]
+DigestPeriod = Literal["none", "day", "week"]
 
 
 class Feed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -161,15 +195,24 @@ class Feed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     #: As the user wrote it. Empty for all papers.
     query: str = ""
     sources: Annotated[tuple[Source, ...], msgspec.Meta(min_length=1)] = ("daily", "search")
-    limit: Annotated[int, msgspec.Meta(ge=1, le=MAX_ENTRIES)] = 50
+    #: 0 if it is not set; see `feedsrv.feeds.selection.default_limit`.
+    limit: Annotated[int, msgspec.Meta(ge=1, le=MAX_ENTRIES)] = 0
     #: What the entries link to.
     link: Literal["huggingface", "arxiv", "pdf"] = "huggingface"
     #: Whether hits of upstream's search must match the query too, or are accepted as they are.
-    match: Literal["strict", "upstream"] = "strict"
+    match: MatchMode = "strict"
     #: Whether there is one entry for each paper, or one for all papers of a day or week.
-    digest: Literal["none", "day", "week"] = "none"
+    digest: DigestPeriod = "none"
     #: Mail addresses that get the digests; weekly, unless ``digest`` is "day".
     mail: tuple[str, ...] = ()
+    #: The upstream page that replaces the sources: the list of one day, week or month.
+    page: Page | None = None
+    #: A second query that its papers must match.
+    narrowed_by: str = ""
+
+
+#: Fields of `Feed` that are no settings.
+INTERNAL_FEED_FIELDS = frozenset({"name", "page", "narrowed_by"})
 
 
 class Match(msgspec.Struct, frozen=True):
@@ -232,6 +275,15 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     retry_at: datetime
     #: When the first one failed.
     since: datetime
+    #: Whether the last one was that there was no response in time.
+    timed_out: bool = False
+
+
+class Cutoff(msgspec.Struct, frozen=True):
+    """Where a feed that has reached its limit was cut off."""
+
+    #: When the newest paper that newer ones pushed out was published.
+    published: datetime
 
 
 class RequestLog(msgspec.Struct, frozen=True):

@@ -45,7 +45,6 @@ def build_digest_entries(
                 EntryLink("related", period_page_url(digest.key), "text/html", "Hugging Face"),
             ),
             summary="; ".join(paper.title for paper in digest.papers[:MAX_FULL_PAPERS]),
-            abstract="",
             content=render_digest_html(digest),
         )
         for digest in digests

@@ -50,7 +50,7 @@ def build_report(service: Service, feeds: Sequence[Feed], since: date | None) ->
     """
     now = service.now()
     last = _reported(service).get(_name(feeds)) or ReportedPapers(now.date() - _FIRST_REPORT, ())
-    matches = service.get_feed(*feeds, limit=ALL_PAPERS).matches
+    matches = service.get_feed(*feeds, limit=ALL_PAPERS, page_number=1).matches
     known = frozenset(last.ids)
     new = [match for match in matches if _is_new(match, last.since, known, since)]
     papers = rank_papers(new)

@@ -291,7 +291,7 @@ def test_markup_in_a_title_stays_text_in_every_format() -> None:
     assert "a=1&amp;b=2" in html
     assert r"\<b\>\*x\* \[y\](http://z)\</b\>" in DIGEST_FORMATS["md"](hostile_digest())
     papers = json.loads(DIGEST_FORMATS["json"](hostile_digest()))["papers"]
-    assert papers[0]["title"] == "<b>*x* [y](http://z)</b>"
+    assert "<b>*x* [y](http://z)</b>" in {paper["title"] for paper in papers}
 
 
 def test_the_paper_of_a_match_may_link_to_arxiv() -> None:
