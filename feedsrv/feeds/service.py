@@ -60,6 +60,7 @@ from feedsrv.models import (
     Match,
     Page,
     Paper,
+    Period,
     Source,
     StoredDays,
 )
@@ -90,6 +91,8 @@ _DEFAULT_RETRY_AFTER = 60
 #: `_SHORT_WAIT` seconds, enough for a page that does not hang.
 _MAX_FULL_WAITS = 16
 _SHORT_WAIT = 1.0
+#: How long a list day fails before its digest is closed without it.
+_UNREADABLE_AFTER = timedelta(days=2)
 #: More papers than a feed can have.
 ALL_PAPERS = 1_000_000
 #: Names of feeds that a request for an unknown one is told: its neighbours in the alphabet.
@@ -405,7 +408,8 @@ class Service:
 
         Once served, a digest never changes: the first process that stores it decides.
         """
-        periods = listed_periods(days, "day" if feeds[0].digest == "day" else "week")
+        period: Period = "day" if feeds[0].digest == "day" else "week"
+        periods = listed_periods(days, period, self._unreadable_pages(days))
         title = feeds_title(feeds, demo=self.config.demo)
 
         def close(stored: DigestLog | None) -> DigestLog | None:
@@ -418,6 +422,19 @@ class Service:
                     self._quota.consume(client, self._now())  # they are stored for good
                 log = self._digest_logs.update(name, close)
         return log or DigestLog()
+
+    def _unreadable_pages(self, days: StoredDays) -> frozenset[Page]:
+        """Return the list days that fail while upstream works, and have for days."""
+        fetched_at = max((listing.fetched_at for _, listing in days if listing), default=None)
+        failures = ((page, self.repository.get_failure(page)) for page, _ in days)
+        return frozenset(
+            page
+            for page, failure in failures
+            if failure is not None
+            and fetched_at is not None
+            and failure.at > fetched_at
+            and failure.at - failure.since > _UNREADABLE_AFTER
+        )
 
     def _is_configured(self, feeds: Iterable[Feed]) -> bool:
         return all(feed.name in self.config.feeds for feed in feeds)

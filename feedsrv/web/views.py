@@ -217,6 +217,7 @@ class Views:
                 "path_url": url.path_form(path, ".atom", **params._asdict()),
                 "query": "" if request.endpoint == "configured_feeds" else params.q,
                 "digest": feeds[0].digest,
+                "sign_up_fields": self._sign_up_fields(path, params.q),
                 "digest_urls": {
                     choice: url(
                         path, q=params.q, digest=choice if choice != default_digest else None
@@ -322,6 +323,7 @@ class Views:
             "links": links,
             "path_url": path_url,
             "digest_urls": digest_urls,
+            "sign_up_fields": self._sign_up_fields("/papers", query),
         }
 
     def _html_response(self, template: str, **context: object) -> Response:
@@ -424,6 +426,14 @@ class Views:
         )
 
     # --- shared ------------------------------------------------------------------------------
+
+    def _sign_up_fields(self, path: str, query: str) -> dict[str, str]:
+        """Return the fields of the sign-up form that name the feed; none where there is no form."""
+        if not self._config.mail.sign_up or self._config.static_export:
+            return {}
+        if path.startswith("/feeds/"):
+            return {} if query else {"feed": path.removeprefix("/feeds/")}
+        return {"q": query} if path == "/papers" else {}
 
     def adhoc_feed_url(self, query: str) -> str:
         """Return the URL of the ad-hoc feed for the name of an unknown feed, or for other words.
