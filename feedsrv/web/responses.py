@@ -280,7 +280,6 @@ def add_validators(response: Response, environ: WSGIEnvironment) -> None:
         environ: The WSGI environment of the request.
 
     """
-    response.direct_passthrough = False  # files are small here
     body = response.get_data()
     headers = response.headers
     headers["Vary"] = "Accept-Encoding"

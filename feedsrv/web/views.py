@@ -121,9 +121,6 @@ class Views:
             if key := request.args.get(period):  # as in Hugging Face's own addresses
                 return self._redirect(f"/papers/{period}/{parse_period(kind, key).key}", suffix)
         params = feed_params()
-        query, dot, query_suffix = params.q.rpartition(".")
-        if not suffix and dot and query_suffix in FORMATS:  # the suffix was added to the query
-            return self._redirect("/papers", query_suffix, q=query)
         return self._feed_response([adhoc_feed(params.q)], suffix, params)
 
     def listing(self, listing: str, suffix: str = "") -> Response:
@@ -182,6 +179,9 @@ class Views:
     def _feed_response(self, feeds: Sequence[Feed], suffix: str, params: FeedParams) -> Response:
         """Return the feeds as one, in the format of the suffix or, without one, as a page."""
         _check_format(suffix)
+        query, _, query_suffix = params.q.rpartition(".")
+        if query and not suffix and query_suffix in FORMATS:  # added at the end of the address
+            return self._redirect(request.path, query_suffix, q=query)
         if params.match and all(feed.match == params.match for feed in feeds):
             params = params._replace(match=None)  # as without it
         elif params.match:
@@ -420,10 +420,17 @@ class Views:
 
     def static_file(self, filename: str) -> Response:
         """Return a file of the pages, with validators that `add_validators` replaces."""
-        folder = str(self._static_folder)
-        return send_from_directory(
-            folder, filename, conditional=False, etag=False, max_age=_STATIC_MAX_AGE
+        response = send_from_directory(
+            str(self._static_folder),
+            filename,
+            conditional=False,
+            etag=False,
+            max_age=_STATIC_MAX_AGE,
         )
+        response.direct_passthrough = False
+        with response:  # closes the file
+            response.get_data()
+        return response
 
     # --- shared ------------------------------------------------------------------------------
 
