@@ -8,7 +8,7 @@ XML forbids.
 from __future__ import annotations
 
 import re
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from typing import Annotated, Literal
 
@@ -17,6 +17,18 @@ import msgspec
 #: The first day that has a list. A feed without entries gives it as its date, so that the same
 #: (empty) content makes the same bytes.
 FIRST_LIST_DAY = date(2023, 5, 4)
+
+#: The day of arXiv's first paper.
+FIRST_SUBMISSION_DAY = date(1991, 8, 14)
+
+
+def last_list_day(today: date) -> date:
+    """Return the last day that can have a list: tomorrow, for clocks and time zones differ.
+
+    Whatever the clock says, it is later than the first.
+    """
+    return max(today, FIRST_LIST_DAY) + timedelta(days=1)
+
 
 #: The most entries that one feed may have. Readers have trouble with longer feeds.
 MAX_ENTRIES = 200

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 import zlib
 from collections.abc import Callable, Collection
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import TypeVar
 
 import msgspec
@@ -16,7 +16,16 @@ from cachetools import TTLCache
 
 from feedsrv.config import Config
 from feedsrv.errors import ConfigError
-from feedsrv.models import Failure, Incidents, Kind, Listing, Page, RequestLog
+from feedsrv.models import (
+    FIRST_LIST_DAY,
+    Failure,
+    Incidents,
+    Kind,
+    Listing,
+    Page,
+    RequestLog,
+    last_list_day,
+)
 from feedsrv.storage.backend import Area, Backend, StorageKey
 from feedsrv.storage.codec import (
     MAX_CLOCK_SKEW,
@@ -141,6 +150,8 @@ class Repository:
         key = self._page_key("listing", page, Listing)
         listing = self._records.get(key)
         if listing is None or listing.page != page:  # a damaged name
+            return None
+        if page.kind is Kind.DAY and not _is_list_day(page.key, self._now().date()):
             return None
         if key.address.area is Area.EVICTABLE and page not in self._touched:
             self._touched[page] = None
@@ -362,6 +373,10 @@ class Repository:
 
     def _address(self, name: str) -> StorageKey:
         return StorageKey(Area.DURABLE, f"{self._prefix}{name}")
+
+
+def _is_list_day(key: str, today: date) -> bool:
+    return FIRST_LIST_DAY.isoformat() <= key <= last_list_day(today).isoformat()
 
 
 def _is_current(value: LastModified, etag: str, now: datetime) -> bool:

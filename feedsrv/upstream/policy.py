@@ -16,7 +16,15 @@ from threading import Lock
 from cachetools import LRUCache
 
 from feedsrv.errors import QuotaExceededError, UpstreamError
-from feedsrv.models import FIRST_LIST_DAY, Failure, Kind, Listing, Page, RequestLog
+from feedsrv.models import (
+    FIRST_LIST_DAY,
+    Failure,
+    Kind,
+    Listing,
+    Page,
+    RequestLog,
+    last_list_day,
+)
 
 # --- TTL -----------------------------------------------------------------------------------------
 
@@ -82,6 +90,7 @@ def _page_key(kind: Kind, day: date) -> str:
 
 def newest_day_page(today: date) -> Page:
     """Return the page of the newest list day: upstream has none on Saturdays and Sundays."""
+    today = max(today, FIRST_LIST_DAY)  # whatever the clock says
     days_since_friday = max(0, today.isoweekday() - _SATURDAY + 1)
     return Page(Kind.DAY, (today - timedelta(days=days_since_friday)).isoformat())
 
@@ -101,19 +110,20 @@ def list_days(
         get_listing: Returns the stored listing of a page.
 
     """
-    return islice(_walk_back(newest_day_page(today), get_listing), count)
+    last = last_list_day(today).isoformat()
+    return islice(_walk_back(newest_day_page(today), last, get_listing), count)
 
 
 def _walk_back(
-    newest: Page, get_listing: Callable[[Page], Listing | None]
+    newest: Page, last: str, get_listing: Callable[[Page], Listing | None]
 ) -> Iterator[tuple[Page, Listing | None]]:
-    page, listing = newest, get_listing(newest)
-    if listing is not None and listing.next_day and listing.next_day > page.key:
+    page, listing, first = newest, get_listing(newest), FIRST_LIST_DAY.isoformat()
+    if listing is not None and page.key < listing.next_day <= last:
         # A list on a day without one by the rule above, such as a Saturday: upstream is right.
         later = Page(Kind.DAY, listing.next_day)
         yield later, get_listing(later)
     seen: set[Page] = set()
-    while page.key > FIRST_LIST_DAY.isoformat():
+    while page.key > first or not seen:
         actual = listing.page if listing is not None else page
         if actual not in seen:
             seen.add(actual)
@@ -123,7 +133,7 @@ def _walk_back(
         previous = listing.previous_day if listing is not None else ""
         oldest = min(actual.key, page.key)
         # A previous day that is not earlier would make this loop endless.
-        key = previous if "" < previous < oldest else _previous_weekday(oldest)
+        key = previous if first < previous < oldest else _previous_weekday(oldest)
         page = Page(Kind.DAY, key)
         listing = get_listing(page)
 
