@@ -8,19 +8,18 @@ from __future__ import annotations
 import zlib
 from collections import Counter
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
 from threading import Lock
 from typing import Any, TypeVar
 
 import msgspec
 
 from feedsrv.models import Failure, Incidents, Listing, Page, RequestLog
+from feedsrv.storage.clock_skew import is_future
 
 #: Bytes of a decompressed record. A listing of a thousand papers has eight million.
 _MAX_BYTES = 30_000_000
 _ZLIB_LEVEL = 4
-#: How far ahead the clocks of other machines may be. A time beyond that is from a wrong clock.
-MAX_CLOCK_SKEW = timedelta(minutes=5)
 
 RecordT = TypeVar("RecordT", bound=msgspec.Struct)
 
@@ -158,4 +157,4 @@ def _timestamp(record: msgspec.Struct, now: datetime) -> float:
             pass
         case _:
             return 0.0
-    return 0.0 if time > now + MAX_CLOCK_SKEW else time.timestamp()
+    return 0.0 if is_future(time, now) else time.timestamp()

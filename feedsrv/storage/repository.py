@@ -27,8 +27,13 @@ from feedsrv.models import (
     last_list_day,
 )
 from feedsrv.storage.backend import Area, Backend, StorageKey
+from feedsrv.storage.clock_skew import (
+    correct_incidents,
+    correct_listing,
+    correct_request_log,
+    is_future,
+)
 from feedsrv.storage.codec import (
-    MAX_CLOCK_SKEW,
     IncidentLog,
     LastModified,
     LastModifiedBucket,
@@ -151,8 +156,13 @@ class Repository:
         listing = self._records.get(key)
         if listing is None or listing.page != page:  # a damaged name
             return None
-        if page.kind is Kind.DAY and not _is_list_day(page.key, self._now().date()):
+        now = self._now()
+        if page.kind is Kind.DAY and not _is_list_day(page.key, now.date()):
             return None
+        corrected = correct_listing(listing, now)
+        if corrected is not listing:
+            self._records.set(key, corrected)
+            listing = corrected
         if key.address.area is Area.EVICTABLE and page not in self._touched:
             self._touched[page] = None
             self._records.touch(key.address)
@@ -191,7 +201,7 @@ class Repository:
         if failure is None or not failure.count:
             return None
         # A failure dated in the future is of a wrong clock; it would block requests until then.
-        return failure if failure.at <= self._now() + MAX_CLOCK_SKEW else None
+        return None if is_future(failure.at, self._now()) else failure
 
     def save_failure(self, page: Page | None, failure: Failure) -> None:
         """Store how fetching the page, or upstream as a whole, failed. Its listing stays."""
@@ -272,7 +282,8 @@ class Repository:
     def _merged_log(self, stored: RequestLog | None) -> RequestLog:
         """Return the log with the requests of this process, should the backend have lost them."""
         ours = self._records.get_from_memory(self._request_log)
-        return merge_request_logs(stored or RequestLog(), ours or RequestLog())
+        merged = merge_request_logs(stored or RequestLog(), ours or RequestLog())
+        return correct_request_log(merged, self._now())
 
     # --- Last-Modified -----------------------------------------------------------------------
 
@@ -306,13 +317,13 @@ class Repository:
     def get_incidents(self) -> Incidents:
         """Return the incident log, the latest incident first."""
         stored = self._records.get(self._incidents)
-        return stored.incidents if stored is not None else ()
+        return correct_incidents(stored.incidents, self._now()) if stored is not None else ()
 
     def update_incidents(self, change: Callable[[Incidents], Incidents]) -> None:
         """Replace the incident log atomically, for all processes."""
 
         def changed(stored: IncidentLog | None) -> IncidentLog | None:
-            before = stored.incidents if stored is not None else ()
+            before = correct_incidents(stored.incidents, self._now()) if stored is not None else ()
             after = change(before)
             return None if after is before else IncidentLog(after)
 
@@ -380,7 +391,7 @@ def _is_list_day(key: str, today: date) -> bool:
 
 
 def _is_current(value: LastModified, etag: str, now: datetime) -> bool:
-    return value.etag == etag and value.changed_at <= now + MAX_CLOCK_SKEW
+    return value.etag == etag and not is_future(value.changed_at, now)
 
 
 def _is_next_dropped(bucket: LastModifiedBucket, url: str) -> bool:
@@ -394,7 +405,7 @@ def _with_etag(
     """Return the bucket with the URL's value last, and without those used longest ago."""
     urls = dict(bucket.urls)
     value = urls.pop(url, None)
-    if value is not None and value.changed_at > now + MAX_CLOCK_SKEW:
+    if value is not None and is_future(value.changed_at, now):
         value = LastModified(etag, now.replace(microsecond=0))
     elif value is None or value.etag != etag:
         earliest = now if value is None else value.changed_at + timedelta(seconds=1)

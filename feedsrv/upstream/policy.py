@@ -25,6 +25,7 @@ from feedsrv.models import (
     RequestLog,
     last_list_day,
 )
+from feedsrv.storage.clock_skew import MAX_CLOCK_SKEW
 
 # --- TTL -----------------------------------------------------------------------------------------
 
@@ -147,6 +148,10 @@ def _previous_weekday(day: str) -> str:
 _INITIAL_BACKOFF = timedelta(minutes=1)
 _MAX_BACKOFF = timedelta(minutes=30)
 _MAX_DOUBLINGS = 10
+#: After this time without an attempt, nobody knows whether it failed all the while.
+_MAX_FAILURE_GAP = timedelta(days=7)
+#: The longest wait that upstream may ask for (`feedsrv.upstream.client`).
+_MAX_RETRY_AFTER = timedelta(hours=1)
 #: Jitter, as a fraction of the backoff to both sides.
 _JITTER = 0.1
 
@@ -165,6 +170,8 @@ def next_failure(
         grace: The number of consecutive failures before the backoff begins to double.
 
     """
+    if previous is not None and now - previous.at > _MAX_FAILURE_GAP:  # or a clock was wrong
+        previous = None
     count = previous.count + 1 if previous else 1
     doublings = min(max(count - 1 - grace, 0), _MAX_DOUBLINGS)
     backoff = min(_INITIAL_BACKOFF * 2**doublings, _MAX_BACKOFF)
@@ -180,10 +187,21 @@ def next_failure(
     )
 
 
+def is_blocked(failure: Failure | None, now: datetime) -> bool:
+    """Return whether the failure forbids a request now; a wrong clock does so for an hour at most.
+
+    Args:
+        failure: How a page failed, or upstream as a whole; None if it did not.
+        now: The current time (UTC).
+
+    """
+    return failure is not None and now < failure.retry_at <= now + _MAX_RETRY_AFTER + MAX_CLOCK_SKEW
+
+
 # --- rate limit ----------------------------------------------------------------------------------
 
 #: Upstream allows 100 pages in five minutes for each client address without a token.
-_RATE_WINDOW = timedelta(minutes=5)
+RATE_WINDOW = timedelta(minutes=5)
 MAX_REQUESTS = 60
 _MAX_ADHOC_REQUESTS = 30
 _BURST_SIZE = 4
@@ -208,9 +226,9 @@ def next_request_at(
     adhoc_times = _recent(request_log.adhoc_times, now)
     slots = [now]
     if len(times) >= MAX_REQUESTS:
-        slots.append(times[-MAX_REQUESTS] + _RATE_WINDOW)
+        slots.append(times[-MAX_REQUESTS] + RATE_WINDOW)
     if adhoc and len(adhoc_times) >= _MAX_ADHOC_REQUESTS:
-        slots.append(adhoc_times[-_MAX_ADHOC_REQUESTS] + _RATE_WINDOW)
+        slots.append(adhoc_times[-_MAX_ADHOC_REQUESTS] + RATE_WINDOW)
     if times:
         full_at = times[0]  # when the bucket is full again
         for time in times:
@@ -226,7 +244,7 @@ def requests_left(request_log: RequestLog, now: datetime) -> int:
 
 def record_request(request_log: RequestLog, now: datetime, *, adhoc: bool) -> RequestLog:
     """Return the log with a request that is sent now, and without those that no longer count."""
-    start = now - _RATE_WINDOW
+    start = now - RATE_WINDOW
     times = tuple(time for time in request_log.times if time > start)
     adhoc_times = tuple(time for time in request_log.adhoc_times if time > start)
     return RequestLog((*times, now), (*adhoc_times, now) if adhoc else adhoc_times)
@@ -234,7 +252,7 @@ def record_request(request_log: RequestLog, now: datetime, *, adhoc: bool) -> Re
 
 def _recent(times: tuple[datetime, ...], now: datetime) -> list[datetime]:
     """Return the times that count now; later ones were recorded while the clock was ahead."""
-    return [time for time in times if now - _RATE_WINDOW < time <= now]
+    return [time for time in times if now - RATE_WINDOW < time <= now]
 
 
 # --- client quota --------------------------------------------------------------------------------
@@ -273,7 +291,10 @@ class ClientQuota:
         interval = _HOUR / self._per_hour  # in which the bucket gains one token
         capacity = interval * max(1, self._per_hour // _BURST_DIVISOR)
         with self._lock:
-            full_at = max(now, self._full_at.get(client, now)) + interval
+            full_at = max(now, self._full_at.get(client, now))
+            if full_at > now + capacity:  # the clock was ahead
+                full_at = now
+            full_at += interval
             if full_at > now + capacity:
                 raise QuotaExceededError(client, (full_at - now - capacity).total_seconds())
             self._full_at[client] = full_at

@@ -19,7 +19,7 @@ from flask import Response as FlaskResponse
 from flask import jsonify
 from werkzeug.datastructures import Accept, Headers
 from werkzeug.exceptions import HTTPException
-from werkzeug.http import http_date, is_resource_modified, parse_accept_header
+from werkzeug.http import http_date, is_resource_modified, parse_accept_header, parse_date
 from werkzeug.wrappers import Request, Response
 
 from feedsrv.errors import (
@@ -30,6 +30,7 @@ from feedsrv.errors import (
     QuotaExceededError,
     UnauthorizedError,
 )
+from feedsrv.storage.clock_skew import is_future
 
 OK = "200 OK"
 NOT_MODIFIED = "304 Not Modified"
@@ -161,8 +162,13 @@ def with_body(cached: CacheableResponse, body: EncodedBody) -> CacheableResponse
     )
 
 
-def preconditions_allow_body(cached: CacheableResponse, environ: WSGIEnvironment) -> bool:
-    """Return whether the conditions of the request ask for the body (RFC 9110 13)."""
+def preconditions_allow_body(
+    cached: CacheableResponse, environ: WSGIEnvironment, now: datetime
+) -> bool:
+    """Return whether the conditions of the request ask for the body (RFC 9110 13).
+
+    If-Modified-Since in the future is ignored: it was our Last-Modified while the clock was ahead.
+    """
     if_none_match = environ.get("HTTP_IF_NONE_MATCH")
     if "HTTP_IF_MATCH" not in environ:
         # The two most frequent cases, without parsing.
@@ -170,6 +176,9 @@ def preconditions_allow_body(cached: CacheableResponse, environ: WSGIEnvironment
             return True
         if if_none_match == cached.etag:
             return False
+    since = parse_date(environ.get("HTTP_IF_MODIFIED_SINCE"))
+    if since is not None and is_future(since, now):
+        environ = {**environ, "HTTP_IF_MODIFIED_SINCE": ""}
     return is_resource_modified(environ, cached.etag, last_modified=cached.last_modified)
 
 
@@ -186,7 +195,7 @@ def respond_conditionally(
     """
     max_age = min(max(cached.poll_after - now, _MIN_MAX_AGE), _MAX_MAX_AGE)
     cache_control = _cache_control(cached.cache_scope, max_age.seconds)
-    if preconditions_allow_body(cached, environ):
+    if preconditions_allow_body(cached, environ, now):
         wants_gzip = _accepts_gzip(environ.get("HTTP_ACCEPT_ENCODING", ""))
         headers, body = cached.representations[wants_gzip]
         is_head = environ["REQUEST_METHOD"] == "HEAD"

@@ -174,7 +174,7 @@ class Views:
             return self._respond(with_body(respond(body.etag, media_type="text/html"), body))
         document = feed_document(suffix, metadata, result.matches)
         cached = respond(self._renderer.etag(document), media_type=FORMATS[suffix].media_type)
-        if preconditions_allow_body(cached, request.environ):
+        if preconditions_allow_body(cached, request.environ, self._service.now()):
             cached = with_body(cached, self._renderer.render(document))
         return self._respond(cached)
 
