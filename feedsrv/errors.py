@@ -28,8 +28,10 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-#: Characters of an invalid query that an error message repeats.
-_MAX_QUERY_LENGTH = 1000
+#: Characters of an invalid query that an error repeats: the longest query of a settings file.
+_MAX_QUERY_LENGTH = 4_000
+#: Characters shown on each side of the position of an error.
+_CARET_CONTEXT = 60
 
 
 class FeedsrvError(Exception):
@@ -60,7 +62,7 @@ class QueryError(ClientError):
     """The query is invalid.
 
     Attributes:
-        query: The query as received, cut to 1000 characters.
+        query: The query as received, cut to 4000 characters.
         position: Offset of the problem, in characters from 0.
         reason: What is wrong there, and how to fix it.
 
@@ -77,9 +79,12 @@ class QueryError(ClientError):
         return f"{self.reason} (at character {self.position + 1})"
 
     def with_caret(self) -> str:
-        """Return two lines: the query, and a caret below the position of the problem."""
-        line = re.sub(r"\s", " ", self.query)
-        return f"{line}\n{' ' * self.position}^"
+        """Return two lines: the query around the problem, and a caret below its position."""
+        start = max(0, self.position - _CARET_CONTEXT)
+        end = self.position + _CARET_CONTEXT
+        before, after = "…" if start else "", "…" if end < len(self.query) else ""
+        line = re.sub(r"\s", " ", self.query[start:end])
+        return f"{before}{line}{after}\n{' ' * (len(before) + self.position - start)}^"
 
 
 class ParameterError(ClientError):
@@ -144,7 +149,7 @@ class UnknownFeedError(ClientError):
 
     Attributes:
         name: The requested name.
-        known: The names of the configured feeds.
+        known: Names of configured feeds: all of them if they are few, else similar ones.
 
     """
 
@@ -217,16 +222,19 @@ class NoDataYetError(FeedsrvError):
     Attributes:
         reason: What went wrong, in plain words.
         retry_after: Whole seconds until a new attempt makes sense.
+        subject: What was not fetched.
 
     """
 
-    def __init__(self, reason: str, retry_after: int) -> None:
-        super().__init__(reason, retry_after)
+    def __init__(self, reason: str, retry_after: int, subject: str = "nothing") -> None:
+        super().__init__(reason, retry_after, subject)
         self.reason = reason
         self.retry_after = retry_after
+        self.subject = subject
 
     def __str__(self) -> str:
-        return f"nothing fetched from Hugging Face yet: {self.reason}"
+        was_not = "" if self.subject == "nothing" else "not "
+        return f"{self.subject} {was_not}fetched from Hugging Face yet: {self.reason}"
 
 
 class StoreError(FeedsrvError):
@@ -302,7 +310,7 @@ ERROR_MAP: dict[type[FeedsrvError], ErrorMapping] = {
     UnauthorizedError: ErrorMapping(401, "Key required", 2),
     QuotaExceededError: ErrorMapping(429, "Too many new keywords", 1),
     UnknownFeedError: ErrorMapping(404, "Feed not found", 2),
-    NoDataYetError: ErrorMapping(503, "Nothing fetched yet", 1),
+    NoDataYetError: ErrorMapping(503, "Not fetched yet", 1),
     StoreError: ErrorMapping(503, "Store unavailable", 1),
     ListenError: ErrorMapping(500, "The server cannot listen", 1),
     ExportError: ErrorMapping(500, "Export failed", 1),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import date
+from datetime import date, datetime
 from threading import Lock
 from typing import NamedTuple
 
@@ -17,6 +17,9 @@ from feedsrv.search.query import matches
 
 #: The window, trending, the week and the month.
 _MAX_INDEXES = 4
+#: What a feed has at least if it sets no limit, as far as there are so many papers.
+DEFAULT_LIMIT = 50
+_COMPLETE_DAYS = 3
 
 
 class Selection(NamedTuple):
@@ -43,11 +46,17 @@ class Selector:
     def select(self, feed: Feed, listings: Iterable[Listing]) -> Selection:
         """Return the papers of the listings that match the feed, each once."""
         every = tuple(listings)
+        if feed.page is not None:  # no index: those of the window and the lists stay
+            papers = unite_listings(every)
+            return Selection(
+                _narrow(papers, feed.query, feed.narrowed_by),
+                frozenset(paper.id for paper in papers),
+            )
         lists = tuple(each for each in every if each.page.kind is not Kind.SEARCH)
         searches = tuple(each for each in every if each.page.kind is Kind.SEARCH)
         index, hits = self.index_for(lists), unite_listings(searches)
         seen_ids = index.ids.union(hit.id for hit in hits) if hits else index.ids
-        return Selection(_matching_papers(feed, index, hits), seen_ids)
+        return Selection(_narrow(_matching_papers(feed, index, hits), feed.narrowed_by), seen_ids)
 
     def index_for(self, listings: Iterable[Listing]) -> Index:
         """Return the papers of listings, indexed for searching."""
@@ -77,6 +86,12 @@ def _matching_papers(feed: Feed, index: Index, hits: tuple[Paper, ...]) -> tuple
         else:
             found.pop(paper.id, None)
     return tuple(found.values())
+
+
+def _narrow(papers: tuple[Paper, ...], *queries: str) -> tuple[Paper, ...]:
+    """Return the papers that match all queries; an empty one matches every paper."""
+    trees = [parse_query(query) for query in queries if query]
+    return tuple(paper for paper in papers if all(matches(tree, paper) for tree in trees))
 
 
 # --- one copy of each paper ------------------------------------------------------------------
@@ -121,8 +136,29 @@ def merge_feeds(selections: Iterable[tuple[Feed, Sequence[Paper]]]) -> tuple[Mat
     return tuple(Match(paper, feeds[paper.id]) for paper in papers)
 
 
-def _sort_key(paper: Paper) -> tuple[date, str]:
-    return paper.listed or paper.submitted, paper.id
+def default_limit(matches: Iterable[Match]) -> int:
+    """Return how many of the matches a feed has that sets no limit: fifty, or more.
+
+    Its three newest list days are complete, so that a laptop that was closed over the weekend
+    misses nothing, even if a day has sixty papers.
+
+    Args:
+        matches: The papers, newest first.
+
+    """
+    days: set[date] = set()
+    complete = 0
+    for number, match in enumerate(matches, 1):
+        if match.paper.listed is not None:
+            days.add(match.paper.listed)
+            if len(days) > _COMPLETE_DAYS:
+                break
+            complete = number
+    return max(DEFAULT_LIMIT, complete)
+
+
+def _sort_key(paper: Paper) -> tuple[datetime, str]:
+    return paper.published, paper.id
 
 
 def _detail_rank(paper: Paper) -> tuple[bool, bool]:

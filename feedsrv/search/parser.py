@@ -56,7 +56,7 @@ _GRAMMAR = r"""
     ?atom: "(" any ")" | term
     term: FIELD? (WORD | QUOTED | VERBATIM)
 
-    _OR.3: /OR(?![^\s()"|])|\|/
+    _OR.3: /OR(?![^\s()"|])|\|(?:\s*\|)*/
     _AND.3: /AND(?![^\s()"|])/
     // A hyphen before other punctuation is no NOT (->), nor is "Stars: a Survey" a condition.
     _NOT.3: /NOT(?![^\s()"|])|-(?=[^\s)|-])(?![!#-'*-\/:-@\[-`{}~]+(?:[\s)]|$))/

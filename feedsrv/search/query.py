@@ -30,6 +30,8 @@ TermMode = Literal["forms", "phrase", "verbatim", "prefix", "exact"]
 
 #: Fields of a term without one.
 DEFAULT_FIELDS = ("title", "abstract", "keyword")
+#: Fields of a ``keyword:`` term for a paper without keywords: upstream had none for weeks.
+KEYWORD_FALLBACK_FIELDS = ("title", "abstract")
 _OPERATORS: dict[str, Callable[[int, int], bool]] = {
     ">=": operator.ge,
     "<=": operator.le,
@@ -92,6 +94,11 @@ class Term(msgspec.Struct, frozen=True):
                 return build_pattern(self.words, "prefix")
             case _:
                 return build_pattern(self.words, "exact")
+
+    @property
+    def has_forms(self) -> bool:
+        """Whether it finds other words than its own."""
+        return self.mode not in {"verbatim", "exact"}
 
     def describe(self) -> str:
         """Return what the term looks for, as a phrase."""
@@ -218,7 +225,7 @@ def matches(query: Query, paper: Paper) -> bool:
     """Return whether the paper matches the query."""
     match query:
         case Term():
-            return any(term_matches(query, field, paper) for field in query.fields)
+            return any(term_matches(query, field, paper) for field in _fields_of(query, paper))
         case And(parts):
             return all(matches(part, paper) for part in parts)
         case Or(parts):
@@ -229,6 +236,12 @@ def matches(query: Query, paper: Paper) -> bool:
             return bool(matched_value(query, paper))
         case _:
             assert_never(query)
+
+
+def _fields_of(term: Term, paper: Paper) -> tuple[str, ...]:
+    """Return the fields of the paper to look in."""
+    is_fallback = term.field == "keyword" and not paper.keywords
+    return KEYWORD_FALLBACK_FIELDS if is_fallback else term.fields
 
 
 def term_matches(term: Term, field: str, paper: Paper) -> bool:
@@ -264,7 +277,9 @@ def match_locations(query: Query, paper: Paper) -> tuple[str, ...]:
         case Term():
             shown = str(msgspec.structs.replace(query, field=""))
             return tuple(
-                f"{field}: {shown}" for field in query.fields if term_matches(query, field, paper)
+                f"{field}: {shown}"
+                for field in _fields_of(query, paper)
+                if term_matches(query, field, paper)
             )
         case And(parts) | Or(parts):
             locations = (place for part in parts for place in match_locations(part, paper))

@@ -30,7 +30,7 @@ from feedsrv.models import (
     last_list_day,
 )
 from feedsrv.search.analysis import analyze
-from feedsrv.upstream.cards import arxiv_month, parse_cards
+from feedsrv.upstream.cards import DayLabel, arxiv_month, parse_cards, parse_day_label
 from feedsrv.upstream.damaged_json import decode_objects
 from feedsrv.upstream.normalize import normalize_line, normalize_paragraphs, normalize_url
 from feedsrv.upstream.tag_scanner import extract_first, is_within_limits
@@ -225,6 +225,14 @@ def parse_api_response(body: bytes, url: str, *, requested: Page, fetched_at: da
     day = requested.key if requested.key in days else max(days)
     papers = tuple(paper for paper in listing.papers if str(paper.listed) == day)
     return msgspec.structs.replace(listing, page=Page(Kind.DAY, day), papers=papers)
+
+
+def count_api_entries(body: bytes) -> int:
+    """Return how many entries an API response has; 0 where they are damaged."""
+    try:
+        return len(msgspec.json.decode(body, type=list[msgspec.Raw]))
+    except (msgspec.DecodeError, RecursionError):
+        return 0
 
 
 def _account_handle(account: object) -> str:
@@ -456,8 +464,9 @@ def _listing_from_cards(
         ParseError: There are no cards. The error is the one given, since the props matter more.
 
     """
-    today = fetched_at.date()
-    key = _page_key(requested, _period_labels(text, url), today)
+    today, requested_day = fetched_at.date(), _list_day(requested)
+    label = parse_day_label(text, requested_day) if requested_day else DayLabel()
+    key = _page_key(requested, chain([label.day], _period_labels(text, url)), today)
     if key is None or "<article" not in text or not is_within_limits(text):
         raise props_error
     has_date = requested.kind in {Kind.DAY, Kind.WEEK, Kind.MONTH}
@@ -473,6 +482,8 @@ def _listing_from_cards(
         fetched_at=fetched_at,
         skipped=(f"page data: {props_error.reason}",),
         parsed_from="cards",
+        previous_day=label.previous_day,
+        next_day=label.next_day,
     )
 
 

@@ -32,6 +32,7 @@ from feedsrv.upstream.parser import page_path
 from feedsrv.upstream.policy import (
     RATE_WINDOW,
     is_blocked,
+    list_days,
     next_failure,
     next_request_at,
     record_request,
@@ -55,6 +56,8 @@ _LEASE_POLL_SECONDS = 0.05
 _MAX_WAIT = timedelta(minutes=15)
 #: Consecutive failures of different pages that count as an outage of upstream as a whole.
 _OUTAGE_THRESHOLD = 2
+#: The reason of a failure that is none: upstream works, and allows no more requests for a while.
+RATE_LIMIT_REASON = "upstream's rate limit is used up"
 
 
 class Refresher:
@@ -183,7 +186,10 @@ class Refresher:
         for skipped in fresh.skipped:
             log.warning("%s: skipped paper %s", fresh.page, skipped)
         self._log_recovery(requested)
-        dated = keep_list_days(fresh, self._repository.day_listings())
+        days = list_days(
+            self._now().date(), self._config.history_days, self._repository.get_listing
+        )
+        dated = keep_list_days(fresh, (listing for _, listing in days if listing is not None))
         listing = merge_refresh(self._repository.get_listing(fresh.page), dated)
         self._repository.save_listing(listing, requested)
         self._emit(ListingFetched(requested, fresh))
@@ -201,7 +207,7 @@ class Refresher:
         """Send nothing until upstream allows the next request."""
         now = self._now()
         failure = Failure(
-            reason="upstream's rate limit is used up",
+            reason=RATE_LIMIT_REASON,
             count=_OUTAGE_THRESHOLD,
             at=now,
             retry_at=now + timedelta(seconds=retry_after),

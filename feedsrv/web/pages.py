@@ -214,8 +214,8 @@ def _build_hints(
 def _word_forms(tree: Query, index: Index) -> Iterator[WordForms]:
     """Yield the words of the query that find other words too."""
     for term in iter_positive_terms(tree):
-        if term.mode in {"forms", "prefix"} and len(term.words) == 1:
-            forms = tuple(index.matched_words(term).items())
+        if term.has_forms:
+            forms = tuple(index.matched_forms(term).items())
             if len(forms) > 1:
                 yield WordForms(str(term), forms[:_MAX_WORD_FORMS])
 
@@ -259,7 +259,8 @@ def paper_cards(matches: Iterable[Match]) -> tuple[PaperCard, ...]:
 
 
 def _combined_query(feeds: Iterable[Feed]) -> Query | None:
-    trees = tuple(parse_query(feed.query) for feed in feeds if feed.query)
+    queries = (query for feed in feeds for query in (feed.query, feed.narrowed_by) if query)
+    trees = tuple(map(parse_query, dict.fromkeys(queries)))
     return trees[0] if len(trees) == 1 else Or(trees) if trees else None
 
 

@@ -88,12 +88,15 @@ def test_after_one_timeout_nobody_waits_until_upstream_has_responded(
     make_service: MakeService, upstream: FakeUpstream, clock: Clock
 ) -> None:
     upstream.inject_fault("timeout")
-    clients = [create_app(make_service(deadline=DEADLINE)).test_client() for _ in range(2)]
+    services = [make_service(deadline=DEADLINE) for _ in range(2)]
+    clients = [create_app(service).test_client() for service in services]
     assert timed_get(clients[0], "/papers.atom")[0] == 503
     for client in clients:  # two processes with one store
         for path in ("/papers.atom", "/papers/trending.atom", "/papers.atom?q=fog"):
             response_status, seconds = timed_get(client, path)
             assert (response_status, seconds < AT_ONCE) == (503, True)
+    for service in services:
+        wait_until(service._scheduler.is_idle)
     upstream.recover()
     clock.forward(minutes=40)
     wait_until(lambda: clients[1].get("/papers/trending.atom").status_code == 200)
