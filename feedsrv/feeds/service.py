@@ -67,6 +67,7 @@ from feedsrv.models import (
 from feedsrv.search.index import Index
 from feedsrv.search.parser import parse_query
 from feedsrv.search.search_terms import search_terms
+from feedsrv.storage.clock_skew import is_future
 from feedsrv.storage.repository import Repository, open_repository
 from feedsrv.upstream.client import UpstreamClient
 from feedsrv.upstream.demo import create_demo_upstream, load_sample_papers
@@ -86,6 +87,7 @@ _MIN_LIFETIME = timedelta(seconds=1)
 _MAX_LIFETIME = timedelta(days=1)
 #: Seconds after which to try again where nothing better is known.
 _DEFAULT_RETRY_AFTER = 60
+_MAX_RETRY_AFTER = 3600
 #: Requests that may wait for the whole deadline at the same time: half of the server's threads, so
 #: that a page that hangs leaves the other half to stored feeds. Further requests wait for
 #: `_SHORT_WAIT` seconds, enough for a page that does not hang.
@@ -185,7 +187,8 @@ class Service:
         self._quota = ClientQuota(0 if config.access_key else config.new_keywords)
         self._selector = Selector()
         self._digest_logs = repository.permanent_values("digests", DigestLog)
-        self._list_days_cache: tuple[object, StoredDays] = (None, ())
+        #: The window, the version of the store that it was made from, and when.
+        self._list_days_cache: tuple[object, datetime, StoredDays] = (None, now(), ())
         self._window = Window((), Index(()))
         self._feed_names = sorted(config.feeds)
 
@@ -518,7 +521,8 @@ class Service:
             reason = "the request budget is used up"
         has_days = any(listing is not None for _, listing in self.list_days())
         subject = " and ".join(map(str, pages)) if has_days else "nothing"
-        error = NoDataYetError(reason, max(1, round(retry_after)), subject)
+        seconds = min(max(1, round(retry_after)), _MAX_RETRY_AFTER)
+        error = NoDataYetError(reason, seconds, subject)
         error.__cause__ = cause
         return error
 
@@ -538,12 +542,13 @@ class Service:
 
     def list_days(self) -> StoredDays:
         """Return the window of list days; the same object until something is stored."""
-        today = self._now().date()
-        key = self.repository.version(), today
-        cached_key, days = self._list_days_cache
-        if key != cached_key:
-            days = tuple(list_days(today, self.config.history_days, self.repository.get_listing))
-            self._list_days_cache = key, days
+        now = self._now()
+        key = self.repository.version(), now.date()
+        cached_key, made_at, days = self._list_days_cache
+        if key != cached_key or is_future(made_at, now):
+            get_listing = self.repository.get_listing
+            days = tuple(list_days(now.date(), self.config.history_days, get_listing))
+            self._list_days_cache = key, now, days
         return days
 
     def window(self) -> Window:
