@@ -19,6 +19,7 @@
     ├── NoDataYetError           upstream fails, and nothing is stored that could be served
     ├── StoreError               the disk or Redis failed; handled inside the service
     ├── MailError                the mail server cannot be used
+    │   ├── MailConnectionError  there is no connection to it
     │   ├── MailDeferredError    it does not take one message now
     │   └── MailRejectedError    it will never take one message
     ├── ListenError              the server cannot listen on its address
@@ -301,6 +302,10 @@ class MailError(FeedsrvError):
         return f"mail cannot be sent through {self.host}: {self.reason}"
 
 
+class MailConnectionError(MailError):
+    """There is no connection to the mail server."""
+
+
 class MailDeferredError(MailError):
     """The mail server does not take one message now (RFC 5321 4.2.1: 4yz)."""
 
@@ -369,6 +374,7 @@ ERROR_MAP: dict[type[FeedsrvError], ErrorMapping] = {
     NoDataYetError: ErrorMapping(503, "Not fetched yet", 1),
     StoreError: ErrorMapping(503, "Store unavailable", 1),
     MailError: ErrorMapping(503, "Mail server unavailable", 1),
+    MailConnectionError: ErrorMapping(503, "Mail server unreachable", 1),
     MailDeferredError: ErrorMapping(503, "Mail server busy", 1),
     MailRejectedError: ErrorMapping(400, "Address not accepted", 1),
     ListenError: ErrorMapping(500, "The server cannot listen", 1),
