@@ -55,6 +55,15 @@ _STORE_URL_HINT = (
     "expected a URL such as redis://:PASSWORD@redis.example.org:6379/0, with rediss:// for TLS, or"
     " unix:///run/redis.sock; in a password, write : / ? # [ ] @ % as %3A and so on"
 )
+#: Attributes of a feed that are no settings.
+_NOT_IN_FEED_TABLE = {"name", "library"}
+#: An arXiv id in BibTeX: as eprint, in a DOI or URL, or as "arXiv:2510.12345".
+_BIBTEX_ARXIV_ID = re.compile(
+    r"(?:\barxiv(?:\.org/(?:abs|pdf)/|[.:]\s*)|\beprint\s*=\s*[{\"]\s*)(\d{4}\.\d{4,5})(?!\d)",
+    re.IGNORECASE | re.ASCII,
+)
+#: Papers of a library that others are compared with: the newest.
+_MAX_LIBRARY_PAPERS = 200
 _FEED_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
@@ -344,7 +353,11 @@ def _build_feeds(tables: object, file: str, problems: list[str]) -> Iterator[tup
         problems += [f"{file}: feeds.{name}{problem}" for problem in found]
         if not found:
             title = table.get("title") or name
-            yield name, msgspec.convert({**table, "title": title, "name": name}, Feed)
+            feed = msgspec.convert({**table, "title": title, "name": name}, Feed)
+            try:
+                yield name, _with_library(feed, Path(file).parent)
+            except ValueError as error:
+                problems.append(f"{file}: feeds.{name}.like_file: {error}")
 
 
 def _feed_problems(name: str, table: object) -> Iterator[str]:
@@ -356,7 +369,7 @@ def _feed_problems(name: str, table: object) -> Iterator[str]:
         return
     types = {field.name: field.type for field in msgspec.structs.fields(Feed)}
     for key, value in table.items():
-        if key == "name" or key not in types:
+        if key in _NOT_IN_FEED_TABLE or key not in types:
             yield f".{key}: unknown setting"
             continue
         try:
@@ -368,6 +381,30 @@ def _feed_problems(name: str, table: object) -> Iterator[str]:
         yield ".title: contains a character that XML does not allow"
     if isinstance(query, str):
         yield from _query_problems(query, table.get("sources"))
+
+
+def _with_library(feed: Feed, directory: Path) -> Feed:
+    if not feed.like_file:
+        return feed
+    library = _read_library(directory / Path(feed.like_file).expanduser())
+    return msgspec.structs.replace(feed, library=library)
+
+
+def _read_library(file: Path) -> tuple[str, ...]:
+    """Return the arXiv ids in a BibTeX file, the newest first.
+
+    Raises:
+        ValueError: There are none.
+
+    """
+    try:
+        text = file.read_text("utf-8", "replace")
+    except OSError as error:
+        raise ValueError(f"{file} cannot be read: {error.strerror}") from error
+    ids = sorted(set(_BIBTEX_ARXIV_ID.findall(text)), reverse=True)
+    if not ids:
+        raise ValueError(f"{file} has no arXiv id")
+    return tuple(ids[:_MAX_LIBRARY_PAPERS])
 
 
 def _query_problems(query: str, sources: object) -> Iterator[str]:

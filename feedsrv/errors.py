@@ -189,6 +189,10 @@ class FetchError(UpstreamError):
         self.retry_after = retry_after
 
 
+class NotFoundError(FetchError):
+    """Upstream says that there is no such page."""
+
+
 class RequestNotSentError(UpstreamError):
     """No request was sent: the budget is used up, another process is fetching, or we shut down.
 
@@ -303,6 +307,7 @@ ERROR_MAP: dict[type[FeedsrvError], ErrorMapping] = {
     ListenError: ErrorMapping(500, "The server cannot listen", 1),
     ExportError: ErrorMapping(500, "Export failed", 1),
     FetchError: ErrorMapping(503, "Hugging Face is unreachable", 1),
+    NotFoundError: ErrorMapping(503, "Hugging Face has no such page", 1),
     RequestNotSentError: ErrorMapping(503, "No request was sent to Hugging Face", 1),
     ParseError: ErrorMapping(503, "Hugging Face's page could not be parsed", 1),
 }

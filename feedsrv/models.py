@@ -38,13 +38,15 @@ class Kind(StrEnum):
     MONTH = "month"
     TRENDING = "trending"
     SEARCH = "search"
+    #: A single paper.
+    PAPER = "paper"
 
 
 class Page(msgspec.Struct, frozen=True):
     """One upstream page.
 
     The key is ``2026-11-24`` for a day, ``2026-W48`` for a week, ``2026-11`` for a month, the
-    search terms for a search, and empty for trending.
+    search terms for a search, the id for a paper, and empty for trending.
     """
 
     kind: Kind
@@ -163,6 +165,10 @@ class Feed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     link: Literal["huggingface", "arxiv", "pdf"] = "huggingface"
     #: Whether hits of upstream's search must match the query too, or are accepted as they are.
     match: Literal["strict", "upstream"] = "strict"
+    #: A BibTeX file, relative to the settings file: the feed has papers like those in it.
+    like_file: str = ""
+    #: The ids of its papers. Not a setting.
+    library: tuple[str, ...] = ()
 
 
 class Match(msgspec.Struct, frozen=True):
@@ -188,6 +194,8 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     retry_at: datetime
     #: When the first one failed.
     since: datetime
+    #: Whether upstream says that there is no such page.
+    is_not_found: bool = False
 
 
 class RequestLog(msgspec.Struct, frozen=True):

@@ -9,7 +9,7 @@ import msgspec
 
 from feedsrv import __version__
 from feedsrv.models import Feed
-from feedsrv.search.parser import parse_query
+from feedsrv.search.parser import parse_feed_query
 from feedsrv.search.query import canonical_text
 
 _UUID_NAMESPACE = UUID("6f0d3c3e-5f0e-5b51-9d4e-2b7c1a2f9f10")
@@ -70,11 +70,14 @@ def feed_definition(feed: Feed) -> str:
 
     The name, title, limit and link may change without making a new feed.
     """
-    query = canonical_text(parse_query(feed.query)) if feed.query else ""
-    return " ".join([*sorted(feed.sources), feed.match, query])
+    query = parse_feed_query(feed)
+    text = canonical_text(query) if query is not None else ""
+    return " ".join([*sorted(feed.sources), feed.match, text])
 
 
 def feed_description(feed: Feed) -> str:
     """Return one sentence about the feed's content."""
     about = f" that match: {feed.query}" if feed.query else ""
+    if feed.library:
+        about += f"{', and' if about else ''} that are like those of {feed.like_file}"
     return f"Papers from Hugging Face Daily Papers{about}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date
 from threading import Lock
 from typing import NamedTuple
@@ -12,8 +12,8 @@ from cachetools import LRUCache
 
 from feedsrv.models import Feed, Kind, Listing, Match, Paper
 from feedsrv.search.index import Index
-from feedsrv.search.parser import parse_query
-from feedsrv.search.query import matches
+from feedsrv.search.parser import parse_feed_query
+from feedsrv.search.query import Like, Query, matches, replace_likes
 
 #: The window, trending, the week and the month.
 _MAX_INDEXES = 4
@@ -24,6 +24,12 @@ class Selection(NamedTuple):
 
     papers: tuple[Paper, ...]
     searched_ids: frozenset[str]
+    #: The query, with what was decided about similar papers; None for all papers.
+    query: Query | None
+
+
+#: Decides which of the papers are similar to others.
+DecideLike = Callable[[Like, Sequence[Paper]], Like]
 
 
 class Selector:
@@ -40,14 +46,18 @@ class Selector:
         )
         self._lock = Lock()
 
-    def select(self, feed: Feed, listings: Iterable[Listing]) -> Selection:
+    def select(self, feed: Feed, listings: Iterable[Listing], decide_like: DecideLike) -> Selection:
         """Return the papers of the listings that match the feed, each once."""
         every = tuple(listings)
         lists = tuple(each for each in every if each.page.kind is not Kind.SEARCH)
         searches = tuple(each for each in every if each.page.kind is Kind.SEARCH)
         index, hits = self.index_for(lists), unite_listings(searches)
         seen_ids = index.ids.union(hit.id for hit in hits) if hits else index.ids
-        return Selection(_matching_papers(feed, index, hits), seen_ids)
+        query = parse_feed_query(feed)
+        if query is not None:
+            papers = (*index.papers, *(hit for hit in hits if hit.id not in index.ids))
+            query = replace_likes(query, lambda like: decide_like(like, papers))
+        return Selection(_matching_papers(feed, query, index, hits), seen_ids, query)
 
     def index_for(self, listings: Iterable[Listing]) -> Index:
         """Return the papers of listings, indexed for searching."""
@@ -61,11 +71,12 @@ class Selector:
         return entry[1]
 
 
-def _matching_papers(feed: Feed, index: Index, hits: tuple[Paper, ...]) -> tuple[Paper, ...]:
+def _matching_papers(
+    feed: Feed, query: Query | None, index: Index, hits: tuple[Paper, ...]
+) -> tuple[Paper, ...]:
     """Return the papers that match the feed, of the lists and of upstream's search hits."""
-    if not feed.query:
+    if query is None:
         return index.papers
-    query = parse_query(feed.query)
     found = {paper.id: paper for paper in index.search(query)}
     for hit in hits:
         listed = index.get(hit.id)

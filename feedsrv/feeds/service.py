@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
 from contextlib import ExitStack
 from datetime import UTC, datetime, time, timedelta
+from functools import partial
 from pathlib import Path
 from random import random as _random  # noqa: TID251  # the default source of chance
 from tempfile import TemporaryDirectory
@@ -31,19 +32,28 @@ import msgspec
 
 from feedsrv import __version__
 from feedsrv.config import Config
-from feedsrv.errors import NoDataYetError, RequestNotSentError, UnknownFeedError, UpstreamError
+from feedsrv.errors import (
+    NoDataYetError,
+    QueryError,
+    RequestNotSentError,
+    UnknownFeedError,
+    UpstreamError,
+)
+from feedsrv.feeds.likes import Likes
 from feedsrv.feeds.selection import Selector, merge_feeds
 from feedsrv.feeds.sources import (
     SourceState,
     effective_sources,
     search_pages,
     search_terms,
+    seed_pages,
     source_state,
 )
 from feedsrv.feeds.window import Window
 from feedsrv.models import Failure, Feed, Kind, Listing, Match, Page, Paper, Source, StoredDays
 from feedsrv.search.index import Index
-from feedsrv.search.parser import parse_query
+from feedsrv.search.parser import parse_feed_query, parse_query
+from feedsrv.search.query import Like, Query, iter_likes
 from feedsrv.storage.repository import Repository, open_repository
 from feedsrv.upstream.client import UpstreamClient
 from feedsrv.upstream.demo import create_demo_upstream, load_sample_papers
@@ -62,6 +72,9 @@ _DEFAULT_RETRY_AFTER = 60
 #: `_SHORT_WAIT` seconds, enough for a page that does not hang.
 _MAX_FULL_WAITS = 16
 _SHORT_WAIT = 1.0
+#: Papers to compare with that a request waits for: as many as fit into the deadline. Those of a
+#: long list are fetched later.
+_MAX_AWAITED_SEEDS = 4
 #: Seconds that a batch refresh waits for its slot: longer than a rate limit can be used up.
 _BATCH_WAIT = 600.0
 
@@ -76,6 +89,8 @@ class FeedResult(msgspec.Struct, frozen=True, kw_only=True):
 
     #: The requested part of the matching papers, newest first.
     matches: tuple[Match, ...]
+    #: The query of each feed that has one, with what was decided about similar papers.
+    queries: dict[Feed, Query]
     #: How many matching papers come before these, and how many match in all.
     offset: int
     total: int
@@ -128,13 +143,18 @@ class Service:
         )
         #: The search pages of the configured feeds.
         self.configured_searches = search_pages(config.feeds.values())
+        seeds = (page for feed in config.feeds.values() for page in seed_pages(feed))
         self._scheduler = Scheduler(
-            self._refresher, self.configured_searches, self._due_day_pages, shutdown
+            self._refresher,
+            self.configured_searches.union(seeds),
+            self._due_day_pages,
+            shutdown,
         )
         self._quota = ClientQuota(0 if config.access_key else config.new_keywords)
         self._selector = Selector()
+        self._likes = Likes(repository)
         self._list_days_cache: tuple[object, StoredDays] = (None, ())
-        self._window = Window((), Index(()))
+        self._window = Window((), Index(()), self._decide_like)
 
     @classmethod
     def open(
@@ -193,7 +213,12 @@ class Service:
         return feed
 
     def get_feed(
-        self, *feeds: Feed, limit: int | None = None, page_number: int = 1, client: str = ""
+        self,
+        *feeds: Feed,
+        limit: int | None = None,
+        page_number: int = 1,
+        client: str = "",
+        is_preview: bool = False,
     ) -> FeedResult:
         """Return the papers of the feeds, each once.
 
@@ -203,8 +228,11 @@ class Service:
             page_number: Which page of that many papers to return; 1 has the newest.
             client: Who asks, for the quota of new keywords. Empty for the server itself, which has
                 no quota.
+            is_preview: Whether nobody can have subscribed yet, so that what is decided about
+                similar papers need not be stored.
 
         Raises:
+            QueryError: A query names a paper that upstream does not have.
             QuotaExceededError: The client's quota of new keywords is used up for now.
             NoDataYetError: Upstream fails, and nothing is stored for any of the feeds.
 
@@ -213,6 +241,8 @@ class Service:
         all_states = [state for its_states in states.values() for state in its_states]
         self._enforce_quota(client, all_states)
         fetches = self._start_fetches(all_states)
+        seed_fetches = self._start_seed_fetches(feeds, client)
+        fetches |= seed_fetches
         waited = self._wait_for(fetches.values()) if fetches else 0.0
         now = self._now()
         midnight = datetime.combine(now.date() + timedelta(days=1), time(), UTC)
@@ -220,27 +250,35 @@ class Service:
         ttls, lifetimes = [_MAX_LIFETIME], [midnight - now]
         seen_ids: frozenset[str] = frozenset()
         selected: list[tuple[Feed, tuple[Paper, ...]]] = []
+        queries: dict[Feed, Query] = {}
+        decide_like = partial(self._decide_like, is_stored=not is_preview)
+        for feed in feeds:
+            self._check_seeds(feed)
         for feed, its_states in states.items():
             updated = [
                 _with_fetched_listing(state, fetches.get(state.main_page), now)
                 for state in its_states
             ]
             listings = tuple(listing for state in updated for listing in state.listings)
-            if updated and not listings:
+            if (updated and not listings) or self._lacks_seeds(feed):
                 ttls.append(timedelta(0))
                 lifetimes.append(timedelta(0))
                 continue
-            selection = self._selector.select(feed, listings)
+            selection = self._selector.select(feed, listings, decide_like)
+            if selection.query is not None:
+                queries[feed] = selection.query
             seen_ids |= selection.searched_ids
             ttls += [state.main_page_ttl for state in updated]
             lifetimes += [state.min_ttl for state in updated]
             selected.append((feed, selection.papers))
         if not selected:
-            raise self._no_data_error([state.main_page for state in all_states], fetches, waited)
+            pages = [state.main_page for state in all_states]
+            raise self._no_data_error([*pages, *seed_fetches], fetches, waited)
         size = limit or max(feed.limit for feed in feeds)
         matches, offset = merge_feeds(selected), (page_number - 1) * size
         return FeedResult(
             matches=matches[offset : offset + size],
+            queries=queries,
             offset=offset,
             total=len(matches),
             papers_searched=len(seen_ids),
@@ -272,7 +310,7 @@ class Service:
             if (
                 state.due_pages
                 and not state.listings
-                and self._scheduler.is_new_search(state.main_page)
+                and self._scheduler.is_new_adhoc(state.main_page)
             ):
                 self._quota.consume(client, self._now())
 
@@ -287,6 +325,70 @@ class Service:
             page for state in states for page in state.due_pages if page not in fetches
         )
         return fetches
+
+    # --- papers to compare with ------------------------------------------------------------
+
+    def fetch_seeds(self, query: Query, text: str, client: str) -> None:
+        """Fetch the papers that a query compares others with, and wait for them.
+
+        Raises:
+            QueryError: Upstream does not have one of them.
+            QuotaExceededError: The client's quota of new keywords is used up for now.
+
+        """
+        if any(iter_likes(query)):
+            feed = Feed(name="", title="", query=text)
+            self._wait_for(self._start_seed_fetches([feed], client).values())
+            self._check_seeds(feed)
+
+    def _start_seed_fetches(
+        self, feeds: Iterable[Feed], client: str
+    ) -> dict[Page, Future[Listing]]:
+        """Start to fetch the papers that queries compare others with, where they are unknown."""
+        pages = dict.fromkeys(page for feed in feeds for page in seed_pages(feed))
+        window = self._window_index() if pages else Index(())
+        missing = [
+            page
+            for page in pages
+            if self._likes.get_seed(page.key, window) is None
+            and self._refresher.blocking_failure(page) is None
+        ]
+        for page in missing if client else ():
+            if self._scheduler.is_new_adhoc(page):
+                self._quota.consume(client, self._now())
+        awaited, others = missing[:_MAX_AWAITED_SEEDS], missing[_MAX_AWAITED_SEEDS:]
+        fetches = {page: self._scheduler.fetch_for_request(page) for page in awaited}
+        self._scheduler.refresh_in_background(others)
+        return fetches
+
+    def _check_seeds(self, feed: Feed) -> None:
+        """Raise QueryError if the query names a paper that upstream does not have.
+
+        A library may have papers that upstream does not have.
+        """
+        for page in seed_pages(feed) if not feed.library else ():
+            failure = self.repository.get_failure(page)
+            if failure is not None and failure.is_not_found:
+                reason = f"Hugging Face has no paper {page.key}"
+                raise QueryError(feed.query, max(0, feed.query.find(page.key)), reason)
+
+    def _lacks_seeds(self, feed: Feed) -> bool:
+        """Return whether a part of the feed's query has no paper to compare others with."""
+        query = parse_feed_query(feed)
+        likes = tuple(iter_likes(query)) if query is not None else ()
+        window = self._window_index() if likes else Index(())
+        return any(
+            all(self._likes.get_seed(each, window) is None for each in like.ids) for like in likes
+        )
+
+    def _decide_like(self, like: Like, papers: Iterable[Paper], *, is_stored: bool = False) -> Like:
+        return self._likes.decide(
+            like,
+            papers,
+            self._window_index(),
+            is_complete=all(listing is not None for _, listing in self.list_days()),
+            is_stored=is_stored,
+        )
 
     def _wait_for(self, fetches: Iterable[Future[Listing]]) -> float:
         """Wait until all fetches are done; return for how many seconds at most that was."""
@@ -353,7 +455,7 @@ class Service:
         days = self.list_days()
         if not self._window.is_current(days):
             listings = (listing for _, listing in days if listing is not None)
-            self._window = Window(days, self._selector.index_for(listings))
+            self._window = Window(days, self._selector.index_for(listings), self._decide_like)
         self._scheduler.refresh_in_background(self._due_day_pages())
         return self._window
 
@@ -365,7 +467,7 @@ class Service:
         listing = self.repository.get_listing(Page(Kind.SEARCH, search_terms(feed)))
         if listing is None:
             return None
-        papers = self._selector.select(feed, [listing]).papers
+        papers = self._selector.select(feed, [listing], self._decide_like).papers
         return sum(self._window.index.get(paper.id) is None for paper in papers)
 
     def get_failure(self, feed: Feed) -> Failure | None:

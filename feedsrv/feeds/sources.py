@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 from itertools import islice
 
 import msgspec
 
 from feedsrv.models import Feed, Kind, Listing, Page, Source, StoredDays
-from feedsrv.search.parser import parse_query
-from feedsrv.search.query import upstream_search_text
+from feedsrv.search.parser import parse_feed_query
+from feedsrv.search.query import iter_likes, upstream_search_text
 from feedsrv.upstream.policy import newest_day_page, pages_covering, remaining_ttl
 
 _ZERO = timedelta(0)
@@ -32,12 +32,21 @@ class SourceState(msgspec.Struct, frozen=True):
 
 def search_terms(feed: Feed) -> str:
     """Return what to search for on upstream's search page; empty where there is nothing."""
-    return upstream_search_text(parse_query(feed.query)) if feed.query else ""
+    query = parse_feed_query(feed)
+    return "" if query is None else upstream_search_text(query)
 
 
 def search_pages(feeds: Iterable[Feed]) -> frozenset[Page]:
     """Return the upstream search pages of the feeds."""
     return frozenset(Page(Kind.SEARCH, search_terms(feed)) for feed in feeds if search_terms(feed))
+
+
+def seed_pages(feed: Feed) -> Iterator[Page]:
+    """Yield the pages of the papers that the feed compares others with."""
+    query = parse_feed_query(feed)
+    for like in iter_likes(query) if query is not None else ():
+        for paper_id in (*like.ids, *like.unlike_ids):
+            yield Page(Kind.PAPER, paper_id)
 
 
 def effective_sources(feed: Feed) -> tuple[Source, ...]:

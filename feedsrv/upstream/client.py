@@ -19,7 +19,7 @@ from wsgiref.types import WSGIApplication
 
 import httpx
 
-from feedsrv.errors import FetchError
+from feedsrv.errors import FetchError, NotFoundError
 
 #: The most bytes of a decompressed body. The largest page seen had 1.7 MB.
 MAX_BODY_BYTES = 8_000_000
@@ -244,7 +244,8 @@ def _raise_for_status(response: httpx.Response) -> None:
     retry_after = _retry_after(response.headers) if status >= httpx.codes.BAD_REQUEST else None
     if status == httpx.codes.TOO_MANY_REQUESTS:
         raise FetchError(url, "HTTP 429, too many requests", retry_after)
-    raise FetchError(url, f"HTTP {status}", retry_after)
+    error = NotFoundError if status == httpx.codes.NOT_FOUND else FetchError
+    raise error(url, f"HTTP {status}", retry_after)
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:

@@ -15,7 +15,7 @@ from threading import Lock
 
 from cachetools import LRUCache
 
-from feedsrv.errors import QuotaExceededError, UpstreamError
+from feedsrv.errors import NotFoundError, QuotaExceededError, UpstreamError
 from feedsrv.models import FIRST_LIST_DAY, Failure, Kind, Listing, Page, RequestLog
 
 # --- TTL -----------------------------------------------------------------------------------------
@@ -33,6 +33,7 @@ _LIST_TTLS = {
     Kind.MONTH: timedelta(hours=1),
     Kind.TRENDING: timedelta(hours=1),
     Kind.SEARCH: timedelta(hours=24),
+    Kind.PAPER: timedelta(days=30),
 }
 
 
@@ -76,7 +77,7 @@ def _page_key(kind: Kind, day: date) -> str:
             return f"{year}-W{week:02d}"
         case Kind.MONTH:
             return f"{day:%Y-%m}"
-        case Kind.TRENDING | Kind.SEARCH:
+        case Kind.TRENDING | Kind.SEARCH | Kind.PAPER:
             return ""
 
 
@@ -166,6 +167,7 @@ def next_failure(
         at=now,
         retry_at=now + max(backoff, retry_after),
         since=previous.since if previous else now,
+        is_not_found=isinstance(error, NotFoundError),
     )
 
 

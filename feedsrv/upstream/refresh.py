@@ -15,7 +15,13 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from feedsrv.config import Config
-from feedsrv.errors import FetchError, ParseError, RequestNotSentError, UpstreamError
+from feedsrv.errors import (
+    FetchError,
+    NotFoundError,
+    ParseError,
+    RequestNotSentError,
+    UpstreamError,
+)
 from feedsrv.models import Failure, Kind, Listing, Page, Paper, RequestLog
 from feedsrv.storage.repository import Repository
 from feedsrv.upstream.client import FetchResult, UpstreamClient, Validators
@@ -36,6 +42,8 @@ log = logging.getLogger(__name__)
 _PAGE_DEADLINE_SHARE = 0.7
 #: Seconds between two attempts to take a lease that another process holds.
 _LEASE_POLL_SECONDS = 0.05
+#: Seconds until a paper that upstream does not have is asked for again.
+_MISSING_PAPER_BACKOFF = 86_400.0
 #: Consecutive failures of different pages that count as an outage of upstream as a whole.
 _OUTAGE_THRESHOLD = 2
 
@@ -131,7 +139,10 @@ class Refresher:
                 retry_after = (failure.retry_at - now).total_seconds()
                 raise FetchError(page_path(page), failure.reason, retry_after)
             try:
-                fresh, retry_after = self._fetch_listing(page, stored, adhoc, give_up_at)
+                if page.kind is Kind.PAPER:
+                    fresh, retry_after = self._fetch_paper(page, adhoc, give_up_at)
+                else:
+                    fresh, retry_after = self._fetch_listing(page, stored, adhoc, give_up_at)
             except RequestNotSentError:
                 raise  # no request was sent, so nothing failed
             except UpstreamError as error:
@@ -192,7 +203,8 @@ class Refresher:
             error,
         )
         outage = None
-        if isinstance(error, FetchError):
+        is_missing_paper = page.kind is Kind.PAPER and failure.is_not_found
+        if isinstance(error, FetchError) and not is_missing_paper:
             outage = self._record_outage(previous, error, now, chance)
         self._emit(FetchFailed(page, error, failure, outage))
 
@@ -268,6 +280,35 @@ class Refresher:
             raise error from api_error
         log.warning("%s: page failed, fetched from the JSON API instead: %s", page, error)
         return listing, max(retry_after, result.retry_after)
+
+    def _fetch_paper(self, page: Page, adhoc: bool, give_up_at: datetime) -> tuple[Listing, float]:
+        """Return the listing of one paper, from the JSON API or else its page."""
+
+        def acquire_slot() -> None:
+            self._await_request_slot(page, adhoc, give_up_at)
+
+        now = self._now()
+        errors: list[UpstreamError] = []
+        for path, parse in (
+            (api_path(page, now.date()), parse_api_response),
+            (page_path(page), parse_page),
+        ):
+            acquire_slot()
+            deadline = self._client.deadline_after(self._config.deadline / 2)
+            try:
+                result = self._client.get(path, deadline, acquire_slot=acquire_slot)
+                listing = parse(result.body, result.url, requested=page, fetched_at=now)
+            except RequestNotSentError:
+                raise
+            except UpstreamError as error:
+                errors.append(error)
+            else:
+                return listing, result.retry_after
+        # Either may be out of order; only both together say that there is no such paper.
+        for each in errors:
+            if not isinstance(each, NotFoundError):
+                raise each
+        raise NotFoundError(page_path(page), "there is no such paper", _MISSING_PAPER_BACKOFF)
 
     @contextmanager
     def _saving_unparsed(self, name: str, result: FetchResult, now: datetime) -> Iterator[None]:

@@ -29,7 +29,7 @@ class Scheduler:
 
     Args:
         refresher: Fetches one page.
-        configured_searches: The search pages of the configured feeds; any other search is ad hoc.
+        configured_pages: The searches and papers of the configured feeds; all others are ad hoc.
         due_days: Returns the list days to fetch, the newest first. Called again after each day that
             was fetched, because a page names the list day before its own.
         shutdown: Set when the scheduler is closed; interrupts waits of the refresher.
@@ -39,12 +39,12 @@ class Scheduler:
     def __init__(
         self,
         refresher: Refresher,
-        configured_searches: frozenset[Page],
+        configured_pages: frozenset[Page],
         due_days: Callable[[], Iterable[Page]],
         shutdown: Event,
     ) -> None:
         self._refresher = refresher
-        self._configured_searches = configured_searches
+        self._configured_pages = configured_pages
         self._due_days = due_days
         self._shutdown = shutdown
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="upstream")
@@ -91,8 +91,8 @@ class Scheduler:
                     self._queued[page] = None
                     self._schedule()
 
-    def is_new_search(self, page: Page) -> bool:
-        """Return whether the page is an ad-hoc search that is not scheduled yet."""
+    def is_new_adhoc(self, page: Page) -> bool:
+        """Return whether the page is an ad-hoc search or paper that is not scheduled yet."""
         return self._is_adhoc(page) and not self._is_scheduled(page)
 
     def is_idle(self) -> bool:
@@ -118,7 +118,7 @@ class Scheduler:
         return bool(self._awaited)
 
     def _is_adhoc(self, page: Page) -> bool:
-        return page.kind is Kind.SEARCH and page not in self._configured_searches
+        return page.kind in {Kind.SEARCH, Kind.PAPER} and page not in self._configured_pages
 
     def _schedule(self) -> None:
         """Have the thread take one more page."""

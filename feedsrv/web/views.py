@@ -160,7 +160,9 @@ class Views:
         )
         is_known = self._service.was_served(metadata.self_url)
         client = "" if is_known else client_address(self._config, request)
-        result = self._service.get_feed(*feeds, limit=limit, page_number=page, client=client)
+        result = self._service.get_feed(
+            *feeds, limit=limit, page_number=page, client=client, is_preview=not suffix
+        )
         respond = partial(
             self._build_cached_response,
             url=metadata.self_url,
@@ -186,7 +188,7 @@ class Views:
         has_older = not is_last and not self._config.static_export
         return self.render_page(
             "feed.html",
-            cards=paper_cards(result.matches),
+            cards=paper_cards(result.matches, result.queries),
             result=result,
             newer_url=feed_url(page=_page_param(page - 1)) if page > 1 else "",
             older_url=feed_url(page=page + 1) if has_older else "",
@@ -218,6 +220,9 @@ class Views:
     def _preview_context(self) -> dict[str, object]:
         query = query_param()
         try:
+            if query:
+                tree, client = parse_query(query, URL_LIMITS), client_address(self._config, request)
+                self._service.fetch_seeds(tree, query, client)
             preview = build_preview(query, self._service.window(), self._service.count_older(query))
         except QueryError as error:
             preview, query = invalid_query_preview(error), ""

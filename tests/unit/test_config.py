@@ -219,5 +219,5 @@ def test_the_included_file_documents_every_setting_with_its_default() -> None:
     for name in ("host", "port", "upstream_url", "deadline", "history_days"):
         default = getattr(Config(), name)
         assert documented[name].strip('"') == f"{default:g}" if name == "deadline" else str(default)
-    options = {field.name for field in msgspec.structs.fields(Feed)} - {"name"}
+    options = {field.name for field in msgspec.structs.fields(Feed)} - {"name", "library"}
     assert all(re.search(rf"^#   {option}\b", text, re.MULTILINE) for option in options)
