@@ -6,26 +6,32 @@ line; 128 + N when signal N ended a command.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
+import re
 import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
+from datetime import date, timedelta
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import click
 import msgspec
-from werkzeug.test import Client
+from werkzeug.test import Client, EnvironBuilder
 
 from feedsrv import __version__
 from feedsrv.config import Config, find_config_file, load_config
 from feedsrv.console import draw_query, refresh_display, with_progress_bar
 from feedsrv.errors import ERROR_MAP, FeedsrvError, QueryError, StoreError, UpstreamError
 from feedsrv.export import export_config, export_site
+from feedsrv.feeds.digest_documents import DIGEST_FORMATS
+from feedsrv.feeds.new_papers import build_report, mark_reported
 from feedsrv.feeds.service import Service
 from feedsrv.logs import configure_logging
 from feedsrv.models import MAX_ENTRIES, Feed, Listing
@@ -34,6 +40,7 @@ from feedsrv.search.parser import parse_query
 from feedsrv.search.query import iter_positive_terms, match_locations, upstream_search_text
 from feedsrv.storage.repository import open_repository
 from feedsrv.web.app import create_app
+from feedsrv.web.filters import format_count, format_file_size
 from feedsrv.web.server import run_server
 
 #: Where a listing came from, if not from the data embedded in the page.
@@ -48,11 +55,30 @@ class _ErrorHandlingGroup(click.Group):
         try:
             return super().invoke(ctx)
         except FeedsrvError as error:
-            for line in str(error).splitlines():
-                click.echo(f"feedsrv: {line}" if not line.startswith(" ") else line, err=True)
-            if isinstance(error, QueryError):
-                click.echo(error.with_caret(), err=True)
+            lines = str(error).splitlines()
+            caret = error.with_caret().splitlines() if isinstance(error, QueryError) else []
+            _print_error(
+                *(f"feedsrv: {each}" if each[0] != " " else each for each in lines), *caret
+            )
             ctx.exit(ERROR_MAP[type(error)].exit_code)
+        except OSError as error:
+            if error.errno == errno.EPIPE:
+                raise  # click ends the command quietly
+            _discard_output()  # it may be what failed, and Python would fail again at the end
+            _print_error(f"feedsrv: {error}")
+            ctx.exit(1)
+
+
+def _print_error(*lines: str) -> None:
+    """Print the lines on standard error; where it is full, the exit code has to do."""
+    with suppress(OSError):
+        click.echo("\n".join(lines), err=True)
+
+
+def _discard_output() -> None:
+    """Have nothing more written to standard output."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @click.group(cls=_ErrorHandlingGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -129,7 +155,9 @@ def _upstream_is_reachable(config: Config) -> bool:
 
 def _print_address(config: Config, port: int) -> None:
     is_local = config.host in {"127.0.0.1", "0.0.0.0", "::"}  # noqa: S104  # compared, not bound
-    url = f"http://{'localhost' if is_local else config.host}:{port}/"
+    # RFC 3986 3.2.2, and RFC 6874 for the scope of a link-local address.
+    host = f"[{config.host.replace('%', '%25')}]" if ":" in config.host else config.host
+    url = f"http://{'localhost' if is_local else host}:{port}/"
     # A placeholder and not the key, because this ends up in a log.
     key = "&key=YOUR-ACCESS-KEY" if config.access_key else ""
     click.echo(
@@ -150,16 +178,23 @@ def get(config_file: Path | None, urlpath: str, include: bool, demo: bool) -> No
     with _open_service(config) as service:
         base_url = config.public_url or f"http://localhost:{config.port}"
         auth = ("feedsrv", config.access_key) if config.access_key else None
-        response = Client(create_app(service)).get(urlpath, base_url=base_url, auth=auth)
-        stdout = sys.stdout.buffer
-        if include:
-            stdout.write(f"HTTP/1.1 {response.status}\r\n{response.headers}".encode())
-        stdout.write(response.data)
-        stdout.flush()
+        request = EnvironBuilder(base_url=base_url, auth=auth)
+        request.path, request.query_string = _split_target(urlpath)
+        response = Client(create_app(service)).open(request)
+        head = f"HTTP/1.1 {response.status}\r\n{response.headers}" if include else ""
+        click.echo(head.encode() + response.data, nl=False)
     if response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
         sys.exit(1)
     if response.status_code >= HTTPStatus.BAD_REQUEST:
         sys.exit(2)
+
+
+def _split_target(urlpath: str) -> tuple[str, str]:
+    """Return the path and the query string, with all that a URL cannot hold percent-encoded."""
+    # Bytes of the command line that are not UTF-8 stay what they are.
+    target = quote(os.fsencode(urlpath.partition("#")[0]), safe="!$%&'()*+,-./:;=?@_~")
+    path, _, query = target.partition("?")
+    return path if path.startswith("/") else f"/{path}", query
 
 
 @main.command()
@@ -182,14 +217,18 @@ def check(config_file: Path | None, demo: bool, settings: bool, upstream: bool) 
     click.echo(f"settings   OK, {len(config.feeds)} feeds ({origin})")
     if settings:
         return
-    with _open_service(config) as service:
-        checks = (_check_store(service), _check_upstream(service))
+    # Without the token first: that it has expired is no failure of upstream.
+    with _open_service(msgspec.structs.replace(config, hf_token="")) as service:
+        checks = [_check_store(service), _check_upstream(service)]
         for unparsed in service.repository.unparsed_pages.list_all():
             click.echo(
                 f"layout     CHANGED?: unparsed {unparsed.kind} page of"
                 f" {unparsed.received_at:%Y-%m-%d} saved at {unparsed.path};"
                 " please report it, then delete it"
             )
+    if config.hf_token and checks[-1]:
+        with _open_service(config) as service:
+            checks.append(_check_token(service))
     sys.exit(0 if all(checks) else 1)
 
 
@@ -198,6 +237,8 @@ def _check_store(service: Service) -> bool:
     try:
         with closing(open_repository(service.config, (), now=service.now)) as repository:
             click.echo(f"store      OK, {repository.check()}")
+            count, size = repository.permanent_size()
+            click.echo(f"permanent  {format_count(count, 'value')}, {format_file_size(size)}")
     except StoreError as error:
         click.echo(f"store      FAILED: {error}")
         return False
@@ -216,6 +257,20 @@ def _check_upstream(service: Service) -> bool:
     click.echo(f"upstream   OK, {len(listing.papers)} papers on {listing.page.key}{note}")
     for skipped in listing.skipped:
         click.echo(f"layout     CHANGED?: skipped a paper of {listing.page}: {skipped}")
+    return True
+
+
+def _check_token(service: Service) -> bool:
+    """Fetch the newest list with the token, print whether it is accepted, and return it."""
+    try:
+        service.refresh_page(service.newest_day())
+    except UpstreamError as error:
+        click.echo(f"token      FAILED: with FEEDSRV_HF_TOKEN: {error}")
+        return False
+    if service.token_was_rejected():
+        click.echo("token      FAILED: FEEDSRV_HF_TOKEN is invalid or has expired (HTTP 401)")
+        return False
+    click.echo("token      OK, FEEDSRV_HF_TOKEN is accepted")
     return True
 
 
@@ -280,6 +335,61 @@ def _refresh_stale(service: Service) -> int:
             failed += isinstance(result, UpstreamError)
             show(page, result, remaining)
     return failed
+
+
+@main.command()
+@click.argument("name")
+@click.option(
+    "--since",
+    metavar="DAY",
+    help="Print all papers since that day, such as 2026-11-20, or since so many days ago, such as"
+    " 7d; the next call prints what it would have printed anyway.",
+)
+@click.option(
+    "--format",
+    "format_name",
+    type=click.Choice(list(DIGEST_FORMATS)),
+    default="text",
+    show_default=True,
+    help="Format of the output.",
+)
+@click.option("--demo", is_flag=True, help="Use the bundled sample papers.")
+@click.pass_obj
+def digest(
+    config_file: Path | None, name: str, since: str | None, format_name: str, demo: bool
+) -> None:
+    """Print what is new in the feed NAME since the last call; nothing if nothing is.
+
+    NAME is the name of a configured feed, or several joined with +.
+    """
+    config = _load_config(config_file, demo=demo or None)
+    logging.getLogger().setLevel(logging.ERROR)  # of a script, standard error is mailed by cron
+    with _open_service(config) as service:
+        feeds = [service.get_configured_feed(each) for each in dict.fromkeys(name.split("+"))]
+        first_day = _parse_since(since, service.now().date()) if since else None
+        for _ in service.refresh_stale(*feeds):
+            pass  # what fails is served from the store
+        report = build_report(service, feeds, first_day)
+        if report.digest.papers:
+            click.echo(DIGEST_FORMATS[format_name](report.digest), nl=False)
+        if not since:  # after the output, which may fail
+            mark_reported(service, feeds, report)
+
+
+def _parse_since(text: str, today: date) -> date:
+    """Return the day: as given, or so many days ago.
+
+    Raises:
+        click.BadParameter: It is neither.
+
+    """
+    try:
+        if match := re.fullmatch(r"(\d{1,4})d", text, re.ASCII):
+            return today - timedelta(days=int(match[1]))
+        return date.fromisoformat(text)
+    except ValueError as error:
+        message = f"expected a day such as 2026-11-20, or a number of days such as 7d, not {text!r}"
+        raise click.BadParameter(message, param_hint="--since") from error
 
 
 # A query may begin with a hyphen, so there are no short options here, not even -h.

@@ -6,14 +6,17 @@ environment, the environment over the file, and the file over the defaults.
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
-from ipaddress import ip_network
+from difflib import get_close_matches
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 import msgspec.inspect
@@ -21,8 +24,8 @@ import platformdirs
 
 from feedsrv.errors import ConfigError, QueryError
 from feedsrv.models import XML_FORBIDDEN, Feed
-from feedsrv.search.parser import parse_query
-from feedsrv.search.query import upstream_search_text
+from feedsrv.network import NetworkSettings, read_network_settings
+from feedsrv.search.search_terms import search_terms
 
 #: The included settings file, relative to a clone.
 DEFAULT_FILE = Path("config/feedsrv.toml")
@@ -37,16 +40,26 @@ ENVIRONMENT_VARIABLES = {
     "FEEDSRV_DEMO": "demo",
     "PORT": "port",
 }
+_HUGGING_FACE = "https://huggingface.co"
 #: Old setting names, still accepted.
 _RENAMED_SETTINGS = {"ready_bytes": "response_cache_bytes"}
 #: Settings that a file cannot have: a secret, and modes of the command line.
-_NOT_IN_FILE = {"feeds", "demo", "static_export", "hf_token"}
+_NOT_IN_FILE = {"feeds", "demo", "static_export", "hf_token", "network"}
 #: Settings whose values never appear in messages.
 _SECRET_SETTINGS = {"access_key", "hf_token", "store"}
+#: Characters of a value that a message repeats.
+_MAX_QUOTED_LENGTH = 100
 #: Without user, password, fragment or non-ASCII characters: it becomes part of feeds and headers.
 _BASE_URL = re.compile(
     r"https?://(?:[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?(?:/[A-Za-z0-9_.~-]+)*/?"
 )
+_HOST_NAME = re.compile(r"(?=.{1,253}$)[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?")
+#: A key that TOML allows without quotation marks.
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]{1,64}")
+#: A number with more digits than Python converts.
+_HUGE_NUMBER = re.compile(r"[\d_]{4000,}")
+#: Why no directory could be created at a path, now or later.
+_UNUSABLE_PATH = {errno.EACCES, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP}
 _PRINTABLE_ASCII = re.compile(r"[\x20-\x7e]*")
 _ACCESS_KEY = re.compile(r"[\x21-\x7e]+")
 #: Query parameters allowed in a store URL: TLS certificates.
@@ -65,6 +78,16 @@ _BIBTEX_ARXIV_ID = re.compile(
 #: Papers of a library that others are compared with: the newest.
 _MAX_LIBRARY_PAPERS = 200
 _FEED_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+
+
+def _default_cache_dir() -> Path:
+    """Return the directory of this user's caches.
+
+    Raises:
+        RuntimeError: The user has no home directory.
+
+    """
+    return Path(platformdirs.user_cache_dir("feedsrv", appauthor=False))
 
 
 class StoreConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -86,8 +109,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     public_url: str = ""
     #: Addresses or networks of proxies whose X-Forwarded-* headers are used.
     trusted_proxies: tuple[str, ...] = ()
-    upstream_url: str = "https://huggingface.co"
-    cache_dir: Path = Path(platformdirs.user_cache_dir("feedsrv", appauthor=False))
+    upstream_url: str = _HUGGING_FACE
+    cache_dir: Path = msgspec.field(default_factory=_default_cache_dir)
     store: StoreConfig = StoreConfig()
     #: Mail address or page of the operator, for the User-Agent header.
     contact: str = ""
@@ -114,6 +137,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     #: More readers to offer on pages: name to subscription URL, with {url} for the feed's URL.
     readers: dict[str, str] = {}
     feeds: dict[str, Feed] = {}
+    #: Proxy and certificates; from the environment only.
+    network: NetworkSettings = NetworkSettings()
     #: Serve sample papers; from the command line only.
     demo: bool = False
     #: Render pages for static hosting; set by an export only.
@@ -135,16 +160,44 @@ def load_config(
 
     """
     file = find_config_file(file, environ)
-    if file is None:
-        return build_config({}, "", environ, arguments or {})
+    data = {} if file is None else _read_toml(file)
+    return build_config(data, str(file or ""), environ, arguments or {})
+
+
+def _read_toml(file: Path) -> dict[str, Any]:
+    """Return the parsed file.
+
+    Raises:
+        ConfigError: It cannot be read or is not TOML; the error names the line.
+
+    """
     try:
-        return build_config(
-            tomllib.loads(file.read_text("utf-8")), str(file), environ, arguments or {}
-        )
+        content = file.read_bytes()
     except OSError as error:
         raise ConfigError([f"{file}: cannot be read: {error.strerror}"]) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError([f"{file}: invalid TOML: {error}"]) from error
+    try:
+        text = content.decode("utf-8-sig")  # Windows editors write a byte order mark
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ConfigError([f"{file}: invalid TOML: not UTF-8 (at line {line})"]) from error
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ConfigError([f"{file}: invalid TOML: {_describe_toml_error(error, text)}"]) from error
+
+
+def _describe_toml_error(error: Exception, text: str) -> str:
+    """Return what is wrong with the text of a file, and in which line."""
+    lines = text.splitlines()
+    if isinstance(error, tomllib.TOMLDecodeError):
+        return str(error).replace("at end of document", f"at line {len(lines)}, the last one")
+    if isinstance(error, RecursionError):
+        depths = [line.count("[") + line.count("{") for line in lines]
+        line = depths.index(max(depths)) + 1
+        return f"arrays or tables are nested too deeply (at line {line})"
+    # Python's limit for the conversion of a text; tomllib lets its exception pass.
+    line = next((number for number, line in enumerate(lines, 1) if _HUGE_NUMBER.search(line)), 1)
+    return f"a number has too many digits (at line {line})"
 
 
 def find_config_file(file: Path | None, environ: Mapping[str, str]) -> Path | None:
@@ -185,19 +238,26 @@ def build_config(
     """
     problems: list[str] = []
     settings: dict[str, Any] = {}
+    locations: dict[str, str] = {}
     types = {field.name: field.type for field in msgspec.structs.fields(Config)}
     for each in _given_values(data, file, environ, arguments):
         if each.setting not in types:
-            problems.append(f"{each.location}: unknown setting")
+            known = types.keys() - _NOT_IN_FILE | {"feeds"}
+            problems.append(f"{each.location}: {_unknown_setting(each.setting, known)}")
             continue
         try:
             value = _convert(each.value, types[each.setting], is_text=each.is_text)
             _validate(each.setting, value)
             settings[each.setting] = value
+            locations[each.setting] = each.location
         except ValueError as error:
             shown = "" if each.setting in _SECRET_SETTINGS else f", not {_quote(each.value)}"
             problems.append(f"{each.location}: {error}{shown}")
     settings["feeds"] = dict(_build_feeds(data.get("feeds", {}), file, problems))
+    if settings.get("demo"):
+        settings["cache_dir"] = Path()  # it uses neither network nor store
+    else:
+        problems += _environment_problems(settings, locations, environ)
     if problems:
         raise ConfigError(problems)
     return Config(**settings)
@@ -210,7 +270,7 @@ def _given_values(
     for name, value in data.items():
         if name != "feeds":
             setting = "" if name in _NOT_IN_FILE else _RENAMED_SETTINGS.get(name, name)
-            yield _Value(setting, value, f"{file}: {name}")
+            yield _Value(setting, value, f"{file}: {_quote_key(name)}")
     for variable, setting in ENVIRONMENT_VARIABLES.items():
         if text := environ.get(variable, "").strip():
             value = {"url": text} if setting == "store" else text
@@ -218,6 +278,27 @@ def _given_values(
     for setting, value in arguments.items():
         if value is not None:
             yield _Value(setting, value, f"command line: {setting}", is_text=True)
+
+
+def _environment_problems(
+    settings: dict[str, Any], locations: Mapping[str, str], environ: Mapping[str, str]
+) -> Iterator[str]:
+    """Add the settings that depend on the machine, and yield what is wrong with them."""
+    upstream_url = settings.get("upstream_url", _HUGGING_FACE)
+    try:
+        settings["network"] = read_network_settings(environ, upstream_url)
+        settings["cache_dir"] = settings.get("cache_dir") or _default_cache_dir()
+    except ConfigError as error:
+        yield from error.problems
+    except RuntimeError:
+        yield "environment: HOME: there is no home directory; set it, or FEEDSRV_CACHE_DIR"
+    if "cache_dir" in locations and not settings.get("store", StoreConfig()).url:
+        try:
+            settings["cache_dir"].stat()
+        except OSError as error:
+            if error.errno in _UNUSABLE_PATH:
+                path = _quote(settings["cache_dir"])
+                yield f"{locations['cache_dir']}: cannot be used: {error.strerror}, {path}"
 
 
 # --- values ------------------------------------------------------------------------------------
@@ -237,9 +318,20 @@ def _convert(value: object, kind: Any, *, is_text: bool = False) -> Any:
 
 
 def _decode_path(kind: type, value: object) -> Path:
-    if kind is not Path or not isinstance(value, str | Path):
-        raise ValueError("expected a path")
-    return Path(value).expanduser()
+    """Return the path with its ``~`` expanded.
+
+    Raises:
+        ValueError: It is no path, or the home directory of that user is unknown.
+
+    """
+    if kind is not Path or not isinstance(value, str | Path) or not str(value).strip():
+        raise ValueError
+    if "\0" in str(value):
+        raise ValueError
+    try:
+        return Path(value).expanduser()
+    except RuntimeError as error:
+        raise ValueError from error
 
 
 def _describe_type(kind: msgspec.inspect.Type) -> str:
@@ -258,6 +350,8 @@ def _describe_type(kind: msgspec.inspect.Type) -> str:
             description = f"a table with {', '.join(field.name for field in fields)} only"
         case msgspec.inspect.DictType():
             description = "a table of texts in quotation marks"
+        case msgspec.inspect.CustomType():
+            description = "the path of a directory; after a ~, the name of an existing user"
         case _:
             description = "text in quotation marks"
     return description
@@ -273,7 +367,26 @@ def _describe_number(kind: msgspec.inspect.IntType | msgspec.inspect.FloatType) 
 
 
 def _quote(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, default=str)
+    """Return the value for a message: on one line, and cut if it is long."""
+    try:
+        text = json.dumps(value, ensure_ascii=False, default=str)
+    except RecursionError:
+        text = f"a {type(value).__name__} with many levels"
+    if len(text) > _MAX_QUOTED_LENGTH:
+        text = f"{text[:_MAX_QUOTED_LENGTH]}…"
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
+
+
+def _quote_key(key: str) -> str:
+    """Return the key of a table as TOML writes it, cut if it is long."""
+    return key if _BARE_KEY.fullmatch(key) else _quote(key)
+
+
+def _unknown_setting(name: str, known: Iterable[str]) -> str:
+    """Return that there is no such setting, and which ones there are."""
+    similar = get_close_matches(name, known, n=1)
+    expected = f"did you mean {similar[0]}?" if similar else f"expected {', '.join(sorted(known))}"
+    return f"unknown setting; {expected}"
 
 
 def _quote_all(values: Iterable[object]) -> str:
@@ -282,9 +395,11 @@ def _quote_all(values: Iterable[object]) -> str:
 
 def _validate(name: str, value: object) -> None:
     match name, value:
+        case "host", str():
+            _validate_host(value)
         case "trusted_proxies", tuple():
             _validate_networks(value)
-        case "public_url" | "upstream_url", str() if value:
+        case "public_url" | "upstream_url", str() if value or name == "upstream_url":
             _validate_url(name, value)
         case "store", StoreConfig(url=str() as url) if url:
             _validate_store_url(url)
@@ -306,12 +421,25 @@ def _validate_networks(networks: Iterable[str]) -> None:
         raise ValueError("expected addresses or networks such as 10.0.0.0/8") from error
 
 
+def _validate_host(host: str) -> None:
+    try:
+        is_valid = "%" not in str(ip_address(host))
+    except ValueError:
+        is_valid = _HOST_NAME.fullmatch(host) is not None
+    if not is_valid:
+        raise ValueError("expected a host name or an IP address, without port or scope")
+
+
 def _validate_url(name: str, url: str) -> None:
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.netloc or parts.query:
-        raise ValueError("expected a URL such as https://papers.example.org")
-    if not _BASE_URL.fullmatch(url):
-        raise ValueError("expected a plain URL such as https://papers.example.org/feeds")
+    expected = ValueError("expected a URL such as https://papers.example.org/feeds")
+    try:
+        parts = urlsplit(url)
+        _validate_host(parts.hostname or "")
+        is_valid = _BASE_URL.fullmatch(url) is not None and parts.port != 0
+    except ValueError as error:
+        raise expected from error
+    if not is_valid:
+        raise expected
     if name == "upstream_url" and parts.path.strip("/"):
         raise ValueError("expected scheme and host only")
 
@@ -321,6 +449,8 @@ def _validate_store_url(url: str) -> None:
     try:
         parts = urlsplit(url)
         port, host = parts.port, parts.hostname
+        if host:
+            _validate_host(host)
     except ValueError as error:
         raise ValueError(_STORE_URL_HINT) from error
     if parts.scheme == "unix":
@@ -328,16 +458,23 @@ def _validate_store_url(url: str) -> None:
     else:
         is_server = parts.scheme in {"redis", "rediss"} and bool(host) and port != 0
         is_valid = is_server and re.fullmatch(r"(/\d{0,4})?", parts.path) is not None
-    options = {option.partition("=")[0] for option in parts.query.split("&") if option}
-    if not is_valid or parts.fragment or options - _STORE_URL_OPTIONS:
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    if not is_valid or parts.fragment or options.keys() - _STORE_URL_OPTIONS:
         raise ValueError(_STORE_URL_HINT)
+    for option, file in options.items():
+        if not os.access(file, os.R_OK):
+            raise ValueError(f"expected a file that can be read in {option}, not {_quote(file)}")
 
 
 def _validate_readers(readers: Mapping[str, str]) -> None:
+    expected = ValueError('expected URLs such as "https://rss.example.org/add?url={url}"')
     for url in readers.values():
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+        except ValueError as error:
+            raise expected from error
         if parts.scheme not in {"http", "https"} or not parts.netloc or "{url}" not in url:
-            raise ValueError('expected URLs such as "https://rss.example.org/add?url={url}"')
+            raise expected
 
 
 # --- feeds -------------------------------------------------------------------------------------
@@ -348,9 +485,10 @@ def _build_feeds(tables: object, file: str, problems: list[str]) -> Iterator[tup
     if not isinstance(tables, Mapping):
         problems.append(f"{file}: feeds: expected tables such as [feeds.causal]")
         return
+    types = {field.name: field.type for field in msgspec.structs.fields(Feed)}
     for name, table in tables.items():
-        found = list(_feed_problems(name, table))
-        problems += [f"{file}: feeds.{name}{problem}" for problem in found]
+        found = list(_feed_problems(name, table, types))
+        problems += [f"{file}: feeds.{_quote_key(name)}{problem}" for problem in found]
         if not found:
             title = table.get("title") or name
             feed = msgspec.convert({**table, "title": title, "name": name}, Feed)
@@ -360,17 +498,16 @@ def _build_feeds(tables: object, file: str, problems: list[str]) -> Iterator[tup
                 problems.append(f"{file}: feeds.{name}.like_file: {error}")
 
 
-def _feed_problems(name: str, table: object) -> Iterator[str]:
+def _feed_problems(name: str, table: object, types: Mapping[str, Any]) -> Iterator[str]:
     """Yield what is wrong with a feed's table, each as the key's path below it and a message."""
     if not _FEED_NAME.fullmatch(name):
         yield ": a feed name has at most 64 letters, digits, - and _"
     if not isinstance(table, Mapping):
         yield ": expected a table such as [feeds.causal]"
         return
-    types = {field.name: field.type for field in msgspec.structs.fields(Feed)}
     for key, value in table.items():
         if key in _NOT_IN_FEED_TABLE or key not in types:
-            yield f".{key}: unknown setting"
+            yield f".{_quote_key(key)}: {_unknown_setting(key, types.keys() - _NOT_IN_FEED_TABLE)}"
             continue
         try:
             _convert(value, types[key])
@@ -378,38 +515,35 @@ def _feed_problems(name: str, table: object) -> Iterator[str]:
             yield f".{key}: {error}, not {_quote(value)}"
     title, query = table.get("title", ""), table.get("query", "")
     if isinstance(title, str) and XML_FORBIDDEN.search(title):
-        yield ".title: contains a character that XML does not allow"
+        yield f".title: expected text without the characters that XML forbids, not {_quote(title)}"
     if isinstance(query, str):
         yield from _query_problems(query, table.get("sources"))
 
 
 def _with_library(feed: Feed, directory: Path) -> Feed:
-    if not feed.like_file:
-        return feed
-    library = _read_library(directory / Path(feed.like_file).expanduser())
-    return msgspec.structs.replace(feed, library=library)
-
-
-def _read_library(file: Path) -> tuple[str, ...]:
-    """Return the arXiv ids in a BibTeX file, the newest first.
+    """Return the feed with the arXiv ids in its BibTeX file, the newest first.
 
     Raises:
         ValueError: There are none.
 
     """
+    if not feed.like_file:
+        return feed
+    path: Path = _convert(feed.like_file, Path)
     try:
-        text = file.read_text("utf-8", "replace")
+        text = (directory / path).read_text("utf-8", "replace")
     except OSError as error:
-        raise ValueError(f"{file} cannot be read: {error.strerror}") from error
+        reason = error.strerror or "not a file"
+        raise ValueError(f"{_quote(feed.like_file)} cannot be read: {reason}") from error
     ids = sorted(set(_BIBTEX_ARXIV_ID.findall(text)), reverse=True)
     if not ids:
-        raise ValueError(f"{file} has no arXiv id")
-    return tuple(ids[:_MAX_LIBRARY_PAPERS])
+        raise ValueError(f"{_quote(feed.like_file)} has no arXiv id")
+    return msgspec.structs.replace(feed, library=tuple(ids[:_MAX_LIBRARY_PAPERS]))
 
 
 def _query_problems(query: str, sources: object) -> Iterator[str]:
     try:
-        terms = upstream_search_text(parse_query(query)) if query else ""
+        terms = search_terms(query)
     except QueryError as error:
         yield f".query: {error}\n{error.with_caret()}"
         return

@@ -16,6 +16,11 @@ from feedsrv.search.query import And, Not, Or, Query
 RefreshDisplay = Callable[[Page, Listing | UpstreamError, int], None]
 
 
+def _is_terminal() -> bool:
+    # Python has no stream where the file descriptor was closed.
+    return getattr(sys.stdout, "isatty", bool)()
+
+
 @contextmanager
 def refresh_display() -> Iterator[RefreshDisplay]:
     """Return a function that reports each refreshed page.
@@ -23,7 +28,7 @@ def refresh_display() -> Iterator[RefreshDisplay]:
     On a terminal it moves a progress bar on; elsewhere it prints a line. Its arguments are the
     page, its listing or the error, and the number of pages still to refresh.
     """
-    if not sys.stdout.isatty():
+    if not _is_terminal():
         yield lambda page, result, _: click.echo(_format_result(page, result))
         return
     with click.progressbar(length=1, label="Fetching", width=0, show_pos=True) as bar:
@@ -44,7 +49,7 @@ def _format_result(page: Page, result: Listing | UpstreamError) -> str:
 
 def with_progress_bar(results: Iterator[ExportResult], total: int) -> Iterator[ExportResult]:
     """Yield the results unchanged, and show a progress bar on a terminal."""
-    if not sys.stdout.isatty():
+    if not _is_terminal():
         yield from results
         return
     with click.progressbar(results, length=total, label="Writing", width=0, show_pos=True) as bar:

@@ -28,8 +28,10 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-#: Characters of an invalid query that an error message repeats.
-_MAX_QUERY_LENGTH = 1000
+#: Characters of an invalid query that an error repeats: the longest query of a settings file.
+_MAX_QUERY_LENGTH = 4_000
+#: Characters shown on each side of the position of an error.
+_CARET_CONTEXT = 60
 
 
 class FeedsrvError(Exception):
@@ -60,7 +62,7 @@ class QueryError(ClientError):
     """The query is invalid.
 
     Attributes:
-        query: The query as received, cut to 1000 characters.
+        query: The query as received, cut to 4000 characters.
         position: Offset of the problem, in characters from 0.
         reason: What is wrong there, and how to fix it.
 
@@ -77,9 +79,12 @@ class QueryError(ClientError):
         return f"{self.reason} (at character {self.position + 1})"
 
     def with_caret(self) -> str:
-        """Return two lines: the query, and a caret below the position of the problem."""
-        line = re.sub(r"\s", " ", self.query)
-        return f"{line}\n{' ' * self.position}^"
+        """Return two lines: the query around the problem, and a caret below its position."""
+        start = max(0, self.position - _CARET_CONTEXT)
+        end = self.position + _CARET_CONTEXT
+        before, after = "…" if start else "", "…" if end < len(self.query) else ""
+        line = re.sub(r"\s", " ", self.query[start:end])
+        return f"{before}{line}{after}\n{' ' * (len(before) + self.position - start)}^"
 
 
 class ParameterError(ClientError):
@@ -144,7 +149,7 @@ class UnknownFeedError(ClientError):
 
     Attributes:
         name: The requested name.
-        known: The names of the configured feeds.
+        known: Names of configured feeds: all of them if they are few, else similar ones.
 
     """
 
@@ -180,13 +185,17 @@ class FetchError(UpstreamError):
 
     Attributes:
         retry_after: Seconds for which upstream wants no further request. None if not given.
+        timed_out: Whether there was no response in time.
 
     """
 
-    def __init__(self, url: str, reason: str, retry_after: float | None = None) -> None:
+    def __init__(
+        self, url: str, reason: str, retry_after: float | None = None, *, timed_out: bool = False
+    ) -> None:
         super().__init__(url, reason)
         self.args = (url, reason, retry_after)
         self.retry_after = retry_after
+        self.timed_out = timed_out
 
 
 class NotFoundError(FetchError):

@@ -13,6 +13,7 @@ from feedsrv.search.parser import parse_feed_query
 from feedsrv.search.query import canonical_text
 
 _UUID_NAMESPACE = UUID("6f0d3c3e-5f0e-5b51-9d4e-2b7c1a2f9f10")
+_DIGEST_ADJECTIVES = {"day": "daily", "week": "weekly"}
 
 
 class FeedMetadata(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,16 +44,23 @@ def feed_metadata(
         icon_url: The URL of the icon.
 
     """
-    title = " + ".join(feed.title for feed in feeds)
+    title = feeds_title(feeds, demo=demo)
+    digest = _DIGEST_ADJECTIVES.get(feeds[0].digest)
     return FeedMetadata(
         id=feed_id(map(feed_definition, feeds)),
-        title=f"Sample papers: {title}" if demo else title,
+        title=f"{title} ({digest})" if digest else title,
         subtitle="; ".join(dict.fromkeys(map(feed_description, feeds))),
         self_url=self_url,
         page_url=page_url,
         icon_url=icon_url,
         version=__version__,
     )
+
+
+def feeds_title(feeds: Sequence[Feed], *, demo: bool) -> str:
+    """Return the title of a feed, or of the union of several."""
+    title = " + ".join(feed.title for feed in feeds)
+    return f"Sample papers: {title}" if demo else title
 
 
 def feed_id(definitions: Iterable[str]) -> str:
@@ -62,17 +70,23 @@ def feed_id(definitions: Iterable[str]) -> str:
         definitions: The definition of each feed of the union; their order does not matter.
 
     """
-    return f"urn:uuid:{uuid5(_UUID_NAMESPACE, chr(10).join(sorted(set(definitions))))}"
+    return uuid_urn(chr(10).join(sorted(set(definitions))))
+
+
+def uuid_urn(name: str) -> str:
+    """Return an id that is made from the name and always the same."""
+    return f"urn:uuid:{uuid5(_UUID_NAMESPACE, name)}"
 
 
 def feed_definition(feed: Feed) -> str:
-    """Return what makes this a different feed: its sources, its match mode and its query.
+    """Return what makes this a different feed: sources, match mode, query and digest period.
 
     The name, title, limit and link may change without making a new feed.
     """
     query = parse_feed_query(feed)
     text = canonical_text(query) if query is not None else ""
-    return " ".join([*sorted(feed.sources), feed.match, text])
+    digest = [] if feed.digest == "none" else [f"digest={feed.digest}"]
+    return " ".join([*digest, *sorted(feed.sources), feed.match, text])
 
 
 def feed_description(feed: Feed) -> str:

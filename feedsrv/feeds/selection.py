@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import date
+from datetime import date, datetime
 from threading import Lock
 from typing import NamedTuple
 
@@ -17,6 +17,9 @@ from feedsrv.search.query import Like, Query, matches, replace_likes
 
 #: The window, trending, the week and the month.
 _MAX_INDEXES = 4
+#: What a feed has at least if it sets no limit, as far as there are so many papers.
+DEFAULT_LIMIT = 50
+_COMPLETE_DAYS = 3
 
 
 class Selection(NamedTuple):
@@ -132,8 +135,29 @@ def merge_feeds(selections: Iterable[tuple[Feed, Sequence[Paper]]]) -> tuple[Mat
     return tuple(Match(paper, feeds[paper.id]) for paper in papers)
 
 
-def _sort_key(paper: Paper) -> tuple[date, str]:
-    return paper.listed or paper.submitted, paper.id
+def default_limit(matches: Iterable[Match]) -> int:
+    """Return how many of the matches a feed has that sets no limit: fifty, or more.
+
+    Its three newest list days are complete, so that a laptop that was closed over the weekend
+    misses nothing, even if a day has sixty papers.
+
+    Args:
+        matches: The papers, newest first.
+
+    """
+    days: set[date] = set()
+    complete = 0
+    for number, match in enumerate(matches, 1):
+        if match.paper.listed is not None:
+            days.add(match.paper.listed)
+            if len(days) > _COMPLETE_DAYS:
+                break
+            complete = number
+    return max(DEFAULT_LIMIT, complete)
+
+
+def _sort_key(paper: Paper) -> tuple[datetime, str]:
+    return paper.published, paper.id
 
 
 def _detail_rank(paper: Paper) -> tuple[bool, bool]:

@@ -16,10 +16,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+from bisect import bisect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
-from contextlib import ExitStack
-from datetime import UTC, datetime, time, timedelta
+from contextlib import ExitStack, suppress
+from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
 from pathlib import Path
 from random import random as _random  # noqa: TID251  # the default source of chance
@@ -35,25 +36,41 @@ from feedsrv.config import Config
 from feedsrv.errors import (
     NoDataYetError,
     QueryError,
+    QuotaExceededError,
     RequestNotSentError,
     UnknownFeedError,
     UpstreamError,
 )
+from feedsrv.feeds.digest import close_periods, listed_periods
 from feedsrv.feeds.likes import Likes
-from feedsrv.feeds.selection import Selector, merge_feeds
+from feedsrv.feeds.metadata import feed_definition, feed_id, feeds_title
+from feedsrv.feeds.selection import DEFAULT_LIMIT, Selector, default_limit, merge_feeds
 from feedsrv.feeds.sources import (
     SourceState,
     effective_sources,
     search_pages,
-    search_terms,
     seed_pages,
     source_state,
 )
 from feedsrv.feeds.window import Window
-from feedsrv.models import Failure, Feed, Kind, Listing, Match, Page, Paper, Source, StoredDays
+from feedsrv.models import (
+    FIRST_LIST_DAY,
+    Digest,
+    DigestLog,
+    Failure,
+    Feed,
+    Kind,
+    Listing,
+    Match,
+    Page,
+    Paper,
+    Source,
+    StoredDays,
+)
 from feedsrv.search.index import Index
 from feedsrv.search.parser import parse_feed_query, parse_query
 from feedsrv.search.query import Like, Query, iter_likes
+from feedsrv.search.search_terms import search_terms
 from feedsrv.storage.repository import Repository, open_repository
 from feedsrv.upstream.client import UpstreamClient
 from feedsrv.upstream.demo import create_demo_upstream, load_sample_papers
@@ -75,6 +92,10 @@ _SHORT_WAIT = 1.0
 #: Papers to compare with that a request waits for: as many as fit into the deadline. Those of a
 #: long list are fetched later.
 _MAX_AWAITED_SEEDS = 4
+#: More papers than a feed can have.
+ALL_PAPERS = 1_000_000
+#: Names of feeds that a request for an unknown one is told: its neighbours in the alphabet.
+_SIMILAR_NAMES = 20
 #: Seconds that a batch refresh waits for its slot: longer than a rate limit can be used up.
 _BATCH_WAIT = 600.0
 
@@ -99,6 +120,19 @@ class FeedResult(msgspec.Struct, frozen=True, kw_only=True):
     #: When clients should poll again (max-age).
     poll_after: datetime
     #: Until when this result can be cached here, unless the store changes first.
+    cacheable_until: datetime
+
+
+class DigestResult(msgspec.Struct, frozen=True, kw_only=True):
+    """The digests of one feed, or of several together, at this moment."""
+
+    #: The requested part of the digests, newest first.
+    digests: tuple[Digest, ...]
+    #: How many digests come before these, and how many there are.
+    offset: int
+    total: int
+    #: As in `FeedResult`.
+    poll_after: datetime
     cacheable_until: datetime
 
 
@@ -153,8 +187,10 @@ class Service:
         self._quota = ClientQuota(0 if config.access_key else config.new_keywords)
         self._selector = Selector()
         self._likes = Likes(repository)
+        self._digest_logs = repository.permanent_values("digests", DigestLog)
         self._list_days_cache: tuple[object, StoredDays] = (None, ())
         self._window = Window((), Index(()), self._decide_like)
+        self._feed_names = sorted(config.feeds)
 
     @classmethod
     def open(
@@ -177,7 +213,13 @@ class Service:
         )
         contact = config.contact or config.public_url or "no contact given"
         agent = f"feedsrv/{__version__} (feed server; {contact})"
-        client = UpstreamClient(config.upstream_url, agent=agent, token=config.hf_token, app=app)
+        client = UpstreamClient(
+            config.upstream_url,
+            agent=agent,
+            token=config.hf_token,
+            network=config.network,
+            app=app,
+        )
         repository = open_repository(config, search_pages(config.feeds.values()), now=now)
         service = cls(config, client, repository, now=now, sleep=sleep, chance=chance)
         service._cleanup = cleanup
@@ -209,14 +251,18 @@ class Service:
         """
         feed = self.config.feeds.get(name)
         if feed is None:
-            raise UnknownFeedError(name, sorted(self.config.feeds))
+            position = bisect(self._feed_names, name)
+            first = max(
+                0, min(position - _SIMILAR_NAMES // 2, len(self._feed_names) - _SIMILAR_NAMES)
+            )
+            raise UnknownFeedError(name, self._feed_names[first : first + _SIMILAR_NAMES])
         return feed
 
     def get_feed(
         self,
         *feeds: Feed,
         limit: int | None = None,
-        page_number: int = 1,
+        page_number: int | None = None,
         client: str = "",
         is_preview: bool = False,
     ) -> FeedResult:
@@ -225,7 +271,8 @@ class Service:
         Args:
             feeds: One feed, or several to unite.
             limit: How many papers to return; by default what the feeds say.
-            page_number: Which page of that many papers to return; 1 has the newest.
+            page_number: Which page of that many papers to return, for people; 1 has the newest.
+                None for the newest papers without what was pushed out before, for feed readers.
             client: Who asks, for the quota of new keywords. Empty for the server itself, which has
                 no quota.
             is_preview: Whether nobody can have subscribed yet, so that what is decided about
@@ -274,8 +321,12 @@ class Service:
         if not selected:
             pages = [state.main_page for state in all_states]
             raise self._no_data_error([*pages, *seed_fetches], fetches, waited)
-        size = limit or max(feed.limit for feed in feeds)
-        matches, offset = merge_feeds(selected), (page_number - 1) * size
+        matches, next_at = _split_future(merge_feeds(selected), now)
+        lifetimes.append(next_at - now)
+        size = limit or _default_limit(feeds, matches)
+        if page_number is None:
+            matches = self._without_pushed_out(feeds, limit, matches, size)
+        offset = ((page_number or 1) - 1) * size
         return FeedResult(
             matches=matches[offset : offset + size],
             queries=queries,
@@ -285,6 +336,99 @@ class Service:
             poll_after=now + min(ttls),
             cacheable_until=now + max(_MIN_LIFETIME, min(lifetimes)),
         )
+
+    def _without_pushed_out(
+        self, feeds: Sequence[Feed], limit: int | None, matches: tuple[Match, ...], size: int
+    ) -> tuple[Match, ...]:
+        """Return the matches without old ones that newer ones pushed out of the feed before.
+
+        When a paper leaves the window, the next older search hit would take its place, and readers
+        would show it as new. Papers of the window always stay.
+        """
+        start = _start_of_window(self.list_days())
+        if not matches or matches[-1].paper.published >= start:
+            return matches
+        limit = limit or max(feed.limit for feed in feeds)
+        name = f"{feed_id(map(feed_definition, feeds))} {limit}"
+        if len(matches) > size:
+            cutoff = self.repository.raise_cutoff(name, matches[size].paper.published)
+        elif (stored := self.repository.get_cutoff(name)) is not None:
+            cutoff = stored
+        else:
+            return matches
+        latest_hidden = min(cutoff.published, start - timedelta(microseconds=1))
+        return tuple(match for match in matches if match.paper.published > latest_hidden)
+
+    def get_digests(
+        self, *feeds: Feed, limit: int | None = None, page_number: int = 1, client: str = ""
+    ) -> DigestResult:
+        """Return the digests of the feeds, and close the periods that are over.
+
+        Args:
+            feeds: One feed, or several to unite; all with the same ``digest``.
+            limit: How many digests to return; by default what the feeds say.
+            page_number: Which page of that many digests to return; 1 has the newest.
+            client: As in `get_feed`.
+
+        Raises:
+            NoDataYetError: Upstream fails, and neither papers nor digests are stored.
+            QuotaExceededError: The client's quota of new keywords is used up for now.
+            StoreError: The store fails, so that nobody knows which digests there are.
+
+        """
+        name = feed_id(map(feed_definition, feeds))
+        # Read before the papers: a list that arrives meanwhile closes its day the next time.
+        days = self.list_days()
+        log = self._digest_logs.get(name)
+        try:
+            result = self.get_feed(*feeds, limit=ALL_PAPERS, page_number=1, client=client)
+        except NoDataYetError as error:
+            if log is None:
+                raise
+            poll_after = self._now() + timedelta(seconds=error.retry_after)
+            cacheable_until = self._now() + _MIN_LIFETIME
+        else:
+            log = self._close_digests(name, feeds, result.matches, days, client)
+            poll_after, cacheable_until = result.poll_after, result.cacheable_until
+        digests = [digest for digest in reversed(log.digests) if digest.papers]
+        size = limit or max(feed.limit or DEFAULT_LIMIT for feed in feeds)
+        offset = (page_number - 1) * size
+        return DigestResult(
+            digests=tuple(digests[offset : offset + size]),
+            offset=offset,
+            total=len(digests),
+            poll_after=poll_after,
+            cacheable_until=cacheable_until,
+        )
+
+    def _close_digests(
+        self,
+        name: str,
+        feeds: Sequence[Feed],
+        matches: Iterable[Match],
+        days: StoredDays,
+        client: str,
+    ) -> DigestLog:
+        """Close the periods that are over, unless another process has; return all digests.
+
+        Once served, a digest never changes: the first process that stores it decides.
+        """
+        periods = listed_periods(days, "day" if feeds[0].digest == "day" else "week")
+        title = feeds_title(feeds, demo=self.config.demo)
+
+        def close(stored: DigestLog | None) -> DigestLog | None:
+            return close_periods(stored or DigestLog(), matches, periods, title) or stored
+
+        log = self._digest_logs.get(name)
+        if close(log) != log and self.repository.failure_state(self._now()) is None:
+            with suppress(QuotaExceededError):  # then they come with a later request
+                if log is None and client and not self._is_configured(feeds):
+                    self._quota.consume(client, self._now())  # they are stored for good
+                log = self._digest_logs.update(name, close)
+        return log or DigestLog()
+
+    def _is_configured(self, feeds: Iterable[Feed]) -> bool:
+        return all(feed.name in self.config.feeds for feed in feeds)
 
     def _source_states(self, feed: Feed) -> list[SourceState]:
         return [self._source_state(source, feed) for source in effective_sources(feed)]
@@ -315,10 +459,14 @@ class Service:
                 self._quota.consume(client, self._now())
 
     def _start_fetches(self, states: Sequence[SourceState]) -> dict[Page, Future[Listing]]:
-        """Start to fetch what was never fetched, to be awaited; queue what is stale."""
+        """Start to fetch what was never fetched, to be awaited; queue what is stale.
+
+        While upstream hangs, everything is queued: the first response shows that it hangs no more.
+        """
+        awaited = () if self._refresher.is_hanging() else states
         fetches = {
             state.main_page: self._scheduler.fetch_for_request(state.main_page)
-            for state in states
+            for state in awaited
             if not state.listings and state.main_page in state.due_pages
         }
         self._scheduler.refresh_in_background(
@@ -411,6 +559,9 @@ class Service:
             failure for page in pages if (failure := self._refresher.blocking_failure(page))
         ]
         reason, retry_after = f"no response within {waited:g} seconds", float(_DEFAULT_RETRY_AFTER)
+        outage = self.repository.get_failure(None)
+        if outage is not None and not waited:
+            reason = outage.reason
         if failures:
             first = min(failures, key=lambda failure: failure.retry_at)
             reason, retry_after = first.reason, (first.retry_at - self._now()).total_seconds()
@@ -430,11 +581,11 @@ class Service:
         """Return whether the URL was ever answered: then it is somebody's subscription."""
         return self.repository.was_served(_hash_url(url))
 
-    def last_modified(self, url: str, etag: str) -> datetime:
+    def last_modified(self, url: str, etag: str) -> datetime | None:
         """Return since when the URL has answered with this ETag, for Last-Modified.
 
         It rises by at least a second with each change and never falls, whichever process asks:
-        newsboat drops a body whose Last-Modified did not rise.
+        newsboat drops a body whose Last-Modified did not rise. None while it lies in the future.
         """
         return self.repository.last_modified(_hash_url(url), etag, self._now())
 
@@ -464,7 +615,7 @@ class Service:
         feed = Feed(name="", title="", query=query, sources=("search",))
         if not effective_sources(feed):
             return None
-        listing = self.repository.get_listing(Page(Kind.SEARCH, search_terms(feed)))
+        listing = self.repository.get_listing(Page(Kind.SEARCH, search_terms(feed.query)))
         if listing is None:
             return None
         papers = self._selector.select(feed, [listing], self._decide_like).papers
@@ -474,7 +625,7 @@ class Service:
         """Return how the feed's own search fails, or upstream as a whole; None while they work."""
         failure = None
         if "search" in effective_sources(feed):
-            failure = self.repository.get_failure(Page(Kind.SEARCH, search_terms(feed)))
+            failure = self.repository.get_failure(Page(Kind.SEARCH, search_terms(feed.query)))
         return failure or self.repository.get_failure(None)
 
     def warm_up(self) -> None:
@@ -512,14 +663,20 @@ class Service:
         """
         return self._scheduler.refresh_and_wait(page, force=True, extra_wait=0)
 
-    def refresh_stale(self) -> Iterator[tuple[Page, Listing | UpstreamError, int]]:
-        """Fetch all stale pages: lists, the window, the searches of the configured feeds.
+    def token_was_rejected(self) -> bool:
+        """Return whether upstream rejected the Hugging Face token; pages are fetched without it."""
+        return self._client.token_was_rejected
+
+    def refresh_stale(self, *feeds: Feed) -> Iterator[tuple[Page, Listing | UpstreamError, int]]:
+        """Fetch the stale pages of the feeds; by default of all lists and configured feeds.
 
         Yields each page with its listing or error, and how many pages are left, as far as that is
         known. Waits for the rate limit as long as it takes.
         """
         tried: set[Page] = set()
-        while due := [page for page in self._due_pages() if page not in tried]:
+        lists = Feed(name="", title="", sources=("daily", "trending", "week", "month"))
+        feeds = feeds or (lists, *self.config.feeds.values())
+        while due := [page for page in self._due_pages(feeds) if page not in tried]:
             tried.add(due[0])
             result: Listing | UpstreamError
             try:
@@ -530,14 +687,9 @@ class Service:
                 result = error
             yield due[0], result, self._count_unfetched() + len(due) - 1
 
-    def _due_pages(self) -> tuple[Page, ...]:
-        """Return every page that is due, of all feeds and lists."""
-        lists = Feed(name="", title="", sources=("daily", "trending", "week", "month"))
-        states = (
-            state
-            for feed in (lists, *self.config.feeds.values())
-            for state in self._source_states(feed)
-        )
+    def _due_pages(self, feeds: Iterable[Feed]) -> tuple[Page, ...]:
+        """Return every page of the feeds that is due."""
+        states = (state for feed in feeds for state in self._source_states(feed))
         return tuple(dict.fromkeys(page for state in states for page in state.due_pages))
 
     def _count_unfetched(self) -> int:
@@ -551,6 +703,30 @@ class Service:
 def _hash_url(url: str) -> str:
     """Return a name for the URL that does not reveal the key of a private server."""
     return hashlib.sha256(url.encode()).hexdigest()[:32]
+
+
+def _default_limit(feeds: Iterable[Feed], matches: Sequence[Match]) -> int:
+    """Return how many papers the feeds have together, if the request does not say."""
+    return max(feed.limit or default_limit(matches) for feed in feeds)
+
+
+def _split_future(matches: tuple[Match, ...], now: datetime) -> tuple[tuple[Match, ...], datetime]:
+    """Return the matches that are published already, and when the next one will be.
+
+    A paper is listed from midnight on, and published within the first hour of its list day. No feed
+    has a date in the future.
+    """
+    published = tuple(match for match in matches if match.paper.published <= now)
+    if len(published) == len(matches):
+        return matches, now + _MAX_LIFETIME
+    return published, min(m.paper.published for m in matches if m.paper.published > now)
+
+
+def _start_of_window(days: StoredDays) -> datetime:
+    """Return the midnight of the oldest list day; of the first one ever if there is no window."""
+    page, listing = days[-1] if days else (Page(Kind.DAY, FIRST_LIST_DAY.isoformat()), None)
+    key = listing.page.key if listing is not None else page.key
+    return datetime.combine(date.fromisoformat(key), time(), UTC)
 
 
 def _with_fetched_listing(

@@ -10,7 +10,8 @@ import msgspec
 
 from feedsrv.models import Feed, Kind, Listing, Page, Source, StoredDays
 from feedsrv.search.parser import parse_feed_query
-from feedsrv.search.query import iter_likes, upstream_search_text
+from feedsrv.search.query import iter_likes
+from feedsrv.search.search_terms import search_terms
 from feedsrv.upstream.policy import newest_day_page, pages_covering, remaining_ttl
 
 _ZERO = timedelta(0)
@@ -30,19 +31,16 @@ class SourceState(msgspec.Struct, frozen=True):
     min_ttl: timedelta
 
 
-def search_terms(feed: Feed) -> str:
-    """Return what to search for on upstream's search page; empty where there is nothing."""
-    query = parse_feed_query(feed)
-    return "" if query is None else upstream_search_text(query)
-
-
 def search_pages(feeds: Iterable[Feed]) -> frozenset[Page]:
     """Return the upstream search pages of the feeds."""
-    return frozenset(Page(Kind.SEARCH, search_terms(feed)) for feed in feeds if search_terms(feed))
+    terms = (search_terms(feed.query) for feed in feeds)
+    return frozenset(Page(Kind.SEARCH, each) for each in terms if each)
 
 
 def seed_pages(feed: Feed) -> Iterator[Page]:
     """Yield the pages of the papers that the feed compares others with."""
+    if not feed.library and feed.query.isascii() and "like:" not in feed.query.lower():
+        return  # a server with twenty thousand feeds would take long to parse them all
     query = parse_feed_query(feed)
     for like in iter_likes(query) if query is not None else ():
         for paper_id in (*like.ids, *like.unlike_ids):
@@ -51,7 +49,9 @@ def seed_pages(feed: Feed) -> Iterator[Page]:
 
 def effective_sources(feed: Feed) -> tuple[Source, ...]:
     """Return the feed's sources, without search where the query has no words to search for."""
-    return tuple(source for source in feed.sources if source != "search" or search_terms(feed))
+    return tuple(
+        source for source in feed.sources if source != "search" or search_terms(feed.query)
+    )
 
 
 def source_state(
@@ -98,7 +98,7 @@ def _candidate_pages(source: Source, feed: Feed, now: datetime) -> tuple[Page, .
     """Return the pages of which the first stored one serves the source."""
     match source:
         case "search":
-            return (Page(Kind.SEARCH, search_terms(feed)),)
+            return (Page(Kind.SEARCH, search_terms(feed.query)),)
         case "week":
             # Until this week has a list, upstream answers with last week's.
             return pages_covering(Kind.WEEK, now.date(), 8)

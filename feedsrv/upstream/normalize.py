@@ -1,7 +1,8 @@
-r"""Normalize text from upstream: characters, white space, paragraphs, URLs and TeX.
+r"""Normalize text from upstream: characters, white space, paragraphs, URLs, TeX and Markdown.
 
 Titles and abstracts are as arXiv has them: wrapped to lines of 80 characters, and with TeX such as
-``$\alpha$-divergence``. TeX that converts without loss becomes Unicode; the rest stays as it is.
+``$\alpha$-divergence``, often without its dollars: ``10^{19}``, ``8\,GB``. TeX that converts
+without loss becomes Unicode; the rest stays as it is.
 """
 
 from __future__ import annotations
@@ -11,10 +12,15 @@ from functools import lru_cache
 from urllib.parse import urlsplit
 
 from pylatexenc.latex2text import LatexNodes2Text, get_default_latex_context_db
+from werkzeug.urls import iri_to_uri
 
 from feedsrv.models import XML_FORBIDDEN
 
-_PARAGRAPH_BREAK = re.compile(r"\n[^\S\n]*\n\s*")
+# An empty line, or a line that begins with white space: arXiv's mark.
+_URL_FOLD = re.compile(r"\s*[\t\n\r]\s*")
+_HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+", re.ASCII)
+_STRAY_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_PARAGRAPH_BREAK = re.compile(r"\n[^\S\n]*\n\s*|\n[^\S\n]+(?=\S)")
 
 # `\(…\)`, or `$…$` by pandoc's rules, so that "from $5 to $10" is not a formula: no space next to
 # the dollars inside, and no digit after them (unless there is a TeX character inside).
@@ -24,18 +30,51 @@ _MATH = re.compile(
 )
 _MACRO = re.compile(r"\\([A-Za-z]+|.)", re.DOTALL)
 _SCRIPT = re.compile(r"([\^_])(?:\{([^{}]*)\}|([^\s\\{}]))")
-_FONT = re.compile(r"\\(?:text|textit|textbf|textsc|textrm|texttt|textsf|emph)\{([^{}\\$]*)\}")
+_FONT = re.compile(
+    r"\\(?:text(?:it|bf|sc|rm|tt|sf|sl|up|md|normal)?|emph|mbox|underline|url)\{([^{}\\$]*)\}"
+    r"|\{\\(?:it|bf|em|sc|tt|rm|sf|sl|itshape|bfseries)\b\s*([^{}\\$]*)(?:\\/)?\}"
+)
 _MATH_FONT = re.compile(
     r"\\(?:(mathbb|mathcal|mathfrak)|mathrm|mathbf|mathit|mathsf|mathtt|operatorname)\{([^{}\\]*)\}"
 )
-_ACCENT = re.compile(r"""\\(?:["'`^~=.](?:\{[A-Za-z]\}|[A-Za-z])|[uvHck]\{[A-Za-z]\})""")
-_ESCAPED_CHARACTER = re.compile(r"\\([%&#_$])")
+_MAX_NESTED_FONTS = 3
+
+# --- of text outside formulas --------------------------------------------------------------------
+
+#: Whatever this does not find has nothing to convert.
+_MARKUP = re.compile(r"[\\$^~]|_\{|\w\{|``|''|`\w|\*\*|--")
+#: Drives and network shares: their backslashes are no TeX.
+_PATH = re.compile(r"(?<!\w)(?:[A-Za-z]:\\|\\\\)\S*")
+_ACCENT = re.compile(
+    r"""\\(?:["'`^~=.](?:\{\\?[A-Za-z]\}|[A-Za-z])|[uvHck]\{[A-Za-z]\})"""
+    r"""|\\(?:ss|ae|AE|oe|OE|aa|AA|o|O|l|L)(?:\{\}|\s+(?=\w)|(?![A-Za-z{]))"""
+)
+_ESCAPED_CHARACTER = re.compile(r"\\([%&#_${}*+<>/]|\.(?!\w))")
+_APOSTROPHE = re.compile(r"(?<=\w)\\'(?=(?:s|t|d|m|re|ve|ll)?(?![\w{]))")
+_ESCAPED_QUOTATION = re.compile(r"""(?<!\w)\\(["'])([^\\\n"]{1,200})\\\1(?![\w{])""")
+_DOUBLE_QUOTATION = re.compile(r"""(?:``|(?<!\w)")([^`"\n]{1,200}?)''|``([^`"\n]{1,200}?)\"""")
+_SINGLE_QUOTATION = re.compile(r"(?<![\w`])`(\w[^`'\n]{0,100})'(?![\w'])")
+_BOLD = re.compile(r"(?<![\w*])\*\*(?=\S)([^*\n]{1,200}?)(?<=\S)\*\*(?![\w*])")
+_NUMBER_GROUP = re.compile(r"(\\[A-Za-z]+\{\})|(?<=\w)\{([,=:]?)\}")
+_BRACED_SCRIPT = re.compile(r"(?<=[\w)\]|])([\^_])\{([^{}\\\s]{1,20})\}")
+_TIE = re.compile(r"(?<!\w)([A-Za-z]{2,}\.?|\w\.)~(?=[A-Z0-9(\[\\])")
+_SPACE_OR_HYPHEN = re.compile(r"(?<=\S)\\([,;@-]|\s)")
+_WORD_MACRO = re.compile(r"\\([A-Za-z]{2,})(?![A-Za-z{])")
+_ABBREVIATION = re.compile(r"\\(eg|ie|etal|etc|cf|vs|wrt|aka)(?![A-Za-z])\.?(?:\{\}|\\(?=[ @]))?")
+_ABBREVIATIONS = {"etal": "et al.", "etc": "etc.", "cf": "cf.", "vs": "vs."}
+_DASH = re.compile(r"(?<=\w)--(?=\w)|(?<![\w-]) ?---(?!-)|(?<=\w)---(?=\w)")
 
 _FUNCTIONS = {
     *("log", "ln", "exp", "sin", "cos", "tan", "min", "max", "sup", "inf", "arg", "det", "dim"),
-    "lim",
+    *("lim", "LaTeX", "TeX"),
 }
-_SYMBOLS = {"%": "%", "&": "&", "#": "#", "sim": "~", ",": " ", ";": " ", ":": " ", " ": " "}
+_SYMBOLS = {"%": "%", "&": "&", "#": "#", "sim": "~", ",": " ", ";": " ", ":": " ", " ": " "} | {
+    "lt": "<",
+    "gt": ">",
+    "textless": "<",
+    "textgreater": ">",
+    "textasciitilde": "~",
+}
 _SUPERSCRIPTS = dict(
     zip("0123456789+-=()aeinoxkTdbmpt", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾ᵃᵉⁱⁿᵒˣᵏᵀᵈᵇᵐᵖᵗ", strict=True)
 )
@@ -75,17 +114,23 @@ def _is_normalized(text: str) -> bool:
 
 
 def normalize_url(text: str) -> str:
-    """Return an http or https URL without white space, or an empty string for any other text.
+    """Return an http or https URL as a valid URI (RFC 3986), or an empty string for any other text.
 
     Upstream's URLs have leading spaces and even line breaks. Other schemes are refused because a
-    ``javascript:`` URL would run as a script in pages.
+    ``javascript:`` URL would run as a script in pages. A user name and password are dropped.
     """
-    url = "".join(replace_forbidden(text).split())
+    iri = _URL_FOLD.sub("", replace_forbidden(text).strip())
     try:
+        parts = urlsplit(iri)
+        netloc = parts.netloc.rpartition("@")[2]
+        url = iri_to_uri(parts._replace(netloc=netloc).geturl())
         parts = urlsplit(url)
-    except ValueError:
+    except ValueError:  # brackets without an address, a port out of range, a host that is too long
         return ""
-    return url if parts.scheme in {"http", "https"} and parts.netloc else ""
+    is_http = (
+        parts.scheme in {"http", "https"} and _HOST.fullmatch(parts.hostname or "") is not None
+    )
+    return _STRAY_PERCENT.sub("%25", url) if is_http else ""
 
 
 def tex_to_unicode(text: str) -> str:
@@ -95,7 +140,7 @@ def tex_to_unicode(text: str) -> str:
     plain characters cannot express (with a fraction, a two-letter exponent or an unknown macro)
     stays exactly as it is, including the dollars.
     """
-    if "$" not in text and "\\" not in text:
+    if not _MARKUP.search(text):
         return text
     converted, end = "", 0
     for match in _MATH.finditer(text):
@@ -106,24 +151,79 @@ def tex_to_unicode(text: str) -> str:
 
 
 def _convert_prose(tex: str) -> str:
-    """Convert text outside formulas: font commands, accents and escaped characters."""
-    tex = _FONT.sub(r"\1", tex)
-    tex = _ACCENT.sub(lambda match: _latex_to_text(match[0]), tex)
+    """Convert text outside formulas, except for Windows paths."""
+    if not _MARKUP.search(tex):
+        return tex
+    converted, end = "", 0
+    for match in _PATH.finditer(tex):
+        converted += _convert_typography(_convert_macros(tex[end : match.start()])) + match[0]
+        end = match.end()
+    return converted + _convert_typography(_convert_macros(tex[end:]))
+
+
+def _convert_macros(tex: str) -> str:
+    """Convert fonts, accents, symbols and escaped characters."""
+    if "\\" not in tex:
+        return tex
+    tex = _convert_fonts(tex)
+    tex = _MATH_FONT.sub(_convert_math_font, tex)
+    tex = _ESCAPED_QUOTATION.sub(r"\1\2\1", tex)
+    tex = _APOSTROPHE.sub("'", tex)
+    tex = _ACCENT.sub(lambda match: _latex_to_text(match[0].strip()), tex)
+    tex = _ABBREVIATION.sub(lambda match: _abbreviation(match[1]), tex)
+    tex = tex.replace(r"\nobreakdash", "")
+    tex = _WORD_MACRO.sub(lambda match: _macro_symbol(match[1]) or match[0], tex)
+    tex = _SPACE_OR_HYPHEN.sub(lambda match: "" if match[1] in "-@" else " ", tex)
     return _ESCAPED_CHARACTER.sub(r"\1", tex)
+
+
+def _convert_typography(text: str) -> str:
+    """Convert quotation marks, dashes, ties, scripts with braces, and Markdown's bold."""
+    text = _DOUBLE_QUOTATION.sub(lambda match: f"“{match[1] or match[2]}”", text)
+    text = _SINGLE_QUOTATION.sub(r"‘\1’", text)
+    text = _BOLD.sub(r"\1", text)
+    text = _NUMBER_GROUP.sub(lambda match: match[1] or match[2], text)
+    text = _BRACED_SCRIPT.sub(_convert_braced_script, text)
+    text = _TIE.sub(r"\1 ", text)
+    return _DASH.sub(lambda match: match[0].replace("---", "—").replace("--", "–"), text)
+
+
+def _convert_fonts(tex: str) -> str:
+    """Return the text without its font commands, which may be nested."""
+    for _ in range(_MAX_NESTED_FONTS):
+        tex, count = _FONT.subn(lambda match: match[1] or match[2] or "", tex)
+        if not count:
+            break
+    return tex
+
+
+def _convert_math_font(match: re.Match[str]) -> str:
+    return _latex_to_text(match[0]) if match[1] else match[2]
+
+
+def _abbreviation(name: str) -> str:
+    return _ABBREVIATIONS.get(name) or "".join(f"{letter}." for letter in name)
+
+
+def _convert_braced_script(match: re.Match[str]) -> str:
+    """Return the script as Unicode, or a subscript without its braces where that is clear."""
+    script = _convert_script(match)
+    is_word = match[1] == "_" and re.fullmatch(r"[\w.]+", match[2])
+    return f"_{match[2]}" if script == match[0] and is_word else script
 
 
 def _convert_formula(tex: str) -> str:
     """Return the formula as Unicode, or an empty string if that would lose something."""
     plain = _MACRO.sub(lambda match: _macro_symbol(match[1]) or match[0], tex)
-    plain = _MATH_FONT.sub(lambda match: _latex_to_text(match[0]) if match[1] else match[2], plain)
-    plain = _SCRIPT.sub(_convert_script, _FONT.sub(r"\1", plain))
+    plain = _MATH_FONT.sub(_convert_math_font, plain)
+    plain = _SCRIPT.sub(_convert_script, _convert_fonts(plain))
     return "" if set(plain) & set("\\^_{}") else plain.strip()
 
 
 def _convert_script(match: re.Match[str]) -> str:
     """Return a superscript or subscript as Unicode, or unchanged if a character is missing."""
     table = _SUPERSCRIPTS if match[1] == "^" else _SUBSCRIPTS
-    content = match[2] or match[3] or ""
+    content = next(filter(None, match.groups()[1:]), "")
     return "".join(table[char] for char in content) if set(content) <= table.keys() else match[0]
 
 

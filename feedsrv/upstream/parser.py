@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
-from itertools import chain
+from itertools import chain, islice
 from typing import Annotated, Any, Literal
 from urllib.parse import parse_qs, quote_plus, urlsplit
 
@@ -22,7 +22,8 @@ import msgspec
 from feedsrv.errors import ParseError
 from feedsrv.models import Kind, Listing, Page, Paper
 from feedsrv.search.analysis import analyze
-from feedsrv.upstream.cards import parse_cards
+from feedsrv.upstream.cards import DayLabel, parse_cards, parse_day_label
+from feedsrv.upstream.damaged_json import decode_objects
 from feedsrv.upstream.normalize import normalize_line, normalize_paragraphs, normalize_url
 from feedsrv.upstream.tag_scanner import Extractor, extract_first, is_within_limits
 
@@ -31,8 +32,10 @@ from feedsrv.upstream.tag_scanner import Extractor, extract_first, is_within_lim
 _MAX_ANGLE_BRACKETS = 100_000
 #: The most papers of a list; the longest seen had 120. Megabytes of tiny entries take minutes.
 _MAX_PAPERS = 1000
-#: Percentage of the papers that may be skipped. More mean that the layout has changed.
-_MAX_SKIPPED_PERCENT = 10
+#: Percentage of the papers that may be invalid; one always may. More mean that the layout has
+#: changed. Damaged JSON means nothing of the kind, so that up to half of the papers may have it.
+_MAX_INVALID_PERCENT = 10
+_MAX_SKIPPED_PERCENT = 50
 
 _DATE_PREFIX = re.compile(r"\d{4}-\d\d-\d\d")
 _PERIOD = re.compile(r"\d{4}-W?\d\d", re.ASCII)
@@ -41,6 +44,12 @@ _PAPER_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,63}", re.ASCII)
 #: A Hugging Face handle. Anything else in its place is not shown, searched or linked.
 _HANDLE = re.compile(r"[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 _ID_VERSION = re.compile(r"(?<=\d)v\d+$")
+#: The parts of damaged props. None of them can be inside a string, where quotes are escaped.
+_PAPERS_KEY = re.compile(r'"(dailyPapers|searchResults)"\s*:\s*(?=\[)')
+_PROPS_FIELD = re.compile(
+    r'"(periodType|dateString|date|prevDate|nextDate|isTrending)"\s*:\s*("[^"\\]*"|true)'
+)
+_PROPS_QUERY = re.compile(r'"query"\s*:\s*\{[^{}]*"q"\s*:\s*"[^"]')
 
 # --- the JSON of pages and of the API ------------------------------------------------------------
 
@@ -48,6 +57,8 @@ _ID_VERSION = re.compile(r"(?<=\d)v\d+$")
 #: Normalizing some texts takes minutes if they are megabytes long. A paper over a limit is skipped.
 _ShortText = Annotated[str, msgspec.Meta(max_length=5_000)]
 _LongText = Annotated[str, msgspec.Meta(max_length=20_000)]
+#: JSON has numbers of any size.
+_Counter = Annotated[int, msgspec.Meta(ge=-(10**9), le=10**9)]
 
 
 class _Author(msgspec.Struct):
@@ -67,13 +78,13 @@ class _PaperDetails(msgspec.Struct, rename="camel"):
     summary: _LongText
     authors: list[_Author]
     published_at: datetime
-    upvotes: int
+    upvotes: _Counter
     submitted_on_daily_at: datetime | None = None
     submitted_on_daily_by: Any = None
     media_urls: list[_ShortText] | None = None
     project_page: _ShortText | None = None
     github_repo: _ShortText | None = None
-    github_stars: int | None = None
+    github_stars: _Counter | None = None
     ai_summary: _LongText | None = msgspec.field(default=None, name="ai_summary")
     ai_keywords: list[_ShortText] | None = msgspec.field(default=None, name="ai_keywords")
     organization: _Organization | None = None
@@ -81,7 +92,7 @@ class _PaperDetails(msgspec.Struct, rename="camel"):
 
 class _Entry(msgspec.Struct, rename="camel"):
     paper: _PaperDetails
-    num_comments: int | None = None
+    num_comments: _Counter | None = None
     submitted_by: Any = None
     media_urls: list[_ShortText] | None = None
     media_url: _ShortText | None = None  # in May and June 2024
@@ -197,10 +208,14 @@ def parse_api_response(body: bytes, url: str, *, requested: Page, fetched_at: da
     """
     if requested.kind is Kind.PAPER:
         return _listing_of_paper(body, url, requested, fetched_at, parsed_from="api")
+    text = body.decode("utf-8", "replace")
     try:
-        entries = msgspec.json.decode(body, type=list[msgspec.Raw])
+        entries = msgspec.json.decode(text, type=list[msgspec.Raw])
     except (msgspec.DecodeError, RecursionError) as error:
-        raise ParseError(url, f"the API response is not a list of papers: {error}") from error
+        entries = [] if isinstance(error, msgspec.ValidationError) else _damaged_list(text)
+        if not entries:
+            reason = f"the API response is not a list of papers: {error}"
+            raise ParseError(url, reason) from error
     listing = _build_listing(requested, entries, url, fetched_at, parsed_from="api")
     if requested.kind is not Kind.DAY:
         return listing
@@ -328,14 +343,16 @@ def _build_listing(
         raise ParseError(url, f"the list has {len(entries)} papers, more than {_MAX_PAPERS}")
     papers: dict[str, Paper] = {}
     skipped: list[str] = []
-    day = _list_day(page)
+    invalid, day = 0, _list_day(page)
     for number, raw in enumerate(entries, 1):
         try:
             paper = parse_paper(raw, day)
             papers.setdefault(paper.id, paper)
         except (ValueError, RecursionError) as error:
             skipped.append(f"{_find_id(raw) or f'paper {number}'}: {error}")
-    if 100 * len(skipped) > _MAX_SKIPPED_PERCENT * len(entries):
+            invalid += not _is_damaged(error)
+    max_invalid = max(1, len(entries) * _MAX_INVALID_PERCENT // 100)
+    if invalid > max_invalid or 100 * len(skipped) > _MAX_SKIPPED_PERCENT * len(entries):
         reason = f"{len(skipped)} of {len(entries)} papers are invalid, the first: {skipped[0]}"
         raise ParseError(url, reason)
     if not papers and page.kind is not Kind.SEARCH:
@@ -347,6 +364,12 @@ def _build_listing(
         skipped=tuple(skipped),
         parsed_from=parsed_from,
     )
+
+
+def _is_damaged(error: Exception) -> bool:
+    """Return whether the error is about JSON itself, not about what the JSON says."""
+    is_json_error = isinstance(error, msgspec.DecodeError | RecursionError)
+    return is_json_error and not isinstance(error, msgspec.ValidationError)
 
 
 def _find_id(raw: msgspec.Raw) -> str:
@@ -375,7 +398,40 @@ def _decode_props(text: str, url: str) -> _PageProps:
     try:
         return msgspec.json.decode(props, type=_PageProps)
     except (ValueError, RecursionError) as error:
-        raise ParseError(url, f"the page's data is invalid: {error}") from error
+        damaged = _damaged_props(props) if _is_damaged(error) else None
+        if damaged is None:
+            raise ParseError(url, f"the page's data is invalid: {error}") from error
+        return damaged
+
+
+def _damaged_props(text: str) -> _PageProps | None:
+    """Return what is left of damaged props; None if they end early, or without papers."""
+    if not text.rstrip().endswith("}"):
+        return None
+    starts = [*_PAPERS_KEY.finditer(text)]
+    ends = [*(start.start() for start in starts[1:]), len(text)]
+    fields: dict[str, Any] = {
+        start[1]: _damaged_entries(text[start.end() : end])
+        for start, end in zip(starts, ends, strict=True)
+    }
+    if not any(fields.values()):
+        return None
+    for key, value in _PROPS_FIELD.findall(text):
+        fields.setdefault(key, value == "true" if key == "isTrending" else value.strip('"'))
+    if _PROPS_QUERY.search(text):
+        fields["query"] = {"q": "damaged"}
+    return msgspec.convert(fields, _PageProps)
+
+
+def _damaged_list(text: str) -> list[msgspec.Raw]:
+    """Return the entries of a damaged API response; none if it ends early."""
+    text = text.strip()
+    is_list = text.startswith("[") and text.endswith("]")
+    return _damaged_entries(text) if is_list else []
+
+
+def _damaged_entries(text: str) -> list[msgspec.Raw]:
+    return list(islice(decode_objects(text, "paper"), _MAX_PAPERS + 1))
 
 
 def _listing_from_props(
@@ -424,7 +480,9 @@ def _listing_from_cards(
         ParseError: There are no cards. The error is the one given, since the props matter more.
 
     """
-    key = _page_key(requested, _period_labels(text, url))
+    requested_day = _list_day(requested)
+    label = parse_day_label(text, requested_day) if requested_day else DayLabel()
+    key = _page_key(requested, chain([label.day], _period_labels(text, url)))
     if key is None or "<article" not in text or not is_within_limits(text):
         raise props_error
     has_date = requested.kind in {Kind.DAY, Kind.WEEK, Kind.MONTH}
@@ -439,6 +497,8 @@ def _listing_from_cards(
         fetched_at=fetched_at,
         skipped=(f"page data: {props_error.reason}",),
         parsed_from="cards",
+        previous_day=label.previous_day,
+        next_day=label.next_day,
     )
 
 

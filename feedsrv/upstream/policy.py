@@ -168,6 +168,7 @@ def next_failure(
         retry_at=now + max(backoff, retry_after),
         since=previous.since if previous else now,
         is_not_found=isinstance(error, NotFoundError),
+        timed_out=getattr(error, "timed_out", False),
     )
 
 

@@ -11,13 +11,15 @@ from werkzeug.wrappers import Response
 
 from feedsrv.config import Config
 from feedsrv.errors import FeedsrvError, ParameterError, QueryError, UnknownFeedError
+from feedsrv.feeds.digest import format_period
+from feedsrv.feeds.digest_documents import period_page_url
 from feedsrv.feeds.entry import paper_page_url
 from feedsrv.feeds.service import Service
 from feedsrv.logs import configure_access_log, configure_logging
 from feedsrv.monitoring.incidents import subscribe_incident_recorder
 from feedsrv.monitoring.metrics import Metrics
 from feedsrv.web.access_log import AccessLog
-from feedsrv.web.auth import authenticate_request
+from feedsrv.web.auth import authenticate_request, credentials
 from feedsrv.web.cache import ResponseCache
 from feedsrv.web.filters import FILTERS
 from feedsrv.web.load_shedding import LoadShedder
@@ -64,7 +66,7 @@ def create_app(service: Service) -> Flask:
     # Flask's redirects respect neither public_url nor trusted proxies, but any Host.
     app.url_map.merge_slashes = False
     app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True}
-    for template_filter in (paper_page_url, *FILTERS):
+    for template_filter in (format_period, paper_page_url, period_page_url, *FILTERS):
         app.add_template_filter(template_filter)
     metrics = Metrics()
     service.subscribe(metrics.handle)
@@ -109,6 +111,9 @@ def _register_hooks(app: Flask, service: Service, metrics: Metrics, cache: Respo
         else:
             media_type = response.mimetype or ""
             response.headers.update(security_headers(media_type, private=private))
+            if private and not response.cache_control.no_store:
+                response.cache_control.public = False
+                response.cache_control["private"] = None
         return response
 
 
@@ -121,7 +126,9 @@ def _register_error_handlers(app: Flask, views: Views) -> None:
             instead = views.unknown_feed_url(error.name)
         except ParameterError as parameter_error:  # no handler sees an error of a handler
             return respond(problem_from_error(parameter_error))
-        return respond(problem_from_error(error, feeds=list(error.known), instead=instead))
+        # The key of a feed does not tell which others there are.
+        known = [] if credentials().scope else list(error.known)
+        return respond(problem_from_error(error, feeds=known, instead=instead))
 
     @app.errorhandler(FeedsrvError)
     def feedsrv_error(error: FeedsrvError) -> Response:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from typing import Literal
 from urllib.parse import parse_qsl
 
 from flask import request
 
 from feedsrv.errors import ParameterError
+
+#: Values of ``digest``: one entry for each paper, or for each day or week.
+DIGEST_CHOICES: tuple[Literal["none", "day", "week"], ...] = ("none", "day", "week")
 
 
 def query_param() -> str:
@@ -41,6 +45,19 @@ def int_param(name: str, maximum: int) -> int | None:
     if not re.fullmatch(r"[1-9][0-9]{0,2}", value, re.ASCII) or int(value) > maximum:
         raise ParameterError(name, value, f"must be a number from 1 to {maximum}")
     return int(value)
+
+
+def digest_param() -> Literal["none", "day", "week"] | None:
+    """Return the period of the digest that the request asks for; None where it says nothing.
+
+    Raises:
+        ParameterError: There is no such period.
+
+    """
+    if "digest" not in request.args:
+        return None
+    value = choice_param("digest", DIGEST_CHOICES, default="none")
+    return next(choice for choice in DIGEST_CHOICES if choice == value)
 
 
 def choice_param(name: str, choices: Collection[str], default: str) -> str:

@@ -175,7 +175,7 @@ def _start_worker(load_app: Callable[[], Flask], listener_fd: int, _target: str)
         _handle_signals(listener_fd)
     try:
         app = load_app()
-    except FeedsrvError as error:  # invalid settings: no traceback
+    except (FeedsrvError, OSError) as error:  # invalid settings, no disk: no traceback
         sys.exit("\n".join(f"feedsrv: {line}" for line in str(error).splitlines()))
     app.extensions["feedsrv"].warm_up()
     return app

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Literal
 
 import msgspec
 from flask import Flask, jsonify, render_template, request
@@ -12,11 +13,11 @@ from werkzeug.exceptions import NotFound
 from werkzeug.wrappers import Response
 
 from feedsrv import __version__
-from feedsrv.errors import NoDataYetError, QueryError
+from feedsrv.errors import NoDataYetError, ParameterError, QueryError
 from feedsrv.feeds.formats import FORMATS, link_headers
 from feedsrv.feeds.metadata import feed_metadata
 from feedsrv.feeds.opml import render_subscriptions
-from feedsrv.feeds.service import FeedResult, Service
+from feedsrv.feeds.service import DigestResult, FeedResult, Service
 from feedsrv.models import MAX_ENTRIES, Feed
 from feedsrv.monitoring.incidents import incident_feed
 from feedsrv.monitoring.metrics import CONTENT_TYPE, Metrics
@@ -32,8 +33,14 @@ from feedsrv.web.pages import (
     paper_cards,
     subscribe_links,
 )
-from feedsrv.web.params import choice_param, int_param, query_param
-from feedsrv.web.rendering import FeedRenderer, feed_document
+from feedsrv.web.params import (
+    DIGEST_CHOICES,
+    choice_param,
+    digest_param,
+    int_param,
+    query_param,
+)
+from feedsrv.web.rendering import FeedRenderer, digest_document, feed_document
 from feedsrv.web.responses import (
     CacheableFlaskResponse,
     CacheableResponse,
@@ -52,6 +59,9 @@ _LISTING_FEEDS = {
     "month": Feed(name="month", title="Daily Papers of the month", sources=("month",)),
 }
 _MAX_PAGE = 999
+_MAX_UNITED_FEEDS = 50
+#: Feeds on one page of the front page.
+_FEEDS_PER_PAGE = 24
 _OPML_LIFETIME = timedelta(hours=1)
 _INCIDENT_FEED_LIFETIME = timedelta(minutes=5)
 #: Seconds after which to ask again whether the server is ready.
@@ -114,6 +124,9 @@ class Views:
     def configured_feeds(self, names: str, suffix: str = "") -> Response:
         """Return a configured feed, or several as one."""
         unique_names = dict.fromkeys(names.split("+"))
+        if len(unique_names) > _MAX_UNITED_FEEDS:
+            count = str(len(unique_names))
+            raise ParameterError("a union", count, f"must name at most {_MAX_UNITED_FEEDS} feeds")
         feeds = [self._service.get_configured_feed(name) for name in unique_names]
         return self._feed_response(feeds, suffix)
 
@@ -146,9 +159,12 @@ class Views:
             known = ", ".join(f".{name}" for name in FORMATS)
             raise NotFound(f"There is no format .{suffix}; feeds end in one of {known}.")
         limit = int_param("limit", MAX_ENTRIES)
-        page = 1 if suffix else int_param("page", _MAX_PAGE) or 1
+        default_digest, digest = _common_digest(feeds), digest_param()
+        feeds = [msgspec.structs.replace(feed, digest=digest or default_digest) for feed in feeds]
+        page = None if suffix else int_param("page", _MAX_PAGE) or 1
         url = self._url_builder()
-        feed_url = partial(url, request.path.removesuffix(f".{suffix}"), q=query, limit=limit)
+        path = request.path.removesuffix(f".{suffix}")
+        feed_url = partial(url, path, q=query, limit=limit, digest=digest)
         format_urls = {name: feed_url(suffix=f".{name}") for name in FORMATS}
         page_url = feed_url(page=_page_param(page))
         metadata = feed_metadata(
@@ -160,9 +176,15 @@ class Views:
         )
         is_known = self._service.was_served(metadata.self_url)
         client = "" if is_known else client_address(self._config, request)
-        result = self._service.get_feed(
-            *feeds, limit=limit, page_number=page, client=client, is_preview=not suffix
-        )
+        result: FeedResult | DigestResult
+        if feeds[0].digest == "none":
+            result = self._service.get_feed(
+                *feeds, limit=limit, page_number=page, client=client, is_preview=not suffix
+            )
+        else:
+            result = self._service.get_digests(
+                *feeds, limit=limit, page_number=page or 1, client=client
+            )
         respond = partial(
             self._build_cached_response,
             url=metadata.self_url,
@@ -171,24 +193,46 @@ class Views:
             headers=link_headers(metadata, suffix, format_urls),
         )
         if not suffix:
-            context = {"metadata": metadata, "links": format_urls, "query": query}
-            body = encode_body(self._feed_page(result, feed_url, page, **context).encode())
+            context = {
+                "metadata": metadata,
+                "links": format_urls,
+                "query": query,
+                "digest": feeds[0].digest,
+                "digest_urls": {
+                    choice: url(path, q=query, digest=choice if choice != default_digest else None)
+                    for choice in DIGEST_CHOICES
+                },
+            }
+            body = encode_body(self._feed_page(result, feed_url, page or 1, **context).encode())
             return self._respond(with_body(respond(body.etag, media_type="text/html"), body))
-        document = feed_document(suffix, metadata, result.matches)
+        document = (
+            feed_document(suffix, metadata, result.matches)
+            if isinstance(result, FeedResult)
+            else digest_document(suffix, metadata, result.digests, feeds)
+        )
         cached = respond(self._renderer.etag(document), media_type=FORMATS[suffix].media_type)
         if preconditions_allow_body(cached, request.environ):
             cached = with_body(cached, self._renderer.render(document))
         return self._respond(cached)
 
     def _feed_page(
-        self, result: FeedResult, feed_url: Callable[..., str], page: int, **context: object
+        self,
+        result: FeedResult | DigestResult,
+        feed_url: Callable[..., str],
+        page: int,
+        **context: object,
     ) -> str:
         """Return one page of a feed as HTML."""
-        is_last = result.offset + len(result.matches) >= result.total
-        has_older = not is_last and not self._config.static_export
+        if isinstance(result, FeedResult):
+            template, cards = "feed.html", paper_cards(result.matches, result.queries)
+            last = result.offset + len(result.matches)
+        else:
+            template, cards = "digests.html", ()
+            last = result.offset + len(result.digests)
+        has_older = last < result.total and not self._config.static_export
         return self.render_page(
-            "feed.html",
-            cards=paper_cards(result.matches, result.queries),
+            template,
+            cards=cards,
             result=result,
             newer_url=feed_url(page=_page_param(page - 1)) if page > 1 else "",
             older_url=feed_url(page=page + 1) if has_older else "",
@@ -201,11 +245,24 @@ class Views:
     def index(self) -> Response:
         """Return the front page: a preview of the query, and the configured feeds."""
         window, today = self._service.window(), self._service.now().date()
+        feeds, page = tuple(self._config.feeds.values()), int_param("page", _MAX_PAGE) or 1
+        # A static export has no further pages.
+        size = len(feeds) if self._config.static_export else _FEEDS_PER_PAGE
+        offset = (page - 1) * size
         cards = [
             feed_card(feed, window, self._service.get_failure(feed), today)
-            for feed in self._config.feeds.values()
+            for feed in feeds[offset : offset + size]
         ]
-        return self._html_response("index.html", **self._preview_context(), cards=cards)
+        url = partial(self._url_builder(), "/", q=query_param())
+        return self._html_response(
+            "index.html",
+            **self._preview_context(),
+            cards=cards,
+            offset=offset,
+            feed_count=len(feeds),
+            previous_url=url(page=_page_param(page - 1)) if page > 1 else "",
+            next_url=url(page=page + 1) if offset + size < len(feeds) else "",
+        )
 
     def preview(self) -> Response:
         """Return a part of a page: what a feed of the query would contain."""
@@ -228,7 +285,11 @@ class Views:
             preview, query = invalid_query_preview(error), ""
         url = self._url_builder()
         links = {name: url("/papers", f".{name}", q=query) for name in FORMATS}
-        return {"preview": preview, "links": links}
+        digest_urls = {
+            choice: url("/papers", q=query, digest=choice if choice != "none" else None)
+            for choice in DIGEST_CHOICES
+        }
+        return {"preview": preview, "links": links, "digest_urls": digest_urls}
 
     def _html_response(self, template: str, **context: object) -> Response:
         return set_no_store(Response(self.render_page(template, **context), mimetype="text/html"))
@@ -342,6 +403,12 @@ class Views:
         return CacheableFlaskResponse(cached, request.environ, self._service.now())
 
 
-def _page_param(page: int) -> int | None:
+def _common_digest(feeds: Sequence[Feed]) -> Literal["none", "day", "week"]:
+    """Return the digest period of the feeds, if the settings have the same for all."""
+    periods = {feed.digest for feed in feeds}
+    return periods.pop() if len(periods) == 1 else "none"
+
+
+def _page_param(page: int | None) -> int | None:
     """Return the parameter for a page of a feed; the first page has the URL of the feed."""
-    return page if page > 1 else None
+    return page if page and page > 1 else None

@@ -167,7 +167,7 @@ FAULT_OUTCOMES = {
     "truncate": Outcome("3 from api", "3 from data", "request failed: peer closed connection"),
     "empty": Outcome("3 from api", "3 from data", "the response is empty"),
     "nolist": Outcome("3 from api", "3 from data", "the page has no data of a list of papers"),
-    "badjson": Outcome("3 from api", "3 from data", "3 from cards"),
+    "badjson": Outcome("3 from api", "3 from data", "2 from data"),
     "badutf8": Outcome("3 from api", "3 from data", "the page has no data of a list of papers"),
     "huge": Outcome("3 from api", "3 from data", "the response is larger than 8 MB"),
     "bomb": Outcome("3 from api", "3 from data", "the response is larger than 8 MB"),

@@ -26,7 +26,8 @@ def store(tmp_path: Path) -> Repository:
 
 def save(store: Repository, fresh: Listing) -> None:
     """Store the listing as the refresher does."""
-    dated = keep_list_days(fresh, store.day_listings())
+    days = (store.get_listing(page) for page in (NEWER, OLDER))
+    dated = keep_list_days(fresh, (each for each in days if each is not None))
     store.save_listing(merge_refresh(store.get_listing(fresh.page), dated), fresh.page)
 
 

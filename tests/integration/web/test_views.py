@@ -52,7 +52,7 @@ def test_a_keyword_has_a_feed(client: FlaskClient) -> None:
         "Causal lighthouses",
         "Causality by the sea",
     ]
-    assert feed.entries[1].published == "2026-11-24T00:00:00+00:00"
+    assert feed.entries[1].published == "2026-11-24T00:46:41+00:00"
 
 
 @pytest.mark.parametrize(

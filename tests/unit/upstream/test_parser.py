@@ -238,9 +238,9 @@ def test_search_results_are_used_even_if_the_props_lack_the_query() -> None:
 
 @pytest.mark.parametrize(
     ("papers", "invalid", "accepted"),
-    [(10, 1, True), (9, 1, False), (20, 2, True), (20, 3, False), (1, 1, False)],
+    [(10, 1, True), (3, 1, True), (9, 2, False), (20, 2, True), (20, 3, False), (1, 1, False)],
 )
-def test_up_to_a_tenth_of_invalid_papers_is_skipped_and_more_are_an_error(
+def test_one_invalid_paper_or_a_tenth_is_skipped_and_more_are_an_error(
     papers: int, invalid: int, accepted: bool
 ) -> None:
     entries = [
@@ -429,6 +429,71 @@ def test_cards_are_used_only_if_the_props_are_invalid() -> None:
     listing = parse_html(html_page(page_props(DAY, []), card_html()))
     assert (listing.papers[0].id, listing.parsed_from) == ("2608.99002", "cards")
     assert listing.skipped == ("page data: the list is empty",)
+
+
+def day_label(label: str, *days: str) -> str:
+    """Return the label of a day without a year, between links to other days."""
+    links = "".join(f'<a href="/papers/date/{day}" class=""><svg></svg></a>' for day in days)
+    return f'<div>{links} <div class="">{label}</div> <a class=""><svg></svg></a></div>'
+
+
+@pytest.mark.parametrize(
+    ("requested", "label", "days"),
+    [
+        ("2026-08-07", day_label("Aug 7", "2026-08-06"), ("2026-08-07", "2026-08-06", "")),
+        ("2026-08-09", day_label("Aug 7", "2026-08-06"), ("2026-08-07", "2026-08-06", "")),
+        (
+            "2026-08-09",
+            day_label("August 6", "2026-08-05", "2026-08-07"),
+            ("2026-08-06", "2026-08-05", "2026-08-07"),
+        ),
+        ("2027-01-01", day_label("Dec 31", "2026-12-30"), ("2026-12-31", "2026-12-30", "")),
+        ("2026-12-31", day_label("Jan 4", "2026-12-31"), ("2027-01-04", "2026-12-31", "")),
+        ("2026-08-07", day_label("Jul 2", "2024-07-01"), ("2024-07-02", "2024-07-01", "")),
+        ("2026-08-07", day_label("Jul 2, 2024", "2024-07-01"), ("2024-07-02", "2024-07-01", "")),
+        ("2027-01-02", day_label("Dec 31"), ("2026-12-31", "", "")),
+        ("2026-08-09", day_label("Aug 7").replace("Aug", "\n Aug"), ("2026-08-07", "", "")),
+        ("2026-02-27", day_label("Feb 30", "2026-02-26"), ("2026-02-27", "", "")),
+        ("2026-08-07", day_label("May 2", "2026-08-06"), ("2026-08-07", "", "")),
+        ("2026-08-07", day_label("Since Aug 5", "2026-08-06"), ("2026-08-07", "", "")),
+        ("2026-08-07", "", ("2026-08-07", "", "")),
+    ],
+    ids=str,
+)
+def test_the_label_and_the_links_above_the_cards_give_the_day(
+    requested: str, label: str, days: tuple[str, str, str]
+) -> None:
+    body = (label + card_html(extra="<span>Mar 9</span>")).encode()
+    page = Page(Kind.DAY, requested)
+    listing = parse_html(body, page, f"https://huggingface.co{page_path(page)}")
+    assert (listing.page.key, listing.previous_day, listing.next_day) == days
+    assert listing.papers[0].listed == date.fromisoformat(days[0])
+
+
+@pytest.mark.parametrize(
+    ("inside", "stars"),
+    [
+        ('<a href="/papers/2608.99002"><svg></svg> <span>9</span></a>', 9),
+        ('<a href="/papers/2608.99002"><svg></svg><!----> <span>1.28k</span></a>', 1280),
+        ('<a href="/papers/2608.99002#community"><svg></svg> 9</a>', 0),
+        ('<a href="/papers/2608.99002"><svg></svg> <span>5 authors</span></a>', 0),
+        ('<a href="/papers/2608.99002"><img src="x.png"></a>', 0),
+        (
+            '<a href="https://github.com/e/x"><svg></svg> <b>GitHub</b> <span>62.2k</span></a>',
+            62200,
+        ),
+        ("", 0),
+    ],
+    ids=str,
+)
+def test_the_number_beside_an_icon_is_the_number_of_stars(inside: str, stars: int) -> None:
+    (paper,) = parse_html(card_html(extra=inside).encode()).papers
+    assert (paper.stars, paper.upvotes) == (stars, 7)
+
+
+def test_a_title_that_is_a_number_is_not_the_number_of_stars() -> None:
+    body = card_html().replace("A card", "<svg></svg>2048").encode()
+    assert parse_html(body).papers[0].stars == 0
 
 
 def test_the_first_of_two_copies_of_a_paper_is_used() -> None:
@@ -651,6 +716,7 @@ def entries_with_papers(draw: st.DrawFn, name: str) -> tuple[Json, Paper]:
     shown_handles = tuple(handle for _, hidden, handle in people if handle and not hidden)
     published, daily = draw(timestamps), draw(st.none() | timestamps)
     fold = draw(st.sampled_from([" ", "\n", "\n  ", "  "]))
+    paragraph_mark = draw(st.sampled_from(["\n\n", "\n  "]))
     optional = {
         "projectPage": made["project"] and draw(st.sampled_from(["", " "])) + made["project"],
         "githubRepo": made["code"].replace("//", draw(st.sampled_from(["//", "//\n"]))),
@@ -667,7 +733,9 @@ def entries_with_papers(draw: st.DrawFn, name: str) -> tuple[Json, Paper]:
     written = json_entry(
         name,
         title=made["title"].replace(" ", fold),
-        summary=made["abstract"].replace(" ", fold),
+        summary=made["abstract"]
+        .replace(" ", fold.rstrip(" ") or fold)
+        .replace("\n\n", paragraph_mark),
         authors=[
             {"name": person, "hidden": hidden, "user": {"user": handle} if handle else None}
             for person, hidden, handle in people
