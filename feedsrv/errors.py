@@ -186,20 +186,24 @@ class FetchError(UpstreamError):
     Attributes:
         retry_after: Seconds for which upstream wants no further request. None if not given.
         timed_out: Whether there was no response in time.
+        is_not_found: Whether upstream says that there is no such page.
 
     """
 
     def __init__(
-        self, url: str, reason: str, retry_after: float | None = None, *, timed_out: bool = False
+        self,
+        url: str,
+        reason: str,
+        retry_after: float | None = None,
+        *,
+        timed_out: bool = False,
+        is_not_found: bool = False,
     ) -> None:
         super().__init__(url, reason)
         self.args = (url, reason, retry_after)
         self.retry_after = retry_after
         self.timed_out = timed_out
-
-
-class NotFoundError(FetchError):
-    """Upstream says that there is no such page."""
+        self.is_not_found = is_not_found
 
 
 class RequestNotSentError(UpstreamError):
@@ -316,7 +320,6 @@ ERROR_MAP: dict[type[FeedsrvError], ErrorMapping] = {
     ListenError: ErrorMapping(500, "The server cannot listen", 1),
     ExportError: ErrorMapping(500, "Export failed", 1),
     FetchError: ErrorMapping(503, "Hugging Face is unreachable", 1),
-    NotFoundError: ErrorMapping(503, "Hugging Face has no such page", 1),
     RequestNotSentError: ErrorMapping(503, "No request was sent to Hugging Face", 1),
     ParseError: ErrorMapping(503, "Hugging Face's page could not be parsed", 1),
 }

@@ -25,7 +25,7 @@ from wsgiref.types import WSGIApplication
 import anyio
 import httpx
 
-from feedsrv.errors import FetchError, NotFoundError
+from feedsrv.errors import FetchError
 from feedsrv.network import NetworkSettings
 
 if TYPE_CHECKING:
@@ -336,8 +336,8 @@ def _raise_for_status(response: httpx.Response) -> None:
     retry_after = _retry_after(response.headers) if status >= httpx.codes.BAD_REQUEST else None
     if status == httpx.codes.TOO_MANY_REQUESTS:
         raise FetchError(url, "HTTP 429, too many requests", retry_after)
-    error = NotFoundError if status == httpx.codes.NOT_FOUND else FetchError
-    raise error(url, f"HTTP {status}", retry_after)
+    is_not_found = status == httpx.codes.NOT_FOUND
+    raise FetchError(url, f"HTTP {status}", retry_after, is_not_found=is_not_found)
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:

@@ -24,7 +24,6 @@ import msgspec
 
 from feedsrv.errors import (
     FetchError,
-    NotFoundError,
     ParseError,
     RequestNotSentError,
     UpstreamError,
@@ -152,12 +151,12 @@ class ListingFetcher:
         try:
             deadline = self._client.deadline_after(seconds)
             return self._fetch_page(page, None, now, deadline, acquire_slot)
-        except NotFoundError as error:
+        except FetchError as error:
             # Either may be out of order; only both together say that there is no such paper.
-            if isinstance(api_error, NotFoundError):
-                reason = "there is no such paper"
-                raise NotFoundError(error.url, reason, _MISSING_PAPER_BACKOFF) from error
-            raise api_error from error
+            if error.is_not_found and getattr(api_error, "is_not_found", False):
+                reason, retry_after = "there is no such paper", _MISSING_PAPER_BACKOFF
+                raise FetchError(error.url, reason, retry_after, is_not_found=True) from error
+            raise (api_error if error.is_not_found else error) from error
 
     def _fetch_page(
         self,

@@ -15,7 +15,7 @@ from threading import Lock
 
 from cachetools import LRUCache
 
-from feedsrv.errors import NotFoundError, QuotaExceededError, UpstreamError
+from feedsrv.errors import QuotaExceededError, UpstreamError
 from feedsrv.models import FIRST_LIST_DAY, Failure, Kind, Listing, Page, RequestLog
 
 # --- TTL -----------------------------------------------------------------------------------------
@@ -167,7 +167,7 @@ def next_failure(
         at=now,
         retry_at=now + max(backoff, retry_after),
         since=previous.since if previous else now,
-        is_not_found=isinstance(error, NotFoundError),
+        is_not_found=getattr(error, "is_not_found", False),
         timed_out=getattr(error, "timed_out", False),
     )
 

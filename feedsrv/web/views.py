@@ -14,7 +14,7 @@ from werkzeug.wrappers import Response
 
 from feedsrv import __version__
 from feedsrv.errors import NoDataYetError, ParameterError, QueryError
-from feedsrv.feeds.formats import FORMATS, link_headers
+from feedsrv.feeds.formats import ALL_FORMATS, FORMATS, link_headers
 from feedsrv.feeds.metadata import feed_metadata
 from feedsrv.feeds.opml import render_subscriptions
 from feedsrv.feeds.service import DigestResult, FeedResult, Service
@@ -155,11 +155,14 @@ class Views:
             query: The query of the request.
 
         """
-        if suffix and suffix not in FORMATS:
-            known = ", ".join(f".{name}" for name in FORMATS)
+        if suffix and suffix not in ALL_FORMATS:
+            known = ", ".join(f".{name}" for name in ALL_FORMATS)
             raise NotFound(f"There is no format .{suffix}; feeds end in one of {known}.")
         limit = int_param("limit", MAX_ENTRIES)
+        # A reference manager has papers, not digests.
         default_digest, digest = _common_digest(feeds), digest_param()
+        if suffix == "bib":
+            default_digest, digest = "none", None
         feeds = [msgspec.structs.replace(feed, digest=digest or default_digest) for feed in feeds]
         page = None if suffix else int_param("page", _MAX_PAGE) or 1
         url = self._url_builder()
@@ -170,7 +173,7 @@ class Views:
         metadata = feed_metadata(
             feeds,
             demo=self._config.demo,
-            self_url=format_urls.get(suffix, page_url),
+            self_url=feed_url(suffix=f".{suffix}") if suffix else page_url,
             page_url=page_url,
             icon_url=url("/static/icon.png"),
         )
@@ -196,6 +199,7 @@ class Views:
             context = {
                 "metadata": metadata,
                 "links": format_urls,
+                "bib_url": feed_url(suffix=".bib"),
                 "query": query,
                 "digest": feeds[0].digest,
                 "digest_urls": {
@@ -210,7 +214,7 @@ class Views:
             if isinstance(result, FeedResult)
             else digest_document(suffix, metadata, result.digests, feeds)
         )
-        cached = respond(self._renderer.etag(document), media_type=FORMATS[suffix].media_type)
+        cached = respond(self._renderer.etag(document), media_type=ALL_FORMATS[suffix].media_type)
         if preconditions_allow_body(cached, request.environ):
             cached = with_body(cached, self._renderer.render(document))
         return self._respond(cached)
@@ -289,7 +293,8 @@ class Views:
             choice: url("/papers", q=query, digest=choice if choice != "none" else None)
             for choice in DIGEST_CHOICES
         }
-        return {"preview": preview, "links": links, "digest_urls": digest_urls}
+        bib_url = url("/papers", ".bib", q=query)
+        return {"preview": preview, "links": links, "bib_url": bib_url, "digest_urls": digest_urls}
 
     def _html_response(self, template: str, **context: object) -> Response:
         return set_no_store(Response(self.render_page(template, **context), mimetype="text/html"))
