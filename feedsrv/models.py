@@ -109,13 +109,17 @@ class Paper(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     #: Stars of the code repository on GitHub.
     stars: int = 0
     tokens: PaperTokens = PaperTokens()
+    #: In a feed whose query has counters: when the paper first matched, if after its list day.
+    matched_at: datetime | None = None
 
     @property
     def published(self) -> datetime:
         """A second of the list day's first hour, or of the arXiv day's if no list has the paper.
 
-        It never moves.
+        In a feed whose query has counters, when it first matched. It never moves.
         """
+        if self.matched_at is not None:
+            return self.matched_at
         midnight = datetime.combine(self.listed or self.submitted, time(), UTC)
         return midnight + timedelta(seconds=_second_of_hour(self.id))
 

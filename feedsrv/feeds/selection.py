@@ -129,10 +129,19 @@ def merge_feeds(selections: Iterable[tuple[Feed, Sequence[Paper]]]) -> tuple[Mat
     feeds: dict[str, tuple[Feed, ...]] = {}
     for feed, papers in selections:
         for paper in papers:
-            best[paper.id] = better_copy(best.get(paper.id, paper), paper)
+            best[paper.id] = _earlier_match(best.get(paper.id, paper), paper)
             feeds[paper.id] = (*feeds.get(paper.id, ()), feed)
     papers = sorted(best.values(), key=_sort_key, reverse=True)
     return tuple(Match(paper, feeds[paper.id]) for paper in papers)
+
+
+def _earlier_match(paper: Paper, other: Paper) -> Paper:
+    """Return the better of two copies from different feeds, with the earlier of their dates."""
+    better = better_copy(paper, other)
+    earlier = min(paper, other, key=lambda each: each.published)
+    if better.matched_at == earlier.matched_at:
+        return better
+    return msgspec.structs.replace(better, matched_at=earlier.matched_at)
 
 
 def default_limit(matches: Iterable[Match]) -> int:
@@ -149,7 +158,7 @@ def default_limit(matches: Iterable[Match]) -> int:
     complete = 0
     for number, match in enumerate(matches, 1):
         if match.paper.listed is not None:
-            days.add(match.paper.listed)
+            days.add(match.paper.published.date())
             if len(days) > _COMPLETE_DAYS:
                 break
             complete = number

@@ -42,6 +42,7 @@ from feedsrv.errors import (
     UpstreamError,
 )
 from feedsrv.feeds.digest import close_periods, listed_periods
+from feedsrv.feeds.first_matches import FirstMatches
 from feedsrv.feeds.likes import Likes
 from feedsrv.feeds.metadata import feed_definition, feed_id, feeds_title
 from feedsrv.feeds.selection import DEFAULT_LIMIT, Selector, default_limit, merge_feeds
@@ -69,7 +70,7 @@ from feedsrv.models import (
 )
 from feedsrv.search.index import Index
 from feedsrv.search.parser import parse_feed_query, parse_query
-from feedsrv.search.query import Like, Query, iter_likes
+from feedsrv.search.query import Like, Query, has_counter, iter_likes
 from feedsrv.search.search_terms import search_terms
 from feedsrv.storage.repository import Repository, open_repository
 from feedsrv.upstream.client import UpstreamClient
@@ -187,6 +188,7 @@ class Service:
         self._quota = ClientQuota(0 if config.access_key else config.new_keywords)
         self._selector = Selector()
         self._likes = Likes(repository)
+        self._first_matches = FirstMatches(repository)
         self._digest_logs = repository.permanent_values("digests", DigestLog)
         self._list_days_cache: tuple[object, StoredDays] = (None, ())
         self._window = Window((), Index(()), self._decide_like)
@@ -287,6 +289,8 @@ class Service:
         states = {feed: self._source_states(feed) for feed in feeds}
         all_states = [state for its_states in states.values() for state in its_states]
         self._enforce_quota(client, all_states)
+        if client and not is_preview:
+            self._enforce_storage_quota(feeds, client)
         fetches = self._start_fetches(all_states)
         seed_fetches = self._start_seed_fetches(feeds, client)
         fetches |= seed_fetches
@@ -317,7 +321,11 @@ class Service:
             seen_ids |= selection.searched_ids
             ttls += [state.main_page_ttl for state in updated]
             lifetimes += [state.min_ttl for state in updated]
-            selected.append((feed, selection.papers))
+            papers = selection.papers
+            if selection.query is not None and has_counter(selection.query):
+                is_complete = all(state.listings for state in updated)
+                papers = self._date_matches(feed, papers, is_complete, is_stored=not is_preview)
+            selected.append((feed, papers))
         if not selected:
             pages = [state.main_page for state in all_states]
             raise self._no_data_error([*pages, *seed_fetches], fetches, waited)
@@ -458,6 +466,21 @@ class Service:
             ):
                 self._quota.consume(client, self._now())
 
+    def _enforce_storage_quota(self, feeds: Iterable[Feed], client: str) -> None:
+        """Charge what is stored for good for a new feed to the client's quota.
+
+        Raises:
+            QuotaExceededError: The quota is used up.
+
+        """
+        for feed in feeds:
+            query = parse_feed_query(feed)
+            if query is not None and (
+                (has_counter(query) and not self._first_matches.is_stored(feed))
+                or not all(map(self._likes.is_stored, iter_likes(query)))
+            ):
+                self._quota.consume(client, self._now())
+
     def _start_fetches(self, states: Sequence[SourceState]) -> dict[Page, Future[Listing]]:
         """Start to fetch what was never fetched, to be awaited; queue what is stale.
 
@@ -534,9 +557,26 @@ class Service:
             like,
             papers,
             self._window_index(),
-            is_complete=all(listing is not None for _, listing in self.list_days()),
+            is_complete=self._is_window_complete(),
             is_stored=is_stored,
         )
+
+    def _date_matches(
+        self, feed: Feed, papers: Sequence[Paper], is_complete: bool, *, is_stored: bool
+    ) -> tuple[Paper, ...]:
+        """Return the papers with the dates of their first match."""
+        start = _start_of_window(self.list_days())
+        return self._first_matches.date(
+            feed,
+            papers,
+            self._now(),
+            window_ids=self._window_index().ids,
+            window_start=start if is_complete and self._is_window_complete() else None,
+            is_stored=is_stored,
+        )
+
+    def _is_window_complete(self) -> bool:
+        return all(listing is not None for _, listing in self.list_days())
 
     def _wait_for(self, fetches: Iterable[Future[Listing]]) -> float:
         """Wait until all fetches are done; return for how many seconds at most that was."""

@@ -383,6 +383,19 @@ def iter_likes(query: Query) -> Iterator[Like]:
             pass
 
 
+def has_counter(query: Query) -> bool:
+    """Return whether a part of the query compares a counter."""
+    match query:
+        case CountCondition():
+            return True
+        case And(parts) | Or(parts):
+            return any(map(has_counter, parts))
+        case Not(part):
+            return has_counter(part)
+        case _:
+            return False
+
+
 def replace_likes(query: Query, change: Callable[[Like], Query]) -> Query:
     """Return the query with each part that compares papers replaced."""
     match query:

@@ -200,7 +200,7 @@ def test_a_paper_that_cannot_be_fetched_now_is_a_temporary_failure(
 def test_unknown_papers_count_against_the_quota_of_a_client(
     make_service: MakeService, seeds: dict[str, Json]
 ) -> None:
-    service = open_complete(make_service, new_keywords=4)
+    service = open_complete(make_service, new_keywords=8)
     service.get_feed(like_feed(), client="192.0.2.1")
     with pytest.raises(QuotaExceededError):
         service.get_feed(like_feed("like:2601.00007"), client="192.0.2.1")
