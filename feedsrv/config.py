@@ -11,8 +11,9 @@ import json
 import os
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from difflib import get_close_matches
+from functools import cache
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
@@ -23,7 +24,8 @@ import msgspec.inspect
 import platformdirs
 
 from feedsrv.errors import ConfigError, QueryError
-from feedsrv.models import XML_FORBIDDEN, Feed
+from feedsrv.mail_address import parse_mail_address
+from feedsrv.models import INTERNAL_FEED_FIELDS, XML_FORBIDDEN, Feed
 from feedsrv.network import NetworkSettings, read_network_settings
 from feedsrv.search.search_terms import search_terms
 
@@ -36,6 +38,7 @@ ENVIRONMENT_VARIABLES = {
     "FEEDSRV_ACCESS_KEY": "access_key",
     "FEEDSRV_HF_TOKEN": "hf_token",
     "FEEDSRV_STORE_URL": "store",
+    "FEEDSRV_MAIL_PASSWORD": "mail_password",
     "FEEDSRV_LOG_FORMAT": "log_format",
     "FEEDSRV_DEMO": "demo",
     "PORT": "port",
@@ -43,10 +46,10 @@ ENVIRONMENT_VARIABLES = {
 _HUGGING_FACE = "https://huggingface.co"
 #: Old setting names, still accepted.
 _RENAMED_SETTINGS = {"ready_bytes": "response_cache_bytes"}
-#: Settings that a file cannot have: a secret, and modes of the command line.
-_NOT_IN_FILE = {"feeds", "demo", "static_export", "hf_token", "network"}
+#: Settings that a file cannot have: secrets, and modes of the command line.
+_NOT_IN_FILE = {"feeds", "demo", "static_export", "hf_token", "mail_password", "network"}
 #: Settings whose values never appear in messages.
-_SECRET_SETTINGS = {"access_key", "hf_token", "store"}
+_SECRET_SETTINGS = {"access_key", "hf_token", "mail_password", "store"}
 #: Characters of a value that a message repeats.
 _MAX_QUOTED_LENGTH = 100
 #: Without user, password, fragment or non-ASCII characters: it becomes part of feeds and headers.
@@ -68,8 +71,6 @@ _STORE_URL_HINT = (
     "expected a URL such as redis://:PASSWORD@redis.example.org:6379/0, with rediss:// for TLS, or"
     " unix:///run/redis.sock; in a password, write : / ? # [ ] @ % as %3A and so on"
 )
-#: Attributes of a feed that are no settings.
-_NOT_IN_FEED_TABLE = {"name", "library"}
 #: An arXiv id in BibTeX: as eprint, in a DOI or URL, or as "arXiv:2510.12345".
 _BIBTEX_ARXIV_ID = re.compile(
     r"(?:\barxiv(?:\.org/(?:abs|pdf)/|[.:]\s*)|\beprint\s*=\s*[{\"]\s*)(\d{4}\.\d{4,5})(?!\d)",
@@ -77,6 +78,7 @@ _BIBTEX_ARXIV_ID = re.compile(
 )
 #: Papers of a library that others are compared with: the newest.
 _MAX_LIBRARY_PAPERS = 200
+_HOST_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,252}|\[?[0-9A-Fa-f:]{2,45}\]?")
 _FEED_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
@@ -95,6 +97,26 @@ class StoreConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     #: URL of a Redis or Valkey server; empty for a store on disk.
     url: str = ""
+
+
+class MailConfig(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"sender": "from"}
+):
+    """The table ``[mail]``: the mail server that sends digests."""
+
+    #: Empty for no mail.
+    host: str = ""
+    port: Annotated[int, msgspec.Meta(ge=1, le=65535)] = 587
+    #: TLS after a greeting in plain text (587), from the start (465), or none.
+    tls: Literal["starttls", "tls", "none"] = "starttls"
+    #: Empty to send without a login.
+    user: str = ""
+    #: Address of the sender.
+    sender: str = ""
+    #: Seconds between two messages.
+    pause: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 1.0
+    #: Whether visitors can subscribe on the pages.
+    sign_up: bool = False
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
@@ -134,6 +156,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     access_log: bool = False
     #: Hugging Face token; from the environment only.
     hf_token: str = ""
+    mail: MailConfig = MailConfig()
+    #: Password of the mail server; from the environment only.
+    mail_password: str = ""
     #: More readers to offer on pages: name to subscription URL, with {url} for the feed's URL.
     readers: dict[str, str] = {}
     feeds: dict[str, Feed] = {}
@@ -245,6 +270,9 @@ def build_config(
             known = types.keys() - _NOT_IN_FILE | {"feeds"}
             problems.append(f"{each.location}: {_unknown_setting(each.setting, known)}")
             continue
+        if each.setting == "mail" and (found := list(_mail_problems(each.value))):
+            problems += [f"{each.location}{problem}" for problem in found]
+            continue
         try:
             value = _convert(each.value, types[each.setting], is_text=each.is_text)
             _validate(each.setting, value)
@@ -260,7 +288,20 @@ def build_config(
         problems += _environment_problems(settings, locations, environ)
     if problems:
         raise ConfigError(problems)
-    return Config(**settings)
+    config = Config(**settings)
+    if problems := [f"{file}: {problem}" for problem in _missing_settings(config)]:
+        raise ConfigError(problems)
+    return config
+
+
+def _missing_settings(config: Config) -> Iterator[str]:
+    """Yield which settings others need."""
+    if config.mail.sign_up and not config.public_url:
+        yield "mail.sign_up: needs public_url, because messages contain links to this server"
+    if not config.mail.host:
+        for feed in config.feeds.values():
+            if feed.mail:
+                yield f"feeds.{feed.name}.mail: needs the table [mail] with host and from"
 
 
 def _given_values(
@@ -284,21 +325,21 @@ def _environment_problems(
     settings: dict[str, Any], locations: Mapping[str, str], environ: Mapping[str, str]
 ) -> Iterator[str]:
     """Add the settings that depend on the machine, and yield what is wrong with them."""
-    upstream_url = settings.get("upstream_url", _HUGGING_FACE)
     try:
+        upstream_url = settings.get("upstream_url", _HUGGING_FACE)
         settings["network"] = read_network_settings(environ, upstream_url)
-        settings["cache_dir"] = settings.get("cache_dir") or _default_cache_dir()
     except ConfigError as error:
         yield from error.problems
+    try:
+        directory = settings["cache_dir"] = settings.get("cache_dir") or _default_cache_dir()
+        if not settings.get("store", StoreConfig()).url:
+            directory.stat()
     except RuntimeError:
         yield "environment: HOME: there is no home directory; set it, or FEEDSRV_CACHE_DIR"
-    if "cache_dir" in locations and not settings.get("store", StoreConfig()).url:
-        try:
-            settings["cache_dir"].stat()
-        except OSError as error:
-            if error.errno in _UNUSABLE_PATH:
-                path = _quote(settings["cache_dir"])
-                yield f"{locations['cache_dir']}: cannot be used: {error.strerror}, {path}"
+    except OSError as error:
+        if error.errno in _UNUSABLE_PATH:  # others may be over by the time that it is used
+            location = locations.get("cache_dir", "environment: HOME")
+            yield f"{location}: cannot be used: {error.strerror}, {_quote(directory)}"
 
 
 # --- values ------------------------------------------------------------------------------------
@@ -413,6 +454,25 @@ def _validate(name: str, value: object) -> None:
             )
 
 
+def _mail_problems(table: object) -> Iterator[str]:
+    """Yield what is wrong with the table ``[mail]``, as `_table_problems` does."""
+    found = list(_table_problems(MailConfig, table))
+    yield from found
+    if found or not isinstance(table, Mapping):
+        return
+    if not _HOST_NAME.fullmatch(table.get("host", "")):
+        yield ".host: expected the name or address of a mail server"
+    yield from _address_problems(".from", [table.get("from", "")])
+
+
+def _address_problems(key: str, addresses: Iterable[str]) -> Iterator[str]:
+    for address in addresses:
+        try:
+            parse_mail_address(address)
+        except ValueError as error:
+            yield f"{key}: {error}, not {_quote(address)}"
+
+
 def _validate_networks(networks: Iterable[str]) -> None:
     try:
         for network in networks:
@@ -485,9 +545,8 @@ def _build_feeds(tables: object, file: str, problems: list[str]) -> Iterator[tup
     if not isinstance(tables, Mapping):
         problems.append(f"{file}: feeds: expected tables such as [feeds.causal]")
         return
-    types = {field.name: field.type for field in msgspec.structs.fields(Feed)}
     for name, table in tables.items():
-        found = list(_feed_problems(name, table, types))
+        found = list(_feed_problems(name, table))
         problems += [f"{file}: feeds.{_quote_key(name)}{problem}" for problem in found]
         if not found:
             title = table.get("title") or name
@@ -498,21 +557,16 @@ def _build_feeds(tables: object, file: str, problems: list[str]) -> Iterator[tup
                 problems.append(f"{file}: feeds.{name}.like_file: {error}")
 
 
-def _feed_problems(name: str, table: object, types: Mapping[str, Any]) -> Iterator[str]:
+def _feed_problems(name: str, table: object) -> Iterator[str]:
     """Yield what is wrong with a feed's table, each as the key's path below it and a message."""
     if not _FEED_NAME.fullmatch(name):
         yield ": a feed name has at most 64 letters, digits, - and _"
+    found = list(_table_problems(Feed, table, hidden=INTERNAL_FEED_FIELDS))
+    yield from found
     if not isinstance(table, Mapping):
-        yield ": expected a table such as [feeds.causal]"
         return
-    for key, value in table.items():
-        if key in _NOT_IN_FEED_TABLE or key not in types:
-            yield f".{_quote_key(key)}: {_unknown_setting(key, types.keys() - _NOT_IN_FEED_TABLE)}"
-            continue
-        try:
-            _convert(value, types[key])
-        except ValueError as error:
-            yield f".{key}: {error}, not {_quote(value)}"
+    if not any(problem.startswith(".mail:") for problem in found):
+        yield from _address_problems(".mail", table.get("mail", ()))
     title, query = table.get("title", ""), table.get("query", "")
     if isinstance(title, str) and XML_FORBIDDEN.search(title):
         yield f".title: expected text without the characters that XML forbids, not {_quote(title)}"
@@ -539,6 +593,40 @@ def _with_library(feed: Feed, directory: Path) -> Feed:
     if not ids:
         raise ValueError(f"{_quote(feed.like_file)} has no arXiv id")
     return msgspec.structs.replace(feed, library=tuple(ids[:_MAX_LIBRARY_PAPERS]))
+
+
+@cache  # a server may have thousands of feeds
+def _field_types(kind: type[msgspec.Struct], hidden: frozenset[str]) -> dict[str, Any]:
+    return {
+        field.encode_name: field.type
+        for field in msgspec.structs.fields(kind)
+        if field.name not in hidden
+    }
+
+
+def _table_problems(
+    kind: type[msgspec.Struct], table: object, hidden: Collection[str] = ()
+) -> Iterator[str]:
+    """Yield which keys of a table are unknown or invalid, each as the path below it and a message.
+
+    Args:
+        kind: The type of the table.
+        table: The table.
+        hidden: Fields of the type that a table cannot have.
+
+    """
+    if not isinstance(table, Mapping):
+        yield ": expected a table"
+        return
+    types = _field_types(kind, frozenset(hidden))
+    for key, value in table.items():
+        if key not in types:
+            yield f".{_quote_key(key)}: {_unknown_setting(key, types)}"
+            continue
+        try:
+            _convert(value, types[key])
+        except ValueError as error:
+            yield f".{key}: {error}, not {_quote(value)}"
 
 
 def _query_problems(query: str, sources: object) -> Iterator[str]:

@@ -14,6 +14,7 @@ _REDACTED = "***"
 #: Secrets in any message: the first group is kept, the rest of the match is redacted.
 _SECRET_PATTERNS = (
     re.compile(r"(?i)([?&;](?:amp;)?(?:key|token)=)[^\s&;\"'<>]+"),
+    re.compile(r"(/key/)[^\s?&\"'<>]+"),  # `feedsrv.web.rewriting`
     re.compile(r"(?i)(authorization['\"]?\s*[:=,]\s*['\"]?(?:basic |bearer )?)[^\s'\",)]+"),
     re.compile(r"(?i)(\b(?:access_key|hf_token)['\"]?\s*[:=]\s*['\"]?)[^\s'\",)]+"),
     re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s/:@]*:)[^\s/@]+(?=@)"),

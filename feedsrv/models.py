@@ -54,6 +54,20 @@ class Page(msgspec.Struct, frozen=True):
     kind: Kind
     key: str = ""
 
+    @classmethod
+    def of_date(cls, kind: Kind, day: date) -> Page:
+        """Return the page of a kind that covers the day."""
+        match kind:
+            case Kind.DAY:
+                return cls(kind, day.isoformat())
+            case Kind.WEEK:
+                year, week, _ = day.isocalendar()
+                return cls(kind, f"{year:04d}-W{week:02d}")
+            case Kind.MONTH:
+                return cls(kind, day.isoformat()[:7])
+            case Kind.TRENDING | Kind.SEARCH | Kind.PAPER:
+                return cls(kind)
+
     def __str__(self) -> str:
         return f"{self.kind} {self.key}".rstrip()
 
@@ -172,9 +186,11 @@ StoredDays = tuple[tuple[Page, Listing | None], ...]
 # --- feeds ----------------------------------------------------------------------------------------
 
 Source = Literal["daily", "search", "trending", "week", "month"]
+MatchMode = Literal["strict", "upstream"]
 
 #: How long a period of a digest is.
 Period = Literal["day", "week"]
+DigestPeriod = Literal["none", "day", "week"]
 
 
 class Feed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -190,13 +206,23 @@ class Feed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     #: What the entries link to.
     link: Literal["huggingface", "arxiv", "pdf"] = "huggingface"
     #: Whether hits of upstream's search must match the query too, or are accepted as they are.
-    match: Literal["strict", "upstream"] = "strict"
+    match: MatchMode = "strict"
     #: A BibTeX file, relative to the settings file: the feed has papers like those in it.
     like_file: str = ""
-    #: The ids of its papers. Not a setting.
+    #: The ids of its papers.
     library: tuple[str, ...] = ()
     #: Whether there is one entry for each paper, or one for all papers of a day or week.
-    digest: Literal["none", "day", "week"] = "none"
+    digest: DigestPeriod = "none"
+    #: Mail addresses that get the digests; weekly, unless ``digest`` is "day".
+    mail: tuple[str, ...] = ()
+    #: The upstream page that replaces the sources: the list of one day, week or month.
+    page: Page | None = None
+    #: A second query that its papers must match.
+    narrowed_by: str = ""
+
+
+#: Fields of `Feed` that are no settings.
+INTERNAL_FEED_FIELDS = frozenset({"name", "library", "page", "narrowed_by"})
 
 
 class Match(msgspec.Struct, frozen=True):

@@ -13,6 +13,7 @@ from feedsrv.feeds.metadata import FeedMetadata
 def render_rss(metadata: FeedMetadata, entries: Sequence[Entry]) -> bytes:
     """Return an RSS document in UTF-8. The same entries give the same bytes."""
     feed = build_feed(metadata, latest_update(entries), "application/rss+xml")
+    feed.ttl(metadata.ttl)
     feed.image(metadata.icon_url, title=metadata.title, link=metadata.page_url)
     for entry in entries:
         item = add_entry(feed, entry)

@@ -12,7 +12,7 @@ from cachetools import LRUCache
 
 from feedsrv.models import Feed, Kind, Listing, Match, Paper
 from feedsrv.search.index import Index
-from feedsrv.search.parser import parse_feed_query
+from feedsrv.search.parser import parse_feed_queries, parse_feed_query
 from feedsrv.search.query import Like, Query, matches, replace_likes
 
 #: The window, trending, the week and the month.
@@ -27,8 +27,8 @@ class Selection(NamedTuple):
 
     papers: tuple[Paper, ...]
     searched_ids: frozenset[str]
-    #: The query, with what was decided about similar papers; None for all papers.
-    query: Query | None
+    #: The queries that they match, with what was decided about similar papers.
+    queries: tuple[Query, ...]
 
 
 #: Decides which of the papers are similar to others.
@@ -52,15 +52,19 @@ class Selector:
     def select(self, feed: Feed, listings: Iterable[Listing], decide_like: DecideLike) -> Selection:
         """Return the papers of the listings that match the feed, each once."""
         every = tuple(listings)
+        if feed.page is not None:  # no index: those of the window and the lists stay
+            papers = unite_listings(every)
+            queries = _resolve(parse_feed_queries(feed), papers, decide_like)
+            return Selection(_narrow(papers, queries), _ids(papers), queries)
         lists = tuple(each for each in every if each.page.kind is not Kind.SEARCH)
         searches = tuple(each for each in every if each.page.kind is Kind.SEARCH)
         index, hits = self.index_for(lists), unite_listings(searches)
-        seen_ids = index.ids.union(hit.id for hit in hits) if hits else index.ids
-        query = parse_feed_query(feed)
-        if query is not None:
-            papers = (*index.papers, *(hit for hit in hits if hit.id not in index.ids))
-            query = replace_likes(query, lambda like: decide_like(like, papers))
-        return Selection(_matching_papers(feed, query, index, hits), seen_ids, query)
+        others = tuple(hit for hit in hits if hit.id not in index.ids)
+        queries = _resolve(parse_feed_queries(feed), (*index.papers, *others), decide_like)
+        has_own = parse_feed_query(feed) is not None
+        papers = _matching_papers(feed, queries[0], index, hits) if has_own else index.papers
+        seen_ids = index.ids | _ids(others)
+        return Selection(_narrow(papers, queries[has_own:]), seen_ids, queries)
 
     def index_for(self, listings: Iterable[Listing]) -> Index:
         """Return the papers of listings, indexed for searching."""
@@ -74,12 +78,20 @@ class Selector:
         return entry[1]
 
 
+def _resolve(
+    queries: tuple[Query, ...], papers: Sequence[Paper], decide_like: DecideLike
+) -> tuple[Query, ...]:
+    return tuple(replace_likes(each, lambda like: decide_like(like, papers)) for each in queries)
+
+
+def _ids(papers: Iterable[Paper]) -> frozenset[str]:
+    return frozenset(paper.id for paper in papers)
+
+
 def _matching_papers(
-    feed: Feed, query: Query | None, index: Index, hits: tuple[Paper, ...]
+    feed: Feed, query: Query, index: Index, hits: tuple[Paper, ...]
 ) -> tuple[Paper, ...]:
     """Return the papers that match the feed, of the lists and of upstream's search hits."""
-    if query is None:
-        return index.papers
     found = {paper.id: paper for paper in index.search(query)}
     for hit in hits:
         listed = index.get(hit.id)
@@ -91,6 +103,13 @@ def _matching_papers(
         else:
             found.pop(paper.id, None)
     return tuple(found.values())
+
+
+def _narrow(papers: tuple[Paper, ...], queries: Sequence[Query]) -> tuple[Paper, ...]:
+    """Return the papers that match all queries."""
+    if not queries:
+        return papers
+    return tuple(paper for paper in papers if all(matches(each, paper) for each in queries))
 
 
 # --- one copy of each paper ------------------------------------------------------------------

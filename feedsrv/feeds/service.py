@@ -48,6 +48,7 @@ from feedsrv.feeds.metadata import feed_definition, feed_id, feeds_title
 from feedsrv.feeds.selection import DEFAULT_LIMIT, Selector, default_limit, merge_feeds
 from feedsrv.feeds.sources import (
     SourceState,
+    configured_pages,
     effective_sources,
     search_pages,
     seed_pages,
@@ -69,14 +70,20 @@ from feedsrv.models import (
     StoredDays,
 )
 from feedsrv.search.index import Index
-from feedsrv.search.parser import parse_feed_query, parse_query
+from feedsrv.search.parser import parse_feed_queries, parse_query
 from feedsrv.search.query import Like, Query, has_counter, iter_likes
 from feedsrv.search.search_terms import search_terms
 from feedsrv.storage.repository import Repository, open_repository
 from feedsrv.upstream.client import UpstreamClient
 from feedsrv.upstream.demo import create_demo_upstream, load_sample_papers
 from feedsrv.upstream.events import Listener
-from feedsrv.upstream.policy import ClientQuota, list_days, newest_day_page, remaining_ttl
+from feedsrv.upstream.policy import (
+    ClientQuota,
+    list_days,
+    newest_day_page,
+    remaining_ttl,
+    requests_left,
+)
 from feedsrv.upstream.refresh import Refresher
 from feedsrv.upstream.scheduler import Scheduler
 
@@ -111,8 +118,8 @@ class FeedResult(msgspec.Struct, frozen=True, kw_only=True):
 
     #: The requested part of the matching papers, newest first.
     matches: tuple[Match, ...]
-    #: The query of each feed that has one, with what was decided about similar papers.
-    queries: dict[Feed, Query]
+    #: The queries of each feed, with what was decided about similar papers.
+    queries: dict[Feed, tuple[Query, ...]]
     #: How many matching papers come before these, and how many match in all.
     offset: int
     total: int
@@ -122,6 +129,8 @@ class FeedResult(msgspec.Struct, frozen=True, kw_only=True):
     poll_after: datetime
     #: Until when this result can be cached here, unless the store changes first.
     cacheable_until: datetime
+    #: The pages whose lists were searched. One may have been returned in place of another.
+    pages: tuple[Page, ...] = ()
 
 
 class DigestResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -135,6 +144,7 @@ class DigestResult(msgspec.Struct, frozen=True, kw_only=True):
     #: As in `FeedResult`.
     poll_after: datetime
     cacheable_until: datetime
+    pages: tuple[Page, ...] = ()
 
 
 class Service:
@@ -178,12 +188,8 @@ class Service:
         )
         #: The search pages of the configured feeds.
         self.configured_searches = search_pages(config.feeds.values())
-        seeds = (page for feed in config.feeds.values() for page in seed_pages(feed))
         self._scheduler = Scheduler(
-            self._refresher,
-            self.configured_searches.union(seeds),
-            self._due_day_pages,
-            shutdown,
+            self._refresher, repository.is_adhoc, self._due_day_pages, shutdown
         )
         self._quota = ClientQuota(0 if config.access_key else config.new_keywords)
         self._selector = Selector()
@@ -222,7 +228,7 @@ class Service:
             network=config.network,
             app=app,
         )
-        repository = open_repository(config, search_pages(config.feeds.values()), now=now)
+        repository = open_repository(config, configured_pages(config.feeds.values()), now=now)
         service = cls(config, client, repository, now=now, sleep=sleep, chance=chance)
         service._cleanup = cleanup
         return service
@@ -282,15 +288,16 @@ class Service:
 
         Raises:
             QueryError: A query names a paper that upstream does not have.
-            QuotaExceededError: The client's quota of new keywords is used up for now.
+            QuotaExceededError: The client's quota is used up for now, and nothing else is stored.
             NoDataYetError: Upstream fails, and nothing is stored for any of the feeds.
 
         """
-        states = {feed: self._source_states(feed) for feed in feeds}
+        states = {
+            feed: [self._within_quota(state, client) for state in self._source_states(feed)]
+            for feed in feeds
+        }
         all_states = [state for its_states in states.values() for state in its_states]
-        self._enforce_quota(client, all_states)
-        if client and not is_preview:
-            self._enforce_storage_quota(feeds, client)
+        is_stored = not is_preview and self._may_store(feeds, client)
         fetches = self._start_fetches(all_states)
         seed_fetches = self._start_seed_fetches(feeds, client)
         fetches |= seed_fetches
@@ -300,9 +307,10 @@ class Service:
         # At midnight the window moves on.
         ttls, lifetimes = [_MAX_LIFETIME], [midnight - now]
         seen_ids: frozenset[str] = frozenset()
+        pages: dict[Page, None] = {}
         selected: list[tuple[Feed, tuple[Paper, ...]]] = []
-        queries: dict[Feed, Query] = {}
-        decide_like = partial(self._decide_like, is_stored=not is_preview)
+        queries: dict[Feed, tuple[Query, ...]] = {}
+        decide_like = partial(self._decide_like, is_stored=is_stored)
         for feed in feeds:
             self._check_seeds(feed)
         for feed, its_states in states.items():
@@ -315,20 +323,23 @@ class Service:
                 ttls.append(timedelta(0))
                 lifetimes.append(timedelta(0))
                 continue
+            pages |= dict.fromkeys(listing.page for listing in listings)
             selection = self._selector.select(feed, listings, decide_like)
-            if selection.query is not None:
-                queries[feed] = selection.query
+            queries[feed] = selection.queries
             seen_ids |= selection.searched_ids
             ttls += [state.main_page_ttl for state in updated]
             lifetimes += [state.min_ttl for state in updated]
             papers = selection.papers
-            if selection.query is not None and has_counter(selection.query):
+            if any(map(has_counter, selection.queries)):
                 is_complete = all(state.listings for state in updated)
-                papers = self._date_matches(feed, papers, is_complete, is_stored=not is_preview)
+                papers = self._date_matches(feed, papers, is_complete, is_stored=is_stored)
             selected.append((feed, papers))
         if not selected:
-            pages = [state.main_page for state in all_states]
-            raise self._no_data_error([*pages, *seed_fetches], fetches, waited)
+            quota_errors = [state.quota_error for state in all_states]
+            if quota_errors[0] is not None and all(quota_errors):
+                raise quota_errors[0]
+            main_pages = [state.main_page for state in all_states]
+            raise self._no_data_error([*main_pages, *seed_fetches], fetches, waited)
         matches, next_at = _split_future(merge_feeds(selected), now)
         lifetimes.append(next_at - now)
         size = limit or _default_limit(feeds, matches)
@@ -343,6 +354,7 @@ class Service:
             papers_searched=len(seen_ids),
             poll_after=now + min(ttls),
             cacheable_until=now + max(_MIN_LIFETIME, min(lifetimes)),
+            pages=tuple(pages),
         )
 
     def _without_pushed_out(
@@ -354,7 +366,8 @@ class Service:
         would show it as new. Papers of the window always stay.
         """
         start = _start_of_window(self.list_days())
-        if not matches or matches[-1].paper.published >= start:
+        has_window = any("daily" in feed.sources for feed in feeds)
+        if not has_window or not matches or matches[-1].paper.published >= start:
             return matches
         limit = limit or max(feed.limit for feed in feeds)
         name = f"{feed_id(map(feed_definition, feeds))} {limit}"
@@ -393,9 +406,11 @@ class Service:
         except NoDataYetError as error:
             if log is None:
                 raise
+            pages: tuple[Page, ...] = ()
             poll_after = self._now() + timedelta(seconds=error.retry_after)
             cacheable_until = self._now() + _MIN_LIFETIME
         else:
+            pages = result.pages
             log = self._close_digests(name, feeds, result.matches, days, client)
             poll_after, cacheable_until = result.poll_after, result.cacheable_until
         digests = [digest for digest in reversed(log.digests) if digest.papers]
@@ -407,6 +422,7 @@ class Service:
             total=len(digests),
             poll_after=poll_after,
             cacheable_until=cacheable_until,
+            pages=pages,
         )
 
     def _close_digests(
@@ -451,35 +467,20 @@ class Service:
             may_fetch=lambda page: self._refresher.blocking_failure(page) is None,
         )
 
-    def _enforce_quota(self, client: str, states: Iterable[SourceState]) -> None:
-        """Charge the searches for new keywords to the client's quota.
+    def _within_quota(self, state: SourceState, client: str) -> SourceState:
+        """Charge a new keyword or an old list to the client's quota.
 
-        Raises:
-            QuotaExceededError: The quota is used up.
-
+        Where that is used up, return the state without pages to fetch: they come with a later
+        request.
         """
-        for state in states if client else ():
-            if (
-                state.due_pages
-                and not state.listings
-                and self._scheduler.is_new_adhoc(state.main_page)
-            ):
-                self._quota.consume(client, self._now())
-
-    def _enforce_storage_quota(self, feeds: Iterable[Feed], client: str) -> None:
-        """Charge what is stored for good for a new feed to the client's quota.
-
-        Raises:
-            QuotaExceededError: The quota is used up.
-
-        """
-        for feed in feeds:
-            query = parse_feed_query(feed)
-            if query is not None and (
-                (has_counter(query) and not self._first_matches.is_stored(feed))
-                or not all(map(self._likes.is_stored, iter_likes(query)))
-            ):
-                self._quota.consume(client, self._now())
+        is_new = bool(state.due_pages) and not state.listings
+        if not client or not is_new or not self._scheduler.is_new_adhoc(state.main_page):
+            return state
+        try:
+            self._quota.consume(client, self._now())
+        except QuotaExceededError as error:
+            return msgspec.structs.replace(state, due_pages=(), quota_error=error)
+        return state
 
     def _start_fetches(self, states: Sequence[SourceState]) -> dict[Page, Future[Listing]]:
         """Start to fetch what was never fetched, to be awaited; queue what is stale.
@@ -496,6 +497,25 @@ class Service:
             page for state in states for page in state.due_pages if page not in fetches
         )
         return fetches
+
+    def _may_store(self, feeds: Iterable[Feed], client: str) -> bool:
+        """Return whether what is decided for good about the feeds may be stored.
+
+        It may for feeds that are known. For others the client's quota is charged.
+        """
+        try:
+            for feed in feeds if client else ():
+                queries = parse_feed_queries(feed)
+                is_known = all(
+                    self._likes.is_stored(like) for query in queries for like in iter_likes(query)
+                )
+                if any(map(has_counter, queries)) and not self._first_matches.is_stored(feed):
+                    is_known = False
+                if not is_known:
+                    self._quota.consume(client, self._now())
+        except QuotaExceededError:
+            return False
+        return True
 
     # --- papers to compare with ------------------------------------------------------------
 
@@ -541,12 +561,12 @@ class Service:
             failure = self.repository.get_failure(page)
             if failure is not None and failure.is_not_found:
                 reason = f"Hugging Face has no paper {page.key}"
-                raise QueryError(feed.query, max(0, feed.query.find(page.key)), reason)
+                text = feed.query if page.key in feed.query else feed.narrowed_by
+                raise QueryError(text, max(0, text.find(page.key)), reason)
 
     def _lacks_seeds(self, feed: Feed) -> bool:
         """Return whether a part of the feed's query has no paper to compare others with."""
-        query = parse_feed_query(feed)
-        likes = tuple(iter_likes(query)) if query is not None else ()
+        likes = [like for query in parse_feed_queries(feed) for like in iter_likes(query)]
         window = self._window_index() if likes else Index(())
         return any(
             all(self._likes.get_seed(each, window) is None for each in like.ids) for like in likes
@@ -590,7 +610,7 @@ class Service:
         return seconds
 
     def _no_data_error(
-        self, pages: Iterable[Page], fetches: Mapping[Page, Future[Listing]], waited: float
+        self, pages: Sequence[Page], fetches: Mapping[Page, Future[Listing]], waited: float
     ) -> NoDataYetError:
         """Return why there is nothing to serve, and when to try again."""
         done = (fetch for fetch in fetches.values() if fetch.done() and not fetch.cancelled())
@@ -609,17 +629,17 @@ class Service:
             reason, retry_after = str(cause), cause.retry_after
         elif cause is not None:
             reason = "an unexpected error; see the server's log"
-        error = NoDataYetError(reason, max(1, round(retry_after)))
+        elif not requests_left(self.repository.get_request_log(), self._now()):
+            reason = "the request budget is used up"
+        has_days = any(listing is not None for _, listing in self.list_days())
+        subject = " and ".join(map(str, pages)) if has_days else "nothing"
+        error = NoDataYetError(reason, max(1, round(retry_after)), subject)
         error.__cause__ = cause
         return error
 
     def store_version(self) -> object:
         """Return a value that changes whenever any process stores something."""
         return self.repository.version()
-
-    def was_served(self, url: str) -> bool:
-        """Return whether the URL was ever answered: then it is somebody's subscription."""
-        return self.repository.was_served(_hash_url(url))
 
     def last_modified(self, url: str, etag: str) -> datetime | None:
         """Return since when the URL has answered with this ETag, for Last-Modified.

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import datetime, timedelta
 from itertools import islice
 
 import msgspec
 
+from feedsrv.errors import QuotaExceededError
 from feedsrv.models import Feed, Kind, Listing, Page, Source, StoredDays
-from feedsrv.search.parser import parse_feed_query
+from feedsrv.search.parser import parse_feed_queries
 from feedsrv.search.query import iter_likes
 from feedsrv.search.search_terms import search_terms
-from feedsrv.upstream.policy import newest_day_page, pages_covering, remaining_ttl
+from feedsrv.upstream.policy import newest_day_page, page_to_fetch, pages_covering, remaining_ttl
 
 _ZERO = timedelta(0)
 
@@ -29,6 +30,8 @@ class SourceState(msgspec.Struct, frozen=True):
     main_page_ttl: timedelta
     #: How long all pages stay fresh.
     min_ttl: timedelta
+    #: Why nothing may be fetched for the client; None where that is allowed.
+    quota_error: QuotaExceededError | None = None
 
 
 def search_pages(feeds: Iterable[Feed]) -> frozenset[Page]:
@@ -37,14 +40,20 @@ def search_pages(feeds: Iterable[Feed]) -> frozenset[Page]:
     return frozenset(Page(Kind.SEARCH, each) for each in terms if each)
 
 
+def configured_pages(feeds: Collection[Feed]) -> frozenset[Page]:
+    """Return the searches of the feeds, and the papers that they compare others with."""
+    return search_pages(feeds).union(*map(seed_pages, feeds))
+
+
 def seed_pages(feed: Feed) -> Iterator[Page]:
     """Yield the pages of the papers that the feed compares others with."""
-    if not feed.library and feed.query.isascii() and "like:" not in feed.query.lower():
+    text = feed.query + feed.narrowed_by
+    if not feed.library and text.isascii() and "like:" not in text.lower():
         return  # a server with twenty thousand feeds would take long to parse them all
-    query = parse_feed_query(feed)
-    for like in iter_likes(query) if query is not None else ():
-        for paper_id in (*like.ids, *like.unlike_ids):
-            yield Page(Kind.PAPER, paper_id)
+    for query in parse_feed_queries(feed):
+        for like in iter_likes(query):
+            for paper_id in (*like.ids, *like.unlike_ids):
+                yield Page(Kind.PAPER, paper_id)
 
 
 def effective_sources(feed: Feed) -> tuple[Source, ...]:
@@ -74,7 +83,7 @@ def source_state(
         may_fetch: Returns whether a page may be fetched now, which a back-off forbids.
 
     """
-    if source == "daily":
+    if source == "daily" and feed.page is None:
         return _daily_state(days, now, may_fetch)
     pages = _candidate_pages(source, feed, now)
     first = next((listing for page in pages if (listing := get_listing(page))), None)
@@ -96,6 +105,8 @@ def _daily_state(days: StoredDays, now: datetime, may_fetch: Callable[[Page], bo
 
 def _candidate_pages(source: Source, feed: Feed, now: datetime) -> tuple[Page, ...]:
     """Return the pages of which the first stored one serves the source."""
+    if feed.page is not None:
+        return (page_to_fetch(feed.page, now.date()),)
     match source:
         case "search":
             return (Page(Kind.SEARCH, search_terms(feed.query)),)

@@ -22,6 +22,7 @@ from feedsrv.search.abbreviations import collect_long_forms
 from feedsrv.search.analysis import FIELD_BOUNDARY, tokenize
 from feedsrv.search.patterns import Edge, Pattern
 from feedsrv.search.query import (
+    KEYWORD_FALLBACK_FIELDS,
     And,
     CountCondition,
     HasLink,
@@ -127,18 +128,26 @@ class Index:
             case Like(members=members):
                 return candidates & self._papers_with_ids(members)
             case Term():
-                return self._papers_with_term(query, candidates)
+                return self._evaluate_term(query, candidates)
+
+    def _evaluate_term(self, term: Term, candidates: int) -> int:
+        rest = candidates
+        for name in term.fields:
+            rest &= ~self._papers_with_term(term, name, rest)
+        if term.field == "keyword":
+            for name in KEYWORD_FALLBACK_FIELDS:
+                rest &= ~self._papers_with_term(term, name, rest & self._without_keywords)
+        return candidates & ~rest
+
+    @cached_property
+    def _without_keywords(self) -> int:
+        numbers = (number for number, paper in enumerate(self.papers) if not paper.keywords)
+        return bitset(numbers, len(self.papers))
 
     def _papers_with_ids(self, ids: frozenset[str]) -> int:
         return bitset((self._numbers[each] for each in ids & self.ids), len(self.papers))
 
-    def _papers_with_term(self, term: Term, among: int) -> int:
-        rest = among
-        for name in term.fields:
-            rest &= ~self._papers_with_term_in(name, term, rest)
-        return among & ~rest
-
-    def _papers_with_term_in(self, name: str, term: Term, among: int) -> int:
+    def _papers_with_term(self, term: Term, name: str, among: int) -> int:
         field = self._field(name)
         certain, possible, edges = field.candidates(term.pattern)
         if term.mode == "verbatim":

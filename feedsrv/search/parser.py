@@ -161,6 +161,17 @@ def parse_feed_query(feed: Feed) -> Query | None:
     return library if query is None else And((query, library))
 
 
+def parse_feed_queries(feed: Feed) -> tuple[Query, ...]:
+    """Return all queries that the papers of a feed must match.
+
+    Raises:
+        QueryError: One cannot be parsed.
+
+    """
+    narrowing = parse_query(feed.narrowed_by) if feed.narrowed_by else None
+    return tuple(each for each in (parse_feed_query(feed), narrowing) if each is not None)
+
+
 def normalize_punctuation(text: str) -> str:
     """Return the text, as long as before, with ASCII marks for typographic and TeX ones."""
     return _TEX_QUOTATION.sub(_replace_tex_marks, text.translate(_ASCII_PUNCTUATION))

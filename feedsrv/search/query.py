@@ -34,6 +34,8 @@ TermMode = Literal["forms", "phrase", "verbatim", "prefix", "exact"]
 _MAX_SHARED_WORDS = 5
 #: Fields of a term without one.
 DEFAULT_FIELDS = ("title", "abstract", "keyword")
+#: Fields of a ``keyword:`` term for a paper without keywords: upstream had none for weeks.
+KEYWORD_FALLBACK_FIELDS = ("title", "abstract")
 _OPERATORS: dict[str, Callable[[int, int], bool]] = {
     ">=": operator.ge,
     "<=": operator.le,
@@ -272,7 +274,7 @@ def matches(query: Query, paper: Paper) -> bool:
     """Return whether the paper matches the query."""
     match query:
         case Term():
-            return any(term_matches(query, field, paper) for field in query.fields)
+            return any(term_matches(query, field, paper) for field in _fields_of(query, paper))
         case And(parts):
             return all(matches(part, paper) for part in parts)
         case Or(parts):
@@ -283,6 +285,12 @@ def matches(query: Query, paper: Paper) -> bool:
             return bool(matched_value(query, paper))
         case _:
             assert_never(query)
+
+
+def _fields_of(term: Term, paper: Paper) -> tuple[str, ...]:
+    """Return the fields of the paper to look in."""
+    is_fallback = term.field == "keyword" and not paper.keywords
+    return KEYWORD_FALLBACK_FIELDS if is_fallback else term.fields
 
 
 def term_matches(term: Term, field: str, paper: Paper) -> bool:
@@ -318,7 +326,9 @@ def match_locations(query: Query, paper: Paper) -> tuple[str, ...]:
         case Term():
             shown = str(msgspec.structs.replace(query, field=""))
             return tuple(
-                f"{field}: {shown}" for field in query.fields if term_matches(query, field, paper)
+                f"{field}: {shown}"
+                for field in _fields_of(query, paper)
+                if term_matches(query, field, paper)
             )
         case And(parts) | Or(parts):
             locations = (place for part in parts for place in match_locations(part, paper))

@@ -43,6 +43,13 @@ _VERSIONED = frozenset({"listing", "alias"})
 #: Buckets of Last-Modified values.
 _BUCKETS = 2048
 
+#: Calendar days that list days take at most: there are none at weekends and in holidays.
+_DAYS_PER_LIST_DAY = 2
+_HOLIDAYS = 14
+#: Age in days at which the lists of a week and of a month are no longer those of `/papers/week` and
+#: `/papers/month`.
+_PERIOD_DAYS = {Kind.WEEK: 8, Kind.MONTH: 32}
+
 
 class StorageFailure(msgspec.Struct, frozen=True):
     """Why nothing can be stored, and since when."""
@@ -61,6 +68,7 @@ class Repository:
         upstream_url: Where listings come from: those of two upstreams do not mix.
         unparsed_pages: Files of pages that could not be parsed.
         configured_searches: The searches of the configured feeds; any other is an ad-hoc one.
+        history_days: How many list days keyword feeds cover.
         memory_bytes: Bytes of records in memory.
         now: The clock (UTC).
         clock: Returns seconds that never go backwards.
@@ -74,6 +82,7 @@ class Repository:
         unparsed_pages: UnparsedPages,
         *,
         configured_searches: Collection[Page],
+        history_days: int,
         memory_bytes: int,
         now: Callable[[], datetime],
         clock: Callable[[], float],
@@ -83,6 +92,7 @@ class Repository:
         self.location = backend.location
         self._prefix = f"{upstream_url} "
         self._configured_searches = frozenset(configured_searches)
+        self._history = timedelta(days=history_days * _DAYS_PER_LIST_DAY + _HOLIDAYS)
         self._now = now
         self._records = RecordStore(
             backend,
@@ -105,6 +115,22 @@ class Repository:
         """Write what is not written yet, where that is possible, and close the backend."""
         self._records.close()
 
+    def is_adhoc(self, page: Page) -> bool:
+        """Return whether only requests for this very page or keyword need it.
+
+        Those are searches and papers of no configured feed, and lists that are older than the
+        window. Anybody can ask for them, so they share a part of the requests to upstream and of
+        the storage.
+        """
+        match page.kind:
+            case Kind.SEARCH | Kind.PAPER:
+                return page not in self._configured_searches
+            case Kind.TRENDING:
+                return False
+        days = _PERIOD_DAYS.get(page.kind)
+        age = self._history if days is None else timedelta(days=days)
+        return page.key < Page.of_date(page.kind, self._now().date() - age).key
+
     # --- listings and failures ---------------------------------------------------------------
 
     def get_listing(self, page: Page) -> Listing | None:
@@ -120,7 +146,11 @@ class Repository:
         return listing
 
     def _listing(self, page: Page) -> Listing | None:
-        listing = self._records.get(self._page_key("listing", page), Listing)
+        key = self._page_key("listing", page)
+        listing = self._records.get(key, Listing)
+        if listing is None and key.area is Area.EVICTABLE and page.kind is not Kind.SEARCH:
+            # It was stored when the window still had it.
+            listing = self._records.get(key._replace(area=Area.DURABLE), Listing)
         has_its_name = listing is not None and listing.page == page  # else it is damaged
         return listing if has_its_name else None
 
@@ -229,11 +259,6 @@ class Repository:
             bucket = changed or bucket
         return bucket.get(url, now)
 
-    def was_served(self, url: str) -> bool:
-        """Return whether the URL was ever answered, as far as that is remembered."""
-        bucket = self._records.get(self._bucket_key(url), LastModifiedBucket)
-        return bucket is not None and url in bucket.urls
-
     # --- cut-offs ----------------------------------------------------------------------------
 
     def get_cutoff(self, feed: str) -> Cutoff | None:
@@ -317,9 +342,7 @@ class Repository:
     # --- keys --------------------------------------------------------------------------------
 
     def _page_key(self, word: str, page: Page | None) -> StorageKey:
-        is_adhoc = (
-            page is not None and page.kind is Kind.SEARCH and page not in self._configured_searches
-        )
+        is_adhoc = page is not None and self.is_adhoc(page)
         area = Area.EVICTABLE if is_adhoc else Area.DURABLE
         return self._key(area, f"{word} {page or 'all'}")
 
@@ -354,6 +377,7 @@ def open_repository(
         config.upstream_url,
         UnparsedPages(config.cache_dir / "unreadable"),
         configured_searches=configured_searches,
+        history_days=config.history_days,
         memory_bytes=config.memory_bytes,
         now=now,
         clock=clock,

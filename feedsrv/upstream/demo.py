@@ -14,6 +14,7 @@ from html import escape
 from http import HTTPStatus
 from importlib.resources import files
 from typing import Any
+from urllib.parse import urlencode
 
 from flask import Flask, Response, redirect, request
 from werkzeug.wrappers import Response as BaseResponse
@@ -123,7 +124,12 @@ class _Site:
             entries = _entries_of_period(self._days(), period, args[period])
         else:
             entries = self._entries()
-        return _json(entries[: args.get("limit", 50, int)])
+        size, number = args.get("limit", 50, int), args.get("p", 0, int)
+        response = _json(entries[number * size : (number + 1) * size])
+        if (number + 1) * size < len(entries):
+            url = f"{request.base_url}?{urlencode({**args, 'p': number + 1})}"
+            response.headers["Link"] = f'<{url}>; rel="next"'
+        return response
 
     def api_paper(self, paper_id: str) -> BaseResponse:
         for entry in self._entries():

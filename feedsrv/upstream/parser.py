@@ -255,6 +255,14 @@ def _paper_extractor(paper_id: str) -> Extractor:
     return extract
 
 
+def count_api_entries(body: bytes) -> int:
+    """Return how many entries an API response has; 0 where they are damaged."""
+    try:
+        return len(msgspec.json.decode(body, type=list[msgspec.Raw]))
+    except (msgspec.DecodeError, RecursionError):
+        return 0
+
+
 def _account_handle(account: object) -> str:
     """Return the handle of an account: its ``user`` in some places, its ``name`` in others.
 

@@ -40,12 +40,19 @@ _LIST_TTLS = {
 @lru_cache(maxsize=512)
 def ttl(page: Page, today: date) -> timedelta:
     """Return how long a listing of the page is fresh after it was fetched."""
+    if page.kind in {Kind.WEEK, Kind.MONTH} and page.key < _oldest_changing_key(page.kind, today):
+        return _OLD_DAY_TTL
     if page.kind is not Kind.DAY:
         return _LIST_TTLS[page.kind]
     age = (today - date.fromisoformat(page.key)).days
     if page == newest_day_page(today):
         age = 0  # on a weekend, the newest list is Friday's
     return next((day_ttl for max_age, day_ttl in _DAY_TTLS if age <= max_age), _OLD_DAY_TTL)
+
+
+def _oldest_changing_key(kind: Kind, today: date) -> str:
+    """Return the key of the oldest week or month with a day whose votes still change."""
+    return Page.of_date(kind, today - timedelta(days=_DAY_TTLS[-1][0])).key
 
 
 def remaining_ttl(page: Page, listing: Listing | None, now: datetime) -> timedelta:
@@ -64,21 +71,23 @@ _SATURDAY = 6
 
 def pages_covering(kind: Kind, today: date, days: int) -> tuple[Page, ...]:
     """Return the pages of one kind that cover the last ``days`` days, newest first."""
-    keys = dict.fromkeys(_page_key(kind, today - timedelta(days=ago)) for ago in range(days))
-    return tuple(Page(kind, key) for key in keys)
+    pages = (Page.of_date(kind, today - timedelta(days=ago)) for ago in range(days))
+    return tuple(dict.fromkeys(pages))
 
 
-def _page_key(kind: Kind, day: date) -> str:
-    match kind:
-        case Kind.DAY:
-            return day.isoformat()
-        case Kind.WEEK:
-            year, week, _ = day.isocalendar()
-            return f"{year}-W{week:02d}"
-        case Kind.MONTH:
-            return f"{day:%Y-%m}"
-        case Kind.TRENDING | Kind.SEARCH | Kind.PAPER:
-            return ""
+def page_to_fetch(page: Page, today: date) -> Page:
+    """Return the page that upstream has for a day, week or month that somebody asks for.
+
+    There are no lists before the first one or in the future, and upstream would answer each such
+    address with the first or the latest list.
+    """
+    first, latest = Page.of_date(page.kind, FIRST_LIST_DAY), Page.of_date(page.kind, today)
+    key = min(max(page.key, first.key), latest.key)
+    if page.kind is Kind.WEEK and key.endswith("-W53"):
+        # The week after the year's 52nd; it may be the first one of the next year.
+        week_52 = date.fromisocalendar(int(key[:4]), 52, 1)
+        return Page.of_date(page.kind, week_52 + timedelta(weeks=1))
+    return Page(page.kind, key)
 
 
 def newest_day_page(today: date) -> Page:

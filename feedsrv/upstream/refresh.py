@@ -52,6 +52,8 @@ _MAX_HANG_AGE = timedelta(hours=1)
 _LEASE_POLL_SECONDS = 0.05
 #: Consecutive failures of different pages that count as an outage of upstream as a whole.
 _OUTAGE_THRESHOLD = 2
+#: The reason of a failure that is none: upstream works, and allows no more requests for a while.
+RATE_LIMIT_REASON = "upstream's rate limit is used up"
 
 
 class Refresher:
@@ -200,7 +202,7 @@ class Refresher:
         """Send nothing until upstream allows the next request."""
         now = self._now()
         failure = Failure(
-            reason="upstream's rate limit is used up",
+            reason=RATE_LIMIT_REASON,
             count=_OUTAGE_THRESHOLD,
             at=now,
             retry_at=now + timedelta(seconds=retry_after),

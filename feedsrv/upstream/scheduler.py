@@ -32,7 +32,7 @@ class Scheduler:
 
     Args:
         refresher: Fetches one page.
-        configured_pages: The searches and papers of the configured feeds; all others are ad hoc.
+        is_adhoc: Returns whether only requests for this very page or keyword need a page.
         due_days: Returns the list days to fetch, the newest first. Called again after each day that
             was fetched, because a page names the list day before its own.
         shutdown: Set when the scheduler is closed; interrupts waits of the refresher.
@@ -42,12 +42,12 @@ class Scheduler:
     def __init__(
         self,
         refresher: Refresher,
-        configured_pages: frozenset[Page],
+        is_adhoc: Callable[[Page], bool],
         due_days: Callable[[], Iterable[Page]],
         shutdown: Event,
     ) -> None:
         self._refresher = refresher
-        self._configured_pages = configured_pages
+        self._is_adhoc = is_adhoc
         self._due_days = due_days
         self._shutdown = shutdown
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="upstream")
@@ -98,7 +98,7 @@ class Scheduler:
                     self._schedule()
 
     def is_new_adhoc(self, page: Page) -> bool:
-        """Return whether the page is an ad-hoc search or paper that is not scheduled yet."""
+        """Return whether the page is an ad-hoc one that is not scheduled yet."""
         return self._is_adhoc(page) and not self._is_scheduled(page)
 
     def is_idle(self) -> bool:
@@ -124,9 +124,6 @@ class Scheduler:
         with self._lock:
             return tuple(self._awaited)
 
-    def _is_adhoc(self, page: Page) -> bool:
-        return page.kind in {Kind.SEARCH, Kind.PAPER} and page not in self._configured_pages
-
     def _schedule(self) -> None:
         """Have the thread take one more page."""
         if not self._shutdown.is_set():
@@ -148,19 +145,19 @@ class Scheduler:
             self._schedule_probe(page)
 
     def _run_next(self) -> None:
-        """Refresh the most important page: awaited ones first, list days before searches."""
+        """Refresh the most important page: awaited ones first, ad-hoc ones and searches last."""
         with self._lock:
             pages = list(self._awaited) or list(self._queued)
             if not pages or self._shutdown.is_set():
                 return
-            page = min(pages, key=lambda page: page.kind is Kind.SEARCH)
+            page = min(pages, key=lambda page: (page.kind is Kind.SEARCH) or self._is_adhoc(page))
         listing: Listing | None = None
         error: Exception | None = None
         try:
             listing = self._refresher.refresh(
                 page, adhoc=self._is_adhoc(page), awaited_pages=self._awaited_pages
             )
-            if page.kind is Kind.DAY:
+            if page.kind is Kind.DAY and not self._is_adhoc(page):
                 self.refresh_in_background(due for due in self._due_days() if due != page)
         except UpstreamError as failure:
             error = failure

@@ -21,10 +21,9 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 from cachetools import FIFOCache
 
 from feedsrv.web.responses import CacheableResponse, preconditions_allow_body, respond_conditionally
-from feedsrv.web.urls import is_trusted_proxy
+from feedsrv.web.urls import forwarded_url_parts, is_trusted_proxy
 
 _METHODS = {"GET", "HEAD"}
-_FORWARDED_HEADERS = ("HTTP_X_FORWARDED_PROTO", "HTTP_X_FORWARDED_HOST", "HTTP_X_FORWARDED_PREFIX")
 #: Bytes of memory that an entry takes beside its bodies and its key, about.
 _ENTRY_OVERHEAD = 3_000
 
@@ -122,7 +121,7 @@ class ResponseCache:
     def _cache_key(self, environ: WSGIEnvironment) -> _CacheKey:
         """Return everything in a request that selects a response, conditions and encoding aside."""
         get = environ.get
-        key = (
+        key: _CacheKey = (
             environ["PATH_INFO"],
             get("QUERY_STRING", ""),
             get("HTTP_HOST", ""),
@@ -132,5 +131,5 @@ class ResponseCache:
         )
         proxies = self._trusted_proxies
         if proxies and is_trusted_proxy(proxies, get("REMOTE_ADDR", "")):
-            key += tuple(get(header, "") for header in _FORWARDED_HEADERS)
+            key += forwarded_url_parts(environ)
         return key

@@ -25,7 +25,7 @@ _RETRY_AFTER = 10
 _HEALTH_PATH = "/healthz"
 _BODY = json.dumps(
     {
-        "type": "about:blank",
+        "type": "/problems#the-server-is-busy",
         "title": "The server is busy",
         "status": 503,
         "detail": "too many requests at the same time; please try again later",

@@ -252,7 +252,9 @@ def _frequency(papers: int, days: int) -> str:
 # --- papers ----------------------------------------------------------------------------------
 
 
-def paper_cards(matches: Iterable[Match], queries: Mapping[Feed, Query]) -> tuple[PaperCard, ...]:
+def paper_cards(
+    matches: Iterable[Match], queries: Mapping[Feed, tuple[Query, ...]]
+) -> tuple[PaperCard, ...]:
     """Return the cards of a feed's papers, with what the feeds' queries match highlighted."""
     return tuple(
         paper_card(
@@ -263,8 +265,10 @@ def paper_cards(matches: Iterable[Match], queries: Mapping[Feed, Query]) -> tupl
     )
 
 
-def _combined_query(feeds: Iterable[Feed], queries: Mapping[Feed, Query]) -> Query | None:
-    trees = tuple(queries[feed] for feed in feeds if feed in queries)
+def _combined_query(
+    feeds: Iterable[Feed], queries: Mapping[Feed, tuple[Query, ...]]
+) -> Query | None:
+    trees = tuple(query for feed in feeds for query in queries[feed])
     return trees[0] if len(trees) == 1 else Or(trees) if trees else None
 
 

@@ -319,6 +319,14 @@ def test_head_and_304_have_no_body(demo: ServerProcess) -> None:
 # --- the start ---------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("path", [FEED, "/", "/static/style.css", "/favicon.ico", "/nothing"])
+def test_a_response_has_one_date(demo: ServerProcess, path: str) -> None:
+    """RFC 9110 6.6.1; granian adds one, whatever the application sends."""
+    for field in ("Accept: */*", "If-None-Match: *", "Range: bytes=0-9"):
+        head, _, _ = demo.exchange(request(path, field)).partition(b"\r\n\r\n")
+        assert len(re.findall(rb"\r\ndate:", head, re.IGNORECASE)) == 1
+
+
 def test_a_port_in_use_is_reported_in_one_line(demo: ServerProcess) -> None:
     server = ServerProcess("--demo", "--port", str(demo.port))
     assert server.wait() == 1

@@ -10,7 +10,8 @@ import pytest
 
 from feedsrv.config import ENVIRONMENT_VARIABLES, Config, StoreConfig, build_config, load_config
 from feedsrv.errors import ConfigError
-from feedsrv.models import Feed
+from feedsrv.mail_address import parse_mail_address
+from feedsrv.models import INTERNAL_FEED_FIELDS, Feed
 from feedsrv.search.parser import URL_LIMITS, parse_query
 from tests.support.paths import ROOT
 
@@ -213,13 +214,13 @@ def test_the_included_file_documents_every_setting_with_its_default() -> None:
     text = (ROOT / "config" / "feedsrv.toml").read_text("utf-8")
     documented = dict(re.findall(r"^# (\w+) = (.+)$", text, re.MULTILINE))
     fields = {field.name for field in msgspec.structs.fields(Config)}
-    fields -= {"feeds", "demo", "static_export", "hf_token", "network"}
+    fields -= {"feeds", "demo", "static_export", "hf_token", "mail_password", "network"}
     tables = set(re.findall(r"^# \[(\w+)\]$", text, re.MULTILINE))
     assert fields <= documented.keys() | tables
     for name in ("host", "port", "upstream_url", "deadline", "history_days"):
         default = getattr(Config(), name)
         assert documented[name].strip('"') == f"{default:g}" if name == "deadline" else str(default)
-    options = {field.name for field in msgspec.structs.fields(Feed)} - {"name", "library"}
+    options = {field.name for field in msgspec.structs.fields(Feed)} - INTERNAL_FEED_FIELDS
     assert all(re.search(rf"^#   {option}\b", text, re.MULTILINE) for option in options)
 
 
@@ -411,6 +412,13 @@ def test_a_user_without_a_home_directory_has_to_set_the_cache_directory(
     assert build_config({}, "f", {"FEEDSRV_DEMO": "true"}, {}).demo
 
 
+def test_a_home_directory_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/dev/null")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    (problem,) = problems({})
+    assert problem.startswith("environment: HOME: cannot be used: Not a directory, ")
+
+
 def test_certificates_of_a_store_must_exist() -> None:
     (problem,) = problems({"store": {"url": "rediss://:s3cret@a.b?ssl_ca_certs=/none"}})
     assert problem == (
@@ -448,3 +456,73 @@ def test_an_error_in_a_long_query_shows_its_surroundings(
     assert message.endswith(reason)
     assert len(line) < 130
     assert line[: len(caret) - 1].endswith(before_caret)
+
+
+# --- mail --------------------------------------------------------------------------------------
+
+MAIL = {"host": "smtp.example.org", "from": "papers@example.org"}
+
+
+def test_mail_is_configured_by_a_table_and_a_password_of_the_environment() -> None:
+    config = build_config({"mail": MAIL}, "f", {"FEEDSRV_MAIL_PASSWORD": "secret"}, {})
+    assert (config.mail.sender, config.mail.port, config.mail.tls) == (
+        "papers@example.org",
+        587,
+        "starttls",
+    )
+    assert config.mail_password == "secret"
+
+
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        ({"mail": 1}, "f: mail: expected a table"),
+        ({"mail": MAIL | {"port": "x"}}, "f: mail.port: expected a whole number from 1 to 65535"),
+        ({"mail": MAIL | {"tls": "ssl"}}, 'f: mail.tls: expected one of "none", "starttls", "tls"'),
+        ({"mail": MAIL | {"password": "x"}}, "f: mail.password: unknown setting"),
+        (
+            {"mail": {"from": "a@b.c"}},
+            "f: mail.host: expected the name or address",
+        ),
+        ({"mail": {"host": "a"}}, "f: mail.from: expected a mail address such as ada@example.org"),
+        ({"mail": MAIL | {"sign_up": True}}, "f: mail.sign_up: needs public_url"),
+        ({"mail_password": "x"}, "f: mail_password: unknown setting"),
+        ({"feeds": {"a": {"mail": ["a@b.c"]}}}, "f: feeds.a.mail: needs the table [mail]"),
+        ({"feeds": {"a": {"mail": "a@b.c"}}}, "f: feeds.a.mail: expected a list of texts"),
+        (
+            {"mail": MAIL, "feeds": {"a": {"mail": ["x"]}}},
+            "f: feeds.a.mail: expected a mail",
+        ),
+    ],
+)
+def test_wrong_settings_of_mail_are_named_by_their_key(data: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        build_config(data, "f", {}, {})
+    assert caught.value.problems[0].startswith(problem)
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("ada@example.org", "ada@example.org"),
+        (" Ada.Quill+x@EXAMPLE.org ", "Ada.Quill+x@example.org"),
+        ("ada@müller.example", "ada@xn--mller-kva.example"),
+        ("root@localhost", "root@localhost"),
+    ],
+)
+def test_a_mail_address_has_an_ascii_domain(text: str, address: str) -> None:
+    assert parse_mail_address(text) == address
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "ada", "@example.org", "ada@", "a b@example.org", "ada@exa mple.org", "ada@@x.org"),
+        *(".ada@x.org", "a..b@x.org", "ada@-x.org", "ada@x..org", "ada@x.org.", "ädä@example.org"),
+        *("ada@x.org\nBcc: eve@x.org", "ada@x.org,eve@x.org", "<ada@x.org>", '"a b"@x.org'),
+        *("a" * 65 + "@x.org", "a@" + "x" * 64 + ".org", "a@" + "x." * 130 + "org", "a@\ud800.org"),
+    ],
+)
+def test_what_is_no_mail_address_is_an_error(text: str) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        parse_mail_address(text)

@@ -7,7 +7,6 @@ from datetime import datetime
 import feedparser
 import pytest
 
-from feedsrv.errors import QuotaExceededError
 from feedsrv.feeds.service import FeedResult, Service
 from feedsrv.models import Feed
 from tests.support.clock import Clock
@@ -163,11 +162,13 @@ def test_the_feed_shows_the_date_and_stays_the_same(
     assert newest()["updated"] == newest()["published"]
 
 
-def test_new_feeds_count_against_the_quota_of_a_client(make_service: MakeService) -> None:
+def test_dates_of_new_feeds_are_stored_within_the_quota_of_a_client(
+    make_service: MakeService,
+) -> None:
     service = make_service(history_days=1, new_keywords=4)
-    service.get_feed(POPULAR, client="192.0.2.1")
-    service.get_feed(POPULAR, client="192.0.2.1")
-    with pytest.raises(QuotaExceededError):
-        service.get_feed(
-            Feed(name="x", title="x", query="stars:>1", sources=("daily",)), client="192.0.2.1"
-        )
+    starred = Feed(name="x", title="x", query="stars:>=0", sources=("daily",))
+    for _ in range(2):
+        assert service.get_feed(POPULAR, client="192.0.2.1").matches
+        assert service.get_feed(starred, client="192.0.2.1").matches
+    assert service._first_matches.is_stored(POPULAR)
+    assert not service._first_matches.is_stored(starred)

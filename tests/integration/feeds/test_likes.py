@@ -281,7 +281,8 @@ def test_entries_of_an_incomplete_window_stay(make_service: MakeService, seeds: 
 
 def test_a_preview_decides_nothing_for_good(like_service: Service) -> None:
     like_service.get_feed(like_feed(), is_preview=True)
-    (like,) = iter_likes(like_service.get_feed(like_feed(), is_preview=True).queries[like_feed()])
+    (query,) = like_service.get_feed(like_feed(), is_preview=True).queries[like_feed()]
+    (like,) = iter_likes(query)
     assert like.members
     assert not like_service._likes.is_stored(like)
     like_service.get_feed(like_feed())
