@@ -7,6 +7,7 @@ line; 128 + N when signal N ended a command.
 from __future__ import annotations
 
 import errno
+import io
 import logging
 import os
 import re
@@ -56,10 +57,9 @@ from feedsrv.search.parser import parse_query
 from feedsrv.search.query import iter_positive_terms, match_locations, upstream_search_text
 from feedsrv.storage.repository import open_repository
 from feedsrv.web.app import create_app
-from feedsrv.web.auth import Credentials
 from feedsrv.web.filters import format_count, format_file_size
 from feedsrv.web.server import run_server
-from feedsrv.web.urls import URLBuilder
+from feedsrv.web.urls import public_url_builder
 
 #: Where a listing came from, if not from the data embedded in the page.
 _FALLBACK_SOURCE_LABELS = {"cards": "the rendered cards", "api": "the JSON API"}
@@ -113,6 +113,9 @@ def _discard_output() -> None:
 @click.pass_context
 def main(ctx: click.Context, config_file: Path | None) -> None:
     """Hugging Face Daily Papers as one feed per keyword."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # None where the file descriptor is closed
+            stream.reconfigure(errors="backslashreplace")  # paths, and locales without UTF-8
     ctx.with_resource(_exit_on_signals())
     ctx.obj = config_file
 
@@ -445,7 +448,7 @@ def _send_due_mail(service: Service, subscriptions: Subscriptions, directory: Pa
     feeds = {each: subscribed_feeds(service, each) for each in subscriptions.active()}
     failed = _refresh_feeds(service, [feed for found in feeds.values() for feed in found])
     due = due_messages(service, subscriptions)
-    links = MailLinks(service.repository, _mail_url_builder(config))
+    links = MailLinks(service.repository, public_url_builder(config))
     if directory is not None:
         count = write_messages((build_message(service, links, each) for each in due), directory)
         click.echo(f"{directory}: {count} {'message' if count == 1 else 'messages'} written.")
@@ -461,13 +464,6 @@ def _send_due_mail(service: Service, subscriptions: Subscriptions, directory: Pa
         f"{counts['sent']} sent, {counts['rejected']} rejected, {counts['deferred']} deferred."
     )
     return 1 if failed or counts["rejected"] or counts["deferred"] else 0
-
-
-def _mail_url_builder(config: Config) -> URLBuilder | None:
-    """Return a builder of URLs that mail programs can open; None without ``public_url``."""
-    if not config.public_url:
-        return None
-    return URLBuilder(config.public_url.rstrip("/"), Credentials(config.access_key))
 
 
 def _refresh_feeds(service: Service, feeds: Sequence[Feed]) -> int:

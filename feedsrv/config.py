@@ -78,7 +78,6 @@ _BIBTEX_ARXIV_ID = re.compile(
 )
 #: Papers of a library that others are compared with: the newest.
 _MAX_LIBRARY_PAPERS = 200
-_HOST_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,252}|\[?[0-9A-Fa-f:]{2,45}\]?")
 _FEED_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
@@ -231,7 +230,10 @@ def find_config_file(file: Path | None, environ: Mapping[str, str]) -> Path | No
         return file
     if environ.get("FEEDSRV_CONFIG"):
         return Path(environ["FEEDSRV_CONFIG"])
-    return DEFAULT_FILE if DEFAULT_FILE.exists() else None
+    try:
+        return DEFAULT_FILE if DEFAULT_FILE.exists() else None
+    except OSError:  # its directory cannot be entered; an attempt to read the file says so
+        return DEFAULT_FILE
 
 
 class _Value(NamedTuple):
@@ -448,6 +450,8 @@ def _validate(name: str, value: object) -> None:
             _validate_readers(value)
         case "contact" | "hf_token", str() if not _PRINTABLE_ASCII.fullmatch(value):
             raise ValueError("expected ASCII characters only, because it is sent in a header")
+        case "mail_password", str() if not _PRINTABLE_ASCII.fullmatch(value):
+            raise ValueError("expected ASCII characters only, because smtplib sends no others")
         case "access_key", str() if not _ACCESS_KEY.fullmatch(value):
             raise ValueError(
                 "expected ASCII characters without spaces; for a public server, leave it out"
@@ -460,8 +464,13 @@ def _mail_problems(table: object) -> Iterator[str]:
     yield from found
     if found or not isinstance(table, Mapping):
         return
-    if not _HOST_NAME.fullmatch(table.get("host", "")):
-        yield ".host: expected the name or address of a mail server"
+    host, user = table.get("host", ""), table.get("user", "")
+    try:
+        _validate_host(host)
+    except ValueError:
+        yield f".host: expected the name or address of a mail server, not {_quote(host)}"
+    if not _PRINTABLE_ASCII.fullmatch(user):
+        yield f".user: expected ASCII characters only, not {_quote(user)}"
     yield from _address_problems(".from", [table.get("from", "")])
 
 

@@ -20,6 +20,18 @@ import msgspec
 #: (empty) content makes the same bytes.
 FIRST_LIST_DAY = date(2023, 5, 4)
 
+#: The day of arXiv's first paper.
+FIRST_SUBMISSION_DAY = date(1991, 8, 14)
+
+
+def last_list_day(today: date) -> date:
+    """Return the last day that can have a list: tomorrow, for clocks and time zones differ.
+
+    Whatever the clock says, it is later than the first.
+    """
+    return max(today, FIRST_LIST_DAY) + timedelta(days=1)
+
+
 #: The most entries that one feed may have. Readers have trouble with longer feeds.
 MAX_ENTRIES = 200
 
@@ -285,7 +297,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     retry_at: datetime
     #: When the first one failed.
     since: datetime
-    #: Whether upstream says that there is no such page.
+    #: Whether it is a paper, and upstream says that there is no such paper.
     is_not_found: bool = False
     #: Whether the last one was that there was no response in time.
     timed_out: bool = False

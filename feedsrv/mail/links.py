@@ -13,6 +13,7 @@ from feedsrv.errors import TokenError
 from feedsrv.mail.subscriptions import Subscription
 from feedsrv.storage.repository import Repository
 
+SUBSCRIBE_PATH = "/mail/subscribe"
 CONFIRM_PATH = "/mail/confirm"
 UNSUBSCRIBE_PATH = "/mail/unsubscribe"
 #: For how long a subscription can be confirmed.

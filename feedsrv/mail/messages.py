@@ -24,7 +24,7 @@ from feedsrv.feeds.metadata import UUID_NAMESPACE
 from feedsrv.models import Digest, Period
 
 _SENDER_NAME = "Daily Papers"
-_ADVERBS = {"day": "daily", "week": "weekly"}
+ADVERBS = {"day": "daily", "week": "weekly"}
 _templates = Environment(
     loader=PackageLoader("feedsrv.mail"), autoescape=True, trim_blocks=True, lstrip_blocks=True
 )
@@ -88,7 +88,7 @@ class Footer(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def adverb(self) -> str:
         """``daily`` or ``weekly``."""
-        return _ADVERBS[self.period]
+        return ADVERBS[self.period]
 
 
 def digest_message(

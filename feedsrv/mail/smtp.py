@@ -31,12 +31,12 @@ class SMTPSender:
     Args:
         config: The mail server.
         password: The password of its user.
-        sleep: Waits for a number of seconds.
+        sleep: Waits for a number of seconds before a new attempt; None for one attempt only.
 
     """
 
     def __init__(
-        self, config: MailConfig, password: str, *, sleep: Callable[[float], object]
+        self, config: MailConfig, password: str, *, sleep: Callable[[float], object] | None
     ) -> None:
         self._config = config
         self._password = password
@@ -77,7 +77,7 @@ class SMTPSender:
     def send(self, message: EmailMessage, recipient: str) -> None:
         """Send the message to one recipient; return when the mail server has taken it.
 
-        Attempts that fail for now are repeated twice.
+        Attempts that fail for now are repeated.
 
         Raises:
             MailRejectedError: The mail server will never take it.
@@ -86,6 +86,8 @@ class SMTPSender:
 
         """
         for delay in _RETRY_DELAYS:
+            if self._sleep is None:
+                break
             try:
                 return self._send_once(message, recipient)
             except (_UnreachableError, MailDeferredError):

@@ -121,9 +121,6 @@ class Views:
             if key := request.args.get(period):  # as in Hugging Face's own addresses
                 return self._redirect(f"/papers/{period}/{parse_period(kind, key).key}", suffix)
         params = feed_params()
-        query, dot, query_suffix = params.q.rpartition(".")
-        if not suffix and dot and query_suffix in ALL_FORMATS:  # the suffix was added to the query
-            return self._redirect("/papers", query_suffix, q=query)
         return self._feed_response([adhoc_feed(params.q)], suffix, params)
 
     def listing(self, listing: str, suffix: str = "") -> Response:
@@ -182,6 +179,9 @@ class Views:
     def _feed_response(self, feeds: Sequence[Feed], suffix: str, params: FeedParams) -> Response:
         """Return the feeds as one, in the format of the suffix or, without one, as a page."""
         _check_format(suffix)
+        query, _, query_suffix = params.q.rpartition(".")
+        if query and not suffix and query_suffix in ALL_FORMATS:  # added at the end of the address
+            return self._redirect(request.path, query_suffix, q=query)
         if params.match and all(feed.match == params.match for feed in feeds):
             params = params._replace(match=None)  # as without it
         elif params.match:
@@ -220,6 +220,7 @@ class Views:
                 "path_url": url.path_form(path, ".atom", **params._asdict()),
                 "query": "" if request.endpoint == "configured_feeds" else params.q,
                 "digest": feeds[0].digest,
+                "sign_up_fields": self._sign_up_fields(path, params.q),
                 "digest_urls": {
                     choice: url(
                         path, q=params.q, digest=choice if choice != default_digest else None
@@ -334,6 +335,7 @@ class Views:
             "links": links,
             "path_url": path_url,
             "digest_urls": digest_urls,
+            "sign_up_fields": self._sign_up_fields("/papers", query),
         }
 
     def _html_response(self, template: str, **context: object) -> Response:
@@ -430,12 +432,27 @@ class Views:
 
     def static_file(self, filename: str) -> Response:
         """Return a file of the pages, with validators that `add_validators` replaces."""
-        folder = str(self._static_folder)
-        return send_from_directory(
-            folder, filename, conditional=False, etag=False, max_age=_STATIC_MAX_AGE
+        response = send_from_directory(
+            str(self._static_folder),
+            filename,
+            conditional=False,
+            etag=False,
+            max_age=_STATIC_MAX_AGE,
         )
+        response.direct_passthrough = False
+        with response:  # closes the file
+            response.get_data()
+        return response
 
     # --- shared ------------------------------------------------------------------------------
+
+    def _sign_up_fields(self, path: str, query: str) -> dict[str, str]:
+        """Return the fields of the sign-up form that name the feed; none where there is no form."""
+        if not self._config.mail.sign_up or self._config.static_export:
+            return {}
+        if path.startswith("/feeds/"):
+            return {} if query else {"feed": path.removeprefix("/feeds/")}
+        return {"q": query} if path == "/papers" else {}
 
     def adhoc_feed_url(self, query: str) -> str:
         """Return the URL of the ad-hoc feed for the name of an unknown feed, or for other words.

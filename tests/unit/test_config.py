@@ -316,9 +316,16 @@ def test_an_odd_value_in_a_feed_is_named_with_its_path(key: str) -> None:
     for value in [*ODD_VALUES, nested(3000)]:
         if isinstance(value, str) and key in {"title", "query"} and "\0" not in value:
             continue  # any text is a title, and nearly any a query
+        if key == "mail" and value == []:
+            continue
         found = problems({"feeds": {"a": {key: value}}})
         assert found[0].startswith(f"my.toml: feeds.a.{key}: ")
         assert len(found[0]) < 500
+
+
+VARIABLES_WITH_ANY_TEXT = {
+    *("FEEDSRV_CACHE_DIR", "FEEDSRV_ACCESS_KEY", "FEEDSRV_HF_TOKEN", "FEEDSRV_MAIL_PASSWORD"),
+}
 
 
 @pytest.mark.parametrize("variable", ENVIRONMENT_VARIABLES)
@@ -333,7 +340,18 @@ def test_an_odd_variable_is_one_line_that_names_it(variable: str, text: str) -> 
         assert problem.startswith(f"environment: {variable}: ")
         assert len(problem) < 500
     else:
-        assert variable in {"FEEDSRV_CACHE_DIR", "FEEDSRV_ACCESS_KEY", "FEEDSRV_HF_TOKEN"}
+        assert variable in VARIABLES_WITH_ANY_TEXT
+
+
+def test_variables_that_kubernetes_sets_for_a_service_are_not_read() -> None:
+    environ = {
+        "FEEDSRV_PORT": "tcp://10.0.0.1:8000",
+        "FEEDSRV_PORT_8000_TCP": "tcp://10.0.0.1:8000",
+        "FEEDSRV_PORT_8000_TCP_PORT": "8000",
+        "FEEDSRV_SERVICE_HOST": "10.0.0.1",
+        "FEEDSRV_SERVICE_PORT": "8000",
+    }
+    assert build_config({}, "", environ, {}) == Config()
 
 
 @pytest.mark.parametrize(
@@ -417,6 +435,17 @@ def test_a_home_directory_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     (problem,) = problems({})
     assert problem.startswith("environment: HOME: cannot be used: Not a directory, ")
+
+
+def test_a_default_file_that_cannot_be_reached_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def deny(path: Path, **_: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "stat", deny)
+    monkeypatch.setattr(Path, "read_bytes", deny)
+    with pytest.raises(ConfigError) as caught:
+        load_config(None, {})
+    assert caught.value.problems == ("config/feedsrv.toml: cannot be read: Permission denied",)
 
 
 def test_certificates_of_a_store_must_exist() -> None:
@@ -526,3 +555,14 @@ def test_a_mail_address_has_an_ascii_domain(text: str, address: str) -> None:
 def test_what_is_no_mail_address_is_an_error(text: str) -> None:
     with pytest.raises(ValueError, match="expected"):
         parse_mail_address(text)
+
+
+@pytest.mark.parametrize("key", ["host", "port", "tls", "user", "from", "pause", "sign_up"])
+def test_an_odd_value_in_the_mail_table_is_named_with_its_path(key: str) -> None:
+    for value in [*ODD_VALUES, nested(3000)]:
+        if key == "user" and value in ("http://[", "~nobody-here/x"):
+            continue
+        (problem,) = problems({"mail": MAIL | {key: value}})
+        assert problem.startswith(f"my.toml: mail.{key}: expected ")
+        assert len(problem.splitlines()) == 1
+        assert len(problem) < 500

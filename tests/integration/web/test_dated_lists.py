@@ -166,6 +166,8 @@ def test_each_list_has_an_id_of_its_own_that_does_not_depend_on_the_day(
         ("/feeds/causal.atom/?limit=3", "/feeds/causal.atom?limit=3"),
         ("/status/", "/status"),
         ("/papers?q=causal.atom", "/papers.atom?q=causal"),
+        ("/papers/week?q=causal.json", "/papers/week.json?q=causal"),
+        ("/feeds/causal?q=tides.atom", "/feeds/causal.atom?q=tides"),
         ("/papers?limit=3&q=world+model.rss", "/papers.rss?q=world+model&limit=3"),
         ("/papers/2611.00002", "/papers?q=id%3A2611.00002"),
         ("/papers/2611.00002v3", "/papers?q=id%3A2611.00002"),
