@@ -215,16 +215,24 @@ class FetchError(UpstreamError):
     Attributes:
         retry_after: Seconds for which upstream wants no further request. None if not given.
         timed_out: Whether there was no response in time.
+        is_not_found: Whether upstream says that there is no such page.
 
     """
 
     def __init__(
-        self, url: str, reason: str, retry_after: float | None = None, *, timed_out: bool = False
+        self,
+        url: str,
+        reason: str,
+        retry_after: float | None = None,
+        *,
+        timed_out: bool = False,
+        is_not_found: bool = False,
     ) -> None:
         super().__init__(url, reason)
         self.args = (url, reason, retry_after)
         self.retry_after = retry_after
         self.timed_out = timed_out
+        self.is_not_found = is_not_found
 
 
 class RequestNotSentError(UpstreamError):
