@@ -60,6 +60,13 @@ _SECRET_SETTINGS = {"access_key", "hf_token", "mail_password", "store"}
 _UNUSABLE_PATH = {errno.EACCES, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP}
 _PRINTABLE_ASCII = re.compile(r"[\x20-\x7e]*")
 _ACCESS_KEY = re.compile(r"[\x21-\x7e]+")
+#: An arXiv id in BibTeX: as eprint, in a DOI or URL, or as "arXiv:2510.12345".
+_BIBTEX_ARXIV_ID = re.compile(
+    r"(?:\barxiv(?:\.org/(?:abs|pdf)/|[.:]\s*)|\beprint\s*=\s*[{\"]\s*)(\d{4}\.\d{4,5})(?!\d)",
+    re.IGNORECASE | re.ASCII,
+)
+#: Papers of a library that others are compared with: the newest.
+_MAX_LIBRARY_PAPERS = 200
 _FEED_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
@@ -414,7 +421,11 @@ def _build_feeds(tables: object, file: str, problems: list[str]) -> Iterator[tup
         problems += [f"{file}: feeds.{quote_key(name)}{problem}" for problem in found]
         if not found:
             title = table.get("title") or name
-            yield name, msgspec.convert({**table, "title": title, "name": name}, Feed)
+            feed = msgspec.convert({**table, "title": title, "name": name}, Feed)
+            try:
+                yield name, _with_library(feed, Path(file).parent)
+            except ValueError as error:
+                problems.append(f"{file}: feeds.{name}.like_file: {error}")
 
 
 def _feed_problems(name: str, table: object) -> Iterator[str]:
@@ -432,6 +443,27 @@ def _feed_problems(name: str, table: object) -> Iterator[str]:
         yield f".title: expected text without the characters that XML forbids, not {quote(title)}"
     if isinstance(query, str):
         yield from _query_problems(query, table.get("sources"))
+
+
+def _with_library(feed: Feed, directory: Path) -> Feed:
+    """Return the feed with the arXiv ids in its BibTeX file, the newest first.
+
+    Raises:
+        ValueError: There are none.
+
+    """
+    if not feed.like_file:
+        return feed
+    path: Path = _convert(feed.like_file, Path)
+    try:
+        text = (directory / path).read_text("utf-8", "replace")
+    except OSError as error:
+        reason = error.strerror or "not a file"
+        raise ValueError(f"{quote(feed.like_file)} cannot be read: {reason}") from error
+    ids = sorted(set(_BIBTEX_ARXIV_ID.findall(text)), reverse=True)
+    if not ids:
+        raise ValueError(f"{quote(feed.like_file)} has no arXiv id")
+    return msgspec.structs.replace(feed, library=tuple(ids[:_MAX_LIBRARY_PAPERS]))
 
 
 @cache  # a server may have thousands of feeds

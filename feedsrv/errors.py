@@ -19,6 +19,7 @@
     ├── NoDataYetError           upstream fails, and nothing is stored that could be served
     ├── StoreError               the disk or Redis failed; handled inside the service
     ├── MailError                the mail server cannot be used
+    │   ├── MailConnectionError  there is no connection to it
     │   ├── MailDeferredError    it does not take one message now
     │   └── MailRejectedError    it will never take one message
     ├── ListenError              the server cannot listen on its address
@@ -214,16 +215,24 @@ class FetchError(UpstreamError):
     Attributes:
         retry_after: Seconds for which upstream wants no further request. None if not given.
         timed_out: Whether there was no response in time.
+        is_not_found: Whether upstream says that there is no such page.
 
     """
 
     def __init__(
-        self, url: str, reason: str, retry_after: float | None = None, *, timed_out: bool = False
+        self,
+        url: str,
+        reason: str,
+        retry_after: float | None = None,
+        *,
+        timed_out: bool = False,
+        is_not_found: bool = False,
     ) -> None:
         super().__init__(url, reason)
         self.args = (url, reason, retry_after)
         self.retry_after = retry_after
         self.timed_out = timed_out
+        self.is_not_found = is_not_found
 
 
 class RequestNotSentError(UpstreamError):
@@ -301,6 +310,10 @@ class MailError(FeedsrvError):
         return f"mail cannot be sent through {self.host}: {self.reason}"
 
 
+class MailConnectionError(MailError):
+    """There is no connection to the mail server."""
+
+
 class MailDeferredError(MailError):
     """The mail server does not take one message now (RFC 5321 4.2.1: 4yz)."""
 
@@ -369,6 +382,7 @@ ERROR_MAP: dict[type[FeedsrvError], ErrorMapping] = {
     NoDataYetError: ErrorMapping(503, "Not fetched yet", 1),
     StoreError: ErrorMapping(503, "Store unavailable", 1),
     MailError: ErrorMapping(503, "Mail server unavailable", 1),
+    MailConnectionError: ErrorMapping(503, "Mail server unreachable", 1),
     MailDeferredError: ErrorMapping(503, "Mail server busy", 1),
     MailRejectedError: ErrorMapping(400, "Address not accepted", 1),
     ListenError: ErrorMapping(500, "The server cannot listen", 1),

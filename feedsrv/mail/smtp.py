@@ -11,7 +11,12 @@ from types import TracebackType
 from typing import Self
 
 from feedsrv.config import MailConfig
-from feedsrv.errors import MailDeferredError, MailError, MailRejectedError
+from feedsrv.errors import (
+    MailConnectionError,
+    MailDeferredError,
+    MailError,
+    MailRejectedError,
+)
 
 #: Seconds to wait for the connection and for each reply.
 _TIMEOUT = 30.0
@@ -19,10 +24,6 @@ _TIMEOUT = 30.0
 _RETRY_DELAYS = (2.0, 10.0)
 _PERMANENT = 500
 _CLOSING = 421
-
-
-class _UnreachableError(MailError):
-    """There is no connection."""
 
 
 class SMTPSender:
@@ -90,7 +91,7 @@ class SMTPSender:
                 break
             try:
                 return self._send_once(message, recipient)
-            except (_UnreachableError, MailDeferredError):
+            except (MailConnectionError, MailDeferredError):
                 self._sleep(delay)
         return self._send_once(message, recipient)
 
@@ -105,7 +106,7 @@ class SMTPSender:
         ) as error:
             raise MailError(host, _describe(error)) from error
         except (OSError, smtplib.SMTPException) as error:
-            raise _UnreachableError(host, _describe(error)) from error
+            raise MailConnectionError(host, _describe(error)) from error
         try:
             connection.send_message(message, self._config.sender, [recipient])
         except smtplib.SMTPRecipientsRefused as error:

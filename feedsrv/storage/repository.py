@@ -134,11 +134,12 @@ class Repository:
     def is_adhoc(self, page: Page) -> bool:
         """Return whether only requests for this very page or keyword need it.
 
-        Those are searches of no configured feed, and lists that are older than the window. Anybody
-        can ask for them, so they share a part of the requests to upstream and of the storage.
+        Those are searches and papers of no configured feed, and lists that are older than the
+        window. Anybody can ask for them, so they share a part of the requests to upstream and of
+        the storage.
         """
         match page.kind:
-            case Kind.SEARCH:
+            case Kind.SEARCH | Kind.PAPER:
                 return page not in self._configured_searches
             case Kind.TRENDING:
                 return False

@@ -219,6 +219,8 @@ class Refresher:
         """Record that the page failed; ``previous`` is upstream's failure before the request."""
         now, chance = self._now(), self._chance()
         failure = next_failure(self._repository.get_failure(page), error, now, chance)
+        if page.kind is Kind.PAPER and getattr(error, "is_not_found", False):
+            failure = msgspec.structs.replace(failure, is_not_found=True)
         self._repository.save_failure(page, failure)
         # Logged once: retries go on for hours, and the recovery is logged too.
         is_new = failure.count == 1 and (previous is None or previous.count < _OUTAGE_THRESHOLD)
@@ -230,7 +232,7 @@ class Refresher:
             error,
         )
         outage = None
-        if isinstance(error, FetchError):
+        if isinstance(error, FetchError) and not failure.is_not_found:
             outage = self._record_outage(previous, error, now, chance)
         elif (hang := self._repository.get_failure(None)) is not None:  # there was a response
             self._repository.save_failure(None, msgspec.structs.replace(hang, timed_out=False))
