@@ -126,7 +126,6 @@ def _register_hooks(
     @app.after_request
     def after_request(response: Response) -> Response:
         route = request.url_rule.rule if request.url_rule is not None else "none"
-        metrics.count_response(route, response.status)
         if isinstance(response, CacheableFlaskResponse):
             counters = metrics.cached_response_counters(route, _CACHED_STATUSES)
             cache.store(request.environ, response.cached, g.version, counters)
@@ -135,6 +134,7 @@ def _register_hooks(
             response.headers.update(security_headers(media_type, private=private))
             if response.status_code == HTTPStatus.OK:
                 add_validators(response, request.environ)
+        metrics.count_response(route, response.status)
         return response
 
 
