@@ -71,7 +71,6 @@ _STORE_URL_HINT = (
     "expected a URL such as redis://:PASSWORD@redis.example.org:6379/0, with rediss:// for TLS, or"
     " unix:///run/redis.sock; in a password, write : / ? # [ ] @ % as %3A and so on"
 )
-_HOST_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,252}|\[?[0-9A-Fa-f:]{2,45}\]?")
 _FEED_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
@@ -441,6 +440,8 @@ def _validate(name: str, value: object) -> None:
             _validate_readers(value)
         case "contact" | "hf_token", str() if not _PRINTABLE_ASCII.fullmatch(value):
             raise ValueError("expected ASCII characters only, because it is sent in a header")
+        case "mail_password", str() if not _PRINTABLE_ASCII.fullmatch(value):
+            raise ValueError("expected ASCII characters only")
         case "access_key", str() if not _ACCESS_KEY.fullmatch(value):
             raise ValueError(
                 "expected ASCII characters without spaces; for a public server, leave it out"
@@ -453,8 +454,13 @@ def _mail_problems(table: object) -> Iterator[str]:
     yield from found
     if found or not isinstance(table, Mapping):
         return
-    if not _HOST_NAME.fullmatch(table.get("host", "")):
-        yield ".host: expected the name or address of a mail server"
+    host, user = table.get("host", ""), table.get("user", "")
+    try:
+        _validate_host(host)
+    except ValueError as error:
+        yield f".host: {error}, not {_quote(host)}"
+    if not _PRINTABLE_ASCII.fullmatch(user):
+        yield f".user: expected ASCII characters only, not {_quote(user)}"
     yield from _address_problems(".from", [table.get("from", "")])
 
 

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from feedsrv.errors import MailError, StoreError
+from feedsrv.errors import MailServerError, StoreError
 from feedsrv.feeds.service import Service
 from feedsrv.mail.delivery import DeliveryResult
 from feedsrv.mail.run_lock import exclusive_run
@@ -200,7 +200,7 @@ def test_an_unreachable_mail_server_ends_the_run_and_the_next_one_sends(
         mail=mail_config(mail_server, tls="starttls"),
         history_days=3,
     )
-    with pytest.raises(MailError, match="STARTTLS"):
+    with pytest.raises(MailServerError, match="STARTTLS"):
         deliver(wrong)
     assert outcomes(deliver(mail_service)) == [(ADA, "sent"), (BO, "sent")]
 
