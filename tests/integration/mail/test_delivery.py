@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import date
+from pathlib import Path
 
 import pytest
 
@@ -203,6 +205,27 @@ def test_an_unreachable_mail_server_ends_the_run_and_the_next_one_sends(
     with pytest.raises(MailServerError, match="STARTTLS"):
         deliver(wrong)
     assert outcomes(deliver(mail_service)) == [(ADA, "sent"), (BO, "sent")]
+
+
+def test_a_visitor_of_a_feed_that_was_removed_gets_nothing(
+    mail_service: Service, mail_server: MailServer, deliver: Deliver
+) -> None:
+    for names, query in ((("removed",), ""), ((), "a (")):
+        subscription = Subscription(
+            address="cy@example.org",
+            period="day",
+            names=names,
+            query=query,
+            since=date(2026, 11, 1),
+        )
+        subscriptions_of(mail_service).add(subscription)
+    assert outcomes(deliver(mail_service)) == [(ADA, "sent"), (BO, "sent")]
+
+
+def test_a_store_that_cannot_be_locked_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError), exclusive_run(tmp_path / "file" / "store"):
+        pass
 
 
 # --- several processes -------------------------------------------------------------------------

@@ -148,6 +148,25 @@ def test_a_permanent_failure_is_not_tried_again(mail_server: MailServer, reply: 
     assert delays == []
 
 
+@pytest.mark.parametrize("step", ["sender_replies", "data_replies"])
+def test_a_temporary_failure_may_come_at_any_step(mail_server: MailServer, step: str) -> None:
+    setattr(mail_server, step, ["451 later"])
+    send(mail_server)
+    assert mail_server.recipients() == [ADA]
+
+
+def test_a_message_that_is_taken_for_spam_is_rejected(mail_server: MailServer) -> None:
+    mail_server.data_replies = ["554 looks like spam"]
+    with pytest.raises(MailRejectedError, match="554 looks like spam"):
+        send(mail_server)
+
+
+def test_a_sender_that_is_refused_concerns_all_messages(mail_server: MailServer) -> None:
+    mail_server.sender_replies = ["550 unknown sender"]
+    with pytest.raises(MailServerError, match="550 unknown sender"):
+        send(mail_server)
+
+
 def test_a_connection_that_is_cut_is_made_again(mail_server: MailServer) -> None:
     mail_server.cuts = 1
     send(mail_server)
