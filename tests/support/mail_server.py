@@ -37,6 +37,8 @@ class MailServer:
     Attributes:
         messages: The accepted messages, in order.
         replies: Replies to RCPT by recipient, each used once, and then none.
+        sender_replies: Replies to MAIL, each used once, and then none.
+        data_replies: Replies to messages, likewise.
         cuts: How many connections to cut when the next messages have arrived.
         connections: How many connections there were.
 
@@ -46,6 +48,8 @@ class MailServer:
         self.port = 0
         self.messages: list[ReceivedMessage] = []
         self.replies: dict[str, list[str]] = {}
+        self.sender_replies: list[str] = []
+        self.data_replies: list[str] = []
         self.cuts = 0
         self.connections = 0
 
@@ -58,6 +62,14 @@ class MailServer:
         self.connections += 1
         session.host_name = name
         return replies
+
+    async def handle_MAIL(  # noqa: N802
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        if self.sender_replies:
+            return self.sender_replies.pop(0)
+        envelope.mail_from = address
+        return "250 OK"
 
     async def handle_RCPT(  # noqa: N802
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
@@ -76,6 +88,8 @@ class MailServer:
             assert server.transport is not None
             server.transport.abort()  # type: ignore[attr-defined]
             return "250 nobody hears this"
+        if self.data_replies:
+            return self.data_replies.pop(0)
         assert isinstance(envelope.content, bytes)
         self.messages += [ReceivedMessage(each, envelope.content) for each in envelope.rcpt_tos]
         return "250 accepted"

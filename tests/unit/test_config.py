@@ -511,8 +511,10 @@ def test_mail_is_configured_by_a_table_and_a_password_of_the_environment() -> No
         ({"mail": MAIL | {"password": "x"}}, "f: mail.password: unknown setting"),
         (
             {"mail": {"from": "a@b.c"}},
-            "f: mail.host: expected the name or address",
+            "f: mail.host: expected a host name or an IP",
         ),
+        ({"mail": MAIL | {"host": "a b"}}, "f: mail.host: expected a host name"),
+        ({"mail": MAIL | {"user": "ü"}}, "f: mail.user: expected ASCII characters only"),
         ({"mail": {"host": "a"}}, "f: mail.from: expected a mail address such as ada@example.org"),
         ({"mail": MAIL | {"sign_up": True}}, "f: mail.sign_up: needs public_url"),
         ({"mail_password": "x"}, "f: mail_password: unknown setting"),
