@@ -11,8 +11,9 @@ import json
 import os
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from difflib import get_close_matches
+from functools import cache
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
@@ -23,6 +24,7 @@ import msgspec.inspect
 import platformdirs
 
 from feedsrv.errors import ConfigError, QueryError
+from feedsrv.mail_address import parse_mail_address
 from feedsrv.models import INTERNAL_FEED_FIELDS, XML_FORBIDDEN, Feed
 from feedsrv.network import NetworkSettings, read_network_settings
 from feedsrv.search.search_terms import search_terms
@@ -36,6 +38,7 @@ ENVIRONMENT_VARIABLES = {
     "FEEDSRV_ACCESS_KEY": "access_key",
     "FEEDSRV_HF_TOKEN": "hf_token",
     "FEEDSRV_STORE_URL": "store",
+    "FEEDSRV_MAIL_PASSWORD": "mail_password",
     "FEEDSRV_LOG_FORMAT": "log_format",
     "FEEDSRV_DEMO": "demo",
     "PORT": "port",
@@ -43,10 +46,10 @@ ENVIRONMENT_VARIABLES = {
 _HUGGING_FACE = "https://huggingface.co"
 #: Old setting names, still accepted.
 _RENAMED_SETTINGS = {"ready_bytes": "response_cache_bytes"}
-#: Settings that a file cannot have: a secret, and modes of the command line.
-_NOT_IN_FILE = {"feeds", "demo", "static_export", "hf_token", "network"}
+#: Settings that a file cannot have: secrets, and modes of the command line.
+_NOT_IN_FILE = {"feeds", "demo", "static_export", "hf_token", "mail_password", "network"}
 #: Settings whose values never appear in messages.
-_SECRET_SETTINGS = {"access_key", "hf_token", "store"}
+_SECRET_SETTINGS = {"access_key", "hf_token", "mail_password", "store"}
 #: Characters of a value that a message repeats.
 _MAX_QUOTED_LENGTH = 100
 #: Without user, password, fragment or non-ASCII characters: it becomes part of feeds and headers.
@@ -88,6 +91,26 @@ class StoreConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     url: str = ""
 
 
+class MailConfig(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"sender": "from"}
+):
+    """The table ``[mail]``: the mail server that sends digests."""
+
+    #: Empty for no mail.
+    host: str = ""
+    port: Annotated[int, msgspec.Meta(ge=1, le=65535)] = 587
+    #: TLS after a greeting in plain text (587), from the start (465), or none.
+    tls: Literal["starttls", "tls", "none"] = "starttls"
+    #: Empty to send without a login.
+    user: str = ""
+    #: Address of the sender.
+    sender: str = ""
+    #: Seconds between two messages.
+    pause: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 1.0
+    #: Whether visitors can subscribe on the pages.
+    sign_up: bool = False
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     """All settings."""
 
@@ -125,6 +148,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     access_log: bool = False
     #: Hugging Face token; from the environment only.
     hf_token: str = ""
+    mail: MailConfig = MailConfig()
+    #: Password of the mail server; from the environment only.
+    mail_password: str = ""
     #: More readers to offer on pages: name to subscription URL, with {url} for the feed's URL.
     readers: dict[str, str] = {}
     feeds: dict[str, Feed] = {}
@@ -197,7 +223,10 @@ def find_config_file(file: Path | None, environ: Mapping[str, str]) -> Path | No
         return file
     if environ.get("FEEDSRV_CONFIG"):
         return Path(environ["FEEDSRV_CONFIG"])
-    return DEFAULT_FILE if DEFAULT_FILE.exists() else None
+    try:
+        return DEFAULT_FILE if DEFAULT_FILE.exists() else None
+    except OSError:  # its directory cannot be entered; an attempt to read the file says so
+        return DEFAULT_FILE
 
 
 class _Value(NamedTuple):
@@ -236,6 +265,9 @@ def build_config(
             known = types.keys() - _NOT_IN_FILE | {"feeds"}
             problems.append(f"{each.location}: {_unknown_setting(each.setting, known)}")
             continue
+        if each.setting == "mail" and (found := list(_mail_problems(each.value))):
+            problems += [f"{each.location}{problem}" for problem in found]
+            continue
         try:
             value = _convert(each.value, types[each.setting], is_text=each.is_text)
             _validate(each.setting, value)
@@ -251,7 +283,20 @@ def build_config(
         problems += _environment_problems(settings, locations, environ)
     if problems:
         raise ConfigError(problems)
-    return Config(**settings)
+    config = Config(**settings)
+    if problems := [f"{file}: {problem}" for problem in _missing_settings(config)]:
+        raise ConfigError(problems)
+    return config
+
+
+def _missing_settings(config: Config) -> Iterator[str]:
+    """Yield which settings others need."""
+    if config.mail.sign_up and not config.public_url:
+        yield "mail.sign_up: needs public_url, because messages contain links to this server"
+    if not config.mail.host:
+        for feed in config.feeds.values():
+            if feed.mail:
+                yield f"feeds.{feed.name}.mail: needs the table [mail] with host and from"
 
 
 def _given_values(
@@ -275,21 +320,21 @@ def _environment_problems(
     settings: dict[str, Any], locations: Mapping[str, str], environ: Mapping[str, str]
 ) -> Iterator[str]:
     """Add the settings that depend on the machine, and yield what is wrong with them."""
-    upstream_url = settings.get("upstream_url", _HUGGING_FACE)
     try:
+        upstream_url = settings.get("upstream_url", _HUGGING_FACE)
         settings["network"] = read_network_settings(environ, upstream_url)
-        settings["cache_dir"] = settings.get("cache_dir") or _default_cache_dir()
     except ConfigError as error:
         yield from error.problems
+    try:
+        directory = settings["cache_dir"] = settings.get("cache_dir") or _default_cache_dir()
+        if not settings.get("store", StoreConfig()).url:
+            directory.stat()
     except RuntimeError:
         yield "environment: HOME: there is no home directory; set it, or FEEDSRV_CACHE_DIR"
-    if "cache_dir" in locations and not settings.get("store", StoreConfig()).url:
-        try:
-            settings["cache_dir"].stat()
-        except OSError as error:
-            if error.errno in _UNUSABLE_PATH:
-                path = _quote(settings["cache_dir"])
-                yield f"{locations['cache_dir']}: cannot be used: {error.strerror}, {path}"
+    except OSError as error:
+        if error.errno in _UNUSABLE_PATH:  # others may be over by the time that it is used
+            location = locations.get("cache_dir", "environment: HOME")
+            yield f"{location}: cannot be used: {error.strerror}, {_quote(directory)}"
 
 
 # --- values ------------------------------------------------------------------------------------
@@ -398,10 +443,36 @@ def _validate(name: str, value: object) -> None:
             _validate_readers(value)
         case "contact" | "hf_token", str() if not _PRINTABLE_ASCII.fullmatch(value):
             raise ValueError("expected ASCII characters only, because it is sent in a header")
+        case "mail_password", str() if not _PRINTABLE_ASCII.fullmatch(value):
+            raise ValueError("expected ASCII characters only, because smtplib sends no others")
         case "access_key", str() if not _ACCESS_KEY.fullmatch(value):
             raise ValueError(
                 "expected ASCII characters without spaces; for a public server, leave it out"
             )
+
+
+def _mail_problems(table: object) -> Iterator[str]:
+    """Yield what is wrong with the table ``[mail]``, as `_table_problems` does."""
+    found = list(_table_problems(MailConfig, table))
+    yield from found
+    if found or not isinstance(table, Mapping):
+        return
+    host, user = table.get("host", ""), table.get("user", "")
+    try:
+        _validate_host(host)
+    except ValueError:
+        yield f".host: expected the name or address of a mail server, not {_quote(host)}"
+    if not _PRINTABLE_ASCII.fullmatch(user):
+        yield f".user: expected ASCII characters only, not {_quote(user)}"
+    yield from _address_problems(".from", [table.get("from", "")])
+
+
+def _address_problems(key: str, addresses: Iterable[str]) -> Iterator[str]:
+    for address in addresses:
+        try:
+            parse_mail_address(address)
+        except ValueError as error:
+            yield f"{key}: {error}, not {_quote(address)}"
 
 
 def _validate_networks(networks: Iterable[str]) -> None:
@@ -476,36 +547,63 @@ def _build_feeds(tables: object, file: str, problems: list[str]) -> Iterator[tup
     if not isinstance(tables, Mapping):
         problems.append(f"{file}: feeds: expected tables such as [feeds.causal]")
         return
-    types = {field.name: field.type for field in msgspec.structs.fields(Feed)}
     for name, table in tables.items():
-        found = list(_feed_problems(name, table, types))
+        found = list(_feed_problems(name, table))
         problems += [f"{file}: feeds.{_quote_key(name)}{problem}" for problem in found]
         if not found:
             title = table.get("title") or name
             yield name, msgspec.convert({**table, "title": title, "name": name}, Feed)
 
 
-def _feed_problems(name: str, table: object, types: Mapping[str, Any]) -> Iterator[str]:
+def _feed_problems(name: str, table: object) -> Iterator[str]:
     """Yield what is wrong with a feed's table, each as the key's path below it and a message."""
     if not _FEED_NAME.fullmatch(name):
         yield ": a feed name has at most 64 letters, digits, - and _"
+    found = list(_table_problems(Feed, table, hidden=INTERNAL_FEED_FIELDS))
+    yield from found
     if not isinstance(table, Mapping):
-        yield ": expected a table such as [feeds.causal]"
         return
-    for key, value in table.items():
-        if key in INTERNAL_FEED_FIELDS or key not in types:
-            known = types.keys() - INTERNAL_FEED_FIELDS
-            yield f".{_quote_key(key)}: {_unknown_setting(key, known)}"
-            continue
-        try:
-            _convert(value, types[key])
-        except ValueError as error:
-            yield f".{key}: {error}, not {_quote(value)}"
+    if not any(problem.startswith(".mail:") for problem in found):
+        yield from _address_problems(".mail", table.get("mail", ()))
     title, query = table.get("title", ""), table.get("query", "")
     if isinstance(title, str) and XML_FORBIDDEN.search(title):
         yield f".title: expected text without the characters that XML forbids, not {_quote(title)}"
     if isinstance(query, str):
         yield from _query_problems(query, table.get("sources"))
+
+
+@cache  # a server may have thousands of feeds
+def _field_types(kind: type[msgspec.Struct], hidden: frozenset[str]) -> dict[str, Any]:
+    return {
+        field.encode_name: field.type
+        for field in msgspec.structs.fields(kind)
+        if field.name not in hidden
+    }
+
+
+def _table_problems(
+    kind: type[msgspec.Struct], table: object, hidden: Collection[str] = ()
+) -> Iterator[str]:
+    """Yield which keys of a table are unknown or invalid, each as the path below it and a message.
+
+    Args:
+        kind: The type of the table.
+        table: The table.
+        hidden: Fields of the type that a table cannot have.
+
+    """
+    if not isinstance(table, Mapping):
+        yield ": expected a table"
+        return
+    types = _field_types(kind, frozenset(hidden))
+    for key, value in table.items():
+        if key not in types:
+            yield f".{_quote_key(key)}: {_unknown_setting(key, types)}"
+            continue
+        try:
+            _convert(value, types[key])
+        except ValueError as error:
+            yield f".{key}: {error}, not {_quote(value)}"
 
 
 def _query_problems(query: str, sources: object) -> Iterator[str]:

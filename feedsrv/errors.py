@@ -9,6 +9,8 @@
     │   ├── ParameterError       another URL parameter is invalid
     │   ├── UnauthorizedError    the server is private, and the request has no valid key
     │   ├── QuotaExceededError   one client requests too many new keywords
+    │   │   └── SignUpQuotaError subscribes too many mail addresses
+    │   ├── TokenError           a link of a message is damaged or too old
     │   └── UnknownFeedError     no feed has that name
     ├── UpstreamError            Hugging Face failed; handled inside the service
     │   ├── FetchError           no usable response
@@ -16,6 +18,9 @@
     │   └── ParseError           the response has no list of papers that can be parsed
     ├── NoDataYetError           upstream fails, and nothing is stored that could be served
     ├── StoreError               the disk or Redis failed; handled inside the service
+    ├── MailError                the mail server cannot be used
+    │   ├── MailDeferredError    it does not take one message now
+    │   └── MailRejectedError    it will never take one message
     ├── ListenError              the server cannot listen on its address
     └── ExportError              the files of an export could not be written
 
@@ -144,6 +149,29 @@ class QuotaExceededError(ClientError):
         return "too many new keywords; existing feeds are not limited"
 
 
+class SignUpQuotaError(QuotaExceededError):
+    """One client subscribes more mail addresses than its quota allows."""
+
+    def __str__(self) -> str:
+        return "too many subscriptions from your address for now; try again later"
+
+
+class TokenError(ClientError):
+    """A link of a message is damaged, or a confirmation came too late.
+
+    Attributes:
+        reason: What to do.
+
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return self.reason
+
+
 class UnknownFeedError(ClientError):
     """No feed has that name.
 
@@ -255,6 +283,32 @@ class StoreError(FeedsrvError):
         return f"the store at {self.location} cannot be used: {self.reason}"
 
 
+class MailError(FeedsrvError):
+    """The mail server cannot be used.
+
+    Attributes:
+        host: The mail server.
+        reason: What went wrong, for logs and error messages.
+
+    """
+
+    def __init__(self, host: str, reason: str) -> None:
+        super().__init__(host, reason)
+        self.host = host
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"mail cannot be sent through {self.host}: {self.reason}"
+
+
+class MailDeferredError(MailError):
+    """The mail server does not take one message now (RFC 5321 4.2.1: 4yz)."""
+
+
+class MailRejectedError(MailError):
+    """The mail server will never take one message (RFC 5321 4.2.1: 5yz)."""
+
+
 class ListenError(FeedsrvError):
     """The server cannot listen on its address.
 
@@ -309,9 +363,14 @@ ERROR_MAP: dict[type[FeedsrvError], ErrorMapping] = {
     ParameterError: ErrorMapping(400, "Invalid parameter", 2),
     UnauthorizedError: ErrorMapping(401, "Key required", 2),
     QuotaExceededError: ErrorMapping(429, "Too many new keywords", 1),
+    SignUpQuotaError: ErrorMapping(429, "Too many subscriptions", 1),
+    TokenError: ErrorMapping(400, "Link not valid", 2),
     UnknownFeedError: ErrorMapping(404, "Feed not found", 2),
     NoDataYetError: ErrorMapping(503, "Not fetched yet", 1),
     StoreError: ErrorMapping(503, "Store unavailable", 1),
+    MailError: ErrorMapping(503, "Mail server unavailable", 1),
+    MailDeferredError: ErrorMapping(503, "Mail server busy", 1),
+    MailRejectedError: ErrorMapping(400, "Address not accepted", 1),
     ListenError: ErrorMapping(500, "The server cannot listen", 1),
     ExportError: ErrorMapping(500, "Export failed", 1),
     FetchError: ErrorMapping(503, "Hugging Face is unreachable", 1),

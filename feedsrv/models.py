@@ -20,6 +20,18 @@ import msgspec
 #: (empty) content makes the same bytes.
 FIRST_LIST_DAY = date(2023, 5, 4)
 
+#: The day of arXiv's first paper.
+FIRST_SUBMISSION_DAY = date(1991, 8, 14)
+
+
+def last_list_day(today: date) -> date:
+    """Return the last day that can have a list: tomorrow, for clocks and time zones differ.
+
+    Whatever the clock says, it is later than the first.
+    """
+    return max(today, FIRST_LIST_DAY) + timedelta(days=1)
+
+
 #: The most entries that one feed may have. Readers have trouble with longer feeds.
 MAX_ENTRIES = 200
 
@@ -208,6 +220,8 @@ class Feed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     match: MatchMode = "strict"
     #: Whether there is one entry for each paper, or one for all papers of a day or week.
     digest: DigestPeriod = "none"
+    #: Mail addresses that get the digests; weekly, unless ``digest`` is "day".
+    mail: tuple[str, ...] = ()
     #: The upstream page that replaces the sources: the list of one day, week or month.
     page: Page | None = None
     #: A second query that its papers must match.

@@ -12,7 +12,7 @@ from feedsrv.models import Feed
 from feedsrv.search.parser import parse_query
 from feedsrv.search.query import canonical_text
 
-_UUID_NAMESPACE = UUID("6f0d3c3e-5f0e-5b51-9d4e-2b7c1a2f9f10")
+UUID_NAMESPACE = UUID("6f0d3c3e-5f0e-5b51-9d4e-2b7c1a2f9f10")
 _DIGEST_ADJECTIVES = {"day": "daily", "week": "weekly"}
 #: Minutes for which the newest day's list is fresh, and any other list at least.
 _NEWEST_LIST_INTERVAL, _LIST_INTERVAL = 20, 60
@@ -86,7 +86,7 @@ def feed_id(definitions: Iterable[str]) -> str:
 
 def uuid_urn(name: str) -> str:
     """Return an id that is made from the name and always the same."""
-    return f"urn:uuid:{uuid5(_UUID_NAMESPACE, name)}"
+    return f"urn:uuid:{uuid5(UUID_NAMESPACE, name)}"
 
 
 def feed_definition(feed: Feed) -> str:

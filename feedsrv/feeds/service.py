@@ -60,12 +60,14 @@ from feedsrv.models import (
     Match,
     Page,
     Paper,
+    Period,
     Source,
     StoredDays,
 )
 from feedsrv.search.index import Index
 from feedsrv.search.parser import parse_query
 from feedsrv.search.search_terms import search_terms
+from feedsrv.storage.clock_skew import is_future
 from feedsrv.storage.repository import Repository, open_repository
 from feedsrv.upstream.client import UpstreamClient
 from feedsrv.upstream.demo import create_demo_upstream, load_sample_papers
@@ -85,11 +87,14 @@ _MIN_LIFETIME = timedelta(seconds=1)
 _MAX_LIFETIME = timedelta(days=1)
 #: Seconds after which to try again where nothing better is known.
 _DEFAULT_RETRY_AFTER = 60
+_MAX_RETRY_AFTER = 3600
 #: Requests that may wait for the whole deadline at the same time: half of the server's threads, so
 #: that a page that hangs leaves the other half to stored feeds. Further requests wait for
 #: `_SHORT_WAIT` seconds, enough for a page that does not hang.
 _MAX_FULL_WAITS = 16
 _SHORT_WAIT = 1.0
+#: How long a list day fails before its digest is closed without it.
+_UNREADABLE_AFTER = timedelta(days=2)
 #: More papers than a feed can have.
 ALL_PAPERS = 1_000_000
 #: Names of feeds that a request for an unknown one is told: its neighbours in the alphabet.
@@ -182,7 +187,8 @@ class Service:
         self._quota = ClientQuota(0 if config.access_key else config.new_keywords)
         self._selector = Selector()
         self._digest_logs = repository.permanent_values("digests", DigestLog)
-        self._list_days_cache: tuple[object, StoredDays] = (None, ())
+        #: The window, the version of the store that it was made from, and when.
+        self._list_days_cache: tuple[object, datetime, StoredDays] = (None, now(), ())
         self._window = Window((), Index(()))
         self._feed_names = sorted(config.feeds)
 
@@ -334,7 +340,7 @@ class Service:
         would show it as new. Papers of the window always stay.
         """
         start = _start_of_window(self.list_days())
-        has_window = any("daily" in feed.sources for feed in feeds)
+        has_window = any(feed.page is None and "daily" in feed.sources for feed in feeds)
         if not has_window or not matches or matches[-1].paper.published >= start:
             return matches
         limit = limit or max(feed.limit for feed in feeds)
@@ -405,7 +411,8 @@ class Service:
 
         Once served, a digest never changes: the first process that stores it decides.
         """
-        periods = listed_periods(days, "day" if feeds[0].digest == "day" else "week")
+        period: Period = "day" if feeds[0].digest == "day" else "week"
+        periods = listed_periods(days, period, self._unreadable_pages(days))
         title = feeds_title(feeds, demo=self.config.demo)
 
         def close(stored: DigestLog | None) -> DigestLog | None:
@@ -418,6 +425,19 @@ class Service:
                     self._quota.consume(client, self._now())  # they are stored for good
                 log = self._digest_logs.update(name, close)
         return log or DigestLog()
+
+    def _unreadable_pages(self, days: StoredDays) -> frozenset[Page]:
+        """Return the list days that fail while upstream works, and have for days."""
+        fetched_at = max((listing.fetched_at for _, listing in days if listing), default=None)
+        failures = ((page, self.repository.get_failure(page)) for page, _ in days)
+        return frozenset(
+            page
+            for page, failure in failures
+            if failure is not None
+            and fetched_at is not None
+            and failure.at > fetched_at
+            and failure.at - failure.since > _UNREADABLE_AFTER
+        )
 
     def _is_configured(self, feeds: Iterable[Feed]) -> bool:
         return all(feed.name in self.config.feeds for feed in feeds)
@@ -501,7 +521,8 @@ class Service:
             reason = "the request budget is used up"
         has_days = any(listing is not None for _, listing in self.list_days())
         subject = " and ".join(map(str, pages)) if has_days else "nothing"
-        error = NoDataYetError(reason, max(1, round(retry_after)), subject)
+        seconds = min(max(1, round(retry_after)), _MAX_RETRY_AFTER)
+        error = NoDataYetError(reason, seconds, subject)
         error.__cause__ = cause
         return error
 
@@ -521,12 +542,13 @@ class Service:
 
     def list_days(self) -> StoredDays:
         """Return the window of list days; the same object until something is stored."""
-        today = self._now().date()
-        key = self.repository.version(), today
-        cached_key, days = self._list_days_cache
-        if key != cached_key:
-            days = tuple(list_days(today, self.config.history_days, self.repository.get_listing))
-            self._list_days_cache = key, days
+        now = self._now()
+        key = self.repository.version(), now.date()
+        cached_key, made_at, days = self._list_days_cache
+        if key != cached_key or is_future(made_at, now):
+            get_listing = self.repository.get_listing
+            days = tuple(list_days(now.date(), self.config.history_days, get_listing))
+            self._list_days_cache = key, now, days
         return days
 
     def window(self) -> Window:

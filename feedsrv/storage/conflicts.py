@@ -12,7 +12,8 @@ from datetime import datetime
 import msgspec
 
 from feedsrv.models import DigestLog, Failure, Listing, RequestLog
-from feedsrv.storage.last_modified import MAX_CLOCK_SKEW, LastModifiedBucket
+from feedsrv.storage.clock_skew import is_future
+from feedsrv.storage.last_modified import LastModifiedBucket
 from feedsrv.storage.lease import Lease
 from feedsrv.storage.records import IncidentLog
 
@@ -50,4 +51,4 @@ def _timestamp(record: msgspec.Struct, now: datetime) -> float:
             time = latest.ended_at or latest.reported_at
         case _:
             return 0.0
-    return 0.0 if time > now + MAX_CLOCK_SKEW else time.timestamp()
+    return 0.0 if is_future(time, now) else time.timestamp()

@@ -310,12 +310,13 @@ class DiskBackend:
         self._root = folder
         self._folder = folder / f"v{version}"
         self.name = str(self._folder)
-        self._journal = Journal(self._folder / "changes")
-        reset = self._journal.reset
+        # Processes of all versions share what is permanent.
+        shared, own = Journal(folder / "permanent-changes"), Journal(self._folder / "changes")
+        self._journals = {Area.PERMANENT: shared, Area.DURABLE: own, Area.EVICTABLE: own}
         self._caches = {
-            Area.PERMANENT: DiskCache(folder / "permanent", _UNLIMITED, reset),
-            Area.DURABLE: DiskCache(self._folder / "durable", _UNLIMITED, reset),
-            Area.EVICTABLE: DiskCache(self._folder / "evictable", MAX_EVICTABLE_BYTES, reset),
+            Area.PERMANENT: DiskCache(folder / "permanent", _UNLIMITED, shared.reset),
+            Area.DURABLE: DiskCache(self._folder / "durable", _UNLIMITED, own.reset),
+            Area.EVICTABLE: DiskCache(self._folder / "evictable", MAX_EVICTABLE_BYTES, own.reset),
         }
         if others := sorted(str(each) for each in folder.glob("v*") if each != self._folder):
             log.info(
@@ -335,7 +336,7 @@ class DiskBackend:
         is_replaced = self._caches[key.area].replace(key.name, expected, value)
         if is_replaced and announce:
             with self._translate_errors():
-                self._journal.append(key)
+                self._journals[key.area].append(key)
         return is_replaced
 
     def scan(self, area: Area, prefix: str) -> Iterator[tuple[str, bytes]]:
@@ -343,7 +344,9 @@ class DiskBackend:
 
     def changes(self) -> frozenset[StorageKey] | None:
         with self._translate_errors():
-            return self._journal.read()
+            own = self._journals[Area.DURABLE].read()
+            shared = self._journals[Area.PERMANENT].read()
+        return None if own is None or shared is None else own | shared
 
     def size(self) -> int:
         """Return the bytes that the files take, with those that were put aside."""

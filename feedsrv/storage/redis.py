@@ -29,7 +29,9 @@ _DAY = 86400
 #: with a size of their own: told to evict what expires soonest (`volatile-ttl`), it evicts ad-hoc
 #: searches first and permanent values never.
 _TTLS = {Area.PERMANENT: 0, Area.DURABLE: 90 * _DAY, Area.EVICTABLE: 7 * _DAY}
-#: Entries of the stream of changes. Whoever missed more of them rereads everything.
+#: The stream of changes.
+_CHANGES_KEY = "feedsrv:changes"
+#: Entries of that stream. Whoever missed more of them rereads everything.
 _MAX_CHANGES = 10_000
 #: Values read with one command.
 _BATCH = 50
@@ -72,8 +74,12 @@ class RedisBackend:
 
     def __init__(self, url: str, version: int) -> None:
         self.name = _redacted_url(url)
-        self._prefix = f"feedsrv:v{version}"
-        self._changes_key = f"{self._prefix}:changes"
+        # Processes of all versions share what is permanent.
+        self._prefixes = {
+            Area.PERMANENT: "feedsrv:permanent:",
+            Area.DURABLE: f"feedsrv:v{version}:durable:",
+            Area.EVICTABLE: f"feedsrv:v{version}:evictable:",
+        }
         self._writer = uuid4().hex[:12]
         # A connection that Redis closed meanwhile, by a restart, shows only when it is used: it is
         # tried again at once, with another. What hangs is not.
@@ -91,7 +97,8 @@ class RedisBackend:
 
     def get(self, key: StorageKey) -> bytes | None:
         with self._translate_errors():
-            return _as_bytes(self._redis.get(self._key(key)))
+            value: Any = self._redis.get(self._key(key))
+        return None if value is None else bytes(value)
 
     def replace(
         self, key: StorageKey, expected: bytes | None, value: bytes | None, *, announce: bool = True
@@ -99,12 +106,12 @@ class RedisBackend:
         with self._translate_errors():
             return bool(
                 self._replace(
-                    keys=[self._key(key), self._changes_key],
+                    keys=[self._key(key), _CHANGES_KEY],
                     args=[
                         expected or b"",
                         value or b"",
                         _TTLS[key.area],
-                        _join(key) if announce else "",
+                        self._key(key) if announce else "",
                         self._writer,
                         _MAX_CHANGES,
                     ],
@@ -127,9 +134,9 @@ class RedisBackend:
         last = self._last_change
         with self._translate_errors():
             entries: Any = (
-                self._redis.xrevrange(self._changes_key, count=1)
+                self._redis.xrevrange(_CHANGES_KEY, count=1)
                 if last is None
-                else self._redis.xrange(self._changes_key, min=last or "-")
+                else self._redis.xrange(_CHANGES_KEY, min=last or "-")
             )
         self._last_change = entries[-1][0] if entries else b""
         if last is None:
@@ -138,9 +145,9 @@ class RedisBackend:
             # Redis was restarted empty, or the stream was trimmed: anything may have changed.
             return None
         return frozenset(
-            _split(entry[b"name"])
+            key
             for _, entry in entries[1 if last else 0 :]
-            if entry[b"by"] != self._writer.encode()
+            if entry[b"by"] != self._writer.encode() and (key := self._parse(entry[b"name"]))
         )
 
     def size(self) -> int:
@@ -149,8 +156,15 @@ class RedisBackend:
             return int(self._redis.info("memory")["used_memory"])
 
     def _key(self, key: StorageKey) -> str:
-        prefix = "feedsrv" if key.area is Area.PERMANENT else self._prefix
-        return f"{prefix}:{_join(key)}"
+        return f"{self._prefixes[key.area]}{key.name}"
+
+    def _parse(self, name: bytes) -> StorageKey | None:
+        """Return the key of that name; None where another version has it."""
+        text = name.decode()
+        for area, prefix in self._prefixes.items():
+            if text.startswith(prefix):
+                return StorageKey(area, text.removeprefix(prefix))
+        return None
 
     @contextmanager
     def _translate_errors(self) -> Iterator[None]:
@@ -161,19 +175,6 @@ class RedisBackend:
             raise
         except Exception as error:
             raise StoreError(self.name, _failure_reason(error)) from error
-
-
-def _join(key: StorageKey) -> str:
-    return f"{key.area}:{key.name}"
-
-
-def _split(name: bytes) -> StorageKey:
-    area, _, rest = name.decode().partition(":")
-    return StorageKey(Area(area), rest)
-
-
-def _as_bytes(value: object) -> bytes | None:
-    return value if isinstance(value, bytes) else None
 
 
 def _failure_reason(error: Exception) -> str:

@@ -8,18 +8,34 @@ from __future__ import annotations
 import time
 import zlib
 from collections.abc import Callable, Collection
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 import msgspec
 
 from feedsrv.config import Config
 from feedsrv.errors import ConfigError
-from feedsrv.models import Cutoff, Failure, Incidents, Kind, Listing, Page, RequestLog
+from feedsrv.models import (
+    FIRST_LIST_DAY,
+    Cutoff,
+    Failure,
+    Incidents,
+    Kind,
+    Listing,
+    Page,
+    RequestLog,
+    last_list_day,
+)
 from feedsrv.storage import lease
 from feedsrv.storage.backend import Area, Backend, StorageKey
+from feedsrv.storage.clock_skew import (
+    correct_incidents,
+    correct_listing,
+    correct_request_log,
+    is_future,
+)
 from feedsrv.storage.codec import RecordT
 from feedsrv.storage.disk import DiskBackend
-from feedsrv.storage.last_modified import MAX_CLOCK_SKEW, LastModifiedBucket
+from feedsrv.storage.last_modified import LastModifiedBucket
 from feedsrv.storage.lease import Lease
 from feedsrv.storage.permanent import PermanentValues
 from feedsrv.storage.record_store import RecordStore
@@ -150,8 +166,15 @@ class Repository:
         if listing is None and key.area is Area.EVICTABLE and page.kind is not Kind.SEARCH:
             # It was stored when the window still had it.
             listing = self._records.get(key._replace(area=Area.DURABLE), Listing)
-        has_its_name = listing is not None and listing.page == page  # else it is damaged
-        return listing if has_its_name else None
+        if listing is None or listing.page != page:  # else it is damaged
+            return None
+        now = self._now()
+        if page.kind is Kind.DAY and not _is_list_day(page.key, now.date()):
+            return None
+        corrected = correct_listing(listing, now)
+        if corrected is not listing:
+            self._records.set(key, corrected)
+        return corrected
 
     def save_listing(self, listing: Listing, requested: Page) -> None:
         """Store a listing under its own page, and which page had been requested.
@@ -178,7 +201,7 @@ class Repository:
         if failure is None or not failure.count:
             return None
         # A failure dated in the future is of a wrong clock; it would block requests until then.
-        return failure if failure.at <= self._now() + MAX_CLOCK_SKEW else None
+        return None if is_future(failure.at, self._now()) else failure
 
     def save_failure(self, page: Page | None, failure: Failure) -> None:
         """Store how fetching the page, or upstream as a whole, failed. Its listing stays."""
@@ -232,12 +255,15 @@ class Repository:
         self._records.update(
             self._request_log,
             RequestLog,
-            lambda stored: change(stored or RequestLog()) or stored,
+            lambda stored: change(self._correct_log(stored)) or stored,
         )
 
     def get_request_log(self) -> RequestLog:
         """Return the recent requests of all processes."""
-        return self._records.get(self._request_log, RequestLog) or RequestLog()
+        return self._correct_log(self._records.get(self._request_log, RequestLog))
+
+    def _correct_log(self, stored: RequestLog | None) -> RequestLog:
+        return correct_request_log(stored or RequestLog(), self._now())
 
     # --- Last-Modified -----------------------------------------------------------------------
 
@@ -280,16 +306,18 @@ class Repository:
 
     def get_incidents(self) -> Incidents:
         """Return the incident log, the latest incident first."""
-        log = self._records.get(self._incidents, IncidentLog)
-        return log.incidents if log is not None else ()
+        return self._correct_incidents(self._records.get(self._incidents, IncidentLog))
 
     def update_incidents(self, change: Callable[[Incidents], Incidents]) -> None:
         """Replace the incident log atomically, for all processes."""
         self._records.update(
             self._incidents,
             IncidentLog,
-            lambda log: IncidentLog(change(log.incidents if log is not None else ())),
+            lambda log: IncidentLog(change(self._correct_incidents(log))),
         )
+
+    def _correct_incidents(self, log: IncidentLog | None) -> Incidents:
+        return correct_incidents(log.incidents, self._now()) if log is not None else ()
 
     def permanent_values(
         self, namespace: str, type_: type[RecordT], *, schema: int = 1
@@ -350,6 +378,10 @@ class Repository:
 
     def _key(self, area: Area, name: str) -> StorageKey:
         return StorageKey(area, f"{self._prefix}{name}")
+
+
+def _is_list_day(key: str, today: date) -> bool:
+    return FIRST_LIST_DAY.isoformat() <= key <= last_list_day(today).isoformat()
 
 
 def open_repository(

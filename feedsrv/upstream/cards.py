@@ -121,7 +121,7 @@ def _parse_card(article: Tag, day: date | None, year: int) -> Paper | None:
             title=normalize_line(_text(heading)) or match[1],
             abstract=normalize_paragraphs(_abstract(article)),
             author_count=_author_count(article),
-            submitted=_submission_date(article, year) or _arxiv_month(match[1]),
+            submitted=_submission_date(article, year) or arxiv_month(match[1]),
             listed=day,
             organization=normalize_line(_organization(article)),
             code=normalize_url(str(github["href"])) if github else "",
@@ -231,7 +231,7 @@ def _parse_number(match: re.Match[str]) -> int:
         return 0
 
 
-def _arxiv_month(arxiv_id: str) -> date:
+def arxiv_month(arxiv_id: str) -> date:
     """Return the first day of the month in the arXiv id (YYMM.number)."""
     month = min(max(int(arxiv_id[2:4]), 1), 12)
     return date(2000 + int(arxiv_id[:2]), month, 1)

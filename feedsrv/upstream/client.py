@@ -66,6 +66,8 @@ class FetchResult(NamedTuple):
     not_modified: bool = False
     #: Seconds for which to send no further request: this one was the last within the rate limit.
     retry_after: float = 0
+    #: Whether a next page follows (RFC 8288); None if upstream does not say.
+    has_next: bool | None = None
 
 
 class UpstreamClient:
@@ -227,6 +229,7 @@ class UpstreamClient:
                 etag=response.headers.get("etag", ""),
                 last_modified=response.headers.get("last-modified", ""),
                 retry_after=retry_after,
+                has_next="next" in response.links if "link" in response.headers else None,
             )
 
     def _drop_token(self) -> None:

@@ -13,6 +13,7 @@ from datetime import date, timedelta
 from html import escape
 from importlib.resources import files
 from typing import Any
+from urllib.parse import urlencode
 
 from flask import Flask, Response, redirect, request
 from werkzeug.wrappers import Response as BaseResponse
@@ -121,7 +122,12 @@ class _Site:
             entries = _entries_of_period(self._days(), period, args[period])
         else:
             entries = self._entries()
-        return _json(entries[: args.get("limit", 50, int)])
+        size, number = args.get("limit", 50, int), args.get("p", 0, int)
+        response = _json(entries[number * size : (number + 1) * size])
+        if (number + 1) * size < len(entries):
+            url = f"{request.base_url}?{urlencode({**args, 'p': number + 1})}"
+            response.headers["Link"] = f'<{url}>; rel="next"'
+        return response
 
     def api_search(self) -> BaseResponse:
         hits = _search(self._entries(), request.args.get("q", ""))

@@ -23,15 +23,26 @@ from typing import NamedTuple
 import msgspec
 
 from feedsrv.errors import FetchError, ParseError, UpstreamError
-from feedsrv.models import Listing, Page
+from feedsrv.models import Kind, Listing, Page
 from feedsrv.storage.unparsed_pages import UnparsedPages
 from feedsrv.upstream.client import FetchResult, UpstreamClient, Validators
-from feedsrv.upstream.parser import api_path, page_path, parse_api_response, parse_page
+from feedsrv.upstream.parser import (
+    api_path,
+    count_api_entries,
+    page_path,
+    parse_api_response,
+    parse_page,
+)
 
 log = logging.getLogger(__name__)
 
 #: Share of the time for the page alone. After that, the API is asked too.
 _PAGE_SHARE = 0.7
+#: Lists that the API divides into pages, and how many of them are fetched: 400 papers.
+_PAGED_KINDS = {Kind.DAY, Kind.WEEK, Kind.MONTH}
+_MAX_API_PAGES = 4
+#: Entries of a full page: by default, and at most.
+_API_PAGE_SIZES = {50, 100}
 #: How often `on_wait` is called, and the most seconds between two calls.
 _POLLS = 60
 _MAX_POLL_SECONDS = 0.5
@@ -141,12 +152,40 @@ class ListingFetcher:
     def _fetch_api(
         self, page: Page, now: datetime, deadline: float, acquire_slot: Callable[[], None]
     ) -> FetchedListing:
+        fetched, has_more = self._fetch_api_page(page, 0, now, deadline, acquire_slot)
+        for number in range(1, _MAX_API_PAGES):
+            if not has_more:
+                break
+            try:
+                further, has_more = self._fetch_api_page(page, number, now, deadline, acquire_slot)
+            except UpstreamError as error:
+                log.warning("%s: page %d of the JSON API failed: %s", page, number + 1, error)
+                break
+            listing = _append(fetched.listing, further.listing)
+            has_more = has_more and listing is not fetched.listing
+            fetched = further._replace(listing=listing, url=fetched.url)
+        return fetched
+
+    def _fetch_api_page(
+        self,
+        page: Page,
+        number: int,
+        now: datetime,
+        deadline: float,
+        acquire_slot: Callable[[], None],
+    ) -> tuple[FetchedListing, bool]:
+        """Return one page of the API's list, and whether there may be a next one."""
         acquire_slot()
-        path = api_path(page, now.date())
+        path = api_path(page, now.date()) + (f"&p={number}" if number else "")
         result = self._client.get(path, deadline, acquire_slot=acquire_slot)
         with self._saving_unparsed(f"{page.kind}.json", result, now):
             listing = parse_api_response(result.body, result.url, requested=page, fetched_at=now)
-        return _fetched(listing, result)
+        count = count_api_entries(result.body)
+        has_next = count in _API_PAGE_SIZES if result.has_next is None else result.has_next
+        # A page that has papers of other days too has the last ones of this day.
+        is_last = count != len(listing.papers) + len(listing.skipped)
+        has_more = page.kind in _PAGED_KINDS and has_next and not is_last
+        return _fetched(listing, result), has_more
 
     @contextmanager
     def _saving_unparsed(self, name: str, result: FetchResult, now: datetime) -> Iterator[None]:
@@ -250,6 +289,19 @@ def _parse(result: FetchResult, page: Page, stored: Listing | None, now: datetim
         return msgspec.structs.replace(stored, fetched_at=now, skipped=())
     listing = parse_page(result.body, result.url, requested=page, fetched_at=now)
     return msgspec.structs.replace(listing, etag=result.etag, last_modified=result.last_modified)
+
+
+def _append(listing: Listing, further: Listing) -> Listing:
+    """Return the listing with the new papers of its next page; the same listing without any."""
+    ids = {paper.id for paper in listing.papers}
+    papers = tuple(paper for paper in further.papers if paper.id not in ids)
+    if further.page != listing.page or not papers:
+        return listing
+    return msgspec.structs.replace(
+        listing,
+        papers=(*listing.papers, *papers),
+        skipped=(*listing.skipped, *further.skipped),
+    )
 
 
 def _fetched(listing: Listing, result: FetchResult) -> FetchedListing:

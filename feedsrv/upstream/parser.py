@@ -20,9 +20,17 @@ from urllib.parse import parse_qs, quote_plus, urlsplit
 import msgspec
 
 from feedsrv.errors import ParseError
-from feedsrv.models import Kind, Listing, Page, Paper
+from feedsrv.models import (
+    FIRST_LIST_DAY,
+    FIRST_SUBMISSION_DAY,
+    Kind,
+    Listing,
+    Page,
+    Paper,
+    last_list_day,
+)
 from feedsrv.search.analysis import analyze
-from feedsrv.upstream.cards import DayLabel, parse_cards, parse_day_label
+from feedsrv.upstream.cards import DayLabel, arxiv_month, parse_cards, parse_day_label
 from feedsrv.upstream.damaged_json import decode_objects
 from feedsrv.upstream.normalize import normalize_line, normalize_paragraphs, normalize_url
 from feedsrv.upstream.tag_scanner import extract_first, is_within_limits
@@ -219,6 +227,14 @@ def parse_api_response(body: bytes, url: str, *, requested: Page, fetched_at: da
     return msgspec.structs.replace(listing, page=Page(Kind.DAY, day), papers=papers)
 
 
+def count_api_entries(body: bytes) -> int:
+    """Return how many entries an API response has; 0 where they are damaged."""
+    try:
+        return len(msgspec.json.decode(body, type=list[msgspec.Raw]))
+    except (msgspec.DecodeError, RecursionError):
+        return 0
+
+
 def _account_handle(account: object) -> str:
     """Return the handle of an account: its ``user`` in some places, its ``name`` in others.
 
@@ -310,7 +326,7 @@ def _build_listing(
     invalid, day = 0, _list_day(page)
     for number, raw in enumerate(entries, 1):
         try:
-            paper = parse_paper(raw, day)
+            paper = _bound_dates(parse_paper(raw, day), day, fetched_at.date())
             papers.setdefault(paper.id, paper)
         except (ValueError, RecursionError) as error:
             skipped.append(f"{_find_id(raw) or f'paper {number}'}: {error}")
@@ -405,13 +421,17 @@ def _listing_from_props(
     entries = props.search_results if requested.kind is Kind.SEARCH else props.daily_papers
     if entries is None:
         raise ParseError(url, "the page's data has no list of papers")
-    key = _page_key(requested, chain([props.date_string, props.date], _period_labels(text, url)))
+    labels = chain([props.date_string, props.date], _period_labels(text, url))
+    today = fetched_at.date()
+    key = _page_key(requested, labels, today)
     if key is None:
         raise ParseError(url, f"the page does not say which {requested.kind} it lists")
     page = Page(requested.kind, key)
     listing = _build_listing(page, entries, url, fetched_at, parsed_from="data")
     return msgspec.structs.replace(
-        listing, previous_day=_parse_day(props.prev_date), next_day=_parse_day(props.next_date)
+        listing,
+        previous_day=_key_from_label(Kind.DAY, props.prev_date or "", today),
+        next_day=_key_from_label(Kind.DAY, props.next_date or "", today),
     )
 
 
@@ -444,20 +464,21 @@ def _listing_from_cards(
         ParseError: There are no cards. The error is the one given, since the props matter more.
 
     """
-    requested_day = _list_day(requested)
+    today, requested_day = fetched_at.date(), _list_day(requested)
     label = parse_day_label(text, requested_day) if requested_day else DayLabel()
-    key = _page_key(requested, chain([label.day], _period_labels(text, url)))
+    key = _page_key(requested, chain([label.day], _period_labels(text, url)), today)
     if key is None or "<article" not in text or not is_within_limits(text):
         raise props_error
     has_date = requested.kind in {Kind.DAY, Kind.WEEK, Kind.MONTH}
     year = int(key[:4]) if has_date else fetched_at.year
     page = Page(requested.kind, key)
-    papers = parse_cards(text, day=_list_day(page), year=year)
+    day = _list_day(page)
+    papers = parse_cards(text, day=day, year=year)
     if not papers:
         raise props_error
     return Listing(
         page=page,
-        papers=papers,
+        papers=tuple(_bound_dates(paper, day, today) for paper in papers),
         fetched_at=fetched_at,
         skipped=(f"page data: {props_error.reason}",),
         parsed_from="cards",
@@ -481,40 +502,75 @@ def _period_labels(text: str, url: str) -> Iterator[str | None]:
     yield parts.path.rpartition("/")[2]
 
 
-def _page_key(requested: Page, labels: Iterable[str | None]) -> str | None:
+def _page_key(requested: Page, labels: Iterable[str | None], today: date) -> str | None:
     """Return the key of the returned page: from the first label that names a period of its kind."""
     if requested.kind in {Kind.TRENDING, Kind.SEARCH}:
         return requested.key
     for label in labels:
-        key = _key_from_label(requested.kind, label or "")
+        key = _key_from_label(requested.kind, label or "", today)
         if key:
             return key
     # Week and month pages may lack a label; the requested period is the best guess then.
     return requested.key if requested.kind is not Kind.DAY else None
 
 
-def _key_from_label(kind: Kind, label: str) -> str:
-    """Return the key in a label such as ``2026-11-24T00:00:00.000Z``, or an empty string."""
+def _key_from_label(kind: Kind, label: str, today: date) -> str:
+    """Return the key in a label such as ``2026-11-24T00:00:00.000Z``, or an empty string.
+
+    There are no lists of days before the first or after tomorrow, whatever the label says.
+    """
+    first = FIRST_LIST_DAY if kind is Kind.DAY else FIRST_SUBMISSION_DAY
     day = _parse_day(label)
-    match kind:
-        case Kind.DAY:
-            return day
-        case Kind.WEEK if day:
-            year, week, _ = date.fromisoformat(day).isocalendar()
-            return f"{year}-W{week:02d}"
-        case Kind.MONTH if day:
-            return day[:7]
-        case _:
-            is_week = kind is Kind.WEEK
-            is_period = _PERIOD.fullmatch(label) is not None and ("W" in label) == is_week
-            last = _MAX_WEEK if is_week else _MAX_MONTH
-            return label if is_period and 1 <= int(label[-2:]) <= last else ""
+    key = _key_of_day(kind, day) if day is not None else _period_key(kind, label)
+    is_within = _key_of_day(kind, first) <= key <= _key_of_day(kind, last_list_day(today))
+    return key if is_within else ""
 
 
-def _parse_day(label: str | None) -> str:
-    """Return the date that the label begins with, or an empty string."""
-    match = _DATE_PREFIX.match(label or "")
-    try:
-        return date.fromisoformat(match[0]).isoformat() if match else ""
-    except ValueError:
+def _period_key(kind: Kind, label: str) -> str:
+    """Return the label if it is the key of a week or month, else an empty string."""
+    if kind is Kind.DAY or not _PERIOD.fullmatch(label) or ("W" in label) != (kind is Kind.WEEK):
         return ""
+    last = _MAX_WEEK if kind is Kind.WEEK else _MAX_MONTH
+    return label if 1 <= int(label[-2:]) <= last else ""
+
+
+def _key_of_day(kind: Kind, day: date) -> str:
+    if kind is Kind.DAY:
+        return day.isoformat()
+    if kind is Kind.MONTH:
+        return f"{day:%Y-%m}"
+    year, week, _ = day.isocalendar()
+    return f"{year}-W{week:02d}"
+
+
+def _parse_day(label: str) -> date | None:
+    """Return the date that the label begins with, if it is one."""
+    match = _DATE_PREFIX.match(label)
+    try:
+        return date.fromisoformat(match[0]) if match else None
+    except ValueError:
+        return None
+
+
+# --- the dates of papers -------------------------------------------------------------------------
+
+
+def _bound_dates(paper: Paper, day: date | None, today: date) -> Paper:
+    """Return the paper with dates that can be: a date in the future would stay on top for ever.
+
+    Args:
+        paper: The paper.
+        day: The day of its list.
+        today: The current day (UTC).
+
+    """
+    last = last_list_day(today)
+    listed, submitted = paper.listed, paper.submitted
+    if listed is not None and not FIRST_LIST_DAY <= listed <= last:
+        listed = day
+    if not FIRST_SUBMISSION_DAY <= submitted <= last:
+        month = arxiv_month(paper.id) if paper.is_arxiv else None
+        submitted = month if month and month <= last else FIRST_LIST_DAY
+    if (listed, submitted) == (paper.listed, paper.submitted):
+        return paper
+    return msgspec.structs.replace(paper, listed=listed, submitted=submitted)

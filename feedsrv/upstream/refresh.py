@@ -30,6 +30,8 @@ from feedsrv.upstream.events import (
 from feedsrv.upstream.fetch import FetchedListing, ListingFetcher
 from feedsrv.upstream.parser import page_path
 from feedsrv.upstream.policy import (
+    RATE_WINDOW,
+    is_blocked,
     list_days,
     next_failure,
     next_request_at,
@@ -50,6 +52,8 @@ _LEASE_RENEWALS = 4
 _MAX_HANG_AGE = timedelta(hours=1)
 #: Seconds between two attempts to take a lease that another process holds.
 _LEASE_POLL_SECONDS = 0.05
+#: The longest time that anybody waits for the lease.
+_MAX_WAIT = timedelta(minutes=15)
 #: Consecutive failures of different pages that count as an outage of upstream as a whole.
 _OUTAGE_THRESHOLD = 2
 #: The reason of a failure that is none: upstream works, and allows no more requests for a while.
@@ -104,9 +108,9 @@ class Refresher:
         """Return the failure that forbids fetching the page now; None where it may be fetched."""
         now = self._now()
         failure, outage = self._repository.get_failure(page), self._repository.get_failure(None)
-        if failure is not None and failure.retry_at > now:
+        if is_blocked(failure, now):
             return failure
-        if outage is not None and outage.retry_at > now and outage.count >= _OUTAGE_THRESHOLD:
+        if outage is not None and outage.count >= _OUTAGE_THRESHOLD and is_blocked(outage, now):
             return outage
         return None
 
@@ -139,8 +143,9 @@ class Refresher:
             UpstreamError: The page could not be fetched or parsed.
 
         """
-        give_up_at = self._now() + timedelta(seconds=self._config.deadline + extra_wait)
-        if adhoc and self._adhoc_allowed_at > give_up_at:
+        now = self._now()
+        give_up_at = now + timedelta(seconds=self._config.deadline + extra_wait)
+        if adhoc and give_up_at < self._adhoc_allowed_at <= now + RATE_WINDOW:
             # The request log would say the same, at the price of three storage reads.
             raise self._budget_error(page, self._adhoc_allowed_at)
         with self._hold_lease(page, give_up_at, lambda: bool(awaited_pages())):
@@ -370,7 +375,7 @@ class Refresher:
         while not self._repository.acquire_lease(
             self._owner, self._now(), length, is_awaited=is_awaited()
         ):
-            if self._now() >= give_up_at:
+            if not self._now() < give_up_at < self._now() + _MAX_WAIT:  # or the clock was set back
                 reason = "another process is fetching and takes too long"
                 raise RequestNotSentError(page_path(page), reason, 2)
             self._wait(_LEASE_POLL_SECONDS, page)

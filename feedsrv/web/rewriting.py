@@ -11,28 +11,37 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Iterable
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from feedsrv.feeds.formats import FORMATS
 from feedsrv.web.params import PATH_PARAMETERS
 
 _NAMES = "|".join(PATH_PARAMETERS)
-#: What no canonical address has. Nearly all requests stop here.
-_UNUSUAL_PATH = re.compile(rf"[?&\s]|/(?:{_NAMES})/", re.ASCII)
-_UNUSUAL_QUERY = re.compile(r"[?;]|^[^=&]+%3d", re.IGNORECASE)
+#: What few canonical addresses have. Nearly all requests stop here.
+_UNUSUAL_PATH = re.compile(rf"[?&\s\\]|/(?:{_NAMES})/", re.ASCII)
+_UNUSUAL_QUERY = re.compile(
+    r"[?;\\%+/](?:(?<=[?;\\])|(?<=%)(?:26|5[Cc]|3[Dd]|20$|0[9AaDd]$)|(?<=[+/])$)"
+)
 _PATH_PARAMETER = re.compile(rf"/({_NAMES})/")
 _SUFFIX = re.compile(rf"\.(?:{'|'.join(FORMATS)}|opml)$", re.IGNORECASE)
 #: A query string in a path: its question mark was percent-encoded, or is an ampersand.
 _QUERY_IN_PATH = re.compile(r"[?&](?=[a-z_]+=)")
 #: A plus sign between words; one that belongs to a word, as in C++, is not.
 _PLUS_AS_SPACE = re.compile(r"(?<=[^ +])\+(?=[^ +])")
-_AMPERSAND_ENTITY = re.compile(r"(?:^|&)(?:amp;|#38;|#x26;)+", re.IGNORECASE)
+#: An encoded parameter within the value of another one: all but the first were encoded once more.
+_ENCODED_PARAMETER = re.compile(rf"%26(?:amp%3b)?({_NAMES})(?:=|%3d)", re.IGNORECASE)
+#: Encoded characters that separate parameters, where nothing else does.
+_ENCODED_SEPARATOR = re.compile("%(?:3d|26|25)", re.IGNORECASE)
+_AMPERSAND = re.compile(r"(?:^|&)(?:amp;|#38;|#x26;)+|(?:\\|%5c)u0026", re.IGNORECASE)
 _OTHER_ENTITY = re.compile(r"&(?:quot|apos|lt|gt|#\d+|#x[0-9a-f]+);", re.IGNORECASE)
+#: What a shell or a Markdown editor puts before a character of a URL.
+_BACKSLASH = re.compile(r"(?:\\|%5c)(?=[=&?])", re.IGNORECASE)
 #: A question mark within a query string that begins one more parameter.
 _SECOND_QUESTION_MARK = re.compile(r"\?(?=[a-z_]\w*(?:=|&|$))", re.IGNORECASE | re.ASCII)
-#: Encoded characters that separate parameters.
-_ENCODED_SEPARATORS = {"%3d": "=", "%26": "&", "%25": "%"}
+_TRAILING_SPACE = re.compile(r"(?:\+|%20|%0[9ad])+$", re.IGNORECASE)
+#: Slashes that were put behind the whole address. They may be a part of a key.
+_TRAILING_SLASH = re.compile(r"((?:^|&)(?!key=)\w+=[^&]*?)/+$")
 _SAFE = "%/:?@!$&'()*+,;=~"
 
 
@@ -63,7 +72,7 @@ def rewrite_url(path: str, query_string: str) -> tuple[str, str]:
         query_string: The encoded query string.
 
     """
-    path = path.rstrip(" \t\r\n")  # and no byte of another character
+    path = path.rstrip(" \t\r\n\\")  # and no byte of another character
     parameters: list[str] = []
     if _PATH_PARAMETER.search(path):
         path, parameters = _split_path_parameters(path)
@@ -89,12 +98,10 @@ def _split_path_parameters(path: str) -> tuple[str, list[str]]:
 
 def _repair_query_string(query_string: str) -> str:
     if "=" not in query_string:
-        query_string = re.sub(
-            "%(?:3d|26|25)",
-            lambda found: _ENCODED_SEPARATORS[found[0].lower()],
-            query_string,
-            flags=re.IGNORECASE,
-        )
-    query_string = _AMPERSAND_ENTITY.sub("&", query_string).lstrip("&")
+        query_string = _ENCODED_SEPARATOR.sub(lambda found: unquote(found[0]), query_string)
+    query_string = _AMPERSAND.sub("&", query_string).lstrip("&")
     query_string = _OTHER_ENTITY.sub(lambda found: quote(html.unescape(found[0])), query_string)
-    return _SECOND_QUESTION_MARK.sub("&", query_string)
+    query_string = _BACKSLASH.sub("", query_string)
+    query_string = _ENCODED_PARAMETER.sub(r"&\1=", query_string)
+    query_string = _SECOND_QUESTION_MARK.sub("&", query_string)
+    return _TRAILING_SLASH.sub(r"\1", _TRAILING_SPACE.sub("", query_string))

@@ -17,11 +17,12 @@ from werkzeug.wrappers import Response
 
 from feedsrv import __version__
 from feedsrv.errors import NoDataYetError, ParameterError, QueryError
+from feedsrv.feeds.adhoc import adhoc_feed
 from feedsrv.feeds.formats import FORMATS, link_headers
 from feedsrv.feeds.metadata import feed_metadata
 from feedsrv.feeds.opml import render_subscriptions
 from feedsrv.feeds.service import DigestResult, FeedResult, Service
-from feedsrv.models import DigestPeriod, Feed, Page
+from feedsrv.models import MAX_ENTRIES, DigestPeriod, Feed, Page
 from feedsrv.monitoring.incidents import incident_feed
 from feedsrv.monitoring.metrics import CONTENT_TYPE, Metrics
 from feedsrv.monitoring.status import build_status
@@ -120,14 +121,7 @@ class Views:
             if key := request.args.get(period):  # as in Hugging Face's own addresses
                 return self._redirect(f"/papers/{period}/{parse_period(kind, key).key}", suffix)
         params = feed_params()
-        query, dot, query_suffix = params.q.rpartition(".")
-        if not suffix and dot and query_suffix in FORMATS:  # the suffix was added to the query
-            return self._redirect("/papers", query_suffix, q=query)
-        feed = Feed(name="all", title="Daily Papers", sources=("daily",))
-        if params.q:
-            name = str(parse_query(params.q, URL_LIMITS))
-            feed = Feed(name=name, title=f"Daily Papers: {params.q}", query=params.q)
-        return self._feed_response([feed], suffix, params)
+        return self._feed_response([adhoc_feed(params.q)], suffix, params)
 
     def listing(self, listing: str, suffix: str = "") -> Response:
         """Return the feed of one listing, filtered by the query."""
@@ -141,7 +135,9 @@ class Views:
         if page.key != key:
             return self._redirect(f"/papers/{period}/{page.key}", suffix)
         params = feed_params()
-        feed = Feed(name=str(page), title="Daily Papers", sources=("daily",), page=page)
+        feed = Feed(
+            name=str(page), title="Daily Papers", sources=("daily",), limit=MAX_ENTRIES, page=page
+        )
         return self._feed_response([_filter_by_query(feed, params.q)], suffix, params)
 
     def paper(self, paper_id: str, suffix: str = "") -> Response:
@@ -182,9 +178,10 @@ class Views:
 
     def _feed_response(self, feeds: Sequence[Feed], suffix: str, params: FeedParams) -> Response:
         """Return the feeds as one, in the format of the suffix or, without one, as a page."""
-        if suffix and suffix not in FORMATS:
-            known = ", ".join(f".{name}" for name in FORMATS)
-            raise NotFound(f"There is no format .{suffix}; feeds end in one of {known}.")
+        _check_format(suffix)
+        query, _, query_suffix = params.q.rpartition(".")
+        if query and not suffix and query_suffix in FORMATS:  # added at the end of the address
+            return self._redirect(request.path, query_suffix, q=query)
         if params.match and all(feed.match == params.match for feed in feeds):
             params = params._replace(match=None)  # as without it
         elif params.match:
@@ -220,6 +217,7 @@ class Views:
                 "path_url": url.path_form(path, ".atom", **params._asdict()),
                 "query": "" if request.endpoint == "configured_feeds" else params.q,
                 "digest": feeds[0].digest,
+                "sign_up_fields": self._sign_up_fields(path, params.q),
                 "digest_urls": {
                     choice: url(
                         path, q=params.q, digest=choice if choice != default_digest else None
@@ -325,6 +323,7 @@ class Views:
             "links": links,
             "path_url": path_url,
             "digest_urls": digest_urls,
+            "sign_up_fields": self._sign_up_fields("/papers", query),
         }
 
     def _html_response(self, template: str, **context: object) -> Response:
@@ -421,12 +420,27 @@ class Views:
 
     def static_file(self, filename: str) -> Response:
         """Return a file of the pages, with validators that `add_validators` replaces."""
-        folder = str(self._static_folder)
-        return send_from_directory(
-            folder, filename, conditional=False, etag=False, max_age=_STATIC_MAX_AGE
+        response = send_from_directory(
+            str(self._static_folder),
+            filename,
+            conditional=False,
+            etag=False,
+            max_age=_STATIC_MAX_AGE,
         )
+        response.direct_passthrough = False
+        with response:  # closes the file
+            response.get_data()
+        return response
 
     # --- shared ------------------------------------------------------------------------------
+
+    def _sign_up_fields(self, path: str, query: str) -> dict[str, str]:
+        """Return the fields of the sign-up form that name the feed; none where there is no form."""
+        if not self._config.mail.sign_up or self._config.static_export:
+            return {}
+        if path.startswith("/feeds/"):
+            return {} if query else {"feed": path.removeprefix("/feeds/")}
+        return {"q": query} if path == "/papers" else {}
 
     def adhoc_feed_url(self, query: str) -> str:
         """Return the URL of the ad-hoc feed for the name of an unknown feed, or for other words.
@@ -458,6 +472,7 @@ class Views:
 
     def _redirect(self, path: str, suffix: str, **parameters: str) -> Response:
         """Return a permanent redirect to a feed, with the other parameters of the request."""
+        _check_format(suffix)
         params = feed_params()._asdict() | parameters
         url = self._url_builder()(path, f".{suffix}" if suffix else "", **params)
         return _redirect_response(url)
@@ -493,6 +508,18 @@ def _common_digest(feeds: Sequence[Feed]) -> DigestPeriod:
     """Return the digest period of the feeds, if the settings have the same for all."""
     periods = {feed.digest for feed in feeds}
     return periods.pop() if len(periods) == 1 else "none"
+
+
+def _check_format(suffix: str) -> None:
+    """Check the suffix of a feed's path; a page has none.
+
+    Raises:
+        NotFound: There is no such format.
+
+    """
+    if suffix and suffix not in FORMATS:
+        known = ", ".join(f".{name}" for name in FORMATS)
+        raise NotFound(f"There is no format .{suffix}; feeds end in one of {known}.")
 
 
 def _filter_by_query(feed: Feed, query: str) -> Feed:

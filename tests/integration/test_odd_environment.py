@@ -140,6 +140,22 @@ def test_streams_that_cannot_be_written_change_no_exit_code(
     assert done.stderr == stderr
 
 
+@pytest.mark.parametrize("encoding", ["utf-8:strict", "latin-1:strict"])
+def test_text_that_the_terminal_cannot_show_is_escaped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoding: str
+) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", encoding)
+    monkeypatch.setenv("FEEDSRV_UPSTREAM_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("FEEDSRV_CACHE_DIR", str(tmp_path / "\udcff"))
+    done = subprocess.run(
+        [sys.executable, "-m", "feedsrv", "check"], capture_output=True, check=False
+    )
+    assert done.returncode == 1
+    assert b"store      OK, " in done.stdout
+    assert b"\\udcff" in done.stdout
+    assert b"Traceback" not in done.stderr
+
+
 def test_a_server_outlives_a_reload_right_after_its_start() -> None:
     server = ServerProcess("--demo", "--port", "0")
     try:

@@ -7,6 +7,7 @@ import socket
 import time
 import zlib
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from threading import Event
 
@@ -257,6 +258,26 @@ def test_a_wsgi_application_can_replace_the_network() -> None:
     app = Request.application(lambda request: Response(f"path {request.path}"))
     with UpstreamClient("https://huggingface.co", agent="feedsrv/test", app=app) as client:
         assert client.get("/papers", client.deadline_after(5)).body == b"path /papers"
+
+
+def test_requests_in_progress_can_be_aborted() -> None:
+    connected = Event()
+
+    def handler(connection: socket.socket) -> None:
+        connected.set()
+        connection.recv(1)
+
+    with (
+        serve_tcp(handler) as url,
+        UpstreamClient(url, agent="feedsrv/test") as client,
+        ThreadPoolExecutor() as executor,
+    ):
+        client.abort()  # there is none
+        request = executor.submit(client.get, "/papers", client.deadline_after(30))
+        assert connected.wait(10)
+        client.abort()
+        with pytest.raises(FetchError, match="timed out"):
+            request.result(10)
 
 
 # --- addresses and proxies ---------------------------------------------------------------------

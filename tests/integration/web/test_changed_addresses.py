@@ -139,7 +139,7 @@ def test_known_parameters_are_part_of_self(
     assert self_url(sample_client.get(address).data) == f"http://localhost{expected}"
 
 
-@pytest.mark.parametrize("match", ["", "loose", "Upstream", "upstream "])
+@pytest.mark.parametrize("match", ["", "loose", "Upstream", "up stream"])
 def test_an_unknown_match_is_refused(sample_client: FlaskClient, match: str) -> None:
     response = sample_client.get("/papers.atom", query_string={"q": "causal", "match": match})
     assert response.status_code == 400

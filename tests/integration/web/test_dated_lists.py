@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import feedparser
@@ -10,10 +11,12 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from feedsrv.config import Config
 from feedsrv.feeds.service import Service
-from feedsrv.models import Kind, Page
+from feedsrv.models import Feed, Kind, Page
 from feedsrv.web.app import create_app
 from tests.support.clock import Clock
+from tests.support.servers import serve_wsgi
 from tests.support.stores import disk_files
 from tests.support.types import MakeClient, MakeService
 from tests.support.upstream import FakeUpstream, Json, make_raw_paper
@@ -23,17 +26,38 @@ from tests.support.waiting import wait_until
 TODAY, YESTERDAY, FRIDAY = "2026-11-24", "2026-11-23", "2026-11-20"
 
 
+#: A paper of each of the last four weekdays, one of October, and one of December 2025.
+PAPERS = [
+    make_raw_paper(1, title="Causal lighthouses"),
+    make_raw_paper(2, day=1, title="Tides"),
+    make_raw_paper(3, day=2, title="Causal tides"),
+    make_raw_paper(4, day=3, title="Fog"),
+    make_raw_paper(5, day=20, title="Causal moles"),
+    make_raw_paper(6, day=235, title="Buoys"),
+]
+
+
 @pytest.fixture
 def upstream_papers() -> list[Json]:
-    """A paper of each of the last four weekdays, one of October, and one of December 2025."""
-    return [
-        make_raw_paper(1, title="Causal lighthouses"),
-        make_raw_paper(2, day=1, title="Tides"),
-        make_raw_paper(3, day=2, title="Causal tides"),
-        make_raw_paper(4, day=3, title="Fog"),
-        make_raw_paper(5, day=20, title="Causal moles"),
-        make_raw_paper(6, day=235, title="Buoys"),
-    ]
+    return list(PAPERS)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlaskClient]:
+    """Return a client of a server whose papers do not change."""
+    clock = Clock()
+    with serve_wsgi(FakeUpstream(PAPERS, clock.today)) as url:
+        config = Config(
+            upstream_url=url,
+            cache_dir=tmp_path_factory.mktemp("store"),
+            spacing=0.0,
+            history_days=1,
+            new_keywords=0,
+            feeds={"causal": Feed(name="causal", title="Causal matters", query="causal")},
+        )
+        service = Service.open(config, now=clock)
+        yield create_app(service).test_client()
+        service.close()
 
 
 def titles(response: TestResponse) -> list[str]:
@@ -76,28 +100,35 @@ def self_url(response: TestResponse) -> str:
     ],
 )
 def test_each_list_has_a_feed_in_every_format_titled_as_the_page_names_it(
-    client: FlaskClient, path: str, title: str, expected: list[str] | None
+    site: FlaskClient, path: str, title: str, expected: list[str] | None
 ) -> None:
-    atom, rss = client.get(f"{path}.atom"), client.get(f"{path}.rss")
+    atom, rss = site.get(f"{path}.atom"), site.get(f"{path}.rss")
     assert feed_of(atom).title == f"Daily Papers of {title}"
     assert self_url(atom) == f"http://localhost{path}.atom"
     if expected is not None:
         assert sorted(titles(atom)) == sorted(expected)
     assert titles(rss) == titles(atom)
-    items = json.loads(client.get(f"{path}.json").data)["items"]
+    items = json.loads(site.get(f"{path}.json").data)["items"]
     assert [item["title"] for item in items] == titles(atom)
-    page = client.get(path)
+    page = site.get(path)
     assert page.mimetype == "text/html"
     assert f"Daily Papers of {title}" in page.text
     assert all(name in page.text for name in titles(atom))
 
 
-def test_a_list_can_be_filtered_and_limited(client: FlaskClient) -> None:
-    week = client.get("/papers/week/2026-W47.atom?q=causal&limit=5&x=1")
+def test_a_list_can_be_filtered_and_limited(site: FlaskClient) -> None:
+    week = site.get("/papers/week/2026-W47.atom?q=causal&limit=5&x=1")
     assert titles(week) == ["Causal tides"]
     assert feed_of(week).title == "Daily Papers of week 47 of 2026: causal"
     assert self_url(week) == "http://localhost/papers/week/2026-W47.atom?q=causal&limit=5"
-    assert len(titles(client.get("/papers/week/2026-W47.atom?limit=1"))) == 1
+    assert len(titles(site.get("/papers/week/2026-W47.atom?limit=1"))) == 1
+
+
+def test_a_list_is_whole_without_a_limit(client: FlaskClient, upstream: FakeUpstream) -> None:
+    upstream.papers = [make_raw_paper(number) for number in range(1, 106)]
+    for path in ("/papers/date/2026-11-24", "/papers/week/2026-W48", "/papers/month/2026-11"):
+        assert len(titles(client.get(f"{path}.atom"))) == 105
+        assert len(titles(client.get(f"{path}.atom?limit=50"))) == 50
 
 
 def test_each_list_has_an_id_of_its_own_that_does_not_depend_on_the_day(
@@ -135,6 +166,8 @@ def test_each_list_has_an_id_of_its_own_that_does_not_depend_on_the_day(
         ("/feeds/causal.atom/?limit=3", "/feeds/causal.atom?limit=3"),
         ("/status/", "/status"),
         ("/papers?q=causal.atom", "/papers.atom?q=causal"),
+        ("/papers/week?q=causal.json", "/papers/week.json?q=causal"),
+        ("/feeds/causal?q=tides.atom", "/feeds/causal.atom?q=tides"),
         ("/papers?limit=3&q=world+model.rss", "/papers.rss?q=world+model&limit=3"),
         ("/papers/2611.00002", "/papers?q=id%3A2611.00002"),
         ("/papers/2611.00002v3", "/papers?q=id%3A2611.00002"),
@@ -142,24 +175,24 @@ def test_each_list_has_an_id_of_its_own_that_does_not_depend_on_the_day(
     ],
 )
 def test_an_address_that_is_nearly_right_redirects(
-    client: FlaskClient, address: str, target: str
+    site: FlaskClient, address: str, target: str
 ) -> None:
-    response = client.get(address)
+    response = site.get(address)
     assert response.status_code == 308
     assert response.headers["Location"] == f"http://localhost{target}"
     assert response.headers["Access-Control-Allow-Origin"] == "*"
-    assert client.head(address).headers["Location"] == f"http://localhost{target}"
-    assert client.get(target).status_code == 200
+    assert site.head(address).headers["Location"] == f"http://localhost{target}"
+    assert site.get(target).status_code == 200
 
 
-def test_several_slashes_never_redirect_to_another_host(client: FlaskClient) -> None:
+def test_several_slashes_never_redirect_to_another_host(site: FlaskClient) -> None:
     for path, location in {
         "//papers.atom": "http://localhost/papers.atom",
         "///papers//week/": "http://localhost/papers/week",
         "//evil.example/papers": None,
         "/\\evil.example/": None,
     }.items():
-        response = client.get("/", environ_overrides={"PATH_INFO": path})
+        response = site.get("/", environ_overrides={"PATH_INFO": path})
         assert response.headers.get("Location") == location
         assert response.status_code == (308 if location else 404)
 
@@ -188,15 +221,17 @@ def test_redirects_have_the_public_url(make_client: MakeClient) -> None:
         ("/papers/month/2026-13.rss", "/papers/month/YYYY-MM"),
         ("/papers.atom?date=yesterday", "/papers/date/YYYY-MM-DD"),
         ("/papers/date/2026-11-24.pdf", ".atom"),
+        ("/papers/2611.00002.pdf", ".atom"),
+        ("/papers.md?date=2026-11-24", ".atom"),
         ("/papers/date", "/papers/date/YYYY-MM-DD"),
         ("/papers/daily.atom", "/papers.atom?q=WORDS"),
         ("/search", "/papers.atom?q=WORDS"),
     ],
 )
 def test_any_other_address_is_404_that_says_what_to_use(
-    client: FlaskClient, address: str, advice: str
+    site: FlaskClient, address: str, advice: str
 ) -> None:
-    response = client.get(address)
+    response = site.get(address)
     assert response.status_code == 404
     assert advice in response.get_json()["detail"]
 
@@ -211,10 +246,10 @@ def test_any_other_address_is_404_that_says_what_to_use(
     ],
 )
 def test_an_unknown_address_with_words_suggests_their_feed(
-    client: FlaskClient, address: str, instead: str
+    site: FlaskClient, address: str, instead: str
 ) -> None:
-    assert client.get(address).get_json()["instead"] == f"http://localhost{instead}"
-    page = client.get(address, headers={"Accept": "text/html"})
+    assert site.get(address).get_json()["instead"] == f"http://localhost{instead}"
+    page = site.get(address, headers={"Accept": "text/html"})
     assert page.status_code == 404
     assert f"http://localhost{instead}" in page.text
 
@@ -334,6 +369,7 @@ def test_old_lists_share_the_part_of_the_budget_that_is_for_new_keywords(
     ],
 )
 def test_a_page_is_ad_hoc_if_no_feed_of_the_server_needs_it(
-    service: Service, page: Page, is_adhoc: bool
+    site: FlaskClient, page: Page, is_adhoc: bool
 ) -> None:
-    assert service.repository.is_adhoc(page) is is_adhoc
+    repository = site.application.extensions["feedsrv"].repository
+    assert repository.is_adhoc(page) is is_adhoc

@@ -15,7 +15,7 @@ import pytest
 from feedsrv.models import Failure, Kind, Listing, Page
 from feedsrv.storage.backend import Area, Backend, StorageKey
 from feedsrv.storage.codec import encode
-from feedsrv.storage.repository import Repository
+from feedsrv.storage.repository import SCHEMA_VERSION, Repository
 from tests.support.redis_server import run_redis
 from tests.support.stores import disk_store, has_last_modified, redis_store, reserve_slot
 from tests.support.waiting import wait_until
@@ -281,6 +281,39 @@ def test_what_the_backend_lost_is_written_again_by_who_holds_it_and_the_latest_w
         store._records._is_synchronized = False
     wait_until(lambda: all(store._records._is_synchronized for store in (one, other)))
     assert make().get_listing(FRIDAY) == newer
+
+
+class Note(msgspec.Struct, frozen=True):
+    count: int
+
+
+def test_two_versions_under_load_share_permanent_values_and_nothing_else(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = make()
+    monkeypatch.setattr("feedsrv.storage.repository.SCHEMA_VERSION", SCHEMA_VERSION + 1)
+    other = make()
+    rounds = 50
+
+    def work(store: Repository, first: int) -> None:
+        notes = store.permanent_values("notes", Note)
+        for number in range(first, first + 2 * rounds, 2):
+            newer = make_listing(seconds=number)
+            store.save_listing(newer, FRIDAY)
+            assert store.get_listing(FRIDAY) == newer
+            notes.update("all", lambda note: Note(note.count + 1 if note else 1))
+            store.last_modified("http://a/", str(number), NOON)
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(work, (one, other), (0, 1)))
+    for store in (one, other):
+        assert store.permanent_values("notes", Note).update("all", lambda note: note) == Note(
+            2 * rounds
+        )
+        assert store.last_modified("http://a/", "new", NOON) == NOON + timedelta(seconds=rounds)
+        assert store.failure_state(NOON) is None
+    one.permanent_values("notes", Note).set("all", Note(0))
+    wait_until(lambda: other.permanent_values("notes", Note).get("all") == Note(0))
 
 
 def test_it_is_probed_and_measured(make: Make) -> None:

@@ -96,6 +96,13 @@ def test_a_list_that_was_never_fetched_keeps_its_period_open(period: Period) -> 
     assert not {"2026-11-18", "2026-W47"} & set(closed_keys(days, period))
 
 
+def test_nobody_waits_for_a_list_that_cannot_be_read() -> None:
+    days = window(*DAYS, unread="2026-11-18")
+    unreadable = [Page(Kind.DAY, "2026-11-18")]
+    closed = [each.key for each in listed_periods(days, "week", unreadable) if each.closed_by]
+    assert closed == ["2026-W47"]
+
+
 def test_a_week_that_the_window_cuts_stays_open() -> None:
     assert closed_keys(window(*DAYS[1:]), "week") == []
 

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from feedsrv.errors import ParseError
-from feedsrv.models import Kind, Listing, Page, Paper
+from feedsrv.models import FIRST_LIST_DAY, FIRST_SUBMISSION_DAY, Kind, Listing, Page, Paper
 from feedsrv.search.analysis import analyze
 from feedsrv.upstream.normalize import normalize_url
 from feedsrv.upstream.parser import api_path, page_path, parse_api_response, parse_page
@@ -196,6 +196,56 @@ def test_the_day_comes_from_the_props_else_the_label_else_the_url(
     body = html_page({"dailyPapers": [json_entry()]} | data, label)
     url = f"https://huggingface.co{url or '/papers/date/2026-08-08'}"
     assert parse_html(body, Page(Kind.DAY, "2026-08-08"), url).page.key == day
+
+
+@pytest.mark.parametrize("label", ["0001-01-01", "2023-05-03", "2026-08-09", "9999-12-31"])
+def test_a_day_before_the_first_or_after_tomorrow_is_no_day(label: str) -> None:
+    data = {"dailyPapers": [json_entry()], "dateString": label}
+    named = data | {"prevDate": label, "nextDate": label}
+    listing = parse_html(html_page(named))
+    assert (listing.page, listing.previous_day, listing.next_day) == (DAY, "", "")
+    url = f"https://huggingface.co/papers/date/{label}"
+    for body in (html_page(data), card_html().encode()):
+        assert error_reason(lambda body=body: parse_html(body, DAY, url))  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("page", "labels"),
+    [
+        (Page(Kind.WEEK, "2026-W32"), ["0001-W01", "0001-01-01", "2026-W33", "9999-W52"]),
+        (Page(Kind.MONTH, "2026-08"), ["0001-01", "0001-01-01", "2026-09", "9999-12"]),
+    ],
+)
+def test_a_week_or_month_that_cannot_be_is_the_requested_one(page: Page, labels: list[str]) -> None:
+    for label in labels:
+        data = {"dailyPapers": [json_entry()], "periodType": page.kind, "dateString": label}
+        assert parse_html(html_page(data), page).page == page
+
+
+@pytest.mark.parametrize("timestamp", ["0001-01-02T00:00:00Z", "9999-12-30T00:00:00Z"])
+def test_a_paper_has_no_date_that_cannot_be(timestamp: str) -> None:
+    dates = {"publishedAt": timestamp, "submittedOnDailyAt": timestamp}
+    trending = Page(Kind.TRENDING)
+    for entry, submitted in (
+        (json_entry("2607.99001", **dates), date(2026, 7, 1)),
+        (json_entry("9912.99001", **dates), FIRST_LIST_DAY),
+        (json_entry("kite-1", **dates), FIRST_LIST_DAY),
+    ):
+        for parse in (
+            parse_api,
+            lambda entries, page: parse_html(html_page(page_props(page, entries)), page),
+        ):
+            (paper,) = parse([entry], DAY).papers
+            assert (paper.listed, paper.submitted) == (date(2026, 8, 7), submitted)
+            (paper,) = parse([entry], trending).papers
+            assert (paper.listed, paper.submitted) == (None, submitted)
+
+
+def test_a_card_has_no_date_that_cannot_be() -> None:
+    label = "<span>Published on Sep 26, 9999</span>"
+    cards = card_html("2607.99001", extra=label) + card_html("9912.99001")
+    papers = parse_html(cards.encode()).papers
+    assert [paper.submitted for paper in papers] == [date(2026, 7, 1), FIRST_LIST_DAY]
 
 
 def test_a_paper_without_a_list_day_gets_the_day_of_the_returned_page() -> None:
@@ -689,9 +739,11 @@ words = st.text(
 lines = st.lists(words, min_size=1, max_size=6).map(" ".join)
 urls = words.map(lambda name: normalize_url(f"https://example.org/{name}")) | st.just("")
 handles = st.from_regex(r"[a-z][a-z0-9-]{0,9}", fullmatch=True)
-timestamps = st.datetimes(datetime(1991, 8, 14), datetime(2027, 1, 1)).map(  # noqa: DTZ001
-    lambda at: f"{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond // 1000:03}Z"
-)
+
+
+def timestamps_since(first: date) -> st.SearchStrategy[str]:
+    moments = st.datetimes(datetime(first.year, first.month, first.day), datetime(2026, 8, 8))  # noqa: DTZ001
+    return moments.map(lambda at: f"{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond // 1000:03}Z")
 
 
 @st.composite
@@ -717,7 +769,8 @@ def entries_with_papers(draw: st.DrawFn, name: str) -> tuple[Json, Paper]:
     )
     shown = tuple(person for person, hidden, _ in people if not hidden)
     shown_handles = tuple(handle for _, hidden, handle in people if handle and not hidden)
-    published, daily = draw(timestamps), draw(st.none() | timestamps)
+    published = draw(timestamps_since(FIRST_SUBMISSION_DAY))
+    daily = draw(st.none() | timestamps_since(FIRST_LIST_DAY))
     fold = draw(st.sampled_from([" ", "\n", "\n  ", "  "]))
     paragraph_mark = draw(st.sampled_from(["\n\n", "\n  "]))
     optional = {

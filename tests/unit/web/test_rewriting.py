@@ -51,6 +51,19 @@ def meant_by(address: str) -> tuple[str, dict[str, str]]:
         ("/papers.atom?q%3Dcausal%26limit%3D5", "/papers.atom", {"q": "causal", "limit": "5"}),
         ("/papers.atom%20", "/papers.atom", {}),
         ("/papers.atom%0A?q=causal", "/papers.atom", {"q": "causal"}),
+        # All but the first parameter are encoded once more.
+        ("/papers.atom?q=causal%26limit%3D5", "/papers.atom", {"q": "causal", "limit": "5"}),
+        ("/papers.atom?q=causal%26amp%3Blimit=5", "/papers.atom", {"q": "causal", "limit": "5"}),
+        # Escaped as in JSON, by a shell or by a Markdown editor.
+        ("/papers.atom?q=causal\\u0026limit=5", "/papers.atom", {"q": "causal", "limit": "5"}),
+        ("/papers.atom?q=causal%5Cu0026limit=5", "/papers.atom", {"q": "causal", "limit": "5"}),
+        ("/papers.atom%5C?q%5C=causal%5C&limit%5C=5", "/papers.atom",
+         {"q": "causal", "limit": "5"}),
+        # Something behind the address.
+        ("/papers.atom?q=causal/", "/papers.atom", {"q": "causal"}),
+        ("/papers.atom?q=causal&limit=5/", "/papers.atom", {"q": "causal", "limit": "5"}),
+        ("/papers.atom?q=causal&limit=5%20", "/papers.atom", {"q": "causal", "limit": "5"}),
+        ("/papers.atom?q=causal&key=K%0D%0A", "/papers.atom", {"q": "causal", "key": "K"}),
         # The form without a question mark.
         ("/papers/q/causal.atom", "/papers.atom", {"q": "causal"}),
         ("/papers/q/causal", "/papers", {"q": "causal"}),
@@ -91,6 +104,10 @@ def test_a_changed_address_is_the_one_that_was_meant(
         "/",
         "/papers.atom?q=causal&limit=5&key=K",
         "/papers.atom?q=why%3F",
+        "/papers.atom?q=TCP/IP",
+        "/papers.atom?q=a%5Cb",
+        "/papers.atom?q=causal&key=K/",
+        "/papers.atom?q=R%26D+AT%26T",
         "/papers.atom?q=what+is+it?",
         "/papers.atom?q=is+it+so?+A+study",
         "/papers.atom?q=a%26b%3Dc",
