@@ -227,8 +227,8 @@ def test_a_generated_summary_is_marked() -> None:
     digest = Digest(
         key="", title="T", published=datetime(2026, 11, 23, tzinfo=UTC), papers=(paper,)
     )
-    assert "AI summary: Kites listen." in DIGEST_FORMATS["text"](digest)
-    assert "<em>AI summary:</em> Kites listen." in render_digest_html(digest)
+    assert "AI-generated summary: Kites listen." in DIGEST_FORMATS["text"](digest)
+    assert "<em>AI-generated summary:</em> Kites listen." in render_digest_html(digest)
 
 
 @pytest.mark.parametrize(
