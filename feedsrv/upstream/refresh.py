@@ -183,14 +183,17 @@ class Refresher:
             return listing
 
     def _save(self, requested: Page, fresh: Listing) -> Listing:
+        stored = self._repository.get_listing(fresh.page)
         for skipped in fresh.skipped:
-            log.warning("%s: skipped paper %s", fresh.page, skipped)
+            is_known = stored is not None and skipped in stored.skipped
+            level = logging.DEBUG if is_known else logging.WARNING
+            log.log(level, "%s: could not parse %s", fresh.page, skipped)
         self._log_recovery(requested)
         days = list_days(
             self._now().date(), self._config.history_days, self._repository.get_listing
         )
         dated = keep_list_days(fresh, (listing for _, listing in days if listing is not None))
-        listing = merge_refresh(self._repository.get_listing(fresh.page), dated)
+        listing = merge_refresh(stored, dated)
         self._repository.save_listing(listing, requested)
         self._emit(ListingFetched(requested, fresh))
         log.info("%s: fetched, %d papers", listing.page, len(listing.papers))
