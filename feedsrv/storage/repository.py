@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from feedsrv.config import Config
-from feedsrv.errors import ConfigError
+from feedsrv.errors import ConfigError, StoreError
 from feedsrv.models import Failure, Incidents, Kind, Listing, Page, RequestLog
 from feedsrv.storage import lease
 from feedsrv.storage.backend import Area, Backend, StorageKey
@@ -233,6 +233,18 @@ class Repository:
         """Return whether the URL was ever answered, as far as that is remembered."""
         bucket = self._records.get(self._bucket_key(url), LastModifiedBucket)
         return bucket is not None and url in bucket.urls
+
+    def was_response_changed_since(self, moment: datetime) -> bool:
+        """Return whether any URL may have been answered with another ETag since."""
+        prefix = self._bucket_key("").name.rpartition(" ")[0]
+        try:
+            buckets = list(self._records.scan(Area.DURABLE, prefix, LastModifiedBucket))
+        except StoreError:
+            return True
+        start = moment.replace(microsecond=0)
+        return any(
+            value.changed_at >= start for _, bucket in buckets for value in bucket.urls.values()
+        )
 
     # --- incidents and durable values --------------------------------------------------------
 
