@@ -194,6 +194,8 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     #: Validators of the response, for conditional requests (RFC 9110 8.8).
     etag: str = ""
     last_modified: str = ""
+    #: When a day was first fetched; None where that is unknown.
+    first_fetched_at: datetime | None = None
 
 
 #: List days, newest first, each with its stored listing.
