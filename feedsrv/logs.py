@@ -36,6 +36,7 @@ def configure_logging(log_format: str, secrets: Iterable[str] = ()) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormatter(secrets) if log_format == "json" else TextFormatter(secrets))
     logging.basicConfig(handlers=[handler], level=logging.INFO)
+    logging.raiseExceptions = False  # where logs go to a full disk, each line would be a traceback
     logging.getLogger("httpx").setLevel(logging.WARNING)
 
 

@@ -9,10 +9,11 @@ import msgspec
 
 from feedsrv import __version__
 from feedsrv.models import Feed
-from feedsrv.search.parser import parse_query
+from feedsrv.search.parser import parse_feed_query, parse_query
 from feedsrv.search.query import canonical_text
 
-_UUID_NAMESPACE = UUID("6f0d3c3e-5f0e-5b51-9d4e-2b7c1a2f9f10")
+UUID_NAMESPACE = UUID("6f0d3c3e-5f0e-5b51-9d4e-2b7c1a2f9f10")
+_DIGEST_ADJECTIVES = {"day": "daily", "week": "weekly"}
 #: Minutes for which the newest day's list is fresh, and any other list at least.
 _NEWEST_LIST_INTERVAL, _LIST_INTERVAL = 20, 60
 
@@ -47,10 +48,11 @@ def feed_metadata(
         icon_url: The URL of the icon.
 
     """
-    title = " + ".join(feed.title for feed in feeds)
+    title = feeds_title(feeds, demo=demo)
+    digest = _DIGEST_ADJECTIVES.get(feeds[0].digest)
     return FeedMetadata(
         id=feed_id(map(feed_definition, feeds)),
-        title=f"Sample papers: {title}" if demo else title,
+        title=f"{title} ({digest})" if digest else title,
         subtitle="; ".join(dict.fromkeys(map(feed_description, feeds))),
         self_url=self_url,
         page_url=page_url,
@@ -58,6 +60,12 @@ def feed_metadata(
         ttl=min(map(_poll_interval, feeds)),
         version=__version__,
     )
+
+
+def feeds_title(feeds: Sequence[Feed], *, demo: bool) -> str:
+    """Return the title of a feed, or of the union of several."""
+    title = " + ".join(feed.title for feed in feeds)
+    return f"Sample papers: {title}" if demo else title
 
 
 def _poll_interval(feed: Feed) -> int:
@@ -73,23 +81,33 @@ def feed_id(definitions: Iterable[str]) -> str:
         definitions: The definition of each feed of the union; their order does not matter.
 
     """
-    return f"urn:uuid:{uuid5(_UUID_NAMESPACE, chr(10).join(sorted(set(definitions))))}"
+    return uuid_urn(chr(10).join(sorted(set(definitions))))
+
+
+def uuid_urn(name: str) -> str:
+    """Return an id that is made from the name and always the same."""
+    return f"urn:uuid:{uuid5(UUID_NAMESPACE, name)}"
 
 
 def feed_definition(feed: Feed) -> str:
-    """Return what makes this a different feed: its sources, its match mode and its query.
+    """Return what makes this a different feed: sources, match mode, query and digest period.
 
     The name, title, limit and link may change without making a new feed.
     """
+    digest = [] if feed.digest == "none" else [f"digest={feed.digest}"]
     sources = sorted(feed.sources) if feed.page is None else [str(feed.page)]
+    query = parse_feed_query(feed)
     # Every feed's definition has its query, even an empty one: that must not change its id.
-    queries = [feed.query, feed.narrowed_by] if feed.narrowed_by else [feed.query]
-    canonical = (canonical_text(parse_query(query)) if query else "" for query in queries)
-    return " ".join([*sources, feed.match, *canonical])
+    canonical = [canonical_text(query) if query is not None else ""]
+    if feed.narrowed_by:
+        canonical.append(canonical_text(parse_query(feed.narrowed_by)))
+    return " ".join([*digest, *sources, feed.match, *canonical])
 
 
 def feed_description(feed: Feed) -> str:
     """Return one sentence about the feed's content."""
     queries = " and ".join(filter(None, [feed.query, feed.narrowed_by]))
     about = f" that match: {queries}" if queries else ""
+    if feed.library:
+        about += f"{', and' if about else ''} that are like those of {feed.like_file}"
     return f"Papers from Hugging Face Daily Papers{about}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import datetime, timedelta
 from itertools import islice
 
@@ -10,8 +10,9 @@ import msgspec
 
 from feedsrv.errors import QuotaExceededError
 from feedsrv.models import Feed, Kind, Listing, Page, Source, StoredDays
-from feedsrv.search.parser import parse_query
-from feedsrv.search.query import upstream_search_text
+from feedsrv.search.parser import parse_feed_queries
+from feedsrv.search.query import iter_likes
+from feedsrv.search.search_terms import search_terms
 from feedsrv.upstream.policy import newest_day_page, page_to_fetch, pages_covering, remaining_ttl
 
 _ZERO = timedelta(0)
@@ -33,19 +34,33 @@ class SourceState(msgspec.Struct, frozen=True):
     quota_error: QuotaExceededError | None = None
 
 
-def search_terms(feed: Feed) -> str:
-    """Return what to search for on upstream's search page; empty where there is nothing."""
-    return upstream_search_text(parse_query(feed.query)) if feed.query else ""
-
-
 def search_pages(feeds: Iterable[Feed]) -> frozenset[Page]:
     """Return the upstream search pages of the feeds."""
-    return frozenset(Page(Kind.SEARCH, search_terms(feed)) for feed in feeds if search_terms(feed))
+    terms = (search_terms(feed.query) for feed in feeds)
+    return frozenset(Page(Kind.SEARCH, each) for each in terms if each)
+
+
+def configured_pages(feeds: Collection[Feed]) -> frozenset[Page]:
+    """Return the searches of the feeds, and the papers that they compare others with."""
+    return search_pages(feeds).union(*map(seed_pages, feeds))
+
+
+def seed_pages(feed: Feed) -> Iterator[Page]:
+    """Yield the pages of the papers that the feed compares others with."""
+    text = feed.query + feed.narrowed_by
+    if not feed.library and text.isascii() and "like:" not in text.lower():
+        return  # a server with twenty thousand feeds would take long to parse them all
+    for query in parse_feed_queries(feed):
+        for like in iter_likes(query):
+            for paper_id in (*like.ids, *like.unlike_ids):
+                yield Page(Kind.PAPER, paper_id)
 
 
 def effective_sources(feed: Feed) -> tuple[Source, ...]:
     """Return the feed's sources, without search where the query has no words to search for."""
-    return tuple(source for source in feed.sources if source != "search" or search_terms(feed))
+    return tuple(
+        source for source in feed.sources if source != "search" or search_terms(feed.query)
+    )
 
 
 def source_state(
@@ -94,7 +109,7 @@ def _candidate_pages(source: Source, feed: Feed, now: datetime) -> tuple[Page, .
         return (page_to_fetch(feed.page, now.date()),)
     match source:
         case "search":
-            return (Page(Kind.SEARCH, search_terms(feed)),)
+            return (Page(Kind.SEARCH, search_terms(feed.query)),)
         case "week":
             # Until this week has a list, upstream answers with last week's.
             return pages_covering(Kind.WEEK, now.date(), 8)

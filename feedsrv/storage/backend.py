@@ -25,15 +25,6 @@ class StorageKey(NamedTuple):
     name: str
 
 
-class Changes(NamedTuple):
-    """What other processes stored."""
-
-    #: To pass to the next call.
-    cursor: object
-    #: The changed values; None where that is unknown, for instance because the store was lost.
-    addresses: frozenset[StorageKey] | None
-
-
 class Backend(Protocol):
     """Stores bytes for all processes that share it. Safe for threads.
 
@@ -51,32 +42,29 @@ class Backend(Protocol):
     def close(self) -> None:
         """Close files and connections."""
 
-    def get(self, address: StorageKey) -> bytes | None:
+    def get(self, key: StorageKey) -> bytes | None:
         """Return the value; None where there is none."""
 
-    def set(self, address: StorageKey, value: bytes, *, announce: bool = True) -> None:
-        """Store the value; ``announce`` adds it to the changes that others see."""
-
     def replace(
-        self, address: StorageKey, expected: bytes | None, value: bytes, *, announce: bool = True
+        self, key: StorageKey, expected: bytes | None, value: bytes | None, *, announce: bool = True
     ) -> bool:
-        """Store the value if the stored one is the expected one; return whether it was."""
+        """Store the value if the stored one is the expected one; return whether it was.
 
-    def delete(self, address: StorageKey) -> None:
-        """Delete the value."""
+        Args:
+            key: Where.
+            expected: What `get` returned.
+            value: The new value; None to delete the stored one.
+            announce: Whether it is a change that others have to see.
 
-    def touch(self, address: StorageKey) -> None:
-        """Have the value evicted after those that were stored or touched before."""
+        """
 
     def scan(self, area: Area, prefix: str) -> Iterator[tuple[str, bytes]]:
         """Yield names with this prefix and their values, the latest first where that is known."""
 
-    def changes(self, cursor: object) -> Changes:
-        """Return what other processes announced since the call that returned the cursor.
+    def changes(self) -> frozenset[StorageKey] | None:
+        """Return what other processes announced since the last call; nothing at the first one.
 
-        Args:
-            cursor: None for the first call, which returns no addresses.
-
+        None where that is unknown, for instance because the store was lost.
         """
 
     def size(self) -> int:

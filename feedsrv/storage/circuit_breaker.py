@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from threading import Lock
-from typing import TypeVar
+from typing import Literal
 
 from feedsrv.errors import StoreError
 
@@ -13,8 +14,6 @@ log = logging.getLogger(__name__)
 
 #: Seconds between two attempts to use a backend that failed.
 _RETRY_SECONDS = 10.0
-
-_Result = TypeVar("_Result")
 
 
 class CircuitBreaker:
@@ -40,70 +39,49 @@ class CircuitBreaker:
         self._allows_writes = True
         self._lock = Lock()
 
-    def read(self, work: Callable[[], _Result]) -> _Result:
-        """Return the result of reading from the backend.
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Guard a read from the backend; raise StoreError if it fails, or did a moment ago."""
+        with self._guard("reads", allowed=self._allows_reads):
+            yield
 
-        Raises:
-            StoreError: It fails, or failed a moment ago.
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Guard a write to the backend; raise StoreError if it fails, or did a moment ago."""
+        with self._guard("writes", allowed=self._allows_writes):
+            yield
 
-        """
-        if not self._allows_reads:
-            raise StoreError(self._name, self._reason)
-        try:
-            return work()
-        except StoreError as error:
-            self._open(error, reads=True)
-            raise
-
-    def write(self, work: Callable[[], _Result]) -> _Result:
-        """Return the result of writing to the backend.
-
-        Raises:
-            StoreError: It fails, or failed a moment ago.
-
-        """
-        if not self._allows_writes:
-            raise StoreError(self._name, self._reason)
-        try:
-            return work()
-        except StoreError as error:
-            self._open(error, reads=False)
-            raise
-
-    def probe(self, read: Callable[[], object], write: Callable[[], object]) -> bool:
-        """Try again what failed, if it is time to; return whether writes work again."""
+    def probe(self, read: Callable[[], object], write: Callable[[], object]) -> None:
+        """Try again what failed, if it is time to; raise StoreError if it fails."""
         with self._lock:
             if self._allows_writes or self._clock() < self._retry_at:
-                return False
-            self._retry_at = self._clock() + _RETRY_SECONDS
-        try:
+                return
+        with self._guard("reads"):
             read()
-        except StoreError as error:
-            self._open(error, reads=True)
-            return False
         self._allows_reads = True
-        try:
+        with self._guard("writes"):
             write()
-        except StoreError as error:
-            self._open(error, reads=False)
-            return False
-        with self._lock:
-            self._allows_writes = True
+        self._allows_writes = True
         log.info("Storage backend %s is available again", self._name)
-        return True
 
     def failure(self) -> tuple[str, float] | None:
         """Return why the backend fails and for how many seconds; None while it works."""
         with self._lock:
             return None if self._allows_writes else (self._reason, self._clock() - self._since)
 
-    def _open(self, error: StoreError, *, reads: bool) -> None:
-        with self._lock:
-            now = self._clock()
-            if self._allows_writes:
-                log.warning("Storage backend unavailable, serving from memory: %s", error)
-                self._since = now
-            self._reason = error.reason
-            self._retry_at = now + _RETRY_SECONDS
-            self._allows_writes = False
-            self._allows_reads = self._allows_reads and not reads
+    @contextmanager
+    def _guard(self, what: Literal["reads", "writes"], *, allowed: bool = True) -> Iterator[None]:
+        if not allowed:
+            raise StoreError(self._name, self._reason)
+        try:
+            yield
+        except StoreError as error:
+            with self._lock:
+                if self._allows_writes:
+                    log.warning("Storage backend unavailable, serving from memory: %s", error)
+                    self._since = self._clock()
+                self._reason = error.reason
+                self._retry_at = self._clock() + _RETRY_SECONDS
+                self._allows_writes = False
+                self._allows_reads = self._allows_reads and what == "writes"
+            raise

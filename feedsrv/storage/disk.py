@@ -17,14 +17,13 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from threading import RLock
-from typing import Any, NamedTuple, TypeVar
-from urllib.parse import quote, unquote
-from uuid import uuid4
+from typing import Any, TypeVar
 
 import diskcache
 
 from feedsrv.errors import StoreError
-from feedsrv.storage.backend import Area, Changes, StorageKey
+from feedsrv.storage.backend import Area, StorageKey
+from feedsrv.storage.journal import Journal
 
 log = logging.getLogger(__name__)
 
@@ -33,24 +32,16 @@ _LOCK_TIMEOUT = 3.0
 _DATABASE = "cache.db"
 #: Errors of SQLite that are no fault of the file: another file would fail too.
 _ENVIRONMENT_CODES = {
-    sqlite3.SQLITE_AUTH,
-    sqlite3.SQLITE_BUSY,
-    sqlite3.SQLITE_CANTOPEN,
-    sqlite3.SQLITE_FULL,
-    sqlite3.SQLITE_INTERRUPT,
-    sqlite3.SQLITE_IOERR,
-    sqlite3.SQLITE_LOCKED,
-    sqlite3.SQLITE_NOMEM,
-    sqlite3.SQLITE_PERM,
-    sqlite3.SQLITE_PROTOCOL,
-    sqlite3.SQLITE_READONLY,
+    getattr(sqlite3, f"SQLITE_{name}")
+    for name in (
+        *("AUTH", "BUSY", "CANTOPEN", "FULL", "INTERRUPT", "IOERR", "LOCKED", "NOMEM", "PERM"),
+        *("PROTOCOL", "READONLY"),
+    )
 }
 #: Bytes that the evictable area may take: some 1,500 searches.
 MAX_EVICTABLE_BYTES = 300_000_000
 #: No limit: the lists of all days together take some hundred megabytes.
 _UNLIMITED = 2**50
-#: Size in bytes at which a new journal is started.
-_MAX_JOURNAL_BYTES = 1_000_000
 
 _Result = TypeVar("_Result")
 
@@ -113,55 +104,44 @@ class DiskCache:
                 self._cache.close()
 
     def get(self, name: str) -> bytes | None:
-        """Return the value; None where there is none."""
+        """Return the value; None where there is none, an empty one where it is damaged."""
         return self._run(lambda cache: _get(cache, name))
 
-    def set(self, name: str, value: bytes) -> None:
-        """Store the value."""
-        self._write(lambda cache: _set(cache, name, value))
+    def replace(self, name: str, expected: bytes | None, value: bytes | None) -> bool:
+        """Store the value, or delete it, if the stored one is the expected one.
 
-    def replace(self, name: str, expected: bytes | None, value: bytes) -> bool:
-        """Store the value if the stored one is the expected one; return whether it was."""
+        Return whether it was.
+        """
 
         def work(cache: diskcache.Cache) -> bool:
             with cache.transact():
-                is_expected = _get(cache, name) == expected
-                if is_expected:
-                    _set(cache, name, value)
-            return is_expected
+                if _get(cache, name) != expected:
+                    return False
+                if value is None:
+                    cache.delete(name)
+                else:
+                    cache.set(name, _checksum(name, value) + value)
+            if cache.volume() > cache.size_limit:
+                cache.cull()
+            return True
 
-        return self._write(work)
-
-    def delete(self, name: str) -> None:
-        """Delete the value."""
-        self._write(lambda cache: cache.delete(name))
-
-    def touch(self, name: str) -> None:
-        """Have the value evicted after those that were stored or touched before."""
-
-        def work(cache: diskcache.Cache) -> None:
-            with cache.transact():
-                value = _get(cache, name)
-                if value is not None:
-                    # The same bytes again: SQLite writes only the pages that differ.
-                    _set(cache, name, value)
-
-        self._write(work)
+        with self._write_lock:
+            return self._run(work)
 
     def scan(self, prefix: str) -> Iterator[tuple[str, bytes]]:
         """Yield names with this prefix and their values, the latest first.
 
         Works with files that nobody can write too, which diskcache cannot open.
         """
-        try:
-            yield from self._scan(prefix)
-        except sqlite3.Error:
-            # Another process is making it, or it is damaged and put aside now.
-            self.get("")
+        for is_last in (False, True):
             try:
                 yield from self._scan(prefix)
             except sqlite3.Error as error:
-                raise StoreError(str(self._folder.parent), str(error)) from error
+                if is_last:
+                    raise StoreError(str(self._folder.parent), str(error)) from error
+                self.get("")  # another process is making it, or it is damaged and put aside now
+            else:
+                return
 
     def _scan(self, prefix: str) -> Iterator[tuple[str, bytes]]:
         try:
@@ -183,36 +163,18 @@ class DiskCache:
 
     # --- the database ------------------------------------------------------------------------
 
-    def _write(self, work: Callable[[diskcache.Cache], _Result]) -> _Result:
-        def work_and_evict(cache: diskcache.Cache) -> _Result:
-            result = work(cache)
-            if cache.volume() > cache.size_limit:
-                cache.cull()
-            return result
-
-        with self._write_lock:
-            return self._run(work_and_evict)
-
     def _run(self, work: Callable[[diskcache.Cache], _Result]) -> _Result:
         """Return the result of the work, of the second attempt where the files were damaged."""
-        seen = _file_id(self._database)
-        try:
-            return self._attempt(work, seen)
-        except Exception as error:  # noqa: BLE001  # diskcache raises anything on damaged files
-            cause = _root_cause(error)
-        if _is_damage(cause) and self._put_aside(seen, cause):
+        for is_last in (False, True):
+            file_id = _file_id(self._database)
             try:
-                return self._attempt(work, _file_id(self._database))
-            except Exception as error:  # noqa: BLE001  # as above
+                return work(self._open(file_id))
+            except Exception as error:  # noqa: BLE001  # diskcache raises anything on damaged files
+                self.close()  # a connection whose COMMIT failed would hold the lock for ever
                 cause = _root_cause(error)
+            if is_last or not _is_damage(cause) or not self._put_aside(file_id, cause):
+                break
         raise StoreError(str(self._folder.parent), str(cause) or type(cause).__name__) from cause
-
-    def _attempt(self, work: Callable[[diskcache.Cache], _Result], seen: object) -> _Result:
-        try:
-            return work(self._open(seen))
-        except Exception:
-            self.close()  # a connection whose COMMIT failed would hold the lock for ever
-            raise
 
     def _open(self, seen: object) -> diskcache.Cache:
         """Return the open database, made if there is none."""
@@ -238,8 +200,8 @@ class DiskCache:
                     # A file that is cut short while it is mapped kills whoever reads it (SIGBUS).
                     sqlite_mmap_size=0,
                     size_limit=self._max_bytes,
-                    # At each set diskcache would evict ten values, large or small: `_write` evicts
-                    # as much as has to be.
+                    # At each set diskcache would evict ten values, large or small: `replace`
+                    # evicts as much as has to be.
                     cull_limit=0,
                     # With "least-recently-used" each get would be a write, which takes five times
                     # as long and waits for other processes.
@@ -278,10 +240,6 @@ class DiskCache:
 def _get(cache: diskcache.Cache, name: str) -> bytes | None:
     stored: bytes | None = cache.get(name)
     return None if stored is None else _without_checksum(name, stored)
-
-
-def _set(cache: diskcache.Cache, name: str, value: bytes) -> None:
-    cache.set(name, _checksum(name, value) + value)
 
 
 def _checksum(name: str, value: bytes) -> bytes:
@@ -336,86 +294,6 @@ def _is_damage(cause: Exception) -> bool:
     return not isinstance(cause, is_environment)
 
 
-class _Cursor(NamedTuple):
-    """A position in the journal."""
-
-    #: Of the file, as far as `stat` shows it: nothing is read while it is the same.
-    stat: tuple[int, int, int] | None
-    header: bytes
-    offset: int
-
-
-_START = _Cursor(None, b"", 0)
-
-
-class Journal:
-    """A file that names the values that were changed, for other processes to poll.
-
-    Its first line is an id; each further line names a writer, an area and a value.
-    """
-
-    def __init__(self, file: Path) -> None:
-        self._file = file
-        self._writer = uuid4().hex[:12]
-        #: Of the file that was last read or written; empty before.
-        self._id = b""
-        self._is_lost = False
-
-    def append(self, address: StorageKey) -> None:
-        """Announce a change to all other processes."""
-        with self._file.open("a+b") as file:
-            size = file.seek(0, os.SEEK_END)
-            line = f"{self._writer} {address.area} {quote(address.name)}\n"
-            file.write((line if size else f"{uuid4().hex}\n{line}").encode())
-            file.seek(0)
-            self._see(file.readline())
-        if size > _MAX_JOURNAL_BYTES:
-            self.reset()
-
-    def reset(self) -> None:
-        """Start a new journal with a new id, which makes all processes reread their records."""
-        self._file.unlink(missing_ok=True)
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        with self._file.open("ab") as file:
-            file.write(f"{uuid4().hex}\n".encode())
-
-    def read(self, cursor: _Cursor | None) -> tuple[_Cursor, frozenset[StorageKey] | None]:
-        """Return the next cursor and the changes by others; None where they are unknown."""
-        try:
-            found = os.stat(self._file)  # noqa: PTH116  # Path.stat takes twice as long
-        except FileNotFoundError:
-            self._see(b"")
-            return _START, self._checked(frozenset())
-        stat = found.st_ino, found.st_mtime_ns, found.st_size
-        if cursor is not None and cursor.stat == stat:
-            return cursor, self._checked(frozenset())
-        with self._file.open("rb") as file:
-            header = file.readline()
-            self._see(header)
-            is_known = cursor is not None and cursor.header == header
-            start = file.seek(cursor.offset if cursor and is_known else file.tell())
-            data = file.read()
-        complete = data[: data.rfind(b"\n") + 1]
-        changes = frozenset(self._parse(complete)) if cursor is not None else frozenset()
-        return _Cursor(stat, header, start + len(complete)), self._checked(changes)
-
-    def _see(self, header: bytes) -> None:
-        """Note that what was announced in another file is lost."""
-        self._is_lost |= bool(self._id) and self._id != header
-        self._id = header
-
-    def _checked(self, changes: frozenset[StorageKey]) -> frozenset[StorageKey] | None:
-        was_lost, self._is_lost = self._is_lost, False
-        return None if was_lost else changes
-
-    def _parse(self, lines: bytes) -> Iterator[StorageKey]:
-        for line in lines.decode(errors="replace").splitlines():
-            with suppress(ValueError):
-                writer, area, name = line.split(" ")
-                if writer != self._writer:
-                    yield StorageKey(Area(area), unquote(name))
-
-
 class DiskBackend:
     """Bytes by area and name in a folder. Safe for threads and processes.
 
@@ -432,51 +310,43 @@ class DiskBackend:
         self._root = folder
         self._folder = folder / f"v{version}"
         self.name = str(self._folder)
-        self._journal = Journal(self._folder / "changes")
-        reset = self._journal.reset
+        # Processes of all versions share what is permanent.
+        shared, own = Journal(folder / "permanent-changes"), Journal(self._folder / "changes")
+        self._journals = {Area.PERMANENT: shared, Area.DURABLE: own, Area.EVICTABLE: own}
         self._caches = {
-            Area.PERMANENT: DiskCache(folder / "permanent", _UNLIMITED, reset),
-            Area.DURABLE: DiskCache(self._folder / "durable", _UNLIMITED, reset),
-            Area.EVICTABLE: DiskCache(self._folder / "evictable", MAX_EVICTABLE_BYTES, reset),
+            Area.PERMANENT: DiskCache(folder / "permanent", _UNLIMITED, shared.reset),
+            Area.DURABLE: DiskCache(self._folder / "durable", _UNLIMITED, own.reset),
+            Area.EVICTABLE: DiskCache(self._folder / "evictable", MAX_EVICTABLE_BYTES, own.reset),
         }
         if others := sorted(str(each) for each in folder.glob("v*") if each != self._folder):
-            log.info("Stores of other versions are not used and may be deleted: %s", *others)
+            log.info(
+                "Stores of other versions are not used and may be deleted: %s", ", ".join(others)
+            )
 
     def close(self) -> None:
         for cache in self._caches.values():
             cache.close()
 
-    def get(self, address: StorageKey) -> bytes | None:
-        return self._caches[address.area].get(address.name)
-
-    def set(self, address: StorageKey, value: bytes, *, announce: bool = True) -> None:
-        self._caches[address.area].set(address.name, value)
-        if announce:
-            self._announce(address)
+    def get(self, key: StorageKey) -> bytes | None:
+        return self._caches[key.area].get(key.name)
 
     def replace(
-        self, address: StorageKey, expected: bytes | None, value: bytes, *, announce: bool = True
+        self, key: StorageKey, expected: bytes | None, value: bytes | None, *, announce: bool = True
     ) -> bool:
-        is_replaced = self._caches[address.area].replace(address.name, expected, value)
+        is_replaced = self._caches[key.area].replace(key.name, expected, value)
         if is_replaced and announce:
-            self._announce(address)
+            with self._translate_errors():
+                self._journals[key.area].append(key)
         return is_replaced
-
-    def delete(self, address: StorageKey) -> None:
-        self._caches[address.area].delete(address.name)
-        self._announce(address)
-
-    def touch(self, address: StorageKey) -> None:
-        self._caches[address.area].touch(address.name)
 
     def scan(self, area: Area, prefix: str) -> Iterator[tuple[str, bytes]]:
         return self._caches[area].scan(prefix)
 
-    def changes(self, cursor: object) -> Changes:
-        try:
-            return Changes(*self._journal.read(cursor if isinstance(cursor, _Cursor) else None))
-        except OSError as error:
-            raise StoreError(self.name, str(error)) from error
+    def changes(self) -> frozenset[StorageKey] | None:
+        with self._translate_errors():
+            own = self._journals[Area.DURABLE].read()
+            shared = self._journals[Area.PERMANENT].read()
+        return None if own is None or shared is None else own | shared
 
     def size(self) -> int:
         """Return the bytes that the files take, with those that were put aside."""
@@ -486,10 +356,10 @@ class DiskBackend:
                 total += file.stat().st_size
         return total
 
-    def _announce(self, address: StorageKey) -> None:
+    @contextmanager
+    def _translate_errors(self) -> Iterator[None]:
+        """Raise StoreError for an error of the journal."""
         try:
-            if address.area is Area.PERMANENT:
-                self._folder.mkdir(parents=True, exist_ok=True)
-            self._journal.append(address)
+            yield
         except OSError as error:
             raise StoreError(self.name, str(error)) from error

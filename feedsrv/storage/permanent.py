@@ -5,12 +5,12 @@ They are never evicted, and they outlive a change of the version of what else is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Generic
 
 from feedsrv.storage.backend import Area, StorageKey
 from feedsrv.storage.codec import RecordT
-from feedsrv.storage.record_store import RecordKey, RecordStore
+from feedsrv.storage.record_store import Change, RecordStore
 
 
 class PermanentValues(Generic[RecordT]):
@@ -37,27 +37,25 @@ class PermanentValues(Generic[RecordT]):
 
     def get(self, name: str) -> RecordT | None:
         """Return the value; None where there is none."""
-        return self._records.get(self._key(name))
+        return self._records.get(self._key(name), self._type)
 
     def set(self, name: str, value: RecordT) -> None:
         """Store the value, in memory until the backend works."""
         self._records.set(self._key(name), value)
 
-    def update(
-        self, name: str, change: Callable[[RecordT | None], RecordT | None]
-    ) -> RecordT | None:
-        """Replace a value atomically for all processes; return the new one.
+    def update(self, name: str, change: Change[RecordT]) -> RecordT | None:
+        """Replace a value atomically for all processes; return the one that is stored then.
 
         Args:
             name: Its name.
-            change: Gets the value and returns the new one, or None to leave it.
+            change: Gets the value and returns the one to store. It may be called again.
 
         """
-        return self._records.update(self._key(name), change)
+        return self._records.update(self._key(name), self._type, change)
 
     def delete(self, name: str) -> None:
         """Delete the value."""
-        self._records.delete(self._key(name))
+        self._records.delete(self._key(name), self._type)
 
     def scan(self, prefix: str = "") -> Iterator[tuple[str, RecordT]]:
         """Yield names with this prefix and their values, by name."""
@@ -67,7 +65,7 @@ class PermanentValues(Generic[RecordT]):
 
     def is_written(self, name: str) -> bool:
         """Return whether the value would survive a crash: the backend has it."""
-        return self._records.is_written(self._key(name).address)
+        return self._records.is_written(self._key(name))
 
-    def _key(self, name: str) -> RecordKey[RecordT]:
-        return RecordKey(StorageKey(Area.PERMANENT, self._prefix + name), self._type)
+    def _key(self, name: str) -> StorageKey:
+        return StorageKey(Area.PERMANENT, self._prefix + name)

@@ -20,7 +20,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
 from feedsrv.errors import StoreError
-from feedsrv.storage.backend import Area, Changes, StorageKey
+from feedsrv.storage.backend import Area, StorageKey
 
 #: Seconds to wait for a connection and for each response.
 _TIMEOUT = 0.5
@@ -29,22 +29,23 @@ _DAY = 86400
 #: with a size of their own: told to evict what expires soonest (`volatile-ttl`), it evicts ad-hoc
 #: searches first and permanent values never.
 _TTLS = {Area.PERMANENT: 0, Area.DURABLE: 90 * _DAY, Area.EVICTABLE: 7 * _DAY}
-#: Entries of the stream of changes. Whoever missed more of them rereads everything.
-_MAX_CHANGES = 1000
+#: The stream of changes.
+_CHANGES_KEY = "feedsrv:changes"
+#: Entries of that stream. Whoever missed more of them rereads everything.
+_MAX_CHANGES = 10_000
 #: Values read with one command.
 _BATCH = 50
-#: Store a value (if the stored one is the expected one) and announce it, atomically.
-_SET = """
-if ARGV[1] == "1" then
-  local stored = redis.call("GET", KEYS[1])
-  if ARGV[2] == "1" then
-    if stored ~= ARGV[3] then return 0 end
-  elseif stored then return 0 end
-end
-if ARGV[5] == "0" then redis.call("SET", KEYS[1], ARGV[4])
-else redis.call("SET", KEYS[1], ARGV[4], "EX", ARGV[5]) end
-if ARGV[6] == "1" then
-  redis.call("XADD", KEYS[2], "MAXLEN", "~", ARGV[9], "*", "by", ARGV[7], "name", ARGV[8])
+#: Store a value, or delete it, if the stored one is the expected one, and announce it, atomically.
+#: An empty value, which nothing decodes, is as good as none.
+_REPLACE = """
+local key, changes = KEYS[1], KEYS[2]
+local expected, value, ttl, announced, writer, max_changes = unpack(ARGV)
+if (redis.call("GET", key) or "") ~= expected then return 0 end
+if value == "" then redis.call("DEL", key)
+elseif ttl == "0" then redis.call("SET", key, value)
+else redis.call("SET", key, value, "EX", ttl) end
+if announced ~= "" then
+  redis.call("XADD", changes, "MAXLEN", "~", max_changes, "*", "by", writer, "name", announced)
 end
 return 1
 """
@@ -73,8 +74,12 @@ class RedisBackend:
 
     def __init__(self, url: str, version: int) -> None:
         self.name = _redacted_url(url)
-        self._prefix = f"feedsrv:v{version}"
-        self._changes_key = f"{self._prefix}:changes"
+        # Processes of all versions share what is permanent.
+        self._prefixes = {
+            Area.PERMANENT: "feedsrv:permanent:",
+            Area.DURABLE: f"feedsrv:v{version}:durable:",
+            Area.EVICTABLE: f"feedsrv:v{version}:evictable:",
+        }
         self._writer = uuid4().hex[:12]
         # A connection that Redis closed meanwhile, by a restart, shows only when it is used: it is
         # tried again at once, with another. What hangs is not.
@@ -82,37 +87,36 @@ class RedisBackend:
         self._redis: Redis = Redis.from_url(
             url, socket_timeout=_TIMEOUT, socket_connect_timeout=_TIMEOUT, retry=retry
         )
-        self._set = self._redis.register_script(_SET)
+        self._replace = self._redis.register_script(_REPLACE)
+        #: Id of the last change that was seen, empty where there was none; None before the first
+        #: look.
+        self._last_change: bytes | None = None
 
     def close(self) -> None:
         self._redis.close()
 
-    def get(self, address: StorageKey) -> bytes | None:
+    def get(self, key: StorageKey) -> bytes | None:
         with self._translate_errors():
-            return _as_bytes(self._redis.get(self._key(address)))
-
-    def set(self, address: StorageKey, value: bytes, *, announce: bool = True) -> None:
-        self._run_set(address, (0, 0, b""), value, announce=announce)
+            value: Any = self._redis.get(self._key(key))
+        return None if value is None else bytes(value)
 
     def replace(
-        self, address: StorageKey, expected: bytes | None, value: bytes, *, announce: bool = True
+        self, key: StorageKey, expected: bytes | None, value: bytes | None, *, announce: bool = True
     ) -> bool:
-        condition = (1, int(expected is not None), expected or b"")
-        return self._run_set(address, condition, value, announce=announce)
-
-    def delete(self, address: StorageKey) -> None:
-        with self._translate_errors(), self._redis.pipeline() as pipe:
-            pipe.delete(self._key(address))
-            pipe.xadd(
-                self._changes_key,
-                {"by": self._writer, "name": _join(address)},
-                maxlen=_MAX_CHANGES,
-            )
-            pipe.execute()
-
-    def touch(self, address: StorageKey) -> None:
         with self._translate_errors():
-            self._redis.expire(self._key(address), _TTLS[address.area])
+            return bool(
+                self._replace(
+                    keys=[self._key(key), _CHANGES_KEY],
+                    args=[
+                        expected or b"",
+                        value or b"",
+                        _TTLS[key.area],
+                        self._key(key) if announce else "",
+                        self._writer,
+                        _MAX_CHANGES,
+                    ],
+                )
+            )
 
     def scan(self, area: Area, prefix: str) -> Iterator[tuple[str, bytes]]:
         start = self._key(StorageKey(area, prefix))
@@ -126,22 +130,24 @@ class RedisBackend:
                     if isinstance(value, bytes):
                         yield key.decode(errors="replace")[skip:], value
 
-    def changes(self, cursor: object) -> Changes:
+    def changes(self) -> frozenset[StorageKey] | None:
+        last = self._last_change
         with self._translate_errors():
-            if not isinstance(cursor, bytes):
-                latest: Any = self._redis.xrevrange(self._changes_key, count=1)
-                return Changes(latest[0][0] if latest else b"", frozenset())
-            entries: Any = self._redis.xrange(self._changes_key, min=cursor or "-")
-        if cursor and (not entries or entries[0][0] != cursor):
+            entries: Any = (
+                self._redis.xrevrange(_CHANGES_KEY, count=1)
+                if last is None
+                else self._redis.xrange(_CHANGES_KEY, min=last or "-")
+            )
+        self._last_change = entries[-1][0] if entries else b""
+        if last is None:
+            return frozenset()
+        if last and (not entries or entries[0][0] != last):
             # Redis was restarted empty, or the stream was trimmed: anything may have changed.
-            return Changes(entries[-1][0] if entries else b"", None)
-        return Changes(
-            entries[-1][0] if entries else cursor,
-            frozenset(
-                _split(entry[b"name"])
-                for _, entry in entries[1 if cursor else 0 :]
-                if entry[b"by"] != self._writer.encode()
-            ),
+            return None
+        return frozenset(
+            key
+            for _, entry in entries[1 if last else 0 :]
+            if entry[b"by"] != self._writer.encode() and (key := self._parse(entry[b"name"]))
         )
 
     def size(self) -> int:
@@ -149,33 +155,16 @@ class RedisBackend:
         with self._translate_errors():
             return int(self._redis.info("memory")["used_memory"])
 
-    def _run_set(
-        self,
-        address: StorageKey,
-        condition: tuple[int, int, bytes],
-        value: bytes,
-        *,
-        announce: bool,
-    ) -> bool:
-        with self._translate_errors():
-            return bool(
-                self._set(
-                    keys=[self._key(address), self._changes_key],
-                    args=[
-                        *condition,
-                        value,
-                        _TTLS[address.area],
-                        int(announce),
-                        self._writer,
-                        _join(address),
-                        _MAX_CHANGES,
-                    ],
-                )
-            )
+    def _key(self, key: StorageKey) -> str:
+        return f"{self._prefixes[key.area]}{key.name}"
 
-    def _key(self, address: StorageKey) -> str:
-        prefix = "feedsrv" if address.area is Area.PERMANENT else self._prefix
-        return f"{prefix}:{_join(address)}"
+    def _parse(self, name: bytes) -> StorageKey | None:
+        """Return the key of that name; None where another version has it."""
+        text = name.decode()
+        for area, prefix in self._prefixes.items():
+            if text.startswith(prefix):
+                return StorageKey(area, text.removeprefix(prefix))
+        return None
 
     @contextmanager
     def _translate_errors(self) -> Iterator[None]:
@@ -186,19 +175,6 @@ class RedisBackend:
             raise
         except Exception as error:
             raise StoreError(self.name, _failure_reason(error)) from error
-
-
-def _join(address: StorageKey) -> str:
-    return f"{address.area}:{address.name}"
-
-
-def _split(name: bytes) -> StorageKey:
-    area, _, rest = name.decode().partition(":")
-    return StorageKey(Area(area), rest)
-
-
-def _as_bytes(value: object) -> bytes | None:
-    return value if isinstance(value, bytes) else None
 
 
 def _failure_reason(error: Exception) -> str:

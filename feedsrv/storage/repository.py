@@ -8,36 +8,45 @@ from __future__ import annotations
 import time
 import zlib
 from collections.abc import Callable, Collection
-from datetime import datetime, timedelta
-from typing import TypeVar
+from datetime import date, datetime, timedelta
 
 import msgspec
-from cachetools import TTLCache
 
 from feedsrv.config import Config
-from feedsrv.errors import ConfigError
-from feedsrv.models import Failure, Incidents, Kind, Listing, Page, RequestLog
-from feedsrv.storage.backend import Area, Backend, StorageKey
-from feedsrv.storage.codec import (
-    MAX_CLOCK_SKEW,
-    IncidentLog,
-    LastModified,
-    LastModifiedBucket,
-    Lease,
-    PageAlias,
-    RecordT,
-    merge_last_modified,
-    merge_request_logs,
+from feedsrv.errors import ConfigError, StoreError
+from feedsrv.models import (
+    FIRST_LIST_DAY,
+    Cutoff,
+    Failure,
+    Incidents,
+    Kind,
+    Listing,
+    Page,
+    RequestLog,
+    last_list_day,
 )
+from feedsrv.storage import lease
+from feedsrv.storage.backend import Area, Backend, StorageKey
+from feedsrv.storage.clock_skew import (
+    correct_incidents,
+    correct_listing,
+    correct_request_log,
+    is_future,
+)
+from feedsrv.storage.codec import RecordT
 from feedsrv.storage.disk import DiskBackend
+from feedsrv.storage.last_modified import LastModifiedBucket
+from feedsrv.storage.lease import Lease
 from feedsrv.storage.permanent import PermanentValues
-from feedsrv.storage.record_store import RecordKey, RecordStore
+from feedsrv.storage.record_store import RecordStore
+from feedsrv.storage.records import IncidentLog, PageAlias
 from feedsrv.storage.unparsed_pages import UnparsedPages
 
 #: Of the stored records: bump it when a stored listing can no longer be read, or when
 #: `feedsrv.search.analysis` analyzes words in another way. Each version has records of its own.
 SCHEMA_VERSION = 3
-#: The types of records by the first word of their names.
+#: The types of cached records by the first word of their names. Not cached are the lease and the
+#: request log: processes change them too often.
 _TYPES: dict[str, type[msgspec.Struct]] = {
     "listing": Listing,
     "alias": PageAlias,
@@ -47,16 +56,8 @@ _TYPES: dict[str, type[msgspec.Struct]] = {
 }
 #: Those that change what feeds hold.
 _VERSIONED = frozenset({"listing", "alias"})
-#: Last-Modified values are stored in this many buckets of this many URLs. That bounds their size to
-#: a few megabytes, however many URLs clients request.
+#: Buckets of Last-Modified values.
 _BUCKETS = 2048
-_BUCKET_SIZE = 16
-#: Seconds between two touches of a search that somebody polls. It is stored again once a day, but
-#: the searches of others can fill its area within an hour; a touch is a small write.
-_TOUCH_INTERVAL = 600.0
-_MAX_TOUCHED = 1000
-#: For how long a process that has to wait for the lease has precedence over others.
-_PRECEDENCE = timedelta(seconds=1)
 
 #: Calendar days that list days take at most: there are none at weekends and in holidays.
 _DAYS_PER_LIST_DAY = 2
@@ -64,8 +65,6 @@ _HOLIDAYS = 14
 #: Age in days at which the lists of a week and of a month are no longer those of `/papers/week` and
 #: `/papers/month`.
 _PERIOD_DAYS = {Kind.WEEK: 8, Kind.MONTH: 32}
-
-DurableT = TypeVar("DurableT", bound=msgspec.Struct)
 
 
 class StorageFailure(msgspec.Struct, frozen=True):
@@ -120,10 +119,9 @@ class Repository:
             now=now,
             clock=clock,
         )
-        self._touched: TTLCache[Page, None] = TTLCache(_MAX_TOUCHED, _TOUCH_INTERVAL, clock)
-        self._lease = self._shared_key("lease", Lease)
-        self._request_log = self._shared_key("requests", RequestLog)
-        self._incidents = RecordKey(self._address("incidents"), IncidentLog)
+        self._lease = self._key(Area.DURABLE, "lease")
+        self._request_log = self._key(Area.DURABLE, "requests")
+        self._incidents = self._key(Area.DURABLE, "incidents")
 
     def open(self) -> None:
         """Wait until what is stored is in memory, for half a second at most."""
@@ -136,11 +134,12 @@ class Repository:
     def is_adhoc(self, page: Page) -> bool:
         """Return whether only requests for this very page or keyword need it.
 
-        Those are searches of no configured feed, and lists that are older than the window. Anybody
-        can ask for them, so they share a part of the requests to upstream and of the storage.
+        Those are searches and papers of no configured feed, and lists that are older than the
+        window. Anybody can ask for them, so they share a part of the requests to upstream and of
+        the storage.
         """
         match page.kind:
-            case Kind.SEARCH:
+            case Kind.SEARCH | Kind.PAPER:
                 return page not in self._configured_searches
             case Kind.TRENDING:
                 return False
@@ -158,30 +157,25 @@ class Repository:
         listing = self._listing(page)
         # A search is always returned as requested.
         if listing is None and page.kind is not Kind.SEARCH:
-            alias = self._records.get(self._page_key("alias", page, PageAlias))
+            alias = self._records.get(self._page_key("alias", page), PageAlias)
             listing = self._listing(alias.page) if alias is not None else None
         return listing
 
     def _listing(self, page: Page) -> Listing | None:
-        key = self._page_key("listing", page, Listing)
-        listing = self._records.get(key)
-        if listing is None and key.address.area is Area.EVICTABLE and page.kind is not Kind.SEARCH:
+        key = self._page_key("listing", page)
+        listing = self._records.get(key, Listing)
+        if listing is None and key.area is Area.EVICTABLE and page.kind is not Kind.SEARCH:
             # It was stored when the window still had it.
-            key = key._replace(address=key.address._replace(area=Area.DURABLE))
-            listing = self._records.get(key)
-        if listing is None or listing.page != page:  # a damaged name
+            listing = self._records.get(key._replace(area=Area.DURABLE), Listing)
+        if listing is None or listing.page != page:  # else it is damaged
             return None
-        if key.address.area is Area.EVICTABLE and page not in self._touched:
-            self._touched[page] = None
-            self._records.touch(key.address)
-        return listing
-
-    def day_listings(self) -> list[Listing]:
-        """Return the listings of days that memory holds, the latest day first."""
-        days = [
-            each for each in self._records.records_in_memory(Listing) if each.page.kind is Kind.DAY
-        ]
-        return sorted(days, key=lambda listing: listing.page.key, reverse=True)
+        now = self._now()
+        if page.kind is Kind.DAY and not _is_list_day(page.key, now.date()):
+            return None
+        corrected = correct_listing(listing, now)
+        if corrected is not listing:
+            self._records.set(key, corrected)
+        return corrected
 
     def save_listing(self, listing: Listing, requested: Page) -> None:
         """Store a listing under its own page, and which page had been requested.
@@ -189,31 +183,30 @@ class Repository:
         The listing of the requested page stays, if there is one, until that page itself is read
         again: a stale redirect does not hide it. It counts as fetched now.
         """
-        self._records.set(self._page_key("listing", listing.page, Listing), listing)
-        if requested != listing.page:
-            own = self._listing(requested)
-            if own is None:
-                alias = PageAlias(listing.page)
-                self._records.set(self._page_key("alias", requested, PageAlias), alias)
-            else:
-                own = msgspec.structs.replace(own, fetched_at=listing.fetched_at)
-                self._records.set(self._page_key("listing", requested, Listing), own)
         for page in {requested, listing.page, None}:
             if self.get_failure(page) is not None:
                 self._clear_failure(page, listing.fetched_at)
-        self._records.bump_version()
+        self._records.set(self._page_key("listing", listing.page), listing)
+        if requested == listing.page:
+            return
+        own = self._listing(requested)
+        if own is None:
+            self._records.set(self._page_key("alias", requested), PageAlias(listing.page))
+        else:
+            own = msgspec.structs.replace(own, fetched_at=listing.fetched_at)
+            self._records.set(self._page_key("listing", requested), own)
 
     def get_failure(self, page: Page | None) -> Failure | None:
         """Return how fetching the page, or upstream as a whole, failed; None if fetched since."""
-        failure = self._records.get(self._page_key("failure", page, Failure))
+        failure = self._records.get(self._page_key("failure", page), Failure)
         if failure is None or not failure.count:
             return None
         # A failure dated in the future is of a wrong clock; it would block requests until then.
-        return failure if failure.at <= self._now() + MAX_CLOCK_SKEW else None
+        return None if is_future(failure.at, self._now()) else failure
 
     def save_failure(self, page: Page | None, failure: Failure) -> None:
         """Store how fetching the page, or upstream as a whole, failed. Its listing stays."""
-        self._records.set(self._page_key("failure", page, Failure), failure)
+        self._records.set(self._page_key("failure", page), failure)
 
     def _clear_failure(self, page: Page | None, now: datetime) -> None:
         # Not deleted: it is later than a failure that another process may still write.
@@ -238,40 +231,19 @@ class Repository:
                 take it again before, however soon it asks.
 
         """
-
-        def take(held: Lease | None) -> Lease | None:
-            if held is None:
-                return Lease(owner, now + length)
-            # A lease of twice its length was taken by a clock that was wrong. (Not of a little more
-            # than once: another process may have taken it while this one waited for the store.)
-            is_held = bool(held.owner) and now < held.until <= now + 2 * length
-            is_ours = is_held and held.owner == owner
-            next_until = held.next_until or now
-            has_next = now < next_until <= now + 2 * _PRECEDENCE
-            is_next = has_next and held.next_owner == owner
-            if is_ours:  # extended
-                return msgspec.structs.replace(held, until=now + length)
-            if not is_held and (is_next or not has_next):
-                return Lease(owner, now + length)
-            is_due = is_next and next_until < now + _PRECEDENCE / 2
-            if is_awaited and (is_due or not has_next):
-                return msgspec.structs.replace(held, next_owner=owner, next_until=now + _PRECEDENCE)
-            return None
-
-        lease = self._records.update(self._lease, take)
-        if lease is None or lease.owner != owner:
+        held = self._records.update(
+            self._lease,
+            Lease,
+            lambda held: lease.acquire(held, owner, now, length, is_awaited=is_awaited),
+        )
+        if held is None or held.owner != owner:
             return False
         self._records.poll()  # what its last owner stored counts at once
         return True
 
     def release_lease(self, owner: str) -> None:
         """End the lease, if this process still has it."""
-
-        def end(held: Lease | None) -> Lease | None:
-            is_ours = held is not None and held.owner == owner
-            return msgspec.structs.replace(held, owner="") if held and is_ours else None
-
-        self._records.update(self._lease, end)
+        self._records.update(self._lease, Lease, lambda held: lease.release(held, owner))
 
     def update_request_log(self, change: Callable[[RequestLog], RequestLog | None]) -> None:
         """Replace the request log atomically, for all processes.
@@ -281,59 +253,88 @@ class Repository:
                 where another process changed the log meanwhile.
 
         """
-        self._records.update(self._request_log, lambda stored: change(self._merged_log(stored)))
+        self._records.update(
+            self._request_log,
+            RequestLog,
+            lambda stored: change(self._correct_log(stored)) or stored,
+        )
 
     def get_request_log(self) -> RequestLog:
         """Return the recent requests of all processes."""
-        return self._merged_log(self._records.get(self._request_log))
+        return self._correct_log(self._records.get(self._request_log, RequestLog))
 
-    def _merged_log(self, stored: RequestLog | None) -> RequestLog:
-        """Return the log with the requests of this process, should the backend have lost them."""
-        ours = self._records.get_from_memory(self._request_log)
-        return merge_request_logs(stored or RequestLog(), ours or RequestLog())
+    def _correct_log(self, stored: RequestLog | None) -> RequestLog:
+        return correct_request_log(stored or RequestLog(), self._now())
 
     # --- Last-Modified -----------------------------------------------------------------------
 
-    def last_modified(self, url: str, etag: str, now: datetime) -> datetime:
+    def last_modified(self, url: str, etag: str, now: datetime) -> datetime | None:
         """Return since when the URL has this ETag, in whole seconds; the same in all processes.
 
         A change is later than the one before by a second at least, even where the clock says
-        otherwise. A time that lies in the future, from a clock that was wrong, becomes now.
+        otherwise. None while that lies in the future: the clock is wrong, or was.
         """
         key = self._bucket_key(url)
-        known = self._records.get(key)
-        value = known.urls.get(url) if known is not None else None
-        if known and value and _is_current(value, etag, now) and not _is_next_dropped(known, url):
-            return value.changed_at
+        bucket = self._records.get(key, LastModifiedBucket) or LastModifiedBucket({})
+        if not bucket.is_settled(url, etag):
+            changed = self._records.update(
+                key,
+                LastModifiedBucket,
+                lambda stored: (stored or LastModifiedBucket({})).with_etag(url, etag, now),
+            )
+            bucket = changed or bucket
+        return bucket.get(url, now)
 
-        def change(stored: LastModifiedBucket | None) -> LastModifiedBucket:
-            ours = self._records.get_from_memory(key) or LastModifiedBucket({})
-            bucket = merge_last_modified(ours, stored, now) if stored is not None else ours
-            return _with_etag(bucket, url, etag, now)
+    # --- cut-offs ----------------------------------------------------------------------------
 
-        bucket = self._records.update(key, change)
-        return bucket.urls[url].changed_at if bucket else now.replace(microsecond=0)
+    def get_cutoff(self, feed: str) -> Cutoff | None:
+        """Return where the feed of that name was cut off, as far as that is remembered."""
+        return self._records.get(self._cutoff_key(feed), Cutoff)
+
+    def raise_cutoff(self, feed: str, published: datetime) -> Cutoff:
+        """Remember that a paper of that date was pushed out of the feed; return the newest one."""
+        cutoff = self.get_cutoff(feed)
+        if cutoff is None or cutoff.published < published:
+            cutoff = Cutoff(published)
+            self._records.set(self._cutoff_key(feed), cutoff)
+        return cutoff
+
+    def _cutoff_key(self, feed: str) -> StorageKey:
+        # Evictable like the searches of ad-hoc feeds: anybody can ask for another feed.
+        return StorageKey(Area.EVICTABLE, f"{self._prefix}cutoff {feed}")
+
+    def was_response_changed_since(self, moment: datetime) -> bool:
+        """Return whether any URL may have been answered with another ETag since."""
+        prefix = self._bucket_key("").name.rpartition(" ")[0]
+        try:
+            buckets = list(self._records.scan(Area.DURABLE, prefix, LastModifiedBucket))
+        except StoreError:
+            return True
+        start = moment.replace(microsecond=0)
+        return any(
+            value.changed_at >= start for _, bucket in buckets for value in bucket.urls.values()
+        )
 
     # --- incidents and durable values --------------------------------------------------------
 
     def get_incidents(self) -> Incidents:
         """Return the incident log, the latest incident first."""
-        stored = self._records.get(self._incidents)
-        return stored.incidents if stored is not None else ()
+        return self._correct_incidents(self._records.get(self._incidents, IncidentLog))
 
     def update_incidents(self, change: Callable[[Incidents], Incidents]) -> None:
         """Replace the incident log atomically, for all processes."""
+        self._records.update(
+            self._incidents,
+            IncidentLog,
+            lambda log: IncidentLog(change(self._correct_incidents(log))),
+        )
 
-        def changed(stored: IncidentLog | None) -> IncidentLog | None:
-            before = stored.incidents if stored is not None else ()
-            after = change(before)
-            return None if after is before else IncidentLog(after)
-
-        self._records.update(self._incidents, changed)
+    def _correct_incidents(self, log: IncidentLog | None) -> Incidents:
+        return correct_incidents(log.incidents, self._now()) if log is not None else ()
 
     def permanent_values(
-        self, namespace: str, type_: type[DurableT], *, schema: int = 1
-    ) -> PermanentValues[DurableT]:
+        self, namespace: str, type_: type[RecordT], *, schema: int = 1
+    ) -> PermanentValues[RecordT]:
         """Return the values of a namespace that nobody can fetch again; they are never evicted.
 
         Args:
@@ -368,46 +369,32 @@ class Repository:
         self._records.check()
         return self._records.backend.name
 
+    def permanent_size(self) -> tuple[int, int]:
+        """Return how many permanent values are stored, of all upstreams, and their bytes.
+
+        Raises:
+            StoreError: The backend fails.
+
+        """
+        sizes = [len(data) for _, data in self._records.backend.scan(Area.PERMANENT, "")]
+        return len(sizes), sum(sizes)
+
     # --- keys --------------------------------------------------------------------------------
 
-    def _page_key(self, word: str, page: Page | None, type_: type[RecordT]) -> RecordKey[RecordT]:
+    def _page_key(self, word: str, page: Page | None) -> StorageKey:
         is_adhoc = page is not None and self.is_adhoc(page)
         area = Area.EVICTABLE if is_adhoc else Area.DURABLE
-        return RecordKey(StorageKey(area, f"{self._prefix}{word} {page or 'all'}"), type_)
+        return self._key(area, f"{word} {page or 'all'}")
 
-    def _bucket_key(self, url: str) -> RecordKey[LastModifiedBucket]:
-        number = zlib.crc32(url.encode()) % _BUCKETS
-        return RecordKey(self._address(f"last-modified {number:03x}"), LastModifiedBucket)
+    def _bucket_key(self, url: str) -> StorageKey:
+        return self._key(Area.DURABLE, f"last-modified {zlib.crc32(url.encode()) % _BUCKETS:03x}")
 
-    def _shared_key(self, word: str, type_: type[RecordT]) -> RecordKey[RecordT]:
-        return RecordKey(self._address(word), type_, is_announced=False)
-
-    def _address(self, name: str) -> StorageKey:
-        return StorageKey(Area.DURABLE, f"{self._prefix}{name}")
+    def _key(self, area: Area, name: str) -> StorageKey:
+        return StorageKey(area, f"{self._prefix}{name}")
 
 
-def _is_current(value: LastModified, etag: str, now: datetime) -> bool:
-    return value.etag == etag and value.changed_at <= now + MAX_CLOCK_SKEW
-
-
-def _is_next_dropped(bucket: LastModifiedBucket, url: str) -> bool:
-    """Return whether other URLs will soon drop this one from the bucket."""
-    return url in list(bucket.urls)[: -_BUCKET_SIZE // 2]
-
-
-def _with_etag(
-    bucket: LastModifiedBucket, url: str, etag: str, now: datetime
-) -> LastModifiedBucket:
-    """Return the bucket with the URL's value last, and without those used longest ago."""
-    urls = dict(bucket.urls)
-    value = urls.pop(url, None)
-    if value is not None and value.changed_at > now + MAX_CLOCK_SKEW:
-        value = LastModified(etag, now.replace(microsecond=0))
-    elif value is None or value.etag != etag:
-        earliest = now if value is None else value.changed_at + timedelta(seconds=1)
-        value = LastModified(etag, max(now, earliest).replace(microsecond=0))
-    recent = list(urls.items())[-(_BUCKET_SIZE - 1) :]
-    return LastModifiedBucket(dict([*recent, (url, value)]))
+def _is_list_day(key: str, today: date) -> bool:
+    return FIRST_LIST_DAY.isoformat() <= key <= last_list_day(today).isoformat()
 
 
 def open_repository(

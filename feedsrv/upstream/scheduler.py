@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from threading import Event, RLock
+from functools import partial
+from threading import Event, RLock, Timer
 
 from feedsrv.errors import RequestNotSentError, UpstreamError
 from feedsrv.models import Kind, Listing, Page
@@ -22,6 +23,8 @@ log = logging.getLogger(__name__)
 _MAX_AWAITED = 8
 #: Pages in the background queue.
 _MAX_QUEUED = 300
+#: Seconds from one probe of an upstream that hangs to the next, at least.
+_MIN_PROBE_INTERVAL = 1.0
 
 
 class Scheduler:
@@ -52,10 +55,13 @@ class Scheduler:
         self._lock = RLock()
         self._awaited: dict[Page, Future[Listing]] = {}
         self._queued: dict[Page, None] = {}
+        self._probe: Timer | None = None
 
     def close(self) -> None:
-        """Finish the fetch in progress and drop those that are queued."""
+        """End the fetch in progress and drop those that are queued."""
         self._shutdown.set()
+        if self._probe is not None:
+            self._probe.cancel()
         self._executor.shutdown(cancel_futures=True)
         for future in self._awaited.values():
             future.cancel()
@@ -107,20 +113,36 @@ class Scheduler:
             UpstreamError: The page could not be fetched or parsed.
 
         """
-        refresh = self._refresher.refresh
+        refresh = partial(self._refresher.refresh, awaited_pages=lambda: {page} if force else ())
         return self._executor.submit(refresh, page, force=force, extra_wait=extra_wait).result()
 
     def _is_scheduled(self, page: Page) -> bool:
         with self._lock:
             return page in self._awaited or page in self._queued
 
-    def _is_anything_awaited(self) -> bool:
-        return bool(self._awaited)
+    def _awaited_pages(self) -> tuple[Page, ...]:
+        with self._lock:
+            return tuple(self._awaited)
 
     def _schedule(self) -> None:
         """Have the thread take one more page."""
         if not self._shutdown.is_set():
             self._executor.submit(self._run_next)
+
+    def _schedule_probe(self, page: Page) -> None:
+        """While upstream hangs, try again by ourselves: no reader waits to find out."""
+        is_scheduled = self._probe is not None and self._probe.is_alive()
+        if self._refresher.is_hanging() and not is_scheduled and not self._shutdown.is_set():
+            seconds = max(self._refresher.seconds_until_retry(page), _MIN_PROBE_INTERVAL)
+            self._probe = Timer(seconds, self._send_probe, [page])
+            self._probe.daemon = True
+            self._probe.start()
+
+    def _send_probe(self, page: Page) -> None:
+        self._probe = None
+        self.refresh_in_background([page])
+        if not self._is_scheduled(page):  # the clock was set back meanwhile
+            self._schedule_probe(page)
 
     def _run_next(self) -> None:
         """Refresh the most important page: awaited ones first, ad-hoc ones and searches last."""
@@ -133,13 +155,14 @@ class Scheduler:
         error: Exception | None = None
         try:
             listing = self._refresher.refresh(
-                page, adhoc=self._is_adhoc(page), is_awaited=self._is_anything_awaited
+                page, adhoc=self._is_adhoc(page), awaited_pages=self._awaited_pages
             )
             if page.kind is Kind.DAY and not self._is_adhoc(page):
                 self.refresh_in_background(due for due in self._due_days() if due != page)
         except UpstreamError as failure:
             error = failure
             log.debug("%s: not refreshed: %s", page, failure)
+            self._schedule_probe(page)
         except Exception as failure:
             error = failure
             log.exception("%s: unexpected error during refresh", page)

@@ -13,13 +13,15 @@ from werkzeug.wrappers import Response
 
 from feedsrv.config import Config
 from feedsrv.errors import FeedsrvError, ParameterError, QueryError, UnknownFeedError
+from feedsrv.feeds.digest import format_period
+from feedsrv.feeds.digest_documents import period_page_url
 from feedsrv.feeds.entry import paper_page_url
 from feedsrv.feeds.service import Service
 from feedsrv.logs import configure_access_log, configure_logging
 from feedsrv.monitoring.incidents import subscribe_incident_recorder
 from feedsrv.monitoring.metrics import Metrics
 from feedsrv.web.access_log import AccessLog
-from feedsrv.web.auth import authenticate_request
+from feedsrv.web.auth import authenticate_request, credentials
 from feedsrv.web.cache import ResponseCache
 from feedsrv.web.filters import FILTERS
 from feedsrv.web.load_shedding import LoadShedder
@@ -42,6 +44,7 @@ from feedsrv.web.responses import (
 )
 from feedsrv.web.rewriting import UrlRewriter
 from feedsrv.web.routing import nearest_path
+from feedsrv.web.sign_up import SignUpViews
 from feedsrv.web.views import Views
 
 log = logging.getLogger(__name__)
@@ -62,7 +65,7 @@ def open_app(config: Config) -> Flask:
 
     ``app.extensions["feedsrv"]`` is its service; closing it is up to the caller.
     """
-    secrets = [config.access_key, config.hf_token]
+    secrets = [config.access_key, config.hf_token, config.mail_password]
     configure_logging(config.log_format, secrets)
     configure_access_log(secrets)
     service = Service.open(config)
@@ -78,12 +81,13 @@ def create_app(service: Service) -> Flask:
     # Flask's redirects respect neither public_url nor trusted proxies, but any Host.
     app.url_map.merge_slashes = False
     app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True}
-    for template_filter in (paper_page_url, *FILTERS):
+    for template_filter in (format_period, paper_page_url, period_page_url, *FILTERS):
         app.add_template_filter(template_filter)
     metrics = Metrics()
     service.subscribe(metrics.handle)
     views = Views(service, metrics)
     views.register(app)
+    SignUpViews(service, views.render_page).register(app)
     shedder = LoadShedder(app.wsgi_app, service.config.threads, time.monotonic)  # noqa: TID251  # the edge
     cache = ResponseCache(
         shedder,
@@ -130,12 +134,19 @@ def _register_hooks(
             counters = metrics.cached_response_counters(route, _CACHED_STATUSES)
             cache.store(request.environ, response.cached, g.version, counters)
         elif request.method != "OPTIONS":
-            media_type = response.mimetype or ""
-            response.headers.update(security_headers(media_type, private=private))
-            if response.status_code == HTTPStatus.OK:
-                add_validators(response, request.environ)
+            _add_headers(response, private=private)
         metrics.count_response(route, response.status)
         return response
+
+
+def _add_headers(response: Response, *, private: bool) -> None:
+    """Secure a response that is not a feed, restrict who may cache it, and add its validators."""
+    response.headers.update(security_headers(response.mimetype or "", private=private))
+    if private and not response.cache_control.no_store:
+        response.cache_control.public = False
+        response.cache_control["private"] = None
+    if response.status_code == HTTPStatus.OK:
+        add_validators(response, request.environ)
 
 
 def _register_error_handlers(app: Flask, views: Views) -> None:
@@ -143,7 +154,9 @@ def _register_error_handlers(app: Flask, views: Views) -> None:
 
     @app.errorhandler(UnknownFeedError)
     def unknown_feed(error: UnknownFeedError) -> Response:
-        problem = problem_from_error(error, feeds=list(error.known))
+        # The key of a feed does not tell which others there are.
+        known = [] if credentials().scope else list(error.known)
+        problem = problem_from_error(error, feeds=known)
         return _error_response(views, problem, suggestion=error.name)
 
     @app.errorhandler(FeedsrvError)

@@ -75,6 +75,7 @@ class CacheableResponse(NamedTuple):
     """A response that can be sent again until the store changes or it expires."""
 
     etag: str
+    #: Empty where there is none.
     last_modified: str
     media_type: str
     #: Header fields of every status (RFC 9110 15.4.5).
@@ -105,7 +106,7 @@ def build_cacheable_response(
     etag: str,
     *,
     media_type: str,
-    modified: datetime,
+    modified: datetime | None,
     poll_after: datetime,
     cacheable_until: datetime,
     private: bool,
@@ -116,7 +117,7 @@ def build_cacheable_response(
     Args:
         etag: The hash of the body.
         media_type: The media type of the body, which is UTF-8.
-        modified: The value of Last-Modified.
+        modified: The value of Last-Modified; None for a response without it.
         poll_after: When the next request may find a change.
         cacheable_until: Until when this server may send the response again.
         private: Whether shared caches must not store it.
@@ -127,7 +128,7 @@ def build_cacheable_response(
     weak_etag = f'W/"{etag}"'
     return CacheableResponse(
         etag=weak_etag,
-        last_modified=http_date(modified),
+        last_modified="" if modified is None else http_date(modified),
         media_type=media_type,
         headers=(
             ("ETag", weak_etag),
@@ -147,7 +148,7 @@ def with_body(cached: CacheableResponse, body: EncodedBody) -> CacheableResponse
     headers = (
         ("Content-Type", f"{cached.media_type}; charset=utf-8"),
         # Thunderbird sends If-Modified-Since alone, and never If-None-Match.
-        ("Last-Modified", cached.last_modified),
+        *((("Last-Modified", cached.last_modified),) if cached.last_modified else ()),
         *cached.headers,
     )
     plain = (*headers, ("Content-Length", str(len(body.plain))))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from http import HTTPStatus
+from typing import get_args
 from urllib.parse import quote, urlsplit
 
 import msgspec
@@ -16,11 +17,12 @@ from werkzeug.wrappers import Response
 
 from feedsrv import __version__
 from feedsrv.errors import NoDataYetError, ParameterError, QueryError
-from feedsrv.feeds.formats import FORMATS, link_headers
+from feedsrv.feeds.adhoc import adhoc_feed
+from feedsrv.feeds.formats import ALL_FORMATS, FORMATS, link_headers
 from feedsrv.feeds.metadata import feed_metadata
 from feedsrv.feeds.opml import render_subscriptions
-from feedsrv.feeds.service import FeedResult, Service
-from feedsrv.models import MAX_ENTRIES, Feed, Page
+from feedsrv.feeds.service import DigestResult, FeedResult, Service
+from feedsrv.models import MAX_ENTRIES, DigestPeriod, Feed, Page
 from feedsrv.monitoring.incidents import incident_feed
 from feedsrv.monitoring.metrics import CONTENT_TYPE, Metrics
 from feedsrv.monitoring.status import build_status
@@ -37,7 +39,7 @@ from feedsrv.web.pages import (
 )
 from feedsrv.web.params import FeedParams, choice_param, feed_params, int_param, query_param
 from feedsrv.web.problems import PROBLEM_TYPES_PATH
-from feedsrv.web.rendering import FeedRenderer, feed_document
+from feedsrv.web.rendering import FeedRenderer, digest_document, feed_document
 from feedsrv.web.responses import (
     CacheableFlaskResponse,
     CacheableResponse,
@@ -57,6 +59,9 @@ _LISTING_FEEDS = {
     "month": Feed(name="month", title="Daily Papers of the month", sources=("month",)),
 }
 _MAX_PAGE = 999
+_MAX_UNITED_FEEDS = 50
+#: Feeds on one page of the front page.
+_FEEDS_PER_PAGE = 24
 _STATIC_MAX_AGE = 86_400  # seconds
 #: Paths that begin so are feeds and pages of keywords, of which there is no end.
 _NOT_FOR_CRAWLERS = ("/papers", "/feeds", "/preview", "/status", "/metrics", "/?q=")
@@ -116,11 +121,7 @@ class Views:
             if key := request.args.get(period):  # as in Hugging Face's own addresses
                 return self._redirect(f"/papers/{period}/{parse_period(kind, key).key}", suffix)
         params = feed_params()
-        feed = Feed(name="all", title="Daily Papers", sources=("daily",))
-        if params.q:
-            name = str(parse_query(params.q, URL_LIMITS))
-            feed = Feed(name=name, title=f"Daily Papers: {params.q}", query=params.q)
-        return self._feed_response([feed], suffix, params)
+        return self._feed_response([adhoc_feed(params.q)], suffix, params)
 
     def listing(self, listing: str, suffix: str = "") -> Response:
         """Return the feed of one listing, filtered by the query."""
@@ -146,6 +147,9 @@ class Views:
     def configured_feeds(self, names: str, suffix: str = "") -> Response:
         """Return a configured feed, or several as one, filtered by the query."""
         unique_names = dict.fromkeys(names.split("+"))
+        if len(unique_names) > _MAX_UNITED_FEEDS:
+            count = str(len(unique_names))
+            raise ParameterError("a union", count, f"must name at most {_MAX_UNITED_FEEDS} feeds")
         feeds = [self._service.get_configured_feed(name) for name in unique_names]
         params = feed_params()
         if params.q:
@@ -176,15 +180,20 @@ class Views:
         """Return the feeds as one, in the format of the suffix or, without one, as a page."""
         _check_format(suffix)
         query, _, query_suffix = params.q.rpartition(".")
-        if query and not suffix and query_suffix in FORMATS:  # added at the end of the address
+        if query and not suffix and query_suffix in ALL_FORMATS:  # added at the end of the address
             return self._redirect(request.path, query_suffix, q=query)
         if params.match and all(feed.match == params.match for feed in feeds):
             params = params._replace(match=None)  # as without it
         elif params.match:
             feeds = [replace(feed, match=params.match) for feed in feeds]
-        page = 1 if suffix else int_param("page", _MAX_PAGE) or 1
-        client = client_address(self._config, request)
-        result = self._service.get_feed(*feeds, limit=params.limit, page_number=page, client=client)
+        default_digest = _common_digest(feeds)
+        if suffix == "bib":  # a reference manager has papers, not digests
+            default_digest, params = "none", params._replace(digest=None)
+        if params.digest == default_digest:
+            params = params._replace(digest=None)
+        feeds = [replace(feed, digest=params.digest or default_digest) for feed in feeds]
+        page = None if suffix else int_param("page", _MAX_PAGE) or 1
+        result = self._get_result(feeds, params.limit, page)
         url, path = self._url_builder(), request.path.removesuffix(f".{suffix}")
         feed_url = partial(url, path, **params._asdict())
         format_urls = {name: feed_url(suffix=f".{name}") for name in FORMATS}
@@ -192,7 +201,7 @@ class Views:
         metadata = feed_metadata(
             [_with_period_title(feed, result.pages) for feed in feeds],
             demo=self._config.demo,
-            self_url=format_urls.get(suffix, page_url),
+            self_url=feed_url(suffix=f".{suffix}") if suffix else page_url,
             page_url=page_url,
             icon_url=url("/static/icon.png"),
         )
@@ -207,26 +216,63 @@ class Views:
             context = {
                 "metadata": metadata,
                 "links": format_urls,
+                "bib_url": feed_url(suffix=".bib"),
                 "path_url": url.path_form(path, ".atom", **params._asdict()),
                 "query": "" if request.endpoint == "configured_feeds" else params.q,
+                "digest": feeds[0].digest,
+                "sign_up_fields": self._sign_up_fields(path, params.q),
+                "digest_urls": {
+                    choice: url(
+                        path, q=params.q, digest=choice if choice != default_digest else None
+                    )
+                    for choice in get_args(DigestPeriod)
+                },
             }
-            body = encode_body(self._feed_page(result, feed_url, page, **context).encode())
+            body = encode_body(self._feed_page(result, feed_url, page or 1, **context).encode())
             return self._respond(with_body(respond(body.etag, media_type="text/html"), body))
-        document = feed_document(suffix, metadata, result.matches)
-        cached = respond(self._renderer.etag(document), media_type=FORMATS[suffix].media_type)
+        document = (
+            feed_document(suffix, metadata, result.matches)
+            if isinstance(result, FeedResult)
+            else digest_document(suffix, metadata, result.digests, feeds)
+        )
+        cached = respond(self._renderer.etag(document), media_type=ALL_FORMATS[suffix].media_type)
         if preconditions_allow_body(cached, request.environ):
             cached = with_body(cached, self._renderer.render(document))
         return self._respond(cached)
 
+    def _get_result(
+        self, feeds: Sequence[Feed], limit: int | None, page: int | None
+    ) -> FeedResult | DigestResult:
+        """Return the papers of the feeds, or their digests; without a page, for feed readers."""
+        client = client_address(self._config, request)
+        if feeds[0].digest == "none":
+            return self._service.get_feed(
+                *feeds,
+                limit=limit,
+                page_number=page,
+                client=client,
+                is_preview=page is not None,
+            )
+        return self._service.get_digests(*feeds, limit=limit, page_number=page or 1, client=client)
+
     def _feed_page(
-        self, result: FeedResult, feed_url: Callable[..., str], page: int, **context: object
+        self,
+        result: FeedResult | DigestResult,
+        feed_url: Callable[..., str],
+        page: int,
+        **context: object,
     ) -> str:
         """Return one page of a feed as HTML."""
-        is_last = result.offset + len(result.matches) >= result.total
-        has_older = not is_last and not self._config.static_export
+        if isinstance(result, FeedResult):
+            template, cards = "feed.html", paper_cards(result.matches, result.queries)
+            last = result.offset + len(result.matches)
+        else:
+            template, cards = "digests.html", ()
+            last = result.offset + len(result.digests)
+        has_older = last < result.total and not self._config.static_export
         return self.render_page(
-            "feed.html",
-            cards=paper_cards(result.matches),
+            template,
+            cards=cards,
             result=result,
             newer_url=feed_url(page=_page_param(page - 1)) if page > 1 else "",
             older_url=feed_url(page=page + 1) if has_older else "",
@@ -239,11 +285,24 @@ class Views:
     def index(self) -> Response:
         """Return the front page: a preview of the query, and the configured feeds."""
         window, today = self._service.window(), self._service.now().date()
+        feeds, page = tuple(self._config.feeds.values()), int_param("page", _MAX_PAGE) or 1
+        # A static export has no further pages.
+        size = len(feeds) if self._config.static_export else _FEEDS_PER_PAGE
+        offset = (page - 1) * size
         cards = [
             feed_card(feed, window, self._service.get_failure(feed), today)
-            for feed in self._config.feeds.values()
+            for feed in feeds[offset : offset + size]
         ]
-        return self._html_response("index.html", **self._preview_context(), cards=cards)
+        url = partial(self._url_builder(), "/", q=query_param())
+        return self._html_response(
+            "index.html",
+            **self._preview_context(),
+            cards=cards,
+            offset=offset,
+            feed_count=len(feeds),
+            previous_url=url(page=_page_param(page - 1)) if page > 1 else "",
+            next_url=url(page=page + 1) if offset + size < len(feeds) else "",
+        )
 
     def preview(self) -> Response:
         """Return a part of a page: what a feed of the query would contain."""
@@ -258,13 +317,26 @@ class Views:
     def _preview_context(self) -> dict[str, object]:
         query = query_param()
         try:
+            if query:
+                tree, client = parse_query(query, URL_LIMITS), client_address(self._config, request)
+                self._service.fetch_seeds(tree, query, client)
             preview = build_preview(query, self._service.window(), self._service.count_older(query))
         except QueryError as error:
             preview, query = invalid_query_preview(error), ""
         url = self._url_builder()
         links = {name: url("/papers", f".{name}", q=query) for name in FORMATS}
         path_url = url.path_form("/papers", ".atom", q=query)
-        return {"preview": preview, "links": links, "path_url": path_url}
+        digest_urls = {
+            choice: url("/papers", q=query, digest=choice if choice != "none" else None)
+            for choice in get_args(DigestPeriod)
+        }
+        return {
+            "preview": preview,
+            "links": links,
+            "path_url": path_url,
+            "digest_urls": digest_urls,
+            "sign_up_fields": self._sign_up_fields("/papers", query),
+        }
 
     def _html_response(self, template: str, **context: object) -> Response:
         response = Response(self.render_page(template, **context), mimetype="text/html")
@@ -374,6 +446,14 @@ class Views:
 
     # --- shared ------------------------------------------------------------------------------
 
+    def _sign_up_fields(self, path: str, query: str) -> dict[str, str]:
+        """Return the fields of the sign-up form that name the feed; none where there is no form."""
+        if not self._config.mail.sign_up or self._config.static_export:
+            return {}
+        if path.startswith("/feeds/"):
+            return {} if query else {"feed": path.removeprefix("/feeds/")}
+        return {"q": query} if path == "/papers" else {}
+
     def adhoc_feed_url(self, query: str) -> str:
         """Return the URL of the ad-hoc feed for the name of an unknown feed, or for other words.
 
@@ -436,6 +516,12 @@ class Views:
         return CacheableFlaskResponse(cached, request.environ, self._service.now())
 
 
+def _common_digest(feeds: Sequence[Feed]) -> DigestPeriod:
+    """Return the digest period of the feeds, if the settings have the same for all."""
+    periods = {feed.digest for feed in feeds}
+    return periods.pop() if len(periods) == 1 else "none"
+
+
 def _check_format(suffix: str) -> None:
     """Check the suffix of a feed's path; a page has none.
 
@@ -443,8 +529,8 @@ def _check_format(suffix: str) -> None:
         NotFound: There is no such format.
 
     """
-    if suffix and suffix not in FORMATS:
-        known = ", ".join(f".{name}" for name in FORMATS)
+    if suffix and suffix not in ALL_FORMATS:
+        known = ", ".join(f".{name}" for name in ALL_FORMATS)
         raise NotFound(f"There is no format .{suffix}; feeds end in one of {known}.")
 
 
@@ -468,7 +554,7 @@ def _with_period_title(feed: Feed, pages: Sequence[Page]) -> Feed:
     """
     if feed.page is None:
         return feed
-    title = f"Daily Papers of {page_title(pages[0]).replace('Week', 'week')}"
+    title = f"Daily Papers of {page_title(next(iter(pages), feed.page)).replace('Week', 'week')}"
     return replace(feed, title=f"{title}: {feed.query}" if feed.query else title)
 
 
@@ -479,6 +565,6 @@ def _redirect_response(url: str) -> Response:
     return set_no_store(response)
 
 
-def _page_param(page: int) -> int | None:
+def _page_param(page: int | None) -> int | None:
     """Return the parameter for a page of a feed; the first page has the URL of the feed."""
-    return page if page > 1 else None
+    return page if page and page > 1 else None

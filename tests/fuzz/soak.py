@@ -1,6 +1,8 @@
 """Two servers on one store, twenty readers, and an upstream that fails in another way every moment.
 
-    python -m tests.fuzz.soak [SECONDS]        (make soak; ten minutes by default)
+    python -m tests.fuzz.soak [SECONDS [CLONE]]        (make soak; ten minutes by default)
+
+With a clone of another version, the second server is one of that version.
 
 The servers' clock runs sixty times as fast, so that ten minutes are ten hours of refreshing. It
 fails if a feed that was answered once is ever answered with an error, if Last-Modified does not
@@ -202,7 +204,7 @@ class Reader(threading.Thread):
 # --- the whole ---------------------------------------------------------------------------------
 
 
-def main(seconds: float) -> int:
+def main(seconds: float, clones: list[str]) -> int:
     since, chance, stop = time.time(), random.Random(1), threading.Event()
     site = Site(lambda: clock(since)().date())
     upstream_server = make_server("127.0.0.1", 0, site, threaded=True, request_handler=Quiet)
@@ -221,7 +223,10 @@ def main(seconds: float) -> int:
             ]
             servers.append(
                 subprocess.Popen(
-                    [*command, folder, str(ports[-1]), str(since)], stderr=subprocess.DEVNULL
+                    [*command, folder, str(ports[-1]), str(since)],
+                    stderr=subprocess.DEVNULL,
+                    cwd=clones[number],
+                    env=os.environ | {"PYTHONPATH": clones[number]},
                 )
             )
         for port in ports:
@@ -278,4 +283,6 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["--serve"]:
         serve(*sys.argv[2:6])
     else:
-        sys.exit(main(float(sys.argv[1]) if len(sys.argv) > 1 else 600))
+        seconds = sys.argv[1] if len(sys.argv) > 1 else "600"
+        other = sys.argv[2] if len(sys.argv) > 2 else str(Path.cwd())
+        sys.exit(main(float(seconds), [str(Path.cwd()), other]))

@@ -18,7 +18,7 @@ def decode_first_in_many_threads() -> None:
     """Fork children in which no type was decoded before, and decode one in all threads at once."""
     page = Page(Kind.DAY, "2026-11-20")
     listing = Listing(page=page, papers=(), fetched_at=datetime(2026, 11, 20, tzinfo=UTC))
-    data, _ = encode(listing)
+    data = encode(listing)
 
     def decode_at(barrier: threading.Barrier) -> None:
         barrier.wait()

@@ -26,8 +26,9 @@ from feedsrv.errors import StoreError
 from feedsrv.models import Feed, Kind, Listing, Page
 from feedsrv.storage import disk
 from feedsrv.storage.backend import Area, StorageKey
-from feedsrv.storage.codec import LastModifiedBucket
 from feedsrv.storage.disk import DiskCache
+from feedsrv.storage.journal import Journal
+from feedsrv.storage.last_modified import LastModifiedBucket
 from feedsrv.storage.repository import SCHEMA_VERSION, Repository
 from tests.support.clock import Clock
 from tests.support.http import fetch_body
@@ -47,6 +48,10 @@ MINE = f"v{SCHEMA_VERSION}"
 
 def make_listing(page: Page) -> Listing:
     return Listing(page=page, papers=(), fetched_at=NOON)
+
+
+def put(files: DiskCache, name: str, value: bytes) -> None:
+    assert files.replace(name, files.get(name), value)
 
 
 def random_text(length: int) -> str:
@@ -311,7 +316,9 @@ def test_no_request_waits_for_files_that_failed_a_moment_ago(
         store.save_listing(make_listing(DAYS[1]), DAYS[1])
         threads: list[str] = []
         monkeypatch.setattr(
-            disk_files(store), "_write", lambda _: threads.append(threading.current_thread().name)
+            disk_files(store),
+            "replace",
+            lambda *_: threads.append(threading.current_thread().name),
         )
         for _ in range(20):
             store.save_listing(make_listing(DAYS[1]), DAYS[1])
@@ -340,7 +347,7 @@ def test_no_request_waits_for_what_is_written_again(
             assert read.wait(10)
             raise StoreError("the folder", "locked for long")
 
-        monkeypatch.setattr(disk_files(store), "_write", hang)
+        monkeypatch.setattr(disk_files(store), "replace", hang)
         seconds.now += 11
         assert writing.wait(10)
         store.save_listing(make_listing(DAYS[2]), DAYS[2])
@@ -390,12 +397,12 @@ def test_the_size_is_that_of_all_files_of(store: Repository, tmp_path: Path) -> 
 
 def test_of_two_that_find_the_same_damage_the_second_leaves_the_new_file(tmp_path: Path) -> None:
     one, other = (DiskCache(tmp_path / "durable", 1_000_000) for _ in range(2))
-    one.set("a", b"1")
+    put(one, "a", b"1")
     assert other.get("a") == b"1"
     seen = (tmp_path / "durable" / "cache.db").stat()
     damage = sqlite3.DatabaseError("malformed")
     assert one._put_aside((seen.st_dev, seen.st_ino), damage)
-    one.set("a", b"2")
+    put(one, "a", b"2")
     assert other._put_aside((seen.st_dev, seen.st_ino), damage)
     assert other.get("a") == one.get("a") == b"2"
     for files in (one, other):
@@ -436,26 +443,27 @@ def test_processes_that_find_one_damage_at_once_lose_nothing_that_they_keep(
 CUT_SHORT = """
 import os, sys, pathlib, sqlite3
 from feedsrv.storage.backend import Area, StorageKey
-from feedsrv.storage.codec import LastModifiedBucket
+from feedsrv.storage.journal import Journal
+from feedsrv.storage.last_modified import LastModifiedBucket
 from feedsrv.storage.disk import DiskCache
 folder = pathlib.Path(sys.argv[1])
 files = DiskCache(folder, 10_000_000)
 for number in range(9):
-    files.set(str(number), b"x" * 100_000)
+    files.replace(str(number), None, b"x" * 100_000)
 sqlite3.connect(folder / "cache.db").execute("PRAGMA wal_checkpoint(TRUNCATE)")
 files.close()
 files.get("0")
 os.truncate(folder / "cache.db", 2 * 4096)
 for number in range(9):
     files.get(str(number))
-files.set("1", b"1")
+files.replace("1", files.get("1"), b"1")
 """
 
 
 def test_a_value_under_another_name_or_with_a_wrong_bit_is_not_used(tmp_path: Path) -> None:
     files = DiskCache(tmp_path, 1_000_000)
     for name in ("a", "b", "c"):
-        files.set(name, name.encode() * 10)
+        put(files, name, name.encode() * 10)
     files.close()
     with closing(sqlite3.connect(tmp_path / "cache.db", isolation_level=None)) as connection:
         connection.execute(
@@ -477,16 +485,14 @@ def test_a_file_that_is_cut_short_while_it_is_read_does_not_kill_the_reader(
     assert DiskCache(tmp_path / "durable", 1_000_000).get("1") == b"1"
 
 
-def test_what_is_damaged_again_and_again_does_not_pile_up(
-    store: Repository, tmp_path: Path
-) -> None:
+def test_what_is_damaged_again_and_again_does_not_pile_up(tmp_path: Path) -> None:
     for _ in range(5):
-        store.save_listing(make_listing(DAYS[0]), DAYS[0])
-        reconnect(store)
-        with damaged(tmp_path):
-            assert store.get_listing(DAYS[0]) == make_listing(DAYS[0])
-        assert store.failure_state(NOON) is None
-    store.save_listing(make_listing(DAYS[0]), DAYS[0])
+        # Closed meanwhile: its thread would write while the test damages the file.
+        with closing(reopen_store(tmp_path)) as store:
+            store.save_listing(make_listing(DAYS[0]), DAYS[0])
+        with damaged(tmp_path), closing(reopen_store(tmp_path)) as store:
+            assert store.get_listing(DAYS[0]) is None
+            assert store.failure_state(NOON) is None
     found = sorted(path.name for path in (tmp_path / MINE).iterdir())
     assert found == ["changes", "damaged-durable", "durable", "lock"]
 
@@ -509,40 +515,50 @@ def test_a_file_that_another_process_made_anew_is_the_one_that_is_used(
 def test_the_journal_is_bounded_and_no_change_is_missed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("feedsrv.storage.disk._MAX_JOURNAL_BYTES", 300)
-    one, other = (disk.Journal(tmp_path / "changes") for _ in range(2))
-    cursor, _ = other.read(None)
+    monkeypatch.setattr("feedsrv.storage.journal._MAX_BYTES", 300)
+    one, other = (Journal(tmp_path / "changes") for _ in range(2))
+    assert one.read() == other.read() == frozenset()
     for number in range(50):
-        address = StorageKey(Area.DURABLE, f"name {number} \u00e9")
-        one.append(address)
-        cursor, changes = other.read(cursor)
-        assert changes is None or address in changes
-        assert other.read(cursor) == (cursor, frozenset())
+        key = StorageKey(Area.DURABLE, f"name {number} \u00e9")
+        one.append(key)
+        changes = other.read()
+        assert changes is None or key in changes
+        assert other.read() == frozenset()
         assert (tmp_path / "changes").stat().st_size < 500
-        assert not one.read(one.read(None)[0])[1]
+        assert not one.read()
 
 
 def test_a_journal_that_is_deleted_counts_as_a_store_that_is_lost(tmp_path: Path) -> None:
-    one, other = (disk.Journal(tmp_path / "changes") for _ in range(2))
-    start, changes = other.read(None)
-    assert not changes
+    one, other = (Journal(tmp_path / "changes") for _ in range(2))
+    assert other.read() == frozenset()
     first, second = StorageKey(Area.DURABLE, "first"), StorageKey(Area.EVICTABLE, "second")
     one.append(first)
-    cursor, changes = other.read(start)
-    assert changes == frozenset({first}), "also where there was no file before"
-    (tmp_path / "changes").unlink()
-    lost, changes = other.read(cursor)
-    assert changes is None
-    assert other.read(lost)[1] == frozenset()
+    assert other.read() is None, "it may be the second that was made since"
     one.append(second)
-    assert other.read(lost)[1] == frozenset({second})
+    assert other.read() == frozenset({second})
+    (tmp_path / "changes").unlink()
+    assert other.read() is None
+    assert other.read() == frozenset()
+    one.append(first)
+    assert other.read() is None
+
+
+def test_what_was_announced_in_a_journal_that_is_replaced_at_once_is_not_missed(
+    tmp_path: Path,
+) -> None:
+    one, other = (Journal(tmp_path / "changes") for _ in range(2))
+    assert one.read() == other.read() == frozenset()
+    one.append(StorageKey(Area.DURABLE, "first"))
+    other.reset()
+    assert other.read() is None
+    assert one.read() is None
 
 
 def test_a_connection_whose_transaction_cannot_end_holds_no_lock(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, other = (DiskCache(tmp_path / "durable", 1_000_000) for _ in range(2))
-    one.set("a", b"1")
+    put(one, "a", b"1")
 
     def fail(cache: diskcache.Cache) -> None:
         with cache.transact():
@@ -551,9 +567,9 @@ def test_a_connection_whose_transaction_cannot_end_holds_no_lock(
             cache._con.set_authorizer(lambda action, *_: int(action == sqlite3.SQLITE_TRANSACTION))
 
     with pytest.raises(StoreError, match="not authorized"):
-        one._write(fail)
+        one._run(fail)
     monkeypatch.setattr("feedsrv.storage.disk._LOCK_TIMEOUT", 0.1)
-    other.set("a", b"3")
+    put(other, "a", b"3")
     assert one.get("a") == b"3"
     for files in (one, other):
         files.close()
@@ -573,6 +589,7 @@ def test_the_folder_of_an_older_version_is_left_alone_and_named_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
+    (tmp_path / "v1").mkdir()
     (tmp_path / "v2" / "lists").mkdir(parents=True)
     (tmp_path / "v2" / "lists" / "cache.db").write_bytes(b"of old")
     store = reopen_store(tmp_path)
@@ -580,7 +597,7 @@ def test_the_folder_of_an_older_version_is_left_alone_and_named_once(
     assert store.get_listing(DAYS[0]) == make_listing(DAYS[0])
     assert (tmp_path / "v2" / "lists" / "cache.db").read_bytes() == b"of old"
     assert len(caplog.messages) == 1
-    assert str(tmp_path / "v2") in caplog.text
+    assert f"{tmp_path / 'v1'}, {tmp_path / 'v2'}" in caplog.text
     store.close()
 
 
@@ -646,7 +663,7 @@ def test_adhoc_searches_push_out_no_list_no_configured_search_and_no_polled_one(
         store.last_modified(f"http://a.b/{number}", "etag", NOON)
         if number % 12 == 0:
             assert store.get_listing(SNOW) == big(SNOW)
-            wait_until(lambda: not store._records._touched)
+            wait_until(lambda: not store._records._to_touch)
         largest = max(largest, database(tmp_path, "evictable").stat().st_size)
     store.close()
     again = disk_store(tmp_path, UPSTREAM, own=[FOG])
@@ -663,9 +680,9 @@ def test_many_small_values_leave_room_for_a_large_one(tmp_path: Path) -> None:
     """What is dropped is as much as has to be, not so many values at a time."""
     files = DiskCache(tmp_path / "searches", 2_000_000)
     for number in range(4000):
-        files.set(f"small {number}", b"x" * 200)
+        put(files, f"small {number}", b"x" * 200)
     for number in range(20):
-        files.set(f"large {number}", b"x" * 500_000)
+        put(files, f"large {number}", b"x" * 500_000)
         assert (tmp_path / "searches" / "cache.db").stat().st_size < 2_000_000 + 600_000
     files.close()
 
@@ -680,7 +697,7 @@ def test_a_touch_is_a_small_write(
     for _ in range(5):
         seconds.now += 601
         assert store.get_listing(SNOW)
-        wait_until(lambda: not store._records._touched)
+        wait_until(lambda: not store._records._to_touch)
     wait_until(lambda: log.stat().st_size > 0)
     assert log.stat().st_size < 300_000
 
@@ -695,7 +712,11 @@ def test_the_last_modified_values_of_strangers_take_bounded_space_and_drop_no_po
         store.last_modified(f"http://a.b/{number}", "etag", later)
         if number % 5 == 0:
             assert store.last_modified("http://a.b/polled", "etag", later) == NOON
-    (bucket,) = store._records.records_in_memory(LastModifiedBucket)
+    (bucket,) = (
+        entry.record
+        for _, entry in store._records._entries()
+        if isinstance(entry.record, LastModifiedBucket)
+    )
     assert len(bucket.urls) == 16
     assert has_last_modified(store, "http://a.b/polled")
     assert not has_last_modified(store, "http://a.b/0")

@@ -4,6 +4,7 @@ import pickle
 import sqlite3
 import zlib
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import diskcache
@@ -12,6 +13,7 @@ import pytest
 
 from feedsrv.errors import StoreError
 from feedsrv.models import Failure, Kind, Listing, Page
+from feedsrv.storage.permanent import PermanentValues
 from feedsrv.storage.repository import Repository
 from tests.support.processes import call_in_process
 from tests.support.stores import disk_files, disk_store
@@ -131,7 +133,7 @@ def test_a_planted_pickle_as_a_key_does_not_run(store: Repository, tmp_path: Pat
 
 @pytest.mark.parametrize("value", [b"", b"{", b"[]", b"\xff\xfe", b'{"page": 3}', b"null"])
 def test_a_value_that_cannot_be_read_is_as_good_as_none(store: Repository, value: bytes) -> None:
-    disk_files(store).set(f"{UPSTREAM} listing {FRIDAY}", value)
+    disk_files(store).replace(f"{UPSTREAM} listing {FRIDAY}", None, value)
     assert store.get_listing(FRIDAY) is None
 
 
@@ -269,14 +271,17 @@ def test_a_listing_replaces_the_alias_of_its_page(store: Repository) -> None:
 # --- clocks that jump ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("hours", [8, 8760])
-def test_no_last_modified_lies_in_the_future_after_a_clock_was_ahead(
-    store: Repository, hours: int
-) -> None:
+@pytest.mark.parametrize("hours", [1, 8, 8760])
+def test_last_modified_never_falls_nor_lies_in_the_future(store: Repository, hours: int) -> None:
+    """curl, and so newsboat, drops a body whose Last-Modified is not later than the last one."""
     ahead = NOON + timedelta(hours=hours)
     assert store.last_modified("http://a/", "x", ahead) == ahead
-    assert store.last_modified("http://a/", "x", NOON) == NOON
-    assert store.last_modified("http://a/", "y", NOON) == NOON + timedelta(seconds=1)
+    assert store.last_modified("http://b/", "x", NOON) == NOON, "one that was not sent before"
+    # The clock was ahead and is right again, or was set back: none is sent.
+    assert store.last_modified("http://a/", "x", NOON) is None
+    assert store.last_modified("http://a/", "y", NOON) is None
+    assert store.last_modified("http://a/", "y", ahead) == ahead + timedelta(seconds=1)
+    assert store.last_modified("http://a/", "z", ahead) == ahead + timedelta(seconds=2)
 
 
 @pytest.mark.parametrize("hours", [8, 8760])
@@ -348,15 +353,61 @@ def test_durable_values_outlive_a_change_of_the_schema_version(
     assert [name for name, _ in again.scan()] == ["2"]
 
 
-def test_a_durable_value_that_another_process_deleted_is_gone(tmp_path: Path) -> None:
-    one, other = (
-        disk_store(tmp_path, UPSTREAM).permanent_values("subscribers", Subscriber) for _ in range(2)
-    )
+def test_a_permanent_value_that_another_process_deleted_is_gone(tmp_path: Path) -> None:
+    stores = [disk_store(tmp_path, UPSTREAM) for _ in range(2)]
+    one, other = (store.permanent_values("subscribers", Subscriber) for store in stores)
     one.set("1", Subscriber("ada@example.org"))
     wait_until(lambda: other.get("1") is not None)
+    for store in stores:
+        store._records.run_maintenance()  # the journal is new, which counts as a loss
     one.delete("1")
     wait_until(lambda: other.get("1") is None)
     assert one.get("1") is None
+
+
+def test_a_process_that_was_cut_off_does_not_bring_back_what_another_deleted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = [0.0]
+    stores = [disk_store(tmp_path, UPSTREAM, clock=lambda: seconds[0]) for _ in range(2)]
+    one, other = (store.permanent_values("subscribers", Subscriber) for store in stores)
+    for name in "12":
+        one.set(name, Subscriber("ada@example.org"))
+        wait_until(partial(has_value, other, name))
+    for store in stores:
+        store._records.run_maintenance()  # the journal is new, which counts as a loss
+    with monkeypatch.context() as patch:
+        patch.setattr(disk_files(stores[1], "permanent"), "replace", fail)
+        other.set("2", Subscriber("bo@example.org"))
+        assert not other.is_written("2")
+        one.delete("1")
+    seconds[0] += 11
+    wait_until(lambda: other.is_written("2"))
+    wait_until(lambda: one.get("2") == Subscriber("bo@example.org"))
+    assert one.get("1") is None
+    assert other.get("1") is None
+
+
+def has_value(values: PermanentValues[Subscriber], name: str) -> bool:
+    return values.get(name) is not None
+
+
+def fail(*_: object) -> bool:
+    raise StoreError("the folder", "full")
+
+
+def test_of_a_permanent_value_the_one_in_memory_is_not_the_later_one(tmp_path: Path) -> None:
+    """A process that rereads everything does not overwrite what another one changed."""
+    stores = [disk_store(tmp_path, UPSTREAM) for _ in range(2)]
+    one, other = (store.permanent_values("subscribers", Subscriber) for store in stores)
+    one.set("1", Subscriber("ada@example.org"))
+    wait_until(lambda: other.get("1") is not None)
+    stores[1]._records._closing.set()
+    stores[1]._records._thread.join()
+    one.set("1", Subscriber("bo@example.org"))
+    stores[1]._records._invalidate_all()
+    stores[1]._records.run_maintenance()
+    assert one.get("1") == other.get("1") == Subscriber("bo@example.org")
 
 
 def test_values_of_another_schema_are_left_alone(store: Repository) -> None:

@@ -549,12 +549,27 @@ def test_last_modified_is_the_time_of_the_change(list_papers: ListPapers, clock:
 def test_last_modified_rises_although_the_clock_was_set_back_a_little(
     list_papers: ListPapers, clock: Clock
 ) -> None:
-    """If by more than minutes, it was wrong before, and no date may lie in the future."""
     responses = [list_papers("Kelp")]
     for title in ("Tides", "Eelgrass"):
         clock.forward(minutes=-2)
         responses.append(list_papers(title))
     assert last_modified_rises(*responses)
+
+
+@pytest.mark.parametrize("hours", [1, 8, 8760])
+def test_while_the_clock_is_behind_the_last_date_none_is_sent(
+    list_papers: ListPapers, changing_server: Server, clock: Clock, hours: int
+) -> None:
+    """It was set back, or had been ahead. No date falls, and none lies in the future."""
+    first = list_papers("Kelp")
+    clock.forward(hours=-hours)
+    second = list_papers("Tides")
+    assert "Last-Modified" not in second.headers
+    old = {"If-Modified-Since": first.headers["Last-Modified"]}
+    assert changing_server(TRENDING_FEED, **old).body == second.body
+    assert changing_server(TRENDING_FEED, If_None_Match=second.headers["ETag"]).status == 304
+    clock.forward(hours=hours)
+    assert last_modified_rises(first, list_papers("Tides"))
 
 
 def test_last_modified_rises_after_a_restart(
@@ -600,6 +615,7 @@ def print_last_modified(folder: str, name: str) -> None:
         moment = store.last_modified(
             "http://a/", f"{name} {number}", datetime(2026, 11, 24, tzinfo=UTC)
         )
+        assert moment is not None
         print(moment.isoformat())
 
 

@@ -13,9 +13,9 @@ import msgspec
 import pytest
 
 from feedsrv.models import Failure, Kind, Listing, Page
-from feedsrv.storage.backend import Area, StorageKey
+from feedsrv.storage.backend import Area, Backend, StorageKey
 from feedsrv.storage.codec import encode
-from feedsrv.storage.repository import Repository
+from feedsrv.storage.repository import SCHEMA_VERSION, Repository
 from tests.support.redis_server import run_redis
 from tests.support.stores import disk_store, has_last_modified, redis_store, reserve_slot
 from tests.support.waiting import wait_until
@@ -178,10 +178,11 @@ def test_many_who_change_one_address_at_once_never_give_a_date_twice(make: Make)
     stores = [make() for _ in range(4)]
 
     def stamps(number: int) -> list[datetime]:
-        return [
+        given = [
             stores[number].last_modified("http://a/", f"{number} {each}", NOON)
             for each in range(25)
         ]
+        return [date for date in given if date is not None]
 
     with ThreadPoolExecutor(4) as pool:
         given = list(pool.map(stamps, range(4)))
@@ -202,36 +203,46 @@ def test_a_search_that_is_polled_is_touched(make: Make) -> None:
     store = make()
     store.save_listing(make_listing(SNOW), SNOW)
     assert store.get_listing(SNOW) == make_listing(SNOW)
-    wait_until(lambda: not store._records._touched)
+    wait_until(lambda: not store._records._to_touch)
     assert make().get_listing(SNOW) == make_listing(SNOW)
 
 
+def put(backend: Backend, key: StorageKey, value: bytes) -> None:
+    assert backend.replace(key, backend.get(key), value)
+
+
 def test_a_backend_replaces_only_what_is_expected(make: Make) -> None:
-    backend, address = make()._records.backend, StorageKey(Area.DURABLE, "a [name] * ?")
-    assert not backend.replace(address, b"x", b"y")
-    assert backend.replace(address, None, b"1")
-    assert not backend.replace(address, None, b"2")
-    assert backend.replace(address, b"1", b"2")
-    assert backend.get(address) == b"2"
-    assert list(backend.scan(Area.DURABLE, "a [name] *")) == [(address.name, b"2")]
+    backend, key = make()._records.backend, StorageKey(Area.DURABLE, "a [name] * ?")
+    assert not backend.replace(key, b"x", b"y")
+    assert backend.replace(key, None, b"1")
+    assert not backend.replace(key, None, b"2")
+    assert backend.replace(key, b"1", b"2")
+    assert backend.get(key) == b"2"
+    assert list(backend.scan(Area.DURABLE, "a [name] *")) == [(key.name, b"2")]
     assert not list(backend.scan(Area.DURABLE, "a [name] x"))
-    backend.delete(address)
-    assert backend.get(address) is None
+    assert not backend.replace(key, b"1", None)
+    assert backend.replace(key, b"2", None)
+    assert backend.get(key) is None
 
 
-def test_a_backend_tells_others_what_was_changed_and_not_itself(make: Make) -> None:
-    one, other = make()._records.backend, make()._records.backend
+def test_a_backend_tells_others_what_was_changed_and_not_itself(make: Make, tmp_path: Path) -> None:
+    stores = make(), make()
+    one, other = (store._records.backend for store in stores)
+    for store in stores:
+        store._records._closing.set()
+        store._records._thread.join()  # which polls too
     first, second = StorageKey(Area.DURABLE, "first"), StorageKey(Area.EVICTABLE, "second one")
     for area in Area:
-        one.set(StorageKey(area, "before"), b"1")
-    own, start = one.changes(None).cursor, other.changes(None).cursor
-    one.set(first, b"1")
-    one.replace(second, None, b"2")
-    one.set(StorageKey(Area.DURABLE, "third"), b"3", announce=False)
-    found = other.changes(start)
-    assert found.addresses == frozenset({first, second})
-    assert other.changes(found.cursor).addresses == frozenset()
-    assert one.changes(own).addresses == frozenset()
+        put(one, StorageKey(area, "before"), b"1")
+    one.changes(), other.changes()  # of files that are new
+    assert one.changes() == other.changes() == frozenset()
+    put(one, first, b"1")
+    put(one, second, b"2")
+    one.replace(StorageKey(Area.DURABLE, "third"), None, b"3", announce=False)
+    assert other.changes() == frozenset({first, second})
+    assert one.changes() == other.changes() == frozenset()
+    one.replace(first, b"1", None)
+    assert other.changes() == frozenset({first})
 
 
 def test_a_change_is_seen_within_a_second(make: Make) -> None:
@@ -249,8 +260,7 @@ def test_a_change_is_seen_within_a_second(make: Make) -> None:
 @pytest.mark.parametrize("value", [b"", b"{", b"[]", b"\xff\xfe", b'{"page": 3}', b"null"])
 def test_a_value_that_cannot_be_read_is_as_good_as_none(make: Make, value: bytes) -> None:
     store = make()
-    address = StorageKey(Area.DURABLE, f"{UPSTREAM} listing {FRIDAY}")
-    store._records.backend.set(address, value)
+    put(store._records.backend, StorageKey(Area.DURABLE, f"{UPSTREAM} listing {FRIDAY}"), value)
     assert make().get_listing(FRIDAY) is None
     store.save_listing(make_listing(), FRIDAY)
     assert make().get_listing(FRIDAY) == make_listing()
@@ -266,11 +276,44 @@ def test_what_the_backend_lost_is_written_again_by_who_holds_it_and_the_latest_w
     one.save_listing(newer, FRIDAY)
     wait_until(partial(shows, other, newer))
     backend = one._records.backend
-    backend.set(StorageKey(Area.DURABLE, f"{UPSTREAM} listing {FRIDAY}"), encode(older)[0])
+    put(backend, StorageKey(Area.DURABLE, f"{UPSTREAM} listing {FRIDAY}"), encode(older))
     for store in (other, one):
         store._records._is_synchronized = False
     wait_until(lambda: all(store._records._is_synchronized for store in (one, other)))
     assert make().get_listing(FRIDAY) == newer
+
+
+class Note(msgspec.Struct, frozen=True):
+    count: int
+
+
+def test_two_versions_under_load_share_permanent_values_and_nothing_else(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = make()
+    monkeypatch.setattr("feedsrv.storage.repository.SCHEMA_VERSION", SCHEMA_VERSION + 1)
+    other = make()
+    rounds = 50
+
+    def work(store: Repository, first: int) -> None:
+        notes = store.permanent_values("notes", Note)
+        for number in range(first, first + 2 * rounds, 2):
+            newer = make_listing(seconds=number)
+            store.save_listing(newer, FRIDAY)
+            assert store.get_listing(FRIDAY) == newer
+            notes.update("all", lambda note: Note(note.count + 1 if note else 1))
+            store.last_modified("http://a/", str(number), NOON)
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(work, (one, other), (0, 1)))
+    for store in (one, other):
+        assert store.permanent_values("notes", Note).update("all", lambda note: note) == Note(
+            2 * rounds
+        )
+        assert store.last_modified("http://a/", "new", NOON) == NOON + timedelta(seconds=rounds)
+        assert store.failure_state(NOON) is None
+    one.permanent_values("notes", Note).set("all", Note(0))
+    wait_until(lambda: other.permanent_values("notes", Note).get("all") == Note(0))
 
 
 def test_it_is_probed_and_measured(make: Make) -> None:

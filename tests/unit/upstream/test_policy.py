@@ -206,6 +206,20 @@ def test_the_window_ends_at_the_first_list_day() -> None:
     assert window({}, 5, date(2023, 5, 8))[-1][0] == "2023-05-05"
 
 
+@pytest.mark.parametrize(
+    "today", [date(1970, 1, 1), date(2023, 5, 3), date(2023, 5, 4), date(2023, 5, 6)], ids=str
+)
+def test_before_the_first_list_the_window_is_the_first_list(today: date) -> None:
+    newest = max(date(2023, 5, 4), min(today, date(2023, 5, 5)))
+    assert window({}, 5, today) == [(str(newest), "")]
+
+
+@pytest.mark.parametrize("name", ["0001-01-01", "2023-05-03", "2026-11-27", "9999-12-31"])
+def test_a_neighbour_that_cannot_be_does_not_belong_to_the_window(name: str) -> None:
+    newest = make_listing(day("2026-11-25"), previous=name, later=name)
+    assert window({"2026-11-25": newest}, 2) == [("2026-11-25", "2026-11-25"), ("2026-11-24", "")]
+
+
 @given(
     st.dictionaries(
         st.dates(date(2026, 10, 1), date(2026, 11, 30)).map(str),

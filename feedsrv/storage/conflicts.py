@@ -1,0 +1,54 @@
+"""Which of two records for one key wins.
+
+Conflicts arise when the backend failed and processes changed a record independently.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from datetime import datetime
+
+import msgspec
+
+from feedsrv.models import DigestLog, Failure, Listing, RequestLog
+from feedsrv.storage.clock_skew import is_future
+from feedsrv.storage.last_modified import LastModifiedBucket
+from feedsrv.storage.lease import Lease
+from feedsrv.storage.records import IncidentLog
+
+
+def resolve_conflict(ours: msgspec.Struct, theirs: msgspec.Struct, now: datetime) -> msgspec.Struct:
+    """Return the later record; ours where both are of one time, or have none.
+
+    Request logs and Last-Modified values are merged. Of leases and logs of digests the stored one
+    wins: other processes obey the one, and have served the others.
+    """
+    match ours, theirs:
+        case RequestLog(), RequestLog():
+            return RequestLog(
+                _merge_times(ours.times, theirs.times),
+                _merge_times(ours.adhoc_times, theirs.adhoc_times),
+            )
+        case LastModifiedBucket(), LastModifiedBucket():
+            return ours.merge(theirs)
+        case (Lease(), Lease()) | (DigestLog(), DigestLog()):
+            return theirs
+    return theirs if _timestamp(theirs, now) > _timestamp(ours, now) else ours
+
+
+def _merge_times(one: Iterable[datetime], other: Iterable[datetime]) -> tuple[datetime, ...]:
+    """Return the times of both; those in both count once."""
+    return tuple(sorted((Counter(one) | Counter(other)).elements()))
+
+
+def _timestamp(record: msgspec.Struct, now: datetime) -> float:
+    """Return the time of the record, 0 where it has none or where a wrong clock wrote it."""
+    match record:
+        case Listing(fetched_at=time) | Failure(at=time):
+            pass
+        case IncidentLog(incidents=[latest, *_]):
+            time = latest.ended_at or latest.reported_at
+        case _:
+            return 0.0
+    return 0.0 if is_future(time, now) else time.timestamp()

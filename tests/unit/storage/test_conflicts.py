@@ -1,0 +1,82 @@
+"""Which of two records wins after processes went on alone for a while."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import pytest
+
+from feedsrv.models import Failure, Incident, Kind, Listing, Page, RequestLog
+from feedsrv.storage.conflicts import resolve_conflict
+from feedsrv.storage.last_modified import LastModified, LastModifiedBucket
+from feedsrv.storage.lease import Lease
+from feedsrv.storage.records import IncidentLog, PageAlias
+
+NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
+LATER = NOON + timedelta(seconds=1)
+NEXT_YEAR = NOON + timedelta(days=365)
+FRIDAY = Page(Kind.DAY, "2026-11-20")
+
+
+def make_listing(fetched_at: datetime) -> Listing:
+    return Listing(page=FRIDAY, papers=(), fetched_at=fetched_at)
+
+
+def make_failure(at: datetime) -> Failure:
+    return Failure(reason="status 503", count=1, at=at, retry_at=NOON, since=at)
+
+
+def make_incidents(at: datetime) -> IncidentLog:
+    return IncidentLog((Incident(subject="day", reason="x", since=NOON, reported_at=at),))
+
+
+def winner(ours: msgspec.Struct, theirs: msgspec.Struct) -> msgspec.Struct:
+    return resolve_conflict(ours, theirs, LATER)
+
+
+@pytest.mark.parametrize(
+    ("early", "late"),
+    [
+        (make_listing(NOON), make_listing(LATER)),
+        (make_failure(NOON), make_failure(LATER)),
+        (make_incidents(NOON), make_incidents(LATER)),
+    ],
+)
+def test_the_later_record_wins_whoever_has_it(early: msgspec.Struct, late: msgspec.Struct) -> None:
+    assert winner(early, late) == late
+    assert winner(late, early) == late
+
+
+def test_a_record_of_a_wrong_clock_loses() -> None:
+    for make in (make_listing, make_failure):
+        assert winner(make(NEXT_YEAR), make(NOON)) == make(NOON)
+        assert winner(make(NOON), make(NEXT_YEAR)) == make(NOON)
+
+
+def test_ours_wins_where_both_are_of_one_time_or_have_none() -> None:
+    ours = make_failure(NOON)
+    assert winner(ours, msgspec.structs.replace(ours, reason="theirs")) is ours
+    alias, other = PageAlias(FRIDAY), PageAlias(Page(Kind.DAY, "2026-11-19"))
+    assert winner(alias, other) is alias
+
+
+def test_of_leases_the_stored_one_wins() -> None:
+    for stored in (Lease("", NOON), Lease("other", NOON)):
+        assert winner(Lease("ours", LATER), stored) is stored
+
+
+def test_requests_of_both_logs_count_and_those_in_both_count_once() -> None:
+    ours, theirs = RequestLog((NOON, NOON, LATER), (LATER,)), RequestLog((NOON, LATER, LATER))
+    assert winner(ours, theirs) == RequestLog((NOON, NOON, LATER, LATER), (LATER,))
+
+
+def test_last_modified_values_of_both_are_merged_and_the_later_of_each_url_wins() -> None:
+    ours = LastModifiedBucket({"a": LastModified("1", NOON), "b": LastModified("2", NEXT_YEAR)})
+    theirs = LastModifiedBucket({"b": LastModified("3", NOON), "c": LastModified("4", NOON)})
+    merged = {
+        "a": LastModified("1", NOON),
+        "b": LastModified("2", NEXT_YEAR),
+        "c": LastModified("4", NOON),
+    }
+    assert winner(ours, theirs) == winner(theirs, ours) == LastModifiedBucket(merged)
