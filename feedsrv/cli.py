@@ -7,13 +7,16 @@ line; 128 + N when signal N ended a command.
 from __future__ import annotations
 
 import errno
+import io
 import logging
 import os
 import re
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from datetime import date, timedelta
 from http import HTTPStatus
@@ -28,12 +31,26 @@ from werkzeug.test import Client, EnvironBuilder
 from feedsrv import __version__
 from feedsrv.config import Config, find_config_file, load_config
 from feedsrv.console import draw_query, refresh_display, with_progress_bar
-from feedsrv.errors import ERROR_MAP, FeedsrvError, QueryError, StoreError, UpstreamError
+from feedsrv.errors import (
+    ERROR_MAP,
+    ConfigError,
+    FeedsrvError,
+    MailError,
+    QueryError,
+    StoreError,
+    UpstreamError,
+)
 from feedsrv.export import export_config, export_site
 from feedsrv.feeds.digest_documents import DIGEST_FORMATS
 from feedsrv.feeds.new_papers import build_report, mark_reported
 from feedsrv.feeds.service import Service
 from feedsrv.logs import configure_logging
+from feedsrv.mail.delivery import Delivery, build_message, due_messages
+from feedsrv.mail.files import write_messages
+from feedsrv.mail.links import MailLinks
+from feedsrv.mail.run_lock import exclusive_run
+from feedsrv.mail.smtp import SMTPSender
+from feedsrv.mail.subscriptions import Subscriptions, subscribed_feeds
 from feedsrv.models import MAX_ENTRIES, Feed, Listing
 from feedsrv.monitoring.incidents import subscribe_incident_recorder
 from feedsrv.search.parser import parse_query
@@ -42,11 +59,13 @@ from feedsrv.storage.repository import open_repository
 from feedsrv.web.app import create_app
 from feedsrv.web.filters import format_count, format_file_size
 from feedsrv.web.server import run_server
+from feedsrv.web.urls import public_url_builder
 
 #: Where a listing came from, if not from the data embedded in the page.
 _FALLBACK_SOURCE_LABELS = {"cards": "the rendered cards", "api": "the JSON API"}
 #: Papers of a list that cannot all lack keywords by chance: a list is short in the morning.
 _MIN_PAPERS = 5
+_sleep = time.sleep  # noqa: TID251  # the edge
 _ENVIRON = os.environ  # noqa: TID251  # the environment is read here and passed on
 
 
@@ -94,6 +113,9 @@ def _discard_output() -> None:
 @click.pass_context
 def main(ctx: click.Context, config_file: Path | None) -> None:
     """Hugging Face Daily Papers as one feed per keyword."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # None where the file descriptor is closed
+            stream.reconfigure(errors="backslashreplace")  # paths, and locales without UTF-8
     ctx.with_resource(_exit_on_signals())
     ctx.obj = config_file
 
@@ -209,7 +231,7 @@ def _split_target(urlpath: str) -> tuple[str, str]:
 )
 @click.pass_obj
 def check(config_file: Path | None, demo: bool, settings: bool, upstream: bool) -> None:
-    """Check settings, store and upstream."""
+    """Check settings, store, upstream and mail server."""
     config = _load_config(config_file, demo=demo or None)
     if upstream:
         with _open_service(config) as service:
@@ -231,6 +253,7 @@ def check(config_file: Path | None, demo: bool, settings: bool, upstream: bool) 
     if config.hf_token and checks[-1]:
         with _open_service(config) as service:
             checks.append(_check_token(service))
+    checks.append(_check_mail(config))
     sys.exit(0 if all(checks) else 1)
 
 
@@ -273,6 +296,20 @@ def _check_token(service: Service) -> bool:
         click.echo("token      FAILED: FEEDSRV_HF_TOKEN is invalid or has expired (HTTP 401)")
         return False
     click.echo("token      OK, FEEDSRV_HF_TOKEN is accepted")
+    return True
+
+
+def _check_mail(config: Config) -> bool:
+    """Print whether the mail server can be used, and return it; true where none is configured."""
+    if not config.mail.host:
+        return True
+    try:
+        with SMTPSender(config.mail, config.mail_password, sleep=_sleep) as sender:
+            sender.check()
+    except MailError as error:
+        click.echo(f"mail       FAILED: {error}")
+        return False
+    click.echo(f"mail       OK, {config.mail.host}")
     return True
 
 
@@ -320,7 +357,7 @@ def export_files(
     with _open_service(config) as service:
         failed = _refresh_stale(service)
         exported = export_site(create_app(service), tuple(config.feeds), directory)
-        results = tuple(with_progress_bar(exported, len(config.feeds) + 1))
+        results = tuple(with_progress_bar(exported, len(config.feeds) + 1, "Writing"))
     errors = [result for result in results if result.error]
     for result in errors:
         click.echo(f"feedsrv: {result.name} not updated: {result.error}", err=True)
@@ -367,17 +404,73 @@ def digest(
     NAME is the name of a configured feed, or several joined with +.
     """
     config = _load_config(config_file, demo=demo or None)
-    logging.getLogger().setLevel(logging.ERROR)  # of a script, standard error is mailed by cron
     with _open_service(config) as service:
         feeds = [service.get_configured_feed(each) for each in dict.fromkeys(name.split("+"))]
         first_day = _parse_since(since, service.now().date()) if since else None
-        for _ in service.refresh_stale(*feeds):
-            pass  # what fails is served from the store
+        _refresh_feeds(service, feeds)
         report = build_report(service, feeds, first_day)
         if report.digest.papers:
             click.echo(DIGEST_FORMATS[format_name](report.digest), nl=False)
         if not since:  # after the output, which may fail
             mark_reported(service, feeds, report)
+
+
+@main.command()
+@click.option(
+    "--dry-run",
+    "directory",
+    metavar="DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Write the messages that are due to files in DIR; send and record nothing.",
+)
+@click.option("--remove", metavar="ADDRESS", help="End all subscriptions of an address instead.")
+@click.pass_obj
+def mail(config_file: Path | None, directory: Path | None, remove: str | None) -> None:
+    """Send the digests that are due, each once to each address. For cron."""
+    config = _load_config(config_file)
+    if not config.mail.host:
+        raise ConfigError(["mail: needs the table [mail] with host and from"])
+    with _open_service(config) as service, exclusive_run(config.cache_dir) as is_alone:
+        service.repository.open()
+        subscriptions = Subscriptions(config, service.repository)
+        if remove is not None:
+            count = subscriptions.remove_address(remove, service.now().date())
+            click.echo(f"{count} {'subscription' if count == 1 else 'subscriptions'} ended.")
+        elif is_alone:
+            sys.exit(_send_due_mail(service, subscriptions, directory))
+        else:
+            click.echo("Another feedsrv mail is running.")
+
+
+def _send_due_mail(service: Service, subscriptions: Subscriptions, directory: Path | None) -> int:
+    """Send the digests that are due, print what became of them, and return the exit code."""
+    config = service.config
+    feeds = {each: subscribed_feeds(service, each) for each in subscriptions.active()}
+    failed = _refresh_feeds(service, [feed for found in feeds.values() for feed in found])
+    due = due_messages(service, subscriptions)
+    links = MailLinks(service.repository, public_url_builder(config))
+    if directory is not None:
+        count = write_messages((build_message(service, links, each) for each in due), directory)
+        click.echo(f"{directory}: {count} {'message' if count == 1 else 'messages'} written.")
+        return 1 if failed else 0
+    with SMTPSender(config.mail, config.mail_password, sleep=_sleep) as sender:
+        delivery = Delivery(service, subscriptions, links, sender, sleep=_sleep)
+        counts: Counter[str] = Counter()
+        for result in with_progress_bar(delivery.send(due), len(due), "Sending"):
+            counts[result.outcome] += 1
+            if result.reason:
+                click.echo(f"{result.address}: {result.title}: {result.reason}", err=True)
+    click.echo(
+        f"{counts['sent']} sent, {counts['rejected']} rejected, {counts['deferred']} deferred."
+    )
+    return 1 if failed or counts["rejected"] or counts["deferred"] else 0
+
+
+def _refresh_feeds(service: Service, feeds: Sequence[Feed]) -> int:
+    """Refresh the stale lists of the feeds, and return the number of failures."""
+    logging.getLogger().setLevel(logging.ERROR)  # what fails is served from the store
+    results = service.refresh_stale(*feeds) if feeds else ()
+    return sum(isinstance(result, UpstreamError) for _, result, _ in results)
 
 
 def _parse_since(text: str, today: date) -> date:
@@ -415,8 +508,9 @@ def explain(config_file: Path | None, query: str, limit: int, demo: bool) -> Non
     click.echo("\n".join(draw_query(tree)))
     terms = upstream_search_text(tree)
     click.echo(f"\nHugging Face search: {terms or 'none, the query has no words to search for'}")
+    feed = Feed(name="explain", title="explain", query=query, limit=limit)
     with _open_service(config) as service:
-        result = service.get_feed(Feed(name="explain", title="explain", query=query, limit=limit))
+        result = service.get_feed(feed, is_preview=True)
         index = service.window().index
     for term in iter_positive_terms(tree):
         if term.has_forms:
@@ -427,14 +521,14 @@ def explain(config_file: Path | None, query: str, limit: int, demo: bool) -> Non
     for match in result.matches:
         paper = match.paper
         click.echo(f"{paper.published:%Y-%m-%d}  {paper.id}  {paper.title}")
-        for location in match_locations(tree, paper):
+        for location in match_locations(result.queries[feed][0], paper):
             click.echo(f"{'':12}{location}")
 
 
 def _load_config(config_file: Path | None, **arguments: object) -> Config:
     """Return the settings, with logging configured by them."""
     config = load_config(config_file, _ENVIRON, arguments)
-    configure_logging(config.log_format, [config.access_key, config.hf_token])
+    configure_logging(config.log_format, [config.access_key, config.hf_token, config.mail_password])
     return config
 
 

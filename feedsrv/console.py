@@ -5,14 +5,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import click
 
 from feedsrv.errors import UpstreamError
-from feedsrv.export import ExportResult
 from feedsrv.models import Listing, Page
 from feedsrv.search.query import And, Not, Or, Query
 
+T = TypeVar("T")
 RefreshDisplay = Callable[[Page, Listing | UpstreamError, int], None]
 
 
@@ -47,12 +48,12 @@ def _format_result(page: Page, result: Listing | UpstreamError) -> str:
     return f"{page}: {len(result.papers)} papers"
 
 
-def with_progress_bar(results: Iterator[ExportResult], total: int) -> Iterator[ExportResult]:
+def with_progress_bar(results: Iterator[T], total: int, label: str) -> Iterator[T]:
     """Yield the results unchanged, and show a progress bar on a terminal."""
     if not _is_terminal():
         yield from results
         return
-    with click.progressbar(results, length=total, label="Writing", width=0, show_pos=True) as bar:
+    with click.progressbar(results, length=total, label=label, width=0, show_pos=True) as bar:
         yield from bar
 
 

@@ -9,6 +9,8 @@
     │   ├── ParameterError       another URL parameter is invalid
     │   ├── UnauthorizedError    the server is private, and the request has no valid key
     │   ├── QuotaExceededError   one client requests too many new keywords
+    │   ├── SignUpQuotaError     one client subscribes too many mail addresses
+    │   ├── TokenError           a link of a message is damaged or too old
     │   └── UnknownFeedError     no feed has that name
     ├── UpstreamError            Hugging Face failed; handled inside the service
     │   ├── FetchError           no usable response
@@ -16,6 +18,11 @@
     │   └── ParseError           the response has no list of papers that can be parsed
     ├── NoDataYetError           upstream fails, and nothing is stored that could be served
     ├── StoreError               the disk or Redis failed; handled inside the service
+    ├── MailError                a message was not sent
+    │   ├── MailUnreachableError there is no connection to the mail server
+    │   ├── MailServerError      the mail server cannot be used with these settings
+    │   ├── MailDeferredError    it does not take one message now
+    │   └── MailRejectedError    it will never take one message
     ├── ListenError              the server cannot listen on its address
     └── ExportError              the files of an export could not be written
 
@@ -144,6 +151,40 @@ class QuotaExceededError(ClientError):
         return "too many new keywords; existing feeds are not limited"
 
 
+class SignUpQuotaError(ClientError):
+    """One client subscribes more mail addresses than its quota allows.
+
+    Attributes:
+        client: The client.
+        retry_after: Seconds until the next one is allowed.
+
+    """
+
+    def __init__(self, client: str, retry_after: float) -> None:
+        super().__init__(client, retry_after)
+        self.client = client
+        self.retry_after = retry_after
+
+    def __str__(self) -> str:
+        return "too many subscriptions from your address for now; try again later"
+
+
+class TokenError(ClientError):
+    """A link of a message is damaged, or a confirmation came too late.
+
+    Attributes:
+        reason: What to do.
+
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return self.reason
+
+
 class UnknownFeedError(ClientError):
     """No feed has that name.
 
@@ -186,16 +227,24 @@ class FetchError(UpstreamError):
     Attributes:
         retry_after: Seconds for which upstream wants no further request. None if not given.
         timed_out: Whether there was no response in time.
+        is_not_found: Whether upstream says that there is no such page.
 
     """
 
     def __init__(
-        self, url: str, reason: str, retry_after: float | None = None, *, timed_out: bool = False
+        self,
+        url: str,
+        reason: str,
+        retry_after: float | None = None,
+        *,
+        timed_out: bool = False,
+        is_not_found: bool = False,
     ) -> None:
         super().__init__(url, reason)
         self.args = (url, reason, retry_after)
         self.retry_after = retry_after
         self.timed_out = timed_out
+        self.is_not_found = is_not_found
 
 
 class RequestNotSentError(UpstreamError):
@@ -255,6 +304,40 @@ class StoreError(FeedsrvError):
         return f"the store at {self.location} cannot be used: {self.reason}"
 
 
+class MailError(FeedsrvError):
+    """A message was not sent.
+
+    Attributes:
+        host: The mail server.
+        reason: What went wrong, for logs and error messages.
+
+    """
+
+    def __init__(self, host: str, reason: str) -> None:
+        super().__init__(host, reason)
+        self.host = host
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"mail cannot be sent through {self.host}: {self.reason}"
+
+
+class MailUnreachableError(MailError):
+    """There is no connection to the mail server."""
+
+
+class MailServerError(MailError):
+    """The mail server cannot be used with these settings, or files cannot be written."""
+
+
+class MailDeferredError(MailError):
+    """The mail server does not take one message now (RFC 5321 4.2.1: 4yz)."""
+
+
+class MailRejectedError(MailError):
+    """The mail server will never take one message (RFC 5321 4.2.1: 5yz)."""
+
+
 class ListenError(FeedsrvError):
     """The server cannot listen on its address.
 
@@ -309,9 +392,15 @@ ERROR_MAP: dict[type[FeedsrvError], ErrorMapping] = {
     ParameterError: ErrorMapping(400, "Invalid parameter", 2),
     UnauthorizedError: ErrorMapping(401, "Key required", 2),
     QuotaExceededError: ErrorMapping(429, "Too many new keywords", 1),
+    SignUpQuotaError: ErrorMapping(429, "Too many subscriptions", 1),
+    TokenError: ErrorMapping(400, "Link not valid", 2),
     UnknownFeedError: ErrorMapping(404, "Feed not found", 2),
     NoDataYetError: ErrorMapping(503, "Not fetched yet", 1),
     StoreError: ErrorMapping(503, "Store unavailable", 1),
+    MailUnreachableError: ErrorMapping(503, "Mail server unavailable", 1),
+    MailServerError: ErrorMapping(503, "Mail server unusable", 1),
+    MailDeferredError: ErrorMapping(503, "Mail server busy", 1),
+    MailRejectedError: ErrorMapping(400, "Address not accepted", 1),
     ListenError: ErrorMapping(500, "The server cannot listen", 1),
     ExportError: ErrorMapping(500, "Export failed", 1),
     FetchError: ErrorMapping(503, "Hugging Face is unreachable", 1),

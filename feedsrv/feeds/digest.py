@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import groupby
 from textwrap import shorten
@@ -53,7 +53,9 @@ class ListedPeriod(NamedTuple):
     closed_by: date | None
 
 
-def listed_periods(days: StoredDays, period: Period) -> tuple[ListedPeriod, ...]:
+def listed_periods(
+    days: StoredDays, period: Period, unreadable: Collection[Page] = ()
+) -> tuple[ListedPeriod, ...]:
     """Return the periods of the window that have a list day, oldest first.
 
     A period is closed when a later list day has been read, and when each of its own lists was
@@ -63,17 +65,18 @@ def listed_periods(days: StoredDays, period: Period) -> tuple[ListedPeriod, ...]
     Args:
         days: The window of list days, newest first, each with its stored listing.
         period: How long the periods are.
+        unreadable: Pages of days that nobody need wait for.
 
     """
-    dated = [(_list_day(page, listing), listing) for page, listing in reversed(days)]
-    read_days = [day for day, listing in dated if listing is not None]
+    final = {page for page, listing in days if page in unreadable or _is_final(page, listing)}
+    read_days = [_list_day(*each) for each in reversed(days) if each[1] is not None]
     periods = []
-    groups = groupby(dated, key=lambda each: period_key(each[0], period))
+    groups = groupby(reversed(days), key=lambda each: period_key(_list_day(*each), period))
     for index, (key, members) in enumerate(groups):
         lists = tuple(members)
         first_day, last_day = period_days(key)
-        is_whole = index > 0 or _reaches_back(lists[0], first_day)
-        is_complete = all(listing and _is_final(day, listing) for day, listing in lists)
+        is_whole = index > 0 or _reaches_back(*lists[0], first_day)
+        is_complete = all(page in final for page, _ in lists)
         later = bisect_left(read_days, last_day + timedelta(days=1))
         is_closed = is_whole and is_complete and later < len(read_days)
         closed_by = read_days[later] if is_closed else None
@@ -170,15 +173,14 @@ def _list_day(page: Page, listing: Listing | None) -> date:
     return date.fromisoformat(listing.page.key if listing is not None else page.key)
 
 
-def _is_final(day: date, listing: Listing) -> bool:
-    return listing.fetched_at.date() > day
+def _is_final(page: Page, listing: Listing | None) -> bool:
+    return listing is not None and listing.fetched_at.date() > _list_day(page, listing)
 
 
-def _reaches_back(oldest: tuple[date, Listing | None], first_day: date) -> bool:
+def _reaches_back(page: Page, listing: Listing | None, first_day: date) -> bool:
     """Return whether the window's oldest list day is the first of its period."""
-    day, listing = oldest
     previous = listing.previous_day if listing is not None else ""
-    return day == first_day or "" < previous < first_day.isoformat()
+    return _list_day(page, listing) == first_day or "" < previous < first_day.isoformat()
 
 
 def _period_of(paper: Paper, periods: Sequence[ListedPeriod]) -> ListedPeriod | None:

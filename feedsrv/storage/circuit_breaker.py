@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Lock
+from typing import Literal
 
 from feedsrv.errors import StoreError
 
@@ -40,36 +41,25 @@ class CircuitBreaker:
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        """Guard a read from the backend.
-
-        Raises:
-            StoreError: It fails, or failed a moment ago.
-
-        """
-        with self._guard(allowed=self._allows_reads, reads=True):
+        """Guard a read from the backend; raise StoreError if it fails, or did a moment ago."""
+        with self._guard("reads", allowed=self._allows_reads):
             yield
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Guard a write to the backend.
-
-        Raises:
-            StoreError: It fails, or failed a moment ago.
-
-        """
-        with self._guard(allowed=self._allows_writes, reads=False):
+        """Guard a write to the backend; raise StoreError if it fails, or did a moment ago."""
+        with self._guard("writes", allowed=self._allows_writes):
             yield
 
     def probe(self, read: Callable[[], object], write: Callable[[], object]) -> None:
-        """Try again what failed, if it is time to."""
+        """Try again what failed, if it is time to; raise StoreError if it fails."""
         with self._lock:
             if self._allows_writes or self._clock() < self._retry_at:
                 return
-            self._retry_at = self._clock() + _RETRY_SECONDS
-        with self._guard(allowed=True, reads=True):
+        with self._guard("reads"):
             read()
         self._allows_reads = True
-        with self._guard(allowed=True, reads=False):
+        with self._guard("writes"):
             write()
         self._allows_writes = True
         log.info("Storage backend %s is available again", self._name)
@@ -80,22 +70,18 @@ class CircuitBreaker:
             return None if self._allows_writes else (self._reason, self._clock() - self._since)
 
     @contextmanager
-    def _guard(self, *, allowed: bool, reads: bool) -> Iterator[None]:
+    def _guard(self, what: Literal["reads", "writes"], *, allowed: bool = True) -> Iterator[None]:
         if not allowed:
             raise StoreError(self._name, self._reason)
         try:
             yield
         except StoreError as error:
-            self._open(error, reads=reads)
+            with self._lock:
+                if self._allows_writes:
+                    log.warning("Storage backend unavailable, serving from memory: %s", error)
+                    self._since = self._clock()
+                self._reason = error.reason
+                self._retry_at = self._clock() + _RETRY_SECONDS
+                self._allows_writes = False
+                self._allows_reads = self._allows_reads and what == "writes"
             raise
-
-    def _open(self, error: StoreError, *, reads: bool) -> None:
-        with self._lock:
-            now = self._clock()
-            if self._allows_writes:
-                log.warning("Storage backend unavailable, serving from memory: %s", error)
-                self._since = now
-            self._reason = error.reason
-            self._retry_at = now + _RETRY_SECONDS
-            self._allows_writes = False
-            self._allows_reads = self._allows_reads and not reads

@@ -245,42 +245,36 @@ class RecordStore:
             if not self._is_loaded:
                 self._load()
             while self._to_touch:
-                self._write_touch(self._to_touch.pop())
+                key = self._to_touch.pop()
+                with self._breaker.writing():  # the same bytes: a database writes only the time
+                    data = self.backend.get(key)
+                    self.backend.replace(key, data, data, announce=False)
 
     def _write_probe(self) -> None:
         self.backend.replace(_PROBE, self.backend.get(_PROBE), b"1", announce=False)
 
-    def _write_touch(self, key: StorageKey) -> None:
-        """Store the same bytes again: of those, a database writes only the time."""
-        with self._breaker.writing():
-            data = self.backend.get(key)
-            self.backend.replace(key, data, data, announce=False)
-
     def _load(self) -> None:
         """Read what is stored into memory, as far as there is room."""
         for area in (Area.DURABLE, Area.PERMANENT, Area.EVICTABLE):
+            has_room, cache, seen = True, self._memory[area], (None, self._polls)
             with self._breaker.reading():
-                self._load_area(area)
+                for name, data in self.backend.scan(area, self._prefix):
+                    key = StorageKey(area, name)
+                    with self._lock:
+                        if area is not Area.EVICTABLE:
+                            self._stored_keys.add(key)
+                        elif not has_room:
+                            break
+                        is_wanted = has_room and key not in cache
+                    type_ = self._types.get(self._word(key))
+                    if type_ is None or not is_wanted:
+                        continue
+                    entry = _make_entry(type_, self._decode(key, type_, data))
+                    with self._lock:
+                        has_room = cache.currsize + 2 * entry.size < cache.maxsize
+                        if has_room and entry.record is not None and key not in cache:
+                            self._remember(key, entry, seen)
         self._is_loaded = True
-
-    def _load_area(self, area: Area) -> None:
-        has_room, cache, seen = True, self._memory[area], (None, self._polls)
-        for name, data in self.backend.scan(area, self._prefix):
-            key = StorageKey(area, name)
-            type_ = self._types.get(self._word(key))
-            with self._lock:
-                if area is not Area.EVICTABLE:
-                    self._stored_keys.add(key)
-                elif not has_room:
-                    return
-                is_wanted = has_room and key not in cache
-            if type_ is None or not is_wanted:
-                continue
-            entry = _make_entry(type_, self._decode(key, type_, data))
-            with self._lock:
-                has_room = cache.currsize + 2 * entry.size < cache.maxsize
-                if has_room and entry.record is not None and key not in cache:
-                    self._remember(key, entry, seen)
 
     def _synchronize(self) -> None:
         """Write everything that memory holds where the backend lacks it or has an older record."""

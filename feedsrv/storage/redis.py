@@ -97,7 +97,8 @@ class RedisBackend:
 
     def get(self, key: StorageKey) -> bytes | None:
         with self._translate_errors():
-            return _as_bytes(self._redis.get(self._key(key)))
+            value: Any = self._redis.get(self._key(key))
+        return None if value is None else bytes(value)
 
     def replace(
         self, key: StorageKey, expected: bytes | None, value: bytes | None, *, announce: bool = True
@@ -174,10 +175,6 @@ class RedisBackend:
             raise
         except Exception as error:
             raise StoreError(self.name, _failure_reason(error)) from error
-
-
-def _as_bytes(value: object) -> bytes | None:
-    return value if isinstance(value, bytes) else None
 
 
 def _failure_reason(error: Exception) -> str:

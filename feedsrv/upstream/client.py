@@ -356,7 +356,8 @@ def _raise_for_status(response: httpx.Response) -> None:
     retry_after = _retry_after(response.headers) if status >= httpx.codes.BAD_REQUEST else None
     if status == httpx.codes.TOO_MANY_REQUESTS:
         raise FetchError(url, "HTTP 429, too many requests", retry_after)
-    raise FetchError(url, f"HTTP {status}", retry_after)
+    is_not_found = status == httpx.codes.NOT_FOUND
+    raise FetchError(url, f"HTTP {status}", retry_after, is_not_found=is_not_found)
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:

@@ -8,6 +8,7 @@ without loss becomes Unicode; the rest stays as it is.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import lru_cache
 from urllib.parse import urlsplit
 
@@ -31,38 +32,40 @@ _MATH = re.compile(
 _MACRO = re.compile(r"\\([A-Za-z]+|.)", re.DOTALL)
 _SCRIPT = re.compile(r"([\^_])(?:\{([^{}]*)\}|([^\s\\{}]))")
 _FONT = re.compile(
-    r"\\(?:text(?:it|bf|sc|rm|tt|sf|sl|up|md|normal)?|emph|mbox|underline|url)\{([^{}\\$]*)\}"
+    r"\\(?:text(?:it|bf|sc|rm|tt|sf|sl|up|md|normal)?|emph|mbox|underline|url|it|bf|em|sc|tt|rm|sf)"
+    r"\{([^{}\\$]*)\}"
     r"|\{\\(?:it|bf|em|sc|tt|rm|sf|sl|itshape|bfseries)\b\s*([^{}\\$]*)(?:\\/)?\}"
 )
 _MATH_FONT = re.compile(
     r"\\(?:(mathbb|mathcal|mathfrak)|mathrm|mathbf|mathit|mathsf|mathtt|operatorname)\{([^{}\\]*)\}"
 )
 _MAX_NESTED_FONTS = 3
+_LINK = re.compile(r"\\href\{([^{}\\$]*)\}\{([^{}\\$]*)\}")
 
 # --- of text outside formulas --------------------------------------------------------------------
 
-#: Whatever this does not find has nothing to convert.
-_MARKUP = re.compile(r"[\\$^~]|_\{|\w\{|``|''|`\w|\*\*|--")
-#: Drives and network shares: their backslashes are no TeX.
-_PATH = re.compile(r"(?<!\w)(?:[A-Za-z]:\\|\\\\)\S*")
+# Patterns begin with a character and look behind after it, because the regex engine is fast at
+# finding characters and slow at looking behind at each place of a text.
+
+#: Texts without any of these have nothing to convert.
+_MARKS = ("\\", "$", "^", "{", "~", "`", "''", "**", "--")
+#: Left alone: drives and network shares, whose backslashes are no TeX, and displayed formulas.
+_LITERAL = re.compile(r"(?<!\w)(?:[A-Za-z]:\\|\\\\)\S*|\$\$[^$\n]{1,200}\$\$|\\\[[^\n]{1,200}?\\\]")
+_LITERAL_MARKS = (":\\", "\\\\", "$$", "\\[")
 _ACCENT = re.compile(
     r"""\\(?:["'`^~=.](?:\{\\?[A-Za-z]\}|[A-Za-z])|[uvHck]\{[A-Za-z]\})"""
     r"""|\\(?:ss|ae|AE|oe|OE|aa|AA|o|O|l|L)(?:\{\}|\s+(?=\w)|(?![A-Za-z{]))"""
 )
 _ESCAPED_CHARACTER = re.compile(r"\\([%&#_${}*+<>/]|\.(?!\w))")
-_APOSTROPHE = re.compile(r"(?<=\w)\\'(?=(?:s|t|d|m|re|ve|ll)?(?![\w{]))")
-_ESCAPED_QUOTATION = re.compile(r"""(?<!\w)\\(["'])([^\\\n"]{1,200})\\\1(?![\w{])""")
-_DOUBLE_QUOTATION = re.compile(r"""(?:``|(?<!\w)")([^`"\n]{1,200}?)''|``([^`"\n]{1,200}?)\"""")
-_SINGLE_QUOTATION = re.compile(r"(?<![\w`])`(\w[^`'\n]{0,100})'(?![\w'])")
-_BOLD = re.compile(r"(?<![\w*])\*\*(?=\S)([^*\n]{1,200}?)(?<=\S)\*\*(?![\w*])")
-_NUMBER_GROUP = re.compile(r"(\\[A-Za-z]+\{\})|(?<=\w)\{([,=:]?)\}")
-_BRACED_SCRIPT = re.compile(r"(?<=[\w)\]|])([\^_])\{([^{}\\\s]{1,20})\}")
-_TIE = re.compile(r"(?<!\w)([A-Za-z]{2,}\.?|\w\.)~(?=[A-Z0-9(\[\\])")
-_SPACE_OR_HYPHEN = re.compile(r"(?<=\S)\\([,;@-]|\s)")
+_APOSTROPHE = re.compile(r"\\'(?<=\w\\')(?=(?:s|t|d|m|re|ve|ll)?(?![\w{]))")
+_ESCAPED_QUOTATION = re.compile(r"""\\(?<!\w\\)(["'])([^\\\n"]{1,200})\\\1(?![\w{])""")
+_SPACE_OR_HYPHEN = re.compile(r"\\(?<=\S\\)([,;@-]|\s)")
+_EMPTY_MACRO = re.compile(r"\\(?:nobreakdash|xspace)(?![A-Za-z])(?:\{\})?")
 _WORD_MACRO = re.compile(r"\\([A-Za-z]{2,})(?![A-Za-z{])")
 _ABBREVIATION = re.compile(r"\\(eg|ie|etal|etc|cf|vs|wrt|aka)(?![A-Za-z])\.?(?:\{\}|\\(?=[ @]))?")
 _ABBREVIATIONS = {"etal": "et al.", "etc": "etc.", "cf": "cf.", "vs": "vs."}
-_DASH = re.compile(r"(?<=\w)--(?=\w)|(?<![\w-]) ?---(?!-)|(?<=\w)---(?=\w)")
+_MAX_MACRO_LENGTH = 30
+_MACRO_NAME_AT_END = re.compile(r"\\[A-Za-z]+$")
 
 _FUNCTIONS = {
     *("log", "ln", "exp", "sin", "cos", "tan", "min", "max", "sup", "inf", "arg", "det", "dim"),
@@ -76,7 +79,7 @@ _SYMBOLS = {"%": "%", "&": "&", "#": "#", "sim": "~", ",": " ", ";": " ", ":": "
     "textasciitilde": "~",
 }
 _SUPERSCRIPTS = dict(
-    zip("0123456789+-=()aeinoxkTdbmpt", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾ᵃᵉⁱⁿᵒˣᵏᵀᵈᵇᵐᵖᵗ", strict=True)
+    zip("0123456789+-=()aeinoxkTdbmpt∘", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾ᵃᵉⁱⁿᵒˣᵏᵀᵈᵇᵐᵖᵗ°", strict=True)
 )
 _SUBSCRIPTS = dict(
     zip("0123456789+-=()aeioxjklmnprstuv", "₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎ₐₑᵢₒₓⱼₖₗₘₙₚᵣₛₜᵤᵥ", strict=True)
@@ -140,10 +143,10 @@ def tex_to_unicode(text: str) -> str:
     plain characters cannot express (with a fraction, a two-letter exponent or an unknown macro)
     stays exactly as it is, including the dollars.
     """
-    if not _MARKUP.search(text):
+    if not any(mark in text for mark in _MARKS):
         return text
     converted, end = "", 0
-    for match in _MATH.finditer(text):
+    for match in _MATH.finditer(text) if "$" in text or "\\(" in text else ():
         converted += _convert_prose(text[end : match.start()])
         converted += _convert_formula(match[1] or match[2]) or match[0]
         end = match.end()
@@ -151,11 +154,10 @@ def tex_to_unicode(text: str) -> str:
 
 
 def _convert_prose(tex: str) -> str:
-    """Convert text outside formulas, except for Windows paths."""
-    if not _MARKUP.search(tex):
-        return tex
+    """Convert text outside formulas."""
+    has_literals = any(mark in tex for mark in _LITERAL_MARKS)
     converted, end = "", 0
-    for match in _PATH.finditer(tex):
+    for match in _LITERAL.finditer(tex) if has_literals else ():
         converted += _convert_typography(_convert_macros(tex[end : match.start()])) + match[0]
         end = match.end()
     return converted + _convert_typography(_convert_macros(tex[end:]))
@@ -171,21 +173,20 @@ def _convert_macros(tex: str) -> str:
     tex = _APOSTROPHE.sub("'", tex)
     tex = _ACCENT.sub(lambda match: _latex_to_text(match[0].strip()), tex)
     tex = _ABBREVIATION.sub(lambda match: _abbreviation(match[1]), tex)
-    tex = tex.replace(r"\nobreakdash", "")
+    tex = _EMPTY_MACRO.sub("", tex)
     tex = _WORD_MACRO.sub(lambda match: _macro_symbol(match[1]) or match[0], tex)
     tex = _SPACE_OR_HYPHEN.sub(lambda match: "" if match[1] in "-@" else " ", tex)
-    return _ESCAPED_CHARACTER.sub(r"\1", tex)
+    tex = _ESCAPED_CHARACTER.sub(r"\1", tex)
+    tex = _LINK.sub(lambda m: m[1] if m[1] == m[2] else f"{m[2]} ({m[1]})", tex)
+    return _convert_fonts(tex)  # those that had an accent or an escaped character in them
 
 
 def _convert_typography(text: str) -> str:
-    """Convert quotation marks, dashes, ties, scripts with braces, and Markdown's bold."""
-    text = _DOUBLE_QUOTATION.sub(lambda match: f"“{match[1] or match[2]}”", text)
-    text = _SINGLE_QUOTATION.sub(r"‘\1’", text)
-    text = _BOLD.sub(r"\1", text)
-    text = _NUMBER_GROUP.sub(lambda match: match[1] or match[2], text)
-    text = _BRACED_SCRIPT.sub(_convert_braced_script, text)
-    text = _TIE.sub(r"\1 ", text)
-    return _DASH.sub(lambda match: match[0].replace("---", "—").replace("--", "–"), text)
+    """Convert quotation marks, dashes, ties, scripts, and Markdown's bold."""
+    for mark, pattern, replacement in _TYPOGRAPHY:
+        if mark in text:
+            text = pattern.sub(replacement, text)
+    return text
 
 
 def _convert_fonts(tex: str) -> str:
@@ -225,6 +226,32 @@ def _convert_script(match: re.Match[str]) -> str:
     table = _SUPERSCRIPTS if match[1] == "^" else _SUBSCRIPTS
     content = next(filter(None, match.groups()[1:]), "")
     return "".join(table[char] for char in content) if set(content) <= table.keys() else match[0]
+
+
+def _convert_power(match: re.Match[str]) -> str:
+    return "".join(map(_SUPERSCRIPTS.__getitem__, match[1]))
+
+
+def _convert_group(match: re.Match[str]) -> str:
+    """Return what ``{,}`` and ``{}`` stand for after a word, but not after a macro."""
+    before = match.string[max(0, match.start() - _MAX_MACRO_LENGTH) : match.start()]
+    is_after_word = before[-1:].isalnum() and not _MACRO_NAME_AT_END.search(before)
+    return match[1] if is_after_word else match[0]
+
+
+#: What to replace by what, in texts that have a mark.
+_TYPOGRAPHY: tuple[tuple[str, re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
+    ("``", re.compile(r"""``([^`"\n]{1,200}?)(?:''|")"""), "“\\1”"),
+    ("''", re.compile(r""""(?<!\w")([^`"\n]{1,200}?)''"""), "“\\1”"),
+    ("`", re.compile(r"`(?<![\w`]`)(\w[^`'\n]{0,100})'(?![\w'])"), "‘\\1’"),
+    ("**", re.compile(r"\*\*(?<![\w*]\*\*)(?=\S)([^*\n]{1,200}?)(?<=\S)\*\*(?![\w*])"), "\\1"),
+    ("{", re.compile(r"\{([,=:]?)\}"), _convert_group),
+    ("{", re.compile(r"([\^_])\{(?<=[\w)\]|].\{)([^{}\\\s]{1,20})\}"), _convert_braced_script),
+    ("^", re.compile(r"\^(?<=[\w)\]]\^)(-?\d{1,4}|∘)(?![\w.^{])"), _convert_power),
+    ("~", re.compile(r"(?<!\w)([A-Za-z]{2,}\.?|\w\.)~(?=[A-Z0-9(\[\\])"), "\\1 "),
+    ("---", re.compile(r"---(?<!----)(?!-)"), "—"),
+    ("--", re.compile(r"--(?<=\w--)(?=\w)"), "–"),
+)
 
 
 @lru_cache(maxsize=512)

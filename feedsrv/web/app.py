@@ -44,6 +44,7 @@ from feedsrv.web.responses import (
 )
 from feedsrv.web.rewriting import UrlRewriter
 from feedsrv.web.routing import nearest_path
+from feedsrv.web.sign_up import SignUpViews
 from feedsrv.web.views import Views
 
 log = logging.getLogger(__name__)
@@ -64,7 +65,7 @@ def open_app(config: Config) -> Flask:
 
     ``app.extensions["feedsrv"]`` is its service; closing it is up to the caller.
     """
-    secrets = [config.access_key, config.hf_token]
+    secrets = [config.access_key, config.hf_token, config.mail_password]
     configure_logging(config.log_format, secrets)
     configure_access_log(secrets)
     service = Service.open(config)
@@ -86,6 +87,7 @@ def create_app(service: Service) -> Flask:
     service.subscribe(metrics.handle)
     views = Views(service, metrics)
     views.register(app)
+    SignUpViews(service, views.render_page).register(app)
     shedder = LoadShedder(app.wsgi_app, service.config.threads, time.monotonic)  # noqa: TID251  # the edge
     cache = ResponseCache(
         shedder,
@@ -128,12 +130,12 @@ def _register_hooks(
     @app.after_request
     def after_request(response: Response) -> Response:
         route = request.url_rule.rule if request.url_rule is not None else "none"
-        metrics.count_response(route, response.status)
         if isinstance(response, CacheableFlaskResponse):
             counters = metrics.cached_response_counters(route, _CACHED_STATUSES)
             cache.store(request.environ, response.cached, g.version, counters)
         elif request.method != "OPTIONS":
             _add_headers(response, private=private)
+        metrics.count_response(route, response.status)
         return response
 
 

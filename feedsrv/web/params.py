@@ -16,6 +16,8 @@ from flask import request
 from feedsrv.errors import ParameterError
 from feedsrv.models import MAX_ENTRIES, DigestPeriod, MatchMode
 
+#: Characters of a value that an error repeats.
+_MAX_SHOWN = 100
 #: What programs leave of a missing value where they add it to a URL: ``?q=causal%3Fnull``.
 _ADDED_WORD = re.compile(r"\?(?:null|undefined|none|nan)$", re.IGNORECASE)
 _ENCODED_BYTE = re.compile(r"%[0-9a-f]{2}", re.IGNORECASE)
@@ -99,8 +101,16 @@ def choice_param(name: str, choices: Collection[str], default: str) -> str:
 
     """
     value = request.args.get(name)
-    if value is None:
-        return default
+    return default if value is None else choice_value(name, value, choices)
+
+
+def choice_value(name: str, value: str, choices: Collection[str]) -> str:
+    """Return the value of a parameter.
+
+    Raises:
+        ParameterError: It is not one of the choices.
+
+    """
     if value not in choices:
-        raise ParameterError(name, value, f"must be one of {', '.join(choices)}")
+        raise ParameterError(name, value[:_MAX_SHOWN], f"must be one of {', '.join(choices)}")
     return value

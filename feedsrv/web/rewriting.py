@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from urllib.parse import quote, unquote
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-from feedsrv.feeds.formats import FORMATS
+from feedsrv.feeds.formats import ALL_FORMATS
 from feedsrv.web.params import PATH_PARAMETERS
 
 _NAMES = "|".join(PATH_PARAMETERS)
@@ -24,7 +24,7 @@ _UNUSUAL_QUERY = re.compile(
     r"[?;\\%+/](?:(?<=[?;\\])|(?<=%)(?:26|5[Cc]|3[Dd]|20$|0[9AaDd]$)|(?<=[+/])$)"
 )
 _PATH_PARAMETER = re.compile(rf"/({_NAMES})/")
-_SUFFIX = re.compile(rf"\.(?:{'|'.join(FORMATS)}|opml)$", re.IGNORECASE)
+_SUFFIX = re.compile(rf"\.(?:{'|'.join(ALL_FORMATS)}|opml)$", re.IGNORECASE)
 #: A query string in a path: its question mark was percent-encoded, or is an ampersand.
 _QUERY_IN_PATH = re.compile(r"[?&](?=[a-z_]+=)")
 #: A plus sign between words; one that belongs to a word, as in C++, is not.

@@ -13,6 +13,7 @@ thread runs the application for one request at a time.
 from __future__ import annotations
 
 import errno
+import gc
 import math
 import multiprocessing
 import os
@@ -112,6 +113,9 @@ def run_server(
     if sys.platform == "linux":
         # A forked worker shares the memory of imported modules. Python 3.14 has another default.
         multiprocessing.set_start_method("fork", force=True)
+        # The garbage collector writes to each object that it looks at, which would copy its page.
+        gc.collect()
+        gc.freeze()
     else:
         listener.close()
 

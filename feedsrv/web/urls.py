@@ -89,6 +89,13 @@ class RelativeURLBuilder(URLBuilder):
         return super().__call__(path if is_file else f"{path}/", suffix, **parameters)
 
 
+def public_url_builder(config: Config) -> URLBuilder | None:
+    """Return a builder of URLs for messages, which work from anywhere; None without public_url."""
+    if not config.public_url:
+        return None
+    return URLBuilder(config.public_url.rstrip("/"), Credentials(config.access_key))
+
+
 def base_url(config: Config, request: Request) -> str:
     """Return the URL of this server without a slash at its end.
 

@@ -17,7 +17,8 @@ from werkzeug.wrappers import Response
 
 from feedsrv import __version__
 from feedsrv.errors import NoDataYetError, ParameterError, QueryError
-from feedsrv.feeds.formats import FORMATS, link_headers
+from feedsrv.feeds.adhoc import adhoc_feed
+from feedsrv.feeds.formats import ALL_FORMATS, FORMATS, link_headers
 from feedsrv.feeds.metadata import feed_metadata
 from feedsrv.feeds.opml import render_subscriptions
 from feedsrv.feeds.service import DigestResult, FeedResult, Service
@@ -120,14 +121,7 @@ class Views:
             if key := request.args.get(period):  # as in Hugging Face's own addresses
                 return self._redirect(f"/papers/{period}/{parse_period(kind, key).key}", suffix)
         params = feed_params()
-        query, dot, query_suffix = params.q.rpartition(".")
-        if not suffix and dot and query_suffix in FORMATS:  # the suffix was added to the query
-            return self._redirect("/papers", query_suffix, q=query)
-        feed = Feed(name="all", title="Daily Papers", sources=("daily",))
-        if params.q:
-            name = str(parse_query(params.q, URL_LIMITS))
-            feed = Feed(name=name, title=f"Daily Papers: {params.q}", query=params.q)
-        return self._feed_response([feed], suffix, params)
+        return self._feed_response([adhoc_feed(params.q)], suffix, params)
 
     def listing(self, listing: str, suffix: str = "") -> Response:
         """Return the feed of one listing, filtered by the query."""
@@ -185,11 +179,16 @@ class Views:
     def _feed_response(self, feeds: Sequence[Feed], suffix: str, params: FeedParams) -> Response:
         """Return the feeds as one, in the format of the suffix or, without one, as a page."""
         _check_format(suffix)
+        query, _, query_suffix = params.q.rpartition(".")
+        if query and not suffix and query_suffix in ALL_FORMATS:  # added at the end of the address
+            return self._redirect(request.path, query_suffix, q=query)
         if params.match and all(feed.match == params.match for feed in feeds):
             params = params._replace(match=None)  # as without it
         elif params.match:
             feeds = [replace(feed, match=params.match) for feed in feeds]
         default_digest = _common_digest(feeds)
+        if suffix == "bib":  # a reference manager has papers, not digests
+            default_digest, params = "none", params._replace(digest=None)
         if params.digest == default_digest:
             params = params._replace(digest=None)
         feeds = [replace(feed, digest=params.digest or default_digest) for feed in feeds]
@@ -202,7 +201,7 @@ class Views:
         metadata = feed_metadata(
             [_with_period_title(feed, result.pages) for feed in feeds],
             demo=self._config.demo,
-            self_url=format_urls.get(suffix, page_url),
+            self_url=feed_url(suffix=f".{suffix}") if suffix else page_url,
             page_url=page_url,
             icon_url=url("/static/icon.png"),
         )
@@ -217,9 +216,11 @@ class Views:
             context = {
                 "metadata": metadata,
                 "links": format_urls,
+                "bib_url": feed_url(suffix=".bib"),
                 "path_url": url.path_form(path, ".atom", **params._asdict()),
                 "query": "" if request.endpoint == "configured_feeds" else params.q,
                 "digest": feeds[0].digest,
+                "sign_up_fields": self._sign_up_fields(path, params.q),
                 "digest_urls": {
                     choice: url(
                         path, q=params.q, digest=choice if choice != default_digest else None
@@ -234,7 +235,7 @@ class Views:
             if isinstance(result, FeedResult)
             else digest_document(suffix, metadata, result.digests, feeds)
         )
-        cached = respond(self._renderer.etag(document), media_type=FORMATS[suffix].media_type)
+        cached = respond(self._renderer.etag(document), media_type=ALL_FORMATS[suffix].media_type)
         if preconditions_allow_body(cached, request.environ):
             cached = with_body(cached, self._renderer.render(document))
         return self._respond(cached)
@@ -245,7 +246,13 @@ class Views:
         """Return the papers of the feeds, or their digests; without a page, for feed readers."""
         client = client_address(self._config, request)
         if feeds[0].digest == "none":
-            return self._service.get_feed(*feeds, limit=limit, page_number=page, client=client)
+            return self._service.get_feed(
+                *feeds,
+                limit=limit,
+                page_number=page,
+                client=client,
+                is_preview=page is not None,
+            )
         return self._service.get_digests(*feeds, limit=limit, page_number=page or 1, client=client)
 
     def _feed_page(
@@ -257,7 +264,7 @@ class Views:
     ) -> str:
         """Return one page of a feed as HTML."""
         if isinstance(result, FeedResult):
-            template, cards = "feed.html", paper_cards(result.matches)
+            template, cards = "feed.html", paper_cards(result.matches, result.queries)
             last = result.offset + len(result.matches)
         else:
             template, cards = "digests.html", ()
@@ -310,6 +317,9 @@ class Views:
     def _preview_context(self) -> dict[str, object]:
         query = query_param()
         try:
+            if query:
+                tree, client = parse_query(query, URL_LIMITS), client_address(self._config, request)
+                self._service.fetch_seeds(tree, query, client)
             preview = build_preview(query, self._service.window(), self._service.count_older(query))
         except QueryError as error:
             preview, query = invalid_query_preview(error), ""
@@ -325,6 +335,7 @@ class Views:
             "links": links,
             "path_url": path_url,
             "digest_urls": digest_urls,
+            "sign_up_fields": self._sign_up_fields("/papers", query),
         }
 
     def _html_response(self, template: str, **context: object) -> Response:
@@ -421,12 +432,27 @@ class Views:
 
     def static_file(self, filename: str) -> Response:
         """Return a file of the pages, with validators that `add_validators` replaces."""
-        folder = str(self._static_folder)
-        return send_from_directory(
-            folder, filename, conditional=False, etag=False, max_age=_STATIC_MAX_AGE
+        response = send_from_directory(
+            str(self._static_folder),
+            filename,
+            conditional=False,
+            etag=False,
+            max_age=_STATIC_MAX_AGE,
         )
+        response.direct_passthrough = False
+        with response:  # closes the file
+            response.get_data()
+        return response
 
     # --- shared ------------------------------------------------------------------------------
+
+    def _sign_up_fields(self, path: str, query: str) -> dict[str, str]:
+        """Return the fields of the sign-up form that name the feed; none where there is no form."""
+        if not self._config.mail.sign_up or self._config.static_export:
+            return {}
+        if path.startswith("/feeds/"):
+            return {} if query else {"feed": path.removeprefix("/feeds/")}
+        return {"q": query} if path == "/papers" else {}
 
     def adhoc_feed_url(self, query: str) -> str:
         """Return the URL of the ad-hoc feed for the name of an unknown feed, or for other words.
@@ -503,8 +529,8 @@ def _check_format(suffix: str) -> None:
         NotFound: There is no such format.
 
     """
-    if suffix and suffix not in FORMATS:
-        known = ", ".join(f".{name}" for name in FORMATS)
+    if suffix and suffix not in ALL_FORMATS:
+        known = ", ".join(f".{name}" for name in ALL_FORMATS)
         raise NotFound(f"There is no format .{suffix}; feeds end in one of {known}.")
 
 

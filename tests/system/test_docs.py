@@ -189,8 +189,10 @@ def check_console(block: Block, request: pytest.FixtureRequest) -> None:
         assert result.output.startswith(beginning)
 
 
-def check_toml(block: Block, _: pytest.FixtureRequest) -> None:
-    build_config(tomllib.loads(block.text), block.page.name, {}, {})
+def check_toml(block: Block, request: pytest.FixtureRequest) -> None:
+    folder: Path = request.getfixturevalue("tmp_path")
+    (folder / "library.bib").write_text("@misc{quill, eprint = {2611.01234}}")
+    build_config(tomllib.loads(block.text), str(folder / block.page.name), {}, {})
 
 
 def check_json(block: Block, _: pytest.FixtureRequest) -> None:
@@ -327,7 +329,7 @@ def test_only_existing_settings_are_documented() -> None:
 def test_the_included_file_names_every_setting() -> None:
     text = (ROOT / "config/feedsrv.toml").read_text("utf-8")
     for field in msgspec.structs.fields(Config):
-        if field.name not in {"feeds", "hf_token", *INTERNAL_SETTINGS}:
+        if field.name not in {"feeds", "hf_token", "mail_password", *INTERNAL_SETTINGS}:
             pattern = rf"^# (?:{field.name} = |\[{field.name}\]$)"
             assert re.search(pattern, text, re.MULTILINE), field.name
 

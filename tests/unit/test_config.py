@@ -10,6 +10,7 @@ import pytest
 
 from feedsrv.config import ENVIRONMENT_VARIABLES, Config, StoreConfig, build_config, load_config
 from feedsrv.errors import ConfigError
+from feedsrv.mail_address import parse_mail_address
 from feedsrv.models import INTERNAL_FEED_FIELDS, Feed
 from feedsrv.search.parser import URL_LIMITS, parse_query
 from tests.support.paths import ROOT
@@ -213,7 +214,7 @@ def test_the_included_file_documents_every_setting_with_its_default() -> None:
     text = (ROOT / "config" / "feedsrv.toml").read_text("utf-8")
     documented = dict(re.findall(r"^# (\w+) = (.+)$", text, re.MULTILINE))
     fields = {field.name for field in msgspec.structs.fields(Config)}
-    fields -= {"feeds", "demo", "static_export", "hf_token", "network"}
+    fields -= {"feeds", "demo", "static_export", "hf_token", "mail_password", "network"}
     tables = set(re.findall(r"^# \[(\w+)\]$", text, re.MULTILINE))
     assert fields <= documented.keys() | tables
     for name in ("host", "port", "upstream_url", "deadline", "history_days"):
@@ -315,9 +316,16 @@ def test_an_odd_value_in_a_feed_is_named_with_its_path(key: str) -> None:
     for value in [*ODD_VALUES, nested(3000)]:
         if isinstance(value, str) and key in {"title", "query"} and "\0" not in value:
             continue  # any text is a title, and nearly any a query
+        if key == "mail" and value == []:
+            continue
         found = problems({"feeds": {"a": {key: value}}})
         assert found[0].startswith(f"my.toml: feeds.a.{key}: ")
         assert len(found[0]) < 500
+
+
+VARIABLES_WITH_ANY_TEXT = {
+    *("FEEDSRV_CACHE_DIR", "FEEDSRV_ACCESS_KEY", "FEEDSRV_HF_TOKEN", "FEEDSRV_MAIL_PASSWORD"),
+}
 
 
 @pytest.mark.parametrize("variable", ENVIRONMENT_VARIABLES)
@@ -332,7 +340,18 @@ def test_an_odd_variable_is_one_line_that_names_it(variable: str, text: str) -> 
         assert problem.startswith(f"environment: {variable}: ")
         assert len(problem) < 500
     else:
-        assert variable in {"FEEDSRV_CACHE_DIR", "FEEDSRV_ACCESS_KEY", "FEEDSRV_HF_TOKEN"}
+        assert variable in VARIABLES_WITH_ANY_TEXT
+
+
+def test_variables_that_kubernetes_sets_for_a_service_are_not_read() -> None:
+    environ = {
+        "FEEDSRV_PORT": "tcp://10.0.0.1:8000",
+        "FEEDSRV_PORT_8000_TCP": "tcp://10.0.0.1:8000",
+        "FEEDSRV_PORT_8000_TCP_PORT": "8000",
+        "FEEDSRV_SERVICE_HOST": "10.0.0.1",
+        "FEEDSRV_SERVICE_PORT": "8000",
+    }
+    assert build_config({}, "", environ, {}) == Config()
 
 
 @pytest.mark.parametrize(
@@ -418,6 +437,17 @@ def test_a_home_directory_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch)
     assert problem.startswith("environment: HOME: cannot be used: Not a directory, ")
 
 
+def test_a_default_file_that_cannot_be_reached_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def deny(path: Path, **_: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "stat", deny)
+    monkeypatch.setattr(Path, "read_bytes", deny)
+    with pytest.raises(ConfigError) as caught:
+        load_config(None, {})
+    assert caught.value.problems == ("config/feedsrv.toml: cannot be read: Permission denied",)
+
+
 def test_certificates_of_a_store_must_exist() -> None:
     (problem,) = problems({"store": {"url": "rediss://:s3cret@a.b?ssl_ca_certs=/none"}})
     assert problem == (
@@ -455,3 +485,86 @@ def test_an_error_in_a_long_query_shows_its_surroundings(
     assert message.endswith(reason)
     assert len(line) < 130
     assert line[: len(caret) - 1].endswith(before_caret)
+
+
+# --- mail --------------------------------------------------------------------------------------
+
+MAIL = {"host": "smtp.example.org", "from": "papers@example.org"}
+
+
+def test_mail_is_configured_by_a_table_and_a_password_of_the_environment() -> None:
+    config = build_config({"mail": MAIL}, "f", {"FEEDSRV_MAIL_PASSWORD": "secret"}, {})
+    assert (config.mail.sender, config.mail.port, config.mail.tls) == (
+        "papers@example.org",
+        587,
+        "starttls",
+    )
+    assert config.mail_password == "secret"
+
+
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        ({"mail": 1}, "f: mail: expected a table"),
+        ({"mail": MAIL | {"port": "x"}}, "f: mail.port: expected a whole number from 1 to 65535"),
+        ({"mail": MAIL | {"tls": "ssl"}}, 'f: mail.tls: expected one of "none", "starttls", "tls"'),
+        ({"mail": MAIL | {"password": "x"}}, "f: mail.password: unknown setting"),
+        (
+            {"mail": {"from": "a@b.c"}},
+            "f: mail.host: expected a host name or an IP",
+        ),
+        ({"mail": MAIL | {"host": "a b"}}, "f: mail.host: expected a host name"),
+        ({"mail": MAIL | {"user": "ü"}}, "f: mail.user: expected ASCII characters only"),
+        ({"mail": {"host": "a"}}, "f: mail.from: expected a mail address such as ada@example.org"),
+        ({"mail": MAIL | {"sign_up": True}}, "f: mail.sign_up: needs public_url"),
+        ({"mail_password": "x"}, "f: mail_password: unknown setting"),
+        ({"feeds": {"a": {"mail": ["a@b.c"]}}}, "f: feeds.a.mail: needs the table [mail]"),
+        ({"feeds": {"a": {"mail": "a@b.c"}}}, "f: feeds.a.mail: expected a list of texts"),
+        (
+            {"mail": MAIL, "feeds": {"a": {"mail": ["x"]}}},
+            "f: feeds.a.mail: expected a mail",
+        ),
+    ],
+)
+def test_wrong_settings_of_mail_are_named_by_their_key(data: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        build_config(data, "f", {}, {})
+    assert caught.value.problems[0].startswith(problem)
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("ada@example.org", "ada@example.org"),
+        (" Ada.Quill+x@EXAMPLE.org ", "Ada.Quill+x@example.org"),
+        ("ada@müller.example", "ada@xn--mller-kva.example"),
+        ("root@localhost", "root@localhost"),
+    ],
+)
+def test_a_mail_address_has_an_ascii_domain(text: str, address: str) -> None:
+    assert parse_mail_address(text) == address
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "ada", "@example.org", "ada@", "a b@example.org", "ada@exa mple.org", "ada@@x.org"),
+        *(".ada@x.org", "a..b@x.org", "ada@-x.org", "ada@x..org", "ada@x.org.", "ädä@example.org"),
+        *("ada@x.org\nBcc: eve@x.org", "ada@x.org,eve@x.org", "<ada@x.org>", '"a b"@x.org'),
+        *("a" * 65 + "@x.org", "a@" + "x" * 64 + ".org", "a@" + "x." * 130 + "org", "a@\ud800.org"),
+    ],
+)
+def test_what_is_no_mail_address_is_an_error(text: str) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        parse_mail_address(text)
+
+
+@pytest.mark.parametrize("key", ["host", "port", "tls", "user", "from", "pause", "sign_up"])
+def test_an_odd_value_in_the_mail_table_is_named_with_its_path(key: str) -> None:
+    for value in [*ODD_VALUES, nested(3000)]:
+        if key == "user" and value in ("http://[", "~nobody-here/x"):
+            continue
+        (problem,) = problems({"mail": MAIL | {key: value}})
+        assert problem.startswith(f"my.toml: mail.{key}: expected ")
+        assert len(problem.splitlines()) == 1
+        assert len(problem) < 500

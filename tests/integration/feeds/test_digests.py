@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 
 import msgspec
 import pytest
 from flask.testing import FlaskClient
+from werkzeug.wrappers import Response
 
 from feedsrv.config import Config, StoreConfig
+from feedsrv.errors import UpstreamError
 from feedsrv.feeds.service import Service
-from feedsrv.models import Digest, Feed
+from feedsrv.models import Digest, Feed, Kind, Page
 from feedsrv.web.app import create_app
 from tests.support.clock import Clock
 from tests.support.documents import ATOM_NAMESPACES, find_text, get_body, parse_xml
@@ -92,6 +94,25 @@ def test_a_server_that_slept_makes_up_for_what_its_window_holds(
     assert [digest.key for digest in after] == ["2026-W49", "2026-W48", *(d.key for d in before)]
     assert after[2:] == before
     assert newest < clock.today()
+
+
+def test_a_list_day_that_fails_for_days_delays_a_digest_but_does_not_prevent_it(
+    make_service: MakeService, upstream: FakeUpstream, clock: Clock
+) -> None:
+    upstream.intercept = lambda path: Response("", 503) if "2026-11-18" in path else None
+    service = open_filled(make_service, history_days=11)
+    assert service.get_digests(WEEKLY).digests == ()
+    for _ in range(3):
+        clock.forward(days=1)
+        for paper in upstream.papers:
+            paper["day"] += 1
+        fill_window(service)
+        clock.forward(minutes=1)
+        with suppress(UpstreamError):
+            service.refresh_page(Page(Kind.DAY, "2026-11-18"))
+    # The search still finds the paper of that day.
+    (digest,) = service.get_digests(WEEKLY).digests
+    assert digest.title == "Causal matters: 5 papers, 16\u201322 November"
 
 
 # --- frozen ------------------------------------------------------------------------------------

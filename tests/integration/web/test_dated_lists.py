@@ -166,6 +166,8 @@ def test_each_list_has_an_id_of_its_own_that_does_not_depend_on_the_day(
         ("/feeds/causal.atom/?limit=3", "/feeds/causal.atom?limit=3"),
         ("/status/", "/status"),
         ("/papers?q=causal.atom", "/papers.atom?q=causal"),
+        ("/papers/week?q=causal.json", "/papers/week.json?q=causal"),
+        ("/feeds/causal?q=tides.atom", "/feeds/causal.atom?q=tides"),
         ("/papers?limit=3&q=world+model.rss", "/papers.rss?q=world+model&limit=3"),
         ("/papers/2611.00002", "/papers?q=id%3A2611.00002"),
         ("/papers/2611.00002v3", "/papers?q=id%3A2611.00002"),
@@ -181,6 +183,13 @@ def test_an_address_that_is_nearly_right_redirects(
     assert response.headers["Access-Control-Allow-Origin"] == "*"
     assert site.head(address).headers["Location"] == f"http://localhost{target}"
     assert site.get(target).status_code == 200
+
+
+def test_the_address_of_a_paper_leads_to_it_or_to_its_page(site: FlaskClient) -> None:
+    known = site.get("/papers/2611.00001", follow_redirects=True)
+    assert "Causal lighthouses" in known.text
+    unknown = site.get("/papers/1706.03762v7", follow_redirects=True)
+    assert 'href="https://huggingface.co/papers/1706.03762"' in unknown.text
 
 
 def test_several_slashes_never_redirect_to_another_host(site: FlaskClient) -> None:
