@@ -508,8 +508,9 @@ def explain(config_file: Path | None, query: str, limit: int, demo: bool) -> Non
     click.echo("\n".join(draw_query(tree)))
     terms = upstream_search_text(tree)
     click.echo(f"\nHugging Face search: {terms or 'none, the query has no words to search for'}")
+    feed = Feed(name="explain", title="explain", query=query, limit=limit)
     with _open_service(config) as service:
-        result = service.get_feed(Feed(name="explain", title="explain", query=query, limit=limit))
+        result = service.get_feed(feed, is_preview=True)
         index = service.window().index
     for term in iter_positive_terms(tree):
         if term.has_forms:
@@ -520,7 +521,7 @@ def explain(config_file: Path | None, query: str, limit: int, demo: bool) -> Non
     for match in result.matches:
         paper = match.paper
         click.echo(f"{paper.published:%Y-%m-%d}  {paper.id}  {paper.title}")
-        for location in match_locations(tree, paper):
+        for location in match_locations(result.queries[feed][0], paper):
             click.echo(f"{'':12}{location}")
 
 

@@ -52,13 +52,15 @@ class Kind(StrEnum):
     MONTH = "month"
     TRENDING = "trending"
     SEARCH = "search"
+    #: A single paper.
+    PAPER = "paper"
 
 
 class Page(msgspec.Struct, frozen=True):
     """One upstream page.
 
     The key is ``2026-11-24`` for a day, ``2026-W48`` for a week, ``2026-11`` for a month, the
-    search terms for a search, and empty for trending.
+    search terms for a search, the id for a paper, and empty for trending.
     """
 
     kind: Kind
@@ -75,7 +77,7 @@ class Page(msgspec.Struct, frozen=True):
                 return cls(kind, f"{year:04d}-W{week:02d}")
             case Kind.MONTH:
                 return cls(kind, day.isoformat()[:7])
-            case Kind.TRENDING | Kind.SEARCH:
+            case Kind.TRENDING | Kind.SEARCH | Kind.PAPER:
                 return cls(kind)
 
     def __str__(self) -> str:
@@ -133,13 +135,17 @@ class Paper(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     #: Stars of the code repository on GitHub.
     stars: int = 0
     tokens: PaperTokens = PaperTokens()
+    #: In a feed whose query has counters: when the paper first matched, if after its list day.
+    matched_at: datetime | None = None
 
     @property
     def published(self) -> datetime:
         """A second of the list day's first hour, or of the arXiv day's if no list has the paper.
 
-        It never moves.
+        In a feed whose query has counters, when it first matched. It never moves.
         """
+        if self.matched_at is not None:
+            return self.matched_at
         midnight = datetime.combine(self.listed or self.submitted, time(), UTC)
         return midnight + timedelta(seconds=_second_of_hour(self.id))
 
@@ -188,6 +194,8 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     #: Validators of the response, for conditional requests (RFC 9110 8.8).
     etag: str = ""
     last_modified: str = ""
+    #: When a day was first fetched; None where that is unknown.
+    first_fetched_at: datetime | None = None
 
 
 #: List days, newest first, each with its stored listing.
@@ -218,6 +226,10 @@ class Feed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     link: Literal["huggingface", "arxiv", "pdf"] = "huggingface"
     #: Whether hits of upstream's search must match the query too, or are accepted as they are.
     match: MatchMode = "strict"
+    #: A BibTeX file, relative to the settings file: the feed has papers like those in it.
+    like_file: str = ""
+    #: The ids of its papers.
+    library: tuple[str, ...] = ()
     #: Whether there is one entry for each paper, or one for all papers of a day or week.
     digest: DigestPeriod = "none"
     #: Mail addresses that get the digests; weekly, unless ``digest`` is "day".
@@ -229,7 +241,7 @@ class Feed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 #: Fields of `Feed` that are no settings.
-INTERNAL_FEED_FIELDS = frozenset({"name", "page", "narrowed_by"})
+INTERNAL_FEED_FIELDS = frozenset({"name", "library", "page", "narrowed_by"})
 
 
 class Match(msgspec.Struct, frozen=True):
@@ -292,6 +304,8 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     retry_at: datetime
     #: When the first one failed.
     since: datetime
+    #: Whether it is a paper, and upstream says that there is no such paper.
+    is_not_found: bool = False
     #: Whether the last one was that there was no response in time.
     timed_out: bool = False
 

@@ -9,7 +9,7 @@ import msgspec
 
 from feedsrv import __version__
 from feedsrv.models import Feed
-from feedsrv.search.parser import parse_query
+from feedsrv.search.parser import parse_feed_query, parse_query
 from feedsrv.search.query import canonical_text
 
 UUID_NAMESPACE = UUID("6f0d3c3e-5f0e-5b51-9d4e-2b7c1a2f9f10")
@@ -96,9 +96,11 @@ def feed_definition(feed: Feed) -> str:
     """
     digest = [] if feed.digest == "none" else [f"digest={feed.digest}"]
     sources = sorted(feed.sources) if feed.page is None else [str(feed.page)]
+    query = parse_feed_query(feed)
     # Every feed's definition has its query, even an empty one: that must not change its id.
-    queries = [feed.query, feed.narrowed_by] if feed.narrowed_by else [feed.query]
-    canonical = (canonical_text(parse_query(query)) if query else "" for query in queries)
+    canonical = [canonical_text(query) if query is not None else ""]
+    if feed.narrowed_by:
+        canonical.append(canonical_text(parse_query(feed.narrowed_by)))
     return " ".join([*digest, *sources, feed.match, *canonical])
 
 
@@ -106,4 +108,6 @@ def feed_description(feed: Feed) -> str:
     """Return one sentence about the feed's content."""
     queries = " and ".join(filter(None, [feed.query, feed.narrowed_by]))
     about = f" that match: {queries}" if queries else ""
+    if feed.library:
+        about += f"{', and' if about else ''} that are like those of {feed.like_file}"
     return f"Papers from Hugging Face Daily Papers{about}"

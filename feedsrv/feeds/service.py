@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
 from contextlib import ExitStack, suppress
 from datetime import UTC, date, datetime, time, timedelta
+from functools import partial
 from pathlib import Path
 from random import random as _random  # noqa: TID251  # the default source of chance
 from tempfile import TemporaryDirectory
@@ -34,18 +35,23 @@ from feedsrv import __version__
 from feedsrv.config import Config
 from feedsrv.errors import (
     NoDataYetError,
+    QueryError,
     QuotaExceededError,
     RequestNotSentError,
     UnknownFeedError,
     UpstreamError,
 )
 from feedsrv.feeds.digest import close_periods, listed_periods
+from feedsrv.feeds.first_matches import FirstMatches
+from feedsrv.feeds.likes import Likes
 from feedsrv.feeds.metadata import feed_definition, feed_id, feeds_title
 from feedsrv.feeds.selection import DEFAULT_LIMIT, Selector, default_limit, merge_feeds
 from feedsrv.feeds.sources import (
     SourceState,
+    configured_pages,
     effective_sources,
     search_pages,
+    seed_pages,
     source_state,
 )
 from feedsrv.feeds.window import Window
@@ -65,7 +71,8 @@ from feedsrv.models import (
     StoredDays,
 )
 from feedsrv.search.index import Index
-from feedsrv.search.parser import parse_query
+from feedsrv.search.parser import parse_feed_queries, parse_query
+from feedsrv.search.query import Like, Query, has_counter, iter_likes
 from feedsrv.search.search_terms import search_terms
 from feedsrv.storage.clock_skew import is_future
 from feedsrv.storage.repository import Repository, open_repository
@@ -93,6 +100,9 @@ _MAX_RETRY_AFTER = 3600
 #: `_SHORT_WAIT` seconds, enough for a page that does not hang.
 _MAX_FULL_WAITS = 16
 _SHORT_WAIT = 1.0
+#: Papers to compare with that a request waits for: as many as fit into the deadline. Those of a
+#: long list are fetched later.
+_MAX_AWAITED_SEEDS = 4
 #: How long a list day fails before its digest is closed without it.
 _UNREADABLE_AFTER = timedelta(days=2)
 #: More papers than a feed can have.
@@ -113,6 +123,8 @@ class FeedResult(msgspec.Struct, frozen=True, kw_only=True):
 
     #: The requested part of the matching papers, newest first.
     matches: tuple[Match, ...]
+    #: The queries of each feed, with what was decided about similar papers.
+    queries: dict[Feed, tuple[Query, ...]]
     #: How many matching papers come before these, and how many match in all.
     offset: int
     total: int
@@ -186,10 +198,12 @@ class Service:
         )
         self._quota = ClientQuota(0 if config.access_key else config.new_keywords)
         self._selector = Selector()
+        self._likes = Likes(repository)
+        self._first_matches = FirstMatches(repository)
         self._digest_logs = repository.permanent_values("digests", DigestLog)
         #: The window, the version of the store that it was made from, and when.
         self._list_days_cache: tuple[object, datetime, StoredDays] = (None, now(), ())
-        self._window = Window((), Index(()))
+        self._window = Window((), Index(()), self._decide_like)
         self._feed_names = sorted(config.feeds)
 
     @classmethod
@@ -220,7 +234,7 @@ class Service:
             network=config.network,
             app=app,
         )
-        repository = open_repository(config, search_pages(config.feeds.values()), now=now)
+        repository = open_repository(config, configured_pages(config.feeds.values()), now=now)
         service = cls(config, client, repository, now=now, sleep=sleep, chance=chance)
         service._cleanup = cleanup
         return service
@@ -264,6 +278,7 @@ class Service:
         limit: int | None = None,
         page_number: int | None = None,
         client: str = "",
+        is_preview: bool = False,
     ) -> FeedResult:
         """Return the papers of the feeds, each once.
 
@@ -274,8 +289,11 @@ class Service:
                 None for the newest papers without what was pushed out before, for feed readers.
             client: Who asks, for the quota of new keywords. Empty for the server itself, which has
                 no quota.
+            is_preview: Whether nobody can have subscribed yet, so that what is decided about
+                similar papers need not be stored.
 
         Raises:
+            QueryError: A query names a paper that upstream does not have.
             QuotaExceededError: The client's quota is used up for now, and nothing else is stored.
             NoDataYetError: Upstream fails, and nothing is stored for any of the feeds.
 
@@ -285,7 +303,10 @@ class Service:
             for feed in feeds
         }
         all_states = [state for its_states in states.values() for state in its_states]
+        is_stored = not is_preview and self._may_store(feeds, client)
         fetches = self._start_fetches(all_states)
+        seed_fetches = self._start_seed_fetches(feeds, client)
+        fetches |= seed_fetches
         waited = self._wait_for(fetches.values()) if fetches else 0.0
         now = self._now()
         midnight = datetime.combine(now.date() + timedelta(days=1), time(), UTC)
@@ -294,27 +315,37 @@ class Service:
         seen_ids: frozenset[str] = frozenset()
         pages: dict[Page, None] = {}
         selected: list[tuple[Feed, tuple[Paper, ...]]] = []
+        queries: dict[Feed, tuple[Query, ...]] = {}
+        decide_like = partial(self._decide_like, is_stored=is_stored)
+        for feed in feeds:
+            self._check_seeds(feed)
         for feed, its_states in states.items():
             updated = [
                 _with_fetched_listing(state, fetches.get(state.main_page), now)
                 for state in its_states
             ]
             listings = tuple(listing for state in updated for listing in state.listings)
-            if updated and not listings:
+            if (updated and not listings) or self._lacks_seeds(feed):
                 ttls.append(timedelta(0))
                 lifetimes.append(timedelta(0))
                 continue
             pages |= dict.fromkeys(listing.page for listing in listings)
-            selection = self._selector.select(feed, listings)
+            selection = self._selector.select(feed, listings, decide_like)
+            queries[feed] = selection.queries
             seen_ids |= selection.searched_ids
             ttls += [state.main_page_ttl for state in updated]
             lifetimes += [state.min_ttl for state in updated]
-            selected.append((feed, selection.papers))
+            papers = selection.papers
+            if any(map(has_counter, selection.queries)):
+                is_complete = all(state.listings for state in updated)
+                papers = self._date_matches(feed, papers, is_complete, is_stored=is_stored)
+            selected.append((feed, papers))
         if not selected:
             quota_errors = [state.quota_error for state in all_states]
             if quota_errors[0] is not None and all(quota_errors):
                 raise quota_errors[0]
-            raise self._no_data_error([state.main_page for state in all_states], fetches, waited)
+            main_pages = [state.main_page for state in all_states]
+            raise self._no_data_error([*main_pages, *seed_fetches], fetches, waited)
         matches, next_at = _split_future(merge_feeds(selected), now)
         lifetimes.append(next_at - now)
         size = limit or _default_limit(feeds, matches)
@@ -323,6 +354,7 @@ class Service:
         offset = ((page_number or 1) - 1) * size
         return FeedResult(
             matches=matches[offset : offset + size],
+            queries=queries,
             offset=offset,
             total=len(matches),
             papers_searched=len(seen_ids),
@@ -486,6 +518,106 @@ class Service:
         )
         return fetches
 
+    def _may_store(self, feeds: Iterable[Feed], client: str) -> bool:
+        """Return whether what is decided for good about the feeds may be stored.
+
+        It may for feeds that are known. For others the client's quota is charged.
+        """
+        try:
+            for feed in feeds if client else ():
+                queries = parse_feed_queries(feed)
+                is_known = all(
+                    self._likes.is_stored(like) for query in queries for like in iter_likes(query)
+                )
+                if any(map(has_counter, queries)) and not self._first_matches.is_stored(feed):
+                    is_known = False
+                if not is_known:
+                    self._quota.consume(client, self._now())
+        except QuotaExceededError:
+            return False
+        return True
+
+    # --- papers to compare with ------------------------------------------------------------
+
+    def fetch_seeds(self, query: Query, text: str, client: str) -> None:
+        """Fetch the papers that a query compares others with, and wait for them.
+
+        Raises:
+            QueryError: Upstream does not have one of them.
+            QuotaExceededError: The client's quota of new keywords is used up for now.
+
+        """
+        if any(iter_likes(query)):
+            feed = Feed(name="", title="", query=text)
+            self._wait_for(self._start_seed_fetches([feed], client).values())
+            self._check_seeds(feed)
+
+    def _start_seed_fetches(
+        self, feeds: Iterable[Feed], client: str
+    ) -> dict[Page, Future[Listing]]:
+        """Start to fetch the papers that queries compare others with, where they are unknown."""
+        pages = dict.fromkeys(page for feed in feeds for page in seed_pages(feed))
+        window = self._window_index() if pages else Index(())
+        missing = [
+            page
+            for page in pages
+            if self._likes.get_seed(page.key, window) is None
+            and self._refresher.blocking_failure(page) is None
+        ]
+        for page in missing if client else ():
+            if self._scheduler.is_new_adhoc(page):
+                self._quota.consume(client, self._now())
+        awaited, others = missing[:_MAX_AWAITED_SEEDS], missing[_MAX_AWAITED_SEEDS:]
+        fetches = {page: self._scheduler.fetch_for_request(page) for page in awaited}
+        self._scheduler.refresh_in_background(others)
+        return fetches
+
+    def _check_seeds(self, feed: Feed) -> None:
+        """Raise QueryError if the query names a paper that upstream does not have.
+
+        A library may have papers that upstream does not have.
+        """
+        for page in seed_pages(feed) if not feed.library else ():
+            failure = self.repository.get_failure(page)
+            if failure is not None and failure.is_not_found:
+                reason = f"Hugging Face has no paper {page.key}"
+                text = feed.query if page.key in feed.query else feed.narrowed_by
+                raise QueryError(text, max(0, text.find(page.key)), reason)
+
+    def _lacks_seeds(self, feed: Feed) -> bool:
+        """Return whether a part of the feed's query has no paper to compare others with."""
+        likes = [like for query in parse_feed_queries(feed) for like in iter_likes(query)]
+        window = self._window_index() if likes else Index(())
+        return any(
+            all(self._likes.get_seed(each, window) is None for each in like.ids) for like in likes
+        )
+
+    def _decide_like(self, like: Like, papers: Iterable[Paper], *, is_stored: bool = False) -> Like:
+        return self._likes.decide(
+            like,
+            papers,
+            self._window_index(),
+            is_complete=self._is_window_complete(),
+            is_stored=is_stored,
+        )
+
+    def _date_matches(
+        self, feed: Feed, papers: Sequence[Paper], is_complete: bool, *, is_stored: bool
+    ) -> tuple[Paper, ...]:
+        """Return the papers with the dates of their first match."""
+        start = _start_of_window(self.list_days())
+        return self._first_matches.date(
+            feed,
+            papers,
+            self._now(),
+            window_ids=self._window_index().ids,
+            window_start=start if is_complete and self._is_window_complete() else None,
+            is_stored=is_stored,
+        )
+
+    def _is_window_complete(self) -> bool:
+        return all(listing is not None for _, listing in self.list_days())
+
     def _wait_for(self, fetches: Iterable[Future[Listing]]) -> float:
         """Wait until all fetches are done; return for how many seconds at most that was."""
         may_wait = self._full_waits.acquire(blocking=False)
@@ -556,7 +688,7 @@ class Service:
         days = self.list_days()
         if not self._window.is_current(days):
             listings = (listing for _, listing in days if listing is not None)
-            self._window = Window(days, self._selector.index_for(listings))
+            self._window = Window(days, self._selector.index_for(listings), self._decide_like)
         self._scheduler.refresh_in_background(self._due_day_pages())
         return self._window
 
@@ -568,7 +700,7 @@ class Service:
         listing = self.repository.get_listing(Page(Kind.SEARCH, search_terms(feed.query)))
         if listing is None:
             return None
-        papers = self._selector.select(feed, [listing]).papers
+        papers = self._selector.select(feed, [listing], self._decide_like).papers
         return sum(self._window.index.get(paper.id) is None for paper in papers)
 
     def get_failure(self, feed: Feed) -> Failure | None:

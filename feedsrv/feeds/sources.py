@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import datetime, timedelta
 from itertools import islice
 
@@ -10,6 +10,8 @@ import msgspec
 
 from feedsrv.errors import QuotaExceededError
 from feedsrv.models import Feed, Kind, Listing, Page, Source, StoredDays
+from feedsrv.search.parser import parse_feed_queries
+from feedsrv.search.query import iter_likes
 from feedsrv.search.search_terms import search_terms
 from feedsrv.upstream.policy import newest_day_page, page_to_fetch, pages_covering, remaining_ttl
 
@@ -36,6 +38,22 @@ def search_pages(feeds: Iterable[Feed]) -> frozenset[Page]:
     """Return the upstream search pages of the feeds."""
     terms = (search_terms(feed.query) for feed in feeds)
     return frozenset(Page(Kind.SEARCH, each) for each in terms if each)
+
+
+def configured_pages(feeds: Collection[Feed]) -> frozenset[Page]:
+    """Return the searches of the feeds, and the papers that they compare others with."""
+    return search_pages(feeds).union(*map(seed_pages, feeds))
+
+
+def seed_pages(feed: Feed) -> Iterator[Page]:
+    """Yield the pages of the papers that the feed compares others with."""
+    text = feed.query + feed.narrowed_by
+    if not feed.library and text.isascii() and "like:" not in text.lower():
+        return  # a server with twenty thousand feeds would take long to parse them all
+    for query in parse_feed_queries(feed):
+        for like in iter_likes(query):
+            for paper_id in (*like.ids, *like.unlike_ids):
+                yield Page(Kind.PAPER, paper_id)
 
 
 def effective_sources(feed: Feed) -> tuple[Source, ...]:

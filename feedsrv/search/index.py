@@ -26,6 +26,7 @@ from feedsrv.search.query import (
     And,
     CountCondition,
     HasLink,
+    Like,
     Not,
     Or,
     Query,
@@ -34,6 +35,7 @@ from feedsrv.search.query import (
     matched_value,
     term_matches,
 )
+from feedsrv.search.similar import Profile, SimilarityIndex
 from feedsrv.search.word_families import base_forms, irregular_forms, related_base_forms
 
 _ASCII_ONE = ord("1")
@@ -50,15 +52,16 @@ class Index:
 
     def __init__(self, papers: Sequence[Paper]) -> None:
         self.papers = tuple(papers)
-        self._by_id = {paper.id: paper for paper in self.papers}
-        self.ids = frozenset(self._by_id)
+        self._numbers = {paper.id: number for number, paper in enumerate(self.papers)}
+        self.ids = frozenset(self._numbers)
         self._all = (1 << len(self.papers)) - 1
         self._fields: dict[str, _FieldIndex] = {}
         self._lock = Lock()
 
     def get(self, paper_id: str) -> Paper | None:
         """Return the paper of that id."""
-        return self._by_id.get(paper_id)
+        number = self._numbers.get(paper_id)
+        return None if number is None else self.papers[number]
 
     def search(self, query: Query) -> tuple[Paper, ...]:
         """Return the papers that match the query."""
@@ -97,6 +100,14 @@ class Index:
             by_word.setdefault(" ".join(tokenize(abbreviation)), Counter()).update(counts)
         return by_word
 
+    def similarities(self, profile: Profile) -> list[float]:
+        """Return the similarity of each paper to the profile, in the order of the papers."""
+        return self._vectors.similarities(profile)
+
+    @cached_property
+    def _vectors(self) -> SimilarityIndex:
+        return SimilarityIndex(self.papers)
+
     def _evaluate(self, query: Query, candidates: int) -> int:
         """Return the subset of the candidates that matches. Fewer candidates mean less work."""
         match query:
@@ -114,6 +125,8 @@ class Index:
             case HasLink() | CountCondition():
                 numbers = (n for n in iter_bits(candidates) if matched_value(query, self.papers[n]))
                 return bitset(numbers, len(self.papers))
+            case Like(members=members):
+                return candidates & self._papers_with_ids(members)
             case Term():
                 return self._evaluate_term(query, candidates)
 
@@ -130,6 +143,9 @@ class Index:
     def _without_keywords(self) -> int:
         numbers = (number for number, paper in enumerate(self.papers) if not paper.keywords)
         return bitset(numbers, len(self.papers))
+
+    def _papers_with_ids(self, ids: frozenset[str]) -> int:
+        return bitset((self._numbers[each] for each in ids & self.ids), len(self.papers))
 
     def _papers_with_term(self, term: Term, name: str, among: int) -> int:
         field = self._field(name)

@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from html import escape
+from http import HTTPStatus
 from importlib.resources import files
 from typing import Any
 from urllib.parse import urlencode
@@ -51,6 +52,7 @@ def create_demo_upstream(papers: Sequence[Json], today: Callable[[], date]) -> F
         "/papers/trending": site.trending,
         "/api/daily_papers": site.api_daily,
         "/api/papers/search": site.api_search,
+        "/api/papers/<paper_id>": site.api_paper,
     }
     for rule, view in views.items():
         app.add_url_rule(rule, view_func=view, endpoint=view.__name__)
@@ -128,6 +130,12 @@ class _Site:
             url = f"{request.base_url}?{urlencode({**args, 'p': number + 1})}"
             response.headers["Link"] = f'<{url}>; rel="next"'
         return response
+
+    def api_paper(self, paper_id: str) -> BaseResponse:
+        for entry in self._entries():
+            if entry["paper"]["id"] == paper_id:
+                return _json(entry["paper"])
+        return Response("{}", HTTPStatus.NOT_FOUND, mimetype="application/json")
 
     def api_search(self) -> BaseResponse:
         hits = _search(self._entries(), request.args.get("q", ""))

@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from feedsrv.errors import FetchError, ParseError, UpstreamError
+from feedsrv.errors import FetchError, ParseError, RequestNotSentError, UpstreamError
 from feedsrv.models import Kind, Listing, Page
 from feedsrv.storage.unparsed_pages import UnparsedPages
 from feedsrv.upstream.client import FetchResult, UpstreamClient, Validators
@@ -38,6 +38,10 @@ log = logging.getLogger(__name__)
 
 #: Share of the time for the page alone. After that, the API is asked too.
 _PAGE_SHARE = 0.7
+#: The most seconds for the API and for the page of a single paper.
+_MAX_PAPER_SECONDS = 4.0
+#: Seconds until a paper that upstream does not have is asked for again.
+_MISSING_PAPER_BACKOFF = 86_400.0
 #: Lists that the API divides into pages, and how many of them are fetched: 400 papers.
 _PAGED_KINDS = {Kind.DAY, Kind.WEEK, Kind.MONTH}
 _MAX_API_PAGES = 4
@@ -105,6 +109,8 @@ class ListingFetcher:
             UpstreamError: There is none.
 
         """
+        if page.kind is Kind.PAPER:
+            return self._fetch_paper(page, now, max_seconds, acquire_slot)
         started = self._client.deadline_after(0)
         deadline = started + max_seconds
         page_request = _start(partial(self._fetch_page, page, stored, now, deadline, acquire_slot))
@@ -131,6 +137,32 @@ class ListingFetcher:
             if not all(map(Future.done, requests)):
                 self._client.abort()
         return _best_listing(page, requests, on_layout_change)
+
+    def _fetch_paper(
+        self, page: Page, now: datetime, max_seconds: float, acquire_slot: Callable[[], None]
+    ) -> FetchedListing:
+        """Return the listing of a single paper: from the API, else from its page."""
+        seconds = min(max_seconds / 2, _MAX_PAPER_SECONDS)
+        deadline = self._client.deadline_after(seconds)
+        path = api_path(page, now.date())
+        try:
+            result = self._client.get(path, deadline, acquire_slot=acquire_slot)
+            listing = parse_api_response(result.body, result.url, requested=page, fetched_at=now)
+            return _fetched(listing, result)
+        except RequestNotSentError:
+            raise
+        except UpstreamError as error:
+            api_error = error
+        acquire_slot()
+        try:
+            deadline = self._client.deadline_after(seconds)
+            return self._fetch_page(page, None, now, deadline, acquire_slot)
+        except FetchError as error:
+            # Either may be out of order; only both together say that there is no such paper.
+            if error.is_not_found and getattr(api_error, "is_not_found", False):
+                reason, retry_after = "there is no such paper", _MISSING_PAPER_BACKOFF
+                raise FetchError(error.url, reason, retry_after, is_not_found=True) from error
+            raise (api_error if error.is_not_found else error) from error
 
     def _fetch_page(
         self,

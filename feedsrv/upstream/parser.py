@@ -33,7 +33,7 @@ from feedsrv.search.analysis import analyze
 from feedsrv.upstream.cards import DayLabel, arxiv_month, parse_cards, parse_day_label
 from feedsrv.upstream.damaged_json import decode_objects
 from feedsrv.upstream.normalize import normalize_line, normalize_paragraphs, normalize_url
-from feedsrv.upstream.tag_scanner import extract_first, is_within_limits
+from feedsrv.upstream.tag_scanner import Extractor, extract_first, is_within_limits
 
 #: The most tags of a page; the fullest seen had nine thousand. Parsing takes half a kilobyte of
 #: memory for each, so a page of nothing but tags could take a gigabyte.
@@ -142,6 +142,8 @@ def page_path(page: Page) -> str:
             return "/papers/trending"
         case Kind.SEARCH:
             return f"/papers?q={quote_plus(page.key)}"
+        case Kind.PAPER:
+            return f"/papers/{page.key}"
 
 
 def api_path(page: Page, today: date) -> str:
@@ -155,14 +157,14 @@ def api_path(page: Page, today: date) -> str:
             return "/api/daily_papers?limit=100"
         case Kind.DAY:
             return f"/api/daily_papers?date={page.key}&limit=100"
-        case Kind.WEEK:
-            return f"/api/daily_papers?week={page.key}&limit=100"
-        case Kind.MONTH:
-            return f"/api/daily_papers?month={page.key}&limit=100"
+        case Kind.WEEK | Kind.MONTH:
+            return f"/api/daily_papers?{page.kind}={page.key}&limit=100"
         case Kind.TRENDING:
             return "/api/daily_papers?sort=trending&limit=50"
         case Kind.SEARCH:
             return f"/api/papers/search?q={quote_plus(page.key)}&limit=120"
+        case Kind.PAPER:
+            return f"/api/papers/{page.key}"
 
 
 # --- parsing -------------------------------------------------------------------------------------
@@ -182,6 +184,9 @@ def parse_page(body: bytes, url: str, *, requested: Page, fetched_at: datetime) 
 
     """
     text = body.decode("utf-8", "replace")
+    if requested.kind is Kind.PAPER:
+        data = extract_first(text, _paper_extractor(requested.key)) or ""
+        return _listing_of_paper(data.encode(), url, requested, fetched_at)
     if not 0 < body.count(b"<") < _MAX_ANGLE_BRACKETS or text.startswith("<?xml"):
         # Where this is no HTML, BeautifulSoup would emit a warning.
         raise ParseError(url, "not an HTML page")
@@ -209,6 +214,8 @@ def parse_api_response(body: bytes, url: str, *, requested: Page, fetched_at: da
         ParseError: The response is not a list of papers, or is empty.
 
     """
+    if requested.kind is Kind.PAPER:
+        return _listing_of_paper(body, url, requested, fetched_at, parsed_from="api")
     text = body.decode("utf-8", "replace")
     try:
         entries = msgspec.json.decode(text, type=list[msgspec.Raw])
@@ -225,6 +232,35 @@ def parse_api_response(body: bytes, url: str, *, requested: Page, fetched_at: da
     day = requested.key if requested.key in days else max(days)
     papers = tuple(paper for paper in listing.papers if str(paper.listed) == day)
     return msgspec.structs.replace(listing, page=Page(Kind.DAY, day), papers=papers)
+
+
+def _listing_of_paper(
+    body: bytes,
+    url: str,
+    requested: Page,
+    fetched_at: datetime,
+    *,
+    parsed_from: Literal["data", "api"] = "data",
+) -> Listing:
+    """Return the listing of one paper: the API has it bare, the page's data as an entry."""
+    try:
+        bare = "paper" not in msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+        paper = parse_paper(msgspec.Raw(b'{"paper":%b}' % body if bare else body), None)
+    except (ValueError, RecursionError) as error:
+        raise ParseError(url, f"the response has no paper: {error}") from error
+    if paper.id != requested.key:
+        raise ParseError(url, f"paper {paper.id} instead of {requested.key}")
+    return Listing(page=requested, papers=(paper,), fetched_at=fetched_at, parsed_from=parsed_from)
+
+
+def _paper_extractor(paper_id: str) -> Extractor:
+    """Return the extractor of the first data of a page that describes the paper."""
+
+    def extract(_tag: str, attributes: Mapping[str, str]) -> str | None:
+        data = attributes.get("data-props", "")
+        return data if '"paper":' in data and f'"{paper_id}"' in data else None
+
+    return extract
 
 
 def count_api_entries(body: bytes) -> int:
@@ -482,8 +518,8 @@ def _listing_from_cards(
         fetched_at=fetched_at,
         skipped=(f"page data: {props_error.reason}",),
         parsed_from="cards",
-        previous_day=label.previous_day,
-        next_day=label.next_day,
+        previous_day=_key_from_label(Kind.DAY, label.previous_day, today),
+        next_day=_key_from_label(Kind.DAY, label.next_day, today),
     )
 
 

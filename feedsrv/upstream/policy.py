@@ -42,6 +42,7 @@ _LIST_TTLS = {
     Kind.MONTH: timedelta(hours=1),
     Kind.TRENDING: timedelta(hours=1),
     Kind.SEARCH: timedelta(hours=24),
+    Kind.PAPER: timedelta(days=30),
 }
 
 
@@ -161,6 +162,8 @@ _MAX_DOUBLINGS = 10
 _MAX_FAILURE_GAP = timedelta(days=7)
 #: The longest wait that upstream may ask for (`feedsrv.upstream.client`).
 _MAX_RETRY_AFTER = timedelta(hours=1)
+#: The longest wait after upstream said that it has no such paper.
+_MAX_NOT_FOUND_WAIT = timedelta(days=1)
 #: Jitter, as a fraction of the backoff to both sides.
 _JITTER = 0.1
 
@@ -199,12 +202,17 @@ def next_failure(
 def is_blocked(failure: Failure | None, now: datetime) -> bool:
     """Return whether the failure forbids a request now; a wrong clock does so for an hour at most.
 
+    That upstream does not have a paper holds for a day: a library can have hundreds of those.
+
     Args:
         failure: How a page failed, or upstream as a whole; None if it did not.
         now: The current time (UTC).
 
     """
-    return failure is not None and now < failure.retry_at <= now + _MAX_RETRY_AFTER + MAX_CLOCK_SKEW
+    if failure is None:
+        return False
+    max_wait = _MAX_NOT_FOUND_WAIT if failure.is_not_found else _MAX_RETRY_AFTER
+    return now < failure.retry_at <= now + max_wait + MAX_CLOCK_SKEW
 
 
 # --- rate limit ----------------------------------------------------------------------------------

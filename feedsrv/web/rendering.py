@@ -10,7 +10,7 @@ from cachetools import LRUCache
 
 from feedsrv.feeds.digest_documents import build_digest_entries
 from feedsrv.feeds.entry import Entry, build_entries
-from feedsrv.feeds.formats import FORMATS
+from feedsrv.feeds.formats import ALL_FORMATS
 from feedsrv.feeds.metadata import FeedMetadata
 from feedsrv.models import Digest, Feed, Match, PaperTokens
 from feedsrv.web.responses import EncodedBody, encode_body
@@ -90,7 +90,7 @@ class FeedRenderer:
         with self._lock:
             body = self._bodies.get(document)
         if body is None:
-            render = FORMATS[document.suffix].render
+            render = ALL_FORMATS[document.suffix].render
             body = encode_body(render(document.metadata, document.entries()))
             with self._lock:
                 self._bodies[document] = body

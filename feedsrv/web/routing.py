@@ -9,7 +9,7 @@ from urllib.parse import quote
 from werkzeug.exceptions import NotFound
 from werkzeug.routing import BaseConverter, Map
 
-from feedsrv.feeds.formats import FORMATS
+from feedsrv.feeds.formats import ALL_FORMATS
 from feedsrv.models import Kind, Page
 
 #: The kinds of lists by the word in their addresses, which are those of Hugging Face.
@@ -32,7 +32,7 @@ _NEARLY_PERIODS = (
     (re.compile(r"^/papers/(?=\d{4}-?W\d)", re.IGNORECASE), "/papers/week/"),
     (re.compile(r"^/papers/(?=\d{4}-\d\d?(?:\.|$))"), "/papers/month/"),
 )
-_SUFFIXES = {*FORMATS, "opml"}
+_SUFFIXES = {*ALL_FORMATS, "opml"}
 #: The words of addresses that are the same on every server; names of feeds are not.
 _FIXED_WORDS = re.compile(
     r"^/(?:papers(?:/(?:date|week|month|trending))?|feeds)(?![^/.])", re.IGNORECASE

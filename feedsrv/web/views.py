@@ -18,7 +18,7 @@ from werkzeug.wrappers import Response
 from feedsrv import __version__
 from feedsrv.errors import NoDataYetError, ParameterError, QueryError
 from feedsrv.feeds.adhoc import adhoc_feed
-from feedsrv.feeds.formats import FORMATS, link_headers
+from feedsrv.feeds.formats import ALL_FORMATS, FORMATS, link_headers
 from feedsrv.feeds.metadata import feed_metadata
 from feedsrv.feeds.opml import render_subscriptions
 from feedsrv.feeds.service import DigestResult, FeedResult, Service
@@ -180,13 +180,15 @@ class Views:
         """Return the feeds as one, in the format of the suffix or, without one, as a page."""
         _check_format(suffix)
         query, _, query_suffix = params.q.rpartition(".")
-        if query and not suffix and query_suffix in FORMATS:  # added at the end of the address
+        if query and not suffix and query_suffix in ALL_FORMATS:  # added at the end of the address
             return self._redirect(request.path, query_suffix, q=query)
         if params.match and all(feed.match == params.match for feed in feeds):
             params = params._replace(match=None)  # as without it
         elif params.match:
             feeds = [replace(feed, match=params.match) for feed in feeds]
         default_digest = _common_digest(feeds)
+        if suffix == "bib":  # a reference manager has papers, not digests
+            default_digest, params = "none", params._replace(digest=None)
         if params.digest == default_digest:
             params = params._replace(digest=None)
         feeds = [replace(feed, digest=params.digest or default_digest) for feed in feeds]
@@ -199,7 +201,7 @@ class Views:
         metadata = feed_metadata(
             [_with_period_title(feed, result.pages) for feed in feeds],
             demo=self._config.demo,
-            self_url=format_urls.get(suffix, page_url),
+            self_url=feed_url(suffix=f".{suffix}") if suffix else page_url,
             page_url=page_url,
             icon_url=url("/static/icon.png"),
         )
@@ -214,6 +216,7 @@ class Views:
             context = {
                 "metadata": metadata,
                 "links": format_urls,
+                "bib_url": feed_url(suffix=".bib"),
                 "path_url": url.path_form(path, ".atom", **params._asdict()),
                 "query": "" if request.endpoint == "configured_feeds" else params.q,
                 "digest": feeds[0].digest,
@@ -232,7 +235,7 @@ class Views:
             if isinstance(result, FeedResult)
             else digest_document(suffix, metadata, result.digests, feeds)
         )
-        cached = respond(self._renderer.etag(document), media_type=FORMATS[suffix].media_type)
+        cached = respond(self._renderer.etag(document), media_type=ALL_FORMATS[suffix].media_type)
         if preconditions_allow_body(cached, request.environ):
             cached = with_body(cached, self._renderer.render(document))
         return self._respond(cached)
@@ -243,7 +246,13 @@ class Views:
         """Return the papers of the feeds, or their digests; without a page, for feed readers."""
         client = client_address(self._config, request)
         if feeds[0].digest == "none":
-            return self._service.get_feed(*feeds, limit=limit, page_number=page, client=client)
+            return self._service.get_feed(
+                *feeds,
+                limit=limit,
+                page_number=page,
+                client=client,
+                is_preview=page is not None,
+            )
         return self._service.get_digests(*feeds, limit=limit, page_number=page or 1, client=client)
 
     def _feed_page(
@@ -255,7 +264,7 @@ class Views:
     ) -> str:
         """Return one page of a feed as HTML."""
         if isinstance(result, FeedResult):
-            template, cards = "feed.html", paper_cards(result.matches)
+            template, cards = "feed.html", paper_cards(result.matches, result.queries)
             last = result.offset + len(result.matches)
         else:
             template, cards = "digests.html", ()
@@ -308,6 +317,9 @@ class Views:
     def _preview_context(self) -> dict[str, object]:
         query = query_param()
         try:
+            if query:
+                tree, client = parse_query(query, URL_LIMITS), client_address(self._config, request)
+                self._service.fetch_seeds(tree, query, client)
             preview = build_preview(query, self._service.window(), self._service.count_older(query))
         except QueryError as error:
             preview, query = invalid_query_preview(error), ""
@@ -517,8 +529,8 @@ def _check_format(suffix: str) -> None:
         NotFound: There is no such format.
 
     """
-    if suffix and suffix not in FORMATS:
-        known = ", ".join(f".{name}" for name in FORMATS)
+    if suffix and suffix not in ALL_FORMATS:
+        known = ", ".join(f".{name}" for name in ALL_FORMATS)
         raise NotFound(f"There is no format .{suffix}; feeds end in one of {known}.")
 
 

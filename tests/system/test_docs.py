@@ -189,8 +189,10 @@ def check_console(block: Block, request: pytest.FixtureRequest) -> None:
         assert result.output.startswith(beginning)
 
 
-def check_toml(block: Block, _: pytest.FixtureRequest) -> None:
-    build_config(tomllib.loads(block.text), block.page.name, {}, {})
+def check_toml(block: Block, request: pytest.FixtureRequest) -> None:
+    folder: Path = request.getfixturevalue("tmp_path")
+    (folder / "library.bib").write_text("@misc{quill, eprint = {2611.01234}}")
+    build_config(tomllib.loads(block.text), str(folder / block.page.name), {}, {})
 
 
 def check_json(block: Block, _: pytest.FixtureRequest) -> None:

@@ -123,6 +123,7 @@ def test_a_feed_page_shows_every_field_of_a_paper(
         "PDF",
         "Code",
         "Project",
+        "More like this",
     ]
     queries = [
         parse_qs(urlsplit(str(link["href"])).query)["q"] for link in page.select(".keywords a")

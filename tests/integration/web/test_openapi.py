@@ -13,7 +13,7 @@ from flask.testing import FlaskClient
 from werkzeug.wrappers import Response
 
 from feedsrv import __version__
-from feedsrv.feeds.formats import FORMATS
+from feedsrv.feeds.formats import ALL_FORMATS, FORMATS
 from feedsrv.models import MAX_ENTRIES, MatchMode
 from feedsrv.search.parser import URL_LIMITS
 from feedsrv.web import views
@@ -67,7 +67,7 @@ def test_every_reference_and_every_parameter_of_a_path_is_defined(description: A
 
 def test_formats_listings_and_limits_are_those_of_the_server(description: Any) -> None:
     parameters = description["components"]["parameters"]
-    assert parameters["format"]["schema"]["enum"] == sorted(FORMATS)
+    assert parameters["format"]["schema"]["enum"] == sorted(ALL_FORMATS)
     assert parameters["opml"]["schema"]["enum"] == sorted(FORMATS)
     assert parameters["listing"]["schema"]["enum"] == sorted(views._LISTING_FEEDS)
     assert parameters["period"]["schema"]["enum"] == sorted(PERIODS)
@@ -75,7 +75,7 @@ def test_formats_listings_and_limits_are_those_of_the_server(description: Any) -
     assert parameters["limit"]["schema"]["maximum"] == MAX_ENTRIES
     assert parameters["page"]["schema"]["maximum"] == views._MAX_PAGE
     assert parameters["q"]["schema"]["maxLength"] == URL_LIMITS.length
-    media_types = {each.media_type for each in FORMATS.values()}
+    media_types = {each.media_type for each in ALL_FORMATS.values()}
     for path, item in description["paths"].items():
         if path.endswith(".{format}") and "200" in item["get"]["responses"]:
             assert set(item["get"]["responses"]["200"]["content"]) == media_types

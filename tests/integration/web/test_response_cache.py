@@ -185,7 +185,7 @@ def test_nothing_is_rendered_for_clients_whose_copies_are_current(
     def fail(*_: object) -> bytes:
         pytest.fail("the feed was rendered")
 
-    monkeypatch.setitem(formats.FORMATS, "atom", formats.FORMATS["atom"]._replace(render=fail))
+    monkeypatch.setitem(formats.ALL_FORMATS, "atom", formats.FORMATS["atom"]._replace(render=fail))
     for _ in range(3):
         assert get(counted, "/papers.atom", If_None_Match=etag)[0] == "304 Not Modified"
         assert get(counted, "/papers.atom", If_Modified_Since=modified)[0] == "304 Not Modified"

@@ -294,6 +294,22 @@ def test_markup_in_a_title_stays_text_in_every_format() -> None:
     assert "<b>*x* [y](http://z)</b>" in {paper["title"] for paper in papers}
 
 
+@pytest.mark.parametrize("name", ["text", "md", "html"])
+def test_from_the_21st_paper_on_a_document_has_titles_only(name: str) -> None:
+    matches = [
+        match(n, "2026-11-16", upvotes=99 - n, title=f"Kite {n}", authors=()) for n in range(25)
+    ]
+    papers = rank_papers(matches)
+    digest = Digest(
+        key="2026-W47", title="T", published=datetime(2026, 11, 23, tzinfo=UTC), papers=papers
+    )
+    full, heading, brief = DIGEST_FORMATS[name](digest).partition("More papers:")
+    assert heading
+    assert "Kite 19" in full
+    assert "A kite listens." not in brief
+    assert "Kite 24" in brief
+
+
 def test_the_paper_of_a_match_may_link_to_arxiv() -> None:
     paper: Paper = make_paper("2611.00001")
     feed = Feed(name="kites", title="Kites", link="arxiv")
