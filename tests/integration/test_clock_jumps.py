@@ -128,6 +128,24 @@ def has_no_date_in_the_future(server: Server) -> bool:
     return True
 
 
+LATE_RISERS = "/papers.atom?q=upvotes:>=20"
+
+
+def have_a_paper_rise(server: Server) -> None:
+    server.upstream.papers[0] |= {"upvotes": 30}
+    wait_until(lambda: b"2611.00001" in server.get(LATE_RISERS))
+    server.upstream.papers[1] |= {"upvotes": 30, "day": 0}
+    server.clock.forward(hours=1)
+    server.service.refresh_page(server.service.newest_day())
+    assert b"2611.00002" in server.get(LATE_RISERS)
+
+
+def has_late_risers(server: Server) -> bool:
+    feed = feedparser.parse(server.get(LATE_RISERS))
+    limit = f"{server.clock() + timedelta(minutes=5):%Y-%m-%dT%H:%M:%S}"
+    return len(feed.entries) == 2 and all(entry.updated <= limit for entry in feed.entries)
+
+
 def record_incidents(server: Server) -> None:
     now = server.clock()
     lasting = Incident(subject=ALL_UPSTREAM, reason="HTTP 503", since=now, reported_at=now)
@@ -164,6 +182,7 @@ CASES: dict[str, tuple[Act, Check]] = {
     "last-modified": (fetch_lists, is_not_unmodified),
     "quotas": (use_up_the_quota, searches_new_keywords),
     "revisions": (revise_a_paper, has_no_date_in_the_future),
+    "first-matches": (have_a_paper_rise, has_late_risers),
     "incidents": (record_incidents, incidents_end),
     "hangs": (hang, lambda server: server.is_ok("/papers/month.atom")),
 }
