@@ -231,6 +231,9 @@ def build_config(
         try:
             value = _convert(each.value, types[each.setting], is_text=each.is_text)
             _validate(each.setting, value)
+            if isinstance(value, MailConfig):
+                sender = parse_mail_address(value.sender)
+                value = msgspec.structs.replace(value, sender=sender)
             settings[each.setting] = value
             locations[each.setting] = each.location
         except ValueError as error:
@@ -416,14 +419,16 @@ def _build_feeds(tables: object, file: str, problems: list[str]) -> Iterator[tup
     if not isinstance(tables, Mapping):
         problems.append(f"{file}: feeds: expected tables such as [feeds.causal]")
         return
+    directory = Path(file).parent
     for name, table in tables.items():
         found = list(_feed_problems(name, table))
         problems += [f"{file}: feeds.{quote_key(name)}{problem}" for problem in found]
         if not found:
             title = table.get("title") or name
-            feed = msgspec.convert({**table, "title": title, "name": name}, Feed)
+            mail = [parse_mail_address(address) for address in table.get("mail", ())]
+            feed = msgspec.convert({**table, "title": title, "name": name, "mail": mail}, Feed)
             try:
-                yield name, _with_library(feed, Path(file).parent)
+                yield name, _with_library(feed, directory)
             except ValueError as error:
                 problems.append(f"{file}: feeds.{name}.like_file: {error}")
 

@@ -132,13 +132,15 @@ class SMTPSender:
     def _connect(self) -> smtplib.SMTP:
         if self._connection is None:
             config = self._config
+            # The domain of the sender as our name: looking up our own can take many seconds.
+            address = config.host, config.port, config.sender.rpartition("@")[2]
             if config.tls == "tls":
                 context = ssl.create_default_context()
                 connection: smtplib.SMTP = smtplib.SMTP_SSL(
-                    config.host, config.port, timeout=_TIMEOUT, context=context
+                    *address, timeout=_TIMEOUT, context=context
                 )
             else:
-                connection = smtplib.SMTP(config.host, config.port, timeout=_TIMEOUT)
+                connection = smtplib.SMTP(*address, timeout=_TIMEOUT)
             try:
                 if config.tls == "starttls":
                     connection.starttls(context=ssl.create_default_context())

@@ -40,7 +40,7 @@ class MailServer:
         sender_replies: Replies to MAIL, each used once, and then none.
         data_replies: Replies to messages, likewise.
         cuts: How many connections to cut when the next messages have arrived.
-        connections: How many connections there were.
+        client_names: What the client of each connection called itself.
 
     """
 
@@ -51,7 +51,7 @@ class MailServer:
         self.sender_replies: list[str] = []
         self.data_replies: list[str] = []
         self.cuts = 0
-        self.connections = 0
+        self.client_names: list[str] = []
 
     def recipients(self) -> list[str]:
         return [each.recipient for each in self.messages]
@@ -59,7 +59,7 @@ class MailServer:
     async def handle_EHLO(  # noqa: N802  # aiosmtpd's name
         self, server: SMTP, session: Session, envelope: Envelope, name: str, replies: list[str]
     ) -> list[str]:
-        self.connections += 1
+        self.client_names.append(name)
         session.host_name = name
         return replies
 
