@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
@@ -246,4 +246,16 @@ def test_another_machine_leaves_a_message_alone_while_it_is_sent(
         assert record
     assert deliver(mail_service) == []
     clock.forward(minutes=6)
+    assert Counter(outcomes(deliver(mail_service))) == {(ADA, "sent"): 1, (BO, "sent"): 1}
+
+
+def test_a_claim_of_a_clock_that_was_ahead_keeps_no_message(
+    mail_service: Service, mail_server: MailServer, deliver: Deliver, clock: Clock
+) -> None:
+    subscriptions, next_year = subscriptions_of(mail_service), clock() + timedelta(days=400)
+    for subscription in subscriptions.active():
+        subscriptions.deliveries.update(
+            subscription.id,
+            lambda _: DeliveryRecord(owner="other", owned_until=next_year.timestamp()),
+        )
     assert Counter(outcomes(deliver(mail_service))) == {(ADA, "sent"): 1, (BO, "sent"): 1}
