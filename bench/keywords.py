@@ -36,9 +36,9 @@ from werkzeug.wrappers import Response
 
 from feedsrv.config import Config
 from feedsrv.feeds.service import Service
-from feedsrv.feeds.sources import search_terms
-from feedsrv.models import Feed, Kind, Page
+from feedsrv.models import Kind, Page
 from feedsrv.monitoring.status import build_status
+from feedsrv.search.search_terms import search_terms
 from feedsrv.upstream.demo import create_demo_upstream, load_sample_papers
 from feedsrv.web.app import create_app
 from report import describe_run, format_table, write_section
@@ -212,7 +212,7 @@ def store_searches(service: Service, app: Flask, queries: list[str], chance: Ran
     listing = service.repository.get_listing(Page(Kind.SEARCH, "model"))
     assert listing is not None
     for query in queries:
-        page = Page(Kind.SEARCH, search_terms(Feed(name="", title="", query=query)))
+        page = Page(Kind.SEARCH, search_terms(query))
         fetched_at = START - timedelta(hours=24 * chance.random())
         stored = msgspec.structs.replace(listing, page=page, fetched_at=fetched_at)
         service.repository.save_listing(stored, page)

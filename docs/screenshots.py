@@ -15,11 +15,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Page, sync_playwright
 from werkzeug.serving import make_server
 
 from feedsrv.config import load_config
 from feedsrv.feeds.service import Service
+from feedsrv.mail.messages import Envelope, Footer, digest_message
+from feedsrv.models import Feed
 from feedsrv.web.app import create_app
 
 CHROMIUM = "/usr/bin/chromium"
@@ -36,9 +38,19 @@ SCREENSHOTS = (
 )
 
 
+#: Of a weekly mail.
+MAIL_SCREENSHOTS = (("mail", 700, 1000, "light"), ("mail-phone", 390, 844, "dark"))
+MAIL_FEED = Feed(
+    name="models",
+    title="Diffusion and language models",
+    query="diffusion OR language",
+    digest="week",
+)
+
+
 @contextmanager
-def run_server(directory: Path) -> Iterator[str]:
-    """Serve the demo with all lists fetched, at a fixed time, and yield its URL."""
+def run_server(directory: Path) -> Iterator[tuple[str, Service]]:
+    """Serve the demo with all lists fetched, at a fixed time; yield its URL and service."""
     config = load_config(
         DOCS.parent / "config" / "feedsrv.toml", {}, {"cache_dir": directory / "store"}
     )
@@ -51,7 +63,7 @@ def run_server(directory: Path) -> Iterator[str]:
     httpd = make_server("127.0.0.1", 8000, create_app(service), threaded=True)
     threading.Thread(target=httpd.serve_forever, daemon=True).start()
     try:
-        yield "http://localhost:8000"
+        yield "http://localhost:8000", service
     finally:
         httpd.shutdown()
         service.close()
@@ -61,7 +73,7 @@ def main() -> None:
     """Take every screenshot."""
     with (
         tempfile.TemporaryDirectory() as directory,
-        run_server(Path(directory)) as url,
+        run_server(Path(directory)) as (url, service),
         sync_playwright() as playwright,
     ):
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
@@ -71,10 +83,37 @@ def main() -> None:
                 color_scheme="dark" if scheme == "dark" else "light",
             )
             page.goto(url + path)
-            page.screenshot(path=DOCS / f"{name}.png")
-            page.close()
-            sys.stdout.write(f"docs/{name}.png\n")
+            take_screenshot(page, name)
+        for name, width, height, scheme in MAIL_SCREENSHOTS:
+            page = browser.new_page(
+                viewport={"width": width, "height": height},
+                color_scheme="dark" if scheme == "dark" else "light",
+            )
+            page.set_content(weekly_mail(service))
+            take_screenshot(page, name)
         browser.close()
+
+
+def take_screenshot(page: Page, name: str) -> None:
+    """Write a screenshot of the page, and close it."""
+    page.screenshot(path=DOCS / f"{name}.png")
+    page.close()
+    sys.stdout.write(f"docs/{name}.png\n")
+
+
+def weekly_mail(service: Service) -> str:
+    """Return the HTML of the latest weekly mail."""
+    digest = service.get_digests(MAIL_FEED).digests[0]
+    envelope = Envelope(sender="papers@example.org", recipient="ada@example.org", date=NOW)
+    footer = Footer(
+        id="sample",
+        title=MAIL_FEED.title,
+        period="week",
+        page_url="http://localhost:8000/feeds/models",
+        unsubscribe_url="http://localhost:8000/mail/unsubscribe",
+    )
+    html = digest_message(digest, "urn:uuid:sample", envelope, footer).get_body(("html",))
+    return str(html.get_content()) if html is not None else ""
 
 
 if __name__ == "__main__":

@@ -6,28 +6,51 @@ line; 128 + N when signal N ended a command.
 
 from __future__ import annotations
 
+import errno
+import io
 import logging
 import os
+import re
 import signal
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from datetime import date, timedelta
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import click
 import msgspec
-from werkzeug.test import Client
+from werkzeug.test import Client, EnvironBuilder
 
 from feedsrv import __version__
 from feedsrv.config import Config, find_config_file, load_config
 from feedsrv.console import draw_query, refresh_display, with_progress_bar
-from feedsrv.errors import ERROR_MAP, FeedsrvError, QueryError, StoreError, UpstreamError
+from feedsrv.errors import (
+    ERROR_MAP,
+    ConfigError,
+    FeedsrvError,
+    MailError,
+    QueryError,
+    StoreError,
+    UpstreamError,
+)
 from feedsrv.export import export_config, export_site
+from feedsrv.feeds.digest_documents import DIGEST_FORMATS
+from feedsrv.feeds.new_papers import build_report, mark_reported
 from feedsrv.feeds.service import Service
 from feedsrv.logs import configure_logging
+from feedsrv.mail.delivery import Delivery, build_message, due_messages
+from feedsrv.mail.files import write_messages
+from feedsrv.mail.links import MailLinks
+from feedsrv.mail.run_lock import exclusive_run
+from feedsrv.mail.smtp import SMTPSender
+from feedsrv.mail.subscriptions import Subscriptions, subscribed_feeds
 from feedsrv.models import MAX_ENTRIES, Feed, Listing
 from feedsrv.monitoring.incidents import subscribe_incident_recorder
 from feedsrv.search.parser import parse_query
@@ -36,9 +59,13 @@ from feedsrv.storage.repository import open_repository
 from feedsrv.web.app import create_app
 from feedsrv.web.filters import format_count, format_file_size
 from feedsrv.web.server import run_server
+from feedsrv.web.urls import public_url_builder
 
 #: Where a listing came from, if not from the data embedded in the page.
 _FALLBACK_SOURCE_LABELS = {"cards": "the rendered cards", "api": "the JSON API"}
+#: Papers of a list that cannot all lack keywords by chance: a list is short in the morning.
+_MIN_PAPERS = 5
+_sleep = time.sleep  # noqa: TID251  # the edge
 _ENVIRON = os.environ  # noqa: TID251  # the environment is read here and passed on
 
 
@@ -49,11 +76,30 @@ class _ErrorHandlingGroup(click.Group):
         try:
             return super().invoke(ctx)
         except FeedsrvError as error:
-            for line in str(error).splitlines():
-                click.echo(f"feedsrv: {line}" if not line.startswith(" ") else line, err=True)
-            if isinstance(error, QueryError):
-                click.echo(error.with_caret(), err=True)
+            lines = str(error).splitlines()
+            caret = error.with_caret().splitlines() if isinstance(error, QueryError) else []
+            _print_error(
+                *(f"feedsrv: {each}" if each[0] != " " else each for each in lines), *caret
+            )
             ctx.exit(ERROR_MAP[type(error)].exit_code)
+        except OSError as error:
+            if error.errno == errno.EPIPE:
+                raise  # click ends the command quietly
+            _discard_output()  # it may be what failed, and Python would fail again at the end
+            _print_error(f"feedsrv: {error}")
+            ctx.exit(1)
+
+
+def _print_error(*lines: str) -> None:
+    """Print the lines on standard error; where it is full, the exit code has to do."""
+    with suppress(OSError):
+        click.echo("\n".join(lines), err=True)
+
+
+def _discard_output() -> None:
+    """Have nothing more written to standard output."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @click.group(cls=_ErrorHandlingGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -67,6 +113,9 @@ class _ErrorHandlingGroup(click.Group):
 @click.pass_context
 def main(ctx: click.Context, config_file: Path | None) -> None:
     """Hugging Face Daily Papers as one feed per keyword."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # None where the file descriptor is closed
+            stream.reconfigure(errors="backslashreplace")  # paths, and locales without UTF-8
     ctx.with_resource(_exit_on_signals())
     ctx.obj = config_file
 
@@ -130,7 +179,9 @@ def _upstream_is_reachable(config: Config) -> bool:
 
 def _print_address(config: Config, port: int) -> None:
     is_local = config.host in {"127.0.0.1", "0.0.0.0", "::"}  # noqa: S104  # compared, not bound
-    url = f"http://{'localhost' if is_local else config.host}:{port}/"
+    # RFC 3986 3.2.2, and RFC 6874 for the scope of a link-local address.
+    host = f"[{config.host.replace('%', '%25')}]" if ":" in config.host else config.host
+    url = f"http://{'localhost' if is_local else host}:{port}/"
     # A placeholder and not the key, because this ends up in a log.
     key = "&key=YOUR-ACCESS-KEY" if config.access_key else ""
     click.echo(
@@ -151,16 +202,23 @@ def get(config_file: Path | None, urlpath: str, include: bool, demo: bool) -> No
     with _open_service(config) as service:
         base_url = config.public_url or f"http://localhost:{config.port}"
         auth = ("feedsrv", config.access_key) if config.access_key else None
-        response = Client(create_app(service)).get(urlpath, base_url=base_url, auth=auth)
-        stdout = sys.stdout.buffer
-        if include:
-            stdout.write(f"HTTP/1.1 {response.status}\r\n{response.headers}".encode())
-        stdout.write(response.data)
-        stdout.flush()
+        request = EnvironBuilder(base_url=base_url, auth=auth)
+        request.path, request.query_string = _split_target(urlpath)
+        response = Client(create_app(service)).open(request)
+        head = f"HTTP/1.1 {response.status}\r\n{response.headers}" if include else ""
+        click.echo(head.encode() + response.data, nl=False)
     if response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
         sys.exit(1)
     if response.status_code >= HTTPStatus.BAD_REQUEST:
         sys.exit(2)
+
+
+def _split_target(urlpath: str) -> tuple[str, str]:
+    """Return the path and the query string, with all that a URL cannot hold percent-encoded."""
+    # Bytes of the command line that are not UTF-8 stay what they are.
+    target = quote(os.fsencode(urlpath.partition("#")[0]), safe="!$%&'()*+,-./:;=?@_~")
+    path, _, query = target.partition("?")
+    return path if path.startswith("/") else f"/{path}", query
 
 
 @main.command()
@@ -173,7 +231,7 @@ def get(config_file: Path | None, urlpath: str, include: bool, demo: bool) -> No
 )
 @click.pass_obj
 def check(config_file: Path | None, demo: bool, settings: bool, upstream: bool) -> None:
-    """Check settings, store and upstream."""
+    """Check settings, store, upstream and mail server."""
     config = _load_config(config_file, demo=demo or None)
     if upstream:
         with _open_service(config) as service:
@@ -183,14 +241,19 @@ def check(config_file: Path | None, demo: bool, settings: bool, upstream: bool) 
     click.echo(f"settings   OK, {len(config.feeds)} feeds ({origin})")
     if settings:
         return
-    with _open_service(config) as service:
-        checks = (_check_store(service), _check_upstream(service))
+    # Without the token first: that it has expired is no failure of upstream.
+    with _open_service(msgspec.structs.replace(config, hf_token="")) as service:
+        checks = [_check_store(service), _check_upstream(service)]
         for unparsed in service.repository.unparsed_pages.list_all():
             click.echo(
                 f"layout     CHANGED?: unparsed {unparsed.kind} page of"
                 f" {unparsed.received_at:%Y-%m-%d} saved at {unparsed.path};"
                 " please report it, then delete it"
             )
+    if config.hf_token and checks[-1]:
+        with _open_service(config) as service:
+            checks.append(_check_token(service))
+    checks.append(_check_mail(config))
     sys.exit(0 if all(checks) else 1)
 
 
@@ -222,12 +285,42 @@ def _check_upstream(service: Service) -> bool:
     return True
 
 
+def _check_token(service: Service) -> bool:
+    """Fetch the newest list with the token, print whether it is accepted, and return it."""
+    try:
+        service.refresh_page(service.newest_day())
+    except UpstreamError as error:
+        click.echo(f"token      FAILED: with FEEDSRV_HF_TOKEN: {error}")
+        return False
+    if service.token_was_rejected():
+        click.echo("token      FAILED: FEEDSRV_HF_TOKEN is invalid or has expired (HTTP 401)")
+        return False
+    click.echo("token      OK, FEEDSRV_HF_TOKEN is accepted")
+    return True
+
+
+def _check_mail(config: Config) -> bool:
+    """Print whether the mail server can be used, and return it; true where none is configured."""
+    if not config.mail.host:
+        return True
+    try:
+        with SMTPSender(config.mail, config.mail_password, sleep=_sleep) as sender:
+            sender.check()
+    except MailError as error:
+        click.echo(f"mail       FAILED: {error}")
+        return False
+    click.echo(f"mail       OK, {config.mail.host}")
+    return True
+
+
 def _report_layout(listing: Listing, config: Config) -> bool:
     """Print what the newest list looks like, and return whether its layout is as expected."""
     click.echo(f"upstream   OK, {config.upstream_url}")
     changes = [f"skipped a paper: {skipped}" for skipped in listing.skipped]
     if fallback := _FALLBACK_SOURCE_LABELS.get(listing.parsed_from):
         changes.insert(0, f"page data not found, read from {fallback} instead")
+    elif len(listing.papers) >= _MIN_PAPERS and not any(p.keywords for p in listing.papers):
+        changes.append("no paper has keywords; keyword: looks in titles and abstracts instead")
     for change in changes:
         click.echo(f"layout     CHANGED: {change}")
     if not changes:
@@ -264,7 +357,7 @@ def export_files(
     with _open_service(config) as service:
         failed = _refresh_stale(service)
         exported = export_site(create_app(service), tuple(config.feeds), directory)
-        results = tuple(with_progress_bar(exported, len(config.feeds) + 1))
+        results = tuple(with_progress_bar(exported, len(config.feeds) + 1, "Writing"))
     errors = [result for result in results if result.error]
     for result in errors:
         click.echo(f"feedsrv: {result.name} not updated: {result.error}", err=True)
@@ -283,6 +376,117 @@ def _refresh_stale(service: Service) -> int:
             failed += isinstance(result, UpstreamError)
             show(page, result, remaining)
     return failed
+
+
+@main.command()
+@click.argument("name")
+@click.option(
+    "--since",
+    metavar="DAY",
+    help="Print all papers since that day, such as 2026-11-20, or since so many days ago, such as"
+    " 7d; the next call prints what it would have printed anyway.",
+)
+@click.option(
+    "--format",
+    "format_name",
+    type=click.Choice(list(DIGEST_FORMATS)),
+    default="text",
+    show_default=True,
+    help="Format of the output.",
+)
+@click.option("--demo", is_flag=True, help="Use the bundled sample papers.")
+@click.pass_obj
+def digest(
+    config_file: Path | None, name: str, since: str | None, format_name: str, demo: bool
+) -> None:
+    """Print what is new in the feed NAME since the last call; nothing if nothing is.
+
+    NAME is the name of a configured feed, or several joined with +.
+    """
+    config = _load_config(config_file, demo=demo or None)
+    with _open_service(config) as service:
+        feeds = [service.get_configured_feed(each) for each in dict.fromkeys(name.split("+"))]
+        first_day = _parse_since(since, service.now().date()) if since else None
+        _refresh_feeds(service, feeds)
+        report = build_report(service, feeds, first_day)
+        if report.digest.papers:
+            click.echo(DIGEST_FORMATS[format_name](report.digest), nl=False)
+        if not since:  # after the output, which may fail
+            mark_reported(service, feeds, report)
+
+
+@main.command()
+@click.option(
+    "--dry-run",
+    "directory",
+    metavar="DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Write the messages that are due to files in DIR; send and record nothing.",
+)
+@click.option("--remove", metavar="ADDRESS", help="End all subscriptions of an address instead.")
+@click.pass_obj
+def mail(config_file: Path | None, directory: Path | None, remove: str | None) -> None:
+    """Send the digests that are due, each once to each address. For cron."""
+    config = _load_config(config_file)
+    if not config.mail.host:
+        raise ConfigError(["mail: needs the table [mail] with host and from"])
+    with _open_service(config) as service, exclusive_run(config.cache_dir) as is_alone:
+        service.repository.open()
+        subscriptions = Subscriptions(config, service.repository)
+        if remove is not None:
+            count = subscriptions.remove_address(remove, service.now().date())
+            click.echo(f"{count} {'subscription' if count == 1 else 'subscriptions'} ended.")
+        elif is_alone:
+            sys.exit(_send_due_mail(service, subscriptions, directory))
+        else:
+            click.echo("Another feedsrv mail is running.")
+
+
+def _send_due_mail(service: Service, subscriptions: Subscriptions, directory: Path | None) -> int:
+    """Send the digests that are due, print what became of them, and return the exit code."""
+    config = service.config
+    feeds = {each: subscribed_feeds(service, each) for each in subscriptions.active()}
+    failed = _refresh_feeds(service, [feed for found in feeds.values() for feed in found])
+    due = due_messages(service, subscriptions)
+    links = MailLinks(service.repository, public_url_builder(config))
+    if directory is not None:
+        count = write_messages((build_message(service, links, each) for each in due), directory)
+        click.echo(f"{directory}: {count} {'message' if count == 1 else 'messages'} written.")
+        return 1 if failed else 0
+    with SMTPSender(config.mail, config.mail_password, sleep=_sleep) as sender:
+        delivery = Delivery(service, subscriptions, links, sender, sleep=_sleep)
+        counts: Counter[str] = Counter()
+        for result in with_progress_bar(delivery.send(due), len(due), "Sending"):
+            counts[result.outcome] += 1
+            if result.reason:
+                click.echo(f"{result.address}: {result.title}: {result.reason}", err=True)
+    click.echo(
+        f"{counts['sent']} sent, {counts['rejected']} rejected, {counts['deferred']} deferred."
+    )
+    return 1 if failed or counts["rejected"] or counts["deferred"] else 0
+
+
+def _refresh_feeds(service: Service, feeds: Sequence[Feed]) -> int:
+    """Refresh the stale lists of the feeds, and return the number of failures."""
+    logging.getLogger().setLevel(logging.ERROR)  # what fails is served from the store
+    results = service.refresh_stale(*feeds) if feeds else ()
+    return sum(isinstance(result, UpstreamError) for _, result, _ in results)
+
+
+def _parse_since(text: str, today: date) -> date:
+    """Return the day: as given, or so many days ago.
+
+    Raises:
+        click.BadParameter: It is neither.
+
+    """
+    try:
+        if match := re.fullmatch(r"(\d{1,4})d", text, re.ASCII):
+            return today - timedelta(days=int(match[1]))
+        return date.fromisoformat(text)
+    except ValueError as error:
+        message = f"expected a day such as 2026-11-20, or a number of days such as 7d, not {text!r}"
+        raise click.BadParameter(message, param_hint="--since") from error
 
 
 # A query may begin with a hyphen, so there are no short options here, not even -h.
@@ -304,26 +508,27 @@ def explain(config_file: Path | None, query: str, limit: int, demo: bool) -> Non
     click.echo("\n".join(draw_query(tree)))
     terms = upstream_search_text(tree)
     click.echo(f"\nHugging Face search: {terms or 'none, the query has no words to search for'}")
+    feed = Feed(name="explain", title="explain", query=query, limit=limit)
     with _open_service(config) as service:
-        result = service.get_feed(Feed(name="explain", title="explain", query=query, limit=limit))
+        result = service.get_feed(feed, is_preview=True)
         index = service.window().index
     for term in iter_positive_terms(tree):
-        if term.mode in {"forms", "prefix"} and len(term.words) == 1:
-            forms = (f"{form} ({count})" for form, count in index.matched_words(term).items())
+        if term.has_forms:
+            forms = (f"{form} ({count})" for form, count in index.matched_forms(term).items())
             click.echo(f"{term} finds: {', '.join(forms) or 'no word of the window'}")
     at_least = "at least " if len(result.matches) == limit else ""
     click.echo(f"{at_least}{len(result.matches)} of {result.papers_searched} papers match\n")
     for match in result.matches:
         paper = match.paper
         click.echo(f"{paper.published:%Y-%m-%d}  {paper.id}  {paper.title}")
-        for location in match_locations(tree, paper):
+        for location in match_locations(result.queries[feed][0], paper):
             click.echo(f"{'':12}{location}")
 
 
 def _load_config(config_file: Path | None, **arguments: object) -> Config:
     """Return the settings, with logging configured by them."""
     config = load_config(config_file, _ENVIRON, arguments)
-    configure_logging(config.log_format, [config.access_key, config.hf_token])
+    configure_logging(config.log_format, [config.access_key, config.hf_token, config.mail_password])
     return config
 
 

@@ -5,15 +5,21 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import click
 
 from feedsrv.errors import UpstreamError
-from feedsrv.export import ExportResult
 from feedsrv.models import Listing, Page
 from feedsrv.search.query import And, Not, Or, Query
 
+T = TypeVar("T")
 RefreshDisplay = Callable[[Page, Listing | UpstreamError, int], None]
+
+
+def _is_terminal() -> bool:
+    # Python has no stream where the file descriptor was closed.
+    return getattr(sys.stdout, "isatty", bool)()
 
 
 @contextmanager
@@ -23,7 +29,7 @@ def refresh_display() -> Iterator[RefreshDisplay]:
     On a terminal it moves a progress bar on; elsewhere it prints a line. Its arguments are the
     page, its listing or the error, and the number of pages still to refresh.
     """
-    if not sys.stdout.isatty():
+    if not _is_terminal():
         yield lambda page, result, _: click.echo(_format_result(page, result))
         return
     with click.progressbar(length=1, label="Fetching", width=0, show_pos=True) as bar:
@@ -42,12 +48,12 @@ def _format_result(page: Page, result: Listing | UpstreamError) -> str:
     return f"{page}: {len(result.papers)} papers"
 
 
-def with_progress_bar(results: Iterator[ExportResult], total: int) -> Iterator[ExportResult]:
+def with_progress_bar(results: Iterator[T], total: int, label: str) -> Iterator[T]:
     """Yield the results unchanged, and show a progress bar on a terminal."""
-    if not sys.stdout.isatty():
+    if not _is_terminal():
         yield from results
         return
-    with click.progressbar(results, length=total, label="Writing", width=0, show_pos=True) as bar:
+    with click.progressbar(results, length=total, label=label, width=0, show_pos=True) as bar:
         yield from bar
 
 

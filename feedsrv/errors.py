@@ -9,6 +9,8 @@
     │   ├── ParameterError       another URL parameter is invalid
     │   ├── UnauthorizedError    the server is private, and the request has no valid key
     │   ├── QuotaExceededError   one client requests too many new keywords
+    │   ├── SignUpQuotaError     one client subscribes too many mail addresses
+    │   ├── TokenError           a link of a message is damaged or too old
     │   └── UnknownFeedError     no feed has that name
     ├── UpstreamError            Hugging Face failed; handled inside the service
     │   ├── FetchError           no usable response
@@ -16,6 +18,11 @@
     │   └── ParseError           the response has no list of papers that can be parsed
     ├── NoDataYetError           upstream fails, and nothing is stored that could be served
     ├── StoreError               the disk or Redis failed; handled inside the service
+    ├── MailError                a message was not sent
+    │   ├── MailUnreachableError there is no connection to the mail server
+    │   ├── MailServerError      the mail server cannot be used with these settings
+    │   ├── MailDeferredError    it does not take one message now
+    │   └── MailRejectedError    it will never take one message
     ├── ListenError              the server cannot listen on its address
     └── ExportError              the files of an export could not be written
 
@@ -28,8 +35,10 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-#: Characters of an invalid query that an error message repeats.
-_MAX_QUERY_LENGTH = 1000
+#: Characters of an invalid query that an error repeats: the longest query of a settings file.
+_MAX_QUERY_LENGTH = 4_000
+#: Characters shown on each side of the position of an error.
+_CARET_CONTEXT = 60
 
 
 class FeedsrvError(Exception):
@@ -60,7 +69,7 @@ class QueryError(ClientError):
     """The query is invalid.
 
     Attributes:
-        query: The query as received, cut to 1000 characters.
+        query: The query as received, cut to 4000 characters.
         position: Offset of the problem, in characters from 0.
         reason: What is wrong there, and how to fix it.
 
@@ -77,9 +86,12 @@ class QueryError(ClientError):
         return f"{self.reason} (at character {self.position + 1})"
 
     def with_caret(self) -> str:
-        """Return two lines: the query, and a caret below the position of the problem."""
-        line = re.sub(r"\s", " ", self.query)
-        return f"{line}\n{' ' * self.position}^"
+        """Return two lines: the query around the problem, and a caret below its position."""
+        start = max(0, self.position - _CARET_CONTEXT)
+        end = self.position + _CARET_CONTEXT
+        before, after = "…" if start else "", "…" if end < len(self.query) else ""
+        line = re.sub(r"\s", " ", self.query[start:end])
+        return f"{before}{line}{after}\n{' ' * (len(before) + self.position - start)}^"
 
 
 class ParameterError(ClientError):
@@ -139,12 +151,46 @@ class QuotaExceededError(ClientError):
         return "too many new keywords; existing feeds are not limited"
 
 
+class SignUpQuotaError(ClientError):
+    """One client subscribes more mail addresses than its quota allows.
+
+    Attributes:
+        client: The client.
+        retry_after: Seconds until the next one is allowed.
+
+    """
+
+    def __init__(self, client: str, retry_after: float) -> None:
+        super().__init__(client, retry_after)
+        self.client = client
+        self.retry_after = retry_after
+
+    def __str__(self) -> str:
+        return "too many subscriptions from your address for now; try again later"
+
+
+class TokenError(ClientError):
+    """A link of a message is damaged, or a confirmation came too late.
+
+    Attributes:
+        reason: What to do.
+
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return self.reason
+
+
 class UnknownFeedError(ClientError):
     """No feed has that name.
 
     Attributes:
         name: The requested name.
-        known: The names of the configured feeds.
+        known: Names of configured feeds: all of them if they are few, else similar ones.
 
     """
 
@@ -180,13 +226,25 @@ class FetchError(UpstreamError):
 
     Attributes:
         retry_after: Seconds for which upstream wants no further request. None if not given.
+        timed_out: Whether there was no response in time.
+        is_not_found: Whether upstream says that there is no such page.
 
     """
 
-    def __init__(self, url: str, reason: str, retry_after: float | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        reason: str,
+        retry_after: float | None = None,
+        *,
+        timed_out: bool = False,
+        is_not_found: bool = False,
+    ) -> None:
         super().__init__(url, reason)
         self.args = (url, reason, retry_after)
         self.retry_after = retry_after
+        self.timed_out = timed_out
+        self.is_not_found = is_not_found
 
 
 class RequestNotSentError(UpstreamError):
@@ -213,16 +271,19 @@ class NoDataYetError(FeedsrvError):
     Attributes:
         reason: What went wrong, in plain words.
         retry_after: Whole seconds until a new attempt makes sense.
+        subject: What was not fetched.
 
     """
 
-    def __init__(self, reason: str, retry_after: int) -> None:
-        super().__init__(reason, retry_after)
+    def __init__(self, reason: str, retry_after: int, subject: str = "nothing") -> None:
+        super().__init__(reason, retry_after, subject)
         self.reason = reason
         self.retry_after = retry_after
+        self.subject = subject
 
     def __str__(self) -> str:
-        return f"nothing fetched from Hugging Face yet: {self.reason}"
+        was_not = "" if self.subject == "nothing" else "not "
+        return f"{self.subject} {was_not}fetched from Hugging Face yet: {self.reason}"
 
 
 class StoreError(FeedsrvError):
@@ -241,6 +302,40 @@ class StoreError(FeedsrvError):
 
     def __str__(self) -> str:
         return f"the store at {self.location} cannot be used: {self.reason}"
+
+
+class MailError(FeedsrvError):
+    """A message was not sent.
+
+    Attributes:
+        host: The mail server.
+        reason: What went wrong, for logs and error messages.
+
+    """
+
+    def __init__(self, host: str, reason: str) -> None:
+        super().__init__(host, reason)
+        self.host = host
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"mail cannot be sent through {self.host}: {self.reason}"
+
+
+class MailUnreachableError(MailError):
+    """There is no connection to the mail server."""
+
+
+class MailServerError(MailError):
+    """The mail server cannot be used with these settings, or files cannot be written."""
+
+
+class MailDeferredError(MailError):
+    """The mail server does not take one message now (RFC 5321 4.2.1: 4yz)."""
+
+
+class MailRejectedError(MailError):
+    """The mail server will never take one message (RFC 5321 4.2.1: 5yz)."""
 
 
 class ListenError(FeedsrvError):
@@ -297,9 +392,15 @@ ERROR_MAP: dict[type[FeedsrvError], ErrorMapping] = {
     ParameterError: ErrorMapping(400, "Invalid parameter", 2),
     UnauthorizedError: ErrorMapping(401, "Key required", 2),
     QuotaExceededError: ErrorMapping(429, "Too many new keywords", 1),
+    SignUpQuotaError: ErrorMapping(429, "Too many subscriptions", 1),
+    TokenError: ErrorMapping(400, "Link not valid", 2),
     UnknownFeedError: ErrorMapping(404, "Feed not found", 2),
-    NoDataYetError: ErrorMapping(503, "Nothing fetched yet", 1),
+    NoDataYetError: ErrorMapping(503, "Not fetched yet", 1),
     StoreError: ErrorMapping(503, "Store unavailable", 1),
+    MailUnreachableError: ErrorMapping(503, "Mail server unavailable", 1),
+    MailServerError: ErrorMapping(503, "Mail server unusable", 1),
+    MailDeferredError: ErrorMapping(503, "Mail server busy", 1),
+    MailRejectedError: ErrorMapping(400, "Address not accepted", 1),
     ListenError: ErrorMapping(500, "The server cannot listen", 1),
     ExportError: ErrorMapping(500, "Export failed", 1),
     FetchError: ErrorMapping(503, "Hugging Face is unreachable", 1),

@@ -25,7 +25,7 @@ from werkzeug.test import Client
 
 from feedsrv.config import Config
 from feedsrv.errors import ConfigError, ExportError
-from feedsrv.feeds.formats import FORMATS
+from feedsrv.feeds.formats import ALL_FORMATS
 
 #: Lists the files written by exports, one per line; no other files are replaced or removed.
 MANIFEST_NAME = ".feedsrv-export"
@@ -102,7 +102,7 @@ def export_site(app: Flask, names: Sequence[str], directory: Path) -> Iterator[E
 
 def _feed_paths(name: str) -> Iterator[str]:
     yield f"/feeds/{name}"
-    for suffix in FORMATS:
+    for suffix in ALL_FORMATS:
         yield f"/feeds/{name}.{suffix}"
 
 

@@ -14,6 +14,7 @@ _REDACTED = "***"
 #: Secrets in any message: the first group is kept, the rest of the match is redacted.
 _SECRET_PATTERNS = (
     re.compile(r"(?i)([?&;](?:amp;)?(?:key|token)=)[^\s&;\"'<>]+"),
+    re.compile(r"(/key/)[^\s?&\"'<>]+"),  # `feedsrv.web.rewriting`
     re.compile(r"(?i)(authorization['\"]?\s*[:=,]\s*['\"]?(?:basic |bearer )?)[^\s'\",)]+"),
     re.compile(r"(?i)(\b(?:access_key|hf_token)['\"]?\s*[:=]\s*['\"]?)[^\s'\",)]+"),
     re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s/:@]*:)[^\s/@]+(?=@)"),
@@ -35,6 +36,7 @@ def configure_logging(log_format: str, secrets: Iterable[str] = ()) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormatter(secrets) if log_format == "json" else TextFormatter(secrets))
     logging.basicConfig(handlers=[handler], level=logging.INFO)
+    logging.raiseExceptions = False  # where logs go to a full disk, each line would be a traceback
     logging.getLogger("httpx").setLevel(logging.WARNING)
 
 

@@ -8,8 +8,10 @@ XML forbids.
 from __future__ import annotations
 
 import re
-from datetime import UTC, date, datetime, time
+import zlib
+from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
+from functools import lru_cache
 from typing import Annotated, Literal
 
 import msgspec
@@ -17,6 +19,18 @@ import msgspec
 #: The first day that has a list. A feed without entries gives it as its date, so that the same
 #: (empty) content makes the same bytes.
 FIRST_LIST_DAY = date(2023, 5, 4)
+
+#: The day of arXiv's first paper.
+FIRST_SUBMISSION_DAY = date(1991, 8, 14)
+
+
+def last_list_day(today: date) -> date:
+    """Return the last day that can have a list: tomorrow, for clocks and time zones differ.
+
+    Whatever the clock says, it is later than the first.
+    """
+    return max(today, FIRST_LIST_DAY) + timedelta(days=1)
+
 
 #: The most entries that one feed may have. Readers have trouble with longer feeds.
 MAX_ENTRIES = 200
@@ -38,17 +52,33 @@ class Kind(StrEnum):
     MONTH = "month"
     TRENDING = "trending"
     SEARCH = "search"
+    #: A single paper.
+    PAPER = "paper"
 
 
 class Page(msgspec.Struct, frozen=True):
     """One upstream page.
 
     The key is ``2026-11-24`` for a day, ``2026-W48`` for a week, ``2026-11`` for a month, the
-    search terms for a search, and empty for trending.
+    search terms for a search, the id for a paper, and empty for trending.
     """
 
     kind: Kind
     key: str = ""
+
+    @classmethod
+    def of_date(cls, kind: Kind, day: date) -> Page:
+        """Return the page of a kind that covers the day."""
+        match kind:
+            case Kind.DAY:
+                return cls(kind, day.isoformat())
+            case Kind.WEEK:
+                year, week, _ = day.isocalendar()
+                return cls(kind, f"{year:04d}-W{week:02d}")
+            case Kind.MONTH:
+                return cls(kind, day.isoformat()[:7])
+            case Kind.TRENDING | Kind.SEARCH | Kind.PAPER:
+                return cls(kind)
 
     def __str__(self) -> str:
         return f"{self.kind} {self.key}".rstrip()
@@ -105,21 +135,46 @@ class Paper(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     #: Stars of the code repository on GitHub.
     stars: int = 0
     tokens: PaperTokens = PaperTokens()
+    #: In a feed whose query has counters: when the paper first matched, if after its list day.
+    matched_at: datetime | None = None
 
     @property
     def published(self) -> datetime:
-        """Midnight of the list day, or of the arXiv day if no list has the paper. Never moves."""
-        return datetime.combine(self.listed or self.submitted, time(), UTC)
+        """A second of the list day's first hour, or of the arXiv day's if no list has the paper.
+
+        In a feed whose query has counters, when it first matched. It never moves.
+        """
+        if self.matched_at is not None:
+            return self.matched_at
+        midnight = datetime.combine(self.listed or self.submitted, time(), UTC)
+        return midnight + timedelta(seconds=_second_of_hour(self.id))
 
     @property
     def updated(self) -> datetime:
-        """When the title or abstract last changed, but never before `published`."""
-        return max(self.revised or self.published, self.published)
+        """When the title or abstract last changed, but never before `published`.
+
+        Papers that were revised in the same fetch get different seconds of the ten minutes before.
+        """
+        revised = self.revised or self.published
+        spread = revised - timedelta(seconds=_second_of_hour(self.id) % 600)
+        return spread if spread > self.published else max(revised, self.published)
 
     @property
     def is_arxiv(self) -> bool:
         """Whether the id is an arXiv id. Those of the sample papers are not."""
         return _ARXIV_ID.fullmatch(self.id) is not None
+
+
+@lru_cache(maxsize=8192)
+def _second_of_hour(paper_id: str) -> int:
+    """Return the second at which a paper is published: for arXiv's, its number modulo an hour.
+
+    Readers sort by date, and show the papers of a day in another order at each poll if all have the
+    same second. Consecutive numbers never share one, and the papers of a day rarely do.
+    """
+    is_arxiv = _ARXIV_ID.fullmatch(paper_id) is not None
+    number = int(paper_id.replace(".", "")) if is_arxiv else zlib.crc32(paper_id.encode())
+    return number % 3600
 
 
 class Listing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -150,6 +205,11 @@ StoredDays = tuple[tuple[Page, Listing | None], ...]
 # --- feeds ----------------------------------------------------------------------------------------
 
 Source = Literal["daily", "search", "trending", "week", "month"]
+MatchMode = Literal["strict", "upstream"]
+
+#: How long a period of a digest is.
+Period = Literal["day", "week"]
+DigestPeriod = Literal["none", "day", "week"]
 
 
 class Feed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -160,11 +220,28 @@ class Feed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     #: As the user wrote it. Empty for all papers.
     query: str = ""
     sources: Annotated[tuple[Source, ...], msgspec.Meta(min_length=1)] = ("daily", "search")
-    limit: Annotated[int, msgspec.Meta(ge=1, le=MAX_ENTRIES)] = 50
+    #: 0 if it is not set; see `feedsrv.feeds.selection.default_limit`.
+    limit: Annotated[int, msgspec.Meta(ge=1, le=MAX_ENTRIES)] = 0
     #: What the entries link to.
     link: Literal["huggingface", "arxiv", "pdf"] = "huggingface"
     #: Whether hits of upstream's search must match the query too, or are accepted as they are.
-    match: Literal["strict", "upstream"] = "strict"
+    match: MatchMode = "strict"
+    #: A BibTeX file, relative to the settings file: the feed has papers like those in it.
+    like_file: str = ""
+    #: The ids of its papers.
+    library: tuple[str, ...] = ()
+    #: Whether there is one entry for each paper, or one for all papers of a day or week.
+    digest: DigestPeriod = "none"
+    #: Mail addresses that get the digests; weekly, unless ``digest`` is "day".
+    mail: tuple[str, ...] = ()
+    #: The upstream page that replaces the sources: the list of one day, week or month.
+    page: Page | None = None
+    #: A second query that its papers must match.
+    narrowed_by: str = ""
+
+
+#: Fields of `Feed` that are no settings.
+INTERNAL_FEED_FIELDS = frozenset({"name", "library", "page", "narrowed_by"})
 
 
 class Match(msgspec.Struct, frozen=True):
@@ -172,6 +249,43 @@ class Match(msgspec.Struct, frozen=True):
 
     paper: Paper
     feeds: tuple[Feed, ...]
+
+
+# --- digests --------------------------------------------------------------------------------------
+
+
+class DigestPaper(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A paper in a digest. Those after the first twenty have id, title and URL only."""
+
+    id: str
+    title: str
+    url: str
+    #: The authors, or how many there are, and the organization.
+    byline: str = ""
+    #: The beginning of the abstract, or the summary.
+    text: str = ""
+    #: Whether the text was generated by a language model.
+    is_generated: bool = False
+    #: Pairs of title and URL.
+    links: tuple[tuple[str, str], ...] = ()
+
+
+class Digest(msgspec.Struct, frozen=True, kw_only=True, cache_hash=True):
+    """The papers of one closed period of a feed. Never changes."""
+
+    #: The period: ``2026-11-24`` or ``2026-W48``.
+    key: str
+    title: str
+    #: The first list day after the period, at midnight.
+    published: datetime
+    #: By votes when the period was closed. Empty if no paper matched.
+    papers: tuple[DigestPaper, ...]
+
+
+class DigestLog(msgspec.Struct, frozen=True):
+    """The closed periods of one feed, oldest first."""
+
+    digests: tuple[Digest, ...] = ()
 
 
 # --- records in the store -------------------------------------------------------------------------
@@ -190,6 +304,17 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     retry_at: datetime
     #: When the first one failed.
     since: datetime
+    #: Whether it is a paper, and upstream says that there is no such paper.
+    is_not_found: bool = False
+    #: Whether the last one was that there was no response in time.
+    timed_out: bool = False
+
+
+class Cutoff(msgspec.Struct, frozen=True):
+    """Where a feed that has reached its limit was cut off."""
+
+    #: When the newest paper that newer ones pushed out was published.
+    published: datetime
 
 
 class RequestLog(msgspec.Struct, frozen=True):

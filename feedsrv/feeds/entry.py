@@ -10,20 +10,19 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, time
 from functools import lru_cache
 from html import escape
-from textwrap import shorten
 
 import msgspec
 
 from feedsrv.models import FIRST_LIST_DAY, Feed, Match, Paper
 
-#: The schemes of categories, which distinguish the name of a feed from a keyword of a paper.
-FEED_SCHEME = "tag:feedsrv,2026:feed"
-KEYWORD_SCHEME = "tag:feedsrv,2026:keyword"
+#: The schemes of categories, which distinguish the name of a feed from a keyword of a paper. The
+#: authority of a tag URI is a registered domain (RFC 4151 2.1).
+FEED_SCHEME = "tag:huggingface.co,2026:papers:feed"
+KEYWORD_SCHEME = "tag:huggingface.co,2026:papers:keyword"
 
+AI_SUMMARY_LABEL = "AI-generated summary:"
 PDF_MEDIA_TYPE = "application/pdf"
 _HTML_MEDIA_TYPE = "text/html"
-#: The most characters of an abstract's beginning.
-_SHORT_TEXT_LENGTH = 300
 
 
 class EntryLink(msgspec.Struct, frozen=True):
@@ -48,30 +47,18 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     feeds: tuple[str, ...]
     #: The alternate link comes first.
     links: tuple[EntryLink, ...]
-    #: A short text. Empty if there is none.
+    #: The abstract: paragraphs, separated by empty lines. Empty if there is none.
     summary: str
-    #: Paragraphs, separated by empty lines.
-    abstract: str
-    #: HTML: the authors, the abstract in paragraphs, and links.
+    #: HTML: the authors, the AI summary, the abstract in paragraphs, and links.
     content: str
+    #: The DOI, without a prefix. Empty if there is none.
+    doi: str = ""
 
     @property
     def categories(self) -> tuple[tuple[str, str], ...]:
         """Pairs of scheme and term: the keywords, then the names of the feeds."""
         keywords = ((KEYWORD_SCHEME, keyword) for keyword in self.keywords)
         return (*keywords, *((FEED_SCHEME, name) for name in self.feeds))
-
-    @property
-    def short_text(self) -> str:
-        """The summary, the beginning of the abstract or the title: never empty.
-
-        For formats that require a short text besides the content, which Atom does not.
-        """
-        # Cut first: splitting the whole abstract into words takes four times as long.
-        text = self.summary or shorten(
-            self.abstract[: 2 * _SHORT_TEXT_LENGTH], _SHORT_TEXT_LENGTH, placeholder=" …"
-        )
-        return text or self.title
 
 
 def build_entries(matches: Sequence[Match]) -> tuple[Entry, ...]:
@@ -92,11 +79,13 @@ def paper_page_url(paper: Paper) -> str:
     return f"https://example.org/papers/{paper.id}"
 
 
-def _arxiv_url(paper: Paper) -> str:
+def arxiv_url(paper: Paper) -> str:
+    """Return the URL of the abstract on arXiv; empty for a sample paper."""
     return f"https://arxiv.org/abs/{paper.id}" if paper.is_arxiv else ""
 
 
-def _pdf_url(paper: Paper) -> str:
+def pdf_url(paper: Paper) -> str:
+    """Return the URL of the PDF on arXiv; empty for a sample paper."""
     return f"https://arxiv.org/pdf/{paper.id}" if paper.is_arxiv else ""
 
 
@@ -111,7 +100,7 @@ def _entry_without_feeds(paper: Paper, link: str) -> Entry:
     return Entry(
         # RFC 4287 4.2.6: an id never changes, so it does not contain arXiv's version. In feeds that
         # used vN, or moved their ids to another host, every paper became new again.
-        id=_arxiv_url(paper) or paper_page_url(paper),
+        id=arxiv_url(paper) or paper_page_url(paper),
         title=paper.title,
         published=paper.published,
         updated=paper.updated.replace(microsecond=0),
@@ -119,9 +108,10 @@ def _entry_without_feeds(paper: Paper, link: str) -> Entry:
         keywords=paper.keywords,
         feeds=(),
         links=tuple(_links(paper, link)),
-        summary=paper.ai_summary,
-        abstract=paper.abstract,
+        # Zotero shows nothing else as the abstract.
+        summary=paper.abstract,
         content="\n".join(_content(paper)),
+        doi=f"10.48550/arXiv.{paper.id}" if paper.is_arxiv else "",
     )
 
 
@@ -135,8 +125,8 @@ def _links(paper: Paper, target: str) -> Iterator[EntryLink]:
     """
     pages = {
         "huggingface": EntryLink("related", paper_page_url(paper), _HTML_MEDIA_TYPE, "Paper page"),
-        "arxiv": EntryLink("related", _arxiv_url(paper), _HTML_MEDIA_TYPE, "arXiv"),
-        "pdf": EntryLink("related", _pdf_url(paper), PDF_MEDIA_TYPE, "PDF"),
+        "arxiv": EntryLink("related", arxiv_url(paper), _HTML_MEDIA_TYPE, "arXiv"),
+        "pdf": EntryLink("related", pdf_url(paper), PDF_MEDIA_TYPE, "PDF"),
     }
     pages = {name: link for name, link in pages.items() if link.href}
     # RFC 4287 4.1.2: no two alternates of the same type and language.
@@ -157,13 +147,15 @@ def _content(paper: Paper) -> Iterator[str]:
     byline = _byline(paper)
     if byline:
         yield f"<p><em>{escape(byline)}</em></p>"
+    if paper.ai_summary:
+        yield f"<p><strong>{AI_SUMMARY_LABEL}</strong> {escape(paper.ai_summary)}</p>"
     for paragraph in paper.abstract.split("\n\n"):
         if paragraph:
             yield f"<p>{escape(paragraph)}</p>"
     urls = {
         "Paper page": paper_page_url(paper),
-        "arXiv": _arxiv_url(paper),
-        "PDF": _pdf_url(paper),
+        "arXiv": arxiv_url(paper),
+        "PDF": pdf_url(paper),
         "Code": paper.code,
         "Project": paper.project,
     }

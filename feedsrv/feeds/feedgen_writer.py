@@ -30,6 +30,7 @@ from feedsrv.feeds.entry import Entry, EntryLink
 from feedsrv.feeds.metadata import FeedMetadata
 
 _FEED_AUTHOR = {"name": "Hugging Face Daily Papers", "uri": "https://huggingface.co/papers"}
+_DC_NAMESPACE = "http://purl.org/dc/elements/1.1/"
 #: The name of the extension, and so of its attribute of feedgen's entries.
 _EXTENSION = "entry_elements"
 
@@ -97,13 +98,13 @@ class _FeedElements(BaseExtension):  # type: ignore[misc]  # feedgen has no type
 
 
 class _EntryElements(BaseEntryExtension):  # type: ignore[misc]  # feedgen has no types
-    """Writes the links, authors and categories of an entry."""
+    """Writes the links, authors, categories and DOI of an entry."""
 
     def __init__(self) -> None:
         self.entry: Entry | None = None
 
     def extend_atom(self, element: etree._Element) -> etree._Element:
-        """Append the authors, links and categories."""
+        """Append the authors, links, categories and DOI."""
         if self.entry is None:
             return element
         for author in self.entry.authors:
@@ -112,13 +113,20 @@ class _EntryElements(BaseEntryExtension):  # type: ignore[misc]  # feedgen has n
             etree.SubElement(element, "link", _link_attributes(link))
         for scheme, term in self.entry.categories:
             etree.SubElement(element, "category", term=term, scheme=scheme)
+        self._append_doi(element)
         return element
 
     def extend_rss(self, element: etree._Element) -> etree._Element:
-        """Append the categories."""
+        """Append the categories and the DOI."""
         for scheme, term in self.entry.categories if self.entry else ():
             etree.SubElement(element, "category", domain=scheme).text = term
+        self._append_doi(element)
         return element
+
+    def _append_doi(self, element: etree._Element) -> None:
+        if self.entry is not None and self.entry.doi:
+            name, namespaces = f"{{{_DC_NAMESPACE}}}identifier", {"dc": _DC_NAMESPACE}
+            etree.SubElement(element, name, nsmap=namespaces).text = self.entry.doi
 
 
 def _link_attributes(link: EntryLink) -> dict[str, str]:

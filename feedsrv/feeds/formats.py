@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from feedsrv.feeds.atom import render_atom
+from feedsrv.feeds.bibtex import render_bibtex
 from feedsrv.feeds.entry import Entry
 from feedsrv.feeds.json_feed import render_json_feed
 from feedsrv.feeds.metadata import FeedMetadata
@@ -20,12 +21,14 @@ class Format(NamedTuple):
     render: Callable[[FeedMetadata, Sequence[Entry]], bytes]
 
 
-#: By URL suffix. Atom comes first wherever formats are listed.
+#: The formats for feed readers by URL suffix. Atom comes first wherever formats are listed.
 FORMATS = {
     "atom": Format("application/atom+xml", "Atom", render_atom),
     "rss": Format("application/rss+xml", "RSS", render_rss),
     "json": Format("application/feed+json", "JSON Feed", render_json_feed),
 }
+#: Those for feed readers, and those for other programs.
+ALL_FORMATS = FORMATS | {"bib": Format("application/x-bibtex", "BibTeX", render_bibtex)}
 
 
 def link_headers(

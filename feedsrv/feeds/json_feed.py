@@ -35,7 +35,6 @@ def _build_item(entry: Entry) -> dict[str, object]:
         "url": entry.links[0].href,
         "title": entry.title,
         "content_html": entry.content,
-        "summary": entry.short_text,
         "date_published": entry.published,
         "date_modified": entry.updated,
         "tags": list(dict.fromkeys(term for _, term in entry.categories)),
@@ -43,6 +42,10 @@ def _build_item(entry: Entry) -> dict[str, object]:
     other_pages = [link for link in entry.links[1:] if link.title in {"arXiv", "Paper page"}]
     if other_pages:
         item["external_url"] = other_pages[0].href
+    if entry.summary:
+        item["summary"] = entry.summary
+    if entry.doi:
+        item["_dc"] = {"identifier": entry.doi}  # as in Atom and RSS
     if entry.authors:
         item["authors"] = [{"name": name} for name in entry.authors]
     pdfs = [link for link in entry.links if link.type == PDF_MEDIA_TYPE]

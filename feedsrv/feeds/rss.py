@@ -13,6 +13,7 @@ from feedsrv.feeds.metadata import FeedMetadata
 def render_rss(metadata: FeedMetadata, entries: Sequence[Entry]) -> bytes:
     """Return an RSS document in UTF-8. The same entries give the same bytes."""
     feed = build_feed(metadata, latest_update(entries), "application/rss+xml")
+    feed.ttl(metadata.ttl)
     feed.image(metadata.icon_url, title=metadata.title, link=metadata.page_url)
     for entry in entries:
         item = add_entry(feed, entry)
@@ -22,9 +23,12 @@ def render_rss(metadata: FeedMetadata, entries: Sequence[Entry]) -> bytes:
         if entry.authors:
             item.dc.dc_creator(list(entry.authors))
         # Readers treat an RSS description as HTML; the text of a paper must not become markup.
-        item.description(escape(entry.short_text, quote=False), isSummary=True)
+        # feedgen replaces a missing one by the content.
+        item.description(escape(entry.summary or entry.title, quote=False), isSummary=True)
         item.content(entry.content)
-        item.comments(next(link.href for link in entry.links if link.rel == "replies"))
+        for link in entry.links:
+            if link.rel == "replies":
+                item.comments(link.href)
         if entry.links[0].type == PDF_MEDIA_TYPE:
             # RSS requires a length, and allows 0 if it is not known.
             item.enclosure(entry.links[0].href, "0", PDF_MEDIA_TYPE)

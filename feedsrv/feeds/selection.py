@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from datetime import date
+from collections.abc import Callable, Iterable, Sequence
+from datetime import date, datetime
 from threading import Lock
 from typing import NamedTuple
 
@@ -12,11 +12,14 @@ from cachetools import LRUCache
 
 from feedsrv.models import Feed, Kind, Listing, Match, Paper
 from feedsrv.search.index import Index
-from feedsrv.search.parser import parse_query
-from feedsrv.search.query import matches
+from feedsrv.search.parser import parse_feed_queries, parse_feed_query
+from feedsrv.search.query import Like, Query, matches, replace_likes
 
 #: The window, trending, the week and the month.
 _MAX_INDEXES = 4
+#: What a feed has at least if it sets no limit, as far as there are so many papers.
+DEFAULT_LIMIT = 50
+_COMPLETE_DAYS = 3
 
 
 class Selection(NamedTuple):
@@ -24,6 +27,12 @@ class Selection(NamedTuple):
 
     papers: tuple[Paper, ...]
     searched_ids: frozenset[str]
+    #: The queries that they match, with what was decided about similar papers.
+    queries: tuple[Query, ...]
+
+
+#: Decides which of the papers are similar to others.
+DecideLike = Callable[[Like, Sequence[Paper]], Like]
 
 
 class Selector:
@@ -40,14 +49,22 @@ class Selector:
         )
         self._lock = Lock()
 
-    def select(self, feed: Feed, listings: Iterable[Listing]) -> Selection:
+    def select(self, feed: Feed, listings: Iterable[Listing], decide_like: DecideLike) -> Selection:
         """Return the papers of the listings that match the feed, each once."""
         every = tuple(listings)
+        if feed.page is not None:  # no index: those of the window and the lists stay
+            papers = unite_listings(every)
+            queries = _resolve(parse_feed_queries(feed), papers, decide_like)
+            return Selection(_narrow(papers, queries), _ids(papers), queries)
         lists = tuple(each for each in every if each.page.kind is not Kind.SEARCH)
         searches = tuple(each for each in every if each.page.kind is Kind.SEARCH)
         index, hits = self.index_for(lists), unite_listings(searches)
-        seen_ids = index.ids.union(hit.id for hit in hits) if hits else index.ids
-        return Selection(_matching_papers(feed, index, hits), seen_ids)
+        others = tuple(hit for hit in hits if hit.id not in index.ids)
+        queries = _resolve(parse_feed_queries(feed), (*index.papers, *others), decide_like)
+        has_own = parse_feed_query(feed) is not None
+        papers = _matching_papers(feed, queries[0], index, hits) if has_own else index.papers
+        seen_ids = index.ids | _ids(others)
+        return Selection(_narrow(papers, queries[has_own:]), seen_ids, queries)
 
     def index_for(self, listings: Iterable[Listing]) -> Index:
         """Return the papers of listings, indexed for searching."""
@@ -61,11 +78,20 @@ class Selector:
         return entry[1]
 
 
-def _matching_papers(feed: Feed, index: Index, hits: tuple[Paper, ...]) -> tuple[Paper, ...]:
+def _resolve(
+    queries: tuple[Query, ...], papers: Sequence[Paper], decide_like: DecideLike
+) -> tuple[Query, ...]:
+    return tuple(replace_likes(each, lambda like: decide_like(like, papers)) for each in queries)
+
+
+def _ids(papers: Iterable[Paper]) -> frozenset[str]:
+    return frozenset(paper.id for paper in papers)
+
+
+def _matching_papers(
+    feed: Feed, query: Query, index: Index, hits: tuple[Paper, ...]
+) -> tuple[Paper, ...]:
     """Return the papers that match the feed, of the lists and of upstream's search hits."""
-    if not feed.query:
-        return index.papers
-    query = parse_query(feed.query)
     found = {paper.id: paper for paper in index.search(query)}
     for hit in hits:
         listed = index.get(hit.id)
@@ -77,6 +103,13 @@ def _matching_papers(feed: Feed, index: Index, hits: tuple[Paper, ...]) -> tuple
         else:
             found.pop(paper.id, None)
     return tuple(found.values())
+
+
+def _narrow(papers: tuple[Paper, ...], queries: Sequence[Query]) -> tuple[Paper, ...]:
+    """Return the papers that match all queries."""
+    if not queries:
+        return papers
+    return tuple(paper for paper in papers if all(matches(each, paper) for each in queries))
 
 
 # --- one copy of each paper ------------------------------------------------------------------
@@ -115,14 +148,44 @@ def merge_feeds(selections: Iterable[tuple[Feed, Sequence[Paper]]]) -> tuple[Mat
     feeds: dict[str, tuple[Feed, ...]] = {}
     for feed, papers in selections:
         for paper in papers:
-            best[paper.id] = better_copy(best.get(paper.id, paper), paper)
+            best[paper.id] = _earlier_match(best.get(paper.id, paper), paper)
             feeds[paper.id] = (*feeds.get(paper.id, ()), feed)
     papers = sorted(best.values(), key=_sort_key, reverse=True)
     return tuple(Match(paper, feeds[paper.id]) for paper in papers)
 
 
-def _sort_key(paper: Paper) -> tuple[date, str]:
-    return paper.listed or paper.submitted, paper.id
+def _earlier_match(paper: Paper, other: Paper) -> Paper:
+    """Return the better of two copies from different feeds, with the earlier of their dates."""
+    better = better_copy(paper, other)
+    earlier = min(paper, other, key=lambda each: each.published)
+    if better.matched_at == earlier.matched_at:
+        return better
+    return msgspec.structs.replace(better, matched_at=earlier.matched_at)
+
+
+def default_limit(matches: Iterable[Match]) -> int:
+    """Return how many of the matches a feed has that sets no limit: fifty, or more.
+
+    Its three newest list days are complete, so that a laptop that was closed over the weekend
+    misses nothing, even if a day has sixty papers.
+
+    Args:
+        matches: The papers, newest first.
+
+    """
+    days: set[date] = set()
+    complete = 0
+    for number, match in enumerate(matches, 1):
+        if match.paper.listed is not None:
+            days.add(match.paper.published.date())
+            if len(days) > _COMPLETE_DAYS:
+                break
+            complete = number
+    return max(DEFAULT_LIMIT, complete)
+
+
+def _sort_key(paper: Paper) -> tuple[datetime, str]:
+    return paper.published, paper.id
 
 
 def _detail_rank(paper: Paper) -> tuple[bool, bool]:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import datetime, timedelta
 from itertools import islice
 
 import msgspec
 
+from feedsrv.errors import QuotaExceededError
 from feedsrv.models import Feed, Kind, Listing, Page, Source, StoredDays
-from feedsrv.search.parser import parse_query
-from feedsrv.search.query import upstream_search_text
-from feedsrv.upstream.policy import newest_day_page, pages_covering, remaining_ttl
+from feedsrv.search.parser import parse_feed_queries
+from feedsrv.search.query import iter_likes
+from feedsrv.search.search_terms import search_terms
+from feedsrv.upstream.policy import newest_day_page, page_to_fetch, pages_covering, remaining_ttl
 
 _ZERO = timedelta(0)
 
@@ -28,21 +30,37 @@ class SourceState(msgspec.Struct, frozen=True):
     main_page_ttl: timedelta
     #: How long all pages stay fresh.
     min_ttl: timedelta
-
-
-def search_terms(feed: Feed) -> str:
-    """Return what to search for on upstream's search page; empty where there is nothing."""
-    return upstream_search_text(parse_query(feed.query)) if feed.query else ""
+    #: Why nothing may be fetched for the client; None where that is allowed.
+    quota_error: QuotaExceededError | None = None
 
 
 def search_pages(feeds: Iterable[Feed]) -> frozenset[Page]:
     """Return the upstream search pages of the feeds."""
-    return frozenset(Page(Kind.SEARCH, search_terms(feed)) for feed in feeds if search_terms(feed))
+    terms = (search_terms(feed.query) for feed in feeds)
+    return frozenset(Page(Kind.SEARCH, each) for each in terms if each)
+
+
+def configured_pages(feeds: Collection[Feed]) -> frozenset[Page]:
+    """Return the searches of the feeds, and the papers that they compare others with."""
+    return search_pages(feeds).union(*map(seed_pages, feeds))
+
+
+def seed_pages(feed: Feed) -> Iterator[Page]:
+    """Yield the pages of the papers that the feed compares others with."""
+    text = feed.query + feed.narrowed_by
+    if not feed.library and text.isascii() and "like:" not in text.lower():
+        return  # a server with twenty thousand feeds would take long to parse them all
+    for query in parse_feed_queries(feed):
+        for like in iter_likes(query):
+            for paper_id in (*like.ids, *like.unlike_ids):
+                yield Page(Kind.PAPER, paper_id)
 
 
 def effective_sources(feed: Feed) -> tuple[Source, ...]:
     """Return the feed's sources, without search where the query has no words to search for."""
-    return tuple(source for source in feed.sources if source != "search" or search_terms(feed))
+    return tuple(
+        source for source in feed.sources if source != "search" or search_terms(feed.query)
+    )
 
 
 def source_state(
@@ -65,7 +83,7 @@ def source_state(
         may_fetch: Returns whether a page may be fetched now, which a back-off forbids.
 
     """
-    if source == "daily":
+    if source == "daily" and feed.page is None:
         return _daily_state(days, now, may_fetch)
     pages = _candidate_pages(source, feed, now)
     first = next((listing for page in pages if (listing := get_listing(page))), None)
@@ -87,9 +105,11 @@ def _daily_state(days: StoredDays, now: datetime, may_fetch: Callable[[Page], bo
 
 def _candidate_pages(source: Source, feed: Feed, now: datetime) -> tuple[Page, ...]:
     """Return the pages of which the first stored one serves the source."""
+    if feed.page is not None:
+        return (page_to_fetch(feed.page, now.date()),)
     match source:
         case "search":
-            return (Page(Kind.SEARCH, search_terms(feed)),)
+            return (Page(Kind.SEARCH, search_terms(feed.query)),)
         case "week":
             # Until this week has a list, upstream answers with last week's.
             return pages_covering(Kind.WEEK, now.date(), 8)

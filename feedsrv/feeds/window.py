@@ -7,9 +7,10 @@ from functools import lru_cache
 
 import msgspec
 
+from feedsrv.feeds.selection import DecideLike
 from feedsrv.models import Listing, Page, Paper, StoredDays
 from feedsrv.search.index import Index
-from feedsrv.search.parser import parse_query
+from feedsrv.search.query import Query, replace_likes
 
 _MAX_CACHED_QUERIES = 256
 
@@ -30,10 +31,16 @@ class Window:
     Args:
         list_days: The list days, newest first, each with its stored listing.
         index: Their papers.
+        decide_like: Decides which papers are similar to others; by default none is.
 
     """
 
-    def __init__(self, list_days: StoredDays, index: Index) -> None:
+    def __init__(
+        self,
+        list_days: StoredDays,
+        index: Index,
+        decide_like: DecideLike = lambda like, _: like,
+    ) -> None:
         self.list_days = list_days
         self.index = index
         #: Oldest first.
@@ -42,7 +49,8 @@ class Window:
         fetched = (listing.fetched_at for _, listing in list_days if listing is not None)
         #: When the newest stored list was fetched; None where none is stored.
         self.fetched_at = next(fetched, None)
-        #: Return the papers that match a query text, newest first.
+        self._decide_like = decide_like
+        #: Return the papers that match a query, newest first; all for None.
         self.search = lru_cache(maxsize=_MAX_CACHED_QUERIES)(self._search)
 
     def is_current(self, list_days: StoredDays) -> bool:
@@ -54,8 +62,12 @@ class Window:
             ours[0] == theirs[0] and ours[1] is theirs[1] for ours, theirs in pairs
         )
 
-    def _search(self, query: str) -> tuple[Paper, ...]:
-        return self.index.search(parse_query(query)) if query else self.papers
+    def resolve(self, query: Query) -> Query:
+        """Return the query with what is decided about similar papers."""
+        return replace_likes(query, lambda like: self._decide_like(like, self.papers))
+
+    def _search(self, query: Query | None) -> tuple[Paper, ...]:
+        return self.papers if query is None else self.index.search(self.resolve(query))
 
 
 def _list_day(page: Page, listing: Listing | None) -> WindowDay:

@@ -231,8 +231,7 @@ def _build_entry(
         keywords=(),
         feeds=("status",),
         links=(EntryLink("alternate", page_url, "text/html"),),
-        summary="",
-        abstract=" ".join(sentences),
+        summary=" ".join(sentences),
         content="\n".join(f"<p>{escape(sentence)}</p>" for sentence in sentences),
     )
 

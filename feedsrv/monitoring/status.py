@@ -19,6 +19,7 @@ from feedsrv.upstream.policy import (
     requests_left,
     ttl,
 )
+from feedsrv.upstream.refresh import RATE_LIMIT_REASON
 
 # /status.json is these structs as JSON. Its keys are public, so a renamed field keeps its old key.
 
@@ -91,6 +92,24 @@ class Status(
     #: Saved pages that could not be parsed: file name and time of the response.
     unparsed_pages: tuple[tuple[str, datetime], ...] = ()
 
+    @property
+    def outage(self) -> Failure | None:
+        """How upstream as a whole fails; None while it works, or limits the rate of requests."""
+        is_limit = self.failure is not None and self.failure.reason == RATE_LIMIT_REASON
+        return None if is_limit else self.failure
+
+    @property
+    def is_rate_limited(self) -> bool:
+        """Whether no request may be sent now, by upstream's limit or by ours."""
+        is_paused = self.failure is not None and self.failure.retry_at > self.at
+        return (is_paused and self.outage is None) or not self.request_budget.remaining
+
+    @property
+    def last_fetched_at(self) -> datetime | None:
+        """When the last of all stored listings was fetched."""
+        times = (page.fetched_at for page in (*self.days, *self.lists, *self.searches))
+        return max(filter(None, times), default=None)
+
     def failing_pages(self) -> tuple[PageStatus, ...]:
         """Return the pages whose last fetch failed."""
         pages = (*self.days, *self.lists, *self.searches)
@@ -151,7 +170,7 @@ def _page_status(
         return PageStatus(page=page, state="unread", failure=failure)
     is_fresh = remaining_ttl(page, listing, now) > timedelta(0)
     return PageStatus(
-        page=listing.page if page.kind is Kind.DAY else page,
+        page=listing.page,
         state="fresh" if is_fresh else "stale",
         papers=len(listing.papers),
         fetched_at=listing.fetched_at,

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from threading import Lock
+from typing import NamedTuple
 
 from cachetools import LRUCache, cachedmethod
 
@@ -21,9 +22,11 @@ from feedsrv.search.abbreviations import collect_long_forms
 from feedsrv.search.analysis import FIELD_BOUNDARY, tokenize
 from feedsrv.search.patterns import Edge, Pattern
 from feedsrv.search.query import (
+    KEYWORD_FALLBACK_FIELDS,
     And,
     CountCondition,
     HasLink,
+    Like,
     Not,
     Or,
     Query,
@@ -32,6 +35,7 @@ from feedsrv.search.query import (
     matched_value,
     term_matches,
 )
+from feedsrv.search.similar import Profile, SimilarityIndex
 from feedsrv.search.word_families import base_forms, irregular_forms, related_base_forms
 
 _ASCII_ONE = ord("1")
@@ -48,15 +52,16 @@ class Index:
 
     def __init__(self, papers: Sequence[Paper]) -> None:
         self.papers = tuple(papers)
-        self._by_id = {paper.id: paper for paper in self.papers}
-        self.ids = frozenset(self._by_id)
+        self._numbers = {paper.id: number for number, paper in enumerate(self.papers)}
+        self.ids = frozenset(self._numbers)
         self._all = (1 << len(self.papers)) - 1
         self._fields: dict[str, _FieldIndex] = {}
         self._lock = Lock()
 
     def get(self, paper_id: str) -> Paper | None:
         """Return the paper of that id."""
-        return self._by_id.get(paper_id)
+        number = self._numbers.get(paper_id)
+        return None if number is None else self.papers[number]
 
     def search(self, query: Query) -> tuple[Paper, ...]:
         """Return the papers that match the query."""
@@ -71,20 +76,16 @@ class Index:
             matching_all &= result
         return [(failing_one & ~result).bit_count() for result in results]
 
-    def matched_words(self, term: Term) -> dict[str, int]:
-        """Return the words that a one-word term finds, and how many papers have each.
+    def matched_forms(self, term: Term) -> dict[str, int]:
+        """Return the words, or adjacent words, that a term finds, and how many papers have each.
 
-        The most frequent word comes first.
+        The most frequent form comes first.
         """
-        counts: Counter[str] = Counter()
-        edges = [edge for edge in term.pattern.edges if edge.spans(term.pattern)]
         papers: dict[str, int] = {}
         for name in term.fields:
-            field = self._field(name)
-            for edge in edges:
-                for word in field.words(edge):
-                    papers[word] = papers.get(word, 0) | field.papers_with(word)
-        counts.update({word: bits.bit_count() for word, bits in papers.items()})
+            for form, found in self._field(name).matched_forms(term.pattern):
+                papers[form] = papers.get(form, 0) | found
+        counts = Counter({form: found.bit_count() for form, found in papers.items()})
         return dict(counts.most_common())
 
     def long_forms(self, word: str) -> Counter[str]:
@@ -98,6 +99,14 @@ class Index:
         for abbreviation, counts in found.items():
             by_word.setdefault(" ".join(tokenize(abbreviation)), Counter()).update(counts)
         return by_word
+
+    def similarities(self, profile: Profile) -> list[float]:
+        """Return the similarity of each paper to the profile, in the order of the papers."""
+        return self._vectors.similarities(profile)
+
+    @cached_property
+    def _vectors(self) -> SimilarityIndex:
+        return SimilarityIndex(self.papers)
 
     def _evaluate(self, query: Query, candidates: int) -> int:
         """Return the subset of the candidates that matches. Fewer candidates mean less work."""
@@ -116,22 +125,38 @@ class Index:
             case HasLink() | CountCondition():
                 numbers = (n for n in iter_bits(candidates) if matched_value(query, self.papers[n]))
                 return bitset(numbers, len(self.papers))
+            case Like(members=members):
+                return candidates & self._papers_with_ids(members)
             case Term():
-                rest = candidates
-                for name in query.fields:
-                    rest &= ~self._papers_with_term(query, name, rest)
-                return candidates & ~rest
+                return self._evaluate_term(query, candidates)
+
+    def _evaluate_term(self, term: Term, candidates: int) -> int:
+        rest = candidates
+        for name in term.fields:
+            rest &= ~self._papers_with_term(term, name, rest)
+        if term.field == "keyword":
+            for name in KEYWORD_FALLBACK_FIELDS:
+                rest &= ~self._papers_with_term(term, name, rest & self._without_keywords)
+        return candidates & ~rest
+
+    @cached_property
+    def _without_keywords(self) -> int:
+        numbers = (number for number, paper in enumerate(self.papers) if not paper.keywords)
+        return bitset(numbers, len(self.papers))
+
+    def _papers_with_ids(self, ids: frozenset[str]) -> int:
+        return bitset((self._numbers[each] for each in ids & self.ids), len(self.papers))
 
     def _papers_with_term(self, term: Term, name: str, among: int) -> int:
-        certain, candidates = self._field(name).search(term.pattern)
+        field = self._field(name)
+        certain, possible, edges = field.candidates(term.pattern)
         if term.mode == "verbatim":
-            certain, candidates = 0, certain | candidates
-        unsure = iter_bits(candidates & ~certain & among)
-        if term.mode == "verbatim":
-            found: Iterable[int] = (n for n in unsure if term_matches(term, name, self.papers[n]))
-        else:
-            found = self._field(name).filter_adjacent(term.pattern, unsure)
-        return certain & among | bitset(found, len(self.papers))
+            numbers = iter_bits((certain | possible) & among)
+            found = (n for n in numbers if term_matches(term, name, self.papers[n]))
+            return bitset(found, len(self.papers))
+        unsure = iter_bits(possible & ~certain & among)
+        adjacent = field.filter_adjacent(term.pattern, edges, unsure)
+        return certain & among | bitset(adjacent, len(self.papers))
 
     def _field(self, name: str) -> _FieldIndex:
         field = self._fields.get(name)
@@ -143,6 +168,17 @@ class Index:
 
 def _edge_key(_: object, edge: Edge) -> tuple[str, str]:
     return edge.word, edge.mode
+
+
+class _Candidates(NamedTuple):
+    """Papers that may match a pattern, and how."""
+
+    #: Those that match, as one word.
+    certain: int
+    #: Those that have all the words, adjacent or not, and the certain ones.
+    possible: int
+    #: The edges of the pattern by which papers may match.
+    edges: list[Edge]
 
 
 class _FieldIndex:
@@ -160,45 +196,48 @@ class _FieldIndex:
         self._cached_words: LRUCache[tuple[str, str], list[str]] = LRUCache(_MAX_CACHED_EDGES)
         self._lock = Lock()
 
-    def search(self, pattern: Pattern) -> tuple[int, int]:
-        """Return the papers that certainly match, and those that have all the words.
-
-        The latter have to be read, because the words may not be adjacent.
-        """
+    def candidates(self, pattern: Pattern) -> _Candidates:
+        """Return the papers that may match the pattern, by their words alone."""
         reached = {0: (1 << self._size) - 1}
-        certain = 0
+        certain, edges = 0, []
         for edge in pattern.edges:  # sorted: all edges into a node come before those out of it
             if edge.start not in reached:
                 continue
-            papers = self._papers_with_edge(edge)
-            if not papers:
-                continue
-            reached[edge.end] = reached.get(edge.end, 0) | reached[edge.start] & papers
-            if edge.spans(pattern):
-                certain |= papers
-        return certain, reached.get(pattern.last, 0) if pattern.edges else 0
+            papers = reached[edge.start] & self._papers_with_edge(edge)
+            if papers:
+                edges.append(edge)
+                reached[edge.end] = reached.get(edge.end, 0) | papers
+                if edge.spans(pattern):
+                    certain |= papers
+        return _Candidates(certain, reached.get(pattern.last, 0) if edges else 0, edges)
 
-    def filter_adjacent(self, pattern: Pattern, numbers: Iterable[int]) -> Iterator[int]:
+    def filter_adjacent(
+        self, pattern: Pattern, edges: Iterable[Edge], numbers: Iterable[int]
+    ) -> Iterator[int]:
         """Yield the numbers of those papers in which the words are adjacent."""
-        edges: dict[str, list[Edge]] = {}
-        for edge in pattern.edges:
-            for word in self.words(edge):
-                edges.setdefault(word, []).append(edge)
-        first_words = [
-            f" {word} " for word, found in edges.items() if any(edge.start == 0 for edge in found)
-        ]
+        as_written = f" {' '.join(pattern.words)} "
+        rare_spellings: _Matcher | None = None
         for number in numbers:
             text = f" {self._texts[number]} "
-            if any(
-                _matches_at(position, text, edges, pattern.last)
-                for word in first_words
-                for position in _positions(word, text)
-            ):
+            # Most papers have the words as they are in the query, and this takes no time.
+            if as_written in text:
+                yield number
+                continue
+            rare_spellings = rare_spellings or _Matcher(pattern, edges, self.words)
+            if next(rare_spellings.find(text), None) is not None:
                 yield number
 
-    def papers_with(self, word: str) -> int:
-        """Return the papers that have the word."""
-        return bitset(self._papers.get(word, ()), self._size)
+    def matched_forms(self, pattern: Pattern) -> Iterator[tuple[str, int]]:
+        """Yield the words, or adjacent words, that match the pattern, with their papers."""
+        _, possible, edges = self.candidates(pattern)
+        for edge in edges:
+            if edge.spans(pattern):
+                for word in self.words(edge):
+                    yield word, bitset(self._papers[word], self._size)
+        matcher = _Matcher(pattern, [edge for edge in edges if not edge.spans(pattern)], self.words)
+        for number in iter_bits(possible):
+            for form in matcher.find(f" {self._texts[number]} "):
+                yield form, 1 << number
 
     @cachedmethod(lambda self: self._cached_papers, _edge_key, lock=lambda self: self._lock)
     def _papers_with_edge(self, edge: Edge) -> int:
@@ -236,24 +275,51 @@ class _FieldIndex:
         return sorted(self._papers)
 
 
-def _positions(word: str, text: str) -> Iterator[int]:
-    position = text.find(word)
-    while position >= 0:
-        yield position
-        position = text.find(word, position + 1)
+class _Matcher:
+    """Finds adjacent words that match a pattern in texts.
 
+    Args:
+        pattern: The pattern.
+        edges: Those of its edges that are in any of the texts.
+        words: Returns the words of the texts that agree with an edge.
 
-def _matches_at(position: int, text: str, edges: dict[str, list[Edge]], last: int) -> bool:
-    """Return whether the words after the space at this position match, from node 0 to the last."""
-    nodes = {0}
-    while nodes:
-        end = text.find(" ", position + 1)
-        word_edges = edges.get(text[position + 1 : end], ())
-        nodes = {edge.end for edge in word_edges if edge.start in nodes}
-        if last in nodes:
-            return True
-        position = end
-    return False
+    """
+
+    def __init__(
+        self, pattern: Pattern, edges: Iterable[Edge], words: Callable[[Edge], list[str]]
+    ) -> None:
+        self._last = pattern.last
+        self._edges: dict[str, list[Edge]] = {}
+        for edge in edges:
+            for word in words(edge):
+                self._edges.setdefault(word, []).append(edge)
+        self._first_words = [
+            f" {word} "
+            for word, found in self._edges.items()
+            if any(edge.start == 0 for edge in found)
+        ]
+
+    def find(self, text: str) -> Iterator[str]:
+        """Yield the adjacent words of each match; the text begins and ends with a space."""
+        for word in self._first_words:
+            position = text.find(word)
+            while position >= 0:
+                end = self._end_of_match(position, text)
+                if end >= 0:
+                    yield text[position + 1 : end]
+                position = text.find(word, position + 1)
+
+    def _end_of_match(self, position: int, text: str) -> int:
+        """Return the end of the match after the space at this position; -1 for none."""
+        nodes = {0}
+        while nodes:
+            end = text.find(" ", position + 1)
+            edges = self._edges.get(text[position + 1 : end], ())
+            nodes = {edge.end for edge in edges if edge.start in nodes}
+            if self._last in nodes:
+                return end
+            position = end
+        return -1
 
 
 def _stable_prefix(form: str) -> str:

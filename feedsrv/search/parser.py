@@ -17,7 +17,7 @@ from lark import Lark, Token, Transformer
 from lark.exceptions import UnexpectedCharacters, UnexpectedToken, VisitError
 
 from feedsrv.errors import QueryError
-from feedsrv.models import XML_FORBIDDEN
+from feedsrv.models import XML_FORBIDDEN, Feed
 from feedsrv.search.analysis import tokenize
 from feedsrv.search.query import (
     And,
@@ -25,6 +25,7 @@ from feedsrv.search.query import (
     CounterName,
     Field,
     HasLink,
+    Like,
     Not,
     Or,
     Query,
@@ -56,13 +57,13 @@ _GRAMMAR = r"""
     ?atom: "(" any ")" | term
     term: FIELD? (WORD | QUOTED | VERBATIM)
 
-    _OR.3: /OR(?![^\s()"|])|\|/
+    _OR.3: /OR(?![^\s()"|])|\|(?:\s*\|)*/
     _AND.3: /AND(?![^\s()"|])/
     // A hyphen before other punctuation is no NOT (->), nor is "Stars: a Survey" a condition.
     _NOT.3: /NOT(?![^\s()"|])|-(?=[^\s)|-])(?![!#-'*-\/:-@\[-`{}~]+(?:[\s)]|$))/
     FIELD.2: /(?:title|abstract|author|org|keyword|id|by):/i
         | /has:(?!\s+(?!code|project|media)[^\W_])/i
-        | /(?:upvotes|comments|stars):(?!\s+[^\W_])/i
+        | /(?:upvotes|comments|stars|like):(?!\s+[^\W_])/i
     VERBATIM.2: /="[^"]*"/
     QUOTED: /"[^"]*"/
     WORD: /(?:(?!=")[^\s()"|])+/
@@ -70,6 +71,8 @@ _GRAMMAR = r"""
 """
 #: Fields of names and ids, whose words have no forms.
 _NAME_FIELDS = frozenset({"author", "org", "id", "by"})
+#: Any id, of a sample paper too: a word with a digit.
+_PAPER_ID = re.compile(r"(?=[^\d]*\d)[A-Za-z0-9][\w.-]{0,63}", re.ASCII)
 #: A version at the end of an id, which no paper's own id has.
 _ID_VERSION = re.compile(r"(?<=\d)(?:v\d+)+$", re.IGNORECASE)
 _COMPARISON = re.compile(r"(>=|<=|>|<|=)(\d{1,9})")
@@ -87,7 +90,9 @@ _ASCII_PUNCTUATION = {code: chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F)
 )
 #: A quotation with TeX's marks, or with one of them: ``moon'' or "moon''.
 _TEX_QUOTATION = re.compile(r"""("[^"]*")|(``|")([^"]*?)''""")
-_KNOWN_FIELDS = "title: abstract: author: org: keyword: id: by: has: upvotes: comments: stars:"
+_KNOWN_FIELDS = (
+    "title: abstract: author: org: keyword: id: by: has: upvotes: comments: stars: like:"
+)
 
 
 def _has_content(token: Token) -> bool:
@@ -140,6 +145,31 @@ def parse_query(text: str, limits: Limits = CONFIG_LIMITS) -> Query:
         raise _syntax_error(text, error) from error
     except VisitError as error:
         raise error.orig_exc from error
+
+
+def parse_feed_query(feed: Feed) -> Query | None:
+    """Return the query of a feed, with the papers of its library; None for all papers.
+
+    Raises:
+        QueryError: It cannot be parsed.
+
+    """
+    query = parse_query(feed.query) if feed.query else None
+    if not feed.library:
+        return query
+    library = Like(feed.library, library=feed.name)
+    return library if query is None else And((query, library))
+
+
+def parse_feed_queries(feed: Feed) -> tuple[Query, ...]:
+    """Return all queries that the papers of a feed must match.
+
+    Raises:
+        QueryError: One cannot be parsed.
+
+    """
+    narrowing = parse_query(feed.narrowed_by) if feed.narrowed_by else None
+    return tuple(each for each in (parse_feed_query(feed), narrowing) if each is not None)
 
 
 def normalize_punctuation(text: str) -> str:
@@ -208,7 +238,7 @@ class _TreeBuilder(Transformer[Token, Query]):
         return Or(tuple(_flatten(Or, parts)))
 
     def all(self, parts: list[Query]) -> Query:
-        return And(tuple(_flatten(And, parts)))
+        return _join_likes(tuple(_flatten(And, parts)))
 
     def negated(self, parts: list[Query]) -> Query:
         return Not(parts[0])
@@ -222,6 +252,8 @@ class _TreeBuilder(Transformer[Token, Query]):
                 return self._build_has(body, position)
             case "upvotes" | "comments" | "stars":
                 return self._build_count(field, body, position)
+            case "like":
+                return self._build_like(body, position)
             case "" | "title" | "abstract" | "author" | "org" | "keyword" | "id" | "by":
                 return self._build_term(field, token)
             case _:
@@ -239,6 +271,13 @@ class _TreeBuilder(Transformer[Token, Query]):
             return CountCondition(counter, found[1], int(found[2]))
         reason = f"expected one of >= > <= < = and a number, as in {counter}:>=20"
         raise QueryError(self._text, position, reason)
+
+    def _build_like(self, body: str, position: int) -> Like:
+        ids = [_paper_id(text) for text in re.split(r"[,\s]+", body.strip('="'))]
+        if not all(ids):
+            reason = "like: takes ids of papers, such as like:2510.12345,2509.01234"
+            raise QueryError(self._text, position, reason)
+        return Like(tuple(dict.fromkeys(ids)))
 
     def _build_term(self, field: Field, token: Token) -> Term:
         position = _position(token)
@@ -269,6 +308,34 @@ class _TreeBuilder(Transformer[Token, Query]):
             shown = repr(term.text) if term.text else "an empty quotation"
             raise QueryError(self._text, position, f"{shown} is not a word")
         return term
+
+
+def _paper_id(text: str) -> str:
+    """Return the id of a paper from its id or address, without a version; empty for no id."""
+    if found := _PAPER_URL.fullmatch(text):
+        return found[1]
+    return _ID_VERSION.sub("", text) if _PAPER_ID.fullmatch(text) else ""
+
+
+def _join_likes(parts: tuple[Query, ...]) -> Query:
+    """Return all parts as one, with what ``-like:`` excludes as a part of ``like:``.
+
+    Then it pushes papers away, and excludes none by itself.
+    """
+    likes = [part for part in parts if isinstance(part, Like)]
+    excluded = [
+        part.part for part in parts if isinstance(part, Not) and isinstance(part.part, Like)
+    ]
+    if len(likes) != 1 or not excluded or any(like.unlike_ids for like in excluded):
+        return And(parts)
+    unlike_ids = (*likes[0].unlike_ids, *(id_ for like in excluded for id_ in like.ids))
+    joined = msgspec.structs.replace(likes[0], unlike_ids=tuple(dict.fromkeys(unlike_ids)))
+    rest = tuple(
+        joined if part is likes[0] else part
+        for part in parts
+        if not (isinstance(part, Not) and part.part in excluded)
+    )
+    return rest[0] if len(rest) == 1 else And(rest)
 
 
 def _flatten(kind: type[And | Or], parts: list[Query]) -> Iterator[Query]:

@@ -60,12 +60,14 @@ class Pattern:
     """What a term matches: every path of edges from node 0 to the last.
 
     Args:
+        words: The words of the term.
         edges: The edges, in any order.
         last: The last node.
 
     """
 
-    def __init__(self, edges: Sequence[Edge], last: int) -> None:
+    def __init__(self, words: Sequence[str], edges: Sequence[Edge], last: int) -> None:
+        self.words = tuple(words)
         #: Sorted, so that all edges into a node come before those out of it.
         self.edges = tuple(sorted(edges))
         self.last = last
@@ -153,7 +155,7 @@ def build_pattern(
         edges.append(Edge(0, len(first), previous_word + first, joined_mode))
     if next_word and may_join(last, next_word):
         edges.append(Edge(start - len(last), start, last + next_word, mode))
-    return Pattern(edges, start)
+    return Pattern(words, edges, start)
 
 
 def find_verbatim(literal: str, text: str) -> Iterator[tuple[int, int]]:

@@ -1,7 +1,8 @@
 """The query tree: what a query looks for, whether a paper matches it, and where.
 
-A query is a tree of `And`, `Or` and `Not` over `Term`, `Has` and `Count`. `feedsrv.search.parser`
-makes one from text; ``str`` writes it so that parsing it again gives the same tree.
+A query is a tree of `And`, `Or` and `Not` over `Term`, `HasLink`, `CountCondition` and `Like`.
+`feedsrv.search.parser` makes one from text; ``str`` writes it so that parsing it again gives the
+same tree.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import msgspec
 from feedsrv.models import Paper, PaperTokens
 from feedsrv.search.analysis import fold, tokenize
 from feedsrv.search.patterns import Pattern, build_pattern, case_matters, find_verbatim
+from feedsrv.search.similar import Profile
 
 #: Characters of what upstream's search takes.
 MAX_UPSTREAM_LENGTH = 250
@@ -28,8 +30,12 @@ CounterName = Literal["upvotes", "comments", "stars"]
 #: prefix: the start of a word; exact: a name or id.
 TermMode = Literal["forms", "phrase", "verbatim", "prefix", "exact"]
 
+#: Words that show why a paper is similar.
+_MAX_SHARED_WORDS = 5
 #: Fields of a term without one.
 DEFAULT_FIELDS = ("title", "abstract", "keyword")
+#: Fields of a ``keyword:`` term for a paper without keywords: upstream had none for weeks.
+KEYWORD_FALLBACK_FIELDS = ("title", "abstract")
 _OPERATORS: dict[str, Callable[[int, int], bool]] = {
     ">=": operator.ge,
     "<=": operator.le,
@@ -93,6 +99,11 @@ class Term(msgspec.Struct, frozen=True):
             case _:
                 return build_pattern(self.words, "exact")
 
+    @property
+    def has_forms(self) -> bool:
+        """Whether it finds other words than its own."""
+        return self.mode not in {"verbatim", "exact"}
+
     def describe(self) -> str:
         """Return what the term looks for, as a phrase."""
         where = self.field or "title, abstract or keywords"
@@ -145,13 +156,56 @@ class CountCondition(msgspec.Struct, frozen=True):
         return f"{self.counter} {self.operator} {self.value}"
 
 
+class Like(msgspec.Struct, frozen=True):
+    """The paper is similar to others.
+
+    Which papers are is decided elsewhere, once for each paper, because it depends on when a feed
+    was first served. Without that decision it matches none.
+
+    Attributes:
+        ids: Of the papers to be similar to.
+        unlike_ids: Of papers to be different from.
+        library: The name of the feed, where the ids come from its ``like_file``.
+        members: The ids of the papers that are similar.
+        profile: What papers are compared with; None where it is unknown.
+
+    """
+
+    ids: tuple[str, ...]
+    unlike_ids: tuple[str, ...] = ()
+    library: str = ""
+    members: frozenset[str] = frozenset()
+    profile: Profile | None = None
+
+    def __str__(self) -> str:
+        unlike = f" -like:{','.join(self.unlike_ids)}" if self.unlike_ids else ""
+        return f"like:{','.join(self.ids)}{unlike}"
+
+    @property
+    def name(self) -> str:
+        """The name of what it looks for: it changes neither with the order nor with a library."""
+        if self.library:
+            return f"like:={self.library}"
+        return str(Like(tuple(sorted(set(self.ids))), tuple(sorted(set(self.unlike_ids)))))
+
+    def describe(self) -> str:
+        """Return what it looks for, as a phrase."""
+        if self.library:
+            return f"similar to the {len(self.ids)} papers of the library"
+        unlike = f", unlike {', '.join(self.unlike_ids)}" if self.unlike_ids else ""
+        return f"similar to {', '.join(self.ids)}{unlike}"
+
+
 class Not(msgspec.Struct, frozen=True):
     """The opposite of a query."""
 
     part: Query
 
     def __str__(self) -> str:
-        return f"-({self.part})" if isinstance(self.part, And | Or | Not) else f"-{self.part}"
+        is_group = isinstance(self.part, And | Or | Not)
+        if is_group or (isinstance(self.part, Like) and self.part.unlike_ids):
+            return f"-({self.part})"
+        return f"-{self.part}"
 
 
 class And(msgspec.Struct, frozen=True):
@@ -174,7 +228,7 @@ class Or(msgspec.Struct, frozen=True):
         )
 
 
-Query = And | Or | Not | Term | HasLink | CountCondition
+Query = And | Or | Not | Term | HasLink | CountCondition | Like
 
 
 def canonical_text(query: Query) -> str:
@@ -192,6 +246,8 @@ def canonical_text(query: Query) -> str:
             return f"-({canonical_text(part)})"
         case Term(field, _, mode):
             return _canonical_term(query, f"{field}:" if field else "", mode)
+        case Like():
+            return query.name
         case _:
             return str(query)
 
@@ -218,17 +274,23 @@ def matches(query: Query, paper: Paper) -> bool:
     """Return whether the paper matches the query."""
     match query:
         case Term():
-            return any(term_matches(query, field, paper) for field in query.fields)
+            return any(term_matches(query, field, paper) for field in _fields_of(query, paper))
         case And(parts):
             return all(matches(part, paper) for part in parts)
         case Or(parts):
             return any(matches(part, paper) for part in parts)
         case Not(part):
             return not matches(part, paper)
-        case HasLink() | CountCondition():
+        case HasLink() | CountCondition() | Like():
             return bool(matched_value(query, paper))
         case _:
             assert_never(query)
+
+
+def _fields_of(term: Term, paper: Paper) -> tuple[str, ...]:
+    """Return the fields of the paper to look in."""
+    is_fallback = term.field == "keyword" and not paper.keywords
+    return KEYWORD_FALLBACK_FIELDS if is_fallback else term.fields
 
 
 def term_matches(term: Term, field: str, paper: Paper) -> bool:
@@ -264,20 +326,22 @@ def match_locations(query: Query, paper: Paper) -> tuple[str, ...]:
         case Term():
             shown = str(msgspec.structs.replace(query, field=""))
             return tuple(
-                f"{field}: {shown}" for field in query.fields if term_matches(query, field, paper)
+                f"{field}: {shown}"
+                for field in _fields_of(query, paper)
+                if term_matches(query, field, paper)
             )
         case And(parts) | Or(parts):
             locations = (place for part in parts for place in match_locations(part, paper))
             return tuple(dict.fromkeys(locations))
         case Not():
             return ()
-        case HasLink() | CountCondition():
+        case HasLink() | CountCondition() | Like():
             return tuple(filter(None, [matched_value(query, paper)]))
         case _:
             assert_never(query)
 
 
-def matched_value(query: HasLink | CountCondition, paper: Paper) -> str:
+def matched_value(query: HasLink | CountCondition | Like, paper: Paper) -> str:
     """Return the value that makes the paper match, such as ``upvotes: 31``; empty for no match."""
     match query:
         case HasLink(link):
@@ -286,6 +350,16 @@ def matched_value(query: HasLink | CountCondition, paper: Paper) -> str:
         case CountCondition(counter, sign, number):
             value = getattr(paper, counter)
             return f"{counter}: {value}" if _OPERATORS[sign](value, number) else ""
+        case Like(members=members):
+            return _similarity(query, paper) if paper.id in members else ""
+
+
+def _similarity(like: Like, paper: Paper) -> str:
+    """Return how similar the paper is, and the words that weigh most."""
+    if like.profile is None:
+        return "like"
+    words = ", ".join(like.profile.shared_words(paper, _MAX_SHARED_WORDS))
+    return f"like: {like.profile.similarity(paper):.2f} ({words})"
 
 
 # --- what a query looks for ------------------------------------------------------------------
@@ -299,10 +373,52 @@ def iter_positive_terms(query: Query) -> Iterator[Term]:
         case And(parts) | Or(parts):
             for part in parts:
                 yield from iter_positive_terms(part)
-        case Not() | HasLink() | CountCondition():
+        case Not() | HasLink() | CountCondition() | Like():
             pass
         case _:
             assert_never(query)
+
+
+def iter_likes(query: Query) -> Iterator[Like]:
+    """Yield the parts that compare papers with others, excluded ones too."""
+    match query:
+        case Like():
+            yield query
+        case And(parts) | Or(parts):
+            for part in parts:
+                yield from iter_likes(part)
+        case Not(part):
+            yield from iter_likes(part)
+        case _:
+            pass
+
+
+def has_counter(query: Query) -> bool:
+    """Return whether a part of the query compares a counter."""
+    match query:
+        case CountCondition():
+            return True
+        case And(parts) | Or(parts):
+            return any(map(has_counter, parts))
+        case Not(part):
+            return has_counter(part)
+        case _:
+            return False
+
+
+def replace_likes(query: Query, change: Callable[[Like], Query]) -> Query:
+    """Return the query with each part that compares papers replaced."""
+    match query:
+        case Like():
+            return change(query)
+        case And(parts):
+            return And(tuple(replace_likes(part, change) for part in parts))
+        case Or(parts):
+            return Or(tuple(replace_likes(part, change) for part in parts))
+        case Not(part):
+            return Not(replace_likes(part, change))
+        case _:
+            return query
 
 
 def upstream_search_text(query: Query) -> str:

@@ -11,8 +11,9 @@ from datetime import datetime
 
 import msgspec
 
-from feedsrv.models import Failure, Listing, RequestLog
-from feedsrv.storage.last_modified import MAX_CLOCK_SKEW, LastModifiedBucket
+from feedsrv.models import DigestLog, Failure, Listing, RequestLog
+from feedsrv.storage.clock_skew import is_future
+from feedsrv.storage.last_modified import LastModifiedBucket
 from feedsrv.storage.lease import Lease
 from feedsrv.storage.records import IncidentLog
 
@@ -20,8 +21,8 @@ from feedsrv.storage.records import IncidentLog
 def resolve_conflict(ours: msgspec.Struct, theirs: msgspec.Struct, now: datetime) -> msgspec.Struct:
     """Return the later record; ours where both are of one time, or have none.
 
-    Request logs and Last-Modified values are merged. Of leases the stored one wins, which all other
-    processes obey.
+    Request logs and Last-Modified values are merged. Of leases and logs of digests the stored one
+    wins: other processes obey the one, and have served the others.
     """
     match ours, theirs:
         case RequestLog(), RequestLog():
@@ -31,7 +32,7 @@ def resolve_conflict(ours: msgspec.Struct, theirs: msgspec.Struct, now: datetime
             )
         case LastModifiedBucket(), LastModifiedBucket():
             return ours.merge(theirs)
-        case Lease(), Lease():
+        case (Lease(), Lease()) | (DigestLog(), DigestLog()):
             return theirs
     return theirs if _timestamp(theirs, now) > _timestamp(ours, now) else ours
 
@@ -50,4 +51,4 @@ def _timestamp(record: msgspec.Struct, now: datetime) -> float:
             time = latest.ended_at or latest.reported_at
         case _:
             return 0.0
-    return 0.0 if time > now + MAX_CLOCK_SKEW else time.timestamp()
+    return 0.0 if is_future(time, now) else time.timestamp()

@@ -12,8 +12,8 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-#: How far ahead the clocks of other machines may be. A time beyond that is from a wrong clock.
-MAX_CLOCK_SKEW = timedelta(minutes=5)
+from feedsrv.storage.clock_skew import is_future
+
 #: URLs in a bucket. With a fixed number of buckets, that bounds their size to a few megabytes,
 #: however many URLs clients request.
 _BUCKET_SIZE = 16
@@ -34,7 +34,7 @@ class LastModifiedBucket(msgspec.Struct, frozen=True):
     def get(self, url: str, now: datetime) -> datetime | None:
         """Return the value to send for the URL; None while it lies in the future."""
         changed_at = self.urls[url].changed_at
-        return changed_at if changed_at <= now + MAX_CLOCK_SKEW else None
+        return None if is_future(changed_at, now) else changed_at
 
     def is_settled(self, url: str, etag: str) -> bool:
         """Return whether the URL has this ETag, and will not soon be dropped for other URLs."""

@@ -8,18 +8,34 @@ from __future__ import annotations
 import time
 import zlib
 from collections.abc import Callable, Collection
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 import msgspec
 
 from feedsrv.config import Config
 from feedsrv.errors import ConfigError, StoreError
-from feedsrv.models import Failure, Incidents, Kind, Listing, Page, RequestLog
+from feedsrv.models import (
+    FIRST_LIST_DAY,
+    Cutoff,
+    Failure,
+    Incidents,
+    Kind,
+    Listing,
+    Page,
+    RequestLog,
+    last_list_day,
+)
 from feedsrv.storage import lease
 from feedsrv.storage.backend import Area, Backend, StorageKey
+from feedsrv.storage.clock_skew import (
+    correct_incidents,
+    correct_listing,
+    correct_request_log,
+    is_future,
+)
 from feedsrv.storage.codec import RecordT
 from feedsrv.storage.disk import DiskBackend
-from feedsrv.storage.last_modified import MAX_CLOCK_SKEW, LastModifiedBucket
+from feedsrv.storage.last_modified import LastModifiedBucket
 from feedsrv.storage.lease import Lease
 from feedsrv.storage.permanent import PermanentValues
 from feedsrv.storage.record_store import RecordStore
@@ -43,6 +59,13 @@ _VERSIONED = frozenset({"listing", "alias"})
 #: Buckets of Last-Modified values.
 _BUCKETS = 2048
 
+#: Calendar days that list days take at most: there are none at weekends and in holidays.
+_DAYS_PER_LIST_DAY = 2
+_HOLIDAYS = 14
+#: Age in days at which the lists of a week and of a month are no longer those of `/papers/week` and
+#: `/papers/month`.
+_PERIOD_DAYS = {Kind.WEEK: 8, Kind.MONTH: 32}
+
 
 class StorageFailure(msgspec.Struct, frozen=True):
     """Why nothing can be stored, and since when."""
@@ -61,6 +84,7 @@ class Repository:
         upstream_url: Where listings come from: those of two upstreams do not mix.
         unparsed_pages: Files of pages that could not be parsed.
         configured_searches: The searches of the configured feeds; any other is an ad-hoc one.
+        history_days: How many list days keyword feeds cover.
         memory_bytes: Bytes of records in memory.
         now: The clock (UTC).
         clock: Returns seconds that never go backwards.
@@ -74,6 +98,7 @@ class Repository:
         unparsed_pages: UnparsedPages,
         *,
         configured_searches: Collection[Page],
+        history_days: int,
         memory_bytes: int,
         now: Callable[[], datetime],
         clock: Callable[[], float],
@@ -83,6 +108,7 @@ class Repository:
         self.location = backend.location
         self._prefix = f"{upstream_url} "
         self._configured_searches = frozenset(configured_searches)
+        self._history = timedelta(days=history_days * _DAYS_PER_LIST_DAY + _HOLIDAYS)
         self._now = now
         self._records = RecordStore(
             backend,
@@ -105,6 +131,22 @@ class Repository:
         """Write what is not written yet, where that is possible, and close the backend."""
         self._records.close()
 
+    def is_adhoc(self, page: Page) -> bool:
+        """Return whether only requests for this very page or keyword need it.
+
+        Those are searches and papers of no configured feed, and lists that are older than the
+        window. Anybody can ask for them, so they share a part of the requests to upstream and of
+        the storage.
+        """
+        match page.kind:
+            case Kind.SEARCH | Kind.PAPER:
+                return page not in self._configured_searches
+            case Kind.TRENDING:
+                return False
+        days = _PERIOD_DAYS.get(page.kind)
+        age = self._history if days is None else timedelta(days=days)
+        return page.key < Page.of_date(page.kind, self._now().date() - age).key
+
     # --- listings and failures ---------------------------------------------------------------
 
     def get_listing(self, page: Page) -> Listing | None:
@@ -120,9 +162,20 @@ class Repository:
         return listing
 
     def _listing(self, page: Page) -> Listing | None:
-        listing = self._records.get(self._page_key("listing", page), Listing)
-        has_its_name = listing is not None and listing.page == page  # else it is damaged
-        return listing if has_its_name else None
+        key = self._page_key("listing", page)
+        listing = self._records.get(key, Listing)
+        if listing is None and key.area is Area.EVICTABLE and page.kind is not Kind.SEARCH:
+            # It was stored when the window still had it.
+            listing = self._records.get(key._replace(area=Area.DURABLE), Listing)
+        if listing is None or listing.page != page:  # else it is damaged
+            return None
+        now = self._now()
+        if page.kind is Kind.DAY and not _is_list_day(page.key, now.date()):
+            return None
+        corrected = correct_listing(listing, now)
+        if corrected is not listing:
+            self._records.set(key, corrected)
+        return corrected
 
     def save_listing(self, listing: Listing, requested: Page) -> None:
         """Store a listing under its own page, and which page had been requested.
@@ -149,7 +202,7 @@ class Repository:
         if failure is None or not failure.count:
             return None
         # A failure dated in the future is of a wrong clock; it would block requests until then.
-        return failure if failure.at <= self._now() + MAX_CLOCK_SKEW else None
+        return None if is_future(failure.at, self._now()) else failure
 
     def save_failure(self, page: Page | None, failure: Failure) -> None:
         """Store how fetching the page, or upstream as a whole, failed. Its listing stays."""
@@ -203,12 +256,15 @@ class Repository:
         self._records.update(
             self._request_log,
             RequestLog,
-            lambda stored: change(stored or RequestLog()) or stored,
+            lambda stored: change(self._correct_log(stored)) or stored,
         )
 
     def get_request_log(self) -> RequestLog:
         """Return the recent requests of all processes."""
-        return self._records.get(self._request_log, RequestLog) or RequestLog()
+        return self._correct_log(self._records.get(self._request_log, RequestLog))
+
+    def _correct_log(self, stored: RequestLog | None) -> RequestLog:
+        return correct_request_log(stored or RequestLog(), self._now())
 
     # --- Last-Modified -----------------------------------------------------------------------
 
@@ -229,10 +285,23 @@ class Repository:
             bucket = changed or bucket
         return bucket.get(url, now)
 
-    def was_served(self, url: str) -> bool:
-        """Return whether the URL was ever answered, as far as that is remembered."""
-        bucket = self._records.get(self._bucket_key(url), LastModifiedBucket)
-        return bucket is not None and url in bucket.urls
+    # --- cut-offs ----------------------------------------------------------------------------
+
+    def get_cutoff(self, feed: str) -> Cutoff | None:
+        """Return where the feed of that name was cut off, as far as that is remembered."""
+        return self._records.get(self._cutoff_key(feed), Cutoff)
+
+    def raise_cutoff(self, feed: str, published: datetime) -> Cutoff:
+        """Remember that a paper of that date was pushed out of the feed; return the newest one."""
+        cutoff = self.get_cutoff(feed)
+        if cutoff is None or cutoff.published < published:
+            cutoff = Cutoff(published)
+            self._records.set(self._cutoff_key(feed), cutoff)
+        return cutoff
+
+    def _cutoff_key(self, feed: str) -> StorageKey:
+        # Evictable like the searches of ad-hoc feeds: anybody can ask for another feed.
+        return StorageKey(Area.EVICTABLE, f"{self._prefix}cutoff {feed}")
 
     def was_response_changed_since(self, moment: datetime) -> bool:
         """Return whether any URL may have been answered with another ETag since."""
@@ -250,16 +319,18 @@ class Repository:
 
     def get_incidents(self) -> Incidents:
         """Return the incident log, the latest incident first."""
-        log = self._records.get(self._incidents, IncidentLog)
-        return log.incidents if log is not None else ()
+        return self._correct_incidents(self._records.get(self._incidents, IncidentLog))
 
     def update_incidents(self, change: Callable[[Incidents], Incidents]) -> None:
         """Replace the incident log atomically, for all processes."""
         self._records.update(
             self._incidents,
             IncidentLog,
-            lambda log: IncidentLog(change(log.incidents if log is not None else ())),
+            lambda log: IncidentLog(change(self._correct_incidents(log))),
         )
+
+    def _correct_incidents(self, log: IncidentLog | None) -> Incidents:
+        return correct_incidents(log.incidents, self._now()) if log is not None else ()
 
     def permanent_values(
         self, namespace: str, type_: type[RecordT], *, schema: int = 1
@@ -311,9 +382,7 @@ class Repository:
     # --- keys --------------------------------------------------------------------------------
 
     def _page_key(self, word: str, page: Page | None) -> StorageKey:
-        is_adhoc = (
-            page is not None and page.kind is Kind.SEARCH and page not in self._configured_searches
-        )
+        is_adhoc = page is not None and self.is_adhoc(page)
         area = Area.EVICTABLE if is_adhoc else Area.DURABLE
         return self._key(area, f"{word} {page or 'all'}")
 
@@ -322,6 +391,10 @@ class Repository:
 
     def _key(self, area: Area, name: str) -> StorageKey:
         return StorageKey(area, f"{self._prefix}{name}")
+
+
+def _is_list_day(key: str, today: date) -> bool:
+    return FIRST_LIST_DAY.isoformat() <= key <= last_list_day(today).isoformat()
 
 
 def open_repository(
@@ -348,6 +421,7 @@ def open_repository(
         config.upstream_url,
         UnparsedPages(config.cache_dir / "unreadable"),
         configured_searches=configured_searches,
+        history_days=config.history_days,
         memory_bytes=config.memory_bytes,
         now=now,
         clock=clock,

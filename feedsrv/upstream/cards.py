@@ -1,6 +1,7 @@
 """Parse the rendered cards of a page: the fallback when the page's embedded data is missing.
 
 Cards have less than the data: the number of authors instead of their names, and often no abstract.
+The day of a list is a label above them, without a year, between links to the days before and after.
 CSS classes changed with every redesign, so the selectors use only elements and URLs that were
 stable from 2023 to 2026: ``article``, ``h3 a[href^="/papers/"]``, and the upvote link to the login
 page.
@@ -11,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import date, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from feedsrv.models import Paper
 from feedsrv.search.analysis import analyze
@@ -25,6 +26,11 @@ _AUTHOR_COUNT = re.compile(r"\b(\d{1,6}) authors?\b")
 _DATE = re.compile(
     r"\b(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]* (\d{1,2})(?:, (\d{4}))?(?!\d)"
 )
+#: A text node that is a date, and a link to another day, in its new and its old form.
+_DAY_LABEL = re.compile(rf">\s*{_DATE.pattern}\s*<")
+_DAY_HREF = re.compile(r'href="/papers(?:/date/|\?date=)(\d{4}-\d\d-\d\d)"', re.ASCII)
+#: The most days between a list and the one before. The longest gap seen, over New Year, had five.
+_MAX_GAP = 31
 _NUMBER = re.compile(r"([\d.,]{1,12})(k?)")
 #: A link with a longer text than this is an abstract: search cards wrap theirs in a link.
 _MIN_ABSTRACT_LENGTH = 80
@@ -37,6 +43,48 @@ _MAX_LABEL_LENGTH = 200
 #: The most characters of a text; abstracts have up to 2,000. Normalizing a much longer text can
 #: take minutes.
 _MAX_TEXT_LENGTH = 20_000
+
+
+class DayLabel(NamedTuple):
+    """The list day above the cards, and the days that the page links to; empty if unknown."""
+
+    day: str = ""
+    previous_day: str = ""
+    next_day: str = ""
+
+
+def parse_day_label(markup: str, requested: date) -> DayLabel:
+    """Return which day the page lists, by the label above its cards.
+
+    The label has no year. The link to the day before tells it, else the nearest one is right.
+
+    Args:
+        markup: The page.
+        requested: The requested day. Upstream may have returned another one.
+
+    """
+    head = markup.partition("<article")[0]
+    links = sorted(filter(None, map(_parse_iso_date, _DAY_HREF.findall(head))))
+    years = {requested.year + n for n in (-1, 0, 1)}.union(
+        link.year + n for link in links for n in (0, 1)
+    )
+    for label in _DAY_LABEL.finditer(head):
+        month, day, shown_year = label.groups()
+        shown_years = [shown_year] if shown_year else years
+        days = filter(None, (_parse_shown_date(month, day, year) for year in shown_years))
+        near = [each for each in days if not links or _is_near(each, links)]
+        if near:
+            listed = min(near, key=lambda each: abs((each - requested).days))
+            return DayLabel(
+                listed.isoformat(),
+                next((str(link) for link in reversed(links) if link < listed), ""),
+                next((str(link) for link in links if link > listed), ""),
+            )
+    return DayLabel()
+
+
+def _is_near(day: date, links: list[date]) -> bool:
+    return any(0 < abs((day - link).days) <= _MAX_GAP for link in links)
 
 
 def parse_cards(markup: str, *, day: date | None, year: int) -> tuple[Paper, ...]:
@@ -73,13 +121,13 @@ def _parse_card(article: Tag, day: date | None, year: int) -> Paper | None:
             title=normalize_line(_text(heading)) or match[1],
             abstract=normalize_paragraphs(_abstract(article)),
             author_count=_author_count(article),
-            submitted=_submission_date(article, year) or _arxiv_month(match[1]),
+            submitted=_submission_date(article, year) or arxiv_month(match[1]),
             listed=day,
             organization=normalize_line(_organization(article)),
             code=normalize_url(str(github["href"])) if github else "",
             upvotes=_upvotes(article),
             comments=_find_number(article.select_one('a[href$="#community"]')),
-            stars=_find_number(github),
+            stars=_find_number(github) or _find_stars(article),
         )
     )
 
@@ -126,12 +174,23 @@ def _submission_date(article: Tag, year: int) -> date | None:
     for text in _label_texts(article):
         if match := _DATE.search(text):
             month, day, shown_year = match.groups()
-            shown = f"{month} {day} {shown_year or year} +0000"
-            try:
-                return datetime.strptime(shown, "%b %d %Y %z").date()
-            except ValueError:  # such as Feb 30
-                return None
+            return _parse_shown_date(month, day, shown_year or year)
     return None
+
+
+def _parse_shown_date(month: str, day: str, year: str | int) -> date | None:
+    """Return the date of an abbreviated month, a day and a year; None for one such as Feb 30."""
+    try:
+        return datetime.strptime(f"{month} {day} {year} +0000", "%b %d %Y %z").date()
+    except ValueError:
+        return None
+
+
+def _parse_iso_date(text: str) -> date | None:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return None
 
 
 def _label_texts(article: Tag) -> Iterator[str]:
@@ -155,6 +214,15 @@ def _find_number(tag: Tag | None) -> int:
     return _parse_number(match) if match else 0
 
 
+def _find_stars(article: Tag) -> int:
+    """Return the number in a link to the paper that has an icon and a number only."""
+    for link in article.select('a[href^="/papers/"]:has(svg)'):
+        match = _NUMBER.fullmatch(_label(link))
+        if match and "#" not in str(link["href"]) and link.find_parent("h3") is None:
+            return _parse_number(match)
+    return 0
+
+
 def _parse_number(match: re.Match[str]) -> int:
     """Parse ``843``, ``1,024`` and ``1.28k``; return 0 for what is not a number."""
     try:
@@ -163,7 +231,7 @@ def _parse_number(match: re.Match[str]) -> int:
         return 0
 
 
-def _arxiv_month(arxiv_id: str) -> date:
+def arxiv_month(arxiv_id: str) -> date:
     """Return the first day of the month in the arXiv id (YYMM.number)."""
     month = min(max(int(arxiv_id[2:4]), 1), 12)
     return date(2000 + int(arxiv_id[:2]), month, 1)

@@ -11,8 +11,10 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from html import escape
+from http import HTTPStatus
 from importlib.resources import files
 from typing import Any
+from urllib.parse import urlencode
 
 from flask import Flask, Response, redirect, request
 from werkzeug.wrappers import Response as BaseResponse
@@ -50,6 +52,7 @@ def create_demo_upstream(papers: Sequence[Json], today: Callable[[], date]) -> F
         "/papers/trending": site.trending,
         "/api/daily_papers": site.api_daily,
         "/api/papers/search": site.api_search,
+        "/api/papers/<paper_id>": site.api_paper,
     }
     for rule, view in views.items():
         app.add_url_rule(rule, view_func=view, endpoint=view.__name__)
@@ -121,7 +124,18 @@ class _Site:
             entries = _entries_of_period(self._days(), period, args[period])
         else:
             entries = self._entries()
-        return _json(entries[: args.get("limit", 50, int)])
+        size, number = args.get("limit", 50, int), args.get("p", 0, int)
+        response = _json(entries[number * size : (number + 1) * size])
+        if (number + 1) * size < len(entries):
+            url = f"{request.base_url}?{urlencode({**args, 'p': number + 1})}"
+            response.headers["Link"] = f'<{url}>; rel="next"'
+        return response
+
+    def api_paper(self, paper_id: str) -> BaseResponse:
+        for entry in self._entries():
+            if entry["paper"]["id"] == paper_id:
+                return _json(entry["paper"])
+        return Response("{}", HTTPStatus.NOT_FOUND, mimetype="application/json")
 
     def api_search(self) -> BaseResponse:
         hits = _search(self._entries(), request.args.get("q", ""))

@@ -1,20 +1,27 @@
-r"""Normalize text from upstream: characters, white space, paragraphs, URLs and TeX.
+r"""Normalize text from upstream: characters, white space, paragraphs, URLs, TeX and Markdown.
 
 Titles and abstracts are as arXiv has them: wrapped to lines of 80 characters, and with TeX such as
-``$\alpha$-divergence``. TeX that converts without loss becomes Unicode; the rest stays as it is.
+``$\alpha$-divergence``, often without its dollars: ``10^{19}``, ``8\,GB``. TeX that converts
+without loss becomes Unicode; the rest stays as it is.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import lru_cache
 from urllib.parse import urlsplit
 
 from pylatexenc.latex2text import LatexNodes2Text, get_default_latex_context_db
+from werkzeug.urls import iri_to_uri
 
 from feedsrv.models import XML_FORBIDDEN
 
-_PARAGRAPH_BREAK = re.compile(r"\n[^\S\n]*\n\s*")
+# An empty line, or a line that begins with white space: arXiv's mark.
+_URL_FOLD = re.compile(r"\s*[\t\n\r]\s*")
+_HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+", re.ASCII)
+_STRAY_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_PARAGRAPH_BREAK = re.compile(r"\n[^\S\n]*\n\s*|\n[^\S\n]+(?=\S)")
 
 # `\(…\)`, or `$…$` by pandoc's rules, so that "from $5 to $10" is not a formula: no space next to
 # the dollars inside, and no digit after them (unless there is a TeX character inside).
@@ -24,20 +31,55 @@ _MATH = re.compile(
 )
 _MACRO = re.compile(r"\\([A-Za-z]+|.)", re.DOTALL)
 _SCRIPT = re.compile(r"([\^_])(?:\{([^{}]*)\}|([^\s\\{}]))")
-_FONT = re.compile(r"\\(?:text|textit|textbf|textsc|textrm|texttt|textsf|emph)\{([^{}\\$]*)\}")
+_FONT = re.compile(
+    r"\\(?:text(?:it|bf|sc|rm|tt|sf|sl|up|md|normal)?|emph|mbox|underline|url|it|bf|em|sc|tt|rm|sf)"
+    r"\{([^{}\\$]*)\}"
+    r"|\{\\(?:it|bf|em|sc|tt|rm|sf|sl|itshape|bfseries)\b\s*([^{}\\$]*)(?:\\/)?\}"
+)
 _MATH_FONT = re.compile(
     r"\\(?:(mathbb|mathcal|mathfrak)|mathrm|mathbf|mathit|mathsf|mathtt|operatorname)\{([^{}\\]*)\}"
 )
-_ACCENT = re.compile(r"""\\(?:["'`^~=.](?:\{[A-Za-z]\}|[A-Za-z])|[uvHck]\{[A-Za-z]\})""")
-_ESCAPED_CHARACTER = re.compile(r"\\([%&#_$])")
+_MAX_NESTED_FONTS = 3
+_LINK = re.compile(r"\\href\{([^{}\\$]*)\}\{([^{}\\$]*)\}")
+
+# --- of text outside formulas --------------------------------------------------------------------
+
+# Patterns begin with a character and look behind after it, because the regex engine is fast at
+# finding characters and slow at looking behind at each place of a text.
+
+#: Texts without any of these have nothing to convert.
+_MARKS = ("\\", "$", "^", "{", "~", "`", "''", "**", "--")
+#: Left alone: drives and network shares, whose backslashes are no TeX, and displayed formulas.
+_LITERAL = re.compile(r"(?<!\w)(?:[A-Za-z]:\\|\\\\)\S*|\$\$[^$\n]{1,200}\$\$|\\\[[^\n]{1,200}?\\\]")
+_LITERAL_MARKS = (":\\", "\\\\", "$$", "\\[")
+_ACCENT = re.compile(
+    r"""\\(?:["'`^~=.](?:\{\\?[A-Za-z]\}|[A-Za-z])|[uvHck]\{[A-Za-z]\})"""
+    r"""|\\(?:ss|ae|AE|oe|OE|aa|AA|o|O|l|L)(?:\{\}|\s+(?=\w)|(?![A-Za-z{]))"""
+)
+_ESCAPED_CHARACTER = re.compile(r"\\([%&#_${}*+<>/]|\.(?!\w))")
+_APOSTROPHE = re.compile(r"\\'(?<=\w\\')(?=(?:s|t|d|m|re|ve|ll)?(?![\w{]))")
+_ESCAPED_QUOTATION = re.compile(r"""\\(?<!\w\\)(["'])([^\\\n"]{1,200})\\\1(?![\w{])""")
+_SPACE_OR_HYPHEN = re.compile(r"\\(?<=\S\\)([,;@-]|\s)")
+_EMPTY_MACRO = re.compile(r"\\(?:nobreakdash|xspace)(?![A-Za-z])(?:\{\})?")
+_WORD_MACRO = re.compile(r"\\([A-Za-z]{2,})(?![A-Za-z{])")
+_ABBREVIATION = re.compile(r"\\(eg|ie|etal|etc|cf|vs|wrt|aka)(?![A-Za-z])\.?(?:\{\}|\\(?=[ @]))?")
+_ABBREVIATIONS = {"etal": "et al.", "etc": "etc.", "cf": "cf.", "vs": "vs."}
+_MAX_MACRO_LENGTH = 30
+_MACRO_NAME_AT_END = re.compile(r"\\[A-Za-z]+$")
 
 _FUNCTIONS = {
     *("log", "ln", "exp", "sin", "cos", "tan", "min", "max", "sup", "inf", "arg", "det", "dim"),
-    "lim",
+    *("lim", "LaTeX", "TeX"),
 }
-_SYMBOLS = {"%": "%", "&": "&", "#": "#", "sim": "~", ",": " ", ";": " ", ":": " ", " ": " "}
+_SYMBOLS = {"%": "%", "&": "&", "#": "#", "sim": "~", ",": " ", ";": " ", ":": " ", " ": " "} | {
+    "lt": "<",
+    "gt": ">",
+    "textless": "<",
+    "textgreater": ">",
+    "textasciitilde": "~",
+}
 _SUPERSCRIPTS = dict(
-    zip("0123456789+-=()aeinoxkTdbmpt", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾ᵃᵉⁱⁿᵒˣᵏᵀᵈᵇᵐᵖᵗ", strict=True)
+    zip("0123456789+-=()aeinoxkTdbmpt∘", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾ᵃᵉⁱⁿᵒˣᵏᵀᵈᵇᵐᵖᵗ°", strict=True)
 )
 _SUBSCRIPTS = dict(
     zip("0123456789+-=()aeioxjklmnprstuv", "₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎ₐₑᵢₒₓⱼₖₗₘₙₚᵣₛₜᵤᵥ", strict=True)
@@ -75,17 +117,23 @@ def _is_normalized(text: str) -> bool:
 
 
 def normalize_url(text: str) -> str:
-    """Return an http or https URL without white space, or an empty string for any other text.
+    """Return an http or https URL as a valid URI (RFC 3986), or an empty string for any other text.
 
     Upstream's URLs have leading spaces and even line breaks. Other schemes are refused because a
-    ``javascript:`` URL would run as a script in pages.
+    ``javascript:`` URL would run as a script in pages. A user name and password are dropped.
     """
-    url = "".join(replace_forbidden(text).split())
+    iri = _URL_FOLD.sub("", replace_forbidden(text).strip())
     try:
+        parts = urlsplit(iri)
+        netloc = parts.netloc.rpartition("@")[2]
+        url = iri_to_uri(parts._replace(netloc=netloc).geturl())
         parts = urlsplit(url)
-    except ValueError:
+    except ValueError:  # brackets without an address, a port out of range, a host that is too long
         return ""
-    return url if parts.scheme in {"http", "https"} and parts.netloc else ""
+    is_http = (
+        parts.scheme in {"http", "https"} and _HOST.fullmatch(parts.hostname or "") is not None
+    )
+    return _STRAY_PERCENT.sub("%25", url) if is_http else ""
 
 
 def tex_to_unicode(text: str) -> str:
@@ -95,10 +143,10 @@ def tex_to_unicode(text: str) -> str:
     plain characters cannot express (with a fraction, a two-letter exponent or an unknown macro)
     stays exactly as it is, including the dollars.
     """
-    if "$" not in text and "\\" not in text:
+    if not any(mark in text for mark in _MARKS):
         return text
     converted, end = "", 0
-    for match in _MATH.finditer(text):
+    for match in _MATH.finditer(text) if "$" in text or "\\(" in text else ():
         converted += _convert_prose(text[end : match.start()])
         converted += _convert_formula(match[1] or match[2]) or match[0]
         end = match.end()
@@ -106,25 +154,104 @@ def tex_to_unicode(text: str) -> str:
 
 
 def _convert_prose(tex: str) -> str:
-    """Convert text outside formulas: font commands, accents and escaped characters."""
-    tex = _FONT.sub(r"\1", tex)
-    tex = _ACCENT.sub(lambda match: _latex_to_text(match[0]), tex)
-    return _ESCAPED_CHARACTER.sub(r"\1", tex)
+    """Convert text outside formulas."""
+    has_literals = any(mark in tex for mark in _LITERAL_MARKS)
+    converted, end = "", 0
+    for match in _LITERAL.finditer(tex) if has_literals else ():
+        converted += _convert_typography(_convert_macros(tex[end : match.start()])) + match[0]
+        end = match.end()
+    return converted + _convert_typography(_convert_macros(tex[end:]))
+
+
+def _convert_macros(tex: str) -> str:
+    """Convert fonts, accents, symbols and escaped characters."""
+    if "\\" not in tex:
+        return tex
+    tex = _convert_fonts(tex)
+    tex = _MATH_FONT.sub(_convert_math_font, tex)
+    tex = _ESCAPED_QUOTATION.sub(r"\1\2\1", tex)
+    tex = _APOSTROPHE.sub("'", tex)
+    tex = _ACCENT.sub(lambda match: _latex_to_text(match[0].strip()), tex)
+    tex = _ABBREVIATION.sub(lambda match: _abbreviation(match[1]), tex)
+    tex = _EMPTY_MACRO.sub("", tex)
+    tex = _WORD_MACRO.sub(lambda match: _macro_symbol(match[1]) or match[0], tex)
+    tex = _SPACE_OR_HYPHEN.sub(lambda match: "" if match[1] in "-@" else " ", tex)
+    tex = _ESCAPED_CHARACTER.sub(r"\1", tex)
+    tex = _LINK.sub(lambda m: m[1] if m[1] == m[2] else f"{m[2]} ({m[1]})", tex)
+    return _convert_fonts(tex)  # those that had an accent or an escaped character in them
+
+
+def _convert_typography(text: str) -> str:
+    """Convert quotation marks, dashes, ties, scripts, and Markdown's bold."""
+    for mark, pattern, replacement in _TYPOGRAPHY:
+        if mark in text:
+            text = pattern.sub(replacement, text)
+    return text
+
+
+def _convert_fonts(tex: str) -> str:
+    """Return the text without its font commands, which may be nested."""
+    for _ in range(_MAX_NESTED_FONTS):
+        tex, count = _FONT.subn(lambda match: match[1] or match[2] or "", tex)
+        if not count:
+            break
+    return tex
+
+
+def _convert_math_font(match: re.Match[str]) -> str:
+    return _latex_to_text(match[0]) if match[1] else match[2]
+
+
+def _abbreviation(name: str) -> str:
+    return _ABBREVIATIONS.get(name) or "".join(f"{letter}." for letter in name)
+
+
+def _convert_braced_script(match: re.Match[str]) -> str:
+    """Return the script as Unicode, or a subscript without its braces where that is clear."""
+    script = _convert_script(match)
+    is_word = match[1] == "_" and re.fullmatch(r"[\w.]+", match[2])
+    return f"_{match[2]}" if script == match[0] and is_word else script
 
 
 def _convert_formula(tex: str) -> str:
     """Return the formula as Unicode, or an empty string if that would lose something."""
     plain = _MACRO.sub(lambda match: _macro_symbol(match[1]) or match[0], tex)
-    plain = _MATH_FONT.sub(lambda match: _latex_to_text(match[0]) if match[1] else match[2], plain)
-    plain = _SCRIPT.sub(_convert_script, _FONT.sub(r"\1", plain))
+    plain = _MATH_FONT.sub(_convert_math_font, plain)
+    plain = _SCRIPT.sub(_convert_script, _convert_fonts(plain))
     return "" if set(plain) & set("\\^_{}") else plain.strip()
 
 
 def _convert_script(match: re.Match[str]) -> str:
     """Return a superscript or subscript as Unicode, or unchanged if a character is missing."""
     table = _SUPERSCRIPTS if match[1] == "^" else _SUBSCRIPTS
-    content = match[2] or match[3] or ""
+    content = next(filter(None, match.groups()[1:]), "")
     return "".join(table[char] for char in content) if set(content) <= table.keys() else match[0]
+
+
+def _convert_power(match: re.Match[str]) -> str:
+    return "".join(map(_SUPERSCRIPTS.__getitem__, match[1]))
+
+
+def _convert_group(match: re.Match[str]) -> str:
+    """Return what ``{,}`` and ``{}`` stand for after a word, but not after a macro."""
+    before = match.string[max(0, match.start() - _MAX_MACRO_LENGTH) : match.start()]
+    is_after_word = before[-1:].isalnum() and not _MACRO_NAME_AT_END.search(before)
+    return match[1] if is_after_word else match[0]
+
+
+#: What to replace by what, in texts that have a mark.
+_TYPOGRAPHY: tuple[tuple[str, re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
+    ("``", re.compile(r"""``([^`"\n]{1,200}?)(?:''|")"""), "“\\1”"),
+    ("''", re.compile(r""""(?<!\w")([^`"\n]{1,200}?)''"""), "“\\1”"),
+    ("`", re.compile(r"`(?<![\w`]`)(\w[^`'\n]{0,100})'(?![\w'])"), "‘\\1’"),
+    ("**", re.compile(r"\*\*(?<![\w*]\*\*)(?=\S)([^*\n]{1,200}?)(?<=\S)\*\*(?![\w*])"), "\\1"),
+    ("{", re.compile(r"\{([,=:]?)\}"), _convert_group),
+    ("{", re.compile(r"([\^_])\{(?<=[\w)\]|].\{)([^{}\\\s]{1,20})\}"), _convert_braced_script),
+    ("^", re.compile(r"\^(?<=[\w)\]]\^)(-?\d{1,4}|∘)(?![\w.^{])"), _convert_power),
+    ("~", re.compile(r"(?<!\w)([A-Za-z]{2,}\.?|\w\.)~(?=[A-Z0-9(\[\\])"), "\\1 "),
+    ("---", re.compile(r"---(?<!----)(?!-)"), "—"),
+    ("--", re.compile(r"--(?<=\w--)(?=\w)"), "–"),
+)
 
 
 @lru_cache(maxsize=512)

@@ -13,26 +13,37 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
-from itertools import chain
+from itertools import chain, islice
 from typing import Annotated, Any, Literal
 from urllib.parse import parse_qs, quote_plus, urlsplit
 
 import msgspec
 
 from feedsrv.errors import ParseError
-from feedsrv.models import Kind, Listing, Page, Paper
+from feedsrv.models import (
+    FIRST_LIST_DAY,
+    FIRST_SUBMISSION_DAY,
+    Kind,
+    Listing,
+    Page,
+    Paper,
+    last_list_day,
+)
 from feedsrv.search.analysis import analyze
-from feedsrv.upstream.cards import parse_cards
+from feedsrv.upstream.cards import DayLabel, arxiv_month, parse_cards, parse_day_label
+from feedsrv.upstream.damaged_json import decode_objects
 from feedsrv.upstream.normalize import normalize_line, normalize_paragraphs, normalize_url
-from feedsrv.upstream.tag_scanner import extract_first, is_within_limits
+from feedsrv.upstream.tag_scanner import Extractor, extract_first, is_within_limits
 
 #: The most tags of a page; the fullest seen had nine thousand. Parsing takes half a kilobyte of
 #: memory for each, so a page of nothing but tags could take a gigabyte.
 _MAX_ANGLE_BRACKETS = 100_000
 #: The most papers of a list; the longest seen had 120. Megabytes of tiny entries take minutes.
 _MAX_PAPERS = 1000
-#: Percentage of the papers that may be skipped. More mean that the layout has changed.
-_MAX_SKIPPED_PERCENT = 10
+#: Percentage of the papers that may be invalid; one always may. More mean that the layout has
+#: changed. Damaged JSON means nothing of the kind, so that up to half of the papers may have it.
+_MAX_INVALID_PERCENT = 10
+_MAX_SKIPPED_PERCENT = 50
 
 _DATE_PREFIX = re.compile(r"\d{4}-\d\d-\d\d")
 _PERIOD = re.compile(r"\d{4}-W?\d\d", re.ASCII)
@@ -41,6 +52,12 @@ _PAPER_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,63}", re.ASCII)
 #: A Hugging Face handle. Anything else in its place is not shown, searched or linked.
 _HANDLE = re.compile(r"[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 _ID_VERSION = re.compile(r"(?<=\d)v\d+$")
+#: The parts of damaged props. None of them can be inside a string, where quotes are escaped.
+_PAPERS_KEY = re.compile(r'"(dailyPapers|searchResults)"\s*:\s*(?=\[)')
+_PROPS_FIELD = re.compile(
+    r'"(periodType|dateString|date|prevDate|nextDate|isTrending)"\s*:\s*("[^"\\]*"|true)'
+)
+_PROPS_QUERY = re.compile(r'"query"\s*:\s*\{[^{}]*"q"\s*:\s*"[^"]')
 
 # --- the JSON of pages and of the API ------------------------------------------------------------
 
@@ -48,6 +65,8 @@ _ID_VERSION = re.compile(r"(?<=\d)v\d+$")
 #: Normalizing some texts takes minutes if they are megabytes long. A paper over a limit is skipped.
 _ShortText = Annotated[str, msgspec.Meta(max_length=5_000)]
 _LongText = Annotated[str, msgspec.Meta(max_length=20_000)]
+#: JSON has numbers of any size.
+_Counter = Annotated[int, msgspec.Meta(ge=-(10**9), le=10**9)]
 
 
 class _Author(msgspec.Struct):
@@ -67,13 +86,13 @@ class _PaperDetails(msgspec.Struct, rename="camel"):
     summary: _LongText
     authors: list[_Author]
     published_at: datetime
-    upvotes: int
+    upvotes: _Counter
     submitted_on_daily_at: datetime | None = None
     submitted_on_daily_by: Any = None
     media_urls: list[_ShortText] | None = None
     project_page: _ShortText | None = None
     github_repo: _ShortText | None = None
-    github_stars: int | None = None
+    github_stars: _Counter | None = None
     ai_summary: _LongText | None = msgspec.field(default=None, name="ai_summary")
     ai_keywords: list[_ShortText] | None = msgspec.field(default=None, name="ai_keywords")
     organization: _Organization | None = None
@@ -81,7 +100,7 @@ class _PaperDetails(msgspec.Struct, rename="camel"):
 
 class _Entry(msgspec.Struct, rename="camel"):
     paper: _PaperDetails
-    num_comments: int | None = None
+    num_comments: _Counter | None = None
     submitted_by: Any = None
     media_urls: list[_ShortText] | None = None
     media_url: _ShortText | None = None  # in May and June 2024
@@ -123,6 +142,8 @@ def page_path(page: Page) -> str:
             return "/papers/trending"
         case Kind.SEARCH:
             return f"/papers?q={quote_plus(page.key)}"
+        case Kind.PAPER:
+            return f"/papers/{page.key}"
 
 
 def api_path(page: Page, today: date) -> str:
@@ -136,14 +157,14 @@ def api_path(page: Page, today: date) -> str:
             return "/api/daily_papers?limit=100"
         case Kind.DAY:
             return f"/api/daily_papers?date={page.key}&limit=100"
-        case Kind.WEEK:
-            return f"/api/daily_papers?week={page.key}&limit=100"
-        case Kind.MONTH:
-            return f"/api/daily_papers?month={page.key}&limit=100"
+        case Kind.WEEK | Kind.MONTH:
+            return f"/api/daily_papers?{page.kind}={page.key}&limit=100"
         case Kind.TRENDING:
             return "/api/daily_papers?sort=trending&limit=50"
         case Kind.SEARCH:
             return f"/api/papers/search?q={quote_plus(page.key)}&limit=120"
+        case Kind.PAPER:
+            return f"/api/papers/{page.key}"
 
 
 # --- parsing -------------------------------------------------------------------------------------
@@ -163,6 +184,9 @@ def parse_page(body: bytes, url: str, *, requested: Page, fetched_at: datetime) 
 
     """
     text = body.decode("utf-8", "replace")
+    if requested.kind is Kind.PAPER:
+        data = extract_first(text, _paper_extractor(requested.key)) or ""
+        return _listing_of_paper(data.encode(), url, requested, fetched_at)
     if not 0 < body.count(b"<") < _MAX_ANGLE_BRACKETS or text.startswith("<?xml"):
         # Where this is no HTML, BeautifulSoup would emit a warning.
         raise ParseError(url, "not an HTML page")
@@ -190,10 +214,16 @@ def parse_api_response(body: bytes, url: str, *, requested: Page, fetched_at: da
         ParseError: The response is not a list of papers, or is empty.
 
     """
+    if requested.kind is Kind.PAPER:
+        return _listing_of_paper(body, url, requested, fetched_at, parsed_from="api")
+    text = body.decode("utf-8", "replace")
     try:
-        entries = msgspec.json.decode(body, type=list[msgspec.Raw])
+        entries = msgspec.json.decode(text, type=list[msgspec.Raw])
     except (msgspec.DecodeError, RecursionError) as error:
-        raise ParseError(url, f"the API response is not a list of papers: {error}") from error
+        entries = [] if isinstance(error, msgspec.ValidationError) else _damaged_list(text)
+        if not entries:
+            reason = f"the API response is not a list of papers: {error}"
+            raise ParseError(url, reason) from error
     listing = _build_listing(requested, entries, url, fetched_at, parsed_from="api")
     if requested.kind is not Kind.DAY:
         return listing
@@ -202,6 +232,43 @@ def parse_api_response(body: bytes, url: str, *, requested: Page, fetched_at: da
     day = requested.key if requested.key in days else max(days)
     papers = tuple(paper for paper in listing.papers if str(paper.listed) == day)
     return msgspec.structs.replace(listing, page=Page(Kind.DAY, day), papers=papers)
+
+
+def _listing_of_paper(
+    body: bytes,
+    url: str,
+    requested: Page,
+    fetched_at: datetime,
+    *,
+    parsed_from: Literal["data", "api"] = "data",
+) -> Listing:
+    """Return the listing of one paper: the API has it bare, the page's data as an entry."""
+    try:
+        bare = "paper" not in msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+        paper = parse_paper(msgspec.Raw(b'{"paper":%b}' % body if bare else body), None)
+    except (ValueError, RecursionError) as error:
+        raise ParseError(url, f"the response has no paper: {error}") from error
+    if paper.id != requested.key:
+        raise ParseError(url, f"paper {paper.id} instead of {requested.key}")
+    return Listing(page=requested, papers=(paper,), fetched_at=fetched_at, parsed_from=parsed_from)
+
+
+def _paper_extractor(paper_id: str) -> Extractor:
+    """Return the extractor of the first data of a page that describes the paper."""
+
+    def extract(_tag: str, attributes: Mapping[str, str]) -> str | None:
+        data = attributes.get("data-props", "")
+        return data if '"paper":' in data and f'"{paper_id}"' in data else None
+
+    return extract
+
+
+def count_api_entries(body: bytes) -> int:
+    """Return how many entries an API response has; 0 where they are damaged."""
+    try:
+        return len(msgspec.json.decode(body, type=list[msgspec.Raw]))
+    except (msgspec.DecodeError, RecursionError):
+        return 0
 
 
 def _account_handle(account: object) -> str:
@@ -292,14 +359,16 @@ def _build_listing(
         raise ParseError(url, f"the list has {len(entries)} papers, more than {_MAX_PAPERS}")
     papers: dict[str, Paper] = {}
     skipped: list[str] = []
-    day = _list_day(page)
+    invalid, day = 0, _list_day(page)
     for number, raw in enumerate(entries, 1):
         try:
-            paper = parse_paper(raw, day)
+            paper = _bound_dates(parse_paper(raw, day), day, fetched_at.date())
             papers.setdefault(paper.id, paper)
         except (ValueError, RecursionError) as error:
             skipped.append(f"{_find_id(raw) or f'paper {number}'}: {error}")
-    if 100 * len(skipped) > _MAX_SKIPPED_PERCENT * len(entries):
+            invalid += not _is_damaged(error)
+    max_invalid = max(1, len(entries) * _MAX_INVALID_PERCENT // 100)
+    if invalid > max_invalid or 100 * len(skipped) > _MAX_SKIPPED_PERCENT * len(entries):
         reason = f"{len(skipped)} of {len(entries)} papers are invalid, the first: {skipped[0]}"
         raise ParseError(url, reason)
     if not papers and page.kind is not Kind.SEARCH:
@@ -311,6 +380,12 @@ def _build_listing(
         skipped=tuple(skipped),
         parsed_from=parsed_from,
     )
+
+
+def _is_damaged(error: Exception) -> bool:
+    """Return whether the error is about JSON itself, not about what the JSON says."""
+    is_json_error = isinstance(error, msgspec.DecodeError | RecursionError)
+    return is_json_error and not isinstance(error, msgspec.ValidationError)
 
 
 def _find_id(raw: msgspec.Raw) -> str:
@@ -339,7 +414,40 @@ def _decode_props(text: str, url: str) -> _PageProps:
     try:
         return msgspec.json.decode(props, type=_PageProps)
     except (ValueError, RecursionError) as error:
-        raise ParseError(url, f"the page's data is invalid: {error}") from error
+        damaged = _damaged_props(props) if _is_damaged(error) else None
+        if damaged is None:
+            raise ParseError(url, f"the page's data is invalid: {error}") from error
+        return damaged
+
+
+def _damaged_props(text: str) -> _PageProps | None:
+    """Return what is left of damaged props; None if they end early, or without papers."""
+    if not text.rstrip().endswith("}"):
+        return None
+    starts = [*_PAPERS_KEY.finditer(text)]
+    ends = [*(start.start() for start in starts[1:]), len(text)]
+    fields: dict[str, Any] = {
+        start[1]: _damaged_entries(text[start.end() : end])
+        for start, end in zip(starts, ends, strict=True)
+    }
+    if not any(fields.values()):
+        return None
+    for key, value in _PROPS_FIELD.findall(text):
+        fields.setdefault(key, value == "true" if key == "isTrending" else value.strip('"'))
+    if _PROPS_QUERY.search(text):
+        fields["query"] = {"q": "damaged"}
+    return msgspec.convert(fields, _PageProps)
+
+
+def _damaged_list(text: str) -> list[msgspec.Raw]:
+    """Return the entries of a damaged API response; none if it ends early."""
+    text = text.strip()
+    is_list = text.startswith("[") and text.endswith("]")
+    return _damaged_entries(text) if is_list else []
+
+
+def _damaged_entries(text: str) -> list[msgspec.Raw]:
+    return list(islice(decode_objects(text, "paper"), _MAX_PAPERS + 1))
 
 
 def _listing_from_props(
@@ -349,13 +457,17 @@ def _listing_from_props(
     entries = props.search_results if requested.kind is Kind.SEARCH else props.daily_papers
     if entries is None:
         raise ParseError(url, "the page's data has no list of papers")
-    key = _page_key(requested, chain([props.date_string, props.date], _period_labels(text, url)))
+    labels = chain([props.date_string, props.date], _period_labels(text, url))
+    today = fetched_at.date()
+    key = _page_key(requested, labels, today)
     if key is None:
         raise ParseError(url, f"the page does not say which {requested.kind} it lists")
     page = Page(requested.kind, key)
     listing = _build_listing(page, entries, url, fetched_at, parsed_from="data")
     return msgspec.structs.replace(
-        listing, previous_day=_parse_day(props.prev_date), next_day=_parse_day(props.next_date)
+        listing,
+        previous_day=_key_from_label(Kind.DAY, props.prev_date or "", today),
+        next_day=_key_from_label(Kind.DAY, props.next_date or "", today),
     )
 
 
@@ -388,21 +500,26 @@ def _listing_from_cards(
         ParseError: There are no cards. The error is the one given, since the props matter more.
 
     """
-    key = _page_key(requested, _period_labels(text, url))
+    today, requested_day = fetched_at.date(), _list_day(requested)
+    label = parse_day_label(text, requested_day) if requested_day else DayLabel()
+    key = _page_key(requested, chain([label.day], _period_labels(text, url)), today)
     if key is None or "<article" not in text or not is_within_limits(text):
         raise props_error
     has_date = requested.kind in {Kind.DAY, Kind.WEEK, Kind.MONTH}
     year = int(key[:4]) if has_date else fetched_at.year
     page = Page(requested.kind, key)
-    papers = parse_cards(text, day=_list_day(page), year=year)
+    day = _list_day(page)
+    papers = parse_cards(text, day=day, year=year)
     if not papers:
         raise props_error
     return Listing(
         page=page,
-        papers=papers,
+        papers=tuple(_bound_dates(paper, day, today) for paper in papers),
         fetched_at=fetched_at,
         skipped=(f"page data: {props_error.reason}",),
         parsed_from="cards",
+        previous_day=_key_from_label(Kind.DAY, label.previous_day, today),
+        next_day=_key_from_label(Kind.DAY, label.next_day, today),
     )
 
 
@@ -421,40 +538,75 @@ def _period_labels(text: str, url: str) -> Iterator[str | None]:
     yield parts.path.rpartition("/")[2]
 
 
-def _page_key(requested: Page, labels: Iterable[str | None]) -> str | None:
+def _page_key(requested: Page, labels: Iterable[str | None], today: date) -> str | None:
     """Return the key of the returned page: from the first label that names a period of its kind."""
     if requested.kind in {Kind.TRENDING, Kind.SEARCH}:
         return requested.key
     for label in labels:
-        key = _key_from_label(requested.kind, label or "")
+        key = _key_from_label(requested.kind, label or "", today)
         if key:
             return key
     # Week and month pages may lack a label; the requested period is the best guess then.
     return requested.key if requested.kind is not Kind.DAY else None
 
 
-def _key_from_label(kind: Kind, label: str) -> str:
-    """Return the key in a label such as ``2026-11-24T00:00:00.000Z``, or an empty string."""
+def _key_from_label(kind: Kind, label: str, today: date) -> str:
+    """Return the key in a label such as ``2026-11-24T00:00:00.000Z``, or an empty string.
+
+    There are no lists of days before the first or after tomorrow, whatever the label says.
+    """
+    first = FIRST_LIST_DAY if kind is Kind.DAY else FIRST_SUBMISSION_DAY
     day = _parse_day(label)
-    match kind:
-        case Kind.DAY:
-            return day
-        case Kind.WEEK if day:
-            year, week, _ = date.fromisoformat(day).isocalendar()
-            return f"{year}-W{week:02d}"
-        case Kind.MONTH if day:
-            return day[:7]
-        case _:
-            is_week = kind is Kind.WEEK
-            is_period = _PERIOD.fullmatch(label) is not None and ("W" in label) == is_week
-            last = _MAX_WEEK if is_week else _MAX_MONTH
-            return label if is_period and 1 <= int(label[-2:]) <= last else ""
+    key = _key_of_day(kind, day) if day is not None else _period_key(kind, label)
+    is_within = _key_of_day(kind, first) <= key <= _key_of_day(kind, last_list_day(today))
+    return key if is_within else ""
 
 
-def _parse_day(label: str | None) -> str:
-    """Return the date that the label begins with, or an empty string."""
-    match = _DATE_PREFIX.match(label or "")
-    try:
-        return date.fromisoformat(match[0]).isoformat() if match else ""
-    except ValueError:
+def _period_key(kind: Kind, label: str) -> str:
+    """Return the label if it is the key of a week or month, else an empty string."""
+    if kind is Kind.DAY or not _PERIOD.fullmatch(label) or ("W" in label) != (kind is Kind.WEEK):
         return ""
+    last = _MAX_WEEK if kind is Kind.WEEK else _MAX_MONTH
+    return label if 1 <= int(label[-2:]) <= last else ""
+
+
+def _key_of_day(kind: Kind, day: date) -> str:
+    if kind is Kind.DAY:
+        return day.isoformat()
+    if kind is Kind.MONTH:
+        return f"{day:%Y-%m}"
+    year, week, _ = day.isocalendar()
+    return f"{year}-W{week:02d}"
+
+
+def _parse_day(label: str) -> date | None:
+    """Return the date that the label begins with, if it is one."""
+    match = _DATE_PREFIX.match(label)
+    try:
+        return date.fromisoformat(match[0]) if match else None
+    except ValueError:
+        return None
+
+
+# --- the dates of papers -------------------------------------------------------------------------
+
+
+def _bound_dates(paper: Paper, day: date | None, today: date) -> Paper:
+    """Return the paper with dates that can be: a date in the future would stay on top for ever.
+
+    Args:
+        paper: The paper.
+        day: The day of its list.
+        today: The current day (UTC).
+
+    """
+    last = last_list_day(today)
+    listed, submitted = paper.listed, paper.submitted
+    if listed is not None and not FIRST_LIST_DAY <= listed <= last:
+        listed = day
+    if not FIRST_SUBMISSION_DAY <= submitted <= last:
+        month = arxiv_month(paper.id) if paper.is_arxiv else None
+        submitted = month if month and month <= last else FIRST_LIST_DAY
+    if (listed, submitted) == (paper.listed, paper.submitted):
+        return paper
+    return msgspec.structs.replace(paper, listed=listed, submitted=submitted)

@@ -16,7 +16,16 @@ from threading import Lock
 from cachetools import LRUCache
 
 from feedsrv.errors import QuotaExceededError, UpstreamError
-from feedsrv.models import FIRST_LIST_DAY, Failure, Kind, Listing, Page, RequestLog
+from feedsrv.models import (
+    FIRST_LIST_DAY,
+    Failure,
+    Kind,
+    Listing,
+    Page,
+    RequestLog,
+    last_list_day,
+)
+from feedsrv.storage.clock_skew import MAX_CLOCK_SKEW
 
 # --- TTL -----------------------------------------------------------------------------------------
 
@@ -33,18 +42,26 @@ _LIST_TTLS = {
     Kind.MONTH: timedelta(hours=1),
     Kind.TRENDING: timedelta(hours=1),
     Kind.SEARCH: timedelta(hours=24),
+    Kind.PAPER: timedelta(days=30),
 }
 
 
 @lru_cache(maxsize=512)
 def ttl(page: Page, today: date) -> timedelta:
     """Return how long a listing of the page is fresh after it was fetched."""
+    if page.kind in {Kind.WEEK, Kind.MONTH} and page.key < _oldest_changing_key(page.kind, today):
+        return _OLD_DAY_TTL
     if page.kind is not Kind.DAY:
         return _LIST_TTLS[page.kind]
     age = (today - date.fromisoformat(page.key)).days
     if page == newest_day_page(today):
         age = 0  # on a weekend, the newest list is Friday's
     return next((day_ttl for max_age, day_ttl in _DAY_TTLS if age <= max_age), _OLD_DAY_TTL)
+
+
+def _oldest_changing_key(kind: Kind, today: date) -> str:
+    """Return the key of the oldest week or month with a day whose votes still change."""
+    return Page.of_date(kind, today - timedelta(days=_DAY_TTLS[-1][0])).key
 
 
 def remaining_ttl(page: Page, listing: Listing | None, now: datetime) -> timedelta:
@@ -63,25 +80,28 @@ _SATURDAY = 6
 
 def pages_covering(kind: Kind, today: date, days: int) -> tuple[Page, ...]:
     """Return the pages of one kind that cover the last ``days`` days, newest first."""
-    keys = dict.fromkeys(_page_key(kind, today - timedelta(days=ago)) for ago in range(days))
-    return tuple(Page(kind, key) for key in keys)
+    pages = (Page.of_date(kind, today - timedelta(days=ago)) for ago in range(days))
+    return tuple(dict.fromkeys(pages))
 
 
-def _page_key(kind: Kind, day: date) -> str:
-    match kind:
-        case Kind.DAY:
-            return day.isoformat()
-        case Kind.WEEK:
-            year, week, _ = day.isocalendar()
-            return f"{year}-W{week:02d}"
-        case Kind.MONTH:
-            return f"{day:%Y-%m}"
-        case Kind.TRENDING | Kind.SEARCH:
-            return ""
+def page_to_fetch(page: Page, today: date) -> Page:
+    """Return the page that upstream has for a day, week or month that somebody asks for.
+
+    There are no lists before the first one or in the future, and upstream would answer each such
+    address with the first or the latest list.
+    """
+    first, latest = Page.of_date(page.kind, FIRST_LIST_DAY), Page.of_date(page.kind, today)
+    key = min(max(page.key, first.key), latest.key)
+    if page.kind is Kind.WEEK and key.endswith("-W53"):
+        # The week after the year's 52nd; it may be the first one of the next year.
+        week_52 = date.fromisocalendar(int(key[:4]), 52, 1)
+        return Page.of_date(page.kind, week_52 + timedelta(weeks=1))
+    return Page(page.kind, key)
 
 
 def newest_day_page(today: date) -> Page:
     """Return the page of the newest list day: upstream has none on Saturdays and Sundays."""
+    today = max(today, FIRST_LIST_DAY)  # whatever the clock says
     days_since_friday = max(0, today.isoweekday() - _SATURDAY + 1)
     return Page(Kind.DAY, (today - timedelta(days=days_since_friday)).isoformat())
 
@@ -101,19 +121,20 @@ def list_days(
         get_listing: Returns the stored listing of a page.
 
     """
-    return islice(_walk_back(newest_day_page(today), get_listing), count)
+    last = last_list_day(today).isoformat()
+    return islice(_walk_back(newest_day_page(today), last, get_listing), count)
 
 
 def _walk_back(
-    newest: Page, get_listing: Callable[[Page], Listing | None]
+    newest: Page, last: str, get_listing: Callable[[Page], Listing | None]
 ) -> Iterator[tuple[Page, Listing | None]]:
-    page, listing = newest, get_listing(newest)
-    if listing is not None and listing.next_day and listing.next_day > page.key:
+    page, listing, first = newest, get_listing(newest), FIRST_LIST_DAY.isoformat()
+    if listing is not None and page.key < listing.next_day <= last:
         # A list on a day without one by the rule above, such as a Saturday: upstream is right.
         later = Page(Kind.DAY, listing.next_day)
         yield later, get_listing(later)
     seen: set[Page] = set()
-    while page.key > FIRST_LIST_DAY.isoformat():
+    while page.key > first or not seen:
         actual = listing.page if listing is not None else page
         if actual not in seen:
             seen.add(actual)
@@ -123,7 +144,7 @@ def _walk_back(
         previous = listing.previous_day if listing is not None else ""
         oldest = min(actual.key, page.key)
         # A previous day that is not earlier would make this loop endless.
-        key = previous if "" < previous < oldest else _previous_weekday(oldest)
+        key = previous if first < previous < oldest else _previous_weekday(oldest)
         page = Page(Kind.DAY, key)
         listing = get_listing(page)
 
@@ -137,6 +158,12 @@ def _previous_weekday(day: str) -> str:
 _INITIAL_BACKOFF = timedelta(minutes=1)
 _MAX_BACKOFF = timedelta(minutes=30)
 _MAX_DOUBLINGS = 10
+#: After this time without an attempt, nobody knows whether it failed all the while.
+_MAX_FAILURE_GAP = timedelta(days=7)
+#: The longest wait that upstream may ask for (`feedsrv.upstream.client`).
+_MAX_RETRY_AFTER = timedelta(hours=1)
+#: The longest wait after upstream said that it has no such paper.
+_MAX_NOT_FOUND_WAIT = timedelta(days=1)
 #: Jitter, as a fraction of the backoff to both sides.
 _JITTER = 0.1
 
@@ -155,6 +182,8 @@ def next_failure(
         grace: The number of consecutive failures before the backoff begins to double.
 
     """
+    if previous is not None and now - previous.at > _MAX_FAILURE_GAP:  # or a clock was wrong
+        previous = None
     count = previous.count + 1 if previous else 1
     doublings = min(max(count - 1 - grace, 0), _MAX_DOUBLINGS)
     backoff = min(_INITIAL_BACKOFF * 2**doublings, _MAX_BACKOFF)
@@ -166,13 +195,30 @@ def next_failure(
         at=now,
         retry_at=now + max(backoff, retry_after),
         since=previous.since if previous else now,
+        timed_out=getattr(error, "timed_out", False),
     )
+
+
+def is_blocked(failure: Failure | None, now: datetime) -> bool:
+    """Return whether the failure forbids a request now; a wrong clock does so for an hour at most.
+
+    That upstream does not have a paper holds for a day: a library can have hundreds of those.
+
+    Args:
+        failure: How a page failed, or upstream as a whole; None if it did not.
+        now: The current time (UTC).
+
+    """
+    if failure is None:
+        return False
+    max_wait = _MAX_NOT_FOUND_WAIT if failure.is_not_found else _MAX_RETRY_AFTER
+    return now < failure.retry_at <= now + max_wait + MAX_CLOCK_SKEW
 
 
 # --- rate limit ----------------------------------------------------------------------------------
 
 #: Upstream allows 100 pages in five minutes for each client address without a token.
-_RATE_WINDOW = timedelta(minutes=5)
+RATE_WINDOW = timedelta(minutes=5)
 MAX_REQUESTS = 60
 _MAX_ADHOC_REQUESTS = 30
 _BURST_SIZE = 4
@@ -197,9 +243,9 @@ def next_request_at(
     adhoc_times = _recent(request_log.adhoc_times, now)
     slots = [now]
     if len(times) >= MAX_REQUESTS:
-        slots.append(times[-MAX_REQUESTS] + _RATE_WINDOW)
+        slots.append(times[-MAX_REQUESTS] + RATE_WINDOW)
     if adhoc and len(adhoc_times) >= _MAX_ADHOC_REQUESTS:
-        slots.append(adhoc_times[-_MAX_ADHOC_REQUESTS] + _RATE_WINDOW)
+        slots.append(adhoc_times[-_MAX_ADHOC_REQUESTS] + RATE_WINDOW)
     if times:
         full_at = times[0]  # when the bucket is full again
         for time in times:
@@ -215,7 +261,7 @@ def requests_left(request_log: RequestLog, now: datetime) -> int:
 
 def record_request(request_log: RequestLog, now: datetime, *, adhoc: bool) -> RequestLog:
     """Return the log with a request that is sent now, and without those that no longer count."""
-    start = now - _RATE_WINDOW
+    start = now - RATE_WINDOW
     times = tuple(time for time in request_log.times if time > start)
     adhoc_times = tuple(time for time in request_log.adhoc_times if time > start)
     return RequestLog((*times, now), (*adhoc_times, now) if adhoc else adhoc_times)
@@ -223,7 +269,7 @@ def record_request(request_log: RequestLog, now: datetime, *, adhoc: bool) -> Re
 
 def _recent(times: tuple[datetime, ...], now: datetime) -> list[datetime]:
     """Return the times that count now; later ones were recorded while the clock was ahead."""
-    return [time for time in times if now - _RATE_WINDOW < time <= now]
+    return [time for time in times if now - RATE_WINDOW < time <= now]
 
 
 # --- client quota --------------------------------------------------------------------------------
@@ -262,7 +308,10 @@ class ClientQuota:
         interval = _HOUR / self._per_hour  # in which the bucket gains one token
         capacity = interval * max(1, self._per_hour // _BURST_DIVISOR)
         with self._lock:
-            full_at = max(now, self._full_at.get(client, now)) + interval
+            full_at = max(now, self._full_at.get(client, now))
+            if full_at > now + capacity:  # the clock was ahead
+                full_at = now
+            full_at += interval
             if full_at > now + capacity:
                 raise QuotaExceededError(client, (full_at - now - capacity).total_seconds())
             self._full_at[client] = full_at

@@ -8,7 +8,7 @@ their requests together within the rate limit.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 
@@ -18,7 +18,7 @@ from feedsrv.config import Config
 from feedsrv.errors import FetchError, ParseError, RequestNotSentError, UpstreamError
 from feedsrv.models import Failure, Kind, Listing, Page, Paper, RequestLog
 from feedsrv.storage.repository import Repository
-from feedsrv.upstream.client import FetchResult, UpstreamClient, Validators
+from feedsrv.upstream.client import UpstreamClient
 from feedsrv.upstream.events import (
     Event,
     FetchFailed,
@@ -27,8 +27,11 @@ from feedsrv.upstream.events import (
     ListingFetched,
     RequestSent,
 )
-from feedsrv.upstream.parser import api_path, page_path, parse_api_response, parse_page
+from feedsrv.upstream.fetch import FetchedListing, ListingFetcher
+from feedsrv.upstream.parser import page_path
 from feedsrv.upstream.policy import (
+    RATE_WINDOW,
+    is_blocked,
     list_days,
     next_failure,
     next_request_at,
@@ -38,12 +41,23 @@ from feedsrv.upstream.policy import (
 
 log = logging.getLogger(__name__)
 
-#: Share of the deadline that the page may use. The rest is left for the API when the page hangs.
-_PAGE_DEADLINE_SHARE = 0.7
+#: Upstream may take so many times as long as a reader waits: slow is not dead.
+_BACKGROUND_FACTOR = 3
+#: Share of the time that a reader waits after which upstream counts as hanging: a bit less than
+#: one, so that nobody else begins to wait when that reader gives up.
+_HANG_SHARE = 0.9
+#: How often the lease is renewed in the time that a reader waits.
+_LEASE_RENEWALS = 4
+#: After this time, whether upstream still hangs is unknown. The longest back-off is half of it.
+_MAX_HANG_AGE = timedelta(hours=1)
 #: Seconds between two attempts to take a lease that another process holds.
 _LEASE_POLL_SECONDS = 0.05
+#: The longest time that anybody waits for the lease.
+_MAX_WAIT = timedelta(minutes=15)
 #: Consecutive failures of different pages that count as an outage of upstream as a whole.
 _OUTAGE_THRESHOLD = 2
+#: The reason of a failure that is none: upstream works, and allows no more requests for a while.
+RATE_LIMIT_REASON = "upstream's rate limit is used up"
 
 
 class Refresher:
@@ -72,7 +86,7 @@ class Refresher:
         chance: Callable[[], float],
     ) -> None:
         self._config = config
-        self._client = client
+        self._fetcher = ListingFetcher(client, repository.unparsed_pages)
         self._repository = repository
         self._owner = owner
         self._now = now
@@ -94,11 +108,16 @@ class Refresher:
         """Return the failure that forbids fetching the page now; None where it may be fetched."""
         now = self._now()
         failure, outage = self._repository.get_failure(page), self._repository.get_failure(None)
-        if failure is not None and failure.retry_at > now:
+        if is_blocked(failure, now):
             return failure
-        if outage is not None and outage.retry_at > now and outage.count >= _OUTAGE_THRESHOLD:
+        if outage is not None and outage.count >= _OUTAGE_THRESHOLD and is_blocked(outage, now):
             return outage
         return None
+
+    def seconds_until_retry(self, page: Page) -> float:
+        """Return for how long the page may not be fetched."""
+        failure = self.blocking_failure(page)
+        return (failure.retry_at - self._now()).total_seconds() if failure is not None else 0.0
 
     def refresh(
         self,
@@ -107,27 +126,29 @@ class Refresher:
         adhoc: bool = False,
         force: bool = False,
         extra_wait: float = 0,
-        is_awaited: Callable[[], bool] = lambda: False,
+        awaited_pages: Callable[[], Collection[Page]] = tuple,
     ) -> Listing:
         """Return the page's listing, fetched unless another process has just done so.
 
         Args:
             page: The page.
             adhoc: Whether it is a search for a keyword that no configured feed has.
-            force: Fetch even where the stored listing is fresh or a back-off is in effect.
+            force: Fetch even where the stored listing is fresh or a back-off is in effect, and
+                give upstream no more time than a reader waits.
             extra_wait: Seconds to wait for the lease and the rate limit, beyond the deadline.
-            is_awaited: Returns whether a reader of this process waits, for this page or for one
-                that comes after it. It then goes before what others fetch in the background.
+            awaited_pages: Returns the pages that readers of this process wait for. Where there are
+                any, this one goes before what other processes fetch in the background.
 
         Raises:
             UpstreamError: The page could not be fetched or parsed.
 
         """
-        give_up_at = self._now() + timedelta(seconds=self._config.deadline + extra_wait)
-        if adhoc and self._adhoc_allowed_at > give_up_at:
+        now = self._now()
+        give_up_at = now + timedelta(seconds=self._config.deadline + extra_wait)
+        if adhoc and give_up_at < self._adhoc_allowed_at <= now + RATE_WINDOW:
             # The request log would say the same, at the price of three storage reads.
             raise self._budget_error(page, self._adhoc_allowed_at)
-        with self._hold_lease(page, give_up_at, is_awaited):
+        with self._hold_lease(page, give_up_at, lambda: bool(awaited_pages())):
             now = self._now()
             stored = self._repository.get_listing(page)
             if stored is not None and not force and remaining_ttl(page, stored, now) > timedelta(0):
@@ -136,28 +157,38 @@ class Refresher:
             if failure is not None and not force:
                 retry_after = (failure.retry_at - now).total_seconds()
                 raise FetchError(page_path(page), failure.reason, retry_after)
+            outage = self._repository.get_failure(None)
             try:
-                fresh, retry_after = self._fetch_listing(page, stored, adhoc, give_up_at)
+                fetched = self._fetch(
+                    page,
+                    stored,
+                    adhoc=adhoc,
+                    give_up_at=give_up_at,
+                    max_seconds=self._config.deadline * (1 if force else _BACKGROUND_FACTOR),
+                    awaited_pages=awaited_pages,
+                )
             except RequestNotSentError:
                 raise  # no request was sent, so nothing failed
             except UpstreamError as error:
-                self._record_failure(page, error)
+                self._record_failure(page, error, outage)
                 raise
             except Exception:
                 # Without a back-off, a page that crashes the parser is fetched at every request.
                 unexpected = ParseError(page_path(page), "an unexpected error; see the log")
-                self._record_failure(page, unexpected)
+                self._record_failure(page, unexpected, outage)
                 raise
-            listing = self._save(page, fresh)
-            if retry_after:
-                self._pause_requests(retry_after)
+            listing = self._save(page, fetched.listing)
+            if fetched.retry_after:
+                self._pause_requests(fetched.retry_after)
             return listing
 
     def _save(self, requested: Page, fresh: Listing) -> Listing:
-        for skipped in fresh.skipped:
-            log.warning("%s: skipped paper %s", fresh.page, skipped)
-        self._log_recovery(requested)
         stored = self._repository.get_listing(fresh.page)
+        for skipped in fresh.skipped:
+            is_known = stored is not None and skipped in stored.skipped
+            level = logging.DEBUG if is_known else logging.WARNING
+            log.log(level, "%s: could not parse %s", fresh.page, skipped)
+        self._log_recovery(requested)
         days = list_days(
             self._now().date(), self._config.history_days, self._repository.get_listing
         )
@@ -190,7 +221,7 @@ class Refresher:
         """Send nothing until upstream allows the next request."""
         now = self._now()
         failure = Failure(
-            reason="upstream's rate limit is used up",
+            reason=RATE_LIMIT_REASON,
             count=_OUTAGE_THRESHOLD,
             at=now,
             retry_at=now + timedelta(seconds=retry_after),
@@ -198,11 +229,13 @@ class Refresher:
         )
         self._repository.save_failure(None, failure)
 
-    def _record_failure(self, page: Page, error: UpstreamError) -> None:
+    def _record_failure(self, page: Page, error: UpstreamError, previous: Failure | None) -> None:
+        """Record that the page failed; ``previous`` is upstream's failure before the request."""
         now, chance = self._now(), self._chance()
         failure = next_failure(self._repository.get_failure(page), error, now, chance)
+        if page.kind is Kind.PAPER and getattr(error, "is_not_found", False):
+            failure = msgspec.structs.replace(failure, is_not_found=True)
         self._repository.save_failure(page, failure)
-        previous = self._repository.get_failure(None)
         # Logged once: retries go on for hours, and the recovery is logged too.
         is_new = failure.count == 1 and (previous is None or previous.count < _OUTAGE_THRESHOLD)
         log.log(
@@ -213,8 +246,10 @@ class Refresher:
             error,
         )
         outage = None
-        if isinstance(error, FetchError):
+        if isinstance(error, FetchError) and not failure.is_not_found:
             outage = self._record_outage(previous, error, now, chance)
+        elif (hang := self._repository.get_failure(None)) is not None:  # there was a response
+            self._repository.save_failure(None, msgspec.structs.replace(hang, timed_out=False))
         self._emit(FetchFailed(page, error, failure, outage))
 
     def _record_outage(
@@ -233,71 +268,61 @@ class Refresher:
 
     # --- fetching --------------------------------------------------------------------------
 
-    def _fetch_listing(
-        self, page: Page, stored: Listing | None, adhoc: bool, give_up_at: datetime
-    ) -> tuple[Listing, float]:
-        """Return the listing, from the page or the JSON API, and seconds to pause afterwards."""
+    def _fetch(
+        self,
+        page: Page,
+        stored: Listing | None,
+        *,
+        adhoc: bool,
+        give_up_at: datetime,
+        max_seconds: float,
+        awaited_pages: Callable[[], Collection[Page]],
+    ) -> FetchedListing:
+        deadline, renewed_at = self._config.deadline, 0.0
 
         def acquire_slot() -> None:
             self._await_request_slot(page, adhoc, give_up_at)
 
-        acquire_slot()  # before the deadline starts: waiting for a slot is not upstream's fault
-        now, seconds = self._now(), self._config.deadline
-        deadline = self._client.deadline_after(seconds)
-        page_deadline = self._client.deadline_after(seconds * _PAGE_DEADLINE_SHARE)
-        from_cards: Listing | None = None
-        retry_after = 0.0
-        error: UpstreamError
-        try:
-            result = self._client.get(
-                page_path(page),
-                page_deadline,
-                acquire_slot=acquire_slot,
-                validators=_validators(stored),
-            )
-            retry_after = result.retry_after
-            with self._saving_unparsed(f"{page.kind}.html", result, now):
-                listing = _parse(result, page, stored, now)
-            if listing.parsed_from == "data":
-                return listing, retry_after
-            # Cards have no authors and often no abstract. The API has all that the data has.
-            from_cards, error = listing, ParseError(result.url, "only its cards could be parsed")
-            self._repository.unparsed_pages.save(f"{page.kind}.html", result.body, now)
-            self._emit(LayoutChanged(page, error.reason))
-        except FetchError as failure:
-            error, retry_after = failure, failure.retry_after or 0
-        except ParseError as failure:
-            self._emit(LayoutChanged(page, failure.reason))
-            error = failure
-        try:
-            acquire_slot()
-            result = self._client.get(
-                api_path(page, now.date()), deadline, acquire_slot=acquire_slot
-            )
-            with self._saving_unparsed(f"{page.kind}.json", result, now):
-                listing = parse_api_response(
-                    result.body, result.url, requested=page, fetched_at=now
-                )
-        except UpstreamError as api_error:
-            if isinstance(api_error, FetchError):
-                retry_after = max(retry_after, api_error.retry_after or 0)
-            if from_cards is not None:
-                return from_cards, retry_after
-            # The page's own failure says more; the API's is its cause.
-            if retry_after:
-                raise FetchError(error.url, error.reason, retry_after) from api_error
-            raise error from api_error
-        log.warning("%s: page failed, fetched from the JSON API instead: %s", page, error)
-        return listing, max(retry_after, result.retry_after)
+        def on_wait(elapsed: float) -> None:
+            nonlocal renewed_at
+            if self._sleep(0):
+                raise RequestNotSentError(page_path(page), "the server is shutting down", 2)
+            if elapsed >= deadline * _HANG_SHARE:
+                self._record_hang()
+            if elapsed >= deadline and set(awaited_pages()) - {page}:  # others have their turn
+                raise FetchError(page_path(page), "timed out", timed_out=True)
+            if elapsed >= renewed_at + deadline / _LEASE_RENEWALS:
+                renewed_at = elapsed
+                self._acquire_lease(page, give_up_at)
 
-    @contextmanager
-    def _saving_unparsed(self, name: str, result: FetchResult, now: datetime) -> Iterator[None]:
-        """Save a body that cannot be parsed, for a bug report."""
-        try:
-            yield
-        except Exception:
-            self._repository.unparsed_pages.save(name, result.body, now)
-            raise
+        acquire_slot()  # before the deadline starts: waiting for a slot is not upstream's fault
+        return self._fetcher.fetch(
+            page,
+            stored,
+            self._now(),
+            max_seconds=max_seconds,
+            awaited_seconds=lambda: deadline if awaited_pages() else max_seconds,
+            acquire_slot=acquire_slot,
+            on_wait=on_wait,
+            on_layout_change=lambda reason: self._emit(LayoutChanged(page, reason)),
+        )
+
+    def is_hanging(self) -> bool:
+        """Return whether upstream as a whole does not respond: then nobody waits for it."""
+        outage = self._repository.get_failure(None)
+        if outage is None or not outage.timed_out:
+            return False
+        return self._now() - outage.at < _MAX_HANG_AGE
+
+    def _record_hang(self) -> None:
+        """Record that upstream has taken as long as a reader waits."""
+        known, now = self._repository.get_failure(None), self._now()
+        if known is None:
+            reason = "timed out"
+            known = Failure(reason=reason, count=1, at=now, retry_at=now, since=now)
+        if not known.timed_out:
+            hang = msgspec.structs.replace(known, at=now, timed_out=True)
+            self._repository.save_failure(None, hang)
 
     # --- rate limit and lease --------------------------------------------------------------
 
@@ -366,24 +391,10 @@ class Refresher:
         while not self._repository.acquire_lease(
             self._owner, self._now(), length, is_awaited=is_awaited()
         ):
-            if self._now() >= give_up_at:
+            if not self._now() < give_up_at < self._now() + _MAX_WAIT:  # or the clock was set back
                 reason = "another process is fetching and takes too long"
                 raise RequestNotSentError(page_path(page), reason, 2)
             self._wait(_LEASE_POLL_SECONDS, page)
-
-
-def _validators(stored: Listing | None) -> Validators | None:
-    """Return the validators of a listing that was read in full from its own page."""
-    if stored is None or stored.parsed_from != "data" or not (stored.etag or stored.last_modified):
-        return None
-    return Validators(page_path(stored.page), stored.etag, stored.last_modified)
-
-
-def _parse(result: FetchResult, page: Page, stored: Listing | None, now: datetime) -> Listing:
-    if result.not_modified and stored is not None:
-        return msgspec.structs.replace(stored, fetched_at=now, skipped=())
-    listing = parse_page(result.body, result.url, requested=page, fetched_at=now)
-    return msgspec.structs.replace(listing, etag=result.etag, last_modified=result.last_modified)
 
 
 # --- merging with what is stored -------------------------------------------------------------

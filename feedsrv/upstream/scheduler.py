@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from threading import Event, RLock
+from functools import partial
+from threading import Event, RLock, Timer
 
 from feedsrv.errors import RequestNotSentError, UpstreamError
 from feedsrv.models import Kind, Listing, Page
@@ -22,6 +23,8 @@ log = logging.getLogger(__name__)
 _MAX_AWAITED = 8
 #: Pages in the background queue.
 _MAX_QUEUED = 300
+#: Seconds from one probe of an upstream that hangs to the next, at least.
+_MIN_PROBE_INTERVAL = 1.0
 
 
 class Scheduler:
@@ -29,7 +32,7 @@ class Scheduler:
 
     Args:
         refresher: Fetches one page.
-        configured_searches: The search pages of the configured feeds; any other search is ad hoc.
+        is_adhoc: Returns whether only requests for this very page or keyword need a page.
         due_days: Returns the list days to fetch, the newest first. Called again after each day that
             was fetched, because a page names the list day before its own.
         shutdown: Set when the scheduler is closed; interrupts waits of the refresher.
@@ -39,12 +42,12 @@ class Scheduler:
     def __init__(
         self,
         refresher: Refresher,
-        configured_searches: frozenset[Page],
+        is_adhoc: Callable[[Page], bool],
         due_days: Callable[[], Iterable[Page]],
         shutdown: Event,
     ) -> None:
         self._refresher = refresher
-        self._configured_searches = configured_searches
+        self._is_adhoc = is_adhoc
         self._due_days = due_days
         self._shutdown = shutdown
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="upstream")
@@ -52,10 +55,13 @@ class Scheduler:
         self._lock = RLock()
         self._awaited: dict[Page, Future[Listing]] = {}
         self._queued: dict[Page, None] = {}
+        self._probe: Timer | None = None
 
     def close(self) -> None:
-        """Finish the fetch in progress and drop those that are queued."""
+        """End the fetch in progress and drop those that are queued."""
         self._shutdown.set()
+        if self._probe is not None:
+            self._probe.cancel()
         self._executor.shutdown(cancel_futures=True)
         for future in self._awaited.values():
             future.cancel()
@@ -91,8 +97,8 @@ class Scheduler:
                     self._queued[page] = None
                     self._schedule()
 
-    def is_new_search(self, page: Page) -> bool:
-        """Return whether the page is an ad-hoc search that is not scheduled yet."""
+    def is_new_adhoc(self, page: Page) -> bool:
+        """Return whether the page is an ad-hoc one that is not scheduled yet."""
         return self._is_adhoc(page) and not self._is_scheduled(page)
 
     def is_idle(self) -> bool:
@@ -107,42 +113,56 @@ class Scheduler:
             UpstreamError: The page could not be fetched or parsed.
 
         """
-        refresh = self._refresher.refresh
+        refresh = partial(self._refresher.refresh, awaited_pages=lambda: {page} if force else ())
         return self._executor.submit(refresh, page, force=force, extra_wait=extra_wait).result()
 
     def _is_scheduled(self, page: Page) -> bool:
         with self._lock:
             return page in self._awaited or page in self._queued
 
-    def _is_anything_awaited(self) -> bool:
-        return bool(self._awaited)
-
-    def _is_adhoc(self, page: Page) -> bool:
-        return page.kind is Kind.SEARCH and page not in self._configured_searches
+    def _awaited_pages(self) -> tuple[Page, ...]:
+        with self._lock:
+            return tuple(self._awaited)
 
     def _schedule(self) -> None:
         """Have the thread take one more page."""
         if not self._shutdown.is_set():
             self._executor.submit(self._run_next)
 
+    def _schedule_probe(self, page: Page) -> None:
+        """While upstream hangs, try again by ourselves: no reader waits to find out."""
+        is_scheduled = self._probe is not None and self._probe.is_alive()
+        if self._refresher.is_hanging() and not is_scheduled and not self._shutdown.is_set():
+            seconds = max(self._refresher.seconds_until_retry(page), _MIN_PROBE_INTERVAL)
+            self._probe = Timer(seconds, self._send_probe, [page])
+            self._probe.daemon = True
+            self._probe.start()
+
+    def _send_probe(self, page: Page) -> None:
+        self._probe = None
+        self.refresh_in_background([page])
+        if not self._is_scheduled(page):  # the clock was set back meanwhile
+            self._schedule_probe(page)
+
     def _run_next(self) -> None:
-        """Refresh the most important page: awaited ones first, list days before searches."""
+        """Refresh the most important page: awaited ones first, ad-hoc ones and searches last."""
         with self._lock:
             pages = list(self._awaited) or list(self._queued)
             if not pages or self._shutdown.is_set():
                 return
-            page = min(pages, key=lambda page: page.kind is Kind.SEARCH)
+            page = min(pages, key=lambda page: (page.kind is Kind.SEARCH) or self._is_adhoc(page))
         listing: Listing | None = None
         error: Exception | None = None
         try:
             listing = self._refresher.refresh(
-                page, adhoc=self._is_adhoc(page), is_awaited=self._is_anything_awaited
+                page, adhoc=self._is_adhoc(page), awaited_pages=self._awaited_pages
             )
-            if page.kind is Kind.DAY:
+            if page.kind is Kind.DAY and not self._is_adhoc(page):
                 self.refresh_in_background(due for due in self._due_days() if due != page)
         except UpstreamError as failure:
             error = failure
             log.debug("%s: not refreshed: %s", page, failure)
+            self._schedule_probe(page)
         except Exception as failure:
             error = failure
             log.exception("%s: unexpected error during refresh", page)

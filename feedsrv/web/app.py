@@ -3,42 +3,60 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
+from http import HTTPStatus
 
 from flask import Flask, g, request
-from werkzeug.exceptions import HTTPException, InternalServerError
+from werkzeug.exceptions import HTTPException, InternalServerError, MethodNotAllowed, NotFound
 from werkzeug.wrappers import Response
 
 from feedsrv.config import Config
 from feedsrv.errors import FeedsrvError, ParameterError, QueryError, UnknownFeedError
+from feedsrv.feeds.digest import format_period
+from feedsrv.feeds.digest_documents import period_page_url
 from feedsrv.feeds.entry import paper_page_url
 from feedsrv.feeds.service import Service
 from feedsrv.logs import configure_access_log, configure_logging
 from feedsrv.monitoring.incidents import subscribe_incident_recorder
 from feedsrv.monitoring.metrics import Metrics
 from feedsrv.web.access_log import AccessLog
-from feedsrv.web.auth import authenticate_request
+from feedsrv.web.auth import authenticate_request, credentials
 from feedsrv.web.cache import ResponseCache
 from feedsrv.web.filters import FILTERS
 from feedsrv.web.load_shedding import LoadShedder
 from feedsrv.web.pages import query_problem
-from feedsrv.web.responses import (
-    NOT_MODIFIED,
-    OK,
-    PRECONDITION_FAILED,
-    CacheableFlaskResponse,
+from feedsrv.web.problems import (
     Problem,
     prefers_html,
     problem_from_error,
     problem_from_http_error,
     problem_response,
+)
+from feedsrv.web.responses import (
+    NOT_MODIFIED,
+    OK,
+    PRECONDITION_FAILED,
+    CacheableFlaskResponse,
+    add_validators,
+    options_response,
     security_headers,
 )
+from feedsrv.web.rewriting import UrlRewriter
+from feedsrv.web.routing import nearest_path
+from feedsrv.web.sign_up import SignUpViews
 from feedsrv.web.views import Views
 
 log = logging.getLogger(__name__)
 
-_STATIC_MAX_AGE = 86_400  # seconds
+#: What an unknown path is answered with.
+_ADDRESSES = (
+    "There is no such address. A keyword's feed is /papers.atom?q=WORDS, all papers are"
+    " /papers.atom, one list is /papers/date/YYYY-MM-DD.atom, /papers/week/YYYY-Wnn.atom or"
+    " /papers/month/YYYY-MM.atom, and a feed of this server is /feeds/NAME.atom"
+)
+#: What needs no access key.
+_OPEN_PATHS = {"/healthz", "/robots.txt"}
 _CACHED_STATUSES = (OK, NOT_MODIFIED, PRECONDITION_FAILED)
 
 
@@ -47,7 +65,7 @@ def open_app(config: Config) -> Flask:
 
     ``app.extensions["feedsrv"]`` is its service; closing it is up to the caller.
     """
-    secrets = [config.access_key, config.hf_token]
+    secrets = [config.access_key, config.hf_token, config.mail_password]
     configure_logging(config.log_format, secrets)
     configure_access_log(secrets)
     service = Service.open(config)
@@ -60,16 +78,16 @@ def create_app(service: Service) -> Flask:
     app = Flask("feedsrv.web")
     app.extensions["feedsrv"] = service
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
-    app.config["SEND_FILE_MAX_AGE_DEFAULT"] = _STATIC_MAX_AGE
     # Flask's redirects respect neither public_url nor trusted proxies, but any Host.
     app.url_map.merge_slashes = False
     app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True}
-    for template_filter in (paper_page_url, *FILTERS):
+    for template_filter in (format_period, paper_page_url, period_page_url, *FILTERS):
         app.add_template_filter(template_filter)
     metrics = Metrics()
     service.subscribe(metrics.handle)
     views = Views(service, metrics)
     views.register(app)
+    SignUpViews(service, views.render_page).register(app)
     shedder = LoadShedder(app.wsgi_app, service.config.threads, time.monotonic)  # noqa: TID251  # the edge
     cache = ResponseCache(
         shedder,
@@ -79,37 +97,56 @@ def create_app(service: Service) -> Flask:
         max_bytes=service.config.response_cache_bytes,
         trusted_proxies=service.config.trusted_proxies,
     )
-    _register_hooks(app, service, metrics, cache)
+    _register_hooks(app, service, views, metrics, cache)
     _register_error_handlers(app, views)
+    rewriter = UrlRewriter(cache)
     access_log = (
-        AccessLog(cache, service.config, service.now) if service.config.access_log else cache
+        AccessLog(rewriter, service.config, service.now) if service.config.access_log else rewriter
     )
     app.wsgi_app = access_log  # type: ignore[method-assign]  # as Flask documents it
     return app
 
 
-def _register_hooks(app: Flask, service: Service, metrics: Metrics, cache: ResponseCache) -> None:
-    """Authenticate each request; count, secure and store each response."""
+def _register_hooks(
+    app: Flask, service: Service, views: Views, metrics: Metrics, cache: ResponseCache
+) -> None:
+    """Redirect or authenticate each request; count, secure and store each response."""
     private = bool(service.config.access_key)
 
     @app.before_request
-    def before_request() -> None:
+    def before_request() -> Response | None:
         # Before anything is read: what is stored meanwhile makes the response stale.
         g.version = service.store_version()
-        if request.path != "/healthz":
+        if request.method == "OPTIONS" and isinstance(request.routing_exception, MethodNotAllowed):
+            return options_response(request.path, private=private)
+        # Werkzeug drops all slashes at the beginning but one.
+        path = f"/{request.path}" if request.environ["PATH_INFO"].startswith("//") else request.path
+        if meant := nearest_path(path, app.url_map, is_known=bool(request.url_rule)):
+            return views.redirect_to(meant)  # a key, if it needs one, stays in the query string
+        if request.path not in _OPEN_PATHS:
             authenticate_request(service.config)
+        return None
 
     @app.after_request
     def after_request(response: Response) -> Response:
         route = request.url_rule.rule if request.url_rule is not None else "none"
-        metrics.count_response(route, response.status)
         if isinstance(response, CacheableFlaskResponse):
             counters = metrics.cached_response_counters(route, _CACHED_STATUSES)
             cache.store(request.environ, response.cached, g.version, counters)
-        else:
-            media_type = response.mimetype or ""
-            response.headers.update(security_headers(media_type, private=private))
+        elif request.method != "OPTIONS":
+            _add_headers(response, private=private)
+        metrics.count_response(route, response.status)
         return response
+
+
+def _add_headers(response: Response, *, private: bool) -> None:
+    """Secure a response that is not a feed, restrict who may cache it, and add its validators."""
+    response.headers.update(security_headers(response.mimetype or "", private=private))
+    if private and not response.cache_control.no_store:
+        response.cache_control.public = False
+        response.cache_control["private"] = None
+    if response.status_code == HTTPStatus.OK:
+        add_validators(response, request.environ)
 
 
 def _register_error_handlers(app: Flask, views: Views) -> None:
@@ -117,30 +154,50 @@ def _register_error_handlers(app: Flask, views: Views) -> None:
 
     @app.errorhandler(UnknownFeedError)
     def unknown_feed(error: UnknownFeedError) -> Response:
-        try:
-            instead = views.unknown_feed_url(error.name)
-        except ParameterError as parameter_error:  # no handler sees an error of a handler
-            return respond(problem_from_error(parameter_error))
-        return respond(problem_from_error(error, feeds=list(error.known), instead=instead))
+        # The key of a feed does not tell which others there are.
+        known = [] if credentials().scope else list(error.known)
+        problem = problem_from_error(error, feeds=known)
+        return _error_response(views, problem, suggestion=error.name)
 
     @app.errorhandler(FeedsrvError)
     def feedsrv_error(error: FeedsrvError) -> Response:
-        return respond(problem_from_error(error), error)
+        return _error_response(views, problem_from_error(error), error)
 
     @app.errorhandler(HTTPException)
     def http_error(error: HTTPException) -> Response:
-        return respond(problem_from_http_error(error))
+        if isinstance(error, NotFound) and error.description == NotFound.description:
+            problem = problem_from_http_error(NotFound(_ADDRESSES))
+            return _error_response(views, problem, suggestion=_guess_query())
+        return _error_response(views, problem_from_http_error(error))
 
     @app.errorhandler(Exception)
     def internal_error(error: Exception) -> Response:
         log.error("Unhandled exception in %s %s", request.method, request.path, exc_info=error)
-        return respond(problem_from_http_error(InternalServerError()))
+        return _error_response(views, problem_from_http_error(InternalServerError()))
 
-    def respond(problem: Problem, error: FeedsrvError | None = None) -> Response:
-        """Return the problem as a page for browsers, as problem+json for other clients."""
-        if not prefers_html(request):
-            return problem_response(problem)
-        try:
+
+def _error_response(
+    views: Views,
+    problem: Problem,
+    error: FeedsrvError | None = None,
+    *,
+    suggestion: str | None = None,
+) -> Response:
+    """Return the problem as a page for browsers, as problem+json for other clients.
+
+    Args:
+        views: Renders the page.
+        problem: The problem.
+        error: The error that it describes, if it is one of ours.
+        suggestion: The query of the feed that the client may have meant.
+
+    """
+    page = None
+    try:
+        if suggestion is not None:
+            instead = views.adhoc_feed_url(suggestion)
+            problem = problem._replace(members={**problem.members, "instead": instead})
+        if prefers_html(request):
             page = views.render_page(
                 "error.html",
                 problem=problem,
@@ -148,6 +205,12 @@ def _register_error_handlers(app: Flask, views: Views) -> None:
                 # Not query_param: that it is not UTF-8 may be the error.
                 query=" ".join(request.args.get("q", "").split()),
             )
-        except ParameterError:  # the Host is what is wrong: no page without URLs
-            return problem_response(problem)
-        return problem_response(problem, page)
+    except ParameterError as host_error:  # the Host is malformed: no page, and no URLs
+        problem = problem if suggestion is None else problem_from_error(host_error)
+    return problem_response(problem, views.path_prefix(), page)
+
+
+def _guess_query() -> str:
+    """Return what a request to an unknown path probably looks for."""
+    words = request.args.get("q") or request.path.rstrip("/").rpartition("/")[2]
+    return re.sub(r"\.[a-z]{2,4}$", "", words, flags=re.IGNORECASE).replace("-", " ").strip()

@@ -15,9 +15,10 @@ from flask import g, request
 
 from feedsrv.config import Config
 from feedsrv.errors import UnauthorizedError
+from feedsrv.feeds.formats import ALL_FORMATS
 from feedsrv.web.params import query_param
 
-_FORMAT_SUFFIX = re.compile(r"\.(?:atom|rss|json)$")
+_FORMAT_SUFFIX = re.compile(rf"\.(?:{'|'.join(ALL_FORMATS)})$")
 #: 144 bits cannot be guessed, and take 24 characters of a URL.
 _FEED_KEY_BYTES = 18
 

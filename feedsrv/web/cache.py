@@ -21,10 +21,9 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 from cachetools import FIFOCache
 
 from feedsrv.web.responses import CacheableResponse, preconditions_allow_body, respond_conditionally
-from feedsrv.web.urls import is_trusted_proxy
+from feedsrv.web.urls import forwarded_url_parts, is_trusted_proxy
 
 _METHODS = {"GET", "HEAD"}
-_FORWARDED_HEADERS = ("HTTP_X_FORWARDED_PROTO", "HTTP_X_FORWARDED_HOST", "HTTP_X_FORWARDED_PREFIX")
 #: Bytes of memory that an entry takes beside its bodies and its key, about.
 _ENTRY_OVERHEAD = 3_000
 
@@ -35,6 +34,8 @@ class _CacheEntry(NamedTuple):
     cached: CacheableResponse
     #: The version of the store that the response was made from.
     version: object
+    #: When it was stored. Later than now, it expires when nobody knows.
+    stored_at: datetime
     #: Count a response from the cache, by status line.
     counters: Mapping[str, Callable[[], None]]
     #: Bytes.
@@ -87,7 +88,9 @@ class ResponseCache:
         is_usable = environ["REQUEST_METHOD"] in _METHODS and (
             bool(cached.representations) or not preconditions_allow_body(cached, environ)
         )
-        is_current = entry.version == self._version() and cached.cacheable_until > now
+        is_current = (
+            entry.version == self._version() and entry.stored_at <= now < cached.cacheable_until
+        )
         # An outdated feed is better than 503: some readers drop feeds that fail.
         if not is_usable or not (is_current or self._is_overloaded()):
             return self._app(environ, start_response)
@@ -117,12 +120,12 @@ class ResponseCache:
         size = cached.size() + sum(map(len, key)) + _ENTRY_OVERHEAD
         with self._write_lock:
             if size <= self._entries.maxsize:
-                self._entries[key] = _CacheEntry(cached, version, counters, size)
+                self._entries[key] = _CacheEntry(cached, version, self._now(), counters, size)
 
     def _cache_key(self, environ: WSGIEnvironment) -> _CacheKey:
         """Return everything in a request that selects a response, conditions and encoding aside."""
         get = environ.get
-        key = (
+        key: _CacheKey = (
             environ["PATH_INFO"],
             get("QUERY_STRING", ""),
             get("HTTP_HOST", ""),
@@ -132,5 +135,5 @@ class ResponseCache:
         )
         proxies = self._trusted_proxies
         if proxies and is_trusted_proxy(proxies, get("REMOTE_ADDR", "")):
-            key += tuple(get(header, "") for header in _FORWARDED_HEADERS)
+            key += forwarded_url_parts(environ)
         return key

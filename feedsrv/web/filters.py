@@ -1,8 +1,11 @@
-"""Template filters: numbers, counts, dates and durations in English."""
+"""Template filters: numbers, counts, dates and durations in English; data for programs."""
 
 from __future__ import annotations
 
 from datetime import date, datetime, timedelta
+from urllib.parse import urlencode
+
+from feedsrv.models import Paper
 
 #: Between a number and its unit. Not broken at a line's end.
 _NARROW_SPACE = "\u202f"
@@ -81,8 +84,27 @@ def sentence(text: str) -> str:
     return text[:1].upper() + text[1:] + ending if text else ""
 
 
+def context_object(paper: Paper) -> str:
+    """Return what a reference manager reads from a page: a ContextObject (COinS) of the paper."""
+    url = f"https://arxiv.org/abs/{paper.id}"
+    pairs = [
+        ("ctx_ver", "Z39.88-2004"),
+        ("rft_val_fmt", "info:ofi/fmt:kev:mtx:dc"),
+        ("rft_id", f"info:doi/10.48550/arXiv.{paper.id}"),
+        ("rft_id", url),
+        ("rft.type", "preprint"),
+        ("rft.title", paper.title),
+        ("rft.date", paper.submitted.isoformat()),
+        ("rft.identifier", url),
+        ("rft.description", paper.abstract),
+        *(("rft.creator", author) for author in paper.authors),
+    ]
+    return urlencode(pairs)
+
+
 #: Registered with the application's Jinja environment.
 FILTERS = (
+    context_object,
     format_duration,
     format_file_size,
     format_count,

@@ -24,7 +24,7 @@ from feedsrv.models import Failure, Feed, Kind, Match, Page, Paper
 from feedsrv.search.analysis import tokenize
 from feedsrv.search.highlight import Span, excerpt, highlight_spans, searches_field, segments
 from feedsrv.search.index import Index
-from feedsrv.search.parser import URL_LIMITS, parse_query
+from feedsrv.search.parser import URL_LIMITS, parse_feed_query, parse_query
 from feedsrv.search.query import (
     Or,
     Query,
@@ -90,6 +90,8 @@ class PaperCard(msgspec.Struct, frozen=True, kw_only=True):
     organization: Markup
     keywords: tuple[Keyword, ...]
     matched_fields: tuple[str, ...]
+    #: How similar it is to the papers of ``like:``, with the words that weigh most.
+    similarities: tuple[str, ...]
 
 
 class Hint(msgspec.Struct, frozen=True):
@@ -166,13 +168,13 @@ def build_preview(query: str, window: Window, older_matches: int | None) -> Prev
     tree = parse_query(query, URL_LIMITS)
     if not window.papers:
         return preview
-    papers = window.search(query)
+    papers, tree = window.search(tree), window.resolve(tree)
     return msgspec.structs.replace(
         preview,
         total=len(papers),
         frequency=_frequency(len(papers), days_fetched),
         chart=build_chart(papers, window.days),
-        hints=tuple(_build_hints(query, tree, window, older_matches)),
+        hints=tuple(_build_hints(query, tree, papers, window, older_matches)),
         word_forms=tuple(_word_forms(tree, window.index)),
         cards=tuple(
             paper_card(paper, tree, is_brief=True) for paper in papers[:_MAX_PREVIEW_PAPERS]
@@ -193,10 +195,13 @@ def query_problem(error: QueryError) -> QueryProblem:
 
 
 def _build_hints(
-    query: str, tree: Query, window: Window, older_matches: int | None
+    query: str,
+    tree: Query,
+    papers: Sequence[Paper],
+    window: Window,
+    older_matches: int | None,
 ) -> Iterator[Hint]:
     """Yield advice on the query: what to try instead, and why."""
-    papers = window.search(query)
     for suggestion in suggest(query, tree, papers, window.index):
         match suggestion.reason:
             case "no match":
@@ -214,8 +219,8 @@ def _build_hints(
 def _word_forms(tree: Query, index: Index) -> Iterator[WordForms]:
     """Yield the words of the query that find other words too."""
     for term in iter_positive_terms(tree):
-        if term.mode in {"forms", "prefix"} and len(term.words) == 1:
-            forms = tuple(index.matched_words(term).items())
+        if term.has_forms:
+            forms = tuple(index.matched_forms(term).items())
             if len(forms) > 1:
                 yield WordForms(str(term), forms[:_MAX_WORD_FORMS])
 
@@ -247,19 +252,23 @@ def _frequency(papers: int, days: int) -> str:
 # --- papers ----------------------------------------------------------------------------------
 
 
-def paper_cards(matches: Iterable[Match]) -> tuple[PaperCard, ...]:
+def paper_cards(
+    matches: Iterable[Match], queries: Mapping[Feed, tuple[Query, ...]]
+) -> tuple[PaperCard, ...]:
     """Return the cards of a feed's papers, with what the feeds' queries match highlighted."""
     return tuple(
         paper_card(
             match.paper,
-            _combined_query(match.feeds) if index < _MAX_HIGHLIGHTED_PAPERS else None,
+            _combined_query(match.feeds, queries) if index < _MAX_HIGHLIGHTED_PAPERS else None,
         )
         for index, match in enumerate(matches)
     )
 
 
-def _combined_query(feeds: Iterable[Feed]) -> Query | None:
-    trees = tuple(parse_query(feed.query) for feed in feeds if feed.query)
+def _combined_query(
+    feeds: Iterable[Feed], queries: Mapping[Feed, tuple[Query, ...]]
+) -> Query | None:
+    trees = tuple(query for feed in feeds for query in queries[feed])
     return trees[0] if len(trees) == 1 else Or(trees) if trees else None
 
 
@@ -296,6 +305,7 @@ def paper_card(paper: Paper, query: Query | None, *, is_brief: bool = False) -> 
     paragraphs = [(text, spans("abstract", text)) for text in paper.abstract.split("\n\n") if text]
     if is_brief and paragraphs:
         paragraphs = [excerpt(*_first_highlighted(paragraphs), _EXCERPT_LENGTH)]
+    matched = _matched_fields(query, paper) if query is not None else {}
     return PaperCard(
         paper=paper,
         title=highlight("title", paper.title),
@@ -312,7 +322,8 @@ def paper_card(paper: Paper, query: Query | None, *, is_brief: bool = False) -> 
             for keyword in paper.keywords
             if keyword_query(keyword)
         ),
-        matched_fields=_matched_fields(query, paper) if query is not None else (),
+        matched_fields=tuple(field for field in matched if field != "like"),
+        similarities=matched.get("like", ()),
     )
 
 
@@ -333,10 +344,13 @@ def _highlight(text: str, spans: Sequence[Span]) -> Markup:
     return Markup().join(parts)
 
 
-def _matched_fields(query: Query, paper: Paper) -> tuple[str, ...]:
-    """Return the names of the fields that the query matches, each once."""
-    locations = match_locations(query, paper)
-    return tuple(dict.fromkeys(location.partition(":")[0] for location in locations))
+def _matched_fields(query: Query, paper: Paper) -> dict[str, tuple[str, ...]]:
+    """Return the fields that the query matches, each with what it matches there."""
+    matched: dict[str, tuple[str, ...]] = {}
+    for location in match_locations(query, paper):
+        field, _, value = location.partition(": ")
+        matched[field] = (*matched.get(field, ()), value)
+    return matched
 
 
 # --- feeds -----------------------------------------------------------------------------------
@@ -344,7 +358,7 @@ def _matched_fields(query: Query, paper: Paper) -> tuple[str, ...]:
 
 def feed_card(feed: Feed, window: Window, failure: Failure | None, today: date) -> FeedCard:
     """Return the card of a configured feed."""
-    papers = window.search(feed.query)
+    papers = window.search(parse_feed_query(feed))
     week_ago = today - timedelta(weeks=1)
     return FeedCard(
         feed=feed,
@@ -389,7 +403,7 @@ def page_title(page: Page) -> str:
             return f"{date.fromisoformat(f'{page.key}-01'):%B %Y}"
         case Kind.TRENDING:
             return "Trending"
-        case Kind.SEARCH:
+        case Kind.SEARCH | Kind.PAPER:
             return page.key
 
 

@@ -1,14 +1,56 @@
-"""Parameters of the current request's query string."""
+"""Parameters of the current request's query string.
+
+`FeedParams` lists the parameters that a feed's URL can have. Whatever else a request has is
+ignored, and is not part of the feed's own URL.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from urllib.parse import parse_qsl
+from typing import NamedTuple, cast, get_args
+from urllib.parse import parse_qsl, unquote_plus
 
 from flask import request
 
 from feedsrv.errors import ParameterError
+from feedsrv.models import MAX_ENTRIES, DigestPeriod, MatchMode
+
+#: Characters of a value that an error repeats.
+_MAX_SHOWN = 100
+#: What programs leave of a missing value where they add it to a URL: ``?q=causal%3Fnull``.
+_ADDED_WORD = re.compile(r"\?(?:null|undefined|none|nan)$", re.IGNORECASE)
+_ENCODED_BYTE = re.compile(r"%[0-9a-f]{2}", re.IGNORECASE)
+
+
+class FeedParams(NamedTuple):
+    """The parameters of a feed's URL, in the order in which its own URL has them."""
+
+    q: str = ""
+    limit: int | None = None
+    digest: DigestPeriod | None = None
+    match: MatchMode | None = None
+
+
+#: The parameters that can also be parts of a path, such as ``/papers/q/causal.atom``.
+PATH_PARAMETERS = (*FeedParams._fields, "key")
+
+
+def feed_params() -> FeedParams:
+    """Return the parameters of the request for a feed.
+
+    Raises:
+        ParameterError: One of them is invalid.
+
+    """
+    digest = choice_param("digest", get_args(DigestPeriod), default="")
+    match = choice_param("match", get_args(MatchMode), default="")
+    return FeedParams(
+        q=query_param(),
+        limit=int_param("limit", MAX_ENTRIES),
+        digest=cast("DigestPeriod", digest) if digest else None,
+        match=cast("MatchMode", match) if match else None,
+    )
 
 
 def query_param() -> str:
@@ -25,7 +67,15 @@ def query_param() -> str:
         query = raw.encode("latin-1").decode()
     except UnicodeDecodeError as error:
         raise ParameterError("q", raw, "must be encoded as UTF-8") from error
-    return " ".join(query.split())
+    return " ".join(_undo_encoding(query).split())
+
+
+def _undo_encoding(query: str) -> str:
+    """Return the query without what programs do to an address: encode it twice, add to it."""
+    if " " not in query and _ENCODED_BYTE.search(query):
+        decoded = unquote_plus(query)
+        query = query if "\ufffd" in decoded else decoded
+    return _ADDED_WORD.sub("", query)
 
 
 def int_param(name: str, maximum: int) -> int | None:
@@ -50,7 +100,17 @@ def choice_param(name: str, choices: Collection[str], default: str) -> str:
         ParameterError: It is not one of the choices.
 
     """
-    value = request.args.get(name, default)
+    value = request.args.get(name)
+    return default if value is None else choice_value(name, value, choices)
+
+
+def choice_value(name: str, value: str, choices: Collection[str]) -> str:
+    """Return the value of a parameter.
+
+    Raises:
+        ParameterError: It is not one of the choices.
+
+    """
     if value not in choices:
-        raise ParameterError(name, value, f"must be one of {', '.join(choices)}")
+        raise ParameterError(name, value[:_MAX_SHOWN], f"must be one of {', '.join(choices)}")
     return value

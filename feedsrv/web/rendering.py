@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from threading import Lock
 
 import msgspec
 from cachetools import LRUCache
 
-from feedsrv.feeds.entry import build_entries
-from feedsrv.feeds.formats import FORMATS
+from feedsrv.feeds.digest_documents import build_digest_entries
+from feedsrv.feeds.entry import Entry, build_entries
+from feedsrv.feeds.formats import ALL_FORMATS
 from feedsrv.feeds.metadata import FeedMetadata
-from feedsrv.models import Match, PaperTokens
+from feedsrv.models import Digest, Feed, Match, PaperTokens
 from feedsrv.web.responses import EncodedBody, encode_body
 
 _MAX_ETAGS = 50_000
@@ -23,7 +24,16 @@ class FeedDocumentInput(msgspec.Struct, frozen=True, cache_hash=True):
 
     suffix: str
     metadata: FeedMetadata
-    matches: tuple[Match, ...]
+    matches: tuple[Match, ...] = ()
+    #: In place of matches, with the names of the feeds that they are of.
+    digests: tuple[Digest, ...] = ()
+    feed_names: tuple[str, ...] = ()
+
+    def entries(self) -> tuple[Entry, ...]:
+        """Return the entries of the document."""
+        if self.digests:
+            return build_digest_entries(self.digests, self.metadata, self.feed_names)
+        return build_entries(self.matches)
 
 
 def feed_document(
@@ -38,6 +48,22 @@ def feed_document(
 
     """
     return FeedDocumentInput(suffix, metadata, tuple(map(_without_counters, matches)))
+
+
+def digest_document(
+    suffix: str, metadata: FeedMetadata, digests: tuple[Digest, ...], feeds: Iterable[Feed]
+) -> FeedDocumentInput:
+    """Return the document for digests of a feed, or of the union of several.
+
+    Args:
+        suffix: The suffix of the format.
+        metadata: What the feed says about itself.
+        digests: Its digests.
+        feeds: The feeds.
+
+    """
+    names = tuple(feed.name for feed in feeds)
+    return FeedDocumentInput(suffix, metadata, digests=digests, feed_names=names)
 
 
 class FeedRenderer:
@@ -64,8 +90,8 @@ class FeedRenderer:
         with self._lock:
             body = self._bodies.get(document)
         if body is None:
-            render = FORMATS[document.suffix].render
-            body = encode_body(render(document.metadata, build_entries(document.matches)))
+            render = ALL_FORMATS[document.suffix].render
+            body = encode_body(render(document.metadata, document.entries()))
             with self._lock:
                 self._bodies[document] = body
                 self._etags[hash(document)] = body.etag

@@ -1,4 +1,4 @@
-"""HTTP responses: cacheable ones with their validators, and errors as problem+json (RFC 9457).
+"""HTTP responses: validators, conditional requests, compression, and the headers of all responses.
 
 A view builds a `CachedResponse`. `respond_conditionally` makes from it what is sent for one
 request, in the view and in the response cache alike.
@@ -8,32 +8,22 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import math
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import NamedTuple
+from http import HTTPStatus
+from typing import Final, Literal, NamedTuple
 from wsgiref.types import WSGIEnvironment
 
 from flask import Response as FlaskResponse
-from flask import jsonify
 from werkzeug.datastructures import Accept, Headers
-from werkzeug.exceptions import HTTPException
-from werkzeug.http import http_date, is_resource_modified, parse_accept_header
-from werkzeug.wrappers import Request, Response
+from werkzeug.http import http_date, parse_accept_header, parse_date, parse_etags
+from werkzeug.wrappers import Response
 
-from feedsrv.errors import (
-    ERROR_MAP,
-    FeedsrvError,
-    NoDataYetError,
-    QueryError,
-    QuotaExceededError,
-    UnauthorizedError,
-)
-
-OK = "200 OK"
-NOT_MODIFIED = "304 Not Modified"
-PRECONDITION_FAILED = "412 Precondition Failed"
+OK: Final = "200 OK"
+NOT_MODIFIED: Final = "304 Not Modified"
+PRECONDITION_FAILED: Final = "412 Precondition Failed"
 
 _MIN_MAX_AGE, _MAX_MAX_AGE = timedelta(minutes=5), timedelta(hours=1)
 #: Seconds, RFC 5861.
@@ -42,6 +32,16 @@ _STALE_DIRECTIVES = "stale-while-revalidate=3600, stale-if-error=86400"
 _GZIP_LEVEL = 5
 #: Longer values of Accept-Encoding are neither parsed nor remembered; no client sends them.
 _MAX_ACCEPT_ENCODING = 250
+
+#: What servers that compress responses add to an ETag: Apache ``-gzip``, others ``;gzip``.
+_CODING = r"(?:[-;:.+_]+(?:x-)?(?:gzip|br|zstd|deflate|df))+"
+_CODING_SUFFIX = re.compile(rf"{_CODING}$", re.IGNORECASE)
+_OUTER_CODING_SUFFIX = re.compile(rf'(?<="){_CODING}(?=\s*(?:,|$))', re.IGNORECASE)
+#: Bytes from which a body is compressed.
+_MIN_COMPRESSED_SIZE = 500
+
+ALLOWED_METHODS = "GET, HEAD, OPTIONS"
+_PREFLIGHT_MAX_AGE = 86_400  # seconds
 
 Header = tuple[str, str]
 
@@ -162,16 +162,58 @@ def with_body(cached: CacheableResponse, body: EncodedBody) -> CacheableResponse
     )
 
 
+def evaluate_preconditions(
+    etag: str, last_modified: str, environ: WSGIEnvironment
+) -> Literal["200 OK", "304 Not Modified", "412 Precondition Failed"]:
+    """Return the status that the conditions of the request ask for (RFC 9110 13.2.2).
+
+    Args:
+        etag: The weak ETag of the response.
+        last_modified: Its Last-Modified; may be empty.
+        environ: The WSGI environment of the request.
+
+    """
+    get = environ.get
+    if_match, if_none_match = get("HTTP_IF_MATCH"), get("HTTP_IF_NONE_MATCH")
+    since, unmodified_since = get("HTTP_IF_MODIFIED_SINCE"), get("HTTP_IF_UNMODIFIED_SINCE")
+    if if_match is not None:
+        if not _has_etag(if_match, etag, weak=False):
+            return PRECONDITION_FAILED
+    elif unmodified_since is not None and _is_later(last_modified, unmodified_since):
+        return PRECONDITION_FAILED
+    if if_none_match is not None:
+        # The most frequent case, without parsing.
+        is_current = if_none_match == etag or _has_etag(if_none_match, etag, weak=True)
+        return NOT_MODIFIED if is_current else OK
+    is_dated = bool(last_modified) and since is not None and parse_date(since) is not None
+    return NOT_MODIFIED if is_dated and not _is_later(last_modified, since or "") else OK
+
+
+def _has_etag(header: str, etag: str, *, weak: bool) -> bool:
+    """Return whether the header has the ETag, or what a server that compresses made of it.
+
+    Args:
+        header: The value of If-Match or If-None-Match.
+        etag: The ETag.
+        weak: Whether weak ETags count, as they do for If-None-Match (RFC 9110 13.1.1 and 13.1.2).
+
+    """
+    tags = parse_etags(_OUTER_CODING_SUFFIX.sub("", header))
+    if tags.star_tag:
+        return True
+    own = etag.removeprefix("W/").strip('"')
+    return any(_CODING_SUFFIX.sub("", tag) == own for tag in tags.as_set(include_weak=weak))
+
+
+def _is_later(last_modified: str, header: str) -> bool:
+    """Return whether Last-Modified is later than the date; false where either is missing."""
+    modified, moment = parse_date(last_modified), parse_date(header)
+    return modified is not None and moment is not None and modified > moment
+
+
 def preconditions_allow_body(cached: CacheableResponse, environ: WSGIEnvironment) -> bool:
-    """Return whether the conditions of the request ask for the body (RFC 9110 13)."""
-    if_none_match = environ.get("HTTP_IF_NONE_MATCH")
-    if "HTTP_IF_MATCH" not in environ:
-        # The two most frequent cases, without parsing.
-        if if_none_match is None and "HTTP_IF_MODIFIED_SINCE" not in environ:
-            return True
-        if if_none_match == cached.etag:
-            return False
-    return is_resource_modified(environ, cached.etag, last_modified=cached.last_modified)
+    """Return whether the conditions of the request ask for the body."""
+    return evaluate_preconditions(cached.etag, cached.last_modified, environ) == OK
 
 
 def respond_conditionally(
@@ -187,15 +229,18 @@ def respond_conditionally(
     """
     max_age = min(max(cached.poll_after - now, _MIN_MAX_AGE), _MAX_MAX_AGE)
     cache_control = _cache_control(cached.cache_scope, max_age.seconds)
-    if preconditions_allow_body(cached, environ):
-        wants_gzip = _accepts_gzip(environ.get("HTTP_ACCEPT_ENCODING", ""))
-        headers, body = cached.representations[wants_gzip]
-        is_head = environ["REQUEST_METHOD"] == "HEAD"
-        return HttpResponse(OK, [*headers, cache_control], b"" if is_head else body)
-    if "HTTP_IF_MATCH" in environ:
-        headers = (*cached.headers, cache_control, ("Content-Length", "0"))
-        return HttpResponse(PRECONDITION_FAILED, [*headers], b"")
-    return HttpResponse(NOT_MODIFIED, [*cached.headers, cache_control], b"")
+    status = evaluate_preconditions(cached.etag, cached.last_modified, environ)
+    match status:
+        case "200 OK":
+            wants_gzip = _accepts_gzip(environ.get("HTTP_ACCEPT_ENCODING", ""))
+            headers, body = cached.representations[wants_gzip]
+            is_head = environ["REQUEST_METHOD"] == "HEAD"
+            return HttpResponse(OK, [*headers, cache_control], b"" if is_head else body)
+        case "412 Precondition Failed":
+            headers = (*cached.headers, cache_control, ("Content-Length", "0"))
+            return HttpResponse(status, [*headers], b"")
+        case "304 Not Modified":
+            return HttpResponse(status, [*cached.headers, cache_control], b"")
 
 
 @lru_cache(maxsize=2 * 3600)
@@ -223,9 +268,58 @@ class CacheableFlaskResponse(FlaskResponse):
         self.cached = cached
 
 
+def add_validators(response: Response, environ: WSGIEnvironment) -> None:
+    """Add validators to a response with a body of its own, and compress it.
+
+    It becomes 304 or 412 where the conditions of the request ask for that. A response that must not
+    be stored gets no validators.
+
+    Args:
+        response: A response with status 200.
+        environ: The WSGI environment of the request.
+
+    """
+    body = response.get_data()
+    headers = response.headers
+    headers["Vary"] = "Accept-Encoding"
+    if headers.get("Cache-Control") != "no-store":
+        etag = f'W/"{hashlib.sha256(body).hexdigest()[:32]}"'
+        headers["ETag"] = etag
+        status = evaluate_preconditions(etag, headers.get("Last-Modified", ""), environ)
+        if status != OK:
+            response.status, body = status, b""
+            headers.remove("Content-Type")
+            response.set_data(body)
+            if status == NOT_MODIFIED:
+                headers.remove("Content-Length")  # RFC 9110 8.6: it would be that of a 200
+            return
+    if len(body) >= _MIN_COMPRESSED_SIZE and _accepts_gzip(environ.get("HTTP_ACCEPT_ENCODING", "")):
+        compressed = encode_body(body).gzip
+        if len(compressed) < len(body):
+            headers["Content-Encoding"] = "gzip"
+            response.set_data(compressed)
+
+
 def set_no_store(response: Response) -> Response:
     """Return the response with a header that forbids every cache to store it."""
     response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def options_response(path: str, *, private: bool) -> Response:
+    """Return the response to OPTIONS, which a browser sends before a conditional request of a page.
+
+    That is a preflight (Fetch standard, 4.8), which `security_headers` permits for the same URLs.
+    """
+    response = Response(status=HTTPStatus.NO_CONTENT)
+    del response.headers["Content-Type"]
+    response.headers["Allow"] = ALLOWED_METHODS
+    is_page = "." not in path
+    if not private and not is_page:
+        response.headers["Access-Control-Allow-Origin"] = "*"
+        response.headers["Access-Control-Allow-Methods"] = ALLOWED_METHODS
+        response.headers["Access-Control-Allow-Headers"] = "If-None-Match, If-Modified-Since, *"
+        response.headers["Access-Control-Max-Age"] = str(_PREFLIGHT_MAX_AGE)
     return response
 
 
@@ -245,65 +339,3 @@ def security_headers(media_type: str, *, private: bool) -> dict[str, str]:
         headers["Access-Control-Allow-Origin"] = "*"
         headers["Access-Control-Expose-Headers"] = "ETag, Link, Retry-After"
     return headers
-
-
-class Problem(NamedTuple):
-    """An error as RFC 9457 describes it."""
-
-    status: int
-    title: str
-    headers: Mapping[str, str]
-    #: ``detail`` and further members.
-    members: Mapping[str, object]
-
-
-def problem_from_error(error: FeedsrvError, **facts: object) -> Problem:
-    """Return the problem for one of our errors: its row of the table, and the facts it carries."""
-    mapping = ERROR_MAP[type(error)]
-    headers: dict[str, str] = {}
-    match error:
-        case QueryError():
-            facts |= {
-                "query": error.query,
-                "position": error.position,
-                "pointer": error.with_caret(),
-            }
-        case NoDataYetError() | QuotaExceededError():
-            # In seconds: NetNewsWire parses numbers only.
-            retry_after = math.ceil(error.retry_after)
-            headers["Retry-After"] = str(retry_after)
-            facts |= {"retry_after": retry_after}
-        case UnauthorizedError():
-            headers["WWW-Authenticate"] = 'Basic realm="feedsrv", charset="UTF-8"'  # RFC 7617 2
-    return Problem(mapping.status, mapping.title, headers, {"detail": str(error), **facts})
-
-
-def problem_from_http_error(error: HTTPException) -> Problem:
-    """Return the problem for an error of the web framework: an unknown path, a wrong method."""
-    headers = {name: value for name, value in error.get_headers() if name == "Allow"}
-    return Problem(error.code or 500, error.name, headers, {"detail": error.description})
-
-
-def prefers_html(request: Request) -> bool:
-    """Return whether the client is a browser: it prefers HTML to every kind of feed.
-
-    Miniflux accepts HTML as much as feeds, to find feeds in it; it is a feed reader all the same.
-    """
-    accepted = request.accept_mimetypes
-    others = ["application/problem+json", "application/atom+xml", "application/rss+xml"]
-    return accepted["text/html"] > max(accepted[other] for other in others)
-
-
-def problem_response(problem: Problem, page: str | None = None) -> Response:
-    """Return the response for a problem: problem+json, or the page where one is given."""
-    if page is None:
-        response: Response = jsonify(
-            type="about:blank", title=problem.title, status=problem.status, **problem.members
-        )
-        response.mimetype = "application/problem+json"
-    else:
-        response = Response(page, mimetype="text/html")
-        response.vary.add("Accept")
-    response.status_code = problem.status
-    response.headers.extend(problem.headers)
-    return set_no_store(response)

@@ -52,9 +52,9 @@ _THREAD_IDLE_SECONDS = 30
 _RESPAWN_SECONDS = 5.0
 #: Seconds beyond `deadline` for a worker to end before it is killed. A request waits for upstream
 #: for `deadline` seconds at most; only clients that do not read their responses take longer. With
-#: the default of ten seconds, systemd and Docker wait longer than that (deploy/feedsrv.service,
-#: compose.yaml).
-_EXTRA_STOP_SECONDS = 10
+#: the default of ten seconds, a server ends within twelve, before systemd and Docker kill it
+#: (deploy/feedsrv.service, compose.yaml).
+_EXTRA_STOP_SECONDS = 1
 #: The configuration of granian's own log: only errors, through the handlers of `feedsrv.logs`.
 #: Below that it logs each start and end of a worker, and warns of more threads than processors,
 #: which is right for threads that compute but not for threads that wait for upstream.
@@ -71,6 +71,9 @@ _ALLOCATOR = {"_RJEM_MALLOC_CONF": "narenas:1,dirty_decay_ms:500"}
 #: default it has an arena for each few threads, and stops returning large blocks, such as the body
 #: of a feed, to the system: 500 keywords took 30 MB more.
 _MALLOPT = {-8: 1, -3: 65_536}
+#: Seconds from the last accepted connection of a worker that ends to its shutdown. hyper closes
+#: connections that have not sent a byte by then.
+_DRAIN_SECONDS = 0.1
 #: Seconds between two checks of a condition.
 _POLL_SECONDS = 0.02
 _SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
@@ -103,13 +106,15 @@ def run_server(
         ListenError: The address cannot be used.
 
     """
-    address = _resolve_address(config.host, config.port)
+    listener = _open_listener(config.host, config.port)
+    address = listener.getsockname()[:2]
     for name, value in _ALLOCATOR.items():
         environ.setdefault(name, value)
-    from granian import Granian  # noqa: PLC0415  # its allocator has to be configured first
+    from granian._granian import SocketHolder  # noqa: PLC0415  # the allocator is configured now
     from granian.constants import HTTPModes, Interfaces, Loops, RuntimeModes  # noqa: PLC0415
     from granian.http import HTTP1Settings  # noqa: PLC0415
     from granian.log import LogLevels  # noqa: PLC0415
+    from granian.server import MPServer  # noqa: PLC0415
 
     if sys.platform == "linux":
         # A forked worker shares the memory of imported modules. Python 3.14 has another default.
@@ -120,7 +125,26 @@ def run_server(
         # The garbage collector writes to each object that it looks at, which would copy its page.
         gc.collect()
         gc.freeze()
-    server = Granian(
+    else:
+        listener.close()
+
+    class Server(MPServer):
+        """On Linux, has all workers share one socket, as they do elsewhere.
+
+        With a socket for each (SO_REUSEPORT), the kernel resets the connections that wait to be
+        accepted when a worker ends, unless net.ipv4.tcp_migrate_req is set.
+        """
+
+        def _init_shared_socket(self) -> None:
+            if sys.platform != "linux":
+                super()._init_shared_socket()
+                return
+            socket_holder: Any = SocketHolder  # its stub has no __new__
+            is_unix = False
+            self._sso = listener
+            self._shd = socket_holder(listener.fileno(), is_unix, _BACKLOG)
+
+    server = Server(
         _APPLICATION,
         address=address[0],
         port=address[1],
@@ -154,22 +178,23 @@ def run_server(
             signal.signal(signal.SIGHUP, server.signal_handler_interrupt)
         _call_when_ready(address, on_started)
 
-    server.serve(target_loader=partial(_start_worker, load_app))
+    listener_fd = listener.fileno()  # -1 where it is closed
+    server.serve(target_loader=partial(_start_worker, load_app, listener_fd))
 
 
-def _start_worker(load_app: Callable[[], Flask], _target: str) -> Flask:
+def _start_worker(load_app: Callable[[], Flask], listener_fd: int, _target: str) -> Flask:
     """Return the application, with its caches filled; called by granian in the worker."""
     if sys.platform != "win32":
-        _handle_signals()
+        _handle_signals(listener_fd)
     try:
         app = load_app()
-    except FeedsrvError as error:  # invalid settings: no traceback
+    except (FeedsrvError, OSError) as error:  # invalid settings, no disk: no traceback
         sys.exit("\n".join(f"feedsrv: {line}" for line in str(error).splitlines()))
     app.extensions["feedsrv"].warm_up()
     return app
 
 
-def _handle_signals() -> None:
+def _handle_signals(listener_fd: int) -> None:
     """Let the worker end on SIGTERM, and when its parent process ends.
 
     Python runs signal handlers in the main thread, which waits for a lock in a granian worker. A
@@ -179,15 +204,31 @@ def _handle_signals() -> None:
     """
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-    for wait in (_wait_for_signal, _wait_for_parent):
+    for wait in (partial(_wait_for_signal, listener_fd), _wait_for_parent):
         threading.Thread(target=wait, daemon=True).start()
 
 
-def _wait_for_signal() -> None:
+def _wait_for_signal(listener_fd: int) -> None:
     number = signal.sigwait({signal.SIGTERM})
     while not callable(handler := signal.getsignal(number)):
         threading.Event().wait(_POLL_SECONDS)  # granian sets it once the application is loaded
+    if listener_fd >= 0:
+        _stop_accepting(listener_fd)
+        threading.Event().wait(_DRAIN_SECONDS)
     handler(number, None)
+
+
+def _stop_accepting(listener_fd: int) -> None:
+    """Leave further connections to the other workers, and refuse them where this is the last one.
+
+    granian cannot stop accepting before it ends its connections. So its file descriptor gets
+    another socket, to which nobody connects.
+    """
+    with socket.socket(socket.AF_UNIX) as unconnected:
+        unconnected.setblocking(False)
+        unconnected.bind("")  # Linux chooses an abstract name
+        unconnected.listen()
+        os.dup2(unconnected.fileno(), listener_fd)
 
 
 def _wait_for_parent() -> None:
@@ -197,10 +238,8 @@ def _wait_for_parent() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _resolve_address(host: str, port: int) -> tuple[str, int]:
-    """Return the IP address and the port to listen on; for port 0, a free one.
-
-    granian sets SO_REUSEPORT, so without this check two servers could share a port.
+def _open_listener(host: str, port: int) -> socket.socket:
+    """Return a socket that is bound to the address; for port 0, to a free one.
 
     Raises:
         ListenError: The address is in use, or it is not an address of this machine.
@@ -210,15 +249,19 @@ def _resolve_address(host: str, port: int) -> tuple[str, int]:
         family, _, _, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
-            if os.name == "posix":  # allows closed connections; on Windows it means something else
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-            found: tuple[str, int] = probe.getsockname()[:2]
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # connections inherit it
+        if os.name == "posix":  # allows closed connections; on Windows it means something else
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(address)
+        except OSError:
+            listener.close()
+            raise
     except OSError as error:
         in_use = error.errno == errno.EADDRINUSE
         raise ListenError(host, port, "" if in_use else error.strerror or str(error)) from error
-    return found
+    return listener
 
 
 def _call_when_ready(address: tuple[str, int], on_started: Callable[[int], None]) -> None:

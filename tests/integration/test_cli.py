@@ -7,9 +7,10 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from wsgiref.types import StartResponse, WSGIEnvironment
 
 import feedparser
 import pytest
@@ -18,6 +19,7 @@ from werkzeug.wrappers import Response
 
 from feedsrv import __version__
 from feedsrv.cli import main
+from tests.support.servers import serve_wsgi
 from tests.support.stores import disk_store
 from tests.support.upstream import FakeUpstream, make_raw_paper
 
@@ -146,6 +148,41 @@ def test_check_reports_each_failure(run: Run, tmp_path: Path) -> None:
     assert "upstream   FAILED: request failed" in result.stdout
 
 
+@pytest.mark.parametrize("status", [200, 401])
+def test_check_fetches_without_the_token_first_and_then_with_it(
+    run: Run, upstream: FakeUpstream, status: int
+) -> None:
+    tokens: list[str] = []
+
+    def app(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+        tokens.append(environ.get("HTTP_AUTHORIZATION", ""))
+        respond = Response("", status) if tokens[-1] and status != 200 else upstream
+        return respond(environ, start)
+
+    with serve_wsgi(app) as url:
+        result = run("check", FEEDSRV_UPSTREAM_URL=url, FEEDSRV_HF_TOKEN="hf_old")
+    assert tokens.index("") < tokens.index("Bearer hf_old")
+    assert "upstream   OK, 3 papers" in result.stdout
+    accepted = "token      OK, FEEDSRV_HF_TOKEN is accepted\n"
+    rejected = "token      FAILED: FEEDSRV_HF_TOKEN is invalid or has expired (HTTP 401)\n"
+    assert result.stdout.endswith(accepted if status == 200 else rejected)
+    assert result.exit_code == (0 if status == 200 else 1)
+    assert "hf_old" not in result.output
+
+
+def test_pages_are_served_although_the_token_has_expired(run: Run, upstream: FakeUpstream) -> None:
+    def app(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+        respond = Response("", 401) if "HTTP_AUTHORIZATION" in environ else upstream
+        return respond(environ, start)
+
+    with serve_wsgi(app) as url:
+        result = run(
+            "get", "/papers.atom?q=causal", FEEDSRV_UPSTREAM_URL=url, FEEDSRV_HF_TOKEN="hf_old"
+        )
+    assert result.exit_code == 0
+    assert b"Causal lighthouses" in result.stdout_bytes
+
+
 # --- check --upstream ------------------------------------------------------------------------
 
 
@@ -176,6 +213,16 @@ def test_an_upstream_check_fails_when_papers_are_skipped(run: Run, upstream: Fak
     result = run("check", "--upstream", FEEDSRV_UPSTREAM_URL=upstream.url)
     assert result.exit_code == 1
     assert "layout     CHANGED: skipped a paper: 2611.00099: Expected `str`" in result.stdout
+
+
+def test_an_upstream_check_fails_when_no_paper_has_keywords(
+    run: Run, upstream: FakeUpstream
+) -> None:
+    upstream.papers = [make_raw_paper(number, keywords=[]) for number in range(5)]
+    result = run("check", "--upstream", FEEDSRV_UPSTREAM_URL=upstream.url)
+    assert result.exit_code == 1
+    changed = "no paper has keywords; keyword: looks in titles and abstracts instead"
+    assert f"layout     CHANGED: {changed}\n" in result.stdout
 
 
 def test_an_upstream_check_fails_when_upstream_does(run: Run) -> None:

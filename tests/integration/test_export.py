@@ -38,8 +38,14 @@ query = "causal"
 query = "sea"
 """
 FILES = {
-    *("feeds/causal.atom", "feeds/causal.rss", "feeds/causal.json", "feeds/causal/index.html"),
-    *("feeds/sea.atom", "feeds/sea.rss", "feeds/sea.json", "feeds/sea/index.html"),
+    *(
+        "feeds/causal.atom",
+        "feeds/causal.rss",
+        "feeds/causal.json",
+        "feeds/causal/index.html",
+        "feeds/causal.bib",
+    ),
+    *("feeds/sea.atom", "feeds/sea.rss", "feeds/sea.json", "feeds/sea/index.html", "feeds/sea.bib"),
     *("index.html", "feeds.opml", "favicon.ico", ".feedsrv-export"),
     *("static/page.js", "static/style.css", "static/icon.png", "static/favicon.ico"),
 }
@@ -94,8 +100,8 @@ def test_an_export_has_every_feed_in_each_format_with_pages_opml_and_assets(
     write: Write, directory: Path
 ) -> None:
     assert write() == [
-        ExportResult("causal", 4),
-        ExportResult("sea", 4),
+        ExportResult("causal", 5),
+        ExportResult("sea", 5),
         ExportResult("front page", 7),
     ]
     assert set(files(directory)) == FILES
@@ -193,7 +199,7 @@ def test_files_of_a_removed_feed_are_deleted_and_foreign_files_stay(
     (directory / "CNAME").write_text("papers.example.org")
     (directory / "feeds" / "mine.atom").write_text("mine")
     parts = write(feeds={"causal": config.feeds["causal"]})
-    assert parts[-1].removed == 4
+    assert parts[-1].removed == 5
     remaining = {name for name in FILES if "sea" not in name}
     assert set(files(directory)) == remaining | {"CNAME", "feeds/mine.atom"}
     assert not (directory / "feeds" / "sea").exists()
@@ -279,7 +285,7 @@ def test_a_failing_feed_keeps_its_files_and_the_others_are_updated(
     upstream.intercept = lambda path: Response("", 503) if "q=gulls" in path else None
     parts = write(feeds=config.feeds | {"gulls": gulls}, cache_dir=tmp_path / "new store")
     assert [bool(part.error) for part in parts] == [False, False, True, True]
-    assert parts[0].written == 4
+    assert parts[0].written == 5
     after = files(directory)
     assert {name for name in before if before[name] == after[name]} >= {
         *("feeds/gulls.atom", "feeds/gulls.rss", "feeds/gulls.json", "feeds/gulls/index.html"),
@@ -330,7 +336,7 @@ def test_the_command_exports_and_prints_a_summary(run: Run, directory: Path) -> 
     result = run("--public-url", BASE, str(directory))
     assert result.exit_code == 0, result.output
     assert result.stdout.splitlines()[-1] == (
-        f"{directory}: 15 files written, 0 removed, the others unchanged."
+        f"{directory}: 17 files written, 0 removed, the others unchanged."
     )
     assert set(files(directory)) == FILES
     assert "0 files written" in run(str(directory), FEEDSRV_PUBLIC_URL=BASE).stdout

@@ -95,7 +95,7 @@ def test_the_causal_feed_has_thirty_papers_each_about_it_and_all_that_is_known_o
         expected = [author["name"] for author in paper["authors"] if not author["hidden"]]
         assert [author.name for author in entry.authors] == [" ".join(n.split()) for n in expected]
         listed = paper.get("submittedOnDailyAt", paper["publishedAt"])[:10]
-        assert entry.published == f"{listed}T00:00:00+00:00"
+        assert entry.published.startswith(f"{listed}T00:")
         links = {(link.rel, link.type, link.href) for link in entry.links}
         assert {
             ("alternate", "text/html", f"https://huggingface.co/papers/{name}"),
@@ -176,7 +176,7 @@ def _assert_fills(site: str, tmp_path: Path) -> None:
         assert time.monotonic() - began < 20
         wait_until(lambda: days_read(server) >= 30, timeout=90)
         everything = feedparser.parse(fetch_body(f"{server}/papers.atom?limit=200")).entries
-    days = {entry.published for entry in everything}
+    days = {entry.published[:10] for entry in everything}
     assert len(everything) == 200
     rows = json.loads(fetch_body(f"{site}/__log__"))
     paths = [row["path"] for row in rows]

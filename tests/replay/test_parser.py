@@ -171,13 +171,13 @@ def replay() -> ModuleType:
 class ReplaySite:
     """The pages and answers of the stand-in, without its server."""
 
-    def __init__(self, replay: ModuleType) -> None:
+    def __init__(self, replay: ModuleType, *, redirects: bool = True) -> None:
         archive = replay.Archive(
             replay.load_days(REPLAY / "days"), replay.load_days(REPLAY / "eras"), None
         )
         self.archive: Any = archive
         self._handler: Any = replay.Replay.__new__(replay.Replay)
-        self._handler.server = SimpleNamespace(archive=archive, redirects=True)
+        self._handler.server = SimpleNamespace(archive=archive, redirects=redirects)
 
     def get(self, where: str, fault: str | None = None) -> Any:
         self._handler.path = where
@@ -238,11 +238,11 @@ def test_cards_alone_give_the_same_ids_and_titles(site: ReplaySite, page: Page) 
 
 
 @each_page
-def test_broken_data_falls_to_the_same_cards(site: ReplaySite, page: Page) -> None:
+def test_broken_data_spoils_the_first_paper_alone(site: ReplaySite, page: Page) -> None:
     broken = site.listing(page, "badjson")
-    cards = site.listing(page, "cards-only")
-    assert broken.skipped[0].startswith("page data: the page's data is invalid")
-    assert_same_papers(broken.papers, cards.papers)
+    spoiled = 0 if page.kind is Kind.SEARCH else 1  # the damage is in the daily papers
+    assert (broken.parsed_from, len(broken.skipped)) == ("data", spoiled)
+    assert_same_papers(broken.papers, site.listing(page).papers[spoiled:])
 
 
 @pytest.mark.parametrize("file", ERAS, ids=lambda file: file.name[:10])
@@ -259,3 +259,23 @@ def test_a_page_of_any_era_tells_what_the_api_tells(replay: ModuleType, file: Pa
     bare = page_listing(whole.replace(b' data-target="DailyPapers"', b""), page)
     assert bare.parsed_from == "cards"
     assert ids_and_counters(bare.papers) == ids_and_counters(listing.papers)
+
+
+@pytest.mark.parametrize(
+    ("requested", "returned"), [("2026-08-20", "2026-08-20"), ("2026-08-22", "2026-08-21")]
+)
+def test_cards_as_the_site_writes_them_give_stars_and_the_day(
+    replay: ModuleType, monkeypatch: pytest.MonkeyPatch, requested: str, returned: str
+) -> None:
+    monkeypatch.setattr(replay, "REAL_CARDS", True)
+    site = ReplaySite(replay, redirects=False)
+    page = Page(Kind.DAY, requested)
+    cards, data = site.listing(page, "cards-only"), site.listing(page)
+    assert (cards.page.key, cards.previous_day) == (returned, data.previous_day)
+    assert {paper.listed for paper in cards.papers} == {date.fromisoformat(returned)}
+    assert ids_and_counters(cards.papers) == ids_and_counters(data.papers)
+    stars = [
+        (shown.stars, paper.stars) for shown, paper in zip(cards.papers, data.papers, strict=True)
+    ]
+    assert all(shown == pytest.approx(stored, rel=0.01) for shown, stored in stars)
+    assert sum(shown for shown, _ in stars) > 0

@@ -48,6 +48,7 @@ class FakeUpstream:
         intercept: Called with each path; a response that it returns replaces the page.
         etag: Where set, pages carry it and conditional requests are answered with 304.
         headers: Added to each response.
+        damage: Bytes of a body, what replaces them, and the prefix of the paths where it does.
 
     """
 
@@ -61,6 +62,7 @@ class FakeUpstream:
         self.if_none_match: list[str] = []
         self.etag = ""
         self.headers: dict[str, str] = {}
+        self.damage = (b"", b"", "/")
         self.intercept: Callable[[str], Response | None] = lambda path: None
         self._fault = ("", "/")
 
@@ -77,6 +79,9 @@ class FakeUpstream:
             if self.etag and response.status_code == 200:
                 response.headers["ETag"] = self.etag
                 response.make_conditional(environ)
+            old, new, prefix = self.damage
+            if old and path.startswith(prefix):
+                response.set_data(response.get_data().replace(old, new))
             name, prefix = self._fault
             if name and path.startswith(prefix):
                 return FAULTS[name](response)(environ, start)

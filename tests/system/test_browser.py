@@ -7,12 +7,18 @@ from collections.abc import Callable, Iterator
 from itertools import cycle
 from typing import Any
 
+import msgspec
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from feedsrv.config import MailConfig
 from feedsrv.feeds.service import Service
+from feedsrv.mail.links import MailLinks
+from feedsrv.mail.subscriptions import Subscriptions
 from feedsrv.web.app import create_app
+from feedsrv.web.urls import public_url_builder
 from tests.integration.web.test_escaping import LINKS, PAYLOADS, make_hostile_paper
+from tests.support.mail_server import serve_mail
 from tests.support.paths import ROOT
 from tests.support.servers import serve_wsgi
 from tests.support.types import MakeService
@@ -304,3 +310,38 @@ def test_links_of_a_private_server_carry_the_access_key(
         page.get_by_label("What are you looking for?").press("Enter")
         expect(page.locator(".tally")).to_contain_text("papers match")
         assert page.request.get(f"{url}/").status == 401
+
+
+# --- mail --------------------------------------------------------------------------------------
+
+
+def test_a_visitor_subscribes_confirms_and_unsubscribes(
+    make_service: MakeService, open_page: Open
+) -> None:
+    apps: list[Any] = []
+
+    def app(*request: Any) -> Any:  # it has to know the address at which it is served
+        return apps[0](*request)
+
+    with serve_mail() as mail_server, serve_wsgi(app) as url:
+        mail = MailConfig(host="127.0.0.1", port=mail_server.port, tls="none", sender="a@b.example")
+        service = make_service(mail=msgspec.structs.replace(mail, sign_up=True), public_url=url)
+        apps.append(create_app(service))
+        page = open_page(f"{url}/feeds/causal")
+        page.get_by_text("Get it by mail").click()
+        page.get_by_label("Mail address").fill("ada@example.org")
+        page.get_by_label("daily").check()
+        page.get_by_role("button", name="Subscribe", exact=True).click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("Check your mail")
+        body = mail_server.messages[0].parsed.get_body(("plain",))
+        assert body is not None
+        page.goto(next(line for line in body.get_content().split() if "/mail/confirm" in line))
+        page.get_by_role("button", name="Subscribe").click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("Subscribed")
+        (subscription,) = Subscriptions(service.config, service.repository).active()
+        assert (subscription.address, subscription.period) == ("ada@example.org", "day")
+        links = MailLinks(service.repository, public_url_builder(service.config))
+        page.goto(links.unsubscribe_url(subscription))
+        page.get_by_role("button", name="Unsubscribe").click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("Unsubscribed")
+        assert list(Subscriptions(service.config, service.repository).active()) == []

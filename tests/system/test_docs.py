@@ -22,10 +22,11 @@ from typing import NamedTuple
 import msgspec
 import pytest
 from click.testing import CliRunner
+from werkzeug.wrappers import Response
 
 from feedsrv.cli import main
 from feedsrv.config import ENVIRONMENT_VARIABLES, Config, build_config
-from feedsrv.models import Feed
+from feedsrv.models import INTERNAL_FEED_FIELDS, Feed
 from feedsrv.upstream.demo import load_sample_papers
 from tests.support.feed_readers import require_program
 from tests.support.paths import ROOT
@@ -63,7 +64,7 @@ BLOCKS = list(find_blocks())
 # --- shell -------------------------------------------------------------------------------------
 
 #: Commands that are run in the clone, with the example server on another port.
-RUN = {"curl", "feedsrv", "export", "echo", "cat", "cd", "mkdir", "python3"}
+RUN = {"curl", "feedsrv", "export", "echo", "cat", "cd", "mkdir", "python3", "["}
 #: Commands that are not run, and why; a block with one of them is only parsed by `bash -n`.
 NOT_RUN = {
     "git": "clones or changes the repository",
@@ -104,14 +105,20 @@ def example(
     """Run the server of the examples; return replacements for its addresses, and an environment."""
     upstream_app = FakeUpstream(load_sample_papers(), lambda: datetime.now(UTC).date())
     directory = tmp_path_factory.mktemp("example")
-    with serve_wsgi(upstream_app) as upstream:
+    settings = directory / "one-day.toml"  # to be read in a second
+    settings.write_text("history_days = 1\n[feeds.causal]\nquery = 'paper OR we'\n")
+    with serve_wsgi(upstream_app) as upstream, serve_wsgi(Response("ok")) as webhook:
         environ = {"FEEDSRV_UPSTREAM_URL": upstream, "FEEDSRV_CACHE_DIR": str(directory / "store")}
         with start_server(environ=environ) as server:
             path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
             replacements = {
                 "localhost:8000": server.url.removeprefix("http://"),
                 "/srv/www": str(directory / "www"),
+                "feedsrv digest": f"feedsrv --config {settings} digest --demo",
+                "https://api.telegram.org": webhook,
             }
+            environ |= dict.fromkeys(("SLACK_WEBHOOK_URL", "DISCORD_WEBHOOK_URL"), webhook)
+            environ |= dict.fromkeys(("BOT_TOKEN", "CHAT_ID"), "1")
             yield replacements, os.environ | environ | {"PATH": path}
 
 
@@ -182,8 +189,10 @@ def check_console(block: Block, request: pytest.FixtureRequest) -> None:
         assert result.output.startswith(beginning)
 
 
-def check_toml(block: Block, _: pytest.FixtureRequest) -> None:
-    build_config(tomllib.loads(block.text), block.page.name, {}, {})
+def check_toml(block: Block, request: pytest.FixtureRequest) -> None:
+    folder: Path = request.getfixturevalue("tmp_path")
+    (folder / "library.bib").write_text("@misc{quill, eprint = {2611.01234}}")
+    build_config(tomllib.loads(block.text), str(folder / block.page.name), {}, {})
 
 
 def check_json(block: Block, _: pytest.FixtureRequest) -> None:
@@ -278,7 +287,7 @@ def test_every_page_is_in_the_index() -> None:
 
 
 #: Settings that belong to commands, not to operators.
-INTERNAL_SETTINGS = {"demo", "static_export"}
+INTERNAL_SETTINGS = {"demo", "static_export", "network"}
 
 
 def documented_settings() -> dict[str, str]:
@@ -301,7 +310,7 @@ def test_every_setting_is_documented_with_its_default() -> None:
 def test_every_setting_of_a_feed_is_documented() -> None:
     rows = documented_settings()
     for field in msgspec.structs.fields(Feed):
-        assert field.name == "name" or f"feeds.NAME.{field.name}" in rows, field.name
+        assert field.name in INTERNAL_FEED_FIELDS or f"feeds.NAME.{field.name}" in rows, field.name
 
 
 def test_every_environment_variable_is_documented() -> None:
@@ -320,7 +329,7 @@ def test_only_existing_settings_are_documented() -> None:
 def test_the_included_file_names_every_setting() -> None:
     text = (ROOT / "config/feedsrv.toml").read_text("utf-8")
     for field in msgspec.structs.fields(Config):
-        if field.name not in {"feeds", "hf_token", *INTERNAL_SETTINGS}:
+        if field.name not in {"feeds", "hf_token", "mail_password", *INTERNAL_SETTINGS}:
             pattern = rf"^# (?:{field.name} = |\[{field.name}\]$)"
             assert re.search(pattern, text, re.MULTILINE), field.name
 

@@ -10,8 +10,9 @@ import pytest
 
 from feedsrv.config import ENVIRONMENT_VARIABLES, Config, StoreConfig, build_config, load_config
 from feedsrv.errors import ConfigError
-from feedsrv.models import Feed
-from feedsrv.search.parser import parse_query
+from feedsrv.mail_address import parse_mail_address
+from feedsrv.models import INTERNAL_FEED_FIELDS, Feed
+from feedsrv.search.parser import URL_LIMITS, parse_query
 from tests.support.paths import ROOT
 
 
@@ -100,7 +101,7 @@ def test_all_problems_are_reported_together_with_file_and_key() -> None:
         "my.toml: demo: unknown setting",
         'environment: PORT: expected a whole number from 0 to 65535, not "70000"',
         "environment: FEEDSRV_ACCESS_KEY: expected ASCII characters without spaces",
-        "my.toml: feeds.a b: a feed name has at most 64 letters",
+        'my.toml: feeds."a b": a feed name has at most 64 letters',
         "my.toml: feeds.open.query: ",
         "my.toml: feeds.typo.limits: unknown setting",
         "my.toml: feeds.many.limit: expected a whole number from 1 to 200, not 500",
@@ -213,11 +214,364 @@ def test_the_included_file_documents_every_setting_with_its_default() -> None:
     text = (ROOT / "config" / "feedsrv.toml").read_text("utf-8")
     documented = dict(re.findall(r"^# (\w+) = (.+)$", text, re.MULTILINE))
     fields = {field.name for field in msgspec.structs.fields(Config)}
-    fields -= {"feeds", "demo", "static_export", "hf_token"}
+    fields -= {"feeds", "demo", "static_export", "hf_token", "mail_password", "network"}
     tables = set(re.findall(r"^# \[(\w+)\]$", text, re.MULTILINE))
     assert fields <= documented.keys() | tables
     for name in ("host", "port", "upstream_url", "deadline", "history_days"):
         default = getattr(Config(), name)
         assert documented[name].strip('"') == f"{default:g}" if name == "deadline" else str(default)
-    options = {field.name for field in msgspec.structs.fields(Feed)} - {"name"}
+    options = {field.name for field in msgspec.structs.fields(Feed)} - INTERNAL_FEED_FIELDS
     assert all(re.search(rf"^#   {option}\b", text, re.MULTILINE) for option in options)
+
+
+# --- odd files and values ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\xef\xbb\xbfport = 8123\n",
+        b"port = 8123\r\n\r\n[feeds.a]\r\nquery = '''\r\nfog'''\r\n",
+        b"\xef\xbb\xbf# \xc3\xbc\r\nport = 8123",
+    ],
+)
+def test_files_of_windows_editors_are_read(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "my.toml"
+    file.write_bytes(content)
+    assert load_config(file, {}).port == 8123
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"port = 1\nport = 2\n", "(at line 2, column 9)"),
+        (b"port = [1,\n\n", "(at line 2, the last one)"),
+        (b"port =", "line 1"),
+        (b"a = 1\nport = " + b"9" * 5000, "a number has too many digits (at line 2)"),
+        (b"a = 1\nport = " + b"9_" * 5000 + b"9", "a number has too many digits (at line 2)"),
+        (b"a = 1\nx = " + b"[" * 5000, "nested too deeply (at line 2)"),
+        (b"\nx = " + b"{a = " * 5000 + b"1" + b"}" * 5000, "nested too deeply (at line 2)"),
+        (b"port = 1\n# \xff\n", "not UTF-8 (at line 2)"),
+        ("port = 1\n".encode("utf-16"), "not UTF-8 (at line 1)"),
+        (b"port = 1\n\0\n", "(at line 2, column 1)"),
+        (b"port = 1\rhost = 2\r", "(at line 1, column 9)"),
+        (b"day = 2026-13-45\n", "line 1"),
+    ],
+)
+def test_a_file_that_is_not_toml_is_named_with_the_line(
+    tmp_path: Path, content: bytes, problem: str
+) -> None:
+    file = tmp_path / "my.toml"
+    file.write_bytes(content)
+    with pytest.raises(ConfigError) as caught:
+        load_config(file, {})
+    (found,) = caught.value.problems
+    assert found.startswith(f"{file}: invalid TOML: ")
+    assert problem in found
+    assert "\n" not in found
+
+
+#: Values that suit no setting, whatever its type.
+ODD_VALUES: list[object] = [
+    *(float("nan"), float("-inf"), -1, 10**4000, -(10**30), [], [[]], [1, "x"], {"a": {"b": 1}}),
+    *(date(2026, 11, 24), "\0", "\x1b[31m", "a\nb", "\u2028", "http://[", "~nobody-here/x"),
+]
+#: What is valid all the same: text and numbers have few limits, and lists may be empty.
+VALID_ODD_VALUES: dict[str, list[object]] = {
+    "memory_bytes": [10**4000],
+    "response_cache_bytes": [10**4000],
+    "trusted_proxies": [[]],
+    "cache_dir": ["\x1b[31m", "a\nb", "http://["],
+    "contact": ["http://[", "~nobody-here/x"],
+    "access_key": ["http://[", "~nobody-here/x"],
+}
+
+
+def nested(levels: int) -> dict[str, Any]:
+    table: dict[str, Any] = {}
+    for _ in range(levels):
+        table = {"a": table}
+    return table
+
+
+@pytest.mark.parametrize("setting", [field.name for field in msgspec.structs.fields(Config)])
+def test_an_odd_value_is_one_line_that_names_the_setting(setting: str) -> None:
+    for value in [*ODD_VALUES, nested(3000)]:
+        if value in VALID_ODD_VALUES.get(setting, []):
+            assert getattr(build_config({setting: value}, "my.toml", {}, {}), setting) is not None
+            continue
+        found = problems({setting: value})
+        assert found
+        for problem in found:
+            assert problem.startswith(f"my.toml: {setting}")
+            assert len(problem.splitlines()) == 1
+            assert "\x1b" not in problem
+            assert len(problem) < 500
+
+
+@pytest.mark.parametrize(
+    "key", [field.name for field in msgspec.structs.fields(Feed) if field.name != "name"]
+)
+def test_an_odd_value_in_a_feed_is_named_with_its_path(key: str) -> None:
+    for value in [*ODD_VALUES, nested(3000)]:
+        if isinstance(value, str) and key in {"title", "query"} and "\0" not in value:
+            continue  # any text is a title, and nearly any a query
+        if key == "mail" and value == []:
+            continue
+        found = problems({"feeds": {"a": {key: value}}})
+        assert found[0].startswith(f"my.toml: feeds.a.{key}: ")
+        assert len(found[0]) < 500
+
+
+VARIABLES_WITH_ANY_TEXT = {
+    *("FEEDSRV_CACHE_DIR", "FEEDSRV_ACCESS_KEY", "FEEDSRV_HF_TOKEN", "FEEDSRV_MAIL_PASSWORD"),
+}
+
+
+@pytest.mark.parametrize("variable", ENVIRONMENT_VARIABLES)
+@pytest.mark.parametrize(
+    "text", ["\udcff", "tcp://10.0.0.1:8000", "9" * 5000, "-1", "nan", "a b", "\x1b[31m", "[" * 300]
+)
+def test_an_odd_variable_is_one_line_that_names_it(variable: str, text: str) -> None:
+    try:
+        build_config({}, "", {variable: text}, {})
+    except ConfigError as error:
+        (problem,) = error.problems
+        assert problem.startswith(f"environment: {variable}: ")
+        assert len(problem) < 500
+    else:
+        assert variable in VARIABLES_WITH_ANY_TEXT
+
+
+def test_variables_that_kubernetes_sets_for_a_service_are_not_read() -> None:
+    environ = {
+        "FEEDSRV_PORT": "tcp://10.0.0.1:8000",
+        "FEEDSRV_PORT_8000_TCP": "tcp://10.0.0.1:8000",
+        "FEEDSRV_PORT_8000_TCP_PORT": "8000",
+        "FEEDSRV_SERVICE_HOST": "10.0.0.1",
+        "FEEDSRV_SERVICE_PORT": "8000",
+    }
+    assert build_config({}, "", environ, {}) == Config()
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["", " ", "a..b", ".", "-" * 64, "a" * 254, "0.0.0.0:80", "[::1]", "fe80::1%eth0", "ü.example"],
+)
+def test_a_malformed_host_is_named(host: str) -> None:
+    (problem,) = problems({"host": host})
+    assert problem.startswith("my.toml: host: expected a host name or an IP address")
+
+
+@pytest.mark.parametrize("host", ["::", "::1", "0.0.0.0", "localhost", "a.example.", "my_host"])
+def test_hosts_are_names_and_addresses(host: str) -> None:
+    assert build_config({"host": host}, "f", {}, {}).host == host
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["", "http://", "http://a..b", "http://[", "http://[zz]", "http://a:0", "http://a:65536"],
+)
+def test_a_malformed_upstream_url_is_named(url: str) -> None:
+    (problem,) = problems({"upstream_url": url})
+    assert problem.startswith("my.toml: upstream_url: expected a URL such as")
+
+
+def test_odd_names_of_settings_stay_on_one_line() -> None:
+    found = problems({"a\nb": 1, "": 1, "x" * 999: 1, "feeds": {"\x1b": {}, "a": {"\n": 1}}})
+    assert found == (
+        'my.toml: "a\\nb": unknown setting; ' + found[0].partition("; ")[2],
+        'my.toml: "": unknown setting; ' + found[1].partition("; ")[2],
+        f'my.toml: "{"x" * 99}…: unknown setting; ' + found[2].partition("; ")[2],
+        'my.toml: feeds."\\u001b": a feed name has at most 64 letters, digits, - and _',
+        f'my.toml: feeds.a."\\n": unknown setting; {found[4].partition("; ")[2]}',
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "similar"), [("feed", "feeds"), ("acces_key", "access_key"), ("cachedir", "cache_dir")]
+)
+def test_an_unknown_setting_is_reported_with_a_similar_one(name: str, similar: str) -> None:
+    assert problems({name: "x"}) == (f"my.toml: {name}: unknown setting; did you mean {similar}?",)
+
+
+@pytest.mark.parametrize("path", ["/dev/null/x", "x" * 5000])
+def test_a_cache_directory_that_can_never_exist_is_named(path: str) -> None:
+    (problem,) = problems({}, FEEDSRV_CACHE_DIR=path)
+    assert problem.startswith("environment: FEEDSRV_CACHE_DIR: cannot be used: ")
+    shared = build_config({"store": {"url": "redis://a.b"}}, "f", {"FEEDSRV_CACHE_DIR": path}, {})
+    assert str(shared.cache_dir) == path
+
+
+def test_a_cache_directory_that_may_not_be_entered_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def stat(path: Path, **_: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "stat", stat)
+    assert problems({"cache_dir": "/private/x"}) == (
+        'my.toml: cache_dir: cannot be used: Permission denied, "/private/x"',
+    )
+
+
+def test_a_user_without_a_home_directory_has_to_set_the_cache_directory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def getpwuid(uid: int) -> None:
+        raise KeyError(uid)
+
+    monkeypatch.setattr("pwd.getpwuid", getpwuid)
+    for variable in ("HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(variable, raising=False)
+    (problem,) = problems({})
+    assert problem.startswith("environment: HOME: there is no home directory; set it, or FEEDSRV_")
+    assert build_config({"cache_dir": "/x"}, "f", {}, {}).cache_dir == Path("/x")
+    assert build_config({}, "f", {"FEEDSRV_DEMO": "true"}, {}).demo
+
+
+def test_a_home_directory_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/dev/null")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    (problem,) = problems({})
+    assert problem.startswith("environment: HOME: cannot be used: Not a directory, ")
+
+
+def test_a_default_file_that_cannot_be_reached_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def deny(path: Path, **_: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "stat", deny)
+    monkeypatch.setattr(Path, "read_bytes", deny)
+    with pytest.raises(ConfigError) as caught:
+        load_config(None, {})
+    assert caught.value.problems == ("config/feedsrv.toml: cannot be read: Permission denied",)
+
+
+def test_certificates_of_a_store_must_exist() -> None:
+    (problem,) = problems({"store": {"url": "rediss://:s3cret@a.b?ssl_ca_certs=/none"}})
+    assert problem == (
+        'my.toml: store: expected a file that can be read in ssl_ca_certs, not "/none"'
+    )
+
+
+# --- long queries ------------------------------------------------------------------------------
+
+
+def test_a_query_in_the_file_may_be_longer_than_one_in_an_address() -> None:
+    keywords = [f'"keyword number {number}"' for number in range(24)]
+    query = " OR ".join(keywords)
+    config = build_config({"feeds": {"a": {"query": query}}}, "f", {}, {})
+    assert len(query) > URL_LIMITS.length
+    assert config.feeds["a"].query == query
+    longest = " OR ".join(["fog"] * 400)
+    assert build_config({"feeds": {"a": {"query": longest}}}, "f", {}, {}).feeds["a"].query
+
+
+@pytest.mark.parametrize(
+    ("query", "reason", "before_caret"),
+    [
+        (" OR ".join(["fog"] * 401), "at most 400 terms (at character 2801)", "OR "),
+        ("fog " * 100 + "(" + " fog" * 100, "unclosed parenthesis (at character 802)", " fog"),
+        ("x" * 4001, "at most 4000 characters (at character 4001)", "x"),
+    ],
+)
+def test_an_error_in_a_long_query_shows_its_surroundings(
+    query: str, reason: str, before_caret: str
+) -> None:
+    (problem,) = problems({"feeds": {"a": {"query": query}}})
+    message, line, caret = problem.splitlines()
+    assert message.startswith("my.toml: feeds.a.query: ")
+    assert message.endswith(reason)
+    assert len(line) < 130
+    assert line[: len(caret) - 1].endswith(before_caret)
+
+
+# --- mail --------------------------------------------------------------------------------------
+
+MAIL = {"host": "smtp.example.org", "from": "papers@example.org"}
+
+
+def test_mail_is_configured_by_a_table_and_a_password_of_the_environment() -> None:
+    config = build_config({"mail": MAIL}, "f", {"FEEDSRV_MAIL_PASSWORD": "secret"}, {})
+    assert (config.mail.sender, config.mail.port, config.mail.tls) == (
+        "papers@example.org",
+        587,
+        "starttls",
+    )
+    assert config.mail_password == "secret"
+
+
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        ({"mail": 1}, "f: mail: expected a table"),
+        ({"mail": MAIL | {"port": "x"}}, "f: mail.port: expected a whole number from 1 to 65535"),
+        ({"mail": MAIL | {"tls": "ssl"}}, 'f: mail.tls: expected one of "none", "starttls", "tls"'),
+        ({"mail": MAIL | {"password": "x"}}, "f: mail.password: unknown setting"),
+        (
+            {"mail": {"from": "a@b.c"}},
+            "f: mail.host: expected the name or address",
+        ),
+        ({"mail": MAIL | {"host": "a b"}}, "f: mail.host: expected the name or address"),
+        ({"mail": MAIL | {"user": "ü"}}, "f: mail.user: expected ASCII characters only"),
+        ({"mail": {"host": "a"}}, "f: mail.from: expected a mail address such as ada@example.org"),
+        ({"mail": MAIL | {"sign_up": True}}, "f: mail.sign_up: needs public_url"),
+        ({"mail_password": "x"}, "f: mail_password: unknown setting"),
+        ({"feeds": {"a": {"mail": ["a@b.c"]}}}, "f: feeds.a.mail: needs the table [mail]"),
+        ({"feeds": {"a": {"mail": "a@b.c"}}}, "f: feeds.a.mail: expected a list of texts"),
+        (
+            {"mail": MAIL, "feeds": {"a": {"mail": ["x"]}}},
+            "f: feeds.a.mail: expected a mail",
+        ),
+    ],
+)
+def test_wrong_settings_of_mail_are_named_by_their_key(data: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        build_config(data, "f", {}, {})
+    assert caught.value.problems[0].startswith(problem)
+
+
+def test_addresses_of_the_settings_have_ascii_domains() -> None:
+    feeds = {"a": {"mail": [" ada@müller.example"]}}
+    config = build_config({"mail": MAIL | {"from": "a@ü.org"}, "feeds": feeds}, "f", {}, {})
+    assert config.mail.sender == "a@xn--tda.org"
+    assert config.feeds["a"].mail == ("ada@xn--mller-kva.example",)
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("ada@example.org", "ada@example.org"),
+        (" Ada.Quill+x@EXAMPLE.org ", "Ada.Quill+x@example.org"),
+        ("ada@müller.example", "ada@xn--mller-kva.example"),
+        ("root@localhost", "root@localhost"),
+    ],
+)
+def test_a_mail_address_has_an_ascii_domain(text: str, address: str) -> None:
+    assert parse_mail_address(text) == address
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "ada", "@example.org", "ada@", "a b@example.org", "ada@exa mple.org", "ada@@x.org"),
+        *(".ada@x.org", "a..b@x.org", "ada@-x.org", "ada@x..org", "ada@x.org.", "ädä@example.org"),
+        *("ada@x.org\nBcc: eve@x.org", "ada@x.org,eve@x.org", "<ada@x.org>", '"a b"@x.org'),
+        *("a" * 65 + "@x.org", "a@" + "x" * 64 + ".org", "a@" + "x." * 130 + "org", "a@\ud800.org"),
+    ],
+)
+def test_what_is_no_mail_address_is_an_error(text: str) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        parse_mail_address(text)
+
+
+@pytest.mark.parametrize("key", ["host", "port", "tls", "user", "from", "pause", "sign_up"])
+def test_an_odd_value_in_the_mail_table_is_named_with_its_path(key: str) -> None:
+    for value in [*ODD_VALUES, nested(3000)]:
+        if key == "user" and value in ("http://[", "~nobody-here/x"):
+            continue
+        (problem,) = problems({"mail": MAIL | {key: value}})
+        assert problem.startswith(f"my.toml: mail.{key}: expected ")
+        assert len(problem.splitlines()) == 1
+        assert len(problem) < 500

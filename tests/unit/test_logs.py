@@ -34,6 +34,7 @@ def raised_error() -> Exception:
         *(
             "Unhandled exception in GET /papers.atom?q=a&key=sesame",
             "https://h/feeds/a.atom?key=sesame",
+            "https://h/papers/q/causal/key/sesame.atom",
         ),
         *("Authorization: Basic sesame", "{'Authorization': 'Bearer sesame'}"),
         *("http://proxy:sesame@10.0.0.1:3128/ refused", "access_key = 'sesame'"),

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import threading
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
+import msgspec
 import pytest
+from werkzeug.test import EnvironBuilder
 from werkzeug.wrappers import Response
 
 from feedsrv.feeds.service import FeedResult
 from feedsrv.models import Feed
+from feedsrv.upstream.demo import create_demo_upstream
 from tests.support.clock import Clock
 from tests.support.types import MakeService
 from tests.support.upstream import FakeUpstream, Json, make_raw_paper, papers_of_twelve_days
@@ -117,6 +120,92 @@ def test_a_day_is_refreshed_by_its_age_and_never_loses_papers(
     clock.forward(hours=9)
     service.get_feed(DAILY)
     wait_until(lambda: len(requested_days(upstream)) == 5)
+
+
+# --- what was pushed out, and what is not published yet ----------------------------------------
+
+
+@pytest.fixture
+def causal_search(upstream: FakeUpstream, clock: Clock) -> list[int]:
+    """Return the numbers of the papers that upstream's search finds; the test may change them."""
+    found: list[int] = []
+
+    def search(path: str) -> Response | None:
+        if not path.startswith("/papers?q="):
+            return None
+        papers = [paper for paper in upstream.papers if int(paper["id"][-5:]) in found]
+        return Response.from_app(
+            create_demo_upstream(papers, clock.today), EnvironBuilder(path).get_environ()
+        )
+
+    upstream.intercept = search
+    return found
+
+
+@pytest.mark.parametrize("limit", [0, 3])
+def test_a_paper_that_was_pushed_out_does_not_return_when_the_window_moves(
+    make_service: MakeService,
+    upstream: FakeUpstream,
+    clock: Clock,
+    causal_search: list[int],
+    limit: int,
+) -> None:
+    size = limit or 50
+    upstream.papers = [make_raw_paper(97)] + [
+        make_raw_paper(number, day=day, title="Causal tides")
+        for number, day in [*((n, max(0, 3 - n)) for n in range(size)), (98, 6), (99, 7)]
+    ]
+    causal_search += [98, 99]
+    feed = Feed(name="x", title="x", query="causal", limit=limit)
+    service = make_service(history_days=4)
+    wait_until(lambda: sorted(paper_numbers(service.get_feed(feed))) == list(range(size)))
+    numbers = paper_numbers(service.get_feed(feed))
+    for days in (1, 2):
+        upstream.papers = [paper | {"day": paper["day"] + 1} for paper in upstream.papers]
+        upstream.papers.append(make_raw_paper(1000 + days, title="Tides"))
+        clock.forward(days=1)
+        service.get_feed(feed)
+        wait_until(service._scheduler.is_idle)
+        left = set(paper_numbers(service.get_feed(feed)))
+        assert left < set(numbers), "some have left the window, and none came in their place"
+    assert 98 in paper_numbers(service.get_feed(feed, page_number=1)), "people may look further"
+    # A paper of the window was never in the place of another.
+    upstream.papers.append(make_raw_paper(1003, title="Causal tides"))
+    clock.forward(hours=1)
+    service.get_feed(feed)
+    wait_until(lambda: 1003 in paper_numbers(service.get_feed(feed)))
+
+
+def test_a_new_subscription_has_the_past_that_it_has_room_for(
+    make_service: MakeService, upstream: FakeUpstream, causal_search: list[int]
+) -> None:
+    upstream.papers = [
+        make_raw_paper(day, day=day, title="Causal tides") for day in (0, 1, 7, 8, 9)
+    ]
+    causal_search += [7, 8, 9]
+    feed = Feed(name="x", title="x", query="causal", limit=3)
+    service = make_service(history_days=2)
+    service.get_feed(feed)
+    wait_until(lambda: paper_numbers(service.get_feed(feed)) == [0, 1, 7])
+    other = msgspec.structs.replace(feed, limit=4)
+    assert paper_numbers(service.get_feed(other)) == [0, 1, 7, 8], "each limit for itself"
+
+
+def test_a_paper_appears_at_the_second_at_which_it_is_published(
+    make_service: MakeService, upstream: FakeUpstream, clock: Clock
+) -> None:
+    upstream.papers = [make_raw_paper(n, day=n // 10) for n in (1, 5, 12)]
+    service = make_service(history_days=2)
+    published = {
+        int(match.paper.id[-5:]): match.paper.published for match in service.get_feed(DAILY).matches
+    }
+    clock.now = published[1] - timedelta(seconds=1)
+    wait_until(lambda: paper_numbers(service.get_feed(DAILY)) == [12])
+    assert service.get_feed(DAILY).cacheable_until <= published[1]
+    clock.now = published[1]
+    assert paper_numbers(service.get_feed(DAILY)) == [1, 12]
+    clock.now = published[5]
+    assert paper_numbers(service.get_feed(DAILY)) == [5, 1, 12]
 
 
 # --- ten days of a server ----------------------------------------------------------------------

@@ -276,7 +276,7 @@ def test_an_unexpected_error_in_a_refresh_is_logged(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr("feedsrv.upstream.refresh.parse_page", lambda *args, **kwargs: 1 / 0)
+    monkeypatch.setattr("feedsrv.upstream.fetch.parse_page", lambda *args, **kwargs: 1 / 0)
     with pytest.raises(NoDataYetError, match="unexpected error") as caught:
         service.get_feed(make_feed("", "daily"))
     assert isinstance(caught.value.__cause__, ZeroDivisionError)

@@ -7,13 +7,16 @@ import socket
 import time
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
+from threading import Event
 
 import pytest
 from werkzeug.wrappers import Request, Response
 
 from feedsrv.errors import FetchError
-from feedsrv.upstream.client import MAX_BODY_BYTES, FetchResult, UpstreamClient
+from feedsrv.network import NetworkSettings
+from feedsrv.upstream.client import MAX_BODY_BYTES, FetchResult, UpstreamClient, Validators
 from tests.support.servers import serve_tcp, serve_wsgi
 
 View = Callable[[Request], Response]
@@ -148,6 +151,66 @@ def test_a_gzip_body_is_decompressed() -> None:
         assert get().body == page
 
 
+@pytest.mark.parametrize("encoding", ["gzip", "GZIP", "x-gzip", " gzip "])
+@pytest.mark.parametrize("padding", [b"", b"\0" * 512, b"\x1f and more"])
+def test_a_gzip_body_of_several_members_is_read_whole(encoding: str, padding: bytes) -> None:
+    members = [gzip.compress(part) for part in (b"a list ", b"", b"of papers " * 50_000, b"!")]
+
+    body = b"".join(members) + padding
+    with serving(lambda request: Response(body, headers={"Content-Encoding": encoding})) as get:
+        assert get().body == b"a list " + b"of papers " * 50_000 + b"!"
+
+
+def test_a_member_that_begins_in_one_chunk_and_ends_in_another_is_read() -> None:
+    body = gzip.compress(b"a list ") + gzip.compress(b"of papers")
+
+    def send_bytes(connection: socket.socket) -> None:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.sendall(b"HTTP/1.0 200 OK\r\nContent-Encoding: gzip\r\n\r\n")
+        for byte in body:
+            connection.sendall(bytes([byte]))
+        connection.close()
+
+    with serving_socket(send_bytes) as get:
+        assert get().body == b"a list of papers"
+
+
+def test_cookies_are_not_sent_back() -> None:
+    received: list[str] = []
+
+    def view(request: Request) -> Response:
+        received.append(request.headers.get("Cookie", ""))
+        response = Response("a list")
+        response.set_cookie(f"visit-{len(received)}", "x" * 4000)
+        return response
+
+    with serving(view) as get:
+        for _ in range(3):
+            get()
+    assert received == ["", "", ""]
+
+
+@pytest.mark.parametrize("value", ['"' + "x" * 300 + '"', '"caf\xe9"', '"a\tb"', ""])
+def test_a_validator_that_is_long_or_not_plain_is_not_kept(value: str) -> None:
+    headers = {"ETag": value, "Last-Modified": value}
+    with serving(lambda request: Response("a list", headers=headers)) as get:
+        result = get()
+    assert (result.etag, result.last_modified) == ("", "")
+
+
+def test_a_stored_validator_that_is_not_plain_is_not_sent() -> None:
+    def view(request: Request) -> Response:
+        return Response(f"{request.headers.get('If-None-Match')}")
+
+    with (
+        serve_wsgi(Request.application(view)) as url,
+        UpstreamClient(url, agent="feedsrv/test") as client,
+    ):
+        validators = Validators("/papers", '"caf\xe9"', "")
+        result = client.get("/papers", client.deadline_after(5), validators=validators)
+    assert result.body == b"None"
+
+
 @pytest.mark.parametrize(
     ("body", "encoding", "reason"),
     [
@@ -255,3 +318,159 @@ def test_a_wsgi_application_can_replace_the_network() -> None:
     app = Request.application(lambda request: Response(f"path {request.path}"))
     with UpstreamClient("https://huggingface.co", agent="feedsrv/test", app=app) as client:
         assert client.get("/papers", client.deadline_after(5)).body == b"path /papers"
+
+
+def test_requests_in_progress_can_be_aborted() -> None:
+    connected = Event()
+
+    def handler(connection: socket.socket) -> None:
+        connected.set()
+        connection.recv(1)
+
+    with (
+        serve_tcp(handler) as url,
+        UpstreamClient(url, agent="feedsrv/test") as client,
+        ThreadPoolExecutor() as executor,
+    ):
+        client.abort()  # there is none
+        request = executor.submit(client.get, "/papers", client.deadline_after(30))
+        assert connected.wait(10)
+        client.abort()
+        with pytest.raises(FetchError, match="timed out"):
+            request.result(10)
+
+
+# --- addresses and proxies ---------------------------------------------------------------------
+
+
+@contextmanager
+def unresponsive_address(port: int) -> Iterator[str]:
+    """Yield a loopback address that drops what is sent to the port: its backlog is full."""
+    address = "127.0.0.2"
+    with socket.socket() as listener, ExitStack() as waiting:
+        listener.bind((address, port))
+        listener.listen(0)
+        for _ in range(3):
+            connection = waiting.enter_context(socket.socket())
+            connection.setblocking(False)
+            with suppress(BlockingIOError):
+                connection.connect((address, port))
+        yield address
+
+
+def resolve_to(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
+    """Have every host name resolve to these addresses."""
+
+    def getaddrinfo(host: object, port: int, *args: object, **options: object) -> list[object]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (each, port)) for each in addresses]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+
+
+def test_an_address_that_does_not_respond_leaves_time_for_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with serve_wsgi(Response("a list")) as url:
+        port = int(url.rpartition(":")[2])
+        with (
+            unresponsive_address(port) as dead,
+            UpstreamClient(f"http://upstream.example:{port}", agent="feedsrv/test") as client,
+        ):
+            resolve_to(monkeypatch, dead, "127.0.0.1")
+            assert client.get("/papers", client.deadline_after(8)).body == b"a list"
+
+
+def test_the_deadline_holds_when_no_address_responds(monkeypatch: pytest.MonkeyPatch) -> None:
+    with (
+        serve_wsgi(Response("")) as url,
+        unresponsive_address(port := int(url.rpartition(":")[2])) as dead,
+        UpstreamClient(f"http://upstream.example:{port}", agent="feedsrv/test") as client,
+    ):
+        resolve_to(monkeypatch, dead)
+        started = time.monotonic()
+        with pytest.raises(FetchError, match="timed out"):
+            client.get("/papers", client.deadline_after(0.5))
+        assert time.monotonic() - started < 10
+
+
+def test_the_deadline_holds_when_the_name_server_does_not_respond(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answer = Event()
+
+    def getaddrinfo(*args: object, **options: object) -> list[object]:
+        answer.wait(30)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    with UpstreamClient("http://upstream.example", agent="feedsrv/test") as client:
+        with pytest.raises(FetchError, match="timed out"):
+            client.get("/papers", client.deadline_after(0.5))
+        assert not answer.is_set()
+        answer.set()
+
+
+def test_each_address_that_refuses_a_connection_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    resolve_to(monkeypatch, "127.0.0.2", "127.0.0.3")
+    with (
+        UpstreamClient("http://upstream.example:1", agent="feedsrv/test") as client,
+        pytest.raises(FetchError, match=r"request failed: .*127\.0\.0\.[23]"),
+    ):
+        client.get("/papers", client.deadline_after(5))
+
+
+def test_requests_go_through_the_proxy() -> None:
+    def view(request: Request) -> Response:
+        return Response(f"a list from {request.host}")
+
+    with (
+        serve_wsgi(Request.application(view)) as proxy,
+        UpstreamClient(
+            "http://upstream.example", agent="feedsrv/test", network=NetworkSettings(proxy)
+        ) as client,
+    ):
+        body = client.get("/papers", client.deadline_after(5)).body
+    assert body == b"a list from upstream.example"
+
+
+def test_variables_that_httpx_would_reject_are_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "[::1]")
+    monkeypatch.setenv("ALL_PROXY", "gopher://127.0.0.1:1")
+    with serving(lambda _: Response("a list")) as get:
+        assert get().body == b"a list"
+
+
+# --- the token ---------------------------------------------------------------------------------
+
+
+def test_requests_go_on_without_a_token_that_has_expired(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    tokens: list[str] = []
+
+    def view(request: Request) -> Response:
+        tokens.append(request.headers.get("Authorization", ""))
+        return Response("", 401) if tokens[-1] else Response("a list")
+
+    slots: list[None] = []
+    with (
+        serve_wsgi(Request.application(view)) as url,
+        UpstreamClient(url, agent="feedsrv/test", token="hf_old") as client,
+    ):
+        for _ in range(2):
+            result = client.get(
+                "/papers", client.deadline_after(5), acquire_slot=lambda: slots.append(None)
+            )
+            assert result.body == b"a list"
+        assert client.token_was_rejected
+    assert tokens == ["Bearer hf_old", "", ""]
+    assert len(slots) == 1, "the second request counts against the rate limit"
+    assert "FEEDSRV_HF_TOKEN is invalid or has expired" in caplog.text
+
+
+def test_a_page_that_needs_authentication_is_an_error() -> None:
+    with (
+        serving(lambda _: Response("", 401)) as get,
+        pytest.raises(FetchError, match="HTTP 401"),
+    ):
+        get()

@@ -24,7 +24,7 @@ FEED = "/papers.atom"
 #: The reasons of the API that differ from the page's.
 API_REASONS = {
     "nolist": "the API response is not a list of papers",
-    "badjson": "the API response is not a list of papers",
+    "badjson": "3 from api",
     "badutf8": "the API response is not a list of papers",
     "cards-only": "HTTP 500",
     "shrunk": "1 from api",
@@ -124,7 +124,7 @@ def test_a_page_that_crashes_the_parser_is_saved_and_backed_off(
     make_service: MakeService, upstream: FakeUpstream, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service = make_service()
-    monkeypatch.setattr("feedsrv.upstream.refresh.parse_page", lambda *args, **kwargs: 1 / 0)
+    monkeypatch.setattr("feedsrv.upstream.fetch.parse_page", lambda *args, **kwargs: 1 / 0)
     client = create_app(service).test_client()
     for _ in range(3):
         response = client.get(FEED)
@@ -170,3 +170,17 @@ def test_retry_after_is_honoured_from_the_page_and_from_the_api(
     upstream.recover()
     clock.forward(seconds=121)
     assert client.get("/papers/trending.atom").status_code == 200
+
+
+# --- damaged data -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+def test_damage_that_costs_a_paper_of_the_page_is_made_up_for_by_the_api(
+    make_service: MakeService, upstream: FakeUpstream, scope: str
+) -> None:
+    upstream.damage = (b"Causal lighthouses", b"Causal \x5cx lighthouses", SCOPES[scope])
+    listing = make_service().refresh_page(Page(Kind.DAY, "2026-11-24"))
+    expected = {"the page": "3 from api", "the API": "3 from data", "both": "2 from data"}[scope]
+    assert f"{len(listing.papers)} from {listing.parsed_from}" == expected
+    assert all(paper.authors and paper.abstract for paper in listing.papers)

@@ -173,7 +173,7 @@ def test_a_refresh_waits_for_its_slot(config: Config, clock: Clock, upstream: Fa
     refresher = make_refresher(spaced, "x", clock, waits)
     for _ in range(6):
         refresher.refresh(Page(Kind.TRENDING), force=True)
-    assert waits == [2.0, 2.0]
+    assert [seconds for seconds in waits if seconds] == [2.0, 2.0]
     assert len(upstream.requests) == 6
 
 

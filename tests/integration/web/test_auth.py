@@ -160,3 +160,16 @@ def test_pages_may_not_be_read_by_other_origins(client: FlaskClient) -> None:
     assert response.headers["Referrer-Policy"] == "no-referrer"
     assert response.headers["X-Content-Type-Options"] == "nosniff"
     assert "default-src 'none'" in response.headers["Content-Security-Policy"]
+
+
+@pytest.mark.parametrize("path", ["/static/style.css", "/favicon.ico", "/openapi.json"])
+def test_shared_caches_store_nothing_of_a_private_server(
+    private_client: FlaskClient, client: FlaskClient, path: str
+) -> None:
+    with private_client.get(path, auth=("feedsrv", KEY)) as response:
+        assert response.status_code == 200
+        directives = response.headers["Cache-Control"].split(", ")
+        assert "private" in directives
+        assert "public" not in directives
+    with client.get(path) as response:
+        assert "private" not in response.headers.get("Cache-Control", "")

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import pytest
+from flask.testing import FlaskClient
 from werkzeug.datastructures import Headers
 
 from feedsrv.config import Config
@@ -161,6 +162,61 @@ def test_each_feed_and_format_has_its_own_etag(server: Server) -> None:
     assert len(tags) == len(CACHEABLE_PATHS)
 
 
+@pytest.mark.parametrize(
+    "suffix", ["-gzip", "-br", ";gzip", "--gzip", ":zstd", "-deflate", "-gzip-gzip", "-GZIP"]
+)
+@pytest.mark.parametrize("form", ['W/"{}{}"', '"{}{}"', 'W/"{}"{}', '"x", "{}{}"'])
+@pytest.mark.parametrize("path", [FEED, "/", "/static/style.css"])
+def test_an_etag_of_a_server_that_compresses_is_ours(
+    server: Server, suffix: str, form: str, path: str
+) -> None:
+    """Apache adds -gzip to the ETags of responses that it compresses, and does not take it off."""
+    tag = server(path).headers["ETag"].removeprefix("W/").strip('"')
+    assert server(path, If_None_Match=form.format(tag, suffix)).status == 304
+    assert server(path, If_None_Match=form.format("other", suffix)).status == 200
+
+
+@pytest.mark.parametrize(
+    ("if_match", "status"),
+    [
+        ("*", 200),
+        ("{tag}", 200),
+        ('"other", {tag}', 200),
+        ("W/{tag}", 412),  # RFC 9110 13.1.1: compared strongly
+        ('"other"', 412),
+        ("", 412),
+    ],
+)
+@pytest.mark.parametrize("path", [FEED, "/papers", "/", "/openapi.json", "/static/style.css"])
+def test_if_match_is_true_for_what_exists(
+    server: Server, path: str, if_match: str, status: int
+) -> None:
+    tag = server(path).headers["ETag"].removeprefix("W/")
+    response = server(path, If_Match=if_match.format(tag=tag))
+    assert response.status == status
+    assert bool(response.body) is (status == 200)
+
+
+def test_if_match_of_nothing_is_404(server: Server) -> None:
+    assert server("/feeds/none.atom", If_Match="*").status == 404
+
+
+def test_conditions_are_evaluated_in_the_order_of_the_standard(server: Server) -> None:
+    """RFC 9110 13.2.2."""
+    first = server(FEED)
+    etag, modified = first.headers["ETag"], first.modified
+    before, after = (http_date(modified + timedelta(days=days)) for days in (-1, 1))
+    for status, conditions in [
+        (412, {"If_Match": '"other"', "If_None_Match": etag}),
+        (304, {"If_Match": "*", "If_None_Match": etag}),
+        (200, {"If_Match": "*", "If_Unmodified_Since": before}),
+        (412, {"If_Unmodified_Since": before, "If_None_Match": etag}),
+        (304, {"If_Unmodified_Since": after, "If_None_Match": etag}),
+        (200, {"If_None_Match": '"other"', "If_Modified_Since": after}),
+    ]:
+        assert server(FEED, **conditions).status == status, conditions
+
+
 # --- dates ---------------------------------------------------------------------------------------
 
 
@@ -220,6 +276,29 @@ def test_if_none_match_takes_precedence_over_if_modified_since(
     assert server(FEED, If_None_Match=tag, If_Modified_Since=date).status == status
 
 
+@pytest.mark.parametrize(
+    ("since", "status"),
+    [
+        (timedelta(0), 200),
+        (timedelta(days=1), 200),
+        (timedelta(seconds=-1), 412),
+        (timedelta(days=-400), 412),
+    ],
+)
+@pytest.mark.parametrize("path", [FEED, "/papers", "/static/style.css"])
+def test_if_unmodified_since_is_compared_with_last_modified(
+    server: Server, path: str, since: timedelta, status: int
+) -> None:
+    date = http_date(server(path).modified + since)
+    assert server(path, If_Unmodified_Since=date).status == status
+    assert server(path, "HEAD", If_Unmodified_Since=date).status == status
+
+
+@pytest.mark.parametrize("date", ["yesterday", "", "0", "Tue, 99 Foo 2026 00:00:00 GMT"])
+def test_a_malformed_if_unmodified_since_is_ignored(server: Server, date: str) -> None:
+    assert server(FEED, If_Unmodified_Since=date).status == 200
+
+
 # --- HEAD ----------------------------------------------------------------------------------------
 
 
@@ -235,6 +314,68 @@ def test_head_is_get_without_its_body(server: Server, path: str) -> None:
         for response in (got, head)
     ]
     assert headers[0] == headers[1]
+
+
+# --- pages, files and descriptions -----------------------------------------------------------
+
+UNSTORED_PATHS = ["/", "/?q=causal", "/preview?q=causal", "/status", "/problems", "/openapi.json"]
+FILE_PATHS = ["/static/style.css", "/static/page.js", "/static/icon.png", "/favicon.ico"]
+
+
+@pytest.mark.parametrize("path", [*UNSTORED_PATHS, *FILE_PATHS, "/robots.txt"])
+def test_pages_files_and_the_description_have_validators(server: Server, path: str) -> None:
+    first = server(path)
+    assert first.status == 200
+    etag = first.headers["ETag"]
+    again, head = (server(path, method, If_None_Match=etag) for method in ("GET", "HEAD"))
+    for response in (again, head):
+        assert (response.status, response.body) == (304, b"")
+        for name in ("ETag", "Cache-Control", "Vary"):
+            assert response.headers[name] == first.headers[name]
+        assert "Content-Length" not in response.headers
+        assert "Content-Type" not in response.headers
+    assert server(path, If_None_Match='"other"').body == first.body
+    if path in FILE_PATHS:
+        since = first.headers["Last-Modified"]
+        assert server(path, If_Modified_Since=since).status == 304
+        assert "max-age=86400" in first.headers["Cache-Control"]
+    else:
+        assert first.headers["Cache-Control"] == "no-cache"
+        date = http_date(datetime(2099, 1, 1, tzinfo=UTC))
+        for name in ("If_Modified_Since", "If_Unmodified_Since"):
+            assert server(path, **{name: date}).body == first.body, "it has no Last-Modified"
+
+
+@pytest.mark.parametrize("path", [*UNSTORED_PATHS, "/static/style.css", "/metrics", "/status.json"])
+def test_they_are_compressed(server: Server, path: str) -> None:
+    plain, compressed = server(path), server(path, Accept_Encoding="gzip, br")
+    assert compressed.headers["Content-Encoding"] == "gzip"
+    assert compressed.headers["Vary"] == plain.headers["Vary"] == "Accept-Encoding"
+    assert compressed.headers.get("ETag") == plain.headers.get("ETag")
+    assert int(compressed.headers["Content-Length"]) == len(compressed.body)
+    assert len(compressed.body) < len(plain.body)
+    head = server(path, "HEAD", Accept_Encoding="gzip, br")
+    assert head.headers["Content-Encoding"] == "gzip"
+    assert head.body == b""
+    if path != "/metrics":  # which counts requests
+        assert gzip.decompress(compressed.body) == plain.body
+
+
+def test_what_does_not_get_smaller_is_not_compressed(server: Server) -> None:
+    for path in ("/static/icon.png", "/healthz"):
+        assert "Content-Encoding" not in server(path, Accept_Encoding="gzip").headers
+
+
+@pytest.mark.parametrize("path", [FEED, "/", *FILE_PATHS, "/openapi.json", "/nothing", "/papers/"])
+def test_the_date_is_left_to_the_server(sample_client: FlaskClient, path: str) -> None:
+    """granian adds one, whatever the application sends."""
+    for headers in ({}, {"If-None-Match": "*"}, {"Range": "bytes=0-9"}):
+        assert "Date" not in sample_client.get(path, headers=headers).headers
+
+
+def test_a_range_of_a_file_is_the_whole_file(server: Server) -> None:
+    response = server("/static/style.css", Range="bytes=0-9")
+    assert (response.status, response.body) == (200, server("/static/style.css").body)
 
 
 # --- compression ---------------------------------------------------------------------------

@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from flask.testing import FlaskClient
+from werkzeug.exceptions import InternalServerError, MethodNotAllowed, NotFound
 
+from feedsrv.errors import (
+    FeedsrvError,
+    NoDataYetError,
+    ParameterError,
+    QueryError,
+    QuotaExceededError,
+    UnauthorizedError,
+    UnknownFeedError,
+)
 from feedsrv.feeds.service import Service
+from feedsrv.web import load_shedding
+from feedsrv.web.problems import problem_from_error, problem_from_http_error
 from tests.support.html import BROWSER, parse_html, select_one, text_of
 from tests.support.upstream import FakeUpstream
 
@@ -94,3 +108,48 @@ def test_an_invalid_host_header_gets_no_page(client: FlaskClient) -> None:
     headers = {"Host": "a b", "Accept": BROWSER}
     assert client.get("/", headers=headers).content_type == "application/problem+json"
     assert client.get("/feeds/none", headers=headers).status_code == 400
+
+
+# --- types -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("address", "anchor"),
+    [
+        ("/papers.atom?q=%28", "invalid-query"),
+        ("/papers.atom?limit=0", "invalid-parameter"),
+        ("/papers.atom?match=x", "invalid-parameter"),
+        ("/feeds/none.atom", "feed-not-found"),
+        ("/nothing", "not-found"),
+        ("/papers.pdf", "not-found"),
+        ("/papers/date/2026-02-30.atom", "not-found"),
+        ("/papers/week.atom", "not-fetched-yet"),
+    ],
+)
+def test_each_type_of_problem_is_a_section_of_a_page(
+    client: FlaskClient, upstream: FakeUpstream, address: str, anchor: str
+) -> None:
+    upstream.fail()
+    problem = client.get(address).get_json()
+    assert problem["type"] == f"/problems#{anchor}"
+    page = parse_html(client.get("/problems"), 200)
+    section = select_one(page, f"#{anchor}")
+    assert text_of(section) == problem["title"]
+    assert text_of(select_one(page, f"#{anchor} + dd")).startswith(f"{problem['status']}.")
+
+
+def test_every_error_of_a_request_has_a_section(client: FlaskClient) -> None:
+    page = parse_html(client.get("/problems"), 200)
+    sections = {str(section["id"]) for section in page.select("dt[id]")}
+    errors: list[FeedsrvError] = [
+        QueryError("", 0, ""),
+        ParameterError("", "", ""),
+        UnauthorizedError(""),
+    ]
+    errors += [QuotaExceededError("", 1), UnknownFeedError(""), NoDataYetError("", 1)]
+    problems = [problem_from_error(error) for error in errors]
+    problems += [problem_from_http_error(error()) for error in (NotFound, MethodNotAllowed)]
+    problems.append(problem_from_http_error(InternalServerError()))
+    anchors = {problem.anchor for problem in problems}
+    busy = json.loads(load_shedding._BODY)
+    assert sections == anchors | {busy["type"].removeprefix("/problems#")}

@@ -116,13 +116,14 @@ def test_a_feed_page_shows_every_field_of_a_paper(
         "One paragraph.",
         "Causal, the other.",
     ]
-    assert text_of(select_one(page, ".summary")) == "Lighthouses, in short."
+    assert text_of(select_one(page, ".summary")) == ("AI-generated summary: Lighthouses, in short.")
     assert [text_of(link) for link in page.select(".links a")] == [
         "Paper page",
         "arXiv",
         "PDF",
         "Code",
         "Project",
+        "More like this",
     ]
     queries = [
         parse_qs(urlsplit(str(link["href"])).query)["q"] for link in page.select(".keywords a")

@@ -62,13 +62,13 @@ def test_chart_has_a_description_and_labels(make_warm_client: MakeClient) -> Non
 def test_feed_addresses_are_listed_atom_first_and_work(make_warm_client: MakeClient) -> None:
     client = make_warm_client()
     page = parse_html(client.get('/?q="world+model"+C%2B%2B'))
-    urls = [str(field["value"]) for field in page.select(".address input")]
+    urls = [str(field["value"]) for field in page.select(".subscribe > .address input")]
     assert [urlsplit(url).path for url in urls] == [
         "/papers.atom",
         "/papers.rss",
         "/papers.json",
     ]
-    for url, link in zip(urls, page.select(".address a"), strict=True):
+    for url, link in zip(urls, page.select(".subscribe > .address a"), strict=True):
         assert parse_qs(urlsplit(url).query) == {"q": ['"world model" C++']}
         assert link["href"] == url
         assert client.get(url).mimetype == link["type"]
@@ -195,10 +195,20 @@ def test_front_page_does_not_wait_for_upstream(client: FlaskClient, upstream: Fa
     assert "Loading papers" in text_of(page)
 
 
-@pytest.mark.parametrize("path", ["/", "/preview", "/status", "/status.json"])
-def test_pages_about_the_current_state_are_not_cached(client: FlaskClient, path: str) -> None:
+@pytest.mark.parametrize(
+    ("path", "cache_control"),
+    [
+        ("/", "no-cache"),
+        ("/preview", "no-cache"),
+        ("/status", "no-cache"),
+        ("/status.json", "no-store"),
+    ],
+)
+def test_pages_about_the_current_state_are_never_served_stale(
+    client: FlaskClient, path: str, cache_control: str
+) -> None:
     response = client.get(path)
-    assert response.headers["Cache-Control"] == "no-store"
+    assert response.headers["Cache-Control"] == cache_control
     assert client.head(path).status_code == 200
     assert client.head(path).data == b""
 

@@ -10,6 +10,9 @@ from werkzeug.wrappers import Response
 
 from feedsrv.config import Config
 from feedsrv.feeds.service import Service
+from feedsrv.models import RequestLog
+from feedsrv.upstream.policy import MAX_REQUESTS
+from feedsrv.web.app import create_app
 from tests.support.clock import Clock
 from tests.support.html import parse_html, text_of
 from tests.support.types import MakeClient
@@ -111,3 +114,74 @@ def test_status_page_shows_that_nothing_can_be_stored(
     page = parse_html(client.get("/status"))
     assert "Nothing can be stored on disk since 24 November 2026" in text_of(page)
     assert "Not a directory" in client.get("/status.json").get_json()["store"]["trouble"]
+
+
+# --- when no request may be sent ---------------------------------------------------------------
+
+
+def use_up_budget(service: Service, clock: Clock) -> None:
+    service.repository.update_request_log(lambda _: RequestLog((clock.now,) * MAX_REQUESTS))
+
+
+def test_a_list_that_waits_for_the_request_budget_is_named_and_not_called_nothing(
+    service: Service, clock: Clock
+) -> None:
+    client = create_app(service).test_client()
+    assert client.get("/papers.atom").status_code == 200
+    use_up_budget(service, clock)
+    response = client.get("/papers/trending.atom")
+    assert response.status_code == 503
+    assert response.get_json()["title"] == "Not fetched yet"
+    reason = "the request budget is used up (/papers/trending)"
+    assert response.get_json()["detail"] == f"trending not fetched from Hugging Face yet: {reason}"
+    assert 0 < response.get_json()["retry_after"] <= 300
+    page = parse_html(client.get("/status"))
+    assert "Everything works" not in text_of(page)
+    assert "The request budget is used up. Readers get what is stored" in text_of(page)
+    assert "Trending – never waiting for the request budget" in text_of(page)
+
+
+def test_nothing_is_said_of_stored_lists_where_there_are_none(
+    service: Service, clock: Clock
+) -> None:
+    use_up_budget(service, clock)
+    client = create_app(service).test_client()
+    detail = client.get("/papers/trending.atom").get_json()["detail"]
+    assert (
+        detail
+        == "nothing fetched from Hugging Face yet: the request budget is used up (/papers/trending)"
+    )
+    assert "The request budget is used up. Lists that are missing" in text_of(
+        parse_html(client.get("/status"))
+    )
+
+
+def test_a_used_up_rate_limit_of_upstream_is_no_outage(
+    client: FlaskClient, upstream: FakeUpstream, clock: Clock
+) -> None:
+    upstream.headers["ratelimit"] = '"pages";r=0;t=120'
+    client.get("/papers.atom")
+    status = text_of(parse_html(client.get("/status")))
+    assert "unreachable" not in status
+    assert "Everything works" not in status
+    assert "The request budget is used up." in status
+    clock.forward(minutes=3)
+    assert "Everything works." in text_of(parse_html(client.get("/status")))
+
+
+def test_a_server_that_fetched_only_other_lists_does_not_say_that_nothing_was_fetched(
+    client: FlaskClient,
+) -> None:
+    assert client.get("/papers/trending.atom").status_code == 200
+    status = text_of(parse_html(client.get("/status")))
+    assert "Nothing fetched yet" not in status
+    assert "No list day is fetched yet; the last list was fetched" in status
+
+
+def test_a_week_is_labelled_with_the_week_of_its_list(
+    client: FlaskClient, upstream: FakeUpstream, clock: Clock
+) -> None:
+    upstream.today = lambda: clock.today().replace(day=20)  # this week has no list yet
+    assert client.get("/papers/week.atom").status_code == 200
+    assert client.get("/status.json").get_json()["lists"][0]["page"]["key"] == "2026-W47"
+    assert "Week 47 of 2026" in text_of(parse_html(client.get("/status")))

@@ -8,6 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 from flask.testing import FlaskClient
+from werkzeug.exceptions import NotFound
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
+from werkzeug.test import Client
 
 from feedsrv.config import Config
 from feedsrv.feeds.service import Service
@@ -95,3 +98,44 @@ def test_a_malformed_host_is_a_problem_without_urls(
     assert response.status_code == 400
     assert response.content_type == "application/problem+json"
     assert "Host" in json.loads(response.data)["detail"]
+
+
+@pytest.mark.parametrize("path", [*PATHS, "/papers/q/causal.atom", "/feeds/causal?q=causal"])
+def test_a_mounted_application_has_the_mount_point_in_every_url(
+    client: FlaskClient, path: str
+) -> None:
+    """WSGI's SCRIPT_NAME: under a dispatcher, or behind a server that sets it."""
+    mounted = Client(DispatcherMiddleware(NotFound(), {"/papers-of/lab": client.application}))
+    response = mounted.get(f"/papers-of/lab{path}", headers={"Host": "a.example"})
+    assert response.status_code == 200
+    text = response.get_data(as_text=True) + str(response.headers)
+    urls = re.findall(r"http://a\.example[^\s\"<>]*", text)
+    assert urls
+    assert all(url.startswith("http://a.example/papers-of/lab/") for url in urls)
+
+
+def test_redirects_robots_and_problem_types_have_the_mount_point(client: FlaskClient) -> None:
+    mounted = Client(DispatcherMiddleware(NotFound(), {"/lab": client.application}))
+    redirect = mounted.get("/lab/papers.ATOM", headers={"Host": "a.example"})
+    assert redirect.headers["Location"] == "http://a.example/lab/papers.atom"
+    assert "Disallow: /lab/papers" in mounted.get("/lab/robots.txt").text
+    assert mounted.get("/lab/papers.atom?q=%28").get_json()["type"] == "/lab/problems#invalid-query"
+
+
+@pytest.mark.parametrize(
+    ("headers", "url"),
+    [
+        ({"X-Forwarded-Host": "a.example", "X-Forwarded-Port": "8080"}, "http://a.example:8080"),
+        ({"X-Forwarded-Host": "a.example", "X-Forwarded-Proto": "HTTPS"}, "https://a.example"),
+        ({"Forwarded": 'for=192.0.2.1;host="b.example:81";proto=https'}, "https://b.example:81"),
+        ({"Forwarded": "for=192.0.2.2;host=c.example"}, "http://c.example"),
+    ],
+)
+def test_a_response_for_one_forwarded_url_is_never_sent_for_another(
+    client: FlaskClient, headers: dict[str, str], url: str
+) -> None:
+    for _ in range(2):
+        response = client.get(
+            "/papers.atom?q=causal", headers=headers, environ_base={"REMOTE_ADDR": PROXY}
+        )
+        assert f"<{url}/papers.atom?q=causal>" in response.headers["Link"]

@@ -148,6 +148,22 @@ def test_nothing_of_a_private_server_is_kept_for_another(
     assert "sesame" not in access.read_text()
 
 
+def test_a_key_is_in_no_log_when_the_server_does_not_respond(
+    make_service: MakeService, nginx: Callable[..., str], tmp_path: Path
+) -> None:
+    with serve_wsgi(create_app(make_service(access_key="sesame"))) as server:
+        front = nginx(server)
+    assert fetch(f"{front}{FEED}&key=sesame")[0] == 502
+    assert fetch(f"{front}/papers/q/causal/key/sesame.atom")[0] == 502
+    assert fetch(f"{front}/%00?key=sesame")[0] == 400
+    access = tmp_path / "nginx" / "access.log"
+    wait_until(lambda: access.read_text().count("\n") == 3)
+    assert '"GET /papers/q/causal/key/***.atom" 502' in access.read_text()
+    assert not [
+        log for log in (tmp_path / "nginx").glob("*.log") if "sesame" in log.read_text("latin-1")
+    ]
+
+
 def test_an_error_is_kept_by_nobody(log: RequestLog, nginx: Callable[..., str]) -> None:
     with serve_wsgi(log) as server:
         front = nginx(server)

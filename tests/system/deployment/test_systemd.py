@@ -12,13 +12,13 @@ from tests.support.feed_readers import require_program
 from tests.support.paths import ROOT
 
 
-@pytest.fixture
-def unit(tmp_path: Path) -> Path:
-    """The unit, with a program that is there."""
+@pytest.fixture(params=["feedsrv.service", "feedsrv-mail.service"])
+def unit(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    """A unit, with a program that is there."""
     require_program("systemd-analyze", "systemd")
-    text = (ROOT / "deploy" / "feedsrv.service").read_text("utf-8")
+    file = tmp_path / str(request.param)
+    text = (ROOT / "deploy" / file.name).read_text("utf-8")
     program = Path(sys.executable).parent / "feedsrv"
-    file = tmp_path / "feedsrv.service"
     file.write_text(text.replace("/opt/feedsrv/bin/feedsrv", str(program)))
     return file
 
@@ -43,3 +43,10 @@ def test_systemd_finds_nothing_wrong_with_the_unit(unit: Path) -> None:
 def test_systemd_counts_the_unit_among_the_well_hardened(unit: Path) -> None:
     said = systemd_analyze("security", "--offline=true", "--no-pager", "--threshold=15", str(unit))
     assert "OK" in said.splitlines()[-1]
+
+
+def test_systemd_knows_when_mail_is_sent() -> None:
+    require_program("systemd-analyze", "systemd")
+    text = (ROOT / "deploy" / "feedsrv-mail.timer").read_text("utf-8")
+    (when,) = (line for line in text.splitlines() if line.startswith("OnCalendar="))
+    assert "Normalized form: *-*-* *:20:00" in systemd_analyze("calendar", when.partition("=")[2])

@@ -17,7 +17,7 @@ from feedsrv.storage.backend import Area, Backend, StorageKey
 from feedsrv.storage.codec import encode
 from feedsrv.storage.repository import SCHEMA_VERSION, Repository
 from tests.support.redis_server import run_redis
-from tests.support.stores import disk_store, redis_store, reserve_slot
+from tests.support.stores import disk_store, has_last_modified, redis_store, reserve_slot
 from tests.support.waiting import wait_until
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -165,9 +165,9 @@ def test_the_allowance_is_one_for_all(make: Make) -> None:
 
 def test_since_when_an_address_answers_as_it_does_is_the_same_for_all(make: Make) -> None:
     one, other = make(), make()
-    assert not other.was_served("http://a/")
+    assert not has_last_modified(other, "http://a/")
     first = one.last_modified("http://a/", "x", NOON)
-    wait_until(lambda: other.was_served("http://a/"))
+    wait_until(lambda: has_last_modified(other, "http://a/"))
     assert other.last_modified("http://a/", "x", NOON + LENGTH) == first == NOON
     second = other.last_modified("http://a/", "y", NOON)
     assert second == NOON + timedelta(seconds=1)

@@ -16,6 +16,7 @@ import pytest
 from feedsrv.config import Config
 from feedsrv.errors import UpstreamError
 from feedsrv.feeds.service import Service
+from feedsrv.models import Feed
 from tests.support.clock import Clock
 from tests.support.http import fetch_body
 from tests.support.processes import killed_process
@@ -67,7 +68,8 @@ def refresh_forever(url: str, folder: str) -> None:
     """Read pages for ever, in a process that will be killed."""
     config = Config(upstream_url=url, cache_dir=Path(folder), spacing=0, deadline=2)
     service = Service.open(config)
-    for page in itertools.cycle(service._due_pages() or [service.newest_day()]):
+    pages = service._due_pages([Feed(name="all", title="all", sources=("daily", "trending"))])
+    for page in itertools.cycle(pages or [service.newest_day()]):
         with suppress(UpstreamError):
             service.refresh_page(page)
 

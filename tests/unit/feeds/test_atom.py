@@ -40,6 +40,7 @@ from tests.support.documents import (
     first_atom_entry,
     make_entries,
     make_feed_generator,
+    paper_with,
     parse_xml,
     render_papers,
 )
@@ -67,12 +68,11 @@ def test_the_id_of_an_entry_is_its_arxiv_url() -> None:
     entry = first_atom_entry(render_papers(PAPER))
     assert entry.findtext("a:id", namespaces=ATOM_NAMESPACES) == "https://arxiv.org/abs/2611.01234"
     assert entry.findtext("a:title", namespaces=ATOM_NAMESPACES) == "Do lighthouses cause ships?"
-    assert (
-        entry.findtext("a:summary", namespaces=ATOM_NAMESPACES)
-        == "Ships say lighthouses cause them."
-    )
-    assert entry.findtext("a:published", namespaces=ATOM_NAMESPACES) == "2026-11-20T00:00:00+00:00"
-    assert entry.findtext("a:updated", namespaces=ATOM_NAMESPACES) == "2026-11-20T00:00:00+00:00"
+    summary = entry.find("a:summary", ATOM_NAMESPACES)
+    assert summary is not None
+    assert (summary.text, summary.get("type", "text")) == (PAPER.abstract, "text")
+    assert entry.findtext("a:published", namespaces=ATOM_NAMESPACES) == "2026-11-20T00:07:14+00:00"
+    assert entry.findtext("a:updated", namespaces=ATOM_NAMESPACES) == "2026-11-20T00:07:14+00:00"
 
 
 def test_every_author_has_an_element_and_is_in_the_content() -> None:
@@ -135,6 +135,21 @@ def test_links_have_rel_and_type_and_the_alternate_is_the_configured_one(
     ]
 
 
+def test_the_ai_summary_is_marked_as_one_before_the_abstract() -> None:
+    content = make_entries(PAPER)[0].content
+    marked = "<p><strong>AI-generated summary:</strong> Ships say lighthouses cause them.</p>"
+    assert f"{marked}\n<p>We ask the ships.</p>" in content
+    assert "AI-generated" not in make_entries(paper_with(ai_summary=""))[0].content
+    active = make_entries(paper_with(ai_summary="<script>alert(1)</script>"))[0].content
+    assert "<script" not in active
+
+
+def test_an_entry_has_the_doi() -> None:
+    path = "{http://purl.org/dc/elements/1.1/}identifier"
+    assert first_atom_entry(render_papers(PAPER)).findtext(path) == "10.48550/arXiv.2611.01234"
+    assert first_atom_entry(render_papers(paper_with(id="sample-001"))).find(path) is None
+
+
 def test_keywords_and_feed_names_are_categories_of_two_schemes() -> None:
     found = first_atom_entry(render_papers(PAPER)).findall("a:category", ATOM_NAMESPACES)
     assert [(c.attrib["scheme"], c.attrib["term"]) for c in found] == [
@@ -177,11 +192,11 @@ def test_a_revision_changes_updated_but_not_published() -> None:
     revised = datetime(2026, 11, 23, 7, 5, 3, 999, tzinfo=UTC)
     document = render_papers(msgspec.structs.replace(PAPER, revised=revised))
     entry = first_atom_entry(document)
-    assert entry.findtext("a:published", namespaces=ATOM_NAMESPACES) == "2026-11-20T00:00:00+00:00"
-    assert entry.findtext("a:updated", namespaces=ATOM_NAMESPACES) == "2026-11-23T07:05:03+00:00"
+    assert entry.findtext("a:published", namespaces=ATOM_NAMESPACES) == "2026-11-20T00:07:14+00:00"
+    assert entry.findtext("a:updated", namespaces=ATOM_NAMESPACES) == "2026-11-23T06:57:49+00:00"
     assert (
         parse_xml(document).findtext("a:updated", namespaces=ATOM_NAMESPACES)
-        == "2026-11-23T07:05:03+00:00"
+        == "2026-11-23T06:57:49+00:00"
     )
 
 

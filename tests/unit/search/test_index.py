@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from feedsrv.models import Paper
 from feedsrv.search.index import Index
 from feedsrv.search.parser import parse_query
-from feedsrv.search.query import Query, Term, matches
+from feedsrv.search.query import Query, Term, iter_positive_terms, matches
 from feedsrv.search.word_families import base_forms, related_base_forms
 from tests.support.strategies import (
     LISTED_WORDS,
@@ -65,10 +65,47 @@ def test_each_word_of_the_table_finds_all_its_forms() -> None:
     wrong = [
         word
         for word in (*LISTED_WORDS, *prefixed)
-        if set(index.matched_words(Term("title", word, "forms")))
+        if set(index.matched_forms(Term("title", word, "forms")))
         != set().union(*(forms.get(base, ()) for base in related_base_forms(word)))
     ]
     assert wrong == []
+
+
+@pytest.mark.parametrize(
+    ("query", "forms"),
+    [
+        ("finetuning", {"finetuning": 2, "fine tuning": 2, "fine tuned": 1}),
+        ("fine-tuning", {"finetuning": 2, "fine tuning": 2, "fine tuned": 1}),
+        ('"fine tuning model"', {"fine tuning models": 1, "finetuning model": 1}),
+        ('"tuning models"', {"tuning models": 1}),
+        ("fine*", {"finetuning": 2, "fine": 3}),
+        ("llama3", {"llama 3": 1, "llama3": 1}),
+        ("zebra", {}),
+    ],
+)
+def test_the_forms_of_a_term_are_counted_in_all_spellings(
+    query: str, forms: dict[str, int]
+) -> None:
+    index = Index(
+        [
+            make_paper("Fine-tuning models", abstract="Finetuning, or fine-tuning. Llama 3"),
+            make_paper("Finetuning model"),
+            make_paper("A fine-tuned Llama3", abstract="Tuning fine models"),
+            make_paper("Fine, tuning"),
+        ]
+    )
+    (term,) = iter_positive_terms(parse_query(query))
+    assert index.matched_forms(term) == forms
+
+
+@given(st.lists(papers(), max_size=8), terms())
+def test_a_term_finds_the_papers_of_its_forms(stored: list[Paper], term: Query) -> None:
+    assume(isinstance(term, Term) and term.has_forms)
+    assert isinstance(term, Term)
+    index = Index(stored)
+    counts = index.matched_forms(term)
+    found = len(index.search(term))
+    assert max(counts.values(), default=0) <= found <= sum(counts.values())
 
 
 @pytest.mark.parametrize(

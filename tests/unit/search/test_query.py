@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from feedsrv.errors import QueryError
 from feedsrv.models import Paper
 from feedsrv.search.analysis import tokenize
+from feedsrv.search.index import Index
 from feedsrv.search.parser import parse_query
 from feedsrv.search.query import (
     And,
@@ -321,6 +322,30 @@ def test_places_name_the_fields_in_which_a_paper_matched(
     query: str, shown: tuple[str, ...]
 ) -> None:
     assert match_locations(parse_query(query), PAPERS["tides"]) == shown
+
+
+@pytest.mark.parametrize(
+    ("query", "keywords", "locations"),
+    [
+        ("keyword:tides", (), ("title: tides", "abstract: tides")),
+        ("keyword:moon", (), ("abstract: moon",)),
+        ('keyword:="makes tides"', (), ('abstract: ="makes tides"',)),
+        ("keyword:fog", (), ()),
+        ("keyword:tides", ("fog",), ()),
+        ("keyword:fog", ("fog",), ("keyword: fog",)),
+        ("tides", (), ("title: tides", "abstract: tides")),
+        ("author:tides", (), ()),
+    ],
+    ids=str,
+)
+def test_title_and_abstract_stand_in_for_absent_keywords(
+    query: str, keywords: tuple[str, ...], locations: tuple[str, ...]
+) -> None:
+    paper = make_paper("Tides", "The moon makes tides.", keywords=keywords)
+    tree = parse_query(query)
+    assert match_locations(tree, paper) == locations
+    assert matches(tree, paper) is bool(locations)
+    assert Index([paper]).search(tree) == ((paper,) if locations else ())
 
 
 def test_places_name_the_first_of_many_media() -> None:

@@ -6,7 +6,7 @@ import copy
 import json
 import re
 from collections.abc import Callable
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from feedsrv.errors import ParseError
-from feedsrv.models import Kind, Listing, Page, Paper
+from feedsrv.models import FIRST_LIST_DAY, FIRST_SUBMISSION_DAY, Kind, Listing, Page, Paper
 from feedsrv.search.analysis import analyze
+from feedsrv.upstream.normalize import normalize_url
 from feedsrv.upstream.parser import api_path, page_path, parse_api_response, parse_page
 from tests.support import builders
 from tests.support.builders import (
@@ -197,6 +198,60 @@ def test_the_day_comes_from_the_props_else_the_label_else_the_url(
     assert parse_html(body, Page(Kind.DAY, "2026-08-08"), url).page.key == day
 
 
+@pytest.mark.parametrize("label", ["0001-01-01", "2023-05-03", "2026-08-09", "9999-12-31"])
+def test_a_day_before_the_first_or_after_tomorrow_is_no_day(label: str) -> None:
+    data = {"dailyPapers": [json_entry()], "dateString": label}
+    named = data | {"prevDate": label, "nextDate": label}
+    listing = parse_html(html_page(named))
+    assert (listing.page, listing.previous_day, listing.next_day) == (DAY, "", "")
+    url = f"https://huggingface.co/papers/date/{label}"
+    cards = card_html().encode()
+    linked = day_label("Aug 7", "2026-08-06", label).encode() + cards
+    listing = parse_html(linked, DAY, url)
+    assert (listing.page, listing.next_day) == (DAY, "")
+    for body in (html_page(data), cards):
+        assert error_reason(lambda body=body: parse_html(body, DAY, url))  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("page", "labels"),
+    [
+        (Page(Kind.WEEK, "2026-W32"), ["0001-W01", "0001-01-01", "2026-W33", "9999-W52"]),
+        (Page(Kind.MONTH, "2026-08"), ["0001-01", "0001-01-01", "2026-09", "9999-12"]),
+    ],
+)
+def test_a_week_or_month_that_cannot_be_is_the_requested_one(page: Page, labels: list[str]) -> None:
+    for label in labels:
+        data = {"dailyPapers": [json_entry()], "periodType": page.kind, "dateString": label}
+        assert parse_html(html_page(data), page).page == page
+
+
+@pytest.mark.parametrize("timestamp", ["0001-01-02T00:00:00Z", "9999-12-30T00:00:00Z"])
+def test_a_paper_has_no_date_that_cannot_be(timestamp: str) -> None:
+    dates = {"publishedAt": timestamp, "submittedOnDailyAt": timestamp}
+    trending = Page(Kind.TRENDING)
+    for entry, submitted in (
+        (json_entry("2607.99001", **dates), date(2026, 7, 1)),
+        (json_entry("9912.99001", **dates), FIRST_LIST_DAY),
+        (json_entry("kite-1", **dates), FIRST_LIST_DAY),
+    ):
+        for parse in (
+            parse_api,
+            lambda entries, page: parse_html(html_page(page_props(page, entries)), page),
+        ):
+            (paper,) = parse([entry], DAY).papers
+            assert (paper.listed, paper.submitted) == (date(2026, 8, 7), submitted)
+            (paper,) = parse([entry], trending).papers
+            assert (paper.listed, paper.submitted) == (None, submitted)
+
+
+def test_a_card_has_no_date_that_cannot_be() -> None:
+    label = "<span>Published on Sep 26, 9999</span>"
+    cards = card_html("2607.99001", extra=label) + card_html("9912.99001")
+    papers = parse_html(cards.encode()).papers
+    assert [paper.submitted for paper in papers] == [date(2026, 7, 1), FIRST_LIST_DAY]
+
+
 def test_a_paper_without_a_list_day_gets_the_day_of_the_returned_page() -> None:
     data = {"dailyPapers": [json_entry(submittedOnDailyAt=None)], "dateString": "2026-08-06"}
     assert parse_html(html_page(data)).papers[0].listed == date(2026, 8, 6)
@@ -238,9 +293,9 @@ def test_search_results_are_used_even_if_the_props_lack_the_query() -> None:
 
 @pytest.mark.parametrize(
     ("papers", "invalid", "accepted"),
-    [(10, 1, True), (9, 1, False), (20, 2, True), (20, 3, False), (1, 1, False)],
+    [(10, 1, True), (3, 1, True), (9, 2, False), (20, 2, True), (20, 3, False), (1, 1, False)],
 )
-def test_up_to_a_tenth_of_invalid_papers_is_skipped_and_more_are_an_error(
+def test_one_invalid_paper_or_a_tenth_is_skipped_and_more_are_an_error(
     papers: int, invalid: int, accepted: bool
 ) -> None:
     entries = [
@@ -431,6 +486,72 @@ def test_cards_are_used_only_if_the_props_are_invalid() -> None:
     assert listing.skipped == ("page data: the list is empty",)
 
 
+def day_label(label: str, *days: str) -> str:
+    """Return the label of a day without a year, between links to other days."""
+    links = "".join(f'<a href="/papers/date/{day}" class=""><svg></svg></a>' for day in days)
+    return f'<div>{links} <div class="">{label}</div> <a class=""><svg></svg></a></div>'
+
+
+@pytest.mark.parametrize(
+    ("requested", "label", "days"),
+    [
+        ("2026-08-07", day_label("Aug 7", "2026-08-06"), ("2026-08-07", "2026-08-06", "")),
+        ("2026-08-09", day_label("Aug 7", "2026-08-06"), ("2026-08-07", "2026-08-06", "")),
+        (
+            "2026-08-09",
+            day_label("August 6", "2026-08-05", "2026-08-07"),
+            ("2026-08-06", "2026-08-05", "2026-08-07"),
+        ),
+        ("2027-01-01", day_label("Dec 31", "2026-12-30"), ("2026-12-31", "2026-12-30", "")),
+        ("2026-12-31", day_label("Jan 4", "2026-12-31"), ("2027-01-04", "2026-12-31", "")),
+        ("2026-08-07", day_label("Jul 2", "2024-07-01"), ("2024-07-02", "2024-07-01", "")),
+        ("2026-08-07", day_label("Jul 2, 2024", "2024-07-01"), ("2024-07-02", "2024-07-01", "")),
+        ("2027-01-02", day_label("Dec 31"), ("2026-12-31", "", "")),
+        ("2026-08-09", day_label("Aug 7").replace("Aug", "\n Aug"), ("2026-08-07", "", "")),
+        ("2026-02-27", day_label("Feb 30", "2026-02-26"), ("2026-02-27", "", "")),
+        ("2026-08-07", day_label("May 2", "2026-08-06"), ("2026-08-07", "", "")),
+        ("2026-08-07", day_label("Since Aug 5", "2026-08-06"), ("2026-08-07", "", "")),
+        ("2026-08-07", "", ("2026-08-07", "", "")),
+    ],
+    ids=str,
+)
+def test_the_label_and_the_links_above_the_cards_give_the_day(
+    requested: str, label: str, days: tuple[str, str, str]
+) -> None:
+    body = (label + card_html(extra="<span>Mar 9</span>")).encode()
+    page = Page(Kind.DAY, requested)
+    url, now = f"https://huggingface.co{page_path(page)}", datetime(2027, 1, 5, tzinfo=UTC)
+    listing = parse_page(body, url, requested=page, fetched_at=now)
+    assert (listing.page.key, listing.previous_day, listing.next_day) == days
+    assert listing.papers[0].listed == date.fromisoformat(days[0])
+
+
+@pytest.mark.parametrize(
+    ("inside", "stars"),
+    [
+        ('<a href="/papers/2608.99002"><svg></svg> <span>9</span></a>', 9),
+        ('<a href="/papers/2608.99002"><svg></svg><!----> <span>1.28k</span></a>', 1280),
+        ('<a href="/papers/2608.99002#community"><svg></svg> 9</a>', 0),
+        ('<a href="/papers/2608.99002"><svg></svg> <span>5 authors</span></a>', 0),
+        ('<a href="/papers/2608.99002"><img src="x.png"></a>', 0),
+        (
+            '<a href="https://github.com/e/x"><svg></svg> <b>GitHub</b> <span>62.2k</span></a>',
+            62200,
+        ),
+        ("", 0),
+    ],
+    ids=str,
+)
+def test_the_number_beside_an_icon_is_the_number_of_stars(inside: str, stars: int) -> None:
+    (paper,) = parse_html(card_html(extra=inside).encode()).papers
+    assert (paper.stars, paper.upvotes) == (stars, 7)
+
+
+def test_a_title_that_is_a_number_is_not_the_number_of_stars() -> None:
+    body = card_html().replace("A card", "<svg></svg>2048").encode()
+    assert parse_html(body).papers[0].stars == 0
+
+
 def test_the_first_of_two_copies_of_a_paper_is_used() -> None:
     cards = parse_html(
         (card_html(votes="1") + card_html("2608.99003") + card_html(votes="2")).encode()
@@ -614,16 +735,20 @@ def test_damaged_data_gives_a_listing_or_a_parse_error(case: tuple[bytes, Page])
 
 # --- round trip ------------------------------------------------------------------------------
 
-# Without dollars and backslashes: the tests of TeX are in test_normalize.
+# Without characters of TeX and Markdown, whose tests are in test_normalize.
 words = st.text(
-    st.characters(categories=["L", "N", "P", "S"], exclude_characters="$\\"), min_size=1, max_size=6
+    st.characters(categories=["L", "N", "P", "S"], exclude_characters="$^\\{}`'\"*~-"),
+    min_size=1,
+    max_size=6,
 )
 lines = st.lists(words, min_size=1, max_size=6).map(" ".join)
-urls = words.map(lambda name: f"https://example.org/{name}") | st.just("")
+urls = words.map(lambda name: normalize_url(f"https://example.org/{name}")) | st.just("")
 handles = st.from_regex(r"[a-z][a-z0-9-]{0,9}", fullmatch=True)
-timestamps = st.datetimes(datetime(1991, 8, 14), datetime(2027, 1, 1)).map(  # noqa: DTZ001
-    lambda at: f"{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond // 1000:03}Z"
-)
+
+
+def timestamps_since(first: date) -> st.SearchStrategy[str]:
+    moments = st.datetimes(datetime(first.year, first.month, first.day), datetime(2026, 8, 8))  # noqa: DTZ001
+    return moments.map(lambda at: f"{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond // 1000:03}Z")
 
 
 @st.composite
@@ -649,8 +774,10 @@ def entries_with_papers(draw: st.DrawFn, name: str) -> tuple[Json, Paper]:
     )
     shown = tuple(person for person, hidden, _ in people if not hidden)
     shown_handles = tuple(handle for _, hidden, handle in people if handle and not hidden)
-    published, daily = draw(timestamps), draw(st.none() | timestamps)
+    published = draw(timestamps_since(FIRST_SUBMISSION_DAY))
+    daily = draw(st.none() | timestamps_since(FIRST_LIST_DAY))
     fold = draw(st.sampled_from([" ", "\n", "\n  ", "  "]))
+    paragraph_mark = draw(st.sampled_from(["\n\n", "\n  "]))
     optional = {
         "projectPage": made["project"] and draw(st.sampled_from(["", " "])) + made["project"],
         "githubRepo": made["code"].replace("//", draw(st.sampled_from(["//", "//\n"]))),
@@ -667,7 +794,9 @@ def entries_with_papers(draw: st.DrawFn, name: str) -> tuple[Json, Paper]:
     written = json_entry(
         name,
         title=made["title"].replace(" ", fold),
-        summary=made["abstract"].replace(" ", fold),
+        summary=made["abstract"]
+        .replace(" ", fold.rstrip(" ") or fold)
+        .replace("\n\n", paragraph_mark),
         authors=[
             {"name": person, "hidden": hidden, "user": {"user": handle} if handle else None}
             for person, hidden, handle in people

@@ -138,10 +138,44 @@ def test_forwarded_headers_are_used_from_trusted_proxies_only(
         ({"X-Forwarded-Host": "evil.example,b.example,a.example "}, "http://a.example"),
         ({"X-Forwarded-Proto": "http, https"}, "https://127.0.0.1:8000"),
         ({"X-Forwarded-Prefix": "/evil, /papers"}, "http://127.0.0.1:8000/papers"),
-        ({"Forwarded": "host=evil.example;proto=https"}, "http://127.0.0.1:8000"),
+        # In capitals, as some proxies send it.
+        ({"X-Forwarded-Proto": "HTTPS"}, "https://127.0.0.1:8000"),
+        ({"X-Forwarded-Proto": "Http"}, "http://127.0.0.1:8000"),
+        # The port, where the host has none and the scheme does not imply it.
+        ({"X-Forwarded-Host": "a.example", "X-Forwarded-Port": "8080"}, "http://a.example:8080"),
+        ({"X-Forwarded-Host": "a.example", "X-Forwarded-Port": "80"}, "http://a.example"),
+        ({"X-Forwarded-Host": "a.example", "X-Forwarded-Port": "443", "X-Forwarded-Proto": "HTTPS"},
+         "https://a.example"),
+        ({"X-Forwarded-Host": "a.example", "X-Forwarded-Port": "80", "X-Forwarded-Proto": "https"},
+         "https://a.example:80"),
+        ({"X-Forwarded-Host": "a.example", "X-Forwarded-Port": "1, 8443",
+          "X-Forwarded-Proto": "https"}, "https://a.example:8443"),
+        ({"X-Forwarded-Host": "a.example:8443", "X-Forwarded-Port": "80"}, "http://a.example:8443"),
+        ({"X-Forwarded-Host": "[2001:db8::5]", "X-Forwarded-Port": "8080"},
+         "http://[2001:db8::5]:8080"),
+        ({"X-Forwarded-Host": "[2001:db8::5]:81", "X-Forwarded-Port": "80"},
+         "http://[2001:db8::5]:81"),
+        ({"Host": "a.example", "X-Forwarded-Port": "8080"}, "http://a.example:8080"),
         ({"X-Forwarded-For": STRANGER, "X-Forwarded-Port": "81"}, "http://127.0.0.1:8000"),
+        # RFC 7239, where there is no X-Forwarded-* header.
+        ({"Forwarded": "host=a.example;proto=https"}, "https://a.example"),
+        ({"Forwarded": 'for=192.0.2.1; Proto=HTTPS ;host="a.example:8443"'},
+         "https://a.example:8443"),
+        ({"Forwarded": 'host="[2001:db8::5]:81"'}, "http://[2001:db8::5]:81"),
+        ({"Forwarded": "host=a.example:8443"}, "http://a.example:8443"),  # which should be quoted
+        ({"Forwarded": "proto=https"}, "https://127.0.0.1:8000"),
+        ({"Forwarded": "for=192.0.2.1"}, "http://127.0.0.1:8000"),
+        ({"Forwarded": "host=evil.example;proto=http, host=a.example;proto=https"},
+         "https://a.example"),
+        ({"Forwarded": 'for="a, b";host=evil.example,for=x;host=a.example'}, "http://a.example"),
+        ({"Forwarded": ""}, "http://127.0.0.1:8000"),
+        ({"Forwarded": ";;,,=;"}, "http://127.0.0.1:8000"),
+        ({"Forwarded": "host=evil.example", "X-Forwarded-Proto": "https"},
+         "https://127.0.0.1:8000"),
+        ({"Forwarded": "host=evil.example", "X-Forwarded-For": "192.0.2.1"},
+         "http://127.0.0.1:8000"),
     ],
-)
+)  # fmt: skip
 def test_the_last_forwarded_value_is_used(headers: dict[str, str], expected: str) -> None:
     headers = {"Host": "127.0.0.1:8000"} | headers
     assert url_of_server(headers, trusted_proxies=(PROXY,)) == expected
@@ -162,6 +196,14 @@ def test_the_last_forwarded_value_is_used(headers: dict[str, str], expected: str
         ("X-Forwarded-Prefix", "/<script>"),
         ("X-Forwarded-Prefix", "/a?b"),
         ("X-Forwarded-Prefix", "/a\\b"),
+        ("X-Forwarded-Port", "http"),
+        ("X-Forwarded-Port", "0"),
+        ("X-Forwarded-Port", "123456"),
+        ("X-Forwarded-Port", "-1"),
+        ("X-Forwarded-Port", "80/evil"),
+        ("Forwarded", "host=a/b"),
+        ("Forwarded", 'host="a b"'),
+        ("Forwarded", "proto=javascript"),
     ],
 )
 def test_malformed_values_are_refused_from_a_trusted_proxy_and_ignored_from_others(
@@ -271,6 +313,15 @@ def test_a_feed_of_a_static_export_is_a_file() -> None:
         ("2001:db8:1:2:3:4:5:6", "", "2001:db8:1:2::/64"),  # a household has a whole network
         (PROXY, "2001:db8:1:2::9", "2001:db8:1:2::/64"),
         ("unknown", "", "unknown"),
+        # With a port, and IPv6 in brackets.
+        (PROXY, "198.51.100.4:54321", "198.51.100.4"),
+        (PROXY, "1.2.3.4:1, 198.51.100.4:2, 10.0.0.8:3", "198.51.100.4"),
+        (PROXY, "[2001:db8:1:2::9]:443", "2001:db8:1:2::/64"),
+        (PROXY, "[2001:db8:1:2::9]", "2001:db8:1:2::/64"),
+        (PROXY, '"[2001:db8:1:2::9]:443"', "2001:db8:1:2::/64"),
+        (PROXY, "[::ffff:198.51.100.4]:80", "198.51.100.4"),
+        (PROXY, "198.51.100.4:port:port", PROXY),
+        (PROXY, "unknown", PROXY),
     ],
 )
 def test_the_client_is_the_last_address_that_is_no_trusted_proxy(
@@ -279,3 +330,28 @@ def test_the_client_is_the_last_address_that_is_no_trusted_proxy(
     config = Config(trusted_proxies=("10.0.0.0/8",))
     request = make_request({"X-Forwarded-For": forwarded}, peer=peer)
     assert client_address(config, request) == expected
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "expected"),
+    [
+        (PROXY, "for=198.51.100.4", "198.51.100.4"),
+        (PROXY, "For=198.51.100.4:80;proto=https", "198.51.100.4"),
+        (PROXY, 'for="198.51.100.4:80"', "198.51.100.4"),
+        (PROXY, 'for="[2001:db8:1:2::9]:4711"', "2001:db8:1:2::/64"),
+        (PROXY, 'proto=https;for="[2001:db8:1:2::9]"', "2001:db8:1:2::/64"),
+        (PROXY, "for=1.2.3.4, for=198.51.100.4", "198.51.100.4"),
+        (PROXY, "for=198.51.100.4, for=10.0.0.8", "198.51.100.4"),
+        (PROXY, "for=unknown", PROXY),
+        (PROXY, "for=_hidden", PROXY),
+        (PROXY, "proto=https", PROXY),
+        (PROXY, "", PROXY),
+        (STRANGER, "for=198.51.100.4", STRANGER),
+    ],
+)
+def test_forwarded_names_the_client_too(peer: str, forwarded: str, expected: str) -> None:
+    config = Config(trusted_proxies=("10.0.0.0/8",))
+    assert client_address(config, make_request({"Forwarded": forwarded}, peer=peer)) == expected
+    both = {"Forwarded": forwarded, "X-Forwarded-For": "192.0.2.77"}
+    if peer == PROXY:
+        assert client_address(config, make_request(both, peer=peer)) == "192.0.2.77"

@@ -1,0 +1,124 @@
+"""When papers first satisfied a query with counters, stored for good.
+
+A feed of ``upvotes:>=20`` dates a paper by the moment it had twenty votes, so that late risers come
+up on top. What a feed has when it is first served keeps its list day: nobody knows when that
+happened, and a new subscription would begin with a month of papers of the same minute.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+from datetime import datetime, timedelta
+
+import msgspec
+
+from feedsrv.errors import StoreError
+from feedsrv.feeds.metadata import feed_definition, feed_id
+from feedsrv.models import Feed, Paper
+from feedsrv.storage.repository import Repository
+
+#: How long a paper that no longer matches is remembered.
+_MEMORY = timedelta(days=120)
+
+
+class MatchLog(msgspec.Struct, frozen=True, omit_defaults=True):
+    """When the papers of one feed first matched."""
+
+    #: By id.
+    papers: dict[str, datetime]
+    #: The start of the window when all of it had been fetched for the first time; None before.
+    start: datetime | None = None
+
+
+class FirstMatches:
+    """Dates papers by when they first matched. Safe for threads and processes.
+
+    Args:
+        repository: Stores the dates.
+
+    """
+
+    def __init__(self, repository: Repository) -> None:
+        self._logs = repository.permanent_values("first-matches", MatchLog)
+
+    def is_stored(self, feed: Feed) -> bool:
+        """Return whether the feed was ever served."""
+        return self._get(_name(feed)) is not None
+
+    def date(
+        self,
+        feed: Feed,
+        papers: Sequence[Paper],
+        now: datetime,
+        *,
+        window_ids: Collection[str],
+        window_start: datetime | None,
+        is_stored: bool,
+    ) -> tuple[Paper, ...]:
+        """Return the papers that match the feed, each with the date of its first match.
+
+        Args:
+            feed: The feed.
+            papers: The papers that match now.
+            now: The current time (UTC).
+            window_ids: The papers of the window.
+            window_start: The start of the window; None unless all of it was fetched.
+            is_stored: Whether to store the dates, as for a feed that somebody subscribes to.
+
+        """
+        name = _name(feed)
+
+        def extend(log: MatchLog | None) -> MatchLog:
+            return _extend(log, papers, now, window_ids, window_start)
+
+        stored = self._get(name)
+        log = extend(stored)
+        if is_stored and log != stored:
+            with suppress(StoreError):
+                # Another process may have seen them first.
+                log = self._logs.update(name, extend) or log
+        return tuple(_dated(paper, log.papers.get(paper.id)) for paper in papers)
+
+    def _get(self, name: str) -> MatchLog | None:
+        with suppress(StoreError):
+            return self._logs.get(name)
+        return None
+
+
+def _name(feed: Feed) -> str:
+    return feed_id([feed_definition(feed)])
+
+
+def _extend(
+    log: MatchLog | None,
+    papers: Sequence[Paper],
+    now: datetime,
+    window_ids: Collection[str],
+    window_start: datetime | None,
+) -> MatchLog:
+    """Return the log with the papers that it does not have."""
+    known, start = (log.papers, log.start) if log is not None else ({}, None)
+    # A longer window has papers that matched before anybody looked.
+    new = {
+        paper.id: paper.published
+        if start is None or (paper.id in window_ids and paper.published < start)
+        else now.replace(microsecond=0)
+        for paper in papers
+        if paper.id not in known
+    }
+    if not new and (start is not None or window_start is None):
+        return log or MatchLog({})
+    current = {paper.id for paper in papers}
+    kept = {
+        paper_id: moment
+        for paper_id, moment in known.items()
+        if paper_id in current or moment > now - _MEMORY
+    }
+    return MatchLog(kept | new, start or window_start)
+
+
+def _dated(paper: Paper, matched_at: datetime | None) -> Paper:
+    if matched_at is None or matched_at <= paper.published:
+        return paper
+    return msgspec.structs.replace(paper, matched_at=matched_at)

@@ -1,0 +1,188 @@
+"""Which papers are similar to others (``like:``), decided once for each paper and stored for good.
+
+::
+
+    window ── similarities ── cut-off, set when the feed is first served
+                                  │
+    a paper that is new ── at least the cut-off? ── member of the feed, or not, from then on
+
+Entries of a feed must not come and go, whatever else is listed and whichever process is asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Sequence
+from contextlib import suppress
+from threading import Lock
+
+import msgspec
+from cachetools import LRUCache, cachedmethod
+
+from feedsrv.errors import StoreError
+from feedsrv.models import Kind, Page, Paper, PaperTokens
+from feedsrv.search.analysis import analyze
+from feedsrv.search.index import Index
+from feedsrv.search.query import Like
+from feedsrv.search.similar import Profile, build_profile, similarity_cutoff
+from feedsrv.storage.repository import Repository
+
+#: With fewer papers, the cut-off is set anew until every day of the window was fetched.
+_ENOUGH_PAPERS = 500
+#: Papers that are no members are remembered while the window has them, and this many more.
+_MAX_OLD_OTHERS = 1000
+_MAX_CACHED_SEEDS = 1024
+_MAX_CACHED_PROFILES = 256
+
+
+class Decisions(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Which papers are similar enough to some."""
+
+    #: The papers that they are compared with.
+    ids: tuple[str, ...]
+    cutoff: float
+    #: Whether the cut-off stays: it was set with a complete window.
+    is_final: bool = False
+    members: frozenset[str] = frozenset()
+    #: Papers that are not similar enough.
+    others: frozenset[str] = frozenset()
+
+
+def _profile_key(_: object, seeds: Iterable[Paper], unlike: Iterable[Paper]) -> Hashable:
+    return tuple(seed.id for seed in seeds), tuple(seed.id for seed in unlike)
+
+
+class Likes:
+    """Decides which papers are similar to others. Safe for threads and processes.
+
+    Args:
+        repository: Stores the decisions, and the papers that others are compared with.
+
+    """
+
+    def __init__(self, repository: Repository) -> None:
+        self._repository = repository
+        self._decisions = repository.permanent_values("likes", Decisions)
+        self._stored_seeds = repository.permanent_values("seeds", Paper)
+        self._seeds: LRUCache[str, Paper] = LRUCache(_MAX_CACHED_SEEDS)
+        self._profiles: LRUCache[Hashable, Profile] = LRUCache(_MAX_CACHED_PROFILES)
+        self._lock = Lock()
+
+    def get_seed(self, paper_id: str, window: Index) -> Paper | None:
+        """Return a paper to compare others with, and store it for good; None if it is unknown.
+
+        Args:
+            paper_id: Its id.
+            window: The papers of the window. One that is not there has to be fetched.
+
+        """
+        with self._lock:
+            if seed := self._seeds.get(paper_id):
+                return seed
+        stored = None
+        with suppress(StoreError):
+            stored = self._stored_seeds.get(paper_id)
+        seed = stored or window.get(paper_id) or self._fetched_paper(paper_id)
+        if seed is None or not seed.abstract:  # from a card
+            return None
+        if stored is None:
+            bare = msgspec.structs.replace(seed, tokens=PaperTokens())
+            with suppress(StoreError):
+                self._stored_seeds.set(paper_id, bare)
+        seed = analyze(seed)
+        with self._lock:
+            self._seeds[paper_id] = seed
+        return seed
+
+    def _fetched_paper(self, paper_id: str) -> Paper | None:
+        listing = self._repository.get_listing(Page(Kind.PAPER, paper_id))
+        return listing.papers[0] if listing is not None else None
+
+    def is_stored(self, like: Like) -> bool:
+        """Return whether a feed with this part was ever served."""
+        return self._get(like.name) is not None
+
+    def decide(
+        self,
+        like: Like,
+        papers: Iterable[Paper],
+        window: Index,
+        *,
+        is_complete: bool,
+        is_stored: bool,
+    ) -> Like:
+        """Return the part of a query with its members: the papers that are similar enough.
+
+        Args:
+            like: The part of the query.
+            papers: The papers to decide about.
+            window: The papers of the window, which the cut-off is set by.
+            is_complete: Whether every day of the window was fetched.
+            is_stored: Whether to store what is decided, as for a feed that somebody subscribes to.
+
+        """
+        seeds = self._known_seeds(like.ids, window)
+        unlike = self._known_seeds(like.unlike_ids, window)
+        if not seeds:
+            return like
+        ids = tuple(seed.id for seed in (*seeds, *unlike))
+        profile = self._profile(seeds, unlike)
+        candidates = tuple(paper for paper in papers if paper.abstract)
+        is_final = is_complete or len(window.papers) >= _ENOUGH_PAPERS
+
+        def decide(stored: Decisions | None) -> Decisions:
+            return _decide(stored, ids, profile, candidates, window, is_final=is_final)
+
+        stored = self._get(like.name)
+        decisions = decide(stored)
+        if is_stored and decisions != stored:
+            with suppress(StoreError):
+                # Another process may have decided meanwhile.
+                decisions = self._decisions.update(like.name, decide) or decisions
+        return msgspec.structs.replace(like, members=decisions.members, profile=profile)
+
+    def _known_seeds(self, ids: Iterable[str], window: Index) -> list[Paper]:
+        # Sorted, because the order in a query does not matter.
+        seeds = (self.get_seed(each, window) for each in sorted(ids))
+        return [seed for seed in seeds if seed is not None]
+
+    def _get(self, name: str) -> Decisions | None:
+        # Without a store, feeds go on with what is similar now.
+        with suppress(StoreError):
+            return self._decisions.get(name)
+        return None
+
+    @cachedmethod(lambda self: self._profiles, _profile_key, lock=lambda self: self._lock)
+    def _profile(self, seeds: Sequence[Paper], unlike: Sequence[Paper]) -> Profile:
+        return build_profile(seeds, unlike)
+
+
+def _decide(
+    stored: Decisions | None,
+    ids: tuple[str, ...],
+    profile: Profile,
+    candidates: Sequence[Paper],
+    window: Index,
+    *,
+    is_final: bool,
+) -> Decisions:
+    """Return the decisions about all candidates; those that were stored stay."""
+    members = set(stored.members if stored else ())
+    others: set[str] = set()
+    similarities: dict[str, float] = {}
+    if stored is not None and stored.is_final and stored.ids == ids:
+        cutoff, is_final = stored.cutoff, True
+        others.update(stored.others)
+    else:
+        pairs = zip(window.papers, window.similarities(profile), strict=True)
+        similarities = {paper.id: similarity for paper, similarity in pairs}
+        # The papers compared with are no sign of how similar others are.
+        cutoff = similarity_cutoff(similarities[each] for each in similarities if each not in ids)
+    for paper in candidates:
+        if paper.id not in members and paper.id not in others:
+            similarity = similarities.get(paper.id) or profile.similarity(paper)
+            (members if similarity >= cutoff else others).add(paper.id)
+    if len(others) > len(candidates) + len(window.ids) + _MAX_OLD_OTHERS:
+        others &= {*window.ids, *(paper.id for paper in candidates)}
+    return Decisions(
+        ids, cutoff, is_final, frozenset(members), frozenset(others if is_final else ())
+    )

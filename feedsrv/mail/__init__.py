@@ -1,0 +1,1 @@
+"""Digests by mail: messages, SMTP, subscriptions, and who gets what when."""

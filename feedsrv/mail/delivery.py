@@ -1,0 +1,237 @@
+"""Send the digests that are due, each once to each subscription.
+
+A message is recorded as sent before the next one goes out. So a process that is killed leaves at
+most one message whose acceptance nobody recorded, and the next run repeats that one, with the same
+Message-ID.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from email.message import EmailMessage
+from platform import node
+from typing import Literal
+
+import msgspec
+
+from feedsrv.errors import (
+    MailDeferredError,
+    MailError,
+    MailRejectedError,
+    NoDataYetError,
+    StoreError,
+)
+from feedsrv.feeds.digest_documents import digest_id
+from feedsrv.feeds.metadata import feed_definition, feed_id, feeds_title
+from feedsrv.feeds.service import ALL_PAPERS, Service
+from feedsrv.mail.links import MailLinks
+from feedsrv.mail.messages import Envelope, Footer, digest_message
+from feedsrv.mail.smtp import SMTPSender
+from feedsrv.mail.subscriptions import (
+    DeliveryRecord,
+    Subscription,
+    Subscriptions,
+    subscribed_feeds,
+)
+from feedsrv.models import Digest, Feed
+
+log = logging.getLogger(__name__)
+
+#: Seconds for which a process owns a message that it sends; longer than a mail server may take.
+_OWNERSHIP = 300.0
+#: Rejections in a row after which a visitor's subscription ends.
+_MAX_REJECTIONS = 3
+
+
+class DueMessage(msgspec.Struct, frozen=True):
+    """A digest that a subscription has not had."""
+
+    subscription: Subscription
+    feeds: tuple[Feed, ...]
+    digest: Digest
+
+
+class DeliveryResult(msgspec.Struct, frozen=True):
+    """What became of one message."""
+
+    address: str
+    title: str
+    outcome: Literal["sent", "rejected", "deferred"]
+    reason: str = ""
+
+
+def due_messages(service: Service, subscriptions: Subscriptions) -> list[DueMessage]:
+    """Return the digests that are due, the oldest of each subscription first.
+
+    The first message of a subscription is the latest digest, not all that the window holds.
+
+    Raises:
+        StoreError: The store fails, so that nobody knows what was sent.
+
+    """
+    digests: dict[str, tuple[Digest, ...]] = {}
+    due = []
+    for subscription in subscriptions.active():
+        feeds = subscribed_feeds(service, subscription)
+        if not feeds:
+            continue
+        name = feed_id(map(feed_definition, feeds))
+        if name not in digests:
+            digests[name] = _closed_digests(service, feeds)
+        delivery = subscriptions.deliveries.get(subscription.id)
+        if delivery is None or not delivery.through:
+            new = digests[name][-1:]
+        else:
+            new = tuple(each for each in digests[name] if each.key > delivery.through)
+        due += [DueMessage(subscription, feeds, digest) for digest in new]
+    return due
+
+
+def _closed_digests(service: Service, feeds: tuple[Feed, ...]) -> tuple[Digest, ...]:
+    """Return the digests of the feeds, oldest first."""
+    try:
+        return service.get_digests(*feeds, limit=ALL_PAPERS).digests[::-1]
+    except NoDataYetError as error:
+        log.warning("No mail for %s: %s", feeds_title(feeds, demo=False), error)
+        return ()
+
+
+def build_message(service: Service, links: MailLinks, due: DueMessage) -> EmailMessage:
+    """Return the message for a digest that is due."""
+    subscription = due.subscription
+    return digest_message(
+        due.digest,
+        digest_id(feed_id(map(feed_definition, due.feeds)), due.digest.key),
+        Envelope(
+            sender=service.config.mail.sender,
+            recipient=subscription.address,
+            date=service.now(),
+        ),
+        Footer(
+            id=subscription.id,
+            title=feeds_title(due.feeds, demo=service.config.demo),
+            period=subscription.period,
+            page_url=links.page_url(subscription),
+            unsubscribe_url=links.unsubscribe_url(subscription),
+        ),
+    )
+
+
+class Delivery:
+    """Sends what is due.
+
+    Args:
+        service: The feeds.
+        subscriptions: Who gets what; records what was sent.
+        links: The links in messages.
+        sender: Sends messages.
+        sleep: Waits for a number of seconds between two messages.
+
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        subscriptions: Subscriptions,
+        links: MailLinks,
+        sender: SMTPSender,
+        *,
+        sleep: Callable[[float], object],
+    ) -> None:
+        self._service = service
+        self._config = service.config
+        self._subscriptions = subscriptions
+        self._links = links
+        self._sender = sender
+        self._sleep = sleep
+        #: With the lock of `exclusive_run`, no other process has the same name.
+        self._owner = f"{node()} {self._config.cache_dir}"
+
+    def send(self, due: Iterable[DueMessage]) -> Iterator[DeliveryResult]:
+        """Send the messages; yield what became of each, after it was recorded.
+
+        Raises:
+            MailError: The mail server cannot be used at all.
+            StoreError: What was sent cannot be recorded.
+
+        """
+        waiting: set[str] = set()  # subscriptions whose earlier digest could not be sent
+        for index, message in enumerate(due):
+            name = message.subscription.id
+            if name in waiting or not self._claim(message):
+                continue
+            if index:
+                self._sleep(self._config.mail.pause)
+            result = self._send_one(message)
+            if result.outcome == "deferred":
+                waiting.add(name)
+            yield result
+
+    def _send_one(self, due: DueMessage) -> DeliveryResult:
+        address, key = due.subscription.address, due.digest.key
+        try:
+            message = build_message(self._service, self._links, due)
+            self._sender.send(message, address)
+        except MailDeferredError as error:
+            self._record(due, through="")
+            return DeliveryResult(address, due.digest.title, "deferred", error.reason)
+        except MailRejectedError as error:
+            self._record(due, through=key, rejection=error.reason)
+            return DeliveryResult(address, due.digest.title, "rejected", error.reason)
+        except MailError:
+            self._record(due, through="")
+            raise
+        self._record(due, through=key)
+        return DeliveryResult(address, due.digest.title, "sent")
+
+    def _claim(self, due: DueMessage) -> bool:
+        """Return whether this process may send the message, and no other machine until then."""
+        now, key = self._service.now().timestamp(), due.digest.key
+
+        def claim(stored: DeliveryRecord | None) -> DeliveryRecord:
+            record = stored or DeliveryRecord()
+            is_taken = record.owner != self._owner and now < record.owned_until
+            if record.through >= key or is_taken:
+                return record
+            return msgspec.structs.replace(record, owner=self._owner, owned_until=now + _OWNERSHIP)
+
+        record = self._update(due, claim)
+        return record.through < key and record.owner == self._owner
+
+    def _record(self, due: DueMessage, *, through: str, rejection: str = "") -> None:
+        """Record what became of a message, and let go of it.
+
+        Args:
+            due: The message.
+            through: The key of its digest; empty for a message to send again.
+            rejection: Why it was rejected.
+
+        """
+
+        def record(stored: DeliveryRecord | None) -> DeliveryRecord:
+            before = stored or DeliveryRecord()
+            if not through:
+                return msgspec.structs.replace(before, owner="", owned_until=0.0)
+            rejections = before.rejections + 1 if rejection else 0
+            return DeliveryRecord(through=through, rejection=rejection, rejections=rejections)
+
+        after = self._update(due, record)
+        is_visitor = due.subscription.since is not None
+        if is_visitor and after.rejections >= _MAX_REJECTIONS:
+            self._subscriptions.remove(due.subscription.id, self._service.now().date())
+
+    def _update(
+        self, due: DueMessage, change: Callable[[DeliveryRecord | None], DeliveryRecord]
+    ) -> DeliveryRecord:
+        """Change the record of a subscription.
+
+        Raises:
+            StoreError: It cannot be written.
+
+        """
+        deliveries, name = self._subscriptions.deliveries, due.subscription.id
+        record = deliveries.update(name, change)
+        if record is None or not deliveries.is_written(name):
+            raise StoreError(str(self._config.cache_dir), "it cannot be written")
+        return record

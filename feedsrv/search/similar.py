@@ -1,0 +1,198 @@
+"""How similar papers are: the cosine of TF-IDF vectors of the words of title and abstract.
+
+The document frequencies are a table of the package (``document_frequencies.txt``, written by
+``scripts/build_document_frequencies.py``), so the similarity of two papers never depends on which
+other papers are stored. A vector has one weight for each word, forms of a word as one.
+"""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache, lru_cache
+from importlib.resources import files
+from itertools import starmap
+from operator import mul
+from typing import NamedTuple
+
+from feedsrv.models import Paper, PaperTokens
+from feedsrv.search.word_families import base_forms
+
+#: A word of the title counts as often as two of the abstract.
+_TITLE_WEIGHT = 2
+#: How much the vectors of ``-like:`` count, compared with those of ``like:``.
+_UNLIKE_WEIGHT = 0.5
+#: Words of the profile of one paper, and of several: the lighter words of several papers are those
+#: of one of them, and their number makes the ranking worse and slower.
+_MAX_WORDS_OF_ONE, _MAX_WORDS_OF_SEVERAL = 100, 60
+#: Papers whose vectors stay in memory, of a kilobyte and a half each.
+_MAX_CACHED_VECTORS = 4096
+#: The share of the papers of the window that are similar enough: about one a day.
+_TOP_SHARE = 0.02
+#: No paper below this similarity is like another, however few are better.
+_MIN_SIMILARITY = 0.02
+
+
+class Vector(NamedTuple):
+    """The words of a paper, each with its weight; the vector has length 1."""
+
+    words: tuple[str, ...]
+    weights: array[float]
+
+
+class Profile:
+    """What papers are compared with: the mean of the vectors of several papers.
+
+    Args:
+        weights: By word, the greatest first. Negative for words of papers that are to be avoided.
+
+    """
+
+    def __init__(self, weights: Mapping[str, float]) -> None:
+        self.weights = weights
+
+    def similarity(self, paper: Paper) -> float:
+        """Return the cosine of the paper's vector with the profile, at most 1."""
+        vector = vectorize(paper.tokens)
+        return sum(
+            self.weights[word] * weight
+            for word, weight in zip(vector.words, vector.weights, strict=True)
+            if word in self.weights
+        )
+
+    def shared_words(self, paper: Paper, limit: int) -> tuple[str, ...]:
+        """Return the words of the paper that contribute most to its similarity."""
+        vector = vectorize(paper.tokens)
+        products = {
+            word: self.weights.get(word, 0) * weight
+            for word, weight in zip(vector.words, vector.weights, strict=True)
+        }
+        best = sorted(filter(products.get, products), key=lambda word: -products[word])[:limit]
+        spelled: dict[str, str] = {}
+        for word in _words(paper.tokens):
+            spelled.setdefault(_base_form(word), word)
+        return tuple(spelled[word] for word in best if products[word] > 0)
+
+
+class SimilarityIndex:
+    """The vectors of many papers, by word.
+
+    Args:
+        papers: The papers.
+
+    """
+
+    def __init__(self, papers: Sequence[Paper]) -> None:
+        self._size = len(papers)
+        self._postings: dict[str, tuple[array[int], array[float]]] = {}
+        for number, paper in enumerate(papers):
+            vector = vectorize(paper.tokens)
+            for word, weight in zip(vector.words, vector.weights, strict=True):
+                posting = self._postings.get(word)
+                if posting is None:
+                    posting = self._postings[word] = array("I"), array("f")
+                posting[0].append(number)
+                posting[1].append(weight)
+
+    def similarities(self, profile: Profile) -> list[float]:
+        """Return the similarity of each paper to the profile, in the order of the papers."""
+        scores = [0.0] * self._size
+        for word, factor in profile.weights.items():
+            if word in self._postings:
+                for number, weight in zip(*self._postings[word], strict=True):
+                    scores[number] += factor * weight
+        return scores
+
+
+def build_profile(like: Sequence[Paper], unlike: Sequence[Paper] = ()) -> Profile:
+    """Return the profile of papers that are like some and unlike others.
+
+    Args:
+        like: The papers to be close to; at least one.
+        unlike: The papers to be far from.
+
+    """
+    weights = _mean(like)
+    for word, weight in _mean(unlike).items():
+        weights[word] = weights.get(word, 0) - _UNLIKE_WEIGHT * weight
+    size = _MAX_WORDS_OF_ONE if len(like) == 1 else _MAX_WORDS_OF_SEVERAL
+    heaviest = sorted(weights, key=lambda word: (-abs(weights[word]), word))[:size]
+    length = math.hypot(*(weights[word] for word in heaviest)) or 1
+    return Profile({word: weights[word] / length for word in heaviest})
+
+
+def _mean(papers: Iterable[Paper]) -> dict[str, float]:
+    vectors = [vectorize(paper.tokens) for paper in papers]
+    weights: dict[str, float] = {}
+    for vector in vectors:
+        for word, weight in zip(vector.words, vector.weights, strict=True):
+            weights[word] = weights.get(word, 0) + weight / len(vectors)
+    return weights
+
+
+def similarity_cutoff(similarities: Iterable[float]) -> float:
+    """Return the similarity that the most similar papers have at least: 2 % of all, one or more."""
+    ranked = sorted(similarities, reverse=True)
+    count = math.ceil(len(ranked) * _TOP_SHARE)
+    return max(ranked[count - 1] if ranked else 0, _MIN_SIMILARITY)
+
+
+def vectorize(tokens: PaperTokens) -> Vector:
+    """Return the vector of a paper."""
+    return _vectorize(tokens.title, tokens.abstract)
+
+
+@lru_cache(maxsize=_MAX_CACHED_VECTORS)
+def _vectorize(title: str, abstract: str) -> Vector:
+    counts = Counter(abstract.split())
+    for word in title.split():
+        counts[word] += _TITLE_WEIGHT
+    frequencies: dict[str, int] = {}
+    for base, count in zip(map(_base_form, counts), counts.values(), strict=True):
+        frequencies[base] = frequencies.get(base, 0) + count
+    frequencies.pop("", None)
+    pairs = zip(map(_damped, frequencies.values()), map(_inverse, frequencies), strict=True)
+    weights = list(starmap(mul, pairs))
+    length = math.hypot(*weights) or 1
+    return Vector(tuple(frequencies), array("f", [weight / length for weight in weights]))
+
+
+@cache
+def _damped(count: int) -> float:
+    return 1 + math.log(count)
+
+
+@lru_cache(maxsize=65536)
+def _base_form(word: str) -> str:
+    """Return the word that all its forms are counted as; empty for a number."""
+    return "" if word.replace(".", "").isdigit() else base_forms(word)[0]
+
+
+def _words(tokens: PaperTokens) -> list[str]:
+    return f"{tokens.title} {tokens.abstract}".split()
+
+
+class _Frequencies(NamedTuple):
+    documents: int
+    #: In how many documents each word is.
+    counts: dict[str, int]
+
+
+@lru_cache(maxsize=65536)
+def _inverse(word: str) -> float:
+    documents, counts = _frequencies()
+    return math.log((documents + 1) / (counts.get(word, 1) + 1))
+
+
+@cache
+def _frequencies() -> _Frequencies:
+    """Read the table: a comment with the number of documents, then lines of a number and words."""
+    text = files("feedsrv.search").joinpath("document_frequencies.txt").read_text("utf-8")
+    header, *lines = text.splitlines()
+    counts: dict[str, int] = {}
+    for line in lines:
+        count, *words = line.split(" ")
+        counts.update(dict.fromkeys(words, int(count)))
+    return _Frequencies(int(header.rpartition(" ")[2]), counts)

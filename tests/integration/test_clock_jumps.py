@@ -1,0 +1,243 @@
+"""The clock was wrong for a while: one table of all that holds a time, by jumps of the clock.
+
+Each case acts while the clock is wrong. Once the clock is right again, the running server has
+recovered within an hour, and a restarted one at once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+import feedparser
+import pytest
+from flask.testing import FlaskClient
+from werkzeug.http import parse_date
+from werkzeug.wrappers import Response
+
+from feedsrv.feeds.service import Service
+from feedsrv.models import Failure, Incident, Kind, Page, RequestLog
+from feedsrv.monitoring.incidents import ALL_UPSTREAM
+from feedsrv.upstream.policy import pages_covering
+from feedsrv.web.app import create_app
+from tests.support.clock import Clock
+from tests.support.types import MakeService
+from tests.support.upstream import FakeUpstream, Json, make_raw_paper
+from tests.support.waiting import wait_until
+
+JUMPS = {
+    "8-hours-ahead": timedelta(hours=8),
+    "400-days-ahead": timedelta(days=400),
+    "8-hours-behind": -timedelta(hours=8),
+    "400-days-behind": -timedelta(days=400),
+}
+
+
+class Server(NamedTuple):
+    service: Service
+    client: FlaskClient
+    upstream: FakeUpstream
+    clock: Clock
+    #: What readers got while the clock was wrong.
+    last_modified: list[str]
+
+    def get(self, path: str, **headers: str) -> bytes:
+        fields = {name.replace("_", "-"): value for name, value in headers.items()}
+        return self.client.get(path, headers=fields).get_data()
+
+    def is_ok(self, path: str) -> bool:
+        return self.client.get(path).status_code == 200
+
+
+Act = Callable[[Server], None]
+Check = Callable[[Server], bool]
+
+
+def fail(server: Server) -> None:
+    server.upstream.intercept = lambda path: Response("", 503, {"Retry-After": "99999999"})
+    for path in ("/papers/trending.atom", "/papers/week.atom"):
+        server.get(path)
+    server.upstream.recover()
+
+
+def hold_lease(server: Server) -> None:
+    repository, now = server.service.repository, server.clock()
+    assert repository.acquire_lease("other", now, timedelta(seconds=60), is_awaited=True)
+    assert not repository.acquire_lease("third", now, timedelta(seconds=60), is_awaited=True)
+
+
+def use_up_the_requests(server: Server) -> None:
+    times = (server.clock(),) * 60
+    server.service.repository.update_request_log(lambda _log: RequestLog(times, times))
+    server.get("/papers.atom?q=fog")  # this process knows it, too
+
+
+def fetch_lists(server: Server) -> None:
+    for path in ("/papers.atom", "/papers/trending.atom", "/papers.atom?q=lighthouse"):
+        for _ in range(2):  # the second response comes from the cache
+            server.get(path)
+        server.get(path, If_Modified_Since="Tue, 01 Jan 2019 00:00:00 GMT")
+    server.last_modified.append(server.client.get("/papers.atom").headers["Last-Modified"])
+    server.upstream.papers.append(make_raw_paper(9, title="A new lighthouse"))
+
+
+def has_new_paper(server: Server) -> bool:
+    paths = ("/papers.atom", "/papers/trending.atom", "/papers.atom?q=lighthouse")
+    return all(b"2611.00009" in server.get(path) for path in paths)
+
+
+def is_not_unmodified(server: Server) -> bool:
+    """Thunderbird sends If-Modified-Since alone, with the Last-Modified that it had."""
+    return all(
+        server.get("/papers.atom", If_Modified_Since=last_modified)
+        for last_modified in server.last_modified
+    )
+
+
+def searches_new_keywords(server: Server) -> bool:
+    query = f"q=walrus{server.clock():%M}"  # another one for each server
+    is_ok = server.is_ok(f"/papers.atom?{query}")
+    return is_ok and any(path.endswith(query) for path in server.upstream.requests)
+
+
+def use_up_the_quota(server: Server) -> None:
+    for number in range(9):
+        server.get(f"/papers.atom?q=word{number}")
+
+
+def revise_a_paper(server: Server) -> None:
+    server.get("/papers.atom")
+    server.clock.forward(hours=1)
+    server.upstream.papers[0] |= {"summary": "We count the steps anew."}
+    server.service.refresh_page(server.service.newest_day())
+    assert b"anew" in server.get("/papers.atom")
+
+
+def has_no_date_in_the_future(server: Server) -> bool:
+    limit = server.clock() + timedelta(minutes=5)
+    for path in ("/papers.atom", "/status.atom"):
+        response = server.client.get(path)
+        dates = re.findall(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:Z|\+00:00)", response.data)
+        assert dates
+        modified = parse_date(response.headers.get("Last-Modified"))
+        moments = [*(datetime.fromisoformat(each.decode()) for each in dates), modified]
+        if any(each is not None and each > limit for each in moments):
+            return False
+    return True
+
+
+def record_incidents(server: Server) -> None:
+    now = server.clock()
+    lasting = Incident(subject=ALL_UPSTREAM, reason="HTTP 503", since=now, reported_at=now)
+    over = Incident(
+        subject="month",
+        reason="HTTP 503",
+        since=now - timedelta(hours=9),
+        reported_at=now - timedelta(hours=3),
+        ended_at=now,
+    )
+    server.service.repository.update_incidents(lambda _log: (lasting, over))
+    server.get("/status.atom")
+
+
+def incidents_end(server: Server) -> bool:
+    server.service.refresh_page(pages_covering(Kind.WEEK, server.clock().date(), 1)[0])
+    for incident in server.service.repository.get_incidents():
+        if incident.ended_at is None or not incident.since <= incident.ended_at:
+            return False
+    return has_no_date_in_the_future(server)
+
+
+def hang(server: Server) -> None:
+    now = server.clock()
+    failure = Failure(reason="timed out", count=1, at=now, retry_at=now, since=now, timed_out=True)
+    server.service.repository.save_failure(None, failure)
+
+
+CASES: dict[str, tuple[Act, Check]] = {
+    "failures": (fail, lambda server: server.is_ok("/papers/trending.atom")),
+    "the-lease": (hold_lease, lambda server: server.is_ok("/papers/month.atom")),
+    "the-request-log": (use_up_the_requests, searches_new_keywords),
+    "listings-and-cached-responses": (fetch_lists, has_new_paper),
+    "last-modified": (fetch_lists, is_not_unmodified),
+    "quotas": (use_up_the_quota, searches_new_keywords),
+    "revisions": (revise_a_paper, has_no_date_in_the_future),
+    "incidents": (record_incidents, incidents_end),
+    "hangs": (hang, lambda server: server.is_ok("/papers/month.atom")),
+}
+
+
+@pytest.fixture
+def upstream_papers() -> list[Json]:
+    return [make_raw_paper(1), make_raw_paper(2, day=1)]
+
+
+@pytest.mark.parametrize("jump", JUMPS.values(), ids=JUMPS)
+@pytest.mark.parametrize(("act", "is_right"), CASES.values(), ids=CASES)
+def test_once_the_clock_is_right_again_the_server_is_too(
+    make_service: MakeService,
+    upstream: FakeUpstream,
+    clock: Clock,
+    jump: timedelta,
+    act: Act,
+    is_right: Check,
+) -> None:
+    last_modified: list[str] = []
+
+    def start() -> Server:
+        service = make_service(new_keywords=8, deadline=5.0)
+        return Server(service, create_app(service).test_client(), upstream, clock, last_modified)
+
+    upstream_day = clock.today()
+    upstream.today = lambda: upstream_day
+    running, right = start(), clock.now
+    clock.now = right + jump
+    act(running)
+    clock.now = right
+    # Outside the five minutes by which the clocks of other machines may differ.
+    clock.forward(minutes=6)
+    restarted = start()
+    wait_until(lambda: is_right(restarted))
+    clock.forward(minutes=54)
+    wait_until(lambda: is_right(running))
+
+
+@pytest.mark.parametrize("jump", JUMPS.values(), ids=JUMPS)
+def test_a_failure_that_a_wrong_clock_recorded_says_no_absurd_retry_after(
+    make_service: MakeService, upstream: FakeUpstream, clock: Clock, jump: timedelta
+) -> None:
+    upstream.intercept = lambda path: Response("", 503, {"Retry-After": "99999999"})
+    client, right = create_app(make_service()).test_client(), clock.now
+    for now in (right + jump, right):
+        clock.now = now
+        response = client.get("/papers/trending.atom")
+        assert response.status_code == 503
+        assert 0 < int(response.headers["Retry-After"]) <= 3600
+
+
+@pytest.mark.parametrize(
+    "now",
+    [
+        datetime(2026, 12, 31, 23, 59, 30, tzinfo=UTC),
+        datetime(2027, 1, 3, 12, tzinfo=UTC),
+        datetime(2028, 2, 29, 12, tzinfo=UTC),
+    ],
+    ids=["december-31", "week-53", "leap-day"],
+)
+def test_the_ends_of_years_and_months_are_days_like_others(
+    make_service: MakeService, upstream: FakeUpstream, clock: Clock, now: datetime
+) -> None:
+    clock.now = now
+    service = make_service(history_days=4)
+    client = create_app(service).test_client()
+    for path in ("/papers.atom", "/papers/week.atom", "/papers/month.atom", "/", "/status"):
+        assert client.get(path).status_code == 200
+    wait_until(lambda: len(feedparser.parse(client.get("/papers.atom").data).entries) >= 2)
+    week = pages_covering(Kind.WEEK, now.date(), 1)[0]
+    assert service.repository.get_listing(week) is not None
+    assert service.newest_day() != Page(Kind.DAY, "")
+    clock.forward(days=1)
+    for path in ("/papers.atom", "/papers/week.atom", "/papers/month.atom", "/", "/status"):
+        assert client.get(path).status_code == 200
