@@ -7,17 +7,11 @@ environment, the environment over the file, and the file over the defaults.
 from __future__ import annotations
 
 import errno
-import json
-import os
 import re
-import tomllib
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from difflib import get_close_matches
 from functools import cache
-from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
-from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 import msgspec.inspect
@@ -28,6 +22,18 @@ from feedsrv.mail_address import parse_mail_address
 from feedsrv.models import INTERNAL_FEED_FIELDS, XML_FORBIDDEN, Feed
 from feedsrv.network import NetworkSettings, read_network_settings
 from feedsrv.search.search_terms import search_terms
+from feedsrv.toml_file import read_toml
+from feedsrv.validation import (
+    quote,
+    quote_all,
+    quote_key,
+    unknown_setting,
+    validate_host,
+    validate_networks,
+    validate_readers,
+    validate_store_url,
+    validate_url,
+)
 
 #: The included settings file, relative to a clone.
 DEFAULT_FILE = Path("config/feedsrv.toml")
@@ -50,27 +56,10 @@ _RENAMED_SETTINGS = {"ready_bytes": "response_cache_bytes"}
 _NOT_IN_FILE = {"feeds", "demo", "static_export", "hf_token", "mail_password", "network"}
 #: Settings whose values never appear in messages.
 _SECRET_SETTINGS = {"access_key", "hf_token", "mail_password", "store"}
-#: Characters of a value that a message repeats.
-_MAX_QUOTED_LENGTH = 100
-#: Without user, password, fragment or non-ASCII characters: it becomes part of feeds and headers.
-_BASE_URL = re.compile(
-    r"https?://(?:[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?(?:/[A-Za-z0-9_.~-]+)*/?"
-)
-_HOST_NAME = re.compile(r"(?=.{1,253}$)[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?")
-#: A key that TOML allows without quotation marks.
-_BARE_KEY = re.compile(r"[A-Za-z0-9_-]{1,64}")
-#: A number with more digits than Python converts.
-_HUGE_NUMBER = re.compile(r"[\d_]{4000,}")
 #: Why no directory could be created at a path, now or later.
 _UNUSABLE_PATH = {errno.EACCES, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP}
 _PRINTABLE_ASCII = re.compile(r"[\x20-\x7e]*")
 _ACCESS_KEY = re.compile(r"[\x21-\x7e]+")
-#: Query parameters allowed in a store URL: TLS certificates.
-_STORE_URL_OPTIONS = {"ssl_ca_certs", "ssl_certfile", "ssl_keyfile"}
-_STORE_URL_HINT = (
-    "expected a URL such as redis://:PASSWORD@redis.example.org:6379/0, with rediss:// for TLS, or"
-    " unix:///run/redis.sock; in a password, write : / ? # [ ] @ % as %3A and so on"
-)
 #: An arXiv id in BibTeX: as eprint, in a DOI or URL, or as "arXiv:2510.12345".
 _BIBTEX_ARXIV_ID = re.compile(
     r"(?:\barxiv(?:\.org/(?:abs|pdf)/|[.:]\s*)|\beprint\s*=\s*[{\"]\s*)(\d{4}\.\d{4,5})(?!\d)",
@@ -184,44 +173,8 @@ def load_config(
 
     """
     file = find_config_file(file, environ)
-    data = {} if file is None else _read_toml(file)
+    data = {} if file is None else read_toml(file)
     return build_config(data, str(file or ""), environ, arguments or {})
-
-
-def _read_toml(file: Path) -> dict[str, Any]:
-    """Return the parsed file.
-
-    Raises:
-        ConfigError: It cannot be read or is not TOML; the error names the line.
-
-    """
-    try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise ConfigError([f"{file}: cannot be read: {error.strerror}"]) from error
-    try:
-        text = content.decode("utf-8-sig")  # Windows editors write a byte order mark
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise ConfigError([f"{file}: invalid TOML: not UTF-8 (at line {line})"]) from error
-    try:
-        return tomllib.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ConfigError([f"{file}: invalid TOML: {_describe_toml_error(error, text)}"]) from error
-
-
-def _describe_toml_error(error: Exception, text: str) -> str:
-    """Return what is wrong with the text of a file, and in which line."""
-    lines = text.splitlines()
-    if isinstance(error, tomllib.TOMLDecodeError):
-        return str(error).replace("at end of document", f"at line {len(lines)}, the last one")
-    if isinstance(error, RecursionError):
-        depths = [line.count("[") + line.count("{") for line in lines]
-        line = depths.index(max(depths)) + 1
-        return f"arrays or tables are nested too deeply (at line {line})"
-    # Python's limit for the conversion of a text; tomllib lets its exception pass.
-    line = next((number for number, line in enumerate(lines, 1) if _HUGE_NUMBER.search(line)), 1)
-    return f"a number has too many digits (at line {line})"
 
 
 def find_config_file(file: Path | None, environ: Mapping[str, str]) -> Path | None:
@@ -270,7 +223,7 @@ def build_config(
     for each in _given_values(data, file, environ, arguments):
         if each.setting not in types:
             known = types.keys() - _NOT_IN_FILE | {"feeds"}
-            problems.append(f"{each.location}: {_unknown_setting(each.setting, known)}")
+            problems.append(f"{each.location}: {unknown_setting(each.setting, known)}")
             continue
         if each.setting == "mail" and (found := list(_mail_problems(each.value))):
             problems += [f"{each.location}{problem}" for problem in found]
@@ -278,10 +231,13 @@ def build_config(
         try:
             value = _convert(each.value, types[each.setting], is_text=each.is_text)
             _validate(each.setting, value)
+            if isinstance(value, MailConfig):
+                sender = parse_mail_address(value.sender)
+                value = msgspec.structs.replace(value, sender=sender)
             settings[each.setting] = value
             locations[each.setting] = each.location
         except ValueError as error:
-            shown = "" if each.setting in _SECRET_SETTINGS else f", not {_quote(each.value)}"
+            shown = "" if each.setting in _SECRET_SETTINGS else f", not {quote(each.value)}"
             problems.append(f"{each.location}: {error}{shown}")
     settings["feeds"] = dict(_build_feeds(data.get("feeds", {}), file, problems))
     if settings.get("demo"):
@@ -313,7 +269,7 @@ def _given_values(
     for name, value in data.items():
         if name != "feeds":
             setting = "" if name in _NOT_IN_FILE else _RENAMED_SETTINGS.get(name, name)
-            yield _Value(setting, value, f"{file}: {_quote_key(name)}")
+            yield _Value(setting, value, f"{file}: {quote_key(name)}")
     for variable, setting in ENVIRONMENT_VARIABLES.items():
         if text := environ.get(variable, "").strip():
             value = {"url": text} if setting == "store" else text
@@ -341,7 +297,7 @@ def _environment_problems(
     except OSError as error:
         if error.errno in _UNUSABLE_PATH:  # others may be over by the time that it is used
             location = locations.get("cache_dir", "environment: HOME")
-            yield f"{location}: cannot be used: {error.strerror}, {_quote(directory)}"
+            yield f"{location}: cannot be used: {error.strerror}, {quote(directory)}"
 
 
 # --- values ------------------------------------------------------------------------------------
@@ -384,9 +340,9 @@ def _describe_type(kind: msgspec.inspect.Type) -> str:
         case msgspec.inspect.BoolType():
             description = "true or false"
         case msgspec.inspect.LiteralType(values=choices):
-            description = f"one of {_quote_all(choices)}"
+            description = f"one of {quote_all(choices)}"
         case msgspec.inspect.VarTupleType(item_type=msgspec.inspect.LiteralType(values=choices)):
-            description = f"a list of {_quote_all(choices)}"
+            description = f"a list of {quote_all(choices)}"
         case msgspec.inspect.VarTupleType():
             description = "a list of texts in quotation marks"
         case msgspec.inspect.StructType(fields=fields):
@@ -409,45 +365,18 @@ def _describe_number(kind: msgspec.inspect.IntType | msgspec.inspect.FloatType) 
     )
 
 
-def _quote(value: object) -> str:
-    """Return the value for a message: on one line, and cut if it is long."""
-    try:
-        text = json.dumps(value, ensure_ascii=False, default=str)
-    except RecursionError:
-        text = f"a {type(value).__name__} with many levels"
-    if len(text) > _MAX_QUOTED_LENGTH:
-        text = f"{text[:_MAX_QUOTED_LENGTH]}…"
-    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
-
-
-def _quote_key(key: str) -> str:
-    """Return the key of a table as TOML writes it, cut if it is long."""
-    return key if _BARE_KEY.fullmatch(key) else _quote(key)
-
-
-def _unknown_setting(name: str, known: Iterable[str]) -> str:
-    """Return that there is no such setting, and which ones there are."""
-    similar = get_close_matches(name, known, n=1)
-    expected = f"did you mean {similar[0]}?" if similar else f"expected {', '.join(sorted(known))}"
-    return f"unknown setting; {expected}"
-
-
-def _quote_all(values: Iterable[object]) -> str:
-    return ", ".join(map(_quote, values))
-
-
 def _validate(name: str, value: object) -> None:
     match name, value:
         case "host", str():
-            _validate_host(value)
+            validate_host(value)
         case "trusted_proxies", tuple():
-            _validate_networks(value)
+            validate_networks(value)
         case "public_url" | "upstream_url", str() if value or name == "upstream_url":
-            _validate_url(name, value)
+            validate_url(name, value)
         case "store", StoreConfig(url=str() as url) if url:
-            _validate_store_url(url)
+            validate_store_url(url)
         case "readers", dict():
-            _validate_readers(value)
+            validate_readers(value)
         case "contact" | "hf_token", str() if not _PRINTABLE_ASCII.fullmatch(value):
             raise ValueError("expected ASCII characters only, because it is sent in a header")
         case "mail_password", str() if not _PRINTABLE_ASCII.fullmatch(value):
@@ -466,11 +395,11 @@ def _mail_problems(table: object) -> Iterator[str]:
         return
     host, user = table.get("host", ""), table.get("user", "")
     try:
-        _validate_host(host)
+        validate_host(host)
     except ValueError:
-        yield f".host: expected the name or address of a mail server, not {_quote(host)}"
+        yield f".host: expected the name or address of a mail server, not {quote(host)}"
     if not _PRINTABLE_ASCII.fullmatch(user):
-        yield f".user: expected ASCII characters only, not {_quote(user)}"
+        yield f".user: expected ASCII characters only, not {quote(user)}"
     yield from _address_problems(".from", [table.get("from", "")])
 
 
@@ -479,71 +408,7 @@ def _address_problems(key: str, addresses: Iterable[str]) -> Iterator[str]:
         try:
             parse_mail_address(address)
         except ValueError as error:
-            yield f"{key}: {error}, not {_quote(address)}"
-
-
-def _validate_networks(networks: Iterable[str]) -> None:
-    try:
-        for network in networks:
-            ip_network(network, strict=False)
-    except ValueError as error:
-        raise ValueError("expected addresses or networks such as 10.0.0.0/8") from error
-
-
-def _validate_host(host: str) -> None:
-    try:
-        is_valid = "%" not in str(ip_address(host))
-    except ValueError:
-        is_valid = _HOST_NAME.fullmatch(host) is not None
-    if not is_valid:
-        raise ValueError("expected a host name or an IP address, without port or scope")
-
-
-def _validate_url(name: str, url: str) -> None:
-    expected = ValueError("expected a URL such as https://papers.example.org/feeds")
-    try:
-        parts = urlsplit(url)
-        _validate_host(parts.hostname or "")
-        is_valid = _BASE_URL.fullmatch(url) is not None and parts.port != 0
-    except ValueError as error:
-        raise expected from error
-    if not is_valid:
-        raise expected
-    if name == "upstream_url" and parts.path.strip("/"):
-        raise ValueError("expected scheme and host only")
-
-
-def _validate_store_url(url: str) -> None:
-    """Check the URL; no message repeats it, because it may hold a password."""
-    try:
-        parts = urlsplit(url)
-        port, host = parts.port, parts.hostname
-        if host:
-            _validate_host(host)
-    except ValueError as error:
-        raise ValueError(_STORE_URL_HINT) from error
-    if parts.scheme == "unix":
-        is_valid = parts.path.startswith("/") and not host
-    else:
-        is_server = parts.scheme in {"redis", "rediss"} and bool(host) and port != 0
-        is_valid = is_server and re.fullmatch(r"(/\d{0,4})?", parts.path) is not None
-    options = dict(parse_qsl(parts.query, keep_blank_values=True))
-    if not is_valid or parts.fragment or options.keys() - _STORE_URL_OPTIONS:
-        raise ValueError(_STORE_URL_HINT)
-    for option, file in options.items():
-        if not os.access(file, os.R_OK):
-            raise ValueError(f"expected a file that can be read in {option}, not {_quote(file)}")
-
-
-def _validate_readers(readers: Mapping[str, str]) -> None:
-    expected = ValueError('expected URLs such as "https://rss.example.org/add?url={url}"')
-    for url in readers.values():
-        try:
-            parts = urlsplit(url)
-        except ValueError as error:
-            raise expected from error
-        if parts.scheme not in {"http", "https"} or not parts.netloc or "{url}" not in url:
-            raise expected
+            yield f"{key}: {error}, not {quote(address)}"
 
 
 # --- feeds -------------------------------------------------------------------------------------
@@ -556,10 +421,11 @@ def _build_feeds(tables: object, file: str, problems: list[str]) -> Iterator[tup
         return
     for name, table in tables.items():
         found = list(_feed_problems(name, table))
-        problems += [f"{file}: feeds.{_quote_key(name)}{problem}" for problem in found]
+        problems += [f"{file}: feeds.{quote_key(name)}{problem}" for problem in found]
         if not found:
             title = table.get("title") or name
-            feed = msgspec.convert({**table, "title": title, "name": name}, Feed)
+            mail = [parse_mail_address(address) for address in table.get("mail", ())]
+            feed = msgspec.convert({**table, "title": title, "name": name, "mail": mail}, Feed)
             try:
                 yield name, _with_library(feed, Path(file).parent)
             except ValueError as error:
@@ -578,7 +444,7 @@ def _feed_problems(name: str, table: object) -> Iterator[str]:
         yield from _address_problems(".mail", table.get("mail", ()))
     title, query = table.get("title", ""), table.get("query", "")
     if isinstance(title, str) and XML_FORBIDDEN.search(title):
-        yield f".title: expected text without the characters that XML forbids, not {_quote(title)}"
+        yield f".title: expected text without the characters that XML forbids, not {quote(title)}"
     if isinstance(query, str):
         yield from _query_problems(query, table.get("sources"))
 
@@ -597,10 +463,10 @@ def _with_library(feed: Feed, directory: Path) -> Feed:
         text = (directory / path).read_text("utf-8", "replace")
     except OSError as error:
         reason = error.strerror or "not a file"
-        raise ValueError(f"{_quote(feed.like_file)} cannot be read: {reason}") from error
+        raise ValueError(f"{quote(feed.like_file)} cannot be read: {reason}") from error
     ids = sorted(set(_BIBTEX_ARXIV_ID.findall(text)), reverse=True)
     if not ids:
-        raise ValueError(f"{_quote(feed.like_file)} has no arXiv id")
+        raise ValueError(f"{quote(feed.like_file)} has no arXiv id")
     return msgspec.structs.replace(feed, library=tuple(ids[:_MAX_LIBRARY_PAPERS]))
 
 
@@ -630,12 +496,12 @@ def _table_problems(
     types = _field_types(kind, frozenset(hidden))
     for key, value in table.items():
         if key not in types:
-            yield f".{_quote_key(key)}: {_unknown_setting(key, types)}"
+            yield f".{quote_key(key)}: {unknown_setting(key, types)}"
             continue
         try:
             _convert(value, types[key])
         except ValueError as error:
-            yield f".{key}: {error}, not {_quote(value)}"
+            yield f".{key}: {error}, not {quote(value)}"
 
 
 def _query_problems(query: str, sources: object) -> Iterator[str]:

@@ -9,7 +9,7 @@
     │   ├── ParameterError       another URL parameter is invalid
     │   ├── UnauthorizedError    the server is private, and the request has no valid key
     │   ├── QuotaExceededError   one client requests too many new keywords
-    │   │   └── SignUpQuotaError subscribes too many mail addresses
+    │   ├── SignUpQuotaError     one client subscribes too many mail addresses
     │   ├── TokenError           a link of a message is damaged or too old
     │   └── UnknownFeedError     no feed has that name
     ├── UpstreamError            Hugging Face failed; handled inside the service
@@ -18,7 +18,9 @@
     │   └── ParseError           the response has no list of papers that can be parsed
     ├── NoDataYetError           upstream fails, and nothing is stored that could be served
     ├── StoreError               the disk or Redis failed; handled inside the service
-    ├── MailError                the mail server cannot be used
+    ├── MailError                a message was not sent
+    │   ├── MailUnreachableError there is no connection to the mail server
+    │   ├── MailServerError      the mail server cannot be used with these settings
     │   ├── MailDeferredError    it does not take one message now
     │   └── MailRejectedError    it will never take one message
     ├── ListenError              the server cannot listen on its address
@@ -149,8 +151,19 @@ class QuotaExceededError(ClientError):
         return "too many new keywords; existing feeds are not limited"
 
 
-class SignUpQuotaError(QuotaExceededError):
-    """One client subscribes more mail addresses than its quota allows."""
+class SignUpQuotaError(ClientError):
+    """One client subscribes more mail addresses than its quota allows.
+
+    Attributes:
+        client: The client.
+        retry_after: Seconds until the next one is allowed.
+
+    """
+
+    def __init__(self, client: str, retry_after: float) -> None:
+        super().__init__(client, retry_after)
+        self.client = client
+        self.retry_after = retry_after
 
     def __str__(self) -> str:
         return "too many subscriptions from your address for now; try again later"
@@ -292,7 +305,7 @@ class StoreError(FeedsrvError):
 
 
 class MailError(FeedsrvError):
-    """The mail server cannot be used.
+    """A message was not sent.
 
     Attributes:
         host: The mail server.
@@ -307,6 +320,14 @@ class MailError(FeedsrvError):
 
     def __str__(self) -> str:
         return f"mail cannot be sent through {self.host}: {self.reason}"
+
+
+class MailUnreachableError(MailError):
+    """There is no connection to the mail server."""
+
+
+class MailServerError(MailError):
+    """The mail server cannot be used with these settings, or files cannot be written."""
 
 
 class MailDeferredError(MailError):
@@ -376,7 +397,8 @@ ERROR_MAP: dict[type[FeedsrvError], ErrorMapping] = {
     UnknownFeedError: ErrorMapping(404, "Feed not found", 2),
     NoDataYetError: ErrorMapping(503, "Not fetched yet", 1),
     StoreError: ErrorMapping(503, "Store unavailable", 1),
-    MailError: ErrorMapping(503, "Mail server unavailable", 1),
+    MailUnreachableError: ErrorMapping(503, "Mail server unavailable", 1),
+    MailServerError: ErrorMapping(503, "Mail server unusable", 1),
     MailDeferredError: ErrorMapping(503, "Mail server busy", 1),
     MailRejectedError: ErrorMapping(400, "Address not accepted", 1),
     ListenError: ErrorMapping(500, "The server cannot listen", 1),

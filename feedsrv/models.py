@@ -151,8 +151,13 @@ class Paper(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
 
     @property
     def updated(self) -> datetime:
-        """When the title or abstract last changed, but never before `published`."""
-        return max(self.revised or self.published, self.published)
+        """When the title or abstract last changed, but never before `published`.
+
+        Papers that were revised in the same fetch get different seconds of the ten minutes before.
+        """
+        revised = self.revised or self.published
+        spread = revised - timedelta(seconds=_second_of_hour(self.id) % 600)
+        return spread if spread > self.published else max(revised, self.published)
 
     @property
     def is_arxiv(self) -> bool:
@@ -189,6 +194,8 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     #: Validators of the response, for conditional requests (RFC 9110 8.8).
     etag: str = ""
     last_modified: str = ""
+    #: When a day was first fetched; None where that is unknown.
+    first_fetched_at: datetime | None = None
 
 
 #: List days, newest first, each with its stored listing.

@@ -10,13 +10,12 @@ from textwrap import TextWrapper
 import msgspec
 
 from feedsrv.feeds.digest import MAX_FULL_PAPERS, format_period
-from feedsrv.feeds.entry import Entry, EntryLink
+from feedsrv.feeds.entry import AI_SUMMARY_LABEL, Entry, EntryLink
 from feedsrv.feeds.metadata import FeedMetadata, uuid_urn
 from feedsrv.models import Digest, DigestPaper
 
 #: Columns of plain text (RFC 3676 4.2).
 _COLUMNS = 72
-_GENERATED_LABEL = "AI summary:"
 _MARKDOWN_SPECIAL = re.compile(r"([\\`*_\[\]<>#|~])")
 
 
@@ -88,7 +87,7 @@ def _html_item(paper: DigestPaper) -> str:
         lines.append(f"<br><em>{escape(paper.byline)}</em>")
     lines.append("</p>")
     if paper.text:
-        label = f"<em>{_GENERATED_LABEL}</em> " if paper.is_generated else ""
+        label = f"<em>{AI_SUMMARY_LABEL}</em> " if paper.is_generated else ""
         lines.append(f"<p>{label}{escape(paper.text, quote=False)}</p>")
     links = " · ".join(_html_link(title, url) for title, url in paper.links)
     lines.append(f"<p>{links}</p></li>")
@@ -145,7 +144,7 @@ def wrap_text(text: str, start: str = "") -> list[str]:
 
 
 def _labelled_text(paper: DigestPaper) -> str:
-    return f"{_GENERATED_LABEL} {paper.text}" if paper.is_generated else paper.text
+    return f"{AI_SUMMARY_LABEL} {paper.text}" if paper.is_generated else paper.text
 
 
 # --- Markdown and JSON -----------------------------------------------------------------------

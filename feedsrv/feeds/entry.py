@@ -20,6 +20,7 @@ from feedsrv.models import FIRST_LIST_DAY, Feed, Match, Paper
 FEED_SCHEME = "tag:huggingface.co,2026:papers:feed"
 KEYWORD_SCHEME = "tag:huggingface.co,2026:papers:keyword"
 
+AI_SUMMARY_LABEL = "AI-generated summary:"
 PDF_MEDIA_TYPE = "application/pdf"
 _HTML_MEDIA_TYPE = "text/html"
 
@@ -147,7 +148,7 @@ def _content(paper: Paper) -> Iterator[str]:
     if byline:
         yield f"<p><em>{escape(byline)}</em></p>"
     if paper.ai_summary:
-        yield f"<p><strong>AI-generated summary:</strong> {escape(paper.ai_summary)}</p>"
+        yield f"<p><strong>{AI_SUMMARY_LABEL}</strong> {escape(paper.ai_summary)}</p>"
     for paragraph in paper.abstract.split("\n\n"):
         if paragraph:
             yield f"<p>{escape(paragraph)}</p>"

@@ -373,7 +373,7 @@ class Service:
         would show it as new. Papers of the window always stay.
         """
         start = _start_of_window(self.list_days())
-        has_window = any("daily" in feed.sources for feed in feeds)
+        has_window = any(feed.page is None and "daily" in feed.sources for feed in feeds)
         if not has_window or not matches or matches[-1].paper.published >= start:
             return matches
         limit = limit or max(feed.limit for feed in feeds)

@@ -6,14 +6,14 @@ from collections.abc import Iterable
 from email.message import EmailMessage
 from pathlib import Path
 
-from feedsrv.errors import MailError
+from feedsrv.errors import MailServerError
 
 
 def write_messages(messages: Iterable[EmailMessage], directory: Path) -> int:
     """Write the messages to files such as ``0001-ada@example.org.eml``; return how many.
 
     Raises:
-        MailError: The directory cannot be written.
+        MailServerError: The directory cannot be written.
 
     """
     count = 0
@@ -24,7 +24,7 @@ def write_messages(messages: Iterable[EmailMessage], directory: Path) -> int:
             file = directory / f"{count:04d}-{_file_name(message['To'])}.eml"
             file.write_bytes(bytes(message))
     except OSError as error:
-        raise MailError(str(directory), error.strerror or str(error)) from error
+        raise MailServerError(str(directory), error.strerror or str(error)) from error
     return count
 
 

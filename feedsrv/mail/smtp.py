@@ -11,7 +11,13 @@ from types import TracebackType
 from typing import Self
 
 from feedsrv.config import MailConfig
-from feedsrv.errors import MailDeferredError, MailError, MailRejectedError
+from feedsrv.errors import (
+    MailDeferredError,
+    MailError,
+    MailRejectedError,
+    MailServerError,
+    MailUnreachableError,
+)
 
 #: Seconds to wait for the connection and for each reply.
 _TIMEOUT = 30.0
@@ -19,10 +25,6 @@ _TIMEOUT = 30.0
 _RETRY_DELAYS = (2.0, 10.0)
 _PERMANENT = 500
 _CLOSING = 421
-
-
-class _UnreachableError(MailError):
-    """There is no connection."""
 
 
 class SMTPSender:
@@ -72,7 +74,7 @@ class SMTPSender:
         try:
             self._connect().noop()
         except (OSError, smtplib.SMTPException) as error:
-            raise MailError(self._config.host, _describe(error)) from error
+            raise MailServerError(self._config.host, _describe(error)) from error
 
     def send(self, message: EmailMessage, recipient: str) -> None:
         """Send the message to one recipient; return when the mail server has taken it.
@@ -90,7 +92,7 @@ class SMTPSender:
                 break
             try:
                 return self._send_once(message, recipient)
-            except (_UnreachableError, MailDeferredError):
+            except (MailUnreachableError, MailDeferredError):
                 self._sleep(delay)
         return self._send_once(message, recipient)
 
@@ -103,16 +105,16 @@ class SMTPSender:
             smtplib.SMTPNotSupportedError,
             ssl.SSLError,
         ) as error:
-            raise MailError(host, _describe(error)) from error
+            raise MailServerError(host, _describe(error)) from error
         except (OSError, smtplib.SMTPException) as error:
-            raise _UnreachableError(host, _describe(error)) from error
+            raise MailUnreachableError(host, _describe(error)) from error
         try:
             connection.send_message(message, self._config.sender, [recipient])
         except smtplib.SMTPRecipientsRefused as error:
             raise self._reply_error(*error.recipients[recipient]) from error
         except smtplib.SMTPSenderRefused as error:
             if error.smtp_code >= _PERMANENT:  # it refuses the sender, so every message
-                raise MailError(host, _describe(error)) from error
+                raise MailServerError(host, _describe(error)) from error
             raise self._reply_error(error.smtp_code, error.smtp_error) from error
         except smtplib.SMTPResponseException as error:
             raise self._reply_error(error.smtp_code, error.smtp_error) from error
@@ -130,13 +132,15 @@ class SMTPSender:
     def _connect(self) -> smtplib.SMTP:
         if self._connection is None:
             config = self._config
+            # The domain of the sender as our name: looking up our own can take many seconds.
+            address = config.host, config.port, config.sender.rpartition("@")[2]
             if config.tls == "tls":
                 context = ssl.create_default_context()
                 connection: smtplib.SMTP = smtplib.SMTP_SSL(
-                    config.host, config.port, timeout=_TIMEOUT, context=context
+                    *address, timeout=_TIMEOUT, context=context
                 )
             else:
-                connection = smtplib.SMTP(config.host, config.port, timeout=_TIMEOUT)
+                connection = smtplib.SMTP(*address, timeout=_TIMEOUT)
             try:
                 if config.tls == "starttls":
                     connection.starttls(context=ssl.create_default_context())

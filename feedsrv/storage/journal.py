@@ -43,12 +43,13 @@ class Journal:
     def reset(self) -> None:
         """Start a new journal with a new id, which makes all processes reread their records."""
         with self._lock:
+            is_first = self._id == b"" and not self._file.exists()
             self._file.unlink(missing_ok=True)
             self._file.parent.mkdir(parents=True, exist_ok=True)
             header = f"{uuid4().hex}\n".encode()
             with self._file.open("ab") as file:
                 file.write(header)
-            if self._id == b"":  # the first one: nothing is lost
+            if is_first:  # nothing is lost
                 self._id, self._offset = header, len(header)
 
     def read(self) -> frozenset[StorageKey] | None:

@@ -13,7 +13,7 @@ from datetime import date, datetime, timedelta
 import msgspec
 
 from feedsrv.config import Config
-from feedsrv.errors import ConfigError
+from feedsrv.errors import ConfigError, StoreError
 from feedsrv.models import (
     FIRST_LIST_DAY,
     Cutoff,
@@ -302,6 +302,18 @@ class Repository:
     def _cutoff_key(self, feed: str) -> StorageKey:
         # Evictable like the searches of ad-hoc feeds: anybody can ask for another feed.
         return StorageKey(Area.EVICTABLE, f"{self._prefix}cutoff {feed}")
+
+    def was_response_changed_since(self, moment: datetime) -> bool:
+        """Return whether any URL may have been answered with another ETag since."""
+        prefix = self._bucket_key("").name.rpartition(" ")[0]
+        try:
+            buckets = list(self._records.scan(Area.DURABLE, prefix, LastModifiedBucket))
+        except StoreError:
+            return True
+        start = moment.replace(microsecond=0)
+        return any(
+            value.changed_at >= start for _, bucket in buckets for value in bucket.urls.values()
+        )
 
     # --- incidents and durable values --------------------------------------------------------
 

@@ -17,6 +17,7 @@ import time
 import zlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import ExitStack
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from threading import Lock
 from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple, Self
@@ -38,6 +39,10 @@ MAX_BODY_BYTES = 8_000_000
 #: The most bytes that one step of decompression returns.
 _DECOMPRESS_CHUNK_BYTES = 1_000_000
 _MAX_REDIRECTS = 5
+_GZIP_CODINGS = {"gzip", "x-gzip"}  # RFC 9110 8.4.1.3
+_GZIP_MAGIC = b"\x1f\x8b"
+#: Validators that are kept. Others cannot be sent back, or fill the store.
+_PLAIN_VALIDATOR = re.compile(r"[\x20-\x7e]{1,256}")
 #: The most seconds of a Retry-After that are honoured: a mistake upstream must not stop a server
 #: for a year.
 _MAX_RETRY_AFTER = 3600.0
@@ -104,6 +109,8 @@ class UpstreamClient:
             base_url=upstream_url,
             headers=headers | {"Accept-Encoding": "gzip"},
             limits=httpx.Limits(max_keepalive_connections=0),
+            # No cookies: upstream needs none, and would get back whatever it sends.
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
             timeout=None,  # noqa: S113  # `_send` has a deadline
             transport=_WSGITransport(app) if app else None,
             proxy=network.proxy or None,
@@ -226,8 +233,8 @@ class UpstreamClient:
             return FetchResult(
                 str(url),
                 await _read_body(response),
-                etag=response.headers.get("etag", ""),
-                last_modified=response.headers.get("last-modified", ""),
+                etag=_plain(response.headers.get("etag", "")),
+                last_modified=_plain(response.headers.get("last-modified", "")),
                 retry_after=retry_after,
                 has_next="next" in response.links if "link" in response.headers else None,
             )
@@ -288,7 +295,7 @@ def _conditional_headers(url: httpx.URL, validators: Validators | None) -> dict[
     if validators is None or url.raw_path.decode() != validators.path:
         return {}
     headers = {"If-None-Match": validators.etag, "If-Modified-Since": validators.last_modified}
-    return {name: value for name, value in headers.items() if value}
+    return {name: value for name, value in headers.items() if _plain(value)}
 
 
 def _redirect_target(url: httpx.URL, location: str) -> httpx.URL:
@@ -309,21 +316,31 @@ def _redirect_target(url: httpx.URL, location: str) -> httpx.URL:
 
 async def _decompress(response: httpx.Response) -> AsyncIterator[bytes]:
     """Yield the body in bounded chunks: 64 kB of a gzip bomb would decompress to 64 MB at once."""
-    encoding = response.headers.get("content-encoding", "identity")
-    if encoding == "identity":
+    header = response.headers.get("content-encoding", "")
+    codings = {coding.strip().lower() for coding in header.split(",")} - {"", "identity"}
+    if not codings:
         async for chunk in response.aiter_raw():
             yield chunk
         return
-    if encoding != "gzip":
-        raise FetchError(str(response.url), f"unexpected Content-Encoding {encoding!r}")
+    if not codings <= _GZIP_CODINGS or "," in header:
+        raise FetchError(str(response.url), f"unexpected Content-Encoding {header!r}")
     decompressor = zlib.decompressobj(16 + zlib.MAX_WBITS)
     async for chunk in response.aiter_raw():
         compressed = chunk
-        while compressed and not decompressor.eof:
+        while compressed:
+            if decompressor.eof:  # another member follows (RFC 1952 2.2), or padding
+                if not compressed.startswith(_GZIP_MAGIC[: len(compressed)]):
+                    return
+                decompressor = zlib.decompressobj(16 + zlib.MAX_WBITS)
             yield decompressor.decompress(compressed, _DECOMPRESS_CHUNK_BYTES)
-            compressed = decompressor.unconsumed_tail
+            compressed = decompressor.unconsumed_tail or decompressor.unused_data
     if not decompressor.eof:
         raise FetchError(str(response.url), "the gzip body is truncated")
+
+
+def _plain(validator: str) -> str:
+    """Return the ETag or date, or an empty string if it cannot be sent back."""
+    return validator if _PLAIN_VALIDATOR.fullmatch(validator) else ""
 
 
 def _raise_for_status(response: httpx.Response) -> None:

@@ -14,8 +14,10 @@ from json import JSONDecoder
 
 from msgspec import Raw
 
-#: Where an object of a list may begin.
-_OBJECT_START = re.compile(r"[\[,]\s*(?=\{)")
+#: Where the first object of a list begins, and where another one may begin.
+_FIRST_OBJECT = re.compile(r"\[\s*(?=\{)")
+_NEXT_OBJECT = re.compile(r",\s*(?=\{)")
+_COMMA = re.compile(r"\s*,")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 #: Objects inside damaged ones that are tried. Each failure takes time in proportion to the text.
@@ -55,8 +57,9 @@ def decode_objects(text: str, required_key: str) -> Iterator[Raw]:
     position, failures = 0, 0
     damaged_from: int | None = None
     is_in_list, is_unclosed = True, False
-    while failures < _MAX_FAILURES and (found := _OBJECT_START.search(text, position)):
-        start = found.end()
+    object_start = _FIRST_OBJECT
+    while failures < _MAX_FAILURES and (found := object_start.search(text, position)):
+        object_start, start = _NEXT_OBJECT, found.end()
         try:
             value, end = _decoder.raw_decode(text, start)
             repaired = json.dumps(value, ensure_ascii=False)
@@ -76,7 +79,7 @@ def decode_objects(text: str, required_key: str) -> Iterator[Raw]:
                 yield _raw(text[damaged_from:start])
                 damaged_from = None
             yield _raw(repaired)
-            is_in_list = not text[end : end + 100].lstrip().startswith("]")
+            is_in_list = _COMMA.match(text, end) is not None
         else:
             failures += 1
     if damaged_from is not None:

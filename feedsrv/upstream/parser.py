@@ -518,8 +518,8 @@ def _listing_from_cards(
         fetched_at=fetched_at,
         skipped=(f"page data: {props_error.reason}",),
         parsed_from="cards",
-        previous_day=label.previous_day,
-        next_day=label.next_day,
+        previous_day=_key_from_label(Kind.DAY, label.previous_day, today),
+        next_day=_key_from_label(Kind.DAY, label.next_day, today),
     )
 
 

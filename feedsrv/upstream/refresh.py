@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import msgspec
 
@@ -183,18 +183,32 @@ class Refresher:
             return listing
 
     def _save(self, requested: Page, fresh: Listing) -> Listing:
+        stored = self._repository.get_listing(fresh.page)
         for skipped in fresh.skipped:
-            log.warning("%s: skipped paper %s", fresh.page, skipped)
+            is_known = stored is not None and skipped in stored.skipped
+            level = logging.DEBUG if is_known else logging.WARNING
+            log.log(level, "%s: could not parse %s", fresh.page, skipped)
         self._log_recovery(requested)
         days = list_days(
             self._now().date(), self._config.history_days, self._repository.get_listing
         )
-        dated = keep_list_days(fresh, (listing for _, listing in days if listing is not None))
-        listing = merge_refresh(self._repository.get_listing(fresh.page), dated)
+        others = [listing for _, listing in days if listing is not None]
+        if stored is None or stored.page != fresh.page:
+            fresh = msgspec.structs.replace(fresh, first_fetched_at=fresh.fetched_at)
+        listing = merge_refresh(stored, keep_list_days(fresh, others, self._may_be_served))
         self._repository.save_listing(listing, requested)
+        for other in others:
+            dated = keep_list_days(other, [listing], lambda _: True)
+            if dated is not other:
+                self._repository.save_listing(dated, dated.page)
         self._emit(ListingFetched(requested, fresh))
         log.info("%s: fetched, %d papers", listing.page, len(listing.papers))
         return listing
+
+    def _may_be_served(self, day: Listing) -> bool:
+        """Return whether a response may have had a paper of the day with its date."""
+        since = day.first_fetched_at
+        return since is None or self._repository.was_response_changed_since(since)
 
     def _log_recovery(self, page: Page) -> None:
         failure = self._repository.get_failure(page) or self._repository.get_failure(None)
@@ -405,25 +419,43 @@ def merge_refresh(stored: Listing | None, fresh: Listing) -> Listing:
         papers=tuple(papers),
         previous_day=fresh.previous_day or stored.previous_day,
         next_day=fresh.next_day or stored.next_day,
+        first_fetched_at=stored.first_fetched_at,
     )
 
 
-def keep_list_days(fresh: Listing, others: Iterable[Listing]) -> Listing:
-    """Return the listing with each paper at the list day that it has in another day's listing.
+def keep_list_days(
+    fresh: Listing, others: Iterable[Listing], may_be_served: Callable[[Listing], bool]
+) -> Listing:
+    """Return the listing with the dates of papers that are in other days' listings too.
 
-    A paper on two list days was served with the day that was read first, and its date never moves,
-    whichever day is read later.
+    A paper on two list days has the date of the first. But a later date that was served never
+    moves, though the first day is read after it.
+
+    Args:
+        fresh: The listing.
+        others: The stored listings of other days.
+        may_be_served: Returns whether a listing's dates may have been served.
+
     """
-    days = {
-        paper.id: paper.listed
+    known = {
+        paper.id: (paper.listed, other)
         for other in others
         if other.page != fresh.page
         for paper in other.papers
+        if paper.listed is not None
     }
+
+    def list_day(paper: Paper) -> date | None:
+        if paper.id not in known:
+            return paper.listed
+        listed, other = known[paper.id]
+        is_later = paper.listed is not None and paper.listed < listed
+        return paper.listed if is_later and not may_be_served(other) else listed
+
     papers = tuple(
-        msgspec.structs.replace(paper, listed=days[paper.id])
-        if days.get(paper.id, paper.listed) not in {None, paper.listed}
-        else paper
+        paper
+        if (listed := list_day(paper)) == paper.listed
+        else msgspec.structs.replace(paper, listed=listed)
         for paper in fresh.papers
     )
     return fresh if papers == fresh.papers else msgspec.structs.replace(fresh, papers=papers)

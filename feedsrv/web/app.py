@@ -130,12 +130,12 @@ def _register_hooks(
     @app.after_request
     def after_request(response: Response) -> Response:
         route = request.url_rule.rule if request.url_rule is not None else "none"
-        metrics.count_response(route, response.status)
         if isinstance(response, CacheableFlaskResponse):
             counters = metrics.cached_response_counters(route, _CACHED_STATUSES)
             cache.store(request.environ, response.cached, g.version, counters)
         elif request.method != "OPTIONS":
             _add_headers(response, private=private)
+        metrics.count_response(route, response.status)
         return response
 
 

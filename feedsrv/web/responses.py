@@ -185,9 +185,8 @@ def evaluate_preconditions(
         # The most frequent case, without parsing.
         is_current = if_none_match == etag or _has_etag(if_none_match, etag, weak=True)
         return NOT_MODIFIED if is_current else OK
-    if not last_modified or since is None or parse_date(since) is None:
-        return OK
-    return OK if _is_later(last_modified, since) else NOT_MODIFIED
+    is_dated = bool(last_modified) and since is not None and parse_date(since) is not None
+    return NOT_MODIFIED if is_dated and not _is_later(last_modified, since or "") else OK
 
 
 def _has_etag(header: str, etag: str, *, weak: bool) -> bool:

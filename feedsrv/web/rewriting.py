@@ -58,7 +58,11 @@ class UrlRewriter:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         path, query_string = environ["PATH_INFO"], environ.get("QUERY_STRING", "")
-        if _UNUSUAL_PATH.search(path) or _UNUSUAL_QUERY.search(query_string):
+        if (
+            _UNUSUAL_PATH.search(path)
+            or _UNUSUAL_QUERY.search(query_string)
+            or not query_string.isascii()
+        ):
             path, query_string = rewrite_url(path, query_string)
             environ = {**environ, "PATH_INFO": path, "QUERY_STRING": query_string}
         return self._app(environ, start_response)
@@ -97,6 +101,8 @@ def _split_path_parameters(path: str) -> tuple[str, list[str]]:
 
 
 def _repair_query_string(query_string: str) -> str:
+    if not query_string.isascii():  # werkzeug fails on bytes that are not UTF-8
+        query_string = quote(query_string.encode("latin-1"), safe=_SAFE)
     if "=" not in query_string:
         query_string = _ENCODED_SEPARATOR.sub(lambda found: unquote(found[0]), query_string)
     query_string = _AMPERSAND.sub("&", query_string).lstrip("&")

@@ -50,9 +50,9 @@ _THREAD_IDLE_SECONDS = 30
 _RESPAWN_SECONDS = 5.0
 #: Seconds beyond `deadline` for a worker to end before it is killed. A request waits for upstream
 #: for `deadline` seconds at most; only clients that do not read their responses take longer. With
-#: the default of ten seconds, systemd and Docker wait longer than that (deploy/feedsrv.service,
-#: compose.yaml).
-_EXTRA_STOP_SECONDS = 10
+#: the default of ten seconds, a server ends within twelve, before systemd and Docker kill it
+#: (deploy/feedsrv.service, compose.yaml).
+_EXTRA_STOP_SECONDS = 1
 #: The configuration of granian's own log: only errors, through the handlers of `feedsrv.logs`.
 #: Below that it logs each start and end of a worker, and warns of more threads than processors,
 #: which is right for threads that compute but not for threads that wait for upstream.

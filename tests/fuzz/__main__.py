@@ -2,7 +2,7 @@
 
     make fuzz                       # 100 seconds, on all cores
     make fuzz SECONDS=600 SEED=7    # for longer, with other cases
-    .venv/bin/python -m tests.fuzz --pages 1000000 --queries 1000000
+    .venv/bin/python -m tests.fuzz --pages 1000000 --queries 1000000 --damage 100000
     .venv/bin/python -m tests.fuzz --only pages:4711          # one case again, and shown
 
 Each case is made of the seed and its number alone, so a run can be repeated on any machine.
@@ -25,7 +25,7 @@ from itertools import islice
 from random import Random
 from typing import Any
 
-from tests.fuzz import listings, pages, queries
+from tests.fuzz import damage, listings, pages, queries
 
 #: Cases that a process takes at a time.
 BATCH = 100
@@ -39,6 +39,7 @@ LEAST_READ = 0.3
 KINDS: dict[str, tuple[Callable[[Random], Any], Callable[[Any], str]]] = {
     "pages": (pages.page, listings.outcome),
     "queries": (queries.query, queries.outcome),
+    "damage": (damage.damaged_list, damage.outcome),
 }
 
 
@@ -133,7 +134,10 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Throw damaged pages and queries at the readers.")
     parser.add_argument("--pages", type=int, default=sys.maxsize, metavar="N")
     parser.add_argument("--queries", type=int, default=sys.maxsize, metavar="N")
-    parser.add_argument("--seconds", type=float, default=float("inf"), help="in all, half for each")
+    parser.add_argument("--damage", type=int, default=sys.maxsize, metavar="N")
+    parser.add_argument(
+        "--seconds", type=float, default=float("inf"), help="in all, the same for each"
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--cores", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--only", metavar="KIND:NUMBER", help="show one case, and what comes of it")
@@ -145,9 +149,10 @@ def arguments() -> argparse.Namespace:
         in {
             found.pages,
             found.queries,
+            found.damage,
         }
     ):
-        parser.error("say how many (--pages and --queries) or for how long (--seconds)")
+        parser.error("say how many (--pages, --queries and --damage) or for how long (--seconds)")
     return found
 
 
@@ -164,7 +169,7 @@ def main() -> int:
         count = getattr(asked, kind)
         if count:
             tally, took = run(
-                kind, asked.seed, count=count, seconds=asked.seconds / 2, cores=asked.cores
+                kind, asked.seed, count=count, seconds=asked.seconds / len(KINDS), cores=asked.cores
             )
             wrong += report(kind, tally, took)
     print(f"\nseed {asked.seed}: {'; '.join(wrong) or 'only lists, queries and our own errors'}")

@@ -37,8 +37,10 @@ class MailServer:
     Attributes:
         messages: The accepted messages, in order.
         replies: Replies to RCPT by recipient, each used once, and then none.
+        sender_replies: Replies to MAIL, each used once, and then none.
+        data_replies: Replies to messages, likewise.
         cuts: How many connections to cut when the next messages have arrived.
-        connections: How many connections there were.
+        client_names: What the client of each connection called itself.
 
     """
 
@@ -46,8 +48,10 @@ class MailServer:
         self.port = 0
         self.messages: list[ReceivedMessage] = []
         self.replies: dict[str, list[str]] = {}
+        self.sender_replies: list[str] = []
+        self.data_replies: list[str] = []
         self.cuts = 0
-        self.connections = 0
+        self.client_names: list[str] = []
 
     def recipients(self) -> list[str]:
         return [each.recipient for each in self.messages]
@@ -55,9 +59,17 @@ class MailServer:
     async def handle_EHLO(  # noqa: N802  # aiosmtpd's name
         self, server: SMTP, session: Session, envelope: Envelope, name: str, replies: list[str]
     ) -> list[str]:
-        self.connections += 1
+        self.client_names.append(name)
         session.host_name = name
         return replies
+
+    async def handle_MAIL(  # noqa: N802
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        if self.sender_replies:
+            return self.sender_replies.pop(0)
+        envelope.mail_from = address
+        return "250 OK"
 
     async def handle_RCPT(  # noqa: N802
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
@@ -76,6 +88,8 @@ class MailServer:
             assert server.transport is not None
             server.transport.abort()  # type: ignore[attr-defined]
             return "250 nobody hears this"
+        if self.data_replies:
+            return self.data_replies.pop(0)
         assert isinstance(envelope.content, bytes)
         self.messages += [ReceivedMessage(each, envelope.content) for each in envelope.rcpt_tos]
         return "250 accepted"

@@ -513,6 +513,8 @@ def test_mail_is_configured_by_a_table_and_a_password_of_the_environment() -> No
             {"mail": {"from": "a@b.c"}},
             "f: mail.host: expected the name or address",
         ),
+        ({"mail": MAIL | {"host": "a b"}}, "f: mail.host: expected the name or address"),
+        ({"mail": MAIL | {"user": "ü"}}, "f: mail.user: expected ASCII characters only"),
         ({"mail": {"host": "a"}}, "f: mail.from: expected a mail address such as ada@example.org"),
         ({"mail": MAIL | {"sign_up": True}}, "f: mail.sign_up: needs public_url"),
         ({"mail_password": "x"}, "f: mail_password: unknown setting"),
@@ -528,6 +530,13 @@ def test_wrong_settings_of_mail_are_named_by_their_key(data: dict[str, Any], pro
     with pytest.raises(ConfigError) as caught:
         build_config(data, "f", {}, {})
     assert caught.value.problems[0].startswith(problem)
+
+
+def test_addresses_of_the_settings_have_ascii_domains() -> None:
+    feeds = {"a": {"mail": [" ada@müller.example"]}}
+    config = build_config({"mail": MAIL | {"from": "a@ü.org"}, "feeds": feeds}, "f", {}, {})
+    assert config.mail.sender == "a@xn--tda.org"
+    assert config.feeds["a"].mail == ("ada@xn--mller-kva.example",)
 
 
 @pytest.mark.parametrize(

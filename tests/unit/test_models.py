@@ -46,11 +46,13 @@ def test_the_papers_of_a_day_have_different_seconds() -> None:
     ("revised", "updated"),
     [
         (None, PUBLISHED),
-        (LATER, LATER),
+        # The id decides how long before the fetch.
+        (LATER, datetime(2026, 8, 7, 14, 53, 19, tzinfo=UTC)),
+        (PUBLISHED + timedelta(seconds=9), PUBLISHED + timedelta(seconds=9)),
         # Found by a search, and revised before it was listed.
         (datetime(2026, 8, 6, tzinfo=UTC), PUBLISHED),
     ],
-    ids=["never-revised", "revised", "revised-before"],
+    ids=["never-revised", "revised", "revised-soon", "revised-before"],
 )
 def test_updated_is_never_before_published(revised: datetime | None, updated: datetime) -> None:
     assert make_paper(revised=revised).updated == updated
@@ -72,3 +74,11 @@ def test_an_arxiv_id_is_four_digits_a_dot_and_four_or_five_digits(
     paper_id: str, is_arxiv: bool
 ) -> None:
     assert make_paper(paper_id).is_arxiv is is_arxiv
+
+
+def test_papers_that_are_revised_at_once_have_different_seconds() -> None:
+    papers = [make_paper(f"2608.{number:05d}", revised=LATER) for number in range(600)]
+    assert len({paper.updated for paper in papers}) == 600
+    assert all(LATER - timedelta(minutes=10) < paper.updated <= LATER for paper in papers)
+    again = make_paper("2608.00007", revised=LATER + timedelta(seconds=1))
+    assert again.updated == papers[7].updated + timedelta(seconds=1)

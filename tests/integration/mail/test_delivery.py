@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import date
+from pathlib import Path
 
 import pytest
 
-from feedsrv.errors import MailError, StoreError
+from feedsrv.errors import MailServerError, StoreError
 from feedsrv.feeds.service import Service
 from feedsrv.mail.delivery import DeliveryResult
 from feedsrv.mail.run_lock import exclusive_run
@@ -200,9 +202,30 @@ def test_an_unreachable_mail_server_ends_the_run_and_the_next_one_sends(
         mail=mail_config(mail_server, tls="starttls"),
         history_days=3,
     )
-    with pytest.raises(MailError, match="STARTTLS"):
+    with pytest.raises(MailServerError, match="STARTTLS"):
         deliver(wrong)
     assert outcomes(deliver(mail_service)) == [(ADA, "sent"), (BO, "sent")]
+
+
+def test_a_visitor_of_a_feed_that_was_removed_gets_nothing(
+    mail_service: Service, mail_server: MailServer, deliver: Deliver
+) -> None:
+    for names, query in ((("removed",), ""), ((), "a (")):
+        subscription = Subscription(
+            address="cy@example.org",
+            period="day",
+            names=names,
+            query=query,
+            since=date(2026, 11, 1),
+        )
+        subscriptions_of(mail_service).add(subscription)
+    assert outcomes(deliver(mail_service)) == [(ADA, "sent"), (BO, "sent")]
+
+
+def test_a_store_that_cannot_be_locked_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError), exclusive_run(tmp_path / "file" / "store"):
+        pass
 
 
 # --- several processes -------------------------------------------------------------------------

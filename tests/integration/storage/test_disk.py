@@ -543,6 +543,17 @@ def test_a_journal_that_is_deleted_counts_as_a_store_that_is_lost(tmp_path: Path
     assert other.read() is None
 
 
+def test_what_was_announced_in_a_journal_that_is_replaced_at_once_is_not_missed(
+    tmp_path: Path,
+) -> None:
+    one, other = (Journal(tmp_path / "changes") for _ in range(2))
+    assert one.read() == other.read() == frozenset()
+    one.append(StorageKey(Area.DURABLE, "first"))
+    other.reset()
+    assert other.read() is None
+    assert one.read() is None
+
+
 def test_a_connection_whose_transaction_cannot_end_holds_no_lock(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -139,7 +139,7 @@ class Observer:
         self._keywords += 1
         path = f"/papers.atom?q=causal+tide{self._keywords}"
         large = Listing(
-            page=Page(Kind.WEEK, f"2026-W{self._keywords:02}"),
+            page=Page(Kind.WEEK, f"2027-W{self._keywords:02}"),  # old weeks are evictable
             papers=(),
             fetched_at=self._service.now(),
             skipped=(disk_faults.random_text(200_000),),

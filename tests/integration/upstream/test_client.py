@@ -16,7 +16,7 @@ from werkzeug.wrappers import Request, Response
 
 from feedsrv.errors import FetchError
 from feedsrv.network import NetworkSettings
-from feedsrv.upstream.client import MAX_BODY_BYTES, FetchResult, UpstreamClient
+from feedsrv.upstream.client import MAX_BODY_BYTES, FetchResult, UpstreamClient, Validators
 from tests.support.servers import serve_tcp, serve_wsgi
 
 View = Callable[[Request], Response]
@@ -149,6 +149,66 @@ def test_a_gzip_body_is_decompressed() -> None:
     compressed = gzip.compress(page)
     with serving(lambda request: Response(compressed, headers={"Content-Encoding": "gzip"})) as get:
         assert get().body == page
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "GZIP", "x-gzip", " gzip "])
+@pytest.mark.parametrize("padding", [b"", b"\0" * 512, b"\x1f and more"])
+def test_a_gzip_body_of_several_members_is_read_whole(encoding: str, padding: bytes) -> None:
+    members = [gzip.compress(part) for part in (b"a list ", b"", b"of papers " * 50_000, b"!")]
+
+    body = b"".join(members) + padding
+    with serving(lambda request: Response(body, headers={"Content-Encoding": encoding})) as get:
+        assert get().body == b"a list " + b"of papers " * 50_000 + b"!"
+
+
+def test_a_member_that_begins_in_one_chunk_and_ends_in_another_is_read() -> None:
+    body = gzip.compress(b"a list ") + gzip.compress(b"of papers")
+
+    def send_bytes(connection: socket.socket) -> None:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.sendall(b"HTTP/1.0 200 OK\r\nContent-Encoding: gzip\r\n\r\n")
+        for byte in body:
+            connection.sendall(bytes([byte]))
+        connection.close()
+
+    with serving_socket(send_bytes) as get:
+        assert get().body == b"a list of papers"
+
+
+def test_cookies_are_not_sent_back() -> None:
+    received: list[str] = []
+
+    def view(request: Request) -> Response:
+        received.append(request.headers.get("Cookie", ""))
+        response = Response("a list")
+        response.set_cookie(f"visit-{len(received)}", "x" * 4000)
+        return response
+
+    with serving(view) as get:
+        for _ in range(3):
+            get()
+    assert received == ["", "", ""]
+
+
+@pytest.mark.parametrize("value", ['"' + "x" * 300 + '"', '"caf\xe9"', '"a\tb"', ""])
+def test_a_validator_that_is_long_or_not_plain_is_not_kept(value: str) -> None:
+    headers = {"ETag": value, "Last-Modified": value}
+    with serving(lambda request: Response("a list", headers=headers)) as get:
+        result = get()
+    assert (result.etag, result.last_modified) == ("", "")
+
+
+def test_a_stored_validator_that_is_not_plain_is_not_sent() -> None:
+    def view(request: Request) -> Response:
+        return Response(f"{request.headers.get('If-None-Match')}")
+
+    with (
+        serve_wsgi(Request.application(view)) as url,
+        UpstreamClient(url, agent="feedsrv/test") as client,
+    ):
+        validators = Validators("/papers", '"caf\xe9"', "")
+        result = client.get("/papers", client.deadline_after(5), validators=validators)
+    assert result.body == b"None"
 
 
 @pytest.mark.parametrize(

@@ -1,18 +1,20 @@
-"""A paper on two list days: the date that it was served with first, the facts of the later day."""
+"""A paper on two list days: the date of the first, unless the later one was served; later facts."""
 
 from __future__ import annotations
 
 from datetime import date
-from pathlib import Path
 
 import pytest
 
 from feedsrv.feeds.selection import unite_listings
-from feedsrv.models import Kind, Listing, Page, Paper
-from feedsrv.storage.repository import Repository
-from feedsrv.upstream.refresh import keep_list_days, merge_refresh
+from feedsrv.feeds.service import Service
+from feedsrv.models import Feed, Kind, Page
+from feedsrv.web.app import create_app
 from tests.support.builders import make_listing, make_paper
-from tests.support.stores import disk_store
+from tests.support.clock import Clock
+from tests.support.types import MakeService
+from tests.support.upstream import FakeUpstream, Json, make_raw_paper
+from tests.support.waiting import wait_until
 
 OLDER, NEWER = Page(Kind.DAY, "2026-08-04"), Page(Kind.DAY, "2026-08-10")
 FIRST = make_listing(make_paper(listed=date(2026, 8, 4), upvotes=2), page=OLDER)
@@ -20,39 +22,52 @@ AGAIN = make_listing(make_paper(listed=date(2026, 8, 10), upvotes=42), page=NEWE
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Repository:
-    return disk_store(tmp_path, "https://huggingface.co")
+def upstream_papers() -> list[Json]:
+    """One paper on two list days, six days apart."""
+    return [
+        make_raw_paper(1, day=0, title="Causal tides", upvotes=42),
+        make_raw_paper(1, day=4, title="Causal tides", upvotes=2),
+        *(make_raw_paper(number, day=number - 10) for number in range(11, 14)),
+    ]
 
 
-def save(store: Repository, fresh: Listing) -> None:
-    """Store the listing as the refresher does."""
-    days = (store.get_listing(page) for page in (NEWER, OLDER))
-    dated = keep_list_days(fresh, (each for each in days if each is not None))
-    store.save_listing(merge_refresh(store.get_listing(fresh.page), dated), fresh.page)
+def served_paper(service: Service) -> tuple[date | None, int]:
+    """Return list day and votes of the paper as feeds have it."""
+    matches = service.get_feed(Feed(name="x", title="x", query="tides", sources=("daily",))).matches
+    (paper,) = (match.paper for match in matches)
+    return paper.listed, paper.upvotes
 
 
-def served(store: Repository) -> Paper:
-    """Return the paper as a feed of the window has it, the newest day first."""
-    listings = (store.get_listing(page) for page in (NEWER, OLDER))
-    (paper,) = unite_listings(tuple(each for each in listings if each is not None))
-    return paper
+def test_the_first_day_dates_a_paper_and_the_later_one_has_its_facts(
+    make_service: MakeService,
+) -> None:
+    service = make_service(history_days=6)
+    list(service.refresh_stale())  # the newest day first
+    assert served_paper(service) == (date(2026, 11, 18), 42)
+    later = service.repository.get_listing(service.newest_day())
+    assert later is not None
+    assert later.papers[0].listed == date(2026, 11, 18), "also when the first day has left"
 
 
-def test_the_first_day_dates_a_paper_and_the_later_one_has_its_facts(store: Repository) -> None:
-    save(store, FIRST)
-    assert (served(store).listed, served(store).upvotes) == (date(2026, 8, 4), 2)
-    save(store, AGAIN)
-    assert (served(store).listed, served(store).upvotes) == (date(2026, 8, 4), 42)
-
-
-def test_a_date_that_was_served_does_not_move_when_an_older_day_is_read(store: Repository) -> None:
-    save(store, AGAIN)
-    assert (served(store).listed, served(store).upvotes) == (date(2026, 8, 10), 42)
-    save(store, FIRST)
-    assert (served(store).listed, served(store).upvotes) == (date(2026, 8, 10), 42)
-    for fresh in (AGAIN, FIRST, AGAIN):
-        save(store, fresh)
-        assert (served(store).listed, served(store).upvotes) == (date(2026, 8, 10), 42)
+def test_a_date_that_was_served_does_not_move_while_the_window_fills(
+    make_service: MakeService, upstream: FakeUpstream, clock: Clock
+) -> None:
+    service = make_service(history_days=6)
+    upstream.fail("/papers/date/2026-11-18")
+    client = create_app(service).test_client()
+    service.refresh_page(service.newest_day())
+    clock.forward(minutes=1)
+    first = client.get("/papers.atom")
+    assert b"<published>2026-11-24T" in first.data
+    upstream.recover()
+    for _ in range(2):
+        clock.forward(minutes=30)
+        wait_until(service._scheduler.is_idle)
+        list(service.refresh_stale())
+        assert Page(Kind.DAY, "2026-11-18") in {
+            page for page, stored in service.list_days() if stored
+        }
+        assert served_paper(service) == (date(2026, 11, 24), 42)
 
 
 def test_copies_that_disagree_have_the_earlier_day_and_the_facts_of_the_later() -> None:

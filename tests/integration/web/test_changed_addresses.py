@@ -119,6 +119,14 @@ def test_a_key_can_be_in_the_path(make_client: MakeClient, key: str) -> None:
     assert client.get("/papers/q/causal/key/wrong.atom").status_code == 401
 
 
+@pytest.mark.parametrize("query_string", ["q=\xff", "q=causal&x=\xff", "\xff", "\xff=\xfe&q=a"])
+def test_bytes_that_are_not_utf8_are_no_internal_error(
+    sample_client: FlaskClient, query_string: str
+) -> None:
+    response = sample_client.get("/papers.atom", environ_overrides={"QUERY_STRING": query_string})
+    assert response.status_code == (400 if query_string == "q=\xff" else 200)
+
+
 # --- parameters ----------------------------------------------------------------------------------
 
 

@@ -341,6 +341,9 @@ def test_pages_files_and_the_description_have_validators(server: Server, path: s
         assert "max-age=86400" in first.headers["Cache-Control"]
     else:
         assert first.headers["Cache-Control"] == "no-cache"
+        date = http_date(datetime(2099, 1, 1, tzinfo=UTC))
+        for name in ("If_Modified_Since", "If_Unmodified_Since"):
+            assert server(path, **{name: date}).body == first.body, "it has no Last-Modified"
 
 
 @pytest.mark.parametrize("path", [*UNSTORED_PATHS, "/static/style.css", "/metrics", "/status.json"])

@@ -185,6 +185,13 @@ def test_an_address_that_is_nearly_right_redirects(
     assert site.get(target).status_code == 200
 
 
+def test_the_address_of_a_paper_leads_to_it_or_to_its_page(site: FlaskClient) -> None:
+    known = site.get("/papers/2611.00001", follow_redirects=True)
+    assert "Causal lighthouses" in known.text
+    unknown = site.get("/papers/1706.03762v7", follow_redirects=True)
+    assert 'href="https://huggingface.co/papers/1706.03762"' in unknown.text
+
+
 def test_several_slashes_never_redirect_to_another_host(site: FlaskClient) -> None:
     for path, location in {
         "//papers.atom": "http://localhost/papers.atom",

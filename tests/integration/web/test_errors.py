@@ -123,7 +123,7 @@ def test_an_invalid_host_header_gets_no_page(client: FlaskClient) -> None:
         ("/nothing", "not-found"),
         ("/papers.pdf", "not-found"),
         ("/papers/date/2026-02-30.atom", "not-found"),
-        ("/papers/week.atom", "nothing-fetched-yet"),
+        ("/papers/week.atom", "not-fetched-yet"),
     ],
 )
 def test_each_type_of_problem_is_a_section_of_a_page(

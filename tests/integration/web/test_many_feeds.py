@@ -4,38 +4,44 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import pytest
 from flask.testing import FlaskClient
 
-from feedsrv.config import build_config
+from feedsrv.config import Config, build_config
 from feedsrv.feeds.service import Service
 from feedsrv.models import Feed
 from feedsrv.web.app import create_app
 from feedsrv.web.auth import feed_key
+from tests.support.clock import Clock
 from tests.support.html import BROWSER, parse_html, select_one, text_of
+from tests.support.samples import PAPERS
+from tests.support.servers import serve_wsgi
 from tests.support.types import MakeService
+from tests.support.upstream import FakeUpstream
 
 MANY = 2_000
 FEEDS: Mapping[str, Feed] = {
     f"topic-{number}": Feed(
-        name=f"topic-{number}", title=f"Topic {number}", query=f'fog{number} OR "tide {number}"'
+        name=f"topic-{number}",
+        title=f"Topic {number}",
+        query=f'fog{number} OR "tide {number}"',
+        sources=("daily",),
     )
     for number in range(MANY)
 }
 
 
-@pytest.fixture
-def many_feeds_service(make_service: MakeService) -> Service:
-    service = make_service(feeds=FEEDS)
-    service.refresh_page(service.newest_day())
-    return service
-
-
-@pytest.fixture
-def many_feeds_client(many_feeds_service: Service) -> FlaskClient:
-    return create_app(many_feeds_service).test_client()
+@pytest.fixture(scope="module")
+def many_feeds_client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlaskClient]:
+    clock, directory = Clock(), tmp_path_factory.mktemp("store")
+    with serve_wsgi(FakeUpstream(PAPERS, clock.today)) as url:
+        config = Config(upstream_url=url, cache_dir=directory, feeds=dict(FEEDS), history_days=1)
+        service = Service.open(config, now=clock)
+        service.refresh_page(service.newest_day())
+        yield create_app(service).test_client()
+        service.close()
 
 
 def test_the_front_page_is_small_and_quick(many_feeds_client: FlaskClient) -> None:

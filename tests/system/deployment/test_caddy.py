@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import subprocess
 import urllib.request
 from collections.abc import Iterator
@@ -30,10 +31,11 @@ def run_caddy(server: str, folder: Path, port: int) -> Iterator[str]:
     text = text.replace("127.0.0.1:8000", server.removeprefix("http://"))
     text = re.sub("^(papers.)?example.org", r"http://\g<0>:" + str(port), text, flags=re.MULTILINE)
     file = folder / "Caddyfile"
-    file.write_text("{\n\tadmin off\n}\n" + text)
+    file.write_text(text.replace("{\n\tlog {", "{\n\tadmin off\n\tlog {", 1))
     home = {"HOME": str(folder), "PATH": os.environ["PATH"]}
     command = ["caddy", "run", "--adapter", "caddyfile", "--config", str(file)]
-    with subprocess.Popen(command, env=home, stderr=subprocess.DEVNULL) as process:
+    log = folder / "caddy.log"
+    with log.open("wb") as stderr, subprocess.Popen(command, env=home, stderr=stderr) as process:
         try:
             yield f"http://127.0.0.1:{port}"
         finally:
@@ -88,3 +90,21 @@ def test_caddy_removes_headers_that_wsgi_takes_for_its_own(
     assert f'href="http://{named}{prefix}{FEED}" rel="self"'.encode() in feed
     assert b"evil" not in feed
     assert "192.0.2.66" not in "".join(server.stdout)
+
+
+def test_a_key_is_not_in_the_log_when_the_server_does_not_respond(tmp_path: Path) -> None:
+    require_program("caddy")
+    server, port = f"http://127.0.0.1:{free_port()}", free_port()
+    named = f"papers.example.org:{port}"
+    with run_caddy(server, tmp_path, port) as front:
+        wait_until(lambda: is_listening(port))
+        for url in (f"{FEED}&key=sesame", "/papers/q/causal/key/sesame.atom"):
+            assert fetch(f"{front}{url}", Host=named)[0] == 502
+        log = tmp_path / "caddy.log"
+        wait_until(lambda: "/papers/q/causal" in log.read_text())
+    assert "sesame" not in log.read_text()
+
+
+def is_listening(port: int) -> bool:
+    with socket.socket() as connection:
+        return connection.connect_ex(("127.0.0.1", port)) == 0

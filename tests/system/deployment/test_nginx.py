@@ -154,9 +154,11 @@ def test_a_key_is_in_no_log_when_the_server_does_not_respond(
     with serve_wsgi(create_app(make_service(access_key="sesame"))) as server:
         front = nginx(server)
     assert fetch(f"{front}{FEED}&key=sesame")[0] == 502
+    assert fetch(f"{front}/papers/q/causal/key/sesame.atom")[0] == 502
     assert fetch(f"{front}/%00?key=sesame")[0] == 400
     access = tmp_path / "nginx" / "access.log"
-    wait_until(lambda: access.read_text().count("\n") == 2)
+    wait_until(lambda: access.read_text().count("\n") == 3)
+    assert '"GET /papers/q/causal/key/***.atom" 502' in access.read_text()
     assert not [
         log for log in (tmp_path / "nginx").glob("*.log") if "sesame" in log.read_text("latin-1")
     ]

@@ -193,10 +193,10 @@ def test_a_revision_changes_updated_but_not_published() -> None:
     document = render_papers(msgspec.structs.replace(PAPER, revised=revised))
     entry = first_atom_entry(document)
     assert entry.findtext("a:published", namespaces=ATOM_NAMESPACES) == "2026-11-20T00:07:14+00:00"
-    assert entry.findtext("a:updated", namespaces=ATOM_NAMESPACES) == "2026-11-23T07:05:03+00:00"
+    assert entry.findtext("a:updated", namespaces=ATOM_NAMESPACES) == "2026-11-23T06:57:49+00:00"
     assert (
         parse_xml(document).findtext("a:updated", namespaces=ATOM_NAMESPACES)
-        == "2026-11-23T07:05:03+00:00"
+        == "2026-11-23T06:57:49+00:00"
     )
 
 

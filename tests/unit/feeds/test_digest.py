@@ -227,8 +227,8 @@ def test_a_generated_summary_is_marked() -> None:
     digest = Digest(
         key="", title="T", published=datetime(2026, 11, 23, tzinfo=UTC), papers=(paper,)
     )
-    assert "AI summary: Kites listen." in DIGEST_FORMATS["text"](digest)
-    assert "<em>AI summary:</em> Kites listen." in render_digest_html(digest)
+    assert "AI-generated summary: Kites listen." in DIGEST_FORMATS["text"](digest)
+    assert "<em>AI-generated summary:</em> Kites listen." in render_digest_html(digest)
 
 
 @pytest.mark.parametrize(
@@ -292,6 +292,22 @@ def test_markup_in_a_title_stays_text_in_every_format() -> None:
     assert r"\<b\>\*x\* \[y\](http://z)\</b\>" in DIGEST_FORMATS["md"](hostile_digest())
     papers = json.loads(DIGEST_FORMATS["json"](hostile_digest()))["papers"]
     assert "<b>*x* [y](http://z)</b>" in {paper["title"] for paper in papers}
+
+
+@pytest.mark.parametrize("name", ["text", "md", "html"])
+def test_from_the_21st_paper_on_a_document_has_titles_only(name: str) -> None:
+    matches = [
+        match(n, "2026-11-16", upvotes=99 - n, title=f"Kite {n}", authors=()) for n in range(25)
+    ]
+    papers = rank_papers(matches)
+    digest = Digest(
+        key="2026-W47", title="T", published=datetime(2026, 11, 23, tzinfo=UTC), papers=papers
+    )
+    full, heading, brief = DIGEST_FORMATS[name](digest).partition("More papers:")
+    assert heading
+    assert "Kite 19" in full
+    assert "A kite listens." not in brief
+    assert "Kite 24" in brief
 
 
 def test_the_paper_of_a_match_may_link_to_arxiv() -> None:

@@ -125,7 +125,7 @@ def test_plain_text_comes_first_with_72_columns() -> None:
     assert kinds == ["text/plain", "text/html"]
     text = part(message, "plain")
     assert all(len(line) <= 72 for line in text.splitlines() if "http" not in line)
-    assert "2. Kite" in text
+    assert "Kite\r\n" in text
     assert FOOTER.unsubscribe_url in text
 
 

@@ -6,7 +6,7 @@ import copy
 import json
 import re
 from collections.abc import Callable
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -205,7 +205,11 @@ def test_a_day_before_the_first_or_after_tomorrow_is_no_day(label: str) -> None:
     listing = parse_html(html_page(named))
     assert (listing.page, listing.previous_day, listing.next_day) == (DAY, "", "")
     url = f"https://huggingface.co/papers/date/{label}"
-    for body in (html_page(data), card_html().encode()):
+    cards = card_html().encode()
+    linked = day_label("Aug 7", "2026-08-06", label).encode() + cards
+    listing = parse_html(linked, DAY, url)
+    assert (listing.page, listing.next_day) == (DAY, "")
+    for body in (html_page(data), cards):
         assert error_reason(lambda body=body: parse_html(body, DAY, url))  # type: ignore[misc]
 
 
@@ -516,7 +520,8 @@ def test_the_label_and_the_links_above_the_cards_give_the_day(
 ) -> None:
     body = (label + card_html(extra="<span>Mar 9</span>")).encode()
     page = Page(Kind.DAY, requested)
-    listing = parse_html(body, page, f"https://huggingface.co{page_path(page)}")
+    url, now = f"https://huggingface.co{page_path(page)}", datetime(2027, 1, 5, tzinfo=UTC)
+    listing = parse_page(body, url, requested=page, fetched_at=now)
     assert (listing.page.key, listing.previous_day, listing.next_day) == days
     assert listing.papers[0].listed == date.fromisoformat(days[0])
 

@@ -17,6 +17,7 @@ from feedsrv.upstream.policy import (
     newest_day_page,
     next_failure,
     next_request_at,
+    page_to_fetch,
     pages_covering,
     record_request,
     remaining_ttl,
@@ -54,7 +55,10 @@ def make_listing(
         (day("2026-11-17"), timedelta(days=7)),
         (day("2024-02-29"), timedelta(days=7)),
         (Page(Kind.WEEK, "2026-W48"), timedelta(hours=1)),
+        (Page(Kind.WEEK, "2026-W47"), timedelta(hours=1)),  # its last day may still change
+        (Page(Kind.WEEK, "2026-W46"), timedelta(days=7)),
         (Page(Kind.MONTH, "2026-11"), timedelta(hours=1)),
+        (Page(Kind.MONTH, "2026-10"), timedelta(days=7)),
         (Page(Kind.TRENDING), timedelta(hours=1)),
         (Page(Kind.SEARCH, "causal"), timedelta(hours=24)),
     ],
@@ -62,6 +66,38 @@ def make_listing(
 )
 def test_each_kind_of_page_has_its_ttl(page: Page, expected: timedelta) -> None:
     assert ttl(page, WEDNESDAY) == expected
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "expected"),
+    [
+        (Kind.DAY, "2026-11-24", "2026-11-24"),
+        (Kind.DAY, "2026-11-22", "2026-11-22"),  # a Sunday: upstream may have a list all the same
+        (Kind.DAY, "2026-11-26", "2026-11-25"),
+        (Kind.DAY, "9999-12-31", "2026-11-25"),
+        (Kind.DAY, "2023-05-03", "2023-05-04"),
+        (Kind.DAY, "0001-01-01", "2023-05-04"),
+        (Kind.WEEK, "2026-W48", "2026-W48"),
+        (Kind.WEEK, "2026-W49", "2026-W48"),
+        (Kind.WEEK, "2026-W53", "2026-W48"),
+        (Kind.WEEK, "9999-W53", "2026-W48"),
+        (Kind.WEEK, "2025-W53", "2026-W01"),  # 2025 has 52 weeks
+        (Kind.WEEK, "2023-W17", "2023-W18"),
+        (Kind.WEEK, "2020-W53", "2023-W18"),
+        (Kind.MONTH, "2026-11", "2026-11"),
+        (Kind.MONTH, "2026-12", "2026-11"),
+        (Kind.MONTH, "2023-04", "2023-05"),
+    ],
+)
+def test_there_are_no_lists_before_the_first_or_in_the_future(
+    kind: Kind, key: str, expected: str
+) -> None:
+    assert page_to_fetch(Page(kind, key), WEDNESDAY) == Page(kind, expected)
+
+
+def test_a_week_53_that_exists_is_left_alone() -> None:
+    page = Page(Kind.WEEK, "2026-W53")
+    assert page_to_fetch(page, date(2027, 1, 20)) == page
 
 
 def test_on_a_weekend_fridays_list_is_the_newest() -> None:

@@ -13,7 +13,7 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 import pytest
 from werkzeug.test import Client
 
-from feedsrv.web.load_shedding import MAX_BUSY_SECONDS, LoadShedder
+from feedsrv.web.load_shedding import MAX_BUSY_SECONDS, MAX_STALL_SECONDS, LoadShedder
 
 
 class Waiting:
@@ -28,7 +28,7 @@ class Waiting:
         if environ["PATH_INFO"] == "/waits":
             self.entered.release()
             assert self.may_go.acquire(timeout=30)
-        start("200 OK", [])
+        start("503 Error" if environ["PATH_INFO"] == "/fails" else "200 OK", [])
         return [b"done"]
 
 
@@ -72,7 +72,7 @@ def test_nobody_is_refused_while_a_thread_is_free(server: Server) -> None:
 
 def test_a_short_queue_is_served(server: Server) -> None:
     with server.busy(7):
-        server.now += MAX_BUSY_SECONDS - 0.01
+        server.now += MAX_STALL_SECONDS - 0.01
         assert server.status() == 200
 
 
@@ -80,7 +80,7 @@ def test_when_all_have_been_busy_for_long_only_the_health_check_is_answered(
     server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
     with server.busy(7):
-        server.now += MAX_BUSY_SECONDS + 0.01
+        server.now += MAX_STALL_SECONDS + 0.01
         assert server.shedder.is_overloaded()
         response = server.client.get("/papers.atom")
         assert response.status_code == 503
@@ -95,9 +95,27 @@ def test_when_all_have_been_busy_for_long_only_the_health_check_is_answered(
     ]
 
 
+def test_a_queue_that_gets_shorter_is_served_for_seconds(server: Server) -> None:
+    with server.busy(7):
+        for _ in range(3):
+            server.now += MAX_BUSY_SECONDS / 3 - 0.01
+            assert server.status() == 200
+        server.now += 0.05
+        assert server.status() == 503
+    assert server.status() == 200
+
+
+def test_errors_do_not_make_a_queue_shorter(server: Server) -> None:
+    with server.busy(7):
+        server.now += MAX_STALL_SECONDS - 0.1
+        assert server.status("/fails") == 503
+        server.now += 0.2
+        assert server.shedder.is_overloaded()
+
+
 def test_while_it_is_overloaded_it_fills_the_threads_that_become_free(server: Server) -> None:
     with server.busy(7):
-        server.now += MAX_BUSY_SECONDS + 0.01
+        server.now += MAX_STALL_SECONDS + 0.01
         assert server.status() == 503
         server.app.may_go.release()
         until_free(lambda: server.status() == 200)

@@ -51,6 +51,8 @@ def meant_by(address: str) -> tuple[str, dict[str, str]]:
         ("/papers.atom?q%3Dcausal%26limit%3D5", "/papers.atom", {"q": "causal", "limit": "5"}),
         ("/papers.atom%20", "/papers.atom", {}),
         ("/papers.atom%0A?q=causal", "/papers.atom", {"q": "causal"}),
+        # Not encoded at all.
+        ("/papers.atom?q=caf\xc3\xa9", "/papers.atom", {"q": "café"}),
         # All but the first parameter are encoded once more.
         ("/papers.atom?q=causal%26limit%3D5", "/papers.atom", {"q": "causal", "limit": "5"}),
         ("/papers.atom?q=causal%26amp%3Blimit=5", "/papers.atom", {"q": "causal", "limit": "5"}),
