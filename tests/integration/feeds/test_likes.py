@@ -45,14 +45,19 @@ def filler_paper(number: int, day: int = 0) -> Json:
     return make_raw_paper(number, day=day, title=f"On the {first}", summary=summary)
 
 
-SEED_PAPER = make_raw_paper(0, title="Hands", summary=f"We build {ROBOT_WORDS}.") | {"id": SEED}
+CLOSEST = {"title": "Hands", "summary": f"We build {ROBOT_WORDS}."}
+SEED_PAPER = make_raw_paper(0) | CLOSEST | {"id": SEED}
 
 
 def papers_of_day(index: int, day: int) -> list[Json]:
     """Return the papers that one list day has: fifteen, one of them on robots."""
     start = 100 + 20 * index
     fillers = (filler_paper(start + number, day) for number in range(14))
-    return [robot_paper(start + 15, day), *fillers]
+    # Later days have more similar papers: a cut-off set anew would leave out the earlier ones.
+    closest = (
+        make_raw_paper(start + number, day=day) | CLOSEST for number in range(16, 20) if index > 12
+    )
+    return [robot_paper(start + 15, day), *fillers, *closest]
 
 
 @pytest.fixture
