@@ -419,6 +419,7 @@ def _build_feeds(tables: object, file: str, problems: list[str]) -> Iterator[tup
     if not isinstance(tables, Mapping):
         problems.append(f"{file}: feeds: expected tables such as [feeds.causal]")
         return
+    directory = Path(file).parent
     for name, table in tables.items():
         found = list(_feed_problems(name, table))
         problems += [f"{file}: feeds.{quote_key(name)}{problem}" for problem in found]
@@ -427,7 +428,7 @@ def _build_feeds(tables: object, file: str, problems: list[str]) -> Iterator[tup
             mail = [parse_mail_address(address) for address in table.get("mail", ())]
             feed = msgspec.convert({**table, "title": title, "name": name, "mail": mail}, Feed)
             try:
-                yield name, _with_library(feed, Path(file).parent)
+                yield name, _with_library(feed, directory)
             except ValueError as error:
                 problems.append(f"{file}: feeds.{name}.like_file: {error}")
 
