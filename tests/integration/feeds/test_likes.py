@@ -12,7 +12,7 @@ import pytest
 from bs4 import BeautifulSoup
 from werkzeug.wrappers import Response
 
-from feedsrv.config import load_config
+from feedsrv.config import StoreConfig, load_config
 from feedsrv.errors import ConfigError, NoDataYetError, QueryError, QuotaExceededError
 from feedsrv.feeds.metadata import feed_metadata
 from feedsrv.feeds.service import FeedResult, Service
@@ -231,14 +231,22 @@ def _has_days(service: Service, days: StoredDays) -> bool:
     return service.list_days() == days
 
 
+@pytest.mark.parametrize("store", ["disk", "redis"])
 def test_no_entry_comes_and_goes_in_ten_days_of_restarts_and_two_servers(
-    make_service: MakeService, upstream: FakeUpstream, clock: Clock, seeds: object
+    make_service: MakeService,
+    upstream: FakeUpstream,
+    clock: Clock,
+    seeds: object,
+    store: str,
+    request: pytest.FixtureRequest,
 ) -> None:
-    other = make_service(history_days=8)
+    url = request.getfixturevalue("redis").url if store == "redis" else ""
+    settings = {"history_days": 8, "store": StoreConfig(url=url)}
+    other = make_service(**settings)
     dates: dict[str, object] = {}
     entries: list[str] = []
     for _ in list_days(clock, upstream, 10):
-        service = make_service(history_days=8)
+        service = make_service(**settings)
         list(service.refresh_stale())
         days = service.list_days()
         wait_until(partial(_has_days, other, days))
