@@ -71,7 +71,8 @@ from feedsrv.models import (
     StoredDays,
 )
 from feedsrv.search.index import Index
-from feedsrv.search.parser import parse_feed_queries, parse_query
+from feedsrv.search.near_misses import NearMiss, find_near_misses
+from feedsrv.search.parser import parse_feed_queries, parse_feed_query, parse_query
 from feedsrv.search.query import Like, Query, has_counter, iter_likes
 from feedsrv.search.search_terms import search_terms
 from feedsrv.storage.clock_skew import is_future
@@ -691,6 +692,15 @@ class Service:
             self._window = Window(days, self._selector.index_for(listings), self._decide_like)
         self._scheduler.refresh_in_background(self._due_day_pages())
         return self._window
+
+    def near_misses(self, feed: Feed) -> tuple[NearMiss, ...]:
+        """Return papers of the window that the feed just misses, and what would bring them in."""
+        query = parse_feed_query(feed)
+        if query is None:
+            return ()
+        window = self.window()
+        tree = window.resolve(query)
+        return find_near_misses(feed.query, tree, window.search(query), window.index)
 
     def count_older(self, query: str) -> int | None:
         """Return how many papers beyond the window a stored search has; None without one."""

@@ -228,7 +228,8 @@ class Views:
                     for choice in get_args(DigestPeriod)
                 },
             }
-            body = encode_body(self._feed_page(result, feed_url, page or 1, **context).encode())
+            text = self._feed_page(feeds, result, feed_url, page or 1, **context)
+            body = encode_body(text.encode())
             return self._respond(with_body(respond(body.etag, media_type="text/html"), body))
         document = (
             feed_document(suffix, metadata, result.matches)
@@ -257,6 +258,7 @@ class Views:
 
     def _feed_page(
         self,
+        feeds: Sequence[Feed],
         result: FeedResult | DigestResult,
         feed_url: Callable[..., str],
         page: int,
@@ -270,6 +272,9 @@ class Views:
             template, cards = "digests.html", ()
             last = result.offset + len(result.digests)
         has_older = last < result.total and not self._config.static_export
+        is_static = self._config.static_export
+        is_configured = len(feeds) == 1 and request.endpoint == "configured_feeds"
+        has_near_misses = is_configured and page == 1 and not is_static
         return self.render_page(
             template,
             cards=cards,
@@ -277,6 +282,7 @@ class Views:
             newer_url=feed_url(page=_page_param(page - 1)) if page > 1 else "",
             older_url=feed_url(page=page + 1) if has_older else "",
             page_number=page,
+            near_misses=self._service.near_misses(feeds[0]) if has_near_misses else (),
             **context,
         )
 

@@ -13,7 +13,19 @@ from hypothesis.strategies import DrawFn, SearchStrategy
 from feedsrv.models import FIRST_LIST_DAY, Kind, Listing, Page, Paper
 from feedsrv.search.analysis import analyze
 from feedsrv.search.parser import URL_LIMITS
-from feedsrv.search.query import And, CountCondition, Field, HasLink, Not, Or, Query, Term, TermMode
+from feedsrv.search.query import (
+    And,
+    CountCondition,
+    Field,
+    HasLink,
+    Like,
+    Not,
+    Or,
+    Query,
+    Term,
+    TermMode,
+    iter_likes,
+)
 from feedsrv.upstream.normalize import normalize_line, normalize_paragraphs, normalize_url
 from feedsrv.upstream.policy import pages_covering
 
@@ -295,7 +307,13 @@ def _leaves() -> SearchStrategy[Query]:
         st.sampled_from((">=", "<=", ">", "<", "=")),
         st.one_of(st.integers(0, 30), st.integers(0, 999_999_999)),
     )
-    return st.one_of(terms(), terms(), terms(), links, counts)
+    return st.one_of(terms(), terms(), terms(), links, counts, _likes())
+
+
+def _likes() -> SearchStrategy[Query]:
+    ids = st.lists(st.sampled_from(("2611.00001", "2611.00002", "sample-001")), unique=True)
+    like = ids.filter(bool).map(tuple)
+    return st.builds(Like, like, st.one_of(st.just(()), ids.map(tuple)))
 
 
 def _grown(parts: SearchStrategy[Query]) -> SearchStrategy[Query]:
@@ -309,7 +327,9 @@ def _grown(parts: SearchStrategy[Query]) -> SearchStrategy[Query]:
 def _is_writable(query: Query) -> bool:
     text = str(query)
     depths = [text[:place].count("(") - text[:place].count(")") for place in range(len(text) + 1)]
-    return len(text) <= URL_LIMITS.length and max(depths) <= 8
+    # Of several, the parser joins those that are excluded with those that are not.
+    has_several_likes = len(list(iter_likes(query))) > 1
+    return len(text) <= URL_LIMITS.length and max(depths) <= 8 and not has_several_likes
 
 
 def queries(most: int = 8) -> SearchStrategy[Query]:

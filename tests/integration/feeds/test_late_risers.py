@@ -80,6 +80,8 @@ def test_the_date_stays_whatever_happens_to_the_votes(
             assert (found is not None) == (votes >= 20)
             first = first or found
             assert found in {None, first}
+            assert first is not None
+            assert first.hour > 0, "not the list day"
         clock.forward(hours=1)
 
 

@@ -12,7 +12,7 @@ import pytest
 from bs4 import BeautifulSoup
 from werkzeug.wrappers import Response
 
-from feedsrv.config import load_config
+from feedsrv.config import StoreConfig, load_config
 from feedsrv.errors import ConfigError, NoDataYetError, QueryError, QuotaExceededError
 from feedsrv.feeds.metadata import feed_metadata
 from feedsrv.feeds.service import FeedResult, Service
@@ -45,14 +45,19 @@ def filler_paper(number: int, day: int = 0) -> Json:
     return make_raw_paper(number, day=day, title=f"On the {first}", summary=summary)
 
 
-SEED_PAPER = make_raw_paper(0, title="Hands", summary=f"We build {ROBOT_WORDS}.") | {"id": SEED}
+CLOSEST = {"title": "Hands", "summary": f"We build {ROBOT_WORDS}."}
+SEED_PAPER = make_raw_paper(0) | CLOSEST | {"id": SEED}
 
 
 def papers_of_day(index: int, day: int) -> list[Json]:
     """Return the papers that one list day has: fifteen, one of them on robots."""
     start = 100 + 20 * index
     fillers = (filler_paper(start + number, day) for number in range(14))
-    return [robot_paper(start + 15, day), *fillers]
+    # Later days have more similar papers: a cut-off set anew would leave out the earlier ones.
+    closest = (
+        make_raw_paper(start + number, day=day) | CLOSEST for number in range(16, 20) if index > 12
+    )
+    return [robot_paper(start + 15, day), *fillers, *closest]
 
 
 @pytest.fixture
@@ -226,14 +231,22 @@ def _has_days(service: Service, days: StoredDays) -> bool:
     return service.list_days() == days
 
 
+@pytest.mark.parametrize("store", ["disk", "redis"])
 def test_no_entry_comes_and_goes_in_ten_days_of_restarts_and_two_servers(
-    make_service: MakeService, upstream: FakeUpstream, clock: Clock, seeds: object
+    make_service: MakeService,
+    upstream: FakeUpstream,
+    clock: Clock,
+    seeds: object,
+    store: str,
+    request: pytest.FixtureRequest,
 ) -> None:
-    other = make_service(history_days=8)
+    url = request.getfixturevalue("redis").url if store == "redis" else ""
+    settings = {"history_days": 8, "store": StoreConfig(url=url)}
+    other = make_service(**settings)
     dates: dict[str, object] = {}
     entries: list[str] = []
     for _ in list_days(clock, upstream, 10):
-        service = make_service(history_days=8)
+        service = make_service(**settings)
         list(service.refresh_stale())
         days = service.list_days()
         wait_until(partial(_has_days, other, days))

@@ -191,3 +191,20 @@ def test_feed_discovery_finds_every_format(client: FlaskClient, tmp_path: Path, 
     assert [line.split("\t") for line in discovered.splitlines()][:2] == [
         [link["href"], link["type"]] for link in links[:2]
     ]
+
+
+def test_the_page_of_a_configured_feed_shows_what_it_misses(
+    make_client: MakeClient, upstream: FakeUpstream
+) -> None:
+    upstream.papers = [
+        make_raw_paper(1, title="Causal tides", summary="Fragile harbours with tactile quays."),
+        make_raw_paper(2, title="Tides", summary="Fragile harbours with tactile quays."),
+    ]
+    client = make_client()
+    page = parse_html(client.get("/feeds/causal"))
+    (miss,) = page.select(".near-misses li")
+    title, addition = miss.select("a")
+    assert text_of(title) == "Tides"
+    assert "Tides" in client.get(str(addition["href"])).text
+    assert "causal OR " in text_of(parse_html(client.get(str(addition["href"]))).select("title")[0])
+    assert not parse_html(client.get("/papers?q=causal")).select(".near-misses")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import warnings
 from datetime import date
 
-import bibtexparser
 import pytest
+from bibtexparser.entrypoint import parse_string as parse_with_bibtexparser
 from hypothesis import given
 from pybtex.database import Entry as BibtexEntry
 from pybtex.database import parse_string
@@ -31,7 +31,7 @@ def read(*several: Paper) -> dict[str, BibtexEntry]:
     text = render(*several)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        library = bibtexparser.parse_string(text)
+        library = parse_with_bibtexparser(text)
         entries = dict(parse_string(text, "bibtex").entries)
     assert not library.failed_blocks
     assert [entry.key for entry in library.entries] == list(entries)

@@ -323,3 +323,38 @@ def test_the_canonical_text_does_not_depend_on_the_order_of_parts(
                 return query
 
     assert canonical_text(shuffled(tree)) == canonical_text(tree)
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("like:2611.00001", "like:2611.00001"),
+        ("LIKE:2611.00001v3", "like:2611.00001"),
+        ("like:https://arxiv.org/abs/2611.00001v2", "like:2611.00001"),
+        ("like:2611.00001,huggingface.co/papers/2611.00002", "like:2611.00001,2611.00002"),
+        ('like:"2611.00001, 2611.00002"', "like:2611.00001,2611.00002"),
+        ("like:2611.00001,2611.00001", "like:2611.00001"),
+        ("-like:2611.00001", "-like:2611.00001"),
+        ("like:2611.00001 kite -like:2611.00002", "like:2611.00001 -like:2611.00002 kite"),
+        ("-like:2611.00002 like:2611.00001", "like:2611.00001 -like:2611.00002"),
+        ("NOT (like:2611.00001 -like:2611.00002)", "-(like:2611.00001 -like:2611.00002)"),
+        ("Like: a study of kites", "Like: a study of kites"),
+        ("looks like: this", "looks like: this"),
+    ],
+)
+def test_papers_to_be_like_are_read(text: str, written: str) -> None:
+    assert str(parse_query(text)) == written
+    assert str(parse_query(written)) == written
+
+
+@pytest.mark.parametrize(
+    "text", ["like:many", "like:2611.00001,", "like:,", 'like:""', "kite like:"]
+)
+def test_what_is_no_id_after_like_is_an_error(text: str) -> None:
+    with pytest.raises(QueryError):
+        parse_query(text)
+
+
+def test_the_order_of_ids_does_not_make_another_query() -> None:
+    first, second = "like:2611.00001,2611.00002", "like:2611.00002,2611.00001"
+    assert canonical_text(parse_query(first)) == canonical_text(parse_query(second))
