@@ -24,7 +24,7 @@ FEED = "/papers.atom"
 #: The reasons of the API that differ from the page's.
 API_REASONS = {
     "nolist": "the API response is not a list of papers",
-    "badjson": "3 from api",
+    "badjson": "2 from api",
     "badutf8": "the API response is not a list of papers",
     "cards-only": "HTTP 500",
     "shrunk": "1 from api",
