@@ -22,7 +22,7 @@ from tests.support.builders import (
     page_url,
 )
 from tests.support.documents import FEED, METADATA, PAPER, make_entries, paper_with
-from tests.support.validation import find_problems
+from tests.support.validation import READERS, find_problems
 
 NOW = datetime(2026, 8, 7, 12, tzinfo=UTC)
 
@@ -77,7 +77,7 @@ def dirty_entries() -> list[Json]:
 
 
 @pytest.mark.parametrize("link", ["huggingface", "pdf"])
-@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize("suffix", READERS)
 def test_dirty_data_makes_a_valid_feed(suffix: str, link: str) -> None:
     body = html_page(page_props(DAY, dirty_entries()))
     listing = parse_page(body, page_url(DAY), requested=DAY, fetched_at=FETCHED_AT)

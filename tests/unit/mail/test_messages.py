@@ -44,7 +44,7 @@ def make_digest(*details: dict[str, Any], title: str = "Küsten & „Nebel“: 2
 def sent(digest: Digest | None = None, **changes: Any) -> EmailMessage:
     """Return the message as its recipient parses it."""
     footer = msgspec.structs.replace(FOOTER, **changes)
-    digest = digest or make_digest({"title": "Fog <b>on</b> the Ärmelkanal"}, {})
+    digest = digest or make_digest({"title": "Fog <b>on</b> the Ärmelkanal", "upvotes": 9}, {})
     return parse(bytes(digest_message(digest, "urn:uuid:1", ENVELOPE, footer)))
 
 
