@@ -82,7 +82,7 @@ def test_killed_at_any_moment_a_process_loses_nothing_and_blocks_nobody_for_long
     service = make_service(deadline=1.0)
     page = service.newest_day()
     service.refresh_page(page)
-    store = disk_store(config.cache_dir, upstream.url)
+    store = disk_store(config.cache_dir, upstream.url, now=clock)
     chance = random.Random(7)
     with killed_process(refresh_forever, upstream.url, str(config.cache_dir)) as kill_after:
         for _ in range(20):
