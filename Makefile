@@ -56,6 +56,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python bench/serve.py --seconds $(or $(SECONDS),2)
 	$(BIN)/python bench/parse.py
 	$(BIN)/python bench/cold.py
+	$(BIN)/python bench/start.py
 	$(BIN)/python bench/query.py
 	$(BIN)/python bench/keywords.py
 

@@ -16,6 +16,7 @@ import msgspec
 from feedsrv.errors import StoreError
 from feedsrv.feeds.metadata import feed_definition, feed_id
 from feedsrv.models import Feed, Paper
+from feedsrv.storage.clock_skew import is_future
 from feedsrv.storage.repository import Repository
 
 #: How long a paper that no longer matches is remembered.
@@ -99,6 +100,10 @@ def _extend(
 ) -> MatchLog:
     """Return the log with the papers that it does not have."""
     known, start = (log.papers, log.start) if log is not None else ({}, None)
+    if start is not None and is_future(start, now):
+        start = None
+    if any(is_future(moment, now) for moment in known.values()):
+        known = {each: moment for each, moment in known.items() if not is_future(moment, now)}
     # A longer window has papers that matched before anybody looked.
     new = {
         paper.id: paper.published

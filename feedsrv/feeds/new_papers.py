@@ -49,10 +49,12 @@ def build_report(service: Service, feeds: Sequence[Feed], since: date | None) ->
 
     """
     now = service.now()
-    last = _reported(service).get(_name(feeds)) or ReportedPapers(now.date() - _FIRST_REPORT, ())
+    first_day = now.date() - _FIRST_REPORT
+    last = _reported(service).get(_name(feeds)) or ReportedPapers(first_day, ())
+    first_day = min(last.since, first_day)  # whatever the clock said
     matches = service.get_feed(*feeds, limit=ALL_PAPERS, page_number=1).matches
     known = frozenset(last.ids)
-    new = [match for match in matches if _is_new(match, last.since, known, since)]
+    new = [match for match in matches if _is_new(match, first_day, known, since)]
     papers = rank_papers(new)
     title = feeds_title(feeds, demo=service.config.demo)
     ids = dict.fromkeys([*(match.paper.id for match in matches), *last.ids])
@@ -63,7 +65,7 @@ def build_report(service: Service, feeds: Sequence[Feed], since: date | None) ->
             published=now,
             papers=papers,
         ),
-        ReportedPapers(last.since, tuple(ids)[:_MAX_REPORTED]),
+        ReportedPapers(first_day, tuple(ids)[:_MAX_REPORTED]),
     )
 
 

@@ -205,7 +205,8 @@ class Not(msgspec.Struct, frozen=True):
         is_group = isinstance(self.part, And | Or | Not)
         if is_group or (isinstance(self.part, Like) and self.part.unlike_ids):
             return f"-({self.part})"
-        return f"-{self.part}"
+        text = str(self.part)
+        return f"NOT {text}" if text.startswith("-") else f"-{text}"
 
 
 class And(msgspec.Struct, frozen=True):

@@ -31,7 +31,9 @@ def correct_listing(listing: Listing, now: datetime) -> Listing:
     if not is_future(listing.fetched_at, now):
         return listing
     papers = tuple(_correct_paper(paper, now) for paper in listing.papers)
-    return msgspec.structs.replace(listing, papers=papers, fetched_at=now - _DUE_AGE)
+    return msgspec.structs.replace(
+        listing, papers=papers, fetched_at=now - _DUE_AGE, first_fetched_at=None
+    )
 
 
 def _correct_paper(paper: Paper, now: datetime) -> Paper:

@@ -1,8 +1,9 @@
 """Last-Modified: since when each URL has its ETag.
 
 It never falls, whatever the clock does: curl, and so newsboat, drops a body whose Last-Modified is
-not later than the last one that it saw. Nor is one sent that lies in the future (RFC 9110 8.8.2.1).
-So after the clock was set back there is none, until the clock is past the last one that was sent.
+not later than the last one that it saw. Nor is one sent that lies in the future (RFC 9110 8.8.2.1),
+by more than the clocks of several machines may differ. So after the clock was set back there is
+none, until the clock is past the last one that was sent.
 """
 
 from __future__ import annotations

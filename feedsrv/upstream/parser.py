@@ -425,6 +425,8 @@ def _damaged_props(text: str) -> _PageProps | None:
     if not text.rstrip().endswith("}"):
         return None
     starts = [*_PAPERS_KEY.finditer(text)]
+    if not starts:
+        return None
     ends = [*(start.start() for start in starts[1:]), len(text)]
     fields: dict[str, Any] = {
         start[1]: _damaged_entries(text[start.end() : end])

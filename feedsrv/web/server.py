@@ -12,6 +12,7 @@ thread runs the application for one request at a time.
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import gc
 import math
@@ -22,6 +23,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, MutableMapping
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -65,6 +67,10 @@ _LOGGING: dict[str, Any] = {
 #: and free pages go back to the system after half a second. The defaults, four arenas for each
 #: processor and ten seconds, take a third more memory with 700 busy connections.
 _ALLOCATOR = {"_RJEM_MALLOC_CONF": "narenas:1,dirty_decay_ms:500"}
+#: Settings of glibc's memory allocator (mallopt(3)): M_ARENA_MAX, and a fixed M_MMAP_THRESHOLD. By
+#: default it has an arena for each few threads, and stops returning large blocks, such as the body
+#: of a feed, to the system: 500 keywords took 30 MB more.
+_MALLOPT = {-8: 1, -3: 65_536}
 #: Seconds from the last accepted connection of a worker that ends to its shutdown. hyper closes
 #: connections that have not sent a byte by then.
 _DRAIN_SECONDS = 0.1
@@ -113,6 +119,9 @@ def run_server(
     if sys.platform == "linux":
         # A forked worker shares the memory of imported modules. Python 3.14 has another default.
         multiprocessing.set_start_method("fork", force=True)
+        for parameter, setting in _MALLOPT.items():
+            with suppress(AttributeError):  # another C library
+                ctypes.CDLL(None).mallopt(parameter, setting)
         # The garbage collector writes to each object that it looks at, which would copy its page.
         gc.collect()
         gc.freeze()

@@ -17,8 +17,9 @@ from flask.testing import FlaskClient
 from werkzeug.http import parse_date
 from werkzeug.wrappers import Response
 
+from feedsrv.feeds.new_papers import build_report, mark_reported
 from feedsrv.feeds.service import Service
-from feedsrv.models import Failure, Incident, Kind, Page, RequestLog
+from feedsrv.models import Failure, Feed, Incident, Kind, Page, RequestLog
 from feedsrv.monitoring.incidents import ALL_UPSTREAM
 from feedsrv.upstream.policy import pages_covering
 from feedsrv.web.app import create_app
@@ -128,6 +129,37 @@ def has_no_date_in_the_future(server: Server) -> bool:
     return True
 
 
+LATE_RISERS = "/papers.atom?q=upvotes:>=20"
+
+
+def have_a_paper_rise(server: Server) -> None:
+    server.upstream.papers[0] |= {"upvotes": 30}
+    wait_until(lambda: b"2611.00001" in server.get(LATE_RISERS))
+    server.upstream.papers[1] |= {"upvotes": 30, "day": 0}
+    server.clock.forward(hours=1)
+    server.service.refresh_page(server.service.newest_day())
+    assert b"2611.00002" in server.get(LATE_RISERS)
+
+
+def has_late_risers(server: Server) -> bool:
+    feed = feedparser.parse(server.get(LATE_RISERS))
+    limit = f"{server.clock() + timedelta(minutes=5):%Y-%m-%dT%H:%M:%S}"
+    return len(feed.entries) == 2 and all(entry.updated <= limit for entry in feed.entries)
+
+
+ALL_PAPERS = Feed(name="all", title="all", sources=("daily",))
+
+
+def report_new_papers(server: Server) -> None:
+    mark_reported(server.service, [ALL_PAPERS], build_report(server.service, [ALL_PAPERS], None))
+    server.upstream.papers.append(make_raw_paper(9))
+
+
+def reports_new_papers(server: Server) -> bool:
+    report = build_report(server.service, [ALL_PAPERS], None)
+    return "2611.00009" in {paper.id for paper in report.digest.papers}
+
+
 def record_incidents(server: Server) -> None:
     now = server.clock()
     lasting = Incident(subject=ALL_UPSTREAM, reason="HTTP 503", since=now, reported_at=now)
@@ -164,6 +196,8 @@ CASES: dict[str, tuple[Act, Check]] = {
     "last-modified": (fetch_lists, is_not_unmodified),
     "quotas": (use_up_the_quota, searches_new_keywords),
     "revisions": (revise_a_paper, has_no_date_in_the_future),
+    "first-matches": (have_a_paper_rise, has_late_risers),
+    "reports": (report_new_papers, reports_new_papers),
     "incidents": (record_incidents, incidents_end),
     "hangs": (hang, lambda server: server.is_ok("/papers/month.atom")),
 }

@@ -9,8 +9,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from tests.support.paths import ROOT
+from tests.support.waiting import wait_until
 
 _CALL = """
 import importlib, sys
@@ -55,22 +57,22 @@ def call_in_process(function: Callable[..., None], *arguments: str) -> None:
 
 
 @contextmanager
-def killed_process(
-    function: Callable[..., None], *arguments: str
-) -> Iterator[Callable[[float], None]]:
+def killed_process(function: Callable[..., None], *arguments: str) -> Iterator[Callable[..., None]]:
     """Give a function that has an endless one run in a process, killed after so many seconds.
 
-    One process imports what is needed and forks the others, so that each begins at once.
+    They begin when the condition holds, which gets the id of the process. One process imports what
+    is needed and forks the others, so that each begins at once.
     """
     process = start_function(function, *arguments, code=_FORK_AND_CALL)
     assert process.stdin is not None
     assert process.stdout is not None
     commands, output = process.stdin, process.stdout
 
-    def kill_after(seconds: float) -> None:
+    def kill_after(seconds: float, condition: Callable[[int], bool] = lambda _: True) -> None:
         commands.write("fork\n")
         commands.flush()
         child = int(output.readline())
+        wait_until(partial(condition, child))
         time.sleep(seconds)  # the moment of the kill is what is under test
         os.kill(child, signal.SIGKILL)
         assert int(output.readline()) == signal.SIGKILL, "it ended by itself"

@@ -35,7 +35,7 @@ def upstream_papers() -> list[Json]:
 
 
 def fill_window(service: Service) -> None:
-    for _page, _result, _left in service.refresh_stale():
+    for _page, _result, _left in service.refresh_stale(WEEKLY):
         pass
 
 

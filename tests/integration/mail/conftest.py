@@ -61,16 +61,12 @@ def causal_feed(*addresses: str, **changes: object) -> Feed:
 @pytest.fixture
 def mail_service(make_service: MakeService, mail_server: MailServer) -> Service:
     """Return a service with three list days and two recipients."""
-    feed = causal_feed(*ADDRESSES)
-    service = make_service(
+    return make_service(
         history_days=3,
-        feeds={"causal": feed},
+        feeds={"causal": causal_feed(*ADDRESSES)},
         mail=mail_config(mail_server),
         public_url="https://papers.example.org",
     )
-    for _ in service.refresh_stale(feed):
-        pass
-    return service
 
 
 @pytest.fixture
@@ -80,6 +76,8 @@ def deliver() -> Deliver:
     def run(
         service: Service, sleep: Callable[[float], object] = lambda _: None
     ) -> list[DeliveryResult]:
+        for _ in service.refresh_stale(*service.config.feeds.values()):
+            pass
         subscriptions = Subscriptions(service.config, service.repository)
         due = due_messages(service, subscriptions)
         links = MailLinks(service.repository, URLBuilder(service.config.public_url))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
@@ -29,8 +29,6 @@ def next_day(service: Service, upstream: FakeUpstream, clock: Clock) -> None:
         paper["day"] += 1
     number = len(upstream.papers) + 100
     upstream.papers.append(make_raw_paper(number, title="Causal news"))
-    for _ in service.refresh_stale():
-        pass
 
 
 def subscriptions_of(service: Service) -> Subscriptions:
@@ -86,8 +84,6 @@ def test_a_day_without_matches_brings_no_mail(
 ) -> None:
     feed = causal_feed(ADA, query="walrus")
     service = make_service(history_days=2, feeds={"causal": feed}, mail=mail_config(mail_server))
-    for _ in service.refresh_stale(feed):
-        pass
     assert deliver(service) == []
 
 
@@ -96,8 +92,6 @@ def test_a_feed_without_a_digest_is_sent_weekly(
 ) -> None:
     feed = causal_feed(ADA, digest="none")
     service = make_service(history_days=8, feeds={"causal": feed}, mail=mail_config(mail_server))
-    for _ in service.refresh_stale(feed):
-        pass
     deliver(service)
     assert "16\u201322 November" in mail_server.messages[0].parsed["Subject"]
 
@@ -107,8 +101,6 @@ def test_an_address_in_two_feeds_gets_both(
 ) -> None:
     feeds = {name: causal_feed(ADA, name=name, query=name) for name in ("causal", "tides")}
     service = make_service(history_days=2, feeds=feeds, mail=mail_config(mail_server))
-    for _ in service.refresh_stale(*feeds.values()):
-        pass
     deliver(service)
     messages = [each.parsed for each in mail_server.messages]
     assert len({message["List-Id"] for message in messages}) == 2
@@ -187,7 +179,10 @@ def test_what_cannot_be_recorded_is_not_sent(
     def fail(*_: object, **__: object) -> None:
         raise StoreError("disk", "full")
 
-    mail_service.get_digests(mail_service.config.feeds["causal"])
+    feed = mail_service.config.feeds["causal"]
+    for _ in mail_service.refresh_stale(feed):
+        pass
+    mail_service.get_digests(feed)
     monkeypatch.setattr(mail_service.repository._records.backend, "replace", fail)
     with pytest.raises(StoreError):
         deliver(mail_service)
@@ -251,4 +246,16 @@ def test_another_machine_leaves_a_message_alone_while_it_is_sent(
         assert record
     assert deliver(mail_service) == []
     clock.forward(minutes=6)
+    assert Counter(outcomes(deliver(mail_service))) == {(ADA, "sent"): 1, (BO, "sent"): 1}
+
+
+def test_a_claim_of_a_clock_that_was_ahead_keeps_no_message(
+    mail_service: Service, mail_server: MailServer, deliver: Deliver, clock: Clock
+) -> None:
+    subscriptions, next_year = subscriptions_of(mail_service), clock() + timedelta(days=400)
+    for subscription in subscriptions.active():
+        subscriptions.deliveries.update(
+            subscription.id,
+            lambda _: DeliveryRecord(owner="other", owned_until=next_year.timestamp()),
+        )
     assert Counter(outcomes(deliver(mail_service))) == {(ADA, "sent"): 1, (BO, "sent"): 1}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -11,30 +12,45 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from feedsrv.config import Config
 from feedsrv.feeds.service import Service
 from feedsrv.mail.subscriptions import Subscription, Subscriptions
 from feedsrv.web.app import create_app
 from tests.integration.mail.conftest import ADDRESSES, Deliver, causal_feed, mail_config
 from tests.support.clock import Clock
-from tests.support.mail_server import MailServer, ReceivedMessage
+from tests.support.mail_server import MailServer, ReceivedMessage, serve_mail
 from tests.support.types import MakeService
 
+Refusing = tuple[FlaskClient, list[ReceivedMessage]]
 CY = "cy@example.org"
 FORM = {"address": CY, "period": "day", "feed": "causal"}
 
 
+def settings(server: MailServer) -> dict[str, Any]:
+    tides = causal_feed(name="tides", title="Tides", query="tides")
+    return {
+        "history_days": 2,
+        "feeds": {"causal": causal_feed(ADDRESSES[0]), "tides": tides},
+        "mail": mail_config(server, sign_up=True),
+        "public_url": "https://papers.example.org",
+    }
+
+
+@pytest.fixture(scope="module")
+def refusing(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Refusing]:
+    """Return a client for requests that are refused, and the messages that follow all the same."""
+    with serve_mail() as server:
+        config = Config(cache_dir=tmp_path_factory.mktemp("store"), **settings(server))
+        service = Service.open(config, now=Clock())
+        yield create_app(service).test_client(), server.messages
+        service.close()
+
+
 @pytest.fixture
 def sign_up_service(make_service: MakeService, mail_server: MailServer) -> Service:
-    feed = causal_feed(ADDRESSES[0])
-    service = make_service(
-        history_days=3,
-        feeds={"causal": feed, "tides": causal_feed(name="tides", title="Tides", query="tides")},
-        mail=mail_config(mail_server, sign_up=True),
-        public_url="https://papers.example.org",
-    )
-    for _ in service.refresh_stale(feed):
-        pass
-    return service
+    return make_service(**settings(mail_server))
 
 
 @pytest.fixture
@@ -122,7 +138,8 @@ def test_a_link_to_confirm_works_for_48_hours(
 
 @pytest.mark.parametrize("path", ["/mail/confirm", "/mail/unsubscribe"])
 @pytest.mark.parametrize("token", ["", "x", "abc.def", "é", "e30.x", "a" * 5000])
-def test_a_forged_token_is_refused(client: FlaskClient, path: str, token: str) -> None:
+def test_a_forged_token_is_refused(refusing: Refusing, path: str, token: str) -> None:
+    client, _ = refusing
     for response in (
         client.get(path, query_string={"token": token}),
         client.post(path, query_string={"token": token}),
@@ -223,19 +240,22 @@ def test_an_address_ends_all_its_subscriptions(
     ],
 )
 def test_a_wrong_field_is_an_error_and_sends_nothing(
-    client: FlaskClient, mail_server: MailServer, changes: dict[str, str], reason: str
+    refusing: Refusing, changes: dict[str, str], reason: str
 ) -> None:
+    client, messages = refusing
     detail = problem(client.post("/mail/subscribe", data=FORM | changes), 400)
     assert reason in detail
     assert len(detail) < 400
-    assert mail_server.messages == []
+    assert messages == []
 
 
-def test_an_unknown_feed_is_an_error(client: FlaskClient) -> None:
+def test_an_unknown_feed_is_an_error(refusing: Refusing) -> None:
+    client, _ = refusing
     assert problem(client.post("/mail/subscribe", data=FORM | {"feed": "nothing"}), 404)
 
 
-def test_other_bodies_than_forms_are_errors(client: FlaskClient) -> None:
+def test_other_bodies_than_forms_are_errors(refusing: Refusing) -> None:
+    client, _ = refusing
     assert problem(client.post("/mail/subscribe", json=FORM), 400)
     assert problem(client.post("/mail/subscribe", data=b"\xff\x00"), 400)
     assert client.post("/mail/subscribe", data=FORM | {"q": "x" * 20_000}).status_code == 413
@@ -315,8 +335,6 @@ def test_without_sign_up_there_is_no_form_and_unsubscribing_works(
         mail=mail_config(mail_server),
         public_url="https://papers.example.org",
     )
-    for _ in service.refresh_stale(*service.config.feeds.values()):
-        pass
     client = create_app(service).test_client()
     assert "/mail/subscribe" not in client.get("/feeds/causal").text
     assert client.post("/mail/subscribe", data=FORM).status_code == 404
@@ -339,7 +357,7 @@ def test_a_private_server_wants_its_key_for_the_form_and_none_for_links_in_messa
         feeds=config.feeds,
         mail=config.mail,
         public_url=config.public_url,
-        history_days=3,
+        history_days=2,
     )
     client = create_app(service).test_client()
     assert client.post("/mail/subscribe", data=FORM).status_code == 401

@@ -626,7 +626,7 @@ def test_two_versions_on_one_folder_keep_out_of_each_others_way(
 ) -> None:
     monkeypatch.setattr("feedsrv.storage.repository.SCHEMA_VERSION", SCHEMA_VERSION + 1)
     other = reopen_store(tmp_path)
-    newer = msgspec.structs.replace(make_listing(DAYS[0]), fetched_at=NOON + timedelta(hours=1))
+    newer = msgspec.structs.replace(make_listing(DAYS[0]), fetched_at=NOON + timedelta(minutes=1))
     store.save_listing(make_listing(DAYS[0]), DAYS[0])
     other.save_listing(newer, DAYS[0])
     assert store.get_listing(DAYS[0]) == make_listing(DAYS[0])

@@ -244,9 +244,9 @@ THURSDAY = Page(Kind.DAY, "2026-11-19")
 
 
 def test_a_stale_redirect_does_not_hide_the_listing_of_a_page(tmp_path: Path) -> None:
-    one, other = (disk_store(tmp_path, UPSTREAM) for _ in range(2))
-    one.save_listing(make_listing(FRIDAY), FRIDAY)
     later = NOON + timedelta(minutes=20)
+    one, other = (disk_store(tmp_path, UPSTREAM, now=lambda: later) for _ in range(2))
+    one.save_listing(make_listing(FRIDAY), FRIDAY)
     thursday = msgspec.structs.replace(make_listing(THURSDAY), fetched_at=later)
     one.save_listing(thursday, FRIDAY)
     found = one.get_listing(FRIDAY)

@@ -43,7 +43,13 @@ def write_forever(folder: str) -> None:
     for number in itertools.count(os.getpid() * 10_000):
         for page in KEPT:
             store.save_listing(numbered_listing(page, number), page)
+            mark_of(folder, os.getpid()).touch()
             store.last_modified(f"http://a.b/{page}", str(number), NOON)
+
+
+def mark_of(folder: str, process: int) -> Path:
+    """Return the file that says that the process has written."""
+    return Path(folder) / f"process-{process}"
 
 
 def numbered_listing(page: Page, number: int) -> Listing:
@@ -64,7 +70,10 @@ def test_after_two_hundred_kills_during_writes_every_listing_is_whole(
         chance, seen = random.Random(seed), set()
         with killed_process(write_forever, str(tmp_path)) as kill_after:
             for _ in range(50):
-                kill_after(chance.uniform(0.0, 0.1))
+                kill_after(
+                    chance.uniform(0.0, 0.05),
+                    lambda process: mark_of(str(tmp_path), process).exists(),
+                )
                 store = disk_store(tmp_path, UPSTREAM, own=KEPT[2:3])  # knows only what is on disk
                 for page in KEPT:
                     found = store.get_listing(page)

@@ -143,6 +143,7 @@ def word(text: str, before: str = "", after: str = "") -> Term:
         ("a | b", Or((word("a"), word("b")))),
         ("a || b | | c", Or((word("a"), word("b"), word("c")))),
         ("(a)", word("a")),
+        ("NOT --a", Not(word("--a"))),
         ("-(a)", Not(word("a"))),
         ("NOT a", Not(word("a"))),
         ("a-b", word("a-b")),

@@ -1,0 +1,83 @@
+"""Measure the start of `feedsrv serve` with a full store, and its first response.
+
+    .venv/bin/python bench/start.py [--dry]
+
+1,500 invented papers on thirty list days are in the store. Each start is a new process; the time to
+the first response begins with the start of the process, and the response is a keyword's feed of
+fifty entries.
+"""
+
+from __future__ import annotations
+
+import http.client
+import tempfile
+import time
+from contextlib import closing
+from pathlib import Path
+
+from keywords import DAYS, run_upstream_process
+from report import describe_run, format_spread, format_table, write_section
+from tests.support.server_process import ServerProcess, start_server
+from tests.support.waiting import wait_until
+
+STARTS, ENTRIES = 7, 50
+#: Target of each row.
+TARGETS = {
+    "s to the first response": "1.5",
+    "s of CPU time until then": "",
+    "ms of that response": "25",
+    "ms of CPU time of that response": "",
+}
+
+
+def get(server: ServerProcess, path: str) -> bytes:
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+    with closing(connection):
+        connection.request("GET", path)
+        return connection.getresponse().read()
+
+
+def cpu_seconds(server: ServerProcess) -> float:
+    """Return the CPU time of the server's processes."""
+    files = (
+        file
+        for pid in (server.process.pid, *server.workers())
+        for file in Path(f"/proc/{pid}/task").glob("*/schedstat")
+    )
+    return sum(int(file.read_text().split()[0]) for file in files) / 1e9
+
+
+def main() -> None:
+    """Measure, and write the table."""
+    results: dict[str, list[float]] = {name: [] for name in TARGETS}
+    with tempfile.TemporaryDirectory() as directory, run_upstream_process() as url:
+        settings = Path(directory) / "feedsrv.toml"
+        settings.write_text(f"history_days = {DAYS}\nspacing = 0\nnew_keywords = 0\n")
+        environ = {
+            "FEEDSRV_UPSTREAM_URL": url,
+            "FEEDSRV_CACHE_DIR": f"{directory}/store",
+            "FEEDSRV_CONFIG": str(settings),
+        }
+        with start_server(environ=environ) as server:
+            wait_until(lambda: get(server, "/status.json").count(b'"data"') >= DAYS, timeout=120)
+        for _ in range(STARTS):
+            began = time.perf_counter()
+            with start_server(environ=environ) as server:
+                accepted, cpu_before = time.perf_counter(), cpu_seconds(server)
+                entries = get(server, "/papers.atom?q=model").count(b"<entry>")
+                done, cpu_after = time.perf_counter(), cpu_seconds(server)
+            assert entries == ENTRIES
+            values = (done - began, cpu_after, done - accepted, cpu_after - cpu_before)
+            for (name, seconds), value in zip(results.items(), values, strict=True):
+                seconds.append(value * 1000 if name.startswith("ms") else value)
+    rows = (
+        [name, format_spread(results[name], ".0f" if name.startswith("ms") else ".2f"), target]
+        for name, target in TARGETS.items()
+    )
+    introduction = f"{describe_run()}: {STARTS} starts; medians, minimum and maximum in brackets."
+    table = format_table(("a start with a full store", "measured", "target"), rows)
+    write_section("start", f"{introduction}\n\n{table}")
+
+
+if __name__ == "__main__":
+    main()
