@@ -35,7 +35,7 @@ from feedsrv.search.query import (
     matched_value,
     term_matches,
 )
-from feedsrv.search.similar import Profile, SimilarityIndex
+from feedsrv.search.similar import SeedVector, SimilarityIndex
 from feedsrv.search.word_families import base_forms, irregular_forms, related_base_forms
 
 _ASCII_ONE = ord("1")
@@ -100,9 +100,9 @@ class Index:
             by_word.setdefault(" ".join(tokenize(abbreviation)), Counter()).update(counts)
         return by_word
 
-    def similarities(self, profile: Profile) -> list[float]:
-        """Return the similarity of each paper to the profile, in the order of the papers."""
-        return self._vectors.similarities(profile)
+    def similarities(self, seed_vector: SeedVector) -> list[float]:
+        """Return the similarity of each paper to the seed vector, in the order of the papers."""
+        return self._vectors.similarities(seed_vector)
 
     @cached_property
     def _vectors(self) -> SimilarityIndex:

@@ -18,7 +18,7 @@ import msgspec
 from feedsrv.models import Paper, PaperTokens
 from feedsrv.search.analysis import fold, tokenize
 from feedsrv.search.patterns import Pattern, build_pattern, case_matters, find_verbatim
-from feedsrv.search.similar import Profile
+from feedsrv.search.similar import SeedVector
 
 #: Characters of what upstream's search takes.
 MAX_UPSTREAM_LENGTH = 250
@@ -167,7 +167,7 @@ class Like(msgspec.Struct, frozen=True):
         unlike_ids: Of papers to be different from.
         library: The name of the feed, where the ids come from its ``like_file``.
         members: The ids of the papers that are similar.
-        profile: What papers are compared with; None where it is unknown.
+        seed_vector: What papers are compared with; None where it is unknown.
 
     """
 
@@ -175,7 +175,7 @@ class Like(msgspec.Struct, frozen=True):
     unlike_ids: tuple[str, ...] = ()
     library: str = ""
     members: frozenset[str] = frozenset()
-    profile: Profile | None = None
+    seed_vector: SeedVector | None = None
 
     def __str__(self) -> str:
         unlike = f" -like:{','.join(self.unlike_ids)}" if self.unlike_ids else ""
@@ -357,10 +357,10 @@ def matched_value(query: HasLink | CountCondition | Like, paper: Paper) -> str:
 
 def _similarity(like: Like, paper: Paper) -> str:
     """Return how similar the paper is, and the words that weigh most."""
-    if like.profile is None:
+    if like.seed_vector is None:
         return "like"
-    words = ", ".join(like.profile.shared_words(paper, _MAX_SHARED_WORDS))
-    return f"like: {like.profile.similarity(paper):.2f} ({words})"
+    words = ", ".join(like.seed_vector.shared_words(paper, _MAX_SHARED_WORDS))
+    return f"like: {like.seed_vector.similarity(paper):.2f} ({words})"
 
 
 # --- what a query looks for ------------------------------------------------------------------
@@ -394,15 +394,15 @@ def iter_likes(query: Query) -> Iterator[Like]:
             pass
 
 
-def has_counter(query: Query) -> bool:
+def has_count_condition(query: Query) -> bool:
     """Return whether a part of the query compares a counter."""
     match query:
         case CountCondition():
             return True
         case And(parts) | Or(parts):
-            return any(map(has_counter, parts))
+            return any(map(has_count_condition, parts))
         case Not(part):
-            return has_counter(part)
+            return has_count_condition(part)
         case _:
             return False
 
