@@ -275,7 +275,10 @@ def matches(query: Query, paper: Paper) -> bool:
     """Return whether the paper matches the query."""
     match query:
         case Term():
-            return any(term_matches(query, field, paper) for field in _fields_of(query, paper))
+            return any(
+                term_matches(query, field, paper)
+                for field in searched_fields(query, has_keywords=bool(paper.keywords))
+            )
         case And(parts):
             return all(matches(part, paper) for part in parts)
         case Or(parts):
@@ -288,9 +291,9 @@ def matches(query: Query, paper: Paper) -> bool:
             assert_never(query)
 
 
-def _fields_of(term: Term, paper: Paper) -> tuple[str, ...]:
-    """Return the fields of the paper to look in."""
-    is_fallback = term.field == "keyword" and not paper.keywords
+def searched_fields(term: Term, *, has_keywords: bool) -> tuple[str, ...]:
+    """Return the fields that a term searches, in a paper with or without keywords."""
+    is_fallback = term.field == "keyword" and not has_keywords
     return KEYWORD_FALLBACK_FIELDS if is_fallback else term.fields
 
 
@@ -328,7 +331,7 @@ def match_locations(query: Query, paper: Paper) -> tuple[str, ...]:
             shown = str(msgspec.structs.replace(query, field=""))
             return tuple(
                 f"{field}: {shown}"
-                for field in _fields_of(query, paper)
+                for field in searched_fields(query, has_keywords=bool(paper.keywords))
                 if term_matches(query, field, paper)
             )
         case And(parts) | Or(parts):
