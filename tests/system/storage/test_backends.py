@@ -97,13 +97,13 @@ def test_a_listing_is_the_same_object_until_another_one_is_kept(make: Make) -> N
     assert store.get_listing(FRIDAY) is store.get_listing(FRIDAY)
 
 
-def test_the_list_given_in_place_of_another_is_found_under_both(make: Make) -> None:
+def test_a_list_returned_for_another_page_is_stored_under_both_pages(make: Make) -> None:
     make().save_listing(make_listing(FRIDAY), SATURDAY)
     other = make()
     assert other.get_listing(SATURDAY) == other.get_listing(FRIDAY) == make_listing(FRIDAY)
 
 
-def test_listings_of_two_upstreams_do_not_mix(make: Make) -> None:
+def test_listings_of_two_upstreams_are_separate(make: Make) -> None:
     make().save_listing(make_listing(), FRIDAY)
     assert make(upstream="http://127.0.0.1:9009").get_listing(FRIDAY) is None
 
@@ -258,7 +258,7 @@ def test_a_change_is_seen_within_a_second(make: Make) -> None:
 
 
 @pytest.mark.parametrize("value", [b"", b"{", b"[]", b"\xff\xfe", b'{"page": 3}', b"null"])
-def test_a_value_that_cannot_be_read_is_as_good_as_none(make: Make, value: bytes) -> None:
+def test_a_value_that_cannot_be_decoded_is_treated_as_absent(make: Make, value: bytes) -> None:
     store = make()
     put(store._records.backend, StorageKey(Area.DURABLE, f"{UPSTREAM} listing {FRIDAY}"), value)
     assert make().get_listing(FRIDAY) is None
