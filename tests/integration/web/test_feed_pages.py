@@ -185,7 +185,7 @@ def test_feed_discovery_finds_every_format(client: FlaskClient, tmp_path: Path, 
         assert client.get(str(link["href"])).mimetype == link["type"]
     require_program("sfeed_web", "sfeed")
     discovered = run_program(
-        "sfeed_web", "http://localhost/", given=client.get(path).data, folder=tmp_path
+        "sfeed_web", "http://localhost/", stdin=client.get(path).data, folder=tmp_path
     )
     # sfeed_web 1.7 does not know JSON Feed.
     assert [line.split("\t") for line in discovered.splitlines()][:2] == [
