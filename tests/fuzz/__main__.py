@@ -1,11 +1,11 @@
-"""Throw damaged pages and queries at the readers: only lists, queries and our errors may come.
+"""Fuzz the parsers with damaged pages and queries: only results and our errors are allowed.
 
     make fuzz                       # 100 seconds, on all cores
     make fuzz SECONDS=600 SEED=7    # for longer, with other cases
     .venv/bin/python -m tests.fuzz --pages 1000000 --queries 1000000 --damage 100000
-    .venv/bin/python -m tests.fuzz --only pages:4711          # one case again, and shown
+    .venv/bin/python -m tests.fuzz --only pages:4711          # show and repeat one case
 
-Each case is made of the seed and its number alone, so a run can be repeated on any machine.
+Each case depends only on the seed and its number, so a run can be repeated on any machine.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from typing import Any
 
 from tests.fuzz import damage, listings, pages, queries
 
-#: Cases that a process takes at a time.
+#: Number of cases in a batch.
 BATCH = 100
-#: Seconds of computing that no case may take.
+#: Maximum CPU time of a case in seconds.
 LONGEST = 5.0
-#: Seconds after which a batch is given up, with a traceback of where it hangs.
+#: Timeout of a batch in seconds, after which a traceback is printed.
 HANGS = 300.0
-#: The least share of cases that must be read: else the damage does not reach deep.
+#: Minimum share of parsed cases, so that the damage reaches the inner code.
 LEAST_READ = 0.3
 
 KINDS: dict[str, tuple[Callable[[Random], Any], Callable[[Any], str]]] = {
@@ -45,58 +45,58 @@ KINDS: dict[str, tuple[Callable[[Random], Any], Callable[[Any], str]]] = {
 
 @dataclass
 class Summary:
-    """What came of some cases."""
+    """The outcomes of cases."""
 
     outcomes: Counter[str] = field(default_factory=Counter)
     #: Number and traceback.
     crashes: list[tuple[int, str]] = field(default_factory=list)
-    #: Seconds of computing, and the number of the case that took them.
+    #: CPU time in seconds and number of the slowest case.
     slowest: tuple[float, int] = (0.0, 0)
 
     def add(self, other: Summary) -> None:
-        """Take the other's cases in."""
+        """Add the cases of another summary."""
         self.outcomes += other.outcomes
         self.crashes += other.crashes
         self.slowest = max(self.slowest, other.slowest)
 
     @property
     def count(self) -> int:
-        """How many cases there were."""
+        """Number of cases."""
         return self.outcomes.total()
 
 
 def case(kind: str, seed: int, number: int) -> Any:
-    """Return one case, the same each time."""
+    """Return a case, which depends only on the arguments."""
     return KINDS[kind][0](Random(f"{seed} {kind} {number}"))
 
 
 def batch(kind: str, seed: int, start: int, count: int) -> Summary:
-    """Return what came of cases in a row."""
+    """Run consecutive cases; return their outcomes."""
     warnings.simplefilter("error")
     faulthandler.dump_traceback_later(HANGS, exit=True)
     tally = Summary()
     for number in range(start, start + count):
-        given = case(kind, seed, number)
-        begun = time.process_time()
+        example = case(kind, seed, number)
+        started = time.process_time()
         try:
-            tally.outcomes[KINDS[kind][1](given)] += 1
-        except Exception:  # noqa: BLE001  # whatever it is, it is a finding
+            tally.outcomes[KINDS[kind][1](example)] += 1
+        except Exception:  # noqa: BLE001  # any exception is a finding
             tally.outcomes["CRASH"] += 1
             tally.crashes.append((number, traceback.format_exc()))
-        tally.slowest = max(tally.slowest, (time.process_time() - begun, number))
+        tally.slowest = max(tally.slowest, (time.process_time() - started, number))
     faulthandler.cancel_dump_traceback_later()
     return tally
 
 
 def run(kind: str, seed: int, *, count: int, seconds: float, cores: int) -> tuple[Summary, float]:
-    """Return what came of so many cases, or of so many seconds, and the seconds it took."""
-    begun = time.monotonic()
+    """Run a number of cases, or for some seconds; return the outcomes and the seconds taken."""
+    started = time.monotonic()
     starts = iter(range(0, count, BATCH))
     tally = Summary()
     with ProcessPoolExecutor(cores) as pool:
 
         def submitted(most: int) -> Iterator[Future[Summary]]:
-            if time.monotonic() - begun < seconds:
+            if time.monotonic() - started < seconds:
                 for start in islice(starts, most):
                     yield pool.submit(batch, kind, seed, start, min(BATCH, count - start))
 
@@ -106,11 +106,11 @@ def run(kind: str, seed: int, *, count: int, seconds: float, cores: int) -> tupl
             for each in done:
                 tally.add(each.result())
             running |= set(submitted(len(done)))
-    return tally, time.monotonic() - begun
+    return tally, time.monotonic() - started
 
 
 def report(kind: str, tally: Summary, took: float) -> list[str]:
-    """Print what came of the cases, and return what is wrong with it."""
+    """Print the outcomes; return the problems."""
     print(f"\n{tally.count:,} {kind} in {took:.0f} s, {tally.count / took:,.0f} a second")
     for outcome, count in tally.outcomes.most_common():
         print(f"  {count / tally.count:6.1%}  {outcome}")
@@ -130,7 +130,7 @@ def report(kind: str, tally: Summary, took: float) -> list[str]:
 
 
 def arguments() -> argparse.Namespace:
-    """Return what the command line says."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description="Throw damaged pages and queries at the readers.")
     parser.add_argument("--pages", type=int, default=sys.maxsize, metavar="N")
     parser.add_argument("--queries", type=int, default=sys.maxsize, metavar="N")
@@ -157,22 +157,26 @@ def arguments() -> argparse.Namespace:
 
 
 def main() -> int:
-    """Run, and return the exit code."""
-    asked = arguments()
-    if asked.only:
-        kind, _, number = asked.only.partition(":")
-        print(repr(case(kind, asked.seed, int(number))))
-        tally = batch(kind, asked.seed, int(number), 1)
+    """Run the fuzzers; return the exit code."""
+    options = arguments()
+    if options.only:
+        kind, _, number = options.only.partition(":")
+        print(repr(case(kind, options.seed, int(number))))
+        tally = batch(kind, options.seed, int(number), 1)
         return len(report(kind, tally, tally.slowest[0] or 1))
     wrong: list[str] = []
     for kind in KINDS:
-        count = getattr(asked, kind)
+        count = getattr(options, kind)
         if count:
             tally, took = run(
-                kind, asked.seed, count=count, seconds=asked.seconds / len(KINDS), cores=asked.cores
+                kind,
+                options.seed,
+                count=count,
+                seconds=options.seconds / len(KINDS),
+                cores=options.cores,
             )
             wrong += report(kind, tally, took)
-    print(f"\nseed {asked.seed}: {'; '.join(wrong) or 'only lists, queries and our own errors'}")
+    print(f"\nseed {options.seed}: {'; '.join(wrong) or 'only lists, queries and our own errors'}")
     return 1 if wrong else 0
 
 

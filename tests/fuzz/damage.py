@@ -1,4 +1,4 @@
-"""Lists of which one paper is damaged at random: the others must be whole."""
+"""Lists with one randomly damaged paper: the others must be intact."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ _INSERTIONS = [
 
 
 class Case(NamedTuple):
-    """A page or an API response, and the ids of its papers without damage."""
+    """A page or an API response, and the ids of its intact papers."""
 
     body: bytes
     api: bool
-    whole: tuple[str, ...]
+    intact_ids: tuple[str, ...]
 
 
 def damaged_list(chance: Random) -> Case:
-    """Return a list of which one paper is damaged."""
+    """Return a list with one damaged paper."""
     ids = [f"2608.{number:05}" for number in range(_PAPERS)]
     entries = [json.dumps(json_entry(paper_id, unread=[1, {"a": "b"}])) for paper_id in ids]
     damaged = chance.randrange(_PAPERS)
@@ -49,14 +49,14 @@ def _damage(chance: Random, text: str) -> str:
 
 
 def outcome(case: Case) -> str:
-    """Return what was parsed; raise AssertionError if a paper without damage is not whole."""
+    """Parse the case; raise AssertionError if a paper without damage is not intact."""
     parse = parse_api_response if case.api else parse_page
     try:
         listing = parse(case.body, page_url(DAY), requested=DAY, fetched_at=FETCHED_AT)
     except ParseError as error:
         raise AssertionError(f"not parsed: {error}") from error
     parsed = {paper.id: paper for paper in listing.papers}
-    for paper_id in case.whole:
+    for paper_id in case.intact_ids:
         paper = parsed.get(paper_id)
         assert paper is not None, f"{paper_id} is missing"
         assert paper.authors, f"{paper_id} has no authors"

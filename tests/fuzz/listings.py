@@ -1,4 +1,4 @@
-"""What must hold of whatever is read of a page, however damaged it is."""
+"""Invariants of the listings parsed from damaged pages."""
 
 from __future__ import annotations
 
@@ -23,61 +23,61 @@ from feedsrv.upstream.parser import (
 from feedsrv.upstream.tag_scanner import extract_first, is_within_limits
 from tests.fuzz.pages import Case
 
-READ_AT = datetime(2026, 8, 7, 12, tzinfo=UTC)
+FETCHED_AT = datetime(2026, 8, 7, 12, tzinfo=UTC)
 
 
 def outcome(case: Case) -> str:
-    """Return what came of it, in a word or two.
+    """Return the outcome of a case in a few words.
 
     Raises:
-        AssertionError: What must hold of a reading does not.
+        AssertionError: The listing violates an invariant.
 
     """
     if case.with_tree:
-        _hold_against_tree(case.body.decode("utf-8", "replace"))
-    reader, asked = parse_api_response if case.api else parse_page, case.asked
+        _check_against_tree(case.body.decode("utf-8", "replace"))
+    parse, requested_page = parse_api_response if case.api else parse_page, case.requested
     try:
-        listing = reader(
+        listing = parse(
             case.body,
-            f"https://huggingface.co{page_path(asked)}",
-            requested=asked,
-            fetched_at=READ_AT,
+            f"https://huggingface.co{page_path(requested_page)}",
+            requested=requested_page,
+            fetched_at=FETCHED_AT,
         )
     except ParseError as error:
         return f"PageError: {_class(error.reason)}"
-    _hold(listing, asked)
+    _check_listing(listing, requested_page)
     return f"listing from {listing.parsed_from}"
 
 
-# --- what must hold --------------------------------------------------------------------------
+# --- invariants ------------------------------------------------------------------------------
 
 
-def _hold_against_tree(text: str) -> None:
-    """What is found without a tree must be what BeautifulSoup's has."""
+def _check_against_tree(text: str) -> None:
+    """The tag scanner must find the same as BeautifulSoup."""
     if "<" not in text or text.startswith("<?xml") or not is_within_limits(text):
-        return  # no page, or none to make a tree of
+        return  # no page, or none that BeautifulSoup can parse
     tags = BeautifulSoup(text, "lxml").find_all(True)
     every = [(tag.name, {name: str(value) for name, value in tag.attrs.items()}) for tag in tags]
-    for asked in (extract_props, extract_day):
-        answers = (asked(name, attributes) for name, attributes in every)
-        assert extract_first(text, asked) == next(
-            (each for each in answers if each is not None), None
+    for extract in (extract_props, extract_day):
+        results = (extract(name, attributes) for name, attributes in every)
+        assert extract_first(text, extract) == next(
+            (each for each in results if each is not None), None
         )
 
 
-def _hold(listing: Listing, asked: Page) -> None:
-    assert listing.page.kind is asked.kind
-    assert listing.papers or asked.kind is Kind.SEARCH
+def _check_listing(listing: Listing, page: Page) -> None:
+    assert listing.page.kind is page.kind
+    assert listing.papers or page.kind is Kind.SEARCH
     ids = [paper.id for paper in listing.papers]
     assert len(set(ids)) == len(ids)
     for text in _strings(msgspec.to_builtins(listing)):
         assert not XML_FORBIDDEN.search(text), text
     for paper in listing.papers:
-        _hold_paper(paper)
+        _check_paper(paper)
     assert msgspec.json.decode(msgspec.json.encode(listing), type=Listing) == listing
 
 
-def _hold_paper(paper: Paper) -> None:
+def _check_paper(paper: Paper) -> None:
     assert re.fullmatch(r"[A-Za-z0-9][\w.-]{0,63}", paper.id, re.ASCII)
     assert paper.title
     assert "\n" not in paper.title

@@ -57,37 +57,37 @@ _BYTES = [*(each.encode() for each in _FRAGMENTS), b"\xff", b"\xc3", b"\xed\xa0\
 
 
 class Case(NamedTuple):
-    """A page or an API's answer, and what it came in answer to."""
+    """A page or an API response, and the requested page."""
 
     body: bytes
-    asked: Page
+    requested: Page
     api: bool
-    #: Whether a tree is made of it too, which takes as long as all the rest.
+    #: Whether to compare it with BeautifulSoup, which takes as long as the rest.
     with_tree: bool
 
 
 def page(chance: Random) -> Case:
-    """Return a page or an API's answer, with or without damage."""
-    asked = chance.choice(PAGES)
+    """Return a page or an API response, with or without damage."""
+    requested = chance.choice(PAGES)
     api = chance.random() < 0.2
-    text = json.dumps(_data(chance, asked, api=api), ensure_ascii=chance.random() < 0.3)
+    text = json.dumps(_data(chance, requested, api=api), ensure_ascii=chance.random() < 0.3)
     if chance.random() < 0.15:
-        text = _spoiled(chance, text)
+        text = _damage_text(chance, text)
     if not api:
-        text = _around(chance, text)
+        text = _wrap_in_page(chance, text)
     if chance.random() < 0.1:
-        asked = chance.choice(PAGES)
-    return Case(_bytes(chance, text), asked, api, with_tree=not api and chance.random() < 0.25)
+        requested = chance.choice(PAGES)
+    return Case(_bytes(chance, text), requested, api, with_tree=not api and chance.random() < 0.25)
 
 
 # --- the data --------------------------------------------------------------------------------
 
 
-def _data(chance: Random, asked: Page, *, api: bool) -> Any:
+def _data(chance: Random, requested: Page, *, api: bool) -> Any:
     size = chance.choice((1, 1, 1, 2, 3, 4)) if chance.random() < 0.998 else 100
     entries = [_entry(chance, number) for number in range(size)]
-    where = "searchResults" if asked.kind is Kind.SEARCH else "dailyPapers"
-    data: Any = entries if api else {"dailyPapers": [], **FRAMES[asked], where: entries}
+    list_key = "searchResults" if requested.kind is Kind.SEARCH else "dailyPapers"
+    data: Any = entries if api else {"dailyPapers": [], **FRAMES[requested], list_key: entries}
     for _ in range(chance.choice((0, 0, 0, 1, 1, 2, 4))):
         _damage(chance, data)
     return data
@@ -160,25 +160,25 @@ def _places(value: Any) -> Iterator[tuple[Any, Any]]:
             yield from _places(inner)
 
 
-def _spoiled(chance: Random, text: str) -> str:
-    """Return the JSON with a piece cut out, put in or repeated."""
-    place = chance.randrange(len(text))
+def _damage_text(chance: Random, text: str) -> str:
+    """Return the JSON with a fragment removed, inserted or repeated."""
+    position = chance.randrange(len(text))
     match chance.randrange(4):
         case 0:
-            return text[:place]
+            return text[:position]
         case 1:
-            return text[:place] + text[place + chance.randrange(1, 9) :]
+            return text[:position] + text[position + chance.randrange(1, 9) :]
         case 2:
-            return text[:place] + chance.choice(_FRAGMENTS) + text[place:]
+            return text[:position] + chance.choice(_FRAGMENTS) + text[position:]
         case _:
             deep = chance.choice(("[", '{"paper":', "9", " ", '"')) * chance.choice((9, 999, 9999))
-            return text[:place] + deep + text[place:]
+            return text[:position] + deep + text[position:]
 
 
 # --- the page around it ----------------------------------------------------------------------
 
 
-def _around(chance: Random, data: str) -> str:
+def _wrap_in_page(chance: Random, data: str) -> str:
     quoted = chance.choice(_QUOTINGS)(data)
     attributes = [' data-target="DailyPapers"', f" data-props={quoted}", ' class="contents"']
     if chance.random() < 0.2:
@@ -186,22 +186,22 @@ def _around(chance: Random, data: str) -> str:
     tag = chance.choice(("div", "div", "div", "section", "p", "x-y", "time", "article"))
     cards = "".join(_card(chance) for _ in range(chance.choice((0, 0, 0, 1, 2))))
     label = chance.choice(("", "", f'<time datetime="{DAY}T00:00:00.000Z"></time>'))
-    holder = f"<{tag}{''.join(attributes)}>{label}{cards}</{tag}>"
+    element = f"<{tag}{''.join(attributes)}>{label}{cards}</{tag}>"
     match chance.randrange(40):
         case 0:
-            holder = f"<!--{holder}-->{cards}"
+            element = f"<!--{element}-->{cards}"
         case 1:
-            holder = f"<script>{holder}</script>"
+            element = f"<script>{element}</script>"
         case 2:
-            holder = f"<p title='{holder}'>"
+            element = f"<p title='{element}'>"
         case 3:
-            holder *= 2
+            element *= 2
         case 4 | 5 | 6 | 7:
-            holder = label + cards
+            element = label + cards
     return (
         '<!doctype html>\n<html class=""><head><meta charset="utf-8" /></head><body><!--[--><main>'
         '<div class="contents" data-target="MainHeader" data-props="{}"></div>'
-        f"{holder}</main><!--]--></body></html>"
+        f"{element}</main><!--]--></body></html>"
     )
 
 
@@ -238,7 +238,7 @@ def _card(chance: Random) -> str:
 
 
 def _bytes(chance: Random, text: str) -> bytes:
-    """Return the page as it came over the line: most often whole."""
+    """Return the page as bytes, mostly intact."""
     body = text.encode("utf-8", "surrogatepass")
     match chance.randrange(60):
         case 0:
@@ -257,7 +257,7 @@ def _bytes(chance: Random, text: str) -> bytes:
 
 
 def _cut(chance: Random, body: bytes) -> bytes:
-    """Return the page cut off, or with a piece cut out, repeated, changed or put in."""
+    """Return the page truncated, or with a part removed, repeated, changed or inserted."""
     start = chance.randrange(len(body))
     end = start + chance.choice((0, 1, 1, 9, 99, 9999))
     match chance.randrange(5):

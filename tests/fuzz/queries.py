@@ -1,4 +1,4 @@
-"""Queries as people type them, with damage; and what must hold of whatever is read of them."""
+"""Realistic queries with damage, and invariants of the parsed queries."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ PAPERS = [
 
 
 def query(chance: Random) -> str:
-    """Return a sentence of the language, as likely as not with damage."""
+    """Return a query, often with damage."""
     text = _any(chance, chance.choice((0, 1, 1, 2, 2, 3, 9)))
     while chance.random() < 0.4:
         text = _damaged(chance, text)
@@ -124,29 +124,29 @@ def query(chance: Random) -> str:
 
 
 def outcome(text: str) -> str:
-    """Return what came of it, in a word or two.
+    """Return the outcome of a query in a few words.
 
     Raises:
-        AssertionError: What must hold of a query does not.
+        AssertionError: The query violates an invariant.
 
     """
     try:
         tree = parse_query(text)
     except QueryError as error:
         return f"QueryError: {_class(text, error)}"
-    searched = upstream_search_text(tree)
-    assert len(searched) <= MAX_UPSTREAM_LENGTH
-    assert not XML_FORBIDDEN.search(searched)
+    search_text = upstream_search_text(tree)
+    assert len(search_text) <= MAX_UPSTREAM_LENGTH
+    assert not XML_FORBIDDEN.search(search_text)
     for paper in PAPERS:
         found = matches(tree, paper)
         assert matches(Not(tree), paper) is not found
         assert all(match_locations(tree, paper))
-    written = str(tree)
-    if len(written) > CONFIG_LIMITS.length:
-        return "a query that is too long when it is written out"  # folding makes one letter many
-    again = parse_query(written)
-    assert again == tree, written
-    assert canonical_text(again) == canonical_text(tree)
+    formatted = str(tree)
+    if len(formatted) > CONFIG_LIMITS.length:
+        return "a query that is too long when it is written out"  # folding expands some letters
+    reparsed = parse_query(formatted)
+    assert reparsed == tree, formatted
+    assert canonical_text(reparsed) == canonical_text(tree)
     return "a query"
 
 
@@ -193,20 +193,20 @@ def _term(chance: Random) -> str:
 
 
 def _damaged(chance: Random, text: str) -> str:
-    place, other = sorted((chance.randrange(len(text) + 1), chance.randrange(len(text) + 1)))
+    start, end = sorted((chance.randrange(len(text) + 1), chance.randrange(len(text) + 1)))
     match chance.randrange(8):
         case 0:
-            text = text[:place] + text[place + 1 :]
+            text = text[:start] + text[start + 1 :]
         case 1:
-            text = text[:place]
+            text = text[:start]
         case 2:
-            text = text[:other] + text[place:]
+            text = text[:end] + text[start:]
         case 3:
-            text = text[other:] + text[place:other] + text[:place]
+            text = text[end:] + text[start:end] + text[:start]
         case 4:
-            text = text[:place] + chr(chance.randrange(0x110000)) + text[place:]
+            text = text[:start] + chr(chance.randrange(0x110000)) + text[start:]
         case 5:
             text = "(" * (depth := chance.randrange(12)) + text + ")" * depth
         case _:
-            text = text[:place] + chance.choice(_ODD) + text[place:]
+            text = text[:start] + chance.choice(_ODD) + text[start:]
     return text

@@ -1,12 +1,12 @@
-"""Two servers on one store, twenty readers, and an upstream that fails in another way every moment.
+"""Two servers on one store, twenty readers, and an upstream with changing faults.
 
     python -m tests.fuzz.soak [SECONDS [CLONE]]        (make soak; ten minutes by default)
 
 With a clone of another version, the second server is one of that version.
 
 The servers' clock runs sixty times as fast, so that ten minutes are ten hours of refreshing. It
-fails if a feed that was answered once is ever answered with an error, if Last-Modified does not
-rise with a change, or if memory or open files grow.
+fails if a feed that was served once is ever an error, if Last-Modified does not increase with a
+change, or if memory or open files grow.
 """
 
 from __future__ import annotations
@@ -88,18 +88,18 @@ FAULTS: dict[str, Callable[[], Response]] = {
 
 
 class Site:
-    """The sample papers, of which one is revised again and again; or the fault of the moment."""
+    """The sample papers, one of which is revised repeatedly, or the current fault."""
 
     def __init__(self, today: Callable[[], date]) -> None:
         self.papers = load_sample_papers()
         self.fault: str = ""
-        self.asked: Counter[str] = Counter()
+        self.requests_by_fault: Counter[str] = Counter()
         self.app = create_demo_upstream(self.papers, today)
 
     def __call__(self, environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
-        self.asked[self.fault or "all is well"] += 1
-        answer = FAULTS[self.fault]() if self.fault else Response.from_app(self.app, environ)
-        return answer(environ, start)
+        self.requests_by_fault[self.fault or "all is well"] += 1
+        response = FAULTS[self.fault]() if self.fault else Response.from_app(self.app, environ)
+        return response(environ, start)
 
     def change(self, chance: random.Random) -> None:
         self.fault = "" if chance.random() < 0.4 else chance.choice(list(FAULTS))
@@ -109,7 +109,7 @@ class Site:
 
 
 class Quiet(WSGIRequestHandler):
-    """Says nothing of each request."""
+    """Logs no requests."""
 
     def log(self, *args: object) -> None:
         pass
@@ -119,7 +119,7 @@ class Quiet(WSGIRequestHandler):
 
 
 def serve(url: str, folder: str, port: str, since: str) -> None:
-    """Be one of the servers: feedsrv as it is, but for its clock."""
+    """Run a server: feedsrv with another clock."""
     config = Config(
         port=int(port),
         upstream_url=url,
@@ -154,9 +154,9 @@ def resources(process: int) -> tuple[float, int]:
 
 
 class Reader(threading.Thread):
-    """Polls feeds at one server, with validators, and notes what it sees."""
+    """Polls feeds of one server, with validators, and records the results."""
 
-    #: Feeds that any reader was given once: from then on they are known.
+    #: Feeds that any reader has received once.
     known: ClassVar[set[str]] = set()
     seen: ClassVar[Counter[str]] = Counter()
     wrong: ClassVar[list[str]] = []
@@ -165,7 +165,7 @@ class Reader(threading.Thread):
     def __init__(self, port: int, number: int, stop: threading.Event) -> None:
         super().__init__(daemon=True)
         self.port, self.chance, self.stop = port, random.Random(number), stop
-        self.held: dict[str, tuple[str, datetime]] = {}
+        self.validators: dict[str, tuple[str, datetime]] = {}
 
     def run(self) -> None:
         while not self.stop.wait(self.chance.random() * 0.1):
@@ -178,30 +178,30 @@ class Reader(threading.Thread):
     def poll(self, feed: str) -> None:
         was_known = feed in self.known
         headers = {"Accept-Encoding": "gzip"} if self.chance.random() < 0.7 else {}
-        if feed in self.held and self.chance.random() < 0.8:
-            headers["If-None-Match"] = self.held[feed][0]
-        begun = time.monotonic()
+        if feed in self.validators and self.chance.random() < 0.8:
+            headers["If-None-Match"] = self.validators[feed][0]
+        started = time.monotonic()
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         connection.request("GET", feed, headers=headers | {"Host": "feeds.example.org"})
-        answer = connection.getresponse()
-        answer.read()
+        response = connection.getresponse()
+        response.read()
         connection.close()
-        self.seen[f"{answer.status}{'' if was_known else ' at first'}"] += 1
+        self.seen[f"{response.status}{'' if was_known else ' at first'}"] += 1
         if was_known:
-            Reader.slowest = max(Reader.slowest, time.monotonic() - begun)
-        if answer.status >= 400 and was_known:
-            self.wrong.append(f"{feed}: {answer.status}, though it was answered before")
-        if answer.status == 200:
+            Reader.slowest = max(Reader.slowest, time.monotonic() - started)
+        if response.status >= 400 and was_known:
+            self.wrong.append(f"{feed}: {response.status}, though it was answered before")
+        if response.status == 200:
             self.known.add(feed)
-            etag = str(answer.headers["ETag"])
-            modified = parsedate_to_datetime(str(answer.headers["Last-Modified"]))
-            before = self.held.get(feed)
+            etag = str(response.headers["ETag"])
+            modified = parsedate_to_datetime(str(response.headers["Last-Modified"]))
+            before = self.validators.get(feed)
             if before and before[0] != etag and modified <= before[1]:
                 self.wrong.append(f"{feed}: changed, but Last-Modified is {modified}")
-            self.held[feed] = etag, modified
+            self.validators[feed] = etag, modified
 
 
-# --- the whole ---------------------------------------------------------------------------------
+# --- main --------------------------------------------------------------------------------------
 
 
 def main(seconds: float, clones: list[str]) -> int:
@@ -234,8 +234,8 @@ def main(seconds: float, clones: list[str]) -> int:
         readers = [Reader(ports[number % 2], number, stop) for number in range(READERS)]
         for reader in readers:
             reader.start()
-        begun = time.monotonic()
-        while time.monotonic() - begun < seconds:
+        started = time.monotonic()
+        while time.monotonic() - started < seconds:
             time.sleep(3)
             site.change(chance)
             samples.append(tuple(sum((resources(each.pid) for each in servers), ())))
@@ -262,7 +262,10 @@ def await_port(port: int) -> None:
 def report(site: Site, samples: list[tuple[float, ...]], seconds: float) -> int:
     print(f"{seconds:g} seconds, {READERS} readers, two servers; requests by status:")
     print("   ", dict(sorted(Reader.seen.items())))
-    print("requests to upstream by its state:\n   ", json.dumps(dict(site.asked.most_common())))
+    print(
+        "requests to upstream by its state:\n   ",
+        json.dumps(dict(site.requests_by_fault.most_common())),
+    )
     print(f"slowest answer of a known feed: {Reader.slowest:.2f} s")
     failed = list(Reader.wrong[:20])
     quarter = max(1, len(samples) // 4)

@@ -225,7 +225,7 @@ def test_an_upstream_check_fails_when_no_paper_has_keywords(
     assert f"layout     CHANGED: {changed}\n" in result.stdout
 
 
-def test_an_upstream_check_fails_when_upstream_does(run: Run) -> None:
+def test_an_upstream_check_fails_when_upstream_fails(run: Run) -> None:
     result = run("check", "--upstream", FEEDSRV_UPSTREAM_URL="http://127.0.0.1:1")
     assert result.exit_code == 1
     assert "feedsrv: request failed" in result.stderr

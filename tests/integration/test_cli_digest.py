@@ -1,4 +1,4 @@
-"""`feedsrv digest`: what is new in a feed, once."""
+"""`feedsrv digest`: the new papers of a feed, printed once."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def run(tmp_path: Path, site: FakeUpstream) -> Run:
     return invoke
 
 
-def test_what_is_new_is_printed_once(run: Run) -> None:
+def test_new_papers_are_printed_once(run: Run) -> None:
     first = run("causal")
     assert first.exit_code == 0
     assert first.stdout.startswith(
@@ -59,7 +59,7 @@ def test_a_feed_without_papers_prints_nothing(run: Run) -> None:
     assert (run("fog").exit_code, run("fog").stdout) == (0, "")
 
 
-def test_since_prints_papers_again_and_leaves_the_next_report_as_it_is(run: Run) -> None:
+def test_since_prints_papers_again_and_does_not_change_the_next_report(run: Run) -> None:
     today = datetime.now(UTC).date()
     assert "2 new papers" in run("causal", "--since", "7d").stdout
     assert "2 new papers" in run("causal").stdout
@@ -67,14 +67,14 @@ def test_since_prints_papers_again_and_leaves_the_next_report_as_it_is(run: Run)
     assert run("causal", "--since", str(today + timedelta(days=1))).stdout == ""
 
 
-def test_scripts_get_json(run: Run) -> None:
+def test_a_report_can_be_printed_as_json(run: Run) -> None:
     report = json.loads(run("causal", "--format", "json").stdout)
     assert report["title"] == "Causal: 2 new papers"
     assert [paper["title"] for paper in report["papers"]] == ["Causal tides", "Causal lighthouses"]
     assert report["papers"][0]["url"] == "https://huggingface.co/papers/2611.00002"
 
 
-def test_chats_get_markdown_and_pages_html(run: Run) -> None:
+def test_a_report_can_be_printed_as_markdown_or_html(run: Run) -> None:
     markdown = run("causal", "--format", "md").stdout
     assert markdown.startswith("**Causal: 2 new papers**\n\n- [Causal tides](https://")
     assert run("causal+fog", "--format", "html").stdout.startswith("<h2>Causal + fog: 2 new papers")

@@ -1,4 +1,4 @@
-"""The clock was wrong for a while: one table of all that holds a time, by jumps of the clock.
+"""Clock jumps: a table of everything that stores a time, for several jumps.
 
 Each case acts while the clock is wrong. Once the clock is right again, the running server has
 recovered within an hour, and a restarted one at once.
@@ -41,7 +41,7 @@ class Server(NamedTuple):
     client: FlaskClient
     upstream: FakeUpstream
     clock: Clock
-    #: What readers got while the clock was wrong.
+    #: The Last-Modified values sent while the clock was wrong.
     last_modified: list[str]
 
     def get(self, path: str, **headers: str) -> bytes:
@@ -52,7 +52,7 @@ class Server(NamedTuple):
         return self.client.get(path).status_code == 200
 
 
-Act = Callable[[Server], None]
+ChangeState = Callable[[Server], None]
 Check = Callable[[Server], bool]
 
 
@@ -63,7 +63,7 @@ def fail(server: Server) -> None:
     server.upstream.recover()
 
 
-def hold_lease(server: Server) -> None:
+def acquire_lease(server: Server) -> None:
     repository, now = server.service.repository, server.clock()
     assert repository.acquire_lease("other", now, timedelta(seconds=60), is_awaited=True)
     assert not repository.acquire_lease("third", now, timedelta(seconds=60), is_awaited=True)
@@ -72,7 +72,7 @@ def hold_lease(server: Server) -> None:
 def use_up_the_requests(server: Server) -> None:
     times = (server.clock(),) * 60
     server.service.repository.update_request_log(lambda _log: RequestLog(times, times))
-    server.get("/papers.atom?q=fog")  # this process knows it, too
+    server.get("/papers.atom?q=fog")  # this process caches it
 
 
 def fetch_lists(server: Server) -> None:
@@ -90,7 +90,7 @@ def has_new_paper(server: Server) -> bool:
 
 
 def is_not_unmodified(server: Server) -> bool:
-    """Thunderbird sends If-Modified-Since alone, with the Last-Modified that it had."""
+    """Thunderbird sends only If-Modified-Since, with the last Last-Modified value."""
     return all(
         server.get("/papers.atom", If_Modified_Since=last_modified)
         for last_modified in server.last_modified
@@ -98,7 +98,7 @@ def is_not_unmodified(server: Server) -> bool:
 
 
 def searches_new_keywords(server: Server) -> bool:
-    query = f"q=walrus{server.clock():%M}"  # another one for each server
+    query = f"q=walrus{server.clock():%M}"  # differs between the servers
     is_ok = server.is_ok(f"/papers.atom?{query}")
     return is_ok and any(path.endswith(query) for path in server.upstream.requests)
 
@@ -132,7 +132,7 @@ def has_no_date_in_the_future(server: Server) -> bool:
 LATE_RISERS = "/papers.atom?q=upvotes:>=20"
 
 
-def have_a_paper_rise(server: Server) -> None:
+def make_a_paper_rise(server: Server) -> None:
     server.upstream.papers[0] |= {"upvotes": 30}
     wait_until(lambda: b"2611.00001" in server.get(LATE_RISERS))
     server.upstream.papers[1] |= {"upvotes": 30, "day": 0}
@@ -174,7 +174,7 @@ def record_incidents(server: Server) -> None:
     server.get("/status.atom")
 
 
-def incidents_end(server: Server) -> bool:
+def has_ended_incidents(server: Server) -> bool:
     server.service.refresh_page(pages_covering(Kind.WEEK, server.clock().date(), 1)[0])
     for incident in server.service.repository.get_incidents():
         if incident.ended_at is None or not incident.since <= incident.ended_at:
@@ -182,24 +182,27 @@ def incidents_end(server: Server) -> bool:
     return has_no_date_in_the_future(server)
 
 
-def hang(server: Server) -> None:
+def record_timeout(server: Server) -> None:
     now = server.clock()
     failure = Failure(reason="timed out", count=1, at=now, retry_at=now, since=now, timed_out=True)
     server.service.repository.save_failure(None, failure)
 
 
-CASES: dict[str, tuple[Act, Check]] = {
+CASES: dict[str, tuple[ChangeState, Check]] = {
     "failures": (fail, lambda server: server.is_ok("/papers/trending.atom")),
-    "the-lease": (hold_lease, lambda server: server.is_ok("/papers/month.atom")),
+    "the-lease": (
+        acquire_lease,
+        lambda server: server.is_ok("/papers/month.atom"),
+    ),
     "the-request-log": (use_up_the_requests, searches_new_keywords),
     "listings-and-cached-responses": (fetch_lists, has_new_paper),
     "last-modified": (fetch_lists, is_not_unmodified),
     "quotas": (use_up_the_quota, searches_new_keywords),
     "revisions": (revise_a_paper, has_no_date_in_the_future),
-    "first-matches": (have_a_paper_rise, has_late_risers),
+    "first-matches": (make_a_paper_rise, has_late_risers),
     "reports": (report_new_papers, reports_new_papers),
-    "incidents": (record_incidents, incidents_end),
-    "hangs": (hang, lambda server: server.is_ok("/papers/month.atom")),
+    "incidents": (record_incidents, has_ended_incidents),
+    "hangs": (record_timeout, lambda server: server.is_ok("/papers/month.atom")),
 }
 
 
@@ -209,14 +212,14 @@ def upstream_papers() -> list[Json]:
 
 
 @pytest.mark.parametrize("jump", JUMPS.values(), ids=JUMPS)
-@pytest.mark.parametrize(("act", "is_right"), CASES.values(), ids=CASES)
-def test_once_the_clock_is_right_again_the_server_is_too(
+@pytest.mark.parametrize(("change_state", "is_recovered"), CASES.values(), ids=CASES)
+def test_the_server_recovers_after_a_clock_jump(
     make_service: MakeService,
     upstream: FakeUpstream,
     clock: Clock,
     jump: timedelta,
-    act: Act,
-    is_right: Check,
+    change_state: ChangeState,
+    is_recovered: Check,
 ) -> None:
     last_modified: list[str] = []
 
@@ -226,25 +229,25 @@ def test_once_the_clock_is_right_again_the_server_is_too(
 
     upstream_day = clock.today()
     upstream.today = lambda: upstream_day
-    running, right = start(), clock.now
-    clock.now = right + jump
-    act(running)
-    clock.now = right
-    # Outside the five minutes by which the clocks of other machines may differ.
+    running, correct_time = start(), clock.now
+    clock.now = correct_time + jump
+    change_state(running)
+    clock.now = correct_time
+    # More than the five minutes of tolerated clock skew.
     clock.forward(minutes=6)
     restarted = start()
-    wait_until(lambda: is_right(restarted))
+    wait_until(lambda: is_recovered(restarted))
     clock.forward(minutes=54)
-    wait_until(lambda: is_right(running))
+    wait_until(lambda: is_recovered(running))
 
 
 @pytest.mark.parametrize("jump", JUMPS.values(), ids=JUMPS)
-def test_a_failure_that_a_wrong_clock_recorded_says_no_absurd_retry_after(
+def test_a_failure_recorded_by_a_wrong_clock_has_a_bounded_retry_after(
     make_service: MakeService, upstream: FakeUpstream, clock: Clock, jump: timedelta
 ) -> None:
     upstream.intercept = lambda path: Response("", 503, {"Retry-After": "99999999"})
-    client, right = create_app(make_service()).test_client(), clock.now
-    for now in (right + jump, right):
+    client, correct_time = create_app(make_service()).test_client(), clock.now
+    for now in (correct_time + jump, correct_time):
         clock.now = now
         response = client.get("/papers/trending.atom")
         assert response.status_code == 503
@@ -260,7 +263,7 @@ def test_a_failure_that_a_wrong_clock_recorded_says_no_absurd_retry_after(
     ],
     ids=["december-31", "week-53", "leap-day"],
 )
-def test_the_ends_of_years_and_months_are_days_like_others(
+def test_feeds_work_at_the_ends_of_years_and_months(
     make_service: MakeService, upstream: FakeUpstream, clock: Clock, now: datetime
 ) -> None:
     clock.now = now

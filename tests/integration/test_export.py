@@ -113,9 +113,9 @@ def test_an_exported_feed_equals_the_servers_response(
 ) -> None:
     write()
     server = create_app(make_service(access_key="")).test_client()
-    answer = server.get(f"/feeds/causal.{suffix}")
-    assert (directory / f"feeds/causal.{suffix}").read_bytes() == answer.data
-    assert f"{BASE}/feeds/causal.{suffix}" in answer.text
+    response = server.get(f"/feeds/causal.{suffix}")
+    assert (directory / f"feeds/causal.{suffix}").read_bytes() == response.data
+    assert f"{BASE}/feeds/causal.{suffix}" in response.text
     assert (directory / "feeds.opml").read_bytes() == server.get("/feeds.opml").data
 
 
@@ -164,7 +164,7 @@ def test_a_second_export_without_changes_writes_no_file(
 ) -> None:
     write()
     before = files(directory)
-    clock.forward(hours=3)  # everything is read again
+    clock.forward(hours=3)  # everything is fetched again
     assert {part.written for part in write()} == {0}
     assert files(directory) == before
 
@@ -179,7 +179,7 @@ def test_a_new_paper_changes_the_files_that_list_it(
     write()
     changed = {name for name, state in files(directory).items() if state != before[name]}
     causal = {name for name in FILES if "causal" in name}
-    assert changed == causal | {"index.html"}  # which counts papers
+    assert changed == causal | {"index.html"}  # the page counts papers
     assert "Causal gulls" in (directory / "feeds/causal.atom").read_text("utf-8")
 
 

@@ -151,7 +151,7 @@ def test_text_that_the_terminal_cannot_show_is_escaped(tmp_path: Path) -> None:
     assert b"p\xe4tze-\\udcff.toml" in done.stdout
 
 
-def test_a_server_outlives_a_reload_right_after_its_start() -> None:
+def test_a_server_survives_a_reload_right_after_its_start() -> None:
     server = ServerProcess("--demo", "--port", "0")
     try:
         status = Path(f"/proc/{server.process.pid}/status")

@@ -1,4 +1,4 @@
-"""Upstream fails while a reader asks: one fault of each class of outcome, through the whole stack.
+"""Upstream fails during a request: one fault of each class of outcome, through the whole stack.
 
 `upstream/test_faults.py` has every fault, at the level of the client and the parser.
 """
@@ -49,13 +49,13 @@ def only_upstream_is_contacted(
 
 
 def deadline(fault: str, seconds: float) -> float:
-    """Return the seconds where nothing else ends the fault, and many where it ends by itself."""
+    """Return a short deadline for faults that only the deadline ends, otherwise a long one."""
     return seconds if fault in HANGING else 30.0
 
 
 @each_scope
 @each_class
-def test_with_nothing_stored_the_api_stands_in_and_a_failure_says_why_and_when(
+def test_without_stored_data_the_api_is_used_or_an_error_has_reason_and_retry_after(
     make_service: MakeService, upstream: FakeUpstream, fault: str, scope: str
 ) -> None:
     service = make_service(deadline=deadline(fault, 4.0))
@@ -92,7 +92,7 @@ def test_a_stored_feed_is_served_unchanged_during_an_outage_and_updated_after_it
 
     upstream.intercept = hold
     upstream.inject_fault(fault, SCOPES[scope])
-    for minutes in (21, 30, 30):  # after the listing was read; then each half hour
+    for minutes in (21, 30, 30):  # after the listing was fetched; then every half hour
         clock.forward(minutes=minutes)
         gate.clear()
         response = client.get(FEED)

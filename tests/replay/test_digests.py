@@ -52,7 +52,7 @@ def lists(tmp_path: Path) -> Iterator[list[Listing]]:
 
 def open_server(folder: Path, redis: RedisServer, clock: Clock) -> Service:
     config = Config(
-        upstream_url="http://127.0.0.1:1",  # the lists are stored by hand
+        upstream_url="http://127.0.0.1:1",  # the test stores the lists
         cache_dir=folder,
         store=StoreConfig(redis.url),
         public_url="https://papers.example.org",
@@ -70,7 +70,7 @@ def test_every_matching_paper_is_in_exactly_one_weekly_digest_of_all_servers(
     for index, listing in enumerate(lists):
         today = date.fromisoformat(listing.page.key)
         clock.now = datetime.combine(today, time(20), UTC)
-        if index:  # what came late yesterday
+        if index:  # papers listed late yesterday
             whole = msgspec.structs.replace(lists[index - 1], fetched_at=clock.now)
             servers[0].repository.save_listing(whole, whole.page)
         half = msgspec.structs.replace(
@@ -79,7 +79,7 @@ def test_every_matching_paper_is_in_exactly_one_weekly_digest_of_all_servers(
         servers[0].repository.save_listing(half, half.page)
         for server in servers:
             server.repository._records.poll()
-        if today.isoweekday() in {1, 3}:  # the server that closes a week takes turns
+        if today.isoweekday() in {1, 3}:  # the servers take turns in closing a week
             order = clients if index % 2 else clients[::-1]
             bodies = [get_body(client, "/feeds/rl", "json") for client in order]
             assert bodies[0] == bodies[1]

@@ -1,4 +1,4 @@
-"""Every fault that the stand-in for the site can arm, with real papers."""
+"""Every fault that the replay of the site can inject, with real papers."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ FEED = "/papers.atom"
 
 
 def fault_names() -> list[str]:
-    """Return the faults that the stand-in says it has."""
+    """Return the faults that the replay documents."""
     if not REPLAY.exists():
         return []
     found = re.search(r"^Faults +(.*?)\(", REPLAY.read_text("utf-8"), re.DOTALL | re.MULTILINE)
@@ -55,7 +55,7 @@ def site() -> Iterator[str]:
 
 @pytest.fixture
 def control(site: str) -> Control:
-    """Return a function that sets the site's faults; it begins without any."""
+    """Return a function that sets the site's faults; initially none."""
 
     def send(**what: object) -> None:
         body = json.dumps(what).encode()
@@ -67,7 +67,7 @@ def control(site: str) -> Control:
 
 @pytest.fixture
 def clock() -> Clock:
-    """Return a clock on the newest day that the site has."""
+    """Return a clock at the newest day of the site."""
     clock = Clock()
     clock.now = datetime(2026, 8, 21, 12, tzinfo=UTC)
     return clock

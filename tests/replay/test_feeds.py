@@ -1,4 +1,4 @@
-"""The whole way, from a stand-in for the site with real papers to what readers hold."""
+"""Feeds of a server whose upstream is a replay of the site with real papers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.skipif(not REPLAY.exists(), reason="needs the replay in
 
 @contextmanager
 def run_replay() -> Iterator[str]:
-    """Start the stand-in as a process, and give its address."""
+    """Start the replay as a process; yield its URL."""
     process = subprocess.Popen(
         [sys.executable, str(REPLAY), "--port", "0"], stdout=subprocess.PIPE, text=True
     )
@@ -61,7 +61,7 @@ def log(site: str) -> list[str]:
 
 
 def expected_entries(site: str) -> dict[str, Any]:
-    """Return every paper that the site lists under its days or finds for the word, by id."""
+    """Return the search results of the site by id."""
     found = json.loads(fetch_body(f"{site}/api/papers/search?q=causal&limit=120"))
     return {entry["paper"]["id"]: entry for entry in found}
 
@@ -75,7 +75,7 @@ def assert_valid(document: bytes) -> None:
         assert checker.validate(tree), checker.error_log
 
 
-def test_the_causal_feed_has_thirty_papers_each_about_it_and_all_that_is_known_of_them(
+def test_the_causal_feed_has_thirty_matching_papers_with_all_their_fields(
     site: str, server: str
 ) -> None:
     document = fetch_body(f"{server}/papers.atom?q=causal")
@@ -107,12 +107,12 @@ def test_the_causal_feed_has_thirty_papers_each_about_it_and_all_that_is_known_o
     assert order == sorted(order, reverse=True)
 
 
-def test_a_second_request_asks_the_site_for_nothing_again(site: str, server: str) -> None:
-    """What goes on behind it is the window of earlier days, each of them once."""
+def test_a_second_request_fetches_no_page_again(site: str, server: str) -> None:
+    """Background requests fetch the window of earlier days, each day once."""
     first = fetch_body(f"{server}/papers.atom?q=causal&limit=30")
     assert len(fetch_body(f"{server}/papers.atom?q=causal&limit=30")) >= len(first) * 0.5
-    asked = [path for path in log(site) if path.startswith("/papers")]
-    assert len(asked) == len(set(asked))
+    paths = [path for path in log(site) if path.startswith("/papers")]
+    assert len(paths) == len(set(paths))
 
 
 def test_the_trending_feed_has_each_paper_once(site: str, server: str) -> None:
@@ -133,29 +133,29 @@ def test_the_trending_feed_has_each_paper_once(site: str, server: str) -> None:
         "/papers.atom?q=%22world+model%22+-survey",
     ],
 )
-def test_other_addresses_give_valid_feeds(server: str, path: str) -> None:
+def test_other_urls_return_valid_feeds(server: str, path: str) -> None:
     document = fetch_body(server + path)
     assert_valid(document)
     assert b"<entry>" in document
 
 
-def test_the_library_reader_takes_the_feed(server: str, tmp_path: Path) -> None:
+def test_the_reader_library_parses_the_feed(server: str, tmp_path: Path) -> None:
     url = f"{server}/feeds/causal.atom"
     with make_reader(str(tmp_path / "db")) as client:
         client.add_feed(url)
         client.update_feed(url)
-        held = {entry.id for entry in client.get_entries()}
-    assert held == {entry.id for entry in feedparser.parse(fetch_body(url)).entries}
+        ids = {entry.id for entry in client.get_entries()}
+    assert ids == {entry.id for entry in feedparser.parse(fetch_body(url)).entries}
 
 
 @pytest.mark.serial
-def test_on_an_empty_store_the_window_fills_behind_the_first_answer(
+def test_with_an_empty_store_the_window_fills_after_the_first_response(
     tmp_path: Path,
 ) -> None:
-    """Each page once, never two at a time; a second server on the same store asks for nothing."""
+    """Each page is fetched once, sequentially; a second server on the same store fetches none."""
     (tmp_path / "fast.toml").write_text("spacing = 0.1\n")
     with run_replay() as site:
-        _assert_fills(site, tmp_path)
+        _check_window_fills(site, tmp_path)
 
 
 def days_read(server: str) -> int:
@@ -163,7 +163,7 @@ def days_read(server: str) -> int:
     return sum(row["read_at"] is not None for row in days)
 
 
-def _assert_fills(site: str, tmp_path: Path) -> None:
+def _check_window_fills(site: str, tmp_path: Path) -> None:
     environ = {
         "FEEDSRV_UPSTREAM_URL": site,
         "FEEDSRV_CACHE_DIR": str(tmp_path / "store"),
@@ -182,7 +182,7 @@ def _assert_fills(site: str, tmp_path: Path) -> None:
     paths = [row["path"] for row in rows]
     assert len(paths) == len(set(paths))
     assert sum("/date/" in path for path in paths) in {30, 31}, "one redirect on a holiday"
-    # A burst of four, and one more each tenth of a second: any ten take six tenths at least.
+    # A burst of four, then one each 0.1 s: any ten requests take at least 0.6 s.
     spans = [rows[n + 9]["at"] - rows[n]["at"] for n in range(len(rows) - 9)]
     assert min(spans) > 0.55
     assert len(days) >= 8

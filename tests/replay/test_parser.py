@@ -1,4 +1,4 @@
-"""Real captures, where a folder of them lies beside the repository. None of their text is here."""
+"""Parsing of captured pages, if their directory exists. The tests contain none of their text."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.support.paths import SHARED
 REPLAY = SHARED / "replay"
 DAYS = sorted(REPLAY.glob("days/*.json.gz"))
 ERAS = sorted(REPLAY.glob("eras/*.json.gz"))
-READ_AT = datetime(2026, 8, 21, 12, tzinfo=UTC)
+FETCHED_AT = datetime(2026, 8, 21, 12, tzinfo=UTC)
 #: The newest captured day, its week and month.
 PERIODS = {
     Page(Kind.DAY, "2026-08-21"): "date=2026-08-21",
@@ -38,13 +38,13 @@ pytestmark = pytest.mark.skipif(not ERAS, reason="no captures: ../shared/replay 
 
 def page_listing(body: bytes, page: Page) -> Listing:
     url = f"https://huggingface.co{page_path(page)}"
-    return parse_page(body, url, requested=page, fetched_at=READ_AT)
+    return parse_page(body, url, requested=page, fetched_at=FETCHED_AT)
 
 
 def api_listing(entries: object, page: Page) -> Listing:
     body = entries if isinstance(entries, bytes) else json.dumps(entries).encode()
     return parse_api_response(
-        body, "https://huggingface.co/api", requested=page, fetched_at=READ_AT
+        body, "https://huggingface.co/api", requested=page, fetched_at=FETCHED_AT
     )
 
 
@@ -52,19 +52,19 @@ def ids_and_counters(papers: tuple[Paper, ...]) -> list[tuple[str, int, int]]:
     return [(paper.id, paper.upvotes, paper.comments) for paper in papers]
 
 
-def assert_same_papers(found: tuple[Paper, ...], wanted: tuple[Paper, ...]) -> None:
-    # By name and number: a failure must not print what the papers say.
-    assert ids_and_counters(found) == ids_and_counters(wanted)
-    assert [paper.id for paper, other in zip(found, wanted, strict=True) if paper != other] == []
+def assert_same_papers(found: tuple[Paper, ...], expected: tuple[Paper, ...]) -> None:
+    # Compare ids and numbers: a failure must not print the text of papers.
+    assert ids_and_counters(found) == ids_and_counters(expected)
+    assert [paper.id for paper, other in zip(found, expected, strict=True) if paper != other] == []
 
 
-# --- answers of the API ----------------------------------------------------------------------
+# --- responses of the API --------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     "file", [*ERAS, *DAYS], ids=lambda file: f"{file.parent.name}-{file.name[:10]}"
 )
-def test_every_paper_of_a_captured_day_is_read(file: Path) -> None:
+def test_every_paper_of_a_captured_day_is_parsed(file: Path) -> None:
     body, day = gzip.decompress(file.read_bytes()), file.name[:10]
     entries = json.loads(body)
     listing = api_listing(body, Page(Kind.DAY, day))
@@ -92,7 +92,7 @@ def test_every_paper_of_a_captured_day_is_read(file: Path) -> None:
 @pytest.mark.parametrize(
     "file", [*ERAS, *DAYS], ids=lambda file: f"{file.parent.name}-{file.name[:10]}"
 )
-def test_the_title_of_every_captured_paper_is_a_query_that_finds_it(file: Path) -> None:
+def test_the_title_of_every_captured_paper_is_a_query_that_matches_it(file: Path) -> None:
     listing = api_listing(gzip.decompress(file.read_bytes()), Page(Kind.DAY, file.name[:10]))
     missed = [
         paper.id
@@ -110,7 +110,7 @@ def test_the_newest_papers_without_a_date_are_cut_to_their_newest_day() -> None:
     assert len(listing.papers) == days.count(max(days))
 
 
-def test_a_captured_search_gives_all_its_papers() -> None:
+def test_a_captured_search_returns_all_its_papers() -> None:
     body = (REPLAY / "captures" / "api-search-q-kazakh-2025-05.json").read_bytes()
     listing = api_listing(body, Page(Kind.SEARCH, "kazakh"))
     assert len(listing.papers) == len(json.loads(body)) > 0
@@ -128,11 +128,11 @@ def page_of_2024() -> bytes:
 def read_2024(body: bytes) -> Listing:
     page = Page(Kind.DAY, "2024-08-01")
     return parse_page(
-        body, "https://huggingface.co/papers?date=2024-08-01", requested=page, fetched_at=READ_AT
+        body, "https://huggingface.co/papers?date=2024-08-01", requested=page, fetched_at=FETCHED_AT
     )
 
 
-def test_the_raw_page_of_2024_gives_its_thirteen_papers(page_of_2024: bytes) -> None:
+def test_the_raw_page_of_2024_has_thirteen_papers(page_of_2024: bytes) -> None:
     listing = read_2024(page_of_2024)
     assert (listing.page.key, listing.parsed_from, listing.skipped) == ("2024-08-01", "data", ())
     assert (listing.previous_day, listing.next_day) == ("2024-07-31", "2024-08-02")
@@ -140,7 +140,7 @@ def test_the_raw_page_of_2024_gives_its_thirteen_papers(page_of_2024: bytes) -> 
     assert {paper.listed for paper in listing.papers} == {date(2024, 8, 1)}
 
 
-def test_the_cards_of_the_raw_page_of_2024_tell_the_same(page_of_2024: bytes) -> None:
+def test_the_cards_of_the_raw_page_of_2024_have_the_same_papers(page_of_2024: bytes) -> None:
     without = page_of_2024.replace(b' data-target="DailyPapers"', b"")
     assert without != page_of_2024
     cards, data = read_2024(without), read_2024(page_of_2024)
@@ -149,7 +149,7 @@ def test_the_cards_of_the_raw_page_of_2024_tell_the_same(page_of_2024: bytes) ->
     differing = [
         paper.id
         for paper, other in zip(cards.papers, data.papers, strict=True)
-        # A card counts the hidden authors too.
+        # Cards include hidden authors in the count.
         if paper.title != other.title or not 0 <= paper.author_count - other.author_count <= 1
     ]
     assert differing == []
@@ -169,7 +169,7 @@ def replay() -> ModuleType:
 
 
 class ReplaySite:
-    """The pages and answers of the stand-in, without its server."""
+    """The pages and responses of the replay, without its server."""
 
     def __init__(self, replay: ModuleType, *, redirects: bool = True) -> None:
         archive = replay.Archive(
@@ -179,8 +179,8 @@ class ReplaySite:
         self._handler: Any = replay.Replay.__new__(replay.Replay)
         self._handler.server = SimpleNamespace(archive=archive, redirects=redirects)
 
-    def get(self, where: str, fault: str | None = None) -> Any:
-        self._handler.path = where
+    def get(self, path: str, fault: str | None = None) -> Any:
+        self._handler.path = path
         kind, value = self._handler.render(fault)
         assert kind in {"html", "json"}
         return value
@@ -196,7 +196,7 @@ def site(replay: ModuleType) -> ReplaySite:
 
 
 def api_response(site: ReplaySite, page: Page) -> list[Json]:
-    """What the API gives for the page; it has no paths for a limit of more than a hundred."""
+    """Return the API's entries for the page; the API limits a response to a hundred."""
     if page in PERIODS:
         every: list[Json] = []
         while part := site.get(
@@ -216,12 +216,12 @@ each_page = pytest.mark.parametrize("page", PAGES, ids=str)
 
 
 @each_page
-def test_a_page_and_the_api_tell_the_same(site: ReplaySite, page: Page) -> None:
+def test_a_page_and_the_api_have_the_same_papers(site: ReplaySite, page: Page) -> None:
     listing = site.listing(page)
-    answer = api_listing(api_response(site, page), page)
+    api = api_listing(api_response(site, page), page)
     assert (listing.page, listing.parsed_from, listing.skipped) == (page, "data", ())
     assert len(listing.papers) > 5
-    assert_same_papers(listing.papers, answer.papers)
+    assert_same_papers(listing.papers, api.papers)
 
 
 @each_page
@@ -238,15 +238,15 @@ def test_cards_alone_give_the_same_ids_and_titles(site: ReplaySite, page: Page) 
 
 
 @each_page
-def test_broken_data_spoils_the_first_paper_alone(site: ReplaySite, page: Page) -> None:
+def test_broken_data_loses_only_the_first_paper(site: ReplaySite, page: Page) -> None:
     broken = site.listing(page, "badjson")
-    spoiled = 0 if page.kind is Kind.SEARCH else 1  # the damage is in the daily papers
-    assert (broken.parsed_from, len(broken.skipped)) == ("data", spoiled)
-    assert_same_papers(broken.papers, site.listing(page).papers[spoiled:])
+    lost = 0 if page.kind is Kind.SEARCH else 1  # the damage is in the daily papers
+    assert (broken.parsed_from, len(broken.skipped)) == ("data", lost)
+    assert_same_papers(broken.papers, site.listing(page).papers[lost:])
 
 
 @pytest.mark.parametrize("file", ERAS, ids=lambda file: file.name[:10])
-def test_a_page_of_any_era_tells_what_the_api_tells(replay: ModuleType, file: Path) -> None:
+def test_a_page_of_any_era_has_the_papers_of_the_api(replay: ModuleType, file: Path) -> None:
     day = file.name[:10]
     page = Page(Kind.DAY, day)
     entries = json.loads(gzip.decompress(file.read_bytes()))
@@ -264,7 +264,7 @@ def test_a_page_of_any_era_tells_what_the_api_tells(replay: ModuleType, file: Pa
 @pytest.mark.parametrize(
     ("requested", "returned"), [("2026-08-20", "2026-08-20"), ("2026-08-22", "2026-08-21")]
 )
-def test_cards_as_the_site_writes_them_give_stars_and_the_day(
+def test_cards_of_the_site_have_stars_and_the_day(
     replay: ModuleType, monkeypatch: pytest.MonkeyPatch, requested: str, returned: str
 ) -> None:
     monkeypatch.setattr(replay, "REAL_CARDS", True)

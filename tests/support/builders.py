@@ -125,5 +125,5 @@ def page_from_json(of: Mapping[str, str]) -> Page:
 
 
 def make_card_paper(name: str = "2608.99001", **details: Any) -> Paper:
-    """Return a paper with only what a card has."""
+    """Return a paper with only the fields of a card."""
     return make_paper(name, **({"authors": (), "abstract": ""} | details))

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 
 
 class Clock:
-    """A clock that stands still until it is set."""
+    """A clock that advances only when it is set."""
 
     def __init__(self) -> None:
         self.now = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)  # a Tuesday

@@ -188,8 +188,8 @@ def paper_with(**fields: Any) -> Paper:
     return msgspec.structs.replace(PAPER, **fields)
 
 
-def feed_linking_to(wanted: Any) -> Feed:
-    return msgspec.structs.replace(FEED, link=wanted)
+def feed_linking_to(link: Any) -> Feed:
+    return msgspec.structs.replace(FEED, link=link)
 
 
 class MarkupCollector(HTMLParser):
@@ -208,7 +208,7 @@ class MarkupCollector(HTMLParser):
 
 
 EDGE_CASE_PAPERS = {
-    "700 authors": paper_with(authors=tuple(f"Ada Quill {place}" for place in range(700))),
+    "700 authors": paper_with(authors=tuple(f"Ada Quill {number}" for number in range(700))),
     "no authors": paper_with(authors=(), author_count=0),
     "only the number of authors": paper_with(authors=(), author_count=12),
     "no abstract": paper_with(abstract="", ai_summary=""),

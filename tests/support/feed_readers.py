@@ -1,7 +1,6 @@
-"""Feed readers that people use, driven without a screen, and a log of what they ask.
+"""Real feed readers, run without a display, and a log of their requests.
 
-Each keeps its state in a folder of its own, as on a user's machine: poll again, and it goes on from
-what it held.
+Each reader stores its state in its own folder, which it uses again at the next poll.
 """
 
 from __future__ import annotations
@@ -25,38 +24,40 @@ from werkzeug.datastructures import EnvironHeaders, Headers
 
 
 class LoggedRequest(NamedTuple):
-    """One request, and how it was answered."""
+    """A request and its response."""
 
     path: str
     status: int
-    asked: Headers
-    answered: Headers
+    request_headers: Headers
+    response_headers: Headers
 
 
 class RequestLog:
-    """A WSGI application in front of another, that remembers what went through it."""
+    """WSGI middleware that records requests and responses."""
 
     def __init__(self, app: Any) -> None:
         self._app = app
-        self.seen: list[LoggedRequest] = []
+        self.requests: list[LoggedRequest] = []
 
     def __call__(self, environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
-        asked = Headers(EnvironHeaders(environ))
+        request_headers = Headers(EnvironHeaders(environ))
 
         def begin(status: str, headers: list[tuple[str, str]], *error: Any) -> Any:
-            self.seen.append(
-                LoggedRequest(path, int(status.split(maxsplit=1)[0]), asked, Headers(headers))
+            self.requests.append(
+                LoggedRequest(
+                    path, int(status.split(maxsplit=1)[0]), request_headers, Headers(headers)
+                )
             )
             return start(status, headers, *error)
 
-        answer: Iterable[bytes] = self._app(environ, begin)
-        return answer
+        body: Iterable[bytes] = self._app(environ, begin)
+        return body
 
     def statuses(self) -> list[int]:
-        """Return how every request for a feed was answered, and forget them."""
-        found = [seen.status for seen in self.seen if "." in seen.path]
-        self.seen.clear()
+        """Return the status of each request for a feed, and clear the log."""
+        found = [request.status for request in self.requests if "." in request.path]
+        self.requests.clear()
         return found
 
 
@@ -66,33 +67,33 @@ def require_program(program: str, package: str = "") -> None:
         pytest.skip(f"install {program}: apt install {package or program}")
 
 
-def run_program(*command: str | Path, folder: Path, given: bytes = b"") -> str:
-    """Run a program in the folder, away from the settings of whoever runs the tests."""
+def run_program(*command: str | Path, folder: Path, stdin: bytes = b"") -> str:
+    """Run a program with the folder as HOME; return its output."""
     path = os.environ.get("PATH", os.defpath)
     done = subprocess.run(
         command,
         cwd=folder,
         env={"HOME": str(folder), "LC_ALL": "C.UTF-8", "PATH": path},
-        input=given,
+        input=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         timeout=60,
         check=False,
     )
-    said = done.stdout.decode()
-    assert done.returncode == 0, said
-    return said
+    output = done.stdout.decode()
+    assert done.returncode == 0, output
+    return output
 
 
 class FeedReader(ABC):
-    """A reader with its subscriptions."""
+    """A feed reader with its subscriptions."""
 
-    #: The program, and the package of Debian and Ubuntu that has it; none for a library.
+    #: The program, and its package in Debian and Ubuntu; empty for a library.
     program: ClassVar[str] = ""
     package: ClassVar[str] = ""
-    #: Whether it asks with the validators that it was given.
+    #: Whether it sends validators.
     sends_validators: ClassVar[bool] = True
-    #: Whether it keeps apart what was read and what was not.
+    #: Whether it distinguishes read and unread entries.
     tracks_read: ClassVar[bool] = True
 
     def __init__(self, folder: Path, *urls: str) -> None:
@@ -103,22 +104,22 @@ class FeedReader(ABC):
 
     @abstractmethod
     def poll(self) -> None:
-        """Ask for each feed once."""
+        """Request each feed once."""
 
     @abstractmethod
     def rows(self) -> list[tuple[str, str]]:
-        """Return the id and title of all that it holds; what it holds twice stands there twice."""
+        """Return the id and title of each stored entry, with duplicates."""
 
     def mark_all_read(self) -> None:
-        """Read everything."""
+        """Mark all entries as read."""
         raise NotImplementedError
 
     def unread(self) -> set[str]:
-        """Return the ids of what it shows as new."""
+        """Return the ids of unread entries."""
         raise NotImplementedError
 
     def run(self, *command: str | Path) -> str:
-        """Run a program in the reader's folder, and return what it said."""
+        """Run a program in the reader's folder; return its output."""
         return run_program(*command, folder=self.folder)
 
 
@@ -127,32 +128,32 @@ class Newsboat(FeedReader):
 
     def __init__(self, folder: Path, *urls: str) -> None:
         super().__init__(folder, *urls)
-        # Without the quotes, newsboat takes what follows a space for tags.
+        # Without quotes, newsboat parses text after a space as tags.
         (folder / "urls").write_text("".join(f'"{url}"\n' for url in urls))
         (folder / "config").write_text("cleanup-on-quit no\n")
 
     def poll(self) -> None:
         self.run(*["newsboat", "-C", "config", "-u", "urls", "-c", "cache.db", "-x", "reload"])
 
-    def ask(self, statement: str) -> list[Any]:
+    def execute(self, statement: str) -> list[Any]:
         """Run a statement in newsboat's database."""
         with closing(sqlite3.connect(self.folder / "cache.db")) as database, database:
             return database.execute(statement).fetchall()
 
     def rows(self) -> list[tuple[str, str]]:
-        # newsboat 2.21 puts a space before a title that begins with markup of its own making.
-        found = self.ask("SELECT guid, title FROM rss_item WHERE deleted = 0")
+        # newsboat 2.21 inserts a space before a title that begins with escaped markup.
+        found = self.execute("SELECT guid, title FROM rss_item WHERE deleted = 0")
         return [(guid, title.strip()) for guid, title in found]
 
     def mark_all_read(self) -> None:
-        self.ask("UPDATE rss_item SET unread = 0")
+        self.execute("UPDATE rss_item SET unread = 0")
 
     def unread(self) -> set[str]:
-        return {guid for (guid,) in self.ask("SELECT guid FROM rss_item WHERE unread = 1")}
+        return {guid for (guid,) in self.execute("SELECT guid FROM rss_item WHERE unread = 1")}
 
 
 class Rss2email(FeedReader):
-    """It sends a mail for each entry; a mail that was sent is never sent again."""
+    """rss2email, which sends one mail per entry, once."""
 
     program, package = "r2e", "rss2email"
 
@@ -164,21 +165,21 @@ class Rss2email(FeedReader):
         settings = {"email-protocol": "maildir", "maildir-path": f"{folder}/mail"}
         settings |= {"maildir-mailbox": "."}
         lines = (folder / "r2e.cfg").read_text().splitlines()
-        kept = [line for line in lines if line.partition(" =")[0] not in settings]
-        at = kept.index("[DEFAULT]") + 1
-        kept[at:at] = [f"{name} = {value}" for name, value in settings.items()]
-        (folder / "r2e.cfg").write_text("\n".join(kept) + "\n")
-        for place, url in enumerate(urls):
-            self.r2e("add", f"feed{place}", url)
+        config_lines = [line for line in lines if line.partition(" =")[0] not in settings]
+        start = config_lines.index("[DEFAULT]") + 1
+        config_lines[start:start] = [f"{name} = {value}" for name, value in settings.items()]
+        (folder / "r2e.cfg").write_text("\n".join(config_lines) + "\n")
+        for number, url in enumerate(urls):
+            self.r2e("add", f"feed{number}", url)
 
     def r2e(self, *arguments: str) -> str:
         return self.run("r2e", "-c", "r2e.cfg", "-d", "r2e.json", *arguments)
 
     def poll(self) -> None:
-        said = self.r2e("run")
-        # It says what goes wrong and exits with 0 all the same.
-        assert "[WARNING]" not in said, said
-        assert "[ERROR]" not in said, said
+        output = self.r2e("run")
+        # It logs errors but exits with 0.
+        assert "[WARNING]" not in output, output
+        assert "[ERROR]" not in output, output
 
     def rows(self) -> list[tuple[str, str]]:
         box = mailbox.Maildir(self.folder / "mail", create=False)
@@ -195,14 +196,14 @@ class Rss2email(FeedReader):
 
 
 class Sfeed(FeedReader):
-    """It keeps lines of text, and asks with no validators."""
+    """sfeed, which stores lines of text and sends no validators."""
 
     program = package = "sfeed"
     sends_validators = tracks_read = False
 
     def __init__(self, folder: Path, *urls: str) -> None:
         super().__init__(folder, *urls)
-        feeds = " ".join(f"feed feed{place} '{url}';" for place, url in enumerate(urls))
+        feeds = " ".join(f"feed feed{number} '{url}';" for number, url in enumerate(urls))
         (folder / "sfeedrc").write_text(f"sfeedpath='{folder}/feeds'\nfeeds() {{ {feeds} }}\n")
 
     def poll(self) -> None:
@@ -235,7 +236,7 @@ _ELFEED_READ = "(with-elfeed-db-visit (entry feed) (elfeed-untag entry 'unread))
 
 
 class Elfeed(FeedReader):
-    """Emacs's."""
+    """elfeed, a reader for Emacs."""
 
     program, package = "emacs", "emacs-nox elpa-elfeed"
 
@@ -246,28 +247,28 @@ class Elfeed(FeedReader):
         if not found:
             pytest.skip("install elfeed: apt install elpa-elfeed")
         self.library = found[-1]
-        self.held: list[list[str]] = []
+        self.entries: list[list[str]] = []
 
     def emacs(self, action: str) -> None:
-        """Run elfeed on its database, and keep id, title and state of its entries."""
+        """Run elfeed on its database, and store id, title and state of its entries."""
         urls = " ".join(f'"{url}"' for url in self.urls)
         script = _ELFEED.format(folder=self.folder, urls=urls, action=action)
         (self.folder / "script.el").write_text(script)
-        said = self.run("emacs", "--batch", "-Q", "-L", self.library, "-l", "script.el")
-        lines = (line.split("\t") for line in said.splitlines())
-        self.held = [line[1:] for line in lines if line[0] == "entry"]
+        output = self.run("emacs", "--batch", "-Q", "-L", self.library, "-l", "script.el")
+        lines = (line.split("\t") for line in output.splitlines())
+        self.entries = [line[1:] for line in lines if line[0] == "entry"]
 
     def poll(self) -> None:
         self.emacs(_ELFEED_POLL)
 
     def rows(self) -> list[tuple[str, str]]:
-        return [(name, title) for name, title, _ in self.held]
+        return [(name, title) for name, title, _ in self.entries]
 
     def mark_all_read(self) -> None:
         self.emacs(_ELFEED_READ)
 
     def unread(self) -> set[str]:
-        return {name for name, _, state in self.held if state == "unread"}
+        return {name for name, _, state in self.entries if state == "unread"}
 
 
 class ReaderLibrary(FeedReader):

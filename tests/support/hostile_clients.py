@@ -1,4 +1,4 @@
-"""Many clients that misbehave, as a process of their own.
+"""Many misbehaving clients, in a separate process.
 
 ::
 

@@ -10,10 +10,12 @@ from email.message import Message
 
 def fetch(url: str, **headers: str) -> tuple[int, Message, bytes]:
     """Return status, headers and body, whatever the status."""
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    fields = {name.replace("_", "-"): value for name, value in headers.items()}
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, headers=named), timeout=30) as got:
-            return got.status, got.headers, got.read()
+        with urllib.request.urlopen(
+            urllib.request.Request(url, headers=fields), timeout=30
+        ) as response:
+            return response.status, response.headers, response.read()
     except urllib.error.HTTPError as error:
         with error:
             return error.code, error.headers, error.read()
@@ -27,13 +29,13 @@ def is_ready(url: str, **headers: str) -> bool:
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as held:
-        port: int = held.getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
         return port
 
 
 def fetch_body(url: str) -> bytes:
-    """Return what a server that is no mock answers; an error raises."""
-    with urllib.request.urlopen(url, timeout=30) as answer:
-        body: bytes = answer.read()
+    """Return the body of a response; raise for an error status."""
+    with urllib.request.urlopen(url, timeout=30) as response:
+        body: bytes = response.read()
     return body

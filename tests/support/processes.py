@@ -1,4 +1,4 @@
-"""Functions of test modules, called in processes of their own."""
+"""Functions of test modules, called in separate processes."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ for _ in sys.stdin:
 def start_function(
     function: Callable[..., None], *arguments: str, code: str = _CALL
 ) -> subprocess.Popen[str]:
-    """Call a module's function in a process of its own; its streams are pipes."""
+    """Start a module's function in a separate process, with pipes as its streams."""
     return subprocess.Popen(
         [sys.executable, "-c", code, function.__module__, function.__name__, *arguments],
         stdin=subprocess.PIPE,
@@ -50,7 +50,7 @@ def start_function(
 
 
 def call_in_process(function: Callable[..., None], *arguments: str) -> None:
-    """Call a module's function in a process of its own, and wait for its end."""
+    """Call a module's function in a separate process, and wait until it ends."""
     with start_function(function, *arguments) as process:
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
@@ -58,10 +58,10 @@ def call_in_process(function: Callable[..., None], *arguments: str) -> None:
 
 @contextmanager
 def killed_process(function: Callable[..., None], *arguments: str) -> Iterator[Callable[..., None]]:
-    """Give a function that has an endless one run in a process, killed after so many seconds.
+    """Yield a function that runs an endless function in a process and kills it after a delay.
 
-    They begin when the condition holds, which gets the id of the process. One process imports what
-    is needed and forks the others, so that each begins at once.
+    The delay starts when the condition, called with the process id, is true. One process imports
+    the modules and forks the others, so that each starts at once.
     """
     process = start_function(function, *arguments, code=_FORK_AND_CALL)
     assert process.stdin is not None
@@ -73,7 +73,7 @@ def killed_process(function: Callable[..., None], *arguments: str) -> Iterator[C
         commands.flush()
         child = int(output.readline())
         wait_until(partial(condition, child))
-        time.sleep(seconds)  # the moment of the kill is what is under test
+        time.sleep(seconds)  # the time of the kill is under test
         os.kill(child, signal.SIGKILL)
         assert int(output.readline()) == signal.SIGKILL, "it ended by itself"
 

@@ -1,4 +1,4 @@
-"""A real Redis, for as long as a test takes."""
+"""A Redis server for one test."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PASSWORD = "lighthouse"
 
 
 class RedisServer:
-    """A Redis on a port of its own, empty at each start: what it holds is in its memory alone."""
+    """A Redis server without persistence on its own port, empty after each start."""
 
     def __init__(self, folder: Path) -> None:
         with closing(socket.create_server(("127.0.0.1", 0))) as free:

@@ -18,7 +18,7 @@ class _QuietHandler(WSGIRequestHandler):
 
 @contextmanager
 def serve_wsgi(app: Any) -> Iterator[str]:
-    """Serve a WSGI application on a free loopback port, and give its address."""
+    """Serve a WSGI application on a free loopback port; yield its URL."""
     server: BaseWSGIServer = make_server(
         "127.0.0.1", 0, app, threaded=True, request_handler=_QuietHandler
     )
@@ -34,7 +34,7 @@ def serve_wsgi(app: Any) -> Iterator[str]:
 
 @contextmanager
 def serve_tcp(talk: Callable[[socket.socket], None]) -> Iterator[str]:
-    """Accept connections on a free loopback port, hand each to ``talk``, and give the address."""
+    """Accept connections on a free loopback port, call ``talk`` with each; yield the URL."""
     listener = socket.create_server(("127.0.0.1", 0))
     open_ones: list[socket.socket] = []
 
@@ -65,4 +65,4 @@ def _handle(talk: Callable[[socket.socket], None], connection: socket.socket) ->
         talk(connection)
         connection.close()
     except OSError:
-        pass  # the other side has gone, which is what most of these tests want
+        pass  # the client has disconnected, which most of these tests provoke

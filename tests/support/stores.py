@@ -1,4 +1,4 @@
-"""Stores to try, in each of the places that one can be in."""
+"""Repositories on disk and in Redis, and functions to inspect them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def disk_store(
 
 
 def lease_is_free(folder: Path, upstream_url: str) -> bool:
-    """Return whether no process has the lease on upstream."""
+    """Return whether no process has the upstream lease."""
     now = datetime.now(UTC)
     store = disk_store(folder, upstream_url, now=lambda: now)
     try:
@@ -77,7 +77,7 @@ def redis_store(
 
 
 def reconnect(store: Repository) -> None:
-    """Have all threads open new connections to the files: some settings are a connection's."""
+    """Make all threads open new database connections, because some settings are per connection."""
     for area in Area:
         files = disk_files(store, area)
         files.close()

@@ -1,4 +1,4 @@
-"""Made-up papers, listings, queries and awkward texts for the tests to draw from."""
+"""Hypothesis strategies: papers, listings, queries and unusual texts."""
 
 from __future__ import annotations
 
@@ -152,13 +152,13 @@ few_examples = settings(max_examples=settings().max_examples // 2)
 
 
 def make_paper(title: str = "Untitled", abstract: str = "", **fields: Any) -> Paper:
-    """Return a paper with these fields, its words prepared; what is not said is plain."""
-    given: dict[str, Any] = {"id": "2601.00001", "submitted": date(2026, 1, 5), **fields}
-    return analyze(Paper(title=title, abstract=abstract, **given))
+    """Return an analyzed paper with these fields and simple defaults."""
+    values: dict[str, Any] = {"id": "2601.00001", "submitted": date(2026, 1, 5), **fields}
+    return analyze(Paper(title=title, abstract=abstract, **values))
 
 
 def texts(*, surrogates: bool = False) -> SearchStrategy[str]:
-    """Text as the world writes it; with lone surrogates, as JSON may hold them, where asked for."""
+    """Return realistic and unusual texts; optionally with lone surrogates, which JSON allows."""
     excluded: tuple[Literal["Cs"], ...] = () if surrogates else ("Cs",)
     characters = st.characters(exclude_categories=excluded)
     awkward = (*_AWKWARD, "\ud800", "\udc00x") if surrogates else _AWKWARD
@@ -169,7 +169,7 @@ def texts(*, surrogates: bool = False) -> SearchStrategy[str]:
 
 
 def query_texts() -> SearchStrategy[str]:
-    """What may be typed as a query: tokens of the language in any order, or anything at all."""
+    """Return query texts: tokens of the language in any order, or arbitrary text."""
     tokens = st.lists(st.sampled_from(_TOKENS), max_size=14)
     soup = st.builds(str.join, st.sampled_from((" ", "", "\t")), tokens)
     return st.one_of(soup, soup, texts(surrogates=True), st.text(max_size=URL_LIMITS.length + 5))
@@ -209,7 +209,7 @@ _LINKS = st.sampled_from(
 
 @st.composite
 def papers(draw: DrawFn) -> Paper:
-    """Papers as reading a page makes them: clean text, prepared words, any field missing."""
+    """Return papers as the page parser creates them: normalized, analyzed, with missing fields."""
     prose = _PROSE
     authors = draw(_PEOPLE)
     name = draw(_IDS)
@@ -246,7 +246,7 @@ def papers(draw: DrawFn) -> Paper:
 
 @st.composite
 def listings(draw: DrawFn, kind: Kind | None = None, most: int = 5) -> Listing:
-    """Listings of one kind, or of any, with each paper once."""
+    """Return listings of one or any kind, with each paper once."""
     kind = draw(st.sampled_from(Kind)) if kind is None else kind
     day = draw(_DAYS)
     (page,) = pages_covering(kind, day, 1)
@@ -277,7 +277,7 @@ LISTED_WORDS = tuple(
 
 
 def listed_words() -> SearchStrategy[str]:
-    """Words of the table of word families, as they are, and with prefixes and endings."""
+    """Return words of the table of word families, with and without prefixes and suffixes."""
     listed = st.sampled_from(LISTED_WORDS)
     prefixes = st.sampled_from(("", "", "re", "un", "pre", "over", "multi"))
     endings = st.sampled_from(("", "", "s", "ed", "ing", "ly", "er"))
@@ -286,7 +286,7 @@ def listed_words() -> SearchStrategy[str]:
 
 @st.composite
 def terms(draw: DrawFn) -> Term:
-    """One term with words of the vocabulary, or of names where names are looked for."""
+    """Return terms with words of the vocabulary, or with names for fields of names."""
     field: Field = draw(st.sampled_from(_FIELDS))
     known = _KNOWN_IN.get(field, VOCABULARY)
     modes: tuple[TermMode, ...] = ("exact", "prefix")
@@ -327,11 +327,11 @@ def _grown(parts: SearchStrategy[Query]) -> SearchStrategy[Query]:
 def _is_writable(query: Query) -> bool:
     text = str(query)
     depths = [text[:place].count("(") - text[:place].count(")") for place in range(len(text) + 1)]
-    # Of several, the parser joins those that are excluded with those that are not.
+    # The parser joins several exclusions with the other parts.
     has_several_likes = len(list(iter_likes(query))) > 1
     return len(text) <= URL_LIMITS.length and max(depths) <= 8 and not has_several_likes
 
 
 def queries(most: int = 8) -> SearchStrategy[Query]:
-    """Trees such as the grammar makes, with about so many leaves, within the limits."""
+    """Return query trees that the grammar can produce, within its limits."""
     return st.recursive(_leaves(), _grown, max_leaves=most).filter(_is_writable)

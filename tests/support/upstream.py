@@ -43,12 +43,12 @@ class FakeUpstream:
     """The running upstream: the demo's pages, a log of requests, and faults to inject.
 
     Attributes:
-        papers: What it lists; may be changed between requests.
+        papers: The listed papers; may be changed between requests.
         requests: Path and query of each request, in order.
         intercept: Called with each path; a response that it returns replaces the page.
-        etag: Where set, pages carry it and conditional requests are answered with 304.
+        etag: If set, the ETag of pages; matching conditional requests get 304.
         headers: Added to each response.
-        damage: Bytes of a body, what replaces them, and the prefix of the paths where it does.
+        damage: Bytes of a body, their replacement, and the prefix of the affected paths.
 
     """
 
@@ -58,7 +58,7 @@ class FakeUpstream:
         self.url = ""
         self.requests: list[str] = []
         self.user_agents: list[str] = []
-        #: If-None-Match of each request, "" where there was none.
+        #: If-None-Match of each request, "" if absent.
         self.if_none_match: list[str] = []
         self.etag = ""
         self.headers: dict[str, str] = {}
@@ -88,14 +88,14 @@ class FakeUpstream:
         return response(environ, start)
 
     def inject_fault(self, name: str, prefix: str = "/") -> None:
-        """Answer each path with the prefix with the fault of that name, until `recover`."""
+        """Inject the named fault into responses to paths with the prefix, until `recover`."""
         self._fault = (name, prefix)
 
     def fail(self, prefix: str = "/", status: int = 503) -> None:
-        """Answer each path with the prefix with an error status, until `recover`."""
+        """Respond to paths with the prefix with an error status, until `recover`."""
         self.intercept = lambda path: Response("", status) if path.startswith(prefix) else None
 
     def recover(self) -> None:
-        """Answer normally again."""
+        """Remove faults."""
         self.intercept = lambda path: None
         self._fault = ("", "/")

@@ -25,7 +25,7 @@ _ALLOWED_TAGS = {"p", "em", "strong", "a"}
 
 
 class FeedContent(NamedTuple):
-    """What the rules are about, of a document in any format."""
+    """The parts of a document, in any format, that the rules check."""
 
     ids: list[str]
     uris: list[str]

@@ -1,4 +1,4 @@
-"""Wait for a condition, never for a time."""
+"""Wait for a condition, not for a fixed time."""
 
 from __future__ import annotations
 

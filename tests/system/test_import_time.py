@@ -1,4 +1,4 @@
-"""Which modules are loaded, and when: a Raspberry Pi has little memory and time."""
+"""Which modules are loaded, and when: a Raspberry Pi has little memory and CPU."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _no_coverage(monkeypatch: pytest.MonkeyPatch) -> None:
         ("feedsrv.errors", set()),
         ("feedsrv.models", {"msgspec"}),
         ("feedsrv.search.query", {"msgspec"}),
-        # werkzeug has the rules of URLs, and its package loads a development server.
+        # werkzeug, used for URLs, loads its development server.
         ("feedsrv.upstream.parser", {"lxml", "msgspec", "pylatexenc", *WERKZEUG}),
         ("feedsrv.cli", HEAVY - {*NEVER, "asyncio", "granian"}),
     ],

@@ -1,4 +1,4 @@
-"""Commands that a signal ends; test_server.py has the same for the server."""
+"""Commands ended by a signal; test_server.py tests the server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ``feedsrv serve`` serves; test_server.py has its behaviour as a server."""
+"""What ``feedsrv serve`` serves; test_server.py tests its behaviour as a server."""
 
 from __future__ import annotations
 

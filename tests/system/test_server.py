@@ -194,7 +194,7 @@ def test_a_connection_without_a_whole_request_is_closed_after_ten_seconds(
 
 
 @pytest.mark.serial
-def test_responses_that_nobody_reads_do_not_keep_the_server_from_ending() -> None:
+def test_unread_responses_do_not_prevent_shutdown() -> None:
     with start_server("--demo") as server, ExitStack() as stack:
         fetch_body(server.url + FEED)
         for _ in range(40):
@@ -203,7 +203,7 @@ def test_responses_that_nobody_reads_do_not_keep_the_server_from_ending() -> Non
         started = time.monotonic()
         assert server.stop() == 0
         print(f"\nended {time.monotonic() - started:.1f} s after SIGTERM")
-        assert time.monotonic() - started < 15  # twelve, and some more on a busy machine
+        assert time.monotonic() - started < 15  # takes 12 s, and more on a busy machine
         assert not server.errors()
 
 
@@ -278,7 +278,7 @@ def test_a_request_with_two_lengths_smuggles_no_other_request(demo: ServerProces
 
 
 def test_pipelined_requests_get_their_responses_in_order(demo: ServerProcess) -> None:
-    """The first takes a thread and a template, the second is short, the third is malformed."""
+    """The first request renders a template, the second is short, the third is malformed."""
     sent = (
         request("/preview?q=lake", keep_alive=True)
         + request("/healthz", keep_alive=True)
@@ -399,7 +399,7 @@ def test_busy_clients_get_whole_responses_when_a_signal_ends_the_server(
         clients = [executor.submit(request_until_closed, server, FEED, stop) for _ in range(20)]
         measure_latency(server.url + FEED, 1)
         started = time.monotonic()
-        if to_group:  # as Ctrl-C on a terminal does
+        if to_group:  # like Ctrl-C on a terminal
             os.killpg(server.process.pid, number)
         else:
             server.process.send_signal(number)
@@ -412,7 +412,7 @@ def test_busy_clients_get_whole_responses_when_a_signal_ends_the_server(
 
 
 @pytest.mark.serial
-def test_a_server_that_ends_while_upstream_hangs_responds_to_everybody_and_soon(
+def test_a_server_that_ends_while_upstream_hangs_responds_to_all_clients_quickly(
     upstream: FakeUpstream, tmp_path: Path
 ) -> None:
     upstream.today = lambda: datetime.now(UTC).date()

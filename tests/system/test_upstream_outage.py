@@ -1,4 +1,4 @@
-"""A server process whose upstream hangs or floods: threads and memory."""
+"""Threads and memory of a server process while upstream hangs or sends endless responses."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.serial
 
 @contextmanager
 def run_server(upstream: FakeUpstream, folder: Path) -> Iterator[tuple[str, int]]:
-    """Start a server as a process, and give its address and its number."""
+    """Start a server process; yield its URL and process id."""
     environment = os.environ | {
         "FEEDSRV_UPSTREAM_URL": upstream.url,
         "FEEDSRV_CACHE_DIR": str(folder / "store"),
@@ -47,14 +47,14 @@ def run_server(upstream: FakeUpstream, folder: Path) -> Iterator[tuple[str, int]
 
 def fetch_status(url: str) -> int:
     try:
-        with urllib.request.urlopen(url, timeout=30) as answer:
-            return int(answer.status)
+        with urllib.request.urlopen(url, timeout=30) as response:
+            return int(response.status)
     except urllib.error.HTTPError as error:
         error.close()
         return error.code
 
 
-def test_many_who_wait_for_a_page_that_hangs_leave_threads_to_those_who_need_not(
+def test_requests_for_a_hanging_page_leave_threads_for_other_requests(
     upstream: FakeUpstream, tmp_path: Path
 ) -> None:
     upstream.today = lambda: datetime.now(UTC).date()
@@ -70,7 +70,7 @@ def test_many_who_wait_for_a_page_that_hangs_leave_threads_to_those_who_need_not
 
 
 def peak_memory_mb(process: int) -> int:
-    """Return the most memory in MB that the process ever took."""
+    """Return the peak memory of the process in MB."""
     found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{process}/status").read_text("ascii"))
     assert found
     return int(found[1]) // 1000
@@ -78,7 +78,7 @@ def peak_memory_mb(process: int) -> int:
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="this system has no /proc")
 @pytest.mark.parametrize("fault", ["huge", "bomb"])
-def test_an_answer_without_end_takes_little_memory(
+def test_an_endless_response_takes_little_memory(
     upstream: FakeUpstream, tmp_path: Path, fault: str
 ) -> None:
     upstream.today = lambda: datetime.now(UTC).date()
@@ -89,7 +89,7 @@ def test_an_answer_without_end_takes_little_memory(
         assert fetch_status(f"{url}/papers/trending.atom") == 503
         assert fetch_status(f"{url}/papers.atom") == 200
         assert peak_memory_mb(process) - idle < 100
-    asked = [
+    paths = [
         path for path in upstream.requests if "trending" in path
-    ]  # list days are read behind it
-    assert asked[-2:] == ["/papers/trending", "/api/daily_papers?sort=trending&limit=50"]
+    ]  # list days are fetched in the background
+    assert paths[-2:] == ["/papers/trending", "/api/daily_papers?sort=trending&limit=50"]

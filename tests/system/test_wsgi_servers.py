@@ -24,7 +24,7 @@ SERVERS = {
     "gunicorn": ["-m", "gunicorn", "--worker-class=gthread", "--threads=8", "--bind={address}"],
     "waitress": ["-m", "waitress", "--threads=8", "--listen={address}"],
 }
-#: What an operator writes to serve the application below a prefix.
+#: WSGI module that serves the application below a prefix.
 MOUNT = """
 from werkzeug.exceptions import NotFound
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
@@ -101,7 +101,7 @@ def test_another_server_serves_the_application_and_ends_without_an_error(
     name: str, number: signal.Signals, code: int, tmp_path: Path
 ) -> None:
     with start_other_server(name, tmp_path, FEEDSRV_DEMO="true") as server:
-        for _ in range(2):  # made by a view, and from the response cache
+        for _ in range(2):  # from the view, then from the response cache
             assert b"causal" in fetch_body(f"{server.url}/papers.atom?q=causal").lower()
         assert server.stop(number) == code
     assert not server.errors()
@@ -140,7 +140,7 @@ def test_below_a_prefix_every_url_has_the_prefix(name: str, tmp_path: Path) -> N
         name, tmp_path, "mounted:app", "/daily/healthz", FEEDSRV_DEMO="true"
     ) as server:
         base_url = f"{server.url}/daily/"
-        for _ in range(2):  # made by a view, and from the response cache
+        for _ in range(2):  # from the view, then from the response cache
             feed = fetch_body(f"{base_url}papers.atom?q=causal").decode()
             assert f'href="{base_url}papers.atom?q=causal" rel="self"' in feed
         page = fetch_body(f"{base_url}papers?q=causal").decode()

@@ -235,7 +235,7 @@ def test_the_included_file_documents_every_setting_with_its_default() -> None:
         b"\xef\xbb\xbf# \xc3\xbc\r\nport = 8123",
     ],
 )
-def test_files_of_windows_editors_are_read(tmp_path: Path, content: bytes) -> None:
+def test_files_of_windows_editors_are_loaded(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "my.toml"
     file.write_bytes(content)
     assert load_config(file, {}).port == 8123
@@ -271,12 +271,12 @@ def test_a_file_that_is_not_toml_is_named_with_the_line(
     assert "\n" not in found
 
 
-#: Values that suit no setting, whatever its type.
+#: Values that are invalid for any type of setting.
 ODD_VALUES: list[object] = [
     *(float("nan"), float("-inf"), -1, 10**4000, -(10**30), [], [[]], [1, "x"], {"a": {"b": 1}}),
     *(date(2026, 11, 24), "\0", "\x1b[31m", "a\nb", "\u2028", "http://[", "~nobody-here/x"),
 ]
-#: What is valid all the same: text and numbers have few limits, and lists may be empty.
+#: Exceptions: text and numbers have few limits, and lists may be empty.
 VALID_ODD_VALUES: dict[str, list[object]] = {
     "memory_bytes": [10**4000],
     "response_cache_bytes": [10**4000],
@@ -315,7 +315,7 @@ def test_an_odd_value_is_one_line_that_names_the_setting(setting: str) -> None:
 def test_an_odd_value_in_a_feed_is_named_with_its_path(key: str) -> None:
     for value in [*ODD_VALUES, nested(3000)]:
         if isinstance(value, str) and key in {"title", "query"} and "\0" not in value:
-            continue  # any text is a title, and nearly any a query
+            continue  # any text is a valid title, and nearly any a valid query
         if key == "mail" and value == []:
             continue
         found = problems({"feeds": {"a": {key: value}}})

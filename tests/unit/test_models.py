@@ -26,7 +26,7 @@ PUBLISHED = make_paper().published
 def test_the_id_decides_the_second_of_the_list_days_first_hour(
     paper_id: str, published: str
 ) -> None:
-    """These dates were served: they must never change."""
+    """Served dates must never change."""
     assert make_paper(paper_id).published.isoformat() == published
 
 
@@ -46,10 +46,10 @@ def test_the_papers_of_a_day_have_different_seconds() -> None:
     ("revised", "updated"),
     [
         (None, PUBLISHED),
-        # The id decides how long before the fetch.
+        # The id determines the time before the fetch.
         (LATER, datetime(2026, 8, 7, 14, 53, 19, tzinfo=UTC)),
         (PUBLISHED + timedelta(seconds=9), PUBLISHED + timedelta(seconds=9)),
-        # Found by a search, and revised before it was listed.
+        # Found by a search and revised before it was listed.
         (datetime(2026, 8, 6, tzinfo=UTC), PUBLISHED),
     ],
     ids=["never-revised", "revised", "revised-soon", "revised-before"],

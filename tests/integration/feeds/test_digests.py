@@ -1,4 +1,4 @@
-"""Digest feeds: closed from the lists as they come, frozen once served, in every format."""
+"""Digest feeds: periods closed by later lists, unchanged once served, in every format."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_a_feed_without_matches_has_no_digest(make_service: MakeService) -> None
     assert open_filled(make_service).get_digests(walrus).digests == ()
 
 
-def test_a_server_that_slept_makes_up_for_what_its_window_holds(
+def test_a_server_closes_the_periods_of_its_window_after_downtime(
     make_service: MakeService, upstream: FakeUpstream, clock: Clock
 ) -> None:
     service = open_filled(make_service, history_days=30)
@@ -115,7 +115,7 @@ def test_a_list_day_that_fails_for_days_delays_a_digest_but_does_not_prevent_it(
     assert digest.title == "Causal matters: 5 papers, 16\u201322 November"
 
 
-# --- frozen ------------------------------------------------------------------------------------
+# --- stability ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("suffix", ["atom", "rss", "json"])
@@ -132,7 +132,7 @@ def test_a_digest_keeps_its_bytes_when_votes_and_abstracts_change_and_after_a_re
     assert get_body(create_app(later).test_client(), PATH, suffix) == before
 
 
-def test_the_process_that_closes_a_period_first_decides_for_all(
+def test_the_first_process_to_close_a_period_defines_its_digest(
     make_service: MakeService, upstream: FakeUpstream, redis: RedisServer
 ) -> None:
     shared = {"store": StoreConfig(redis.url), "public_url": "https://papers.example.org"}
@@ -144,7 +144,7 @@ def test_the_process_that_closes_a_period_first_decides_for_all(
 
 @contextmanager
 def other_votes(service: Service) -> Iterator[None]:
-    """Have one process see other votes than the others do."""
+    """Make one process see other votes than the others."""
     get_feed = service.get_feed
 
     def changed(*feeds: Feed, **arguments: object) -> object:
@@ -162,7 +162,7 @@ def other_votes(service: Service) -> Iterator[None]:
     service.get_feed = get_feed  # type: ignore[method-assign]
 
 
-def test_stored_digests_are_served_while_nothing_else_is(
+def test_stored_digests_are_served_while_upstream_fails(
     make_service: MakeService, upstream: FakeUpstream, clock: Clock
 ) -> None:
     before = open_filled(make_service).get_digests(WEEKLY).digests
@@ -176,7 +176,7 @@ def test_stored_digests_are_served_while_nothing_else_is(
 
 @pytest.fixture(scope="module")
 def filled_client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlaskClient]:
-    """Return a client of an application with eight list days; nothing changes."""
+    """Return a client of an application with eight list days that do not change."""
     clock = Clock()
     with serve_wsgi(FakeUpstream(papers_of_twelve_days(), clock.today)) as url:
         config = Config(
@@ -206,7 +206,9 @@ def test_every_feed_address_has_digests(filled_client: FlaskClient, path: str, p
     assert filled_client.get(path).status_code == 200
 
 
-def test_a_digest_feed_is_another_feed_than_that_of_its_papers(filled_client: FlaskClient) -> None:
+def test_a_digest_feed_has_another_id_than_the_feed_of_its_papers(
+    filled_client: FlaskClient,
+) -> None:
     paths = ("/feeds/causal", "/feeds/causal?digest=week", "/feeds/causal?digest=day")
     roots = [parse_xml(get_body(filled_client, path, "atom")) for path in paths]
     assert len({find_text(root, "a:id") for root in roots}) == 3
@@ -230,20 +232,20 @@ def test_limit_counts_digests(filled_client: FlaskClient) -> None:
     assert "20 November" not in page
 
 
-def test_the_entry_links_to_its_place_on_the_page(filled_client: FlaskClient) -> None:
+def test_an_entry_links_to_its_anchor_on_the_page(filled_client: FlaskClient) -> None:
     (item,) = json.loads(get_body(filled_client, PATH, "json"))["items"]
     address, _, anchor = item["url"].partition("#")
     assert f'id="{anchor}"' in filled_client.get(address).text
 
 
 @pytest.mark.parametrize("value", ["month", "", "WEEK", "1"])
-def test_another_period_is_an_error(filled_client: FlaskClient, value: str) -> None:
+def test_an_unknown_period_is_an_error(filled_client: FlaskClient, value: str) -> None:
     response = filled_client.get(f"/papers.atom?digest={value}")
     assert response.status_code == 400
     assert "digest must be one of none, day, week" in response.json["detail"]  # type: ignore[index]
 
 
-def test_a_configured_digest_is_what_the_feed_gives_unless_asked_otherwise(
+def test_a_configured_digest_is_the_default_of_the_feed(
     make_service: MakeService,
 ) -> None:
     client = create_app(open_filled(make_service, feeds={"causal": WEEKLY})).test_client()

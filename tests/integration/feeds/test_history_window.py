@@ -122,12 +122,12 @@ def test_a_day_is_refreshed_by_its_age_and_never_loses_papers(
     wait_until(lambda: len(requested_days(upstream)) == 5)
 
 
-# --- what was pushed out, and what is not published yet ----------------------------------------
+# --- papers beyond the limit, and papers not published yet -------------------------------------
 
 
 @pytest.fixture
 def causal_search(upstream: FakeUpstream, clock: Clock) -> list[int]:
-    """Return the numbers of the papers that upstream's search finds; the test may change them."""
+    """Return the numbers of the papers in upstream's search results; tests may change them."""
     found: list[int] = []
 
     def search(path: str) -> Response | None:
@@ -143,7 +143,7 @@ def causal_search(upstream: FakeUpstream, clock: Clock) -> list[int]:
 
 
 @pytest.mark.parametrize("limit", [0, 3])
-def test_a_paper_that_was_pushed_out_does_not_return_when_the_window_moves(
+def test_a_paper_beyond_the_limit_does_not_return_when_the_window_moves(
     make_service: MakeService,
     upstream: FakeUpstream,
     clock: Clock,
@@ -166,17 +166,17 @@ def test_a_paper_that_was_pushed_out_does_not_return_when_the_window_moves(
         clock.forward(days=1)
         service.get_feed(feed)
         wait_until(service._scheduler.is_idle)
-        left = set(paper_numbers(service.get_feed(feed)))
-        assert left < set(numbers), "some have left the window, and none came in their place"
+        remaining = set(paper_numbers(service.get_feed(feed)))
+        assert remaining < set(numbers), "some have left the window, and none came in their place"
     assert 98 in paper_numbers(service.get_feed(feed, page_number=1)), "people may look further"
-    # A paper of the window was never in the place of another.
+    # A new paper of the window appears.
     upstream.papers.append(make_raw_paper(1003, title="Causal tides"))
     clock.forward(hours=1)
     service.get_feed(feed)
     wait_until(lambda: 1003 in paper_numbers(service.get_feed(feed)))
 
 
-def test_a_new_subscription_has_the_past_that_it_has_room_for(
+def test_a_new_feed_has_past_papers_up_to_its_limit(
     make_service: MakeService, upstream: FakeUpstream, causal_search: list[int]
 ) -> None:
     upstream.papers = [
@@ -228,13 +228,13 @@ class UpstreamTimeline:
                 make_raw_paper(number * 100 + n, title=f"Causal day {number}") for n in range(6)
             ]
         shown: list[Json] = []
-        for back, (day, papers) in enumerate(sorted(self.days.items(), reverse=True)):
+        for days_ago, (day, papers) in enumerate(sorted(self.days.items(), reverse=True)):
             count = len(papers)
             if day == today and self.clock.now.hour < 10:
-                count = 1  # early in the day a list is partial
-            if number == 8 and back == 1:
-                count = 2  # and once an older one lost papers
-            shown += [paper | {"day": back} for paper in papers[:count]]
+                count = 1  # before 10:00 the list is partial
+            if number == 8 and days_ago == 1:
+                count = 2  # an older list loses papers once
+            shown += [paper | {"day": days_ago} for paper in papers[:count]]
         self.upstream.papers = shown
         newest = max(self.days)
         self.upstream.today = lambda: newest

@@ -1,4 +1,4 @@
-"""Feeds of queries with counters: a paper is dated by when it first matched."""
+"""Feeds of queries with counters: the date of a paper is that of its first match."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_what_a_feed_has_when_it_is_first_served_keeps_its_list_day(three_days: 
     }
 
 
-def test_a_paper_that_gets_enough_votes_comes_up_on_top(
+def test_a_paper_that_gets_enough_votes_moves_to_the_top(
     three_days: Service, upstream: FakeUpstream, clock: Clock
 ) -> None:
     three_days.get_feed(POPULAR)
@@ -66,7 +66,7 @@ def test_a_paper_that_gets_enough_votes_comes_up_on_top(
     assert dates(three_days.get_feed(EVERY))[2] < crossed, "other feeds have the list day"
 
 
-def test_the_date_stays_whatever_happens_to_the_votes(
+def test_the_date_does_not_change_with_the_votes(
     three_days: Service, upstream: FakeUpstream, clock: Clock, make_service: MakeService
 ) -> None:
     three_days.get_feed(POPULAR)
@@ -117,7 +117,7 @@ def test_days_that_are_fetched_later_are_not_late_risers(
 def test_each_riser_of_ten_days_appears_once_and_on_top(
     make_service: MakeService, upstream: FakeUpstream, clock: Clock
 ) -> None:
-    """Every paper gets votes for some days; a server is restarted each day, another goes on."""
+    """Papers get votes for some days; one server is restarted each day, another is not."""
     other = make_service(history_days=10)
     known: dict[int, datetime] = {}
     risers: list[int] = []

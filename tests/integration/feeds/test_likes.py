@@ -1,4 +1,4 @@
-"""Feeds of papers that are similar to others: what they have, and that it stays."""
+"""Feeds of similar papers: their entries, and the stability of the entries."""
 
 from __future__ import annotations
 
@@ -50,10 +50,10 @@ SEED_PAPER = make_raw_paper(0) | CLOSEST | {"id": SEED}
 
 
 def papers_of_day(index: int, day: int) -> list[Json]:
-    """Return the papers that one list day has: fifteen, one of them on robots."""
+    """Return the fifteen papers of a list day, one of them on robots."""
     start = 100 + 20 * index
     fillers = (filler_paper(start + number, day) for number in range(14))
-    # Later days have more similar papers: a cut-off set anew would leave out the earlier ones.
+    # Later days have more similar papers: a new cutoff would exclude the earlier ones.
     closest = (
         make_raw_paper(start + number, day=day) | CLOSEST for number in range(16, 20) if index > 12
     )
@@ -67,10 +67,10 @@ def upstream_papers() -> list[Json]:
 
 @pytest.fixture
 def seeds(upstream: FakeUpstream) -> dict[str, Json]:
-    """Return the papers that upstream has in no list; its API has them."""
+    """Return the papers that are in no list, but in upstream's API."""
     known = {SEED: SEED_PAPER}
 
-    def answer(path: str) -> Response | None:
+    def respond(path: str) -> Response | None:
         prefix, _, paper_id = path.rpartition("/")
         if prefix not in {"/api/papers", "/papers"} or paper_id[:1] not in {"0", "2"}:
             return None
@@ -81,7 +81,7 @@ def seeds(upstream: FakeUpstream) -> dict[str, Json]:
         details["publishedAt"] = "2026-01-05T00:00:00.000Z"
         return Response(response_json(details), mimetype="application/json")
 
-    upstream.intercept = answer
+    upstream.intercept = respond
     return known
 
 
@@ -95,7 +95,7 @@ def like_service(make_service: MakeService, seeds: object) -> Service:
 
 
 def open_complete(make_service: MakeService, **changes: object) -> Service:
-    """Return a service whose window was fetched."""
+    """Return a service with a complete window."""
     service = make_service(history_days=5, **changes)
     assert not [result for _, result, _ in service.refresh_stale() if isinstance(result, Exception)]
     return service
@@ -118,7 +118,9 @@ def test_the_feed_has_the_most_similar_papers_of_the_window(like_service: Servic
     assert ids_of(result) == robot_ids(5, 4, 3, 2, 1), "newest first"
 
 
-def test_what_is_pushed_away_is_further_down(like_service: Service, seeds: dict[str, Json]) -> None:
+def test_papers_similar_to_excluded_ones_are_left_out(
+    like_service: Service, seeds: dict[str, Json]
+) -> None:
     seeds["2601.00002"] = SEED_PAPER | {"id": "2601.00002", "summary": SPEECH_WORDS}
     plain = like_service.get_feed(like_feed(f"like:{SEED},2601.00002"))
     pushed = like_service.get_feed(like_feed(f"like:2601.00002 -like:{SEED}"))
@@ -133,7 +135,7 @@ def test_exclusion_alone_leaves_out_the_most_similar_papers(like_service: Servic
     assert not set(others) & set(alike)
 
 
-def test_it_combines_with_words(like_service: Service) -> None:
+def test_like_combines_with_words(like_service: Service) -> None:
     robots = robot_ids(5, 4, 3, 2, 1)
     assert ids_of(like_service.get_feed(like_feed(f"like:{SEED} grasps"))) == robots
     assert not ids_of(like_service.get_feed(like_feed(f"like:{SEED} -grasps")))
@@ -144,7 +146,7 @@ def test_it_combines_with_words(like_service: Service) -> None:
 # --- the papers to compare with ------------------------------------------------------------------
 
 
-def test_a_paper_that_no_list_has_is_fetched_once_and_kept(
+def test_a_paper_that_is_in_no_list_is_fetched_once_and_stored(
     like_service: Service, make_service: MakeService, upstream: FakeUpstream, clock: Clock
 ) -> None:
     first = ids_of(like_service.get_feed(like_feed()))
@@ -165,7 +167,7 @@ def test_a_paper_of_a_list_is_not_fetched(like_service: Service, upstream: FakeU
     assert not [path for path in upstream.requests if path.startswith("/api/papers/2")]
 
 
-def test_the_page_of_a_paper_helps_where_the_api_fails(
+def test_the_page_of_a_paper_is_used_if_the_api_fails(
     like_service: Service, upstream: FakeUpstream
 ) -> None:
     data = response_json(
@@ -183,7 +185,7 @@ def test_the_page_of_a_paper_helps_where_the_api_fails(
     assert ids_of(like_service.get_feed(like_feed())) == robot_ids(5, 4, 3, 2, 1)
 
 
-def test_a_wrong_id_is_an_error_that_points_at_it(
+def test_an_invalid_id_is_an_error_with_its_position(
     like_service: Service, upstream: FakeUpstream
 ) -> None:
     for _ in range(2):
@@ -232,7 +234,7 @@ def _has_days(service: Service, days: StoredDays) -> bool:
 
 
 @pytest.mark.parametrize("store", ["disk", "redis"])
-def test_no_entry_comes_and_goes_in_ten_days_of_restarts_and_two_servers(
+def test_entries_are_stable_over_ten_days_of_restarts_and_on_two_servers(
     make_service: MakeService,
     upstream: FakeUpstream,
     clock: Clock,
@@ -292,7 +294,7 @@ def test_entries_of_an_incomplete_window_stay(make_service: MakeService, seeds: 
     assert set(first) <= set(ids_of(service.get_feed(like_feed(sources=("daily",)))))
 
 
-def test_a_preview_decides_nothing_for_good(like_service: Service) -> None:
+def test_a_preview_stores_no_decision(like_service: Service) -> None:
     like_service.get_feed(like_feed(), is_preview=True)
     (query,) = like_service.get_feed(like_feed(), is_preview=True).queries[like_feed()]
     (like,) = iter_likes(query)
@@ -345,7 +347,7 @@ def test_the_feed_of_a_library_has_similar_papers_and_skips_unknown_ids(
     assert ids_of(service.get_feed(feed)) == robot_ids(5, 4, 3, 2, 1)
 
 
-def test_a_library_that_grows_is_the_same_feed_and_loses_nothing(
+def test_a_growing_library_has_the_same_feed_id_and_loses_no_entries(
     tmp_path: Path, make_service: MakeService, seeds: dict[str, Json]
 ) -> None:
     seeds["2601.00002"] = SEED_PAPER | {"id": "2601.00002", "summary": SPEECH_WORDS}
@@ -385,14 +387,16 @@ def test_pages_show_how_similar_a_paper_is_and_offer_more_like_it(
     assert "similarity 1.00" in client.get(str(link["href"])).text
 
 
-def test_the_preview_of_a_wrong_id_says_so(make_client: MakeClient, seeds: object) -> None:
+def test_the_preview_of_an_invalid_id_shows_an_error(
+    make_client: MakeClient, seeds: object
+) -> None:
     client = make_client(history_days=1)
     client.get("/papers.atom")
     assert "Hugging Face has no paper 2601.99999" in client.get("/preview?q=like:2601.99999").text
     assert "1</strong> of 15" in client.get(f"/preview?q=like:{SEED}").text
 
 
-def test_the_address_of_a_wrong_id_is_a_bad_request(make_client: MakeClient, seeds: object) -> None:
+def test_a_url_with_an_invalid_id_is_a_bad_request(make_client: MakeClient, seeds: object) -> None:
     response = make_client(history_days=1).get("/papers.atom?q=like:2601.99999")
     assert response.status_code == 400
     assert response.json is not None

@@ -1,4 +1,4 @@
-"""Dates that cannot be, from upstream or from the clock of the server."""
+"""Impossible dates, from upstream or from the clock of the server."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def statuses(make_service: MakeService) -> set[int]:
 
 
 @pytest.mark.parametrize("label", ["0001-01-01", "9999-12-31"])
-def test_a_day_that_cannot_be_spoils_no_address(
+def test_an_impossible_day_breaks_no_url(
     make_service: MakeService, upstream: FakeUpstream, label: str
 ) -> None:
     today = upstream.today().isoformat().encode()
@@ -41,7 +41,7 @@ def test_a_day_that_cannot_be_spoils_no_address(
 
 
 @pytest.mark.parametrize("label", ["0001-01-01", "9999-12-31"])
-def test_a_stored_day_that_cannot_be_spoils_no_address(
+def test_a_stored_impossible_day_breaks_no_url(
     make_service: MakeService, clock: Clock, label: str
 ) -> None:
     service = make_service()
@@ -54,15 +54,15 @@ def test_a_stored_day_that_cannot_be_spoils_no_address(
 
 @pytest.mark.parametrize("year", [1970, 2022, 2023])
 @pytest.mark.parametrize("is_up", [True, False], ids=["upstream-works", "upstream-fails"])
-def test_a_clock_before_the_first_list_spoils_no_address(
+def test_a_clock_before_the_first_list_breaks_no_url(
     make_service: MakeService, upstream: FakeUpstream, clock: Clock, year: int, is_up: bool
 ) -> None:
     if not is_up:
         upstream.intercept = lambda path: Response("", 500)
     upstream.today = lambda: datetime(2026, 11, 24, tzinfo=UTC).date()
-    right, clock.now = clock.now, datetime(year, 1, 1, tzinfo=UTC)
+    correct_time, clock.now = clock.now, datetime(year, 1, 1, tzinfo=UTC)
     assert statuses(make_service) <= {200, 503}
-    clock.now = right
+    clock.now = correct_time
     upstream.recover()
     client = create_app(make_service()).test_client()
     wait_until(lambda: b"2611.00001" in client.get("/papers.atom").data)

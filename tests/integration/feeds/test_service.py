@@ -115,7 +115,7 @@ def test_last_weeks_list_is_served_until_this_week_has_one(
     assert len(upstream.requests) == 2
 
 
-def test_yesterdays_list_stays_in_the_feed_when_a_new_day_comes(
+def test_yesterdays_list_stays_in_the_feed_when_a_new_day_begins(
     make_service: MakeService, upstream: FakeUpstream, clock: Clock
 ) -> None:
     service = make_service(history_days=2)

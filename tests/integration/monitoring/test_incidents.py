@@ -75,7 +75,7 @@ def test_a_layout_change_has_an_entry_and_its_end_another(
     ]
 
 
-def test_incident_feed_answers_conditional_requests(client: FlaskClient) -> None:
+def test_incident_feed_supports_conditional_requests(client: FlaskClient) -> None:
     first = client.get("/status.atom")
     assert first.mimetype == "application/atom+xml"
     headers = {"If-None-Match": first.headers["ETag"]}

@@ -1,4 +1,4 @@
-"""Upstream is gone for three days, comes back with another layout, and is mended."""
+"""Upstream fails for three days, returns with another layout, and then with the old one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ POLLS_OF_THREE_DAYS = 18
 
 
 def poll(service: Service, clock: Clock, times: int) -> Iterator[dict[str, bytes]]:
-    """Have a reader poll every four hours; yield what it gets of each feed."""
+    """Poll every four hours; yield the body of each feed."""
     client = create_app(service).test_client()
     for _ in range(times):
         clock.forward(hours=4)
@@ -30,7 +30,7 @@ def poll(service: Service, clock: Clock, times: int) -> Iterator[dict[str, bytes
 
 
 def titles(service: Service) -> list[str]:
-    """Return the titles in the feed of incidents, oldest first."""
+    """Return the titles of the incident feed, oldest first."""
     feed = feedparser.parse(create_app(service).test_client().get("/status.atom").data)
     return [entry.title for entry in reversed(feed.entries)]
 
@@ -45,7 +45,7 @@ def service(make_service: MakeService) -> Service:
     return service
 
 
-def test_an_outage_then_another_layout_then_the_old_one(
+def test_incidents_of_an_outage_and_of_a_temporary_layout_change(
     service: Service, upstream: FakeUpstream, clock: Clock
 ) -> None:
     last_day = clock.today()

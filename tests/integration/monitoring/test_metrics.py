@@ -63,7 +63,7 @@ def test_cached_responses_are_counted_separately(service: Service) -> None:
     client = make_client(service)
     client.get(FEED)
     wait_until(service._scheduler.is_idle)
-    etag = client.get(FEED).headers["ETag"]  # built again: the refresh stored something
+    etag = client.get(FEED).headers["ETag"]  # rendered again, because the refresh stored a listing
     before = response_count(client, "/papers.<suffix>", "200", "yes")
     client.get(FEED)
     client.get(FEED)

@@ -15,7 +15,7 @@ THREADS, CHILDREN = 16, 60
 
 
 def decode_first_in_many_threads() -> None:
-    """Fork children in which no type was decoded before, and decode one in all threads at once."""
+    """Fork processes that have decoded no type, and decode one in all threads at once."""
     page = Page(Kind.DAY, "2026-11-20")
     listing = Listing(page=page, papers=(), fetched_at=datetime(2026, 11, 20, tzinfo=UTC))
     data = encode(listing)

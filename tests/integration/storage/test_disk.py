@@ -1,4 +1,4 @@
-"""Faults of the disk: listings stay, one line is logged, and everything is written again."""
+"""Disk faults: listings are served, one line is logged, and everything is rewritten."""
 
 from __future__ import annotations
 
@@ -55,12 +55,12 @@ def put(files: DiskCache, name: str, value: bytes) -> None:
 
 
 def random_text(length: int) -> str:
-    """Return a text that packing makes half as long, being of sixteen letters, and no shorter."""
+    """Return hexadecimal text, which compression reduces to half its length."""
     return random.Random(length).randbytes(length // 2).hex()
 
 
 class FrozenMonotonicClock:
-    """A clock of seconds that stands still until it is set."""
+    """A monotonic clock in seconds that advances only when it is set."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -93,7 +93,7 @@ def warning_messages(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [each.getMessage() for each in caplog.records if each.levelno >= logging.WARNING]
 
 
-# --- incidents: each happens on entering, and its cause is gone on leaving -----------------------
+# --- faults: each begins on entering the context and ends on leaving it ---------------------------
 
 
 @contextmanager
@@ -112,7 +112,7 @@ def damaged(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def damaged_inside(folder: Path) -> Iterator[None]:
-    """Leave the header as it is, so that the file opens."""
+    """Damage the file behind its header, so that it can still be opened."""
     with closing(sqlite3.connect(database(folder))) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     content = database(folder).read_bytes()
@@ -130,7 +130,7 @@ def emptied(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def another_program(folder: Path) -> Iterator[None]:
-    """Put a sound database of something else there."""
+    """Replace the database with a valid one of another program."""
     shutil.rmtree(folder / MINE / "durable")
     database(folder).parent.mkdir()
     with closing(sqlite3.connect(database(folder))) as connection:
@@ -139,7 +139,7 @@ def another_program(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def in_the_way(folder: Path) -> Iterator[None]:
+def file_instead_of_folder(folder: Path) -> Iterator[None]:
     shutil.rmtree(folder / MINE)
     (folder / MINE).write_text("not a folder")
     yield
@@ -148,7 +148,7 @@ def in_the_way(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def pragma(folder: Path, name: str, value: int) -> Iterator[None]:
-    """Have each new connection to the store begin with this: diskcache reads it in its settings."""
+    """Set a pragma in diskcache's settings, which each new connection to the store applies."""
     with closing(sqlite3.connect(database(folder), isolation_level=None)) as connection:
         connection.execute("INSERT INTO Settings VALUES (?, ?)", (f"sqlite_{name}", value))
         try:
@@ -159,7 +159,7 @@ def pragma(folder: Path, name: str, value: int) -> Iterator[None]:
 
 @contextmanager
 def full(folder: Path) -> Iterator[None]:
-    with pragma(folder, "max_page_count", 1):  # sqlite takes it for as many as there are
+    with pragma(folder, "max_page_count", 1):  # SQLite raises it to the current page count
         yield
 
 
@@ -180,7 +180,7 @@ sys.stdin.read()
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Have another process hold the lock for writing."""
+    """Lock the database for writing in another process."""
     process = subprocess.Popen(
         [sys.executable, "-c", LOCK, str(database(folder))],
         stdin=subprocess.PIPE,
@@ -194,45 +194,43 @@ def locked(folder: Path) -> Iterator[None]:
         process.communicate()
 
 
-Incident = Callable[[Path], AbstractContextManager[None]]
-#: What happens, and words of the line that tells of it; none where nothing is worth a word.
-INCIDENTS = [
+Fault = Callable[[Path], AbstractContextManager[None]]
+#: Each fault and part of its log message; empty if nothing is logged.
+FAULTS = [
     (deleted, ""),
     (damaged, "is damaged (file is not a database)"),
     (damaged_inside, "is damaged (database disk image is malformed)"),
     (emptied, ""),
     (another_program, "is damaged (no such column"),
-    # Between its two steps the folder is missing, which may be seen first.
-    (in_the_way, "cannot be used: [Errno"),
+    # Between the two steps of the fault the folder is missing, which may be detected first.
+    (file_instead_of_folder, "cannot be used: [Errno"),
     (full, "database or disk is full"),
     (read_only, "attempt to write a readonly database"),
     (locked, "database is locked"),
 ]
-LASTING = [in_the_way, full, read_only, locked]
+LASTING_FAULTS = [file_instead_of_folder, full, read_only, locked]
 
 
 @pytest.fixture
-def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+def _short_lock_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("feedsrv.storage.disk._LOCK_TIMEOUT", 0.1)
 
 
-@pytest.mark.usefixtures("_impatient")
-@pytest.mark.parametrize(
-    ("incident", "line"), INCIDENTS, ids=[incident.__name__ for incident, _ in INCIDENTS]
-)
-def test_whatever_happens_listings_stay_and_are_all_written_again_afterwards(
+@pytest.mark.usefixtures("_short_lock_timeout")
+@pytest.mark.parametrize(("fault", "line"), FAULTS, ids=[fault.__name__ for fault, _ in FAULTS])
+def test_listings_are_served_during_a_fault_and_rewritten_after_it(
     store: Repository,
     seconds: FrozenMonotonicClock,
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
-    incident: Incident,
+    fault: Fault,
     line: str,
 ) -> None:
     before, during, after = DAYS[0], DAYS[1], DAYS[2]
     store.save_listing(make_listing(before), before)
     assert store.get_listing(before) == make_listing(before)
     reconnect(store)
-    with incident(tmp_path):
+    with fault(tmp_path):
         assert store.get_listing(before) == make_listing(before)
         for number in range(20):
             store.last_modified(f"http://a.b/{number}", "etag", NOON)
@@ -248,38 +246,38 @@ def test_whatever_happens_listings_stay_and_are_all_written_again_afterwards(
             make_listing(during),
             None,
         ]
-        assert (store.failure_state(NOON) is not None) is (incident in LASTING)
+        assert (store.failure_state(NOON) is not None) is (fault in LASTING_FAULTS)
     seconds.now += 11
     reconnect(store)
     store.save_listing(make_listing(after), after)
     wait_until(lambda: store.failure_state(NOON) is None)
     store.close()
-    again = reopen_store(tmp_path)
-    assert [again.get_listing(page) for page in DAYS[:3]] == [
+    reopened = reopen_store(tmp_path)
+    assert [reopened.get_listing(page) for page in DAYS[:3]] == [
         make_listing(page) for page in DAYS[:3]
     ]
-    again.close()
+    reopened.close()
     logged = warning_messages(caplog)
     assert len(logged) == (1 if line else 0), logged
     assert all(line in each for each in logged)
 
 
-@pytest.mark.usefixtures("_impatient")
-@pytest.mark.parametrize("incident", [full, read_only, locked], ids=lambda each: each.__name__)
-def test_a_server_that_starts_meanwhile_reads_what_is_there(
+@pytest.mark.usefixtures("_short_lock_timeout")
+@pytest.mark.parametrize("fault", [full, read_only, locked], ids=lambda each: each.__name__)
+def test_a_server_that_starts_during_a_fault_loads_the_stored_listings(
     store: Repository,
     tmp_path: Path,
-    incident: Incident,
+    fault: Fault,
 ) -> None:
     store.save_listing(make_listing(DAYS[0]), DAYS[0])
     store.close()
     began = time.monotonic()
-    with incident(tmp_path):
-        late = reopen_store(tmp_path)
-        assert late.get_listing(DAYS[0]) == make_listing(DAYS[0])
-        late.save_listing(make_listing(DAYS[1]), DAYS[1])
-        assert late.get_listing(DAYS[1]) == make_listing(DAYS[1])
-        late.close()
+    with fault(tmp_path):
+        reopened = reopen_store(tmp_path)
+        assert reopened.get_listing(DAYS[0]) == make_listing(DAYS[0])
+        reopened.save_listing(make_listing(DAYS[1]), DAYS[1])
+        assert reopened.get_listing(DAYS[1]) == make_listing(DAYS[1])
+        reopened.close()
     assert time.monotonic() - began < 20, "diskcache would wait for a minute"
 
 
@@ -291,12 +289,12 @@ def test_files_on_a_read_only_file_system_are_loaded(
     store.close()
     monkeypatch.setattr(os, "access", lambda *_: False)
     monkeypatch.setattr(DiskCache, "_open", fail_to_open)
-    late = reopen_store(tmp_path)
-    late.open()
-    assert [late.get_listing(page) for page in (DAYS[0], FOG, SNOW)] == [
+    reopened = reopen_store(tmp_path)
+    reopened.open()
+    assert [reopened.get_listing(page) for page in (DAYS[0], FOG, SNOW)] == [
         make_listing(page) for page in (DAYS[0], FOG, SNOW)
     ]
-    late.close()
+    reopened.close()
     assert not list(DiskCache(tmp_path / MINE / "none", 1).scan(""))
 
 
@@ -304,8 +302,8 @@ def fail_to_open(*_: object) -> None:
     raise OSError("Read-only file system")
 
 
-@pytest.mark.usefixtures("_impatient")
-def test_no_request_waits_for_files_that_failed_a_moment_ago(
+@pytest.mark.usefixtures("_short_lock_timeout")
+def test_no_request_waits_for_a_failing_disk(
     store: Repository,
     seconds: FrozenMonotonicClock,
     tmp_path: Path,
@@ -329,7 +327,7 @@ def test_no_request_waits_for_files_that_failed_a_moment_ago(
         assert set(threads) == {"feedsrv-storage"}
 
 
-def test_no_request_waits_for_what_is_written_again(
+def test_no_request_waits_while_listings_are_rewritten(
     store: Repository,
     seconds: FrozenMonotonicClock,
     tmp_path: Path,
@@ -355,7 +353,7 @@ def test_no_request_waits_for_what_is_written_again(
         read.set()
 
 
-@pytest.mark.usefixtures("_impatient")
+@pytest.mark.usefixtures("_short_lock_timeout")
 def test_a_failure_has_a_reason_and_a_time(
     store: Repository,
     seconds: FrozenMonotonicClock,
@@ -373,17 +371,17 @@ def test_a_failure_has_a_reason_and_a_time(
                 msgspec.structs.replace(make_listing(page), skipped=("x" * 3000,)), page
             )
         seconds.now += 90
-        trouble = store.failure_state(NOON)
-        assert trouble is not None
-        assert trouble.since == NOON - timedelta(seconds=90)
-        assert trouble.reason == "database or disk is full"
+        failure = store.failure_state(NOON)
+        assert failure is not None
+        assert failure.since == NOON - timedelta(seconds=90)
+        assert failure.reason == "database or disk is full"
     reconnect(store)
     wait_until(lambda: store.failure_state(NOON) is None)
     line = f"Storage backend {tmp_path / MINE} is available again"
     wait_until(lambda: caplog.messages[-1] == line)
 
 
-def test_the_size_is_that_of_all_files_of(store: Repository, tmp_path: Path) -> None:
+def test_the_size_is_that_of_all_files(store: Repository, tmp_path: Path) -> None:
     assert store.size() == 0
     store.save_listing(
         msgspec.structs.replace(make_listing(FOG), skipped=(random_text(200_000),)), FOG
@@ -392,25 +390,25 @@ def test_the_size_is_that_of_all_files_of(store: Repository, tmp_path: Path) -> 
     assert store.size() >= sum(file.stat().st_size for file in files) >= 100_000
 
 
-# --- damage, by several at once ------------------------------------------------------------------
+# --- damage detected by several processes ---------------------------------------------------------
 
 
-def test_of_two_that_find_the_same_damage_the_second_leaves_the_new_file(tmp_path: Path) -> None:
-    one, other = (DiskCache(tmp_path / "durable", 1_000_000) for _ in range(2))
-    put(one, "a", b"1")
-    assert other.get("a") == b"1"
+def test_only_the_first_process_to_detect_damage_replaces_the_file(tmp_path: Path) -> None:
+    cache_a, cache_b = (DiskCache(tmp_path / "durable", 1_000_000) for _ in range(2))
+    put(cache_a, "a", b"1")
+    assert cache_b.get("a") == b"1"
     seen = (tmp_path / "durable" / "cache.db").stat()
     damage = sqlite3.DatabaseError("malformed")
-    assert one._put_aside((seen.st_dev, seen.st_ino), damage)
-    put(one, "a", b"2")
-    assert other._put_aside((seen.st_dev, seen.st_ino), damage)
-    assert other.get("a") == one.get("a") == b"2"
-    for files in (one, other):
+    assert cache_a._put_aside((seen.st_dev, seen.st_ino), damage)
+    put(cache_a, "a", b"2")
+    assert cache_b._put_aside((seen.st_dev, seen.st_ino), damage)
+    assert cache_b.get("a") == cache_a.get("a") == b"2"
+    for files in (cache_a, cache_b):
         files.close()
 
 
 def store_after_a_line(folder: str, name: str) -> None:
-    """Read, wait for a line on standard input, and keep a listing again and again."""
+    """Read a listing, wait for a line on standard input, and save a listing repeatedly."""
     store = reopen_store(Path(folder))
     page = Page(Kind.DAY, name)
     print(store.get_listing(DAYS[0]) is not None, flush=True)
@@ -419,7 +417,7 @@ def store_after_a_line(folder: str, name: str) -> None:
         store.save_listing(make_listing(page), page)
 
 
-def test_processes_that_find_one_damage_at_once_lose_nothing_that_they_keep(
+def test_processes_that_detect_damage_at_the_same_time_lose_no_listing(
     store: Repository, tmp_path: Path
 ) -> None:
     store.save_listing(make_listing(DAYS[0]), DAYS[0])
@@ -430,13 +428,13 @@ def test_processes_that_find_one_damage_at_once_lose_nothing_that_they_keep(
         assert process.stdout is not None
         assert process.stdout.readline() == "True\n"
     with damaged(tmp_path):
-        said = [process.communicate("\n", timeout=60)[1] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0, 0, 0], said
-    assert sum(line.count("is damaged") for line in said) == 1, said
-    again = reopen_store(tmp_path)
+        logs = [process.communicate("\n", timeout=60)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0, 0, 0], logs
+    assert sum(line.count("is damaged") for line in logs) == 1, logs
+    reopened = reopen_store(tmp_path)
     for name in names:
-        assert again.get_listing(Page(Kind.DAY, name))
-    again.close()
+        assert reopened.get_listing(Page(Kind.DAY, name))
+    reopened.close()
     assert len(list((tmp_path / MINE).glob("damaged-*"))) == 1
 
 
@@ -460,7 +458,7 @@ files.replace("1", files.get("1"), b"1")
 """
 
 
-def test_a_value_under_another_name_or_with_a_wrong_bit_is_not_used(tmp_path: Path) -> None:
+def test_a_misplaced_or_truncated_value_is_not_used(tmp_path: Path) -> None:
     files = DiskCache(tmp_path, 1_000_000)
     for name in ("a", "b", "c"):
         put(files, name, name.encode() * 10)
@@ -470,24 +468,24 @@ def test_a_value_under_another_name_or_with_a_wrong_bit_is_not_used(tmp_path: Pa
             "UPDATE Cache SET value = (SELECT value FROM Cache WHERE key = 'b') WHERE key = 'a'"
         )
         connection.execute("UPDATE Cache SET value = substr(value, 1, 9) WHERE key = 'c'")
-    again = DiskCache(tmp_path, 1_000_000)
-    assert [again.get(name) for name in ("a", "b", "c")] == [b"", b"b" * 10, b""]
-    assert dict(again.scan("")) == {"a": b"", "b": b"b" * 10, "c": b""}
-    assert again.replace("a", b"", b"mended")
-    assert again.get("a") == b"mended"
+    reopened = DiskCache(tmp_path, 1_000_000)
+    assert [reopened.get(name) for name in ("a", "b", "c")] == [b"", b"b" * 10, b""]
+    assert dict(reopened.scan("")) == {"a": b"", "b": b"b" * 10, "c": b""}
+    assert reopened.replace("a", b"", b"mended")
+    assert reopened.get("a") == b"mended"
 
 
-def test_a_file_that_is_cut_short_while_it_is_read_does_not_kill_the_reader(
+def test_truncating_a_file_during_a_read_does_not_crash_the_process(
     tmp_path: Path,
 ) -> None:
-    """It would, by SIGBUS, were it mapped."""
+    """With a memory-mapped file, SIGBUS would kill the process."""
     subprocess.run([sys.executable, "-c", CUT_SHORT, str(tmp_path / "durable")], check=True)
     assert DiskCache(tmp_path / "durable", 1_000_000).get("1") == b"1"
 
 
-def test_what_is_damaged_again_and_again_does_not_pile_up(tmp_path: Path) -> None:
+def test_repeated_damage_leaves_one_damaged_copy(tmp_path: Path) -> None:
     for _ in range(5):
-        # Closed meanwhile: its thread would write while the test damages the file.
+        # Close the store first: its thread would write while the test damages the file.
         with closing(reopen_store(tmp_path)) as store:
             store.save_listing(make_listing(DAYS[0]), DAYS[0])
         with damaged(tmp_path), closing(reopen_store(tmp_path)) as store:
@@ -497,10 +495,8 @@ def test_what_is_damaged_again_and_again_does_not_pile_up(tmp_path: Path) -> Non
     assert found == ["changes", "damaged-durable", "durable", "lock"]
 
 
-def test_a_file_that_another_process_made_anew_is_the_one_that_is_used(
-    store: Repository, tmp_path: Path
-) -> None:
-    """Else one would go on writing to a deleted file, for as long as it runs."""
+def test_a_file_that_another_process_recreated_is_used(store: Repository, tmp_path: Path) -> None:
+    """Otherwise a running process would keep writing to the deleted file."""
     store.save_listing(make_listing(DAYS[0]), DAYS[0])
     with deleted(tmp_path):
         other = reopen_store(tmp_path)
@@ -516,49 +512,49 @@ def test_the_journal_is_bounded_and_no_change_is_missed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("feedsrv.storage.journal._MAX_BYTES", 300)
-    one, other = (Journal(tmp_path / "changes") for _ in range(2))
-    assert one.read() == other.read() == frozenset()
+    journal_a, journal_b = (Journal(tmp_path / "changes") for _ in range(2))
+    assert journal_a.read() == journal_b.read() == frozenset()
     for number in range(50):
         key = StorageKey(Area.DURABLE, f"name {number} \u00e9")
-        one.append(key)
-        changes = other.read()
+        journal_a.append(key)
+        changes = journal_b.read()
         assert changes is None or key in changes
-        assert other.read() == frozenset()
+        assert journal_b.read() == frozenset()
         assert (tmp_path / "changes").stat().st_size < 500
-        assert not one.read()
+        assert not journal_a.read()
 
 
-def test_a_journal_that_is_deleted_counts_as_a_store_that_is_lost(tmp_path: Path) -> None:
-    one, other = (Journal(tmp_path / "changes") for _ in range(2))
-    assert other.read() == frozenset()
+def test_a_deleted_journal_counts_as_a_lost_store(tmp_path: Path) -> None:
+    journal_a, journal_b = (Journal(tmp_path / "changes") for _ in range(2))
+    assert journal_b.read() == frozenset()
     first, second = StorageKey(Area.DURABLE, "first"), StorageKey(Area.EVICTABLE, "second")
-    one.append(first)
-    assert other.read() is None, "it may be the second that was made since"
-    one.append(second)
-    assert other.read() == frozenset({second})
+    journal_a.append(first)
+    assert journal_b.read() is None, "it may be the second that was made since"
+    journal_a.append(second)
+    assert journal_b.read() == frozenset({second})
     (tmp_path / "changes").unlink()
-    assert other.read() is None
-    assert other.read() == frozenset()
-    one.append(first)
-    assert other.read() is None
+    assert journal_b.read() is None
+    assert journal_b.read() == frozenset()
+    journal_a.append(first)
+    assert journal_b.read() is None
 
 
-def test_what_was_announced_in_a_journal_that_is_replaced_at_once_is_not_missed(
+def test_a_change_in_a_journal_that_is_replaced_at_once_is_not_missed(
     tmp_path: Path,
 ) -> None:
-    one, other = (Journal(tmp_path / "changes") for _ in range(2))
-    assert one.read() == other.read() == frozenset()
-    one.append(StorageKey(Area.DURABLE, "first"))
-    other.reset()
-    assert other.read() is None
-    assert one.read() is None
+    journal_a, journal_b = (Journal(tmp_path / "changes") for _ in range(2))
+    assert journal_a.read() == journal_b.read() == frozenset()
+    journal_a.append(StorageKey(Area.DURABLE, "first"))
+    journal_b.reset()
+    assert journal_b.read() is None
+    assert journal_a.read() is None
 
 
-def test_a_connection_whose_transaction_cannot_end_holds_no_lock(
+def test_a_connection_that_cannot_end_its_transaction_releases_its_lock(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one, other = (DiskCache(tmp_path / "durable", 1_000_000) for _ in range(2))
-    put(one, "a", b"1")
+    cache_a, cache_b = (DiskCache(tmp_path / "durable", 1_000_000) for _ in range(2))
+    put(cache_a, "a", b"1")
 
     def fail(cache: diskcache.Cache) -> None:
         with cache.transact():
@@ -567,25 +563,25 @@ def test_a_connection_whose_transaction_cannot_end_holds_no_lock(
             cache._con.set_authorizer(lambda action, *_: int(action == sqlite3.SQLITE_TRANSACTION))
 
     with pytest.raises(StoreError, match="not authorized"):
-        one._run(fail)
+        cache_a._run(fail)
     monkeypatch.setattr("feedsrv.storage.disk._LOCK_TIMEOUT", 0.1)
-    put(other, "a", b"3")
-    assert one.get("a") == b"3"
-    for files in (one, other):
+    put(cache_b, "a", b"3")
+    assert cache_a.get("a") == b"3"
+    for files in (cache_a, cache_b):
         files.close()
 
 
 # --- other versions ------------------------------------------------------------------------------
 
 
-def as_before(folder: Path, name: str) -> diskcache.Cache:
-    """Open a part as diskcache does by itself."""
+def open_diskcache(folder: Path, name: str) -> diskcache.Cache:
+    """Open an area with diskcache directly."""
     return diskcache.Cache(
         str(folder / MINE / name), disk_min_file_size=64_000_000, size_limit=200_000_000
     )
 
 
-def test_the_folder_of_an_older_version_is_left_alone_and_named_once(
+def test_the_folder_of_an_older_version_is_unchanged_and_logged_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -601,10 +597,10 @@ def test_the_folder_of_an_older_version_is_left_alone_and_named_once(
     store.close()
 
 
-def test_values_of_another_shape_are_read_anew_and_told_once(
+def test_values_with_an_invalid_structure_are_ignored_and_logged_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with as_before(tmp_path, "durable") as cache:
+    with open_diskcache(tmp_path, "durable") as cache:
         for page in DAYS:
             cache.set(f"{UPSTREAM} listing {page}", b'{"papers": "of another shape"}')
         cache.set(f"{UPSTREAM} failure {DAYS[0]}", b'{"why": 1}')
@@ -621,7 +617,7 @@ def test_values_of_another_shape_are_read_anew_and_told_once(
     store.close()
 
 
-def test_two_versions_on_one_folder_keep_out_of_each_others_way(
+def test_two_versions_in_one_folder_do_not_share_listings(
     store: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("feedsrv.storage.repository.SCHEMA_VERSION", SCHEMA_VERSION + 1)
@@ -636,8 +632,8 @@ def test_two_versions_on_one_folder_keep_out_of_each_others_way(
 
 # --- sizes ---------------------------------------------------------------------------------------
 
-#: Beyond the documented size, of each part: a write-ahead log, which sqlite lets grow to a thousand
-#: pages and a large value, and its index.
+#: Allowed above the documented size of each area: the write-ahead log, which SQLite lets grow to a
+#: thousand pages plus one large value, and its index.
 SLACK = 5_000_000
 
 
@@ -645,18 +641,18 @@ def big(page: Page, size: int = 200_000) -> Listing:
     return msgspec.structs.replace(make_listing(page), skipped=(random_text(size),))
 
 
-def test_adhoc_searches_push_out_no_list_no_configured_search_and_no_polled_one(
+def test_adhoc_searches_evict_no_list_and_no_configured_or_polled_search(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: FrozenMonotonicClock
 ) -> None:
     monkeypatch.setattr(disk, "MAX_EVICTABLE_BYTES", 4_000_000)
     store = disk_store(tmp_path, UPSTREAM, own=[FOG], clock=seconds, memory_bytes=3_000_000)
-    safe = [*DAYS, FOG, SNOW]  # snow is no feed's, but somebody polls it
+    safe = [*DAYS, FOG, SNOW]  # snow belongs to no feed, but is polled
     for page in safe:
         store.save_listing(big(page), page)
     forgotten = Page(Kind.SEARCH, "forgotten")
     store.save_listing(big(forgotten), forgotten)
     largest = 0
-    for number in range(300):  # more than ten times as much as there is room for
+    for number in range(300):  # more than ten times the capacity
         seconds.now += 60
         page = Page(Kind.SEARCH, f"word{number}")
         store.save_listing(big(page), page)
@@ -666,18 +662,18 @@ def test_adhoc_searches_push_out_no_list_no_configured_search_and_no_polled_one(
             wait_until(lambda: not store._records._to_touch)
         largest = max(largest, database(tmp_path, "evictable").stat().st_size)
     store.close()
-    again = disk_store(tmp_path, UPSTREAM, own=[FOG])
-    assert [again.get_listing(page) for page in safe] == [big(page) for page in safe]
-    assert again.get_listing(forgotten) is None
-    assert again.get_listing(Page(Kind.SEARCH, "word0")) is None
-    assert again.get_listing(Page(Kind.SEARCH, "word299"))
-    assert all(has_last_modified(again, f"http://a.b/{number}") for number in range(300))
-    again.close()
+    reopened = disk_store(tmp_path, UPSTREAM, own=[FOG])
+    assert [reopened.get_listing(page) for page in safe] == [big(page) for page in safe]
+    assert reopened.get_listing(forgotten) is None
+    assert reopened.get_listing(Page(Kind.SEARCH, "word0")) is None
+    assert reopened.get_listing(Page(Kind.SEARCH, "word299"))
+    assert all(has_last_modified(reopened, f"http://a.b/{number}") for number in range(300))
+    reopened.close()
     assert largest < 4_000_000 + SLACK
 
 
 def test_many_small_values_leave_room_for_a_large_one(tmp_path: Path) -> None:
-    """What is dropped is as much as has to be, not so many values at a time."""
+    """Eviction removes as many bytes as needed, not a fixed number of values."""
     files = DiskCache(tmp_path / "searches", 2_000_000)
     for number in range(4000):
         put(files, f"small {number}", b"x" * 200)
@@ -702,7 +698,7 @@ def test_a_touch_is_a_small_write(
     assert log.stat().st_size < 300_000
 
 
-def test_the_last_modified_values_of_strangers_take_bounded_space_and_drop_no_polled_one(
+def test_last_modified_values_take_bounded_space_and_polled_urls_are_not_evicted(
     store: Repository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("feedsrv.storage.repository._BUCKETS", 1)
@@ -739,19 +735,19 @@ def test_configured_searches_are_durable_and_others_evictable(
 
 
 @contextmanager
-def no_room(pid: int) -> Iterator[None]:
-    """Let no file of the process grow, nor be written at all."""
+def no_writes(pid: int) -> Iterator[None]:
+    """Prevent the process from writing to any file."""
     before = resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
     yield
     resource.prlimit(pid, resource.RLIMIT_FSIZE, before)
 
 
-@pytest.mark.parametrize("incident", [deleted, damaged, in_the_way, locked, no_room])
-def test_a_server_goes_on_with_the_same_bytes_and_says_so_once(
+@pytest.mark.parametrize("fault", [deleted, damaged, file_instead_of_folder, locked, no_writes])
+def test_a_server_serves_the_same_bytes_during_a_fault_and_logs_it_once(
     upstream: FakeUpstream,
     clock: Clock,
     tmp_path: Path,
-    incident: Callable[[Any], AbstractContextManager[None]],
+    fault: Callable[[Any], AbstractContextManager[None]],
 ) -> None:
     clock.now = datetime.now(UTC)
     folder, settings = tmp_path / "store", tmp_path / "feedsrv.toml"
@@ -768,16 +764,16 @@ def test_a_server_goes_on_with_the_same_bytes_and_says_so_once(
         wait_until(lambda: len([path for path in upstream.requests if "date" in path]) == 2)
         before = fetch_body(url + feed)
         wait_until(lambda: fetch_body(url + feed) == before)
-        with incident(server.workers()[0] if incident is no_room else folder):
+        with fault(server.workers()[0] if fault is no_writes else folder):
             assert fetch_body(url + feed) == before
-            # Something to keep, so that the disk is needed.
+            # A new listing, which has to be stored.
             assert b"<entry>" in fetch_body(f"{url}/papers.atom?q=lighthouse")
             assert fetch_body(url + feed) == before
         upstream.fail()
         assert fetch_body(url + feed) == before
         server.stop()
     warnings = [line for line in server.stderr if "store" in line and "WARNING" in line]
-    assert len(warnings) == (incident is not deleted), server.log()
-    if incident in {deleted, damaged}:  # all is on disk again, without any help of upstream
+    assert len(warnings) == (fault is not deleted), server.log()
+    if fault in {deleted, damaged}:  # everything is on disk again without requests to upstream
         with start_server(environ=environ) as server:
             assert fetch_body(server.url + feed).count(b"<entry>") == before.count(b"<entry>")

@@ -1,4 +1,4 @@
-"""Each fault of the store, in each backend, and what a reader sees: the table of the docs."""
+"""Storage faults in each backend and their effect on readers, as documented in a table."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ FEED = "/feeds/causal.atom"
 Fault = Callable[[], AbstractContextManager[None]]
 
 
-# --- faults of Redis: each happens on entering, and its cause is gone on leaving -----------------
+# --- faults of Redis: each begins on entering the context and ends on leaving it ------------------
 
 
 @contextmanager
 def stopped(redis: RedisServer) -> Iterator[None]:
-    """It comes back empty."""
+    """Redis restarts empty."""
     redis.stop()
     yield
     redis.start()
@@ -97,7 +97,7 @@ DISK_FAULTS = {
     "file damaged behind its header": disk_faults.damaged_inside,
     "file emptied": disk_faults.emptied,
     "another program's database": disk_faults.another_program,
-    "a file in place of the directory": disk_faults.in_the_way,
+    "a file in place of the directory": disk_faults.file_instead_of_folder,
     "disk full": disk_faults.full,
     "file read-only": disk_faults.read_only,
     "another process holds the lock": disk_faults.locked,
@@ -108,7 +108,7 @@ DISK_FAULTS = {
 def with_new_connections(
     fault: Callable[[Path], AbstractContextManager[None]], folder: Path, repository: Repository
 ) -> Iterator[None]:
-    """Have SQLite see the fault, and later its end: some settings are a connection's."""
+    """Apply the fault with new connections, because some settings are per connection."""
     reconnect(repository)
     with fault(folder):
         yield
@@ -119,7 +119,7 @@ def with_new_connections(
 
 
 class Observer:
-    """A server on one store, and a reader of it."""
+    """A server on one store, with a client."""
 
     def __init__(self, service: Service, reopen: Callable[[], Repository]) -> None:
         self._service = service
@@ -127,14 +127,14 @@ class Observer:
         self._client: FlaskClient = create_app(service).test_client()
         self._reopen = reopen
         self._keywords = 0
-        # What its thread does, `row` does, at moments that are the same each time.
+        # `row` runs the maintenance of the stopped thread at reproducible times.
         self.repository._records._closing.set()
         self.repository._records._thread.join()
         for _ in service.refresh_stale():
             pass
 
     def row(self, name: str, backend: str, fault: Fault, pass_time: Callable[[], None]) -> str:
-        """Return what a reader sees during the fault, and what is stored afterwards."""
+        """Return the table row: responses during the fault, and what is stored after it."""
         repository = self.repository
         self._keywords += 1
         path = f"/papers.atom?q=causal+tide{self._keywords}"
@@ -151,20 +151,20 @@ class Observer:
             repository.save_listing(large, large.page)
             during, new = self._client.get(FEED), self._client.get(path)
             wait_until(self._service._scheduler.is_idle)
-            trouble = repository.failure_state(self._service.now())
+            failure = repository.failure_state(self._service.now())
         pass_time()
         wait_until(self._is_recovered)
-        with closing(self._reopen()) as other:
-            other.open()
+        with closing(self._reopen()) as reopened:
+            reopened.open()
             search = Page(Kind.SEARCH, f"causal tide{self._keywords}")
             pages = self._service.newest_day(), search, large.page
-            stored = all(other.get_listing(page) for page in pages)
+            stored = all(reopened.get_listing(page) for page in pages)
         cells = [
             name,
             backend,
             f"{during.status_code}, {'the same' if during.data == before.data else 'other'} bytes",
             str(new.status_code),
-            "names the reason" if trouble else "works",
+            "names the reason" if failure else "works",
             "everything is stored" if stored else "something is lost",
         ]
         return f"| {' | '.join(cells)} |"
@@ -179,7 +179,7 @@ class Observer:
 def observe(
     config: Config, clock: Clock, tmp_path: Path
 ) -> Iterator[Callable[[Callable[..., Repository]], tuple[Observer, Callable[[], None]]]]:
-    """Return a function that opens a server on a store, and one that lets its retry begin."""
+    """Return a function that opens a server and returns its observer and a way to pass time."""
     with ExitStack() as stack:
 
         def open_on(
@@ -200,7 +200,7 @@ def observe(
         yield open_on
 
 
-def test_what_readers_see_is_what_the_documentation_says(
+def test_the_documented_fault_table_matches_the_observed_behaviour(
     config: Config,
     redis: RedisServer,
     tmp_path: Path,
@@ -211,16 +211,16 @@ def test_what_readers_see_is_what_the_documentation_says(
     rows = [HEADER, "|---|---|---|---|---|---|"]
     folder = tmp_path / "disk"
 
-    def on_disk(**given: object) -> Repository:
-        return disk_store(folder, config.upstream_url, **given)  # type: ignore[arg-type]
+    def on_disk(**options: object) -> Repository:
+        return disk_store(folder, config.upstream_url, **options)  # type: ignore[arg-type]
 
     observer, pass_time = observe(on_disk)
     for name, disk_fault in DISK_FAULTS.items():
         fault = partial(with_new_connections, disk_fault, folder, observer.repository)
         rows.append(observer.row(name, "disk", fault, pass_time))
 
-    def in_redis(**given: object) -> Repository:
-        return redis_store(redis.url, tmp_path / "redis", config.upstream_url, **given)  # type: ignore[arg-type]
+    def in_redis(**options: object) -> Repository:
+        return redis_store(redis.url, tmp_path / "redis", config.upstream_url, **options)  # type: ignore[arg-type]
 
     observer, pass_time = observe(in_redis)
     for name, redis_fault in REDIS_FAULTS.items():

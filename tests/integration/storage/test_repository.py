@@ -34,28 +34,28 @@ def store(tmp_path: Path) -> Repository:
     return disk_store(tmp_path, UPSTREAM)
 
 
-def test_what_was_kept_is_there_for_another_process(store: Repository, tmp_path: Path) -> None:
+def test_another_process_reads_a_stored_listing(store: Repository, tmp_path: Path) -> None:
     store.save_listing(make_listing(), FRIDAY)
     store.close()
     assert disk_store(tmp_path, UPSTREAM).get_listing(FRIDAY) == make_listing()
 
 
-def test_what_was_never_kept_is_absent(store: Repository) -> None:
+def test_a_page_that_was_never_stored_has_no_listing_or_failure(store: Repository) -> None:
     assert store.get_listing(FRIDAY) is None
     assert store.get_failure(FRIDAY) is None
 
 
-def test_the_list_given_in_place_of_another_is_found_under_both(store: Repository) -> None:
+def test_a_list_returned_for_another_page_is_stored_under_both_pages(store: Repository) -> None:
     store.save_listing(make_listing(FRIDAY), SATURDAY)
     assert store.get_listing(SATURDAY) == store.get_listing(FRIDAY) == make_listing(FRIDAY)
 
 
-def test_listings_of_two_upstreams_do_not_mix(store: Repository, tmp_path: Path) -> None:
+def test_listings_of_two_upstreams_are_separate(store: Repository, tmp_path: Path) -> None:
     store.save_listing(make_listing(), FRIDAY)
     assert disk_store(tmp_path, "http://127.0.0.1:9009").get_listing(FRIDAY) is None
 
 
-def test_a_failure_is_remembered_until_the_page_is_read(store: Repository, tmp_path: Path) -> None:
+def test_a_failure_is_stored_until_the_page_is_fetched(store: Repository, tmp_path: Path) -> None:
     failure = Failure(reason="status 503", count=1, at=NOON, retry_at=NOON, since=NOON)
     store.save_failure(FRIDAY, failure)
     assert disk_store(tmp_path, UPSTREAM).get_failure(FRIDAY) == failure
@@ -63,14 +63,14 @@ def test_a_failure_is_remembered_until_the_page_is_read(store: Repository, tmp_p
     assert store.get_failure(FRIDAY) is None
 
 
-class Trap:
+class PickleBomb:
     """Runs code when it is unpickled."""
 
-    def __init__(self, mark: Path) -> None:
-        self.mark = mark
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
 
     def __reduce__(self) -> tuple[object, tuple[object, ...]]:
-        return (Path.touch, (self.mark,))
+        return (Path.touch, (self.marker,))
 
 
 def database(tmp_path: Path) -> Path:
@@ -78,34 +78,34 @@ def database(tmp_path: Path) -> Path:
     return found
 
 
-@pytest.mark.parametrize("where", ["value", "file"])
-def test_a_planted_pickle_does_not_run(store: Repository, tmp_path: Path, where: str) -> None:
-    """CVE-2025-69872: diskcache unpickles what it finds, its JSONDisk too."""
+@pytest.mark.parametrize("column", ["value", "file"])
+def test_a_planted_pickle_does_not_run(store: Repository, tmp_path: Path, column: str) -> None:
+    """CVE-2025-69872: diskcache unpickles stored values, even with JSONDisk."""
     store.save_listing(make_listing(), FRIDAY)
-    mark, trap = tmp_path / "it-ran", pickle.dumps(Trap(tmp_path / "it-ran"))
-    (database(tmp_path).parent / "planted.val").write_bytes(trap)
+    marker, payload = tmp_path / "it-ran", pickle.dumps(PickleBomb(tmp_path / "it-ran"))
+    (database(tmp_path).parent / "planted.val").write_bytes(payload)
     with sqlite3.connect(database(tmp_path)) as connection:
-        value, name = (trap, None) if where == "value" else (None, "planted.val")
+        value, name = (payload, None) if column == "value" else (None, "planted.val")
         connection.execute("UPDATE Cache SET mode = 4, value = ?, filename = ?", (value, name))
     connection.close()
-    again = disk_store(tmp_path, UPSTREAM)
+    reopened = disk_store(tmp_path, UPSTREAM)
     for _ in range(2):
-        assert again.get_listing(FRIDAY) is None
+        assert reopened.get_listing(FRIDAY) is None
     assert store.get_listing(FRIDAY) == make_listing()
     store.save_listing(make_listing(), FRIDAY)
-    wait_until(lambda: again.get_listing(FRIDAY) == make_listing())
-    assert not mark.exists()
-    (database(tmp_path).parent / "planted.val").write_bytes(trap)
+    wait_until(lambda: reopened.get_listing(FRIDAY) == make_listing())
+    assert not marker.exists()
+    (database(tmp_path).parent / "planted.val").write_bytes(payload)
     with sqlite3.connect(database(tmp_path)) as connection:
         connection.execute("UPDATE Cache SET mode = 4, value = ?, filename = ?", (value, name))
     connection.close()
-    # The trap is a real one: diskcache as it comes would have run it.
+    # Check the payload: unmodified diskcache runs it.
     diskcache.Cache(str(database(tmp_path).parent)).get(f"{UPSTREAM} listing {FRIDAY}")
-    assert mark.exists()
+    assert marker.exists()
 
 
-def test_a_planted_name_of_a_file_deletes_no_file(store: Repository, tmp_path: Path) -> None:
-    """diskcache deletes what is named beside a value that it replaces."""
+def test_a_planted_file_name_deletes_no_file(store: Repository, tmp_path: Path) -> None:
+    """diskcache deletes the file that is named in the row of a replaced value."""
     store.save_listing(make_listing(), FRIDAY)
     (tmp_path / "precious").write_text("of somebody else")
     with sqlite3.connect(database(tmp_path)) as connection:
@@ -118,33 +118,37 @@ def test_a_planted_name_of_a_file_deletes_no_file(store: Repository, tmp_path: P
 
 def test_a_planted_pickle_as_a_key_does_not_run(store: Repository, tmp_path: Path) -> None:
     store.save_listing(make_listing(), FRIDAY)
-    mark = tmp_path / "it-ran"
+    marker = tmp_path / "it-ran"
     with sqlite3.connect(database(tmp_path)) as connection:
-        trap = pickle.dumps(Trap(mark))
-        connection.execute("UPDATE Cache SET key = ?, raw = 0 WHERE key LIKE '%listing%'", (trap,))
+        payload = pickle.dumps(PickleBomb(marker))
+        connection.execute(
+            "UPDATE Cache SET key = ?, raw = 0 WHERE key LIKE '%listing%'", (payload,)
+        )
     connection.close()
-    again = disk_store(tmp_path, UPSTREAM)
-    again.save_listing(make_listing(), FRIDAY)
+    reopened = disk_store(tmp_path, UPSTREAM)
+    reopened.save_listing(make_listing(), FRIDAY)
     with pytest.raises(OSError, match="refusing to unpickle"):
-        list(disk_files(again)._open(None))
-    assert list(disk_files(again).scan(UPSTREAM))
-    assert not mark.exists()
+        list(disk_files(reopened)._open(None))
+    assert list(disk_files(reopened).scan(UPSTREAM))
+    assert not marker.exists()
 
 
 @pytest.mark.parametrize("value", [b"", b"{", b"[]", b"\xff\xfe", b'{"page": 3}', b"null"])
-def test_a_value_that_cannot_be_read_is_as_good_as_none(store: Repository, value: bytes) -> None:
+def test_a_value_that_cannot_be_decoded_is_treated_as_absent(
+    store: Repository, value: bytes
+) -> None:
     disk_files(store).replace(f"{UPSTREAM} listing {FRIDAY}", None, value)
     assert store.get_listing(FRIDAY) is None
 
 
-def test_nothing_but_text_and_bytes_gets_into_the_files_of(store: Repository) -> None:
+def test_the_disk_stores_only_text_keys_and_bytes_values(store: Repository) -> None:
     with pytest.raises(TypeError, match="names are text"):
         disk_files(store)._open(None).set(("a", "tuple"), b"x")
     with pytest.raises(TypeError, match="values are bytes"):
         disk_files(store)._open(None).set("key", {"a": "dict"})
 
 
-def test_the_kept_form_is_json(store: Repository, tmp_path: Path) -> None:
+def test_listings_are_stored_as_json(store: Repository, tmp_path: Path) -> None:
     store.save_listing(make_listing(), FRIDAY)
     with sqlite3.connect(database(tmp_path)) as connection:
         ((value,),) = connection.execute(
@@ -154,7 +158,7 @@ def test_the_kept_form_is_json(store: Repository, tmp_path: Path) -> None:
     assert zlib.decompress(bytes(value)[4:]).startswith(b'{"page":{"kind":"day"')
 
 
-def test_a_disk_that_fails_is_replaced_by_memory_and_said_once(
+def test_memory_replaces_a_failing_disk_and_the_failure_is_logged_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "file").write_text("in the way")
@@ -171,12 +175,12 @@ def test_memory_is_bounded_while_the_disk_fails(tmp_path: Path) -> None:
     pages = [Page(Kind.SEARCH, f"word{number}") for number in range(200)]
     for page in pages:
         store.save_listing(make_listing(page), page)
-    held = [page for page in pages if store.get_listing(page)]
-    assert 0 < len(held) <= 100
-    assert pages[-1] in held
+    cached = [page for page in pages if store.get_listing(page)]
+    assert 0 < len(cached) <= 100
+    assert pages[-1] in cached
 
 
-def test_probing_names_the_folder_or_says_why_not(store: Repository, tmp_path: Path) -> None:
+def test_check_returns_the_folder_or_raises_the_reason(store: Repository, tmp_path: Path) -> None:
     assert Path(store.check()).is_relative_to(tmp_path)
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StoreError) as caught:
@@ -184,13 +188,13 @@ def test_probing_names_the_folder_or_says_why_not(store: Repository, tmp_path: P
     assert str(tmp_path / "file") in str(caught.value)
 
 
-def test_a_lease_taken_while_another_process_looked_at_its_clock_is_held(store: Repository) -> None:
+def test_a_lease_blocks_a_process_whose_clock_is_slightly_behind(store: Repository) -> None:
     length = timedelta(seconds=12)
     assert store.acquire_lease("one", NOON, length)
     assert not store.acquire_lease("two", NOON - timedelta(milliseconds=50), length)
 
 
-def test_a_lease_taken_by_a_clock_that_was_ahead_blocks_nobody(store: Repository) -> None:
+def test_a_lease_acquired_while_the_clock_was_ahead_blocks_no_process(store: Repository) -> None:
     length = timedelta(seconds=12)
     assert store.acquire_lease("one", NOON + timedelta(days=1), length)
     assert store.acquire_lease("two", NOON, length)
@@ -201,14 +205,14 @@ def store_listing(folder: str) -> None:
 
 
 def test_two_processes_share_one_store(store: Repository, tmp_path: Path) -> None:
-    """What another process keeps is seen by a store that was open all along."""
+    """An open store sees listings that another process saves."""
     assert store.get_listing(FRIDAY) is None
     call_in_process(store_listing, str(tmp_path))
     wait_until(lambda: store.get_listing(FRIDAY) == make_listing())
 
 
 @pytest.mark.parametrize("damage", [b"", b"garbage" * 5000, bytes(100_000)], ids=len)
-def test_a_damaged_file_is_put_aside_and_made_anew(tmp_path: Path, damage: bytes) -> None:
+def test_a_damaged_file_is_moved_aside_and_recreated(tmp_path: Path, damage: bytes) -> None:
     first = disk_store(tmp_path, UPSTREAM)
     first.save_listing(make_listing(), FRIDAY)
     first.close()
@@ -223,7 +227,7 @@ def test_a_damaged_file_is_put_aside_and_made_anew(tmp_path: Path, damage: bytes
     assert disk_store(tmp_path, UPSTREAM).get_listing(FRIDAY) == make_listing()
 
 
-def test_damage_to_the_searches_takes_no_list_away(tmp_path: Path) -> None:
+def test_damage_to_stored_searches_loses_no_list(tmp_path: Path) -> None:
     search = Page(Kind.SEARCH, "fog")
     first = disk_store(tmp_path, UPSTREAM)
     first.save_listing(make_listing(), FRIDAY)
@@ -238,27 +242,27 @@ def test_damage_to_the_searches_takes_no_list_away(tmp_path: Path) -> None:
     assert disk_store(tmp_path, UPSTREAM).get_listing(search) == make_listing(search)
 
 
-# --- one identity for a page -----------------------------------------------------------------
+# --- aliases of pages ------------------------------------------------------------------------
 
 THURSDAY = Page(Kind.DAY, "2026-11-19")
 
 
 def test_a_stale_redirect_does_not_hide_the_listing_of_a_page(tmp_path: Path) -> None:
     later = NOON + timedelta(minutes=20)
-    one, other = (disk_store(tmp_path, UPSTREAM, now=lambda: later) for _ in range(2))
-    one.save_listing(make_listing(FRIDAY), FRIDAY)
+    store_a, store_b = (disk_store(tmp_path, UPSTREAM, now=lambda: later) for _ in range(2))
+    store_a.save_listing(make_listing(FRIDAY), FRIDAY)
     thursday = msgspec.structs.replace(make_listing(THURSDAY), fetched_at=later)
-    one.save_listing(thursday, FRIDAY)
-    found = one.get_listing(FRIDAY)
+    store_a.save_listing(thursday, FRIDAY)
+    found = store_a.get_listing(FRIDAY)
     assert found is not None
     assert found.page == FRIDAY
     assert found.fetched_at == later, "it is not due at once"
-    assert one.get_listing(THURSDAY) == thursday
-    wait_until(lambda: other.get_listing(FRIDAY) == found)
+    assert store_a.get_listing(THURSDAY) == thursday
+    wait_until(lambda: store_b.get_listing(FRIDAY) == found)
     changes = tmp_path / "v3" / "changes"
     before = changes.read_bytes()
     for _ in range(20):
-        assert one.get_listing(FRIDAY) == other.get_listing(FRIDAY) == found
+        assert store_a.get_listing(FRIDAY) == store_b.get_listing(FRIDAY) == found
     assert changes.read_bytes() == before, "reading writes nothing"
 
 
@@ -272,12 +276,14 @@ def test_a_listing_replaces_the_alias_of_its_page(store: Repository) -> None:
 
 
 @pytest.mark.parametrize("hours", [1, 8, 8760])
-def test_last_modified_never_falls_nor_lies_in_the_future(store: Repository, hours: int) -> None:
-    """curl, and so newsboat, drops a body whose Last-Modified is not later than the last one."""
+def test_last_modified_never_decreases_and_is_never_in_the_future(
+    store: Repository, hours: int
+) -> None:
+    """curl, and so newsboat, drops a body whose Last-Modified is not later than the last."""
     ahead = NOON + timedelta(hours=hours)
     assert store.last_modified("http://a/", "x", ahead) == ahead
     assert store.last_modified("http://b/", "x", NOON) == NOON, "one that was not sent before"
-    # The clock was ahead and is right again, or was set back: none is sent.
+    # The clock was ahead and is correct again, or was set back: no value is sent.
     assert store.last_modified("http://a/", "x", NOON) is None
     assert store.last_modified("http://a/", "y", NOON) is None
     assert store.last_modified("http://a/", "y", ahead) == ahead + timedelta(seconds=1)
@@ -285,7 +291,7 @@ def test_last_modified_never_falls_nor_lies_in_the_future(store: Repository, hou
 
 
 @pytest.mark.parametrize("hours", [8, 8760])
-def test_a_failure_of_a_clock_that_was_ahead_forbids_no_request(
+def test_a_failure_recorded_while_the_clock_was_ahead_blocks_no_request(
     store: Repository, hours: int
 ) -> None:
     ahead = NOON + timedelta(hours=hours)
@@ -298,7 +304,9 @@ def test_a_failure_of_a_clock_that_was_ahead_forbids_no_request(
 # --- precedence ------------------------------------------------------------------------------
 
 
-def test_who_has_a_reader_waiting_gets_the_lease_before_who_has_had_it(store: Repository) -> None:
+def test_a_process_with_a_waiting_reader_gets_the_lease_before_its_last_owner(
+    store: Repository,
+) -> None:
     length = timedelta(seconds=12)
     assert store.acquire_lease("busy", NOON, length)
     assert not store.acquire_lease("other", NOON, length, is_awaited=True)
@@ -311,7 +319,7 @@ def test_who_has_a_reader_waiting_gets_the_lease_before_who_has_had_it(store: Re
     assert store.acquire_lease("busy", NOON, length)
 
 
-def test_precedence_that_is_not_used_ends_by_itself(store: Repository) -> None:
+def test_unused_precedence_expires(store: Repository) -> None:
     length = timedelta(seconds=12)
     assert store.acquire_lease("busy", NOON, length)
     assert not store.acquire_lease("dead", NOON, length, is_awaited=True)
@@ -319,7 +327,7 @@ def test_precedence_that_is_not_used_ends_by_itself(store: Repository) -> None:
     assert store.acquire_lease("busy", NOON + timedelta(seconds=1), length)
 
 
-def test_what_nobody_waits_for_takes_no_precedence(store: Repository) -> None:
+def test_a_refresh_without_a_waiting_reader_has_no_precedence(store: Repository) -> None:
     length = timedelta(seconds=12)
     assert store.acquire_lease("busy", NOON, length)
     assert not store.acquire_lease("other", NOON, length)
@@ -334,7 +342,7 @@ class Subscriber(msgspec.Struct, frozen=True):
     mail: str
 
 
-def test_durable_values_outlive_a_change_of_the_schema_version(
+def test_permanent_values_survive_a_change_of_the_schema_version(
     store: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     values = store.permanent_values("subscribers", Subscriber)
@@ -343,49 +351,49 @@ def test_durable_values_outlive_a_change_of_the_schema_version(
     assert values.is_written("1")
     store.close()
     monkeypatch.setattr("feedsrv.storage.repository.SCHEMA_VERSION", 4)
-    again = disk_store(tmp_path, UPSTREAM).permanent_values("subscribers", Subscriber)
-    assert again.get("1") == Subscriber("ada@example.org")
-    assert dict(again.scan()) == {
+    reopened = disk_store(tmp_path, UPSTREAM).permanent_values("subscribers", Subscriber)
+    assert reopened.get("1") == Subscriber("ada@example.org")
+    assert dict(reopened.scan()) == {
         "1": Subscriber("ada@example.org"),
         "2": Subscriber("bo@example.org"),
     }
-    again.delete("1")
-    assert [name for name, _ in again.scan()] == ["2"]
+    reopened.delete("1")
+    assert [name for name, _ in reopened.scan()] == ["2"]
 
 
-def test_a_permanent_value_that_another_process_deleted_is_gone(tmp_path: Path) -> None:
+def test_a_permanent_value_deleted_by_another_process_is_absent(tmp_path: Path) -> None:
     stores = [disk_store(tmp_path, UPSTREAM) for _ in range(2)]
-    one, other = (store.permanent_values("subscribers", Subscriber) for store in stores)
-    one.set("1", Subscriber("ada@example.org"))
-    wait_until(lambda: other.get("1") is not None)
+    values_a, values_b = (store.permanent_values("subscribers", Subscriber) for store in stores)
+    values_a.set("1", Subscriber("ada@example.org"))
+    wait_until(lambda: values_b.get("1") is not None)
     for store in stores:
-        store._records.run_maintenance()  # the journal is new, which counts as a loss
-    one.delete("1")
-    wait_until(lambda: other.get("1") is None)
-    assert one.get("1") is None
+        store._records.run_maintenance()  # a new journal counts as a lost store
+    values_a.delete("1")
+    wait_until(lambda: values_b.get("1") is None)
+    assert values_a.get("1") is None
 
 
-def test_a_process_that_was_cut_off_does_not_bring_back_what_another_deleted(
+def test_a_disconnected_process_does_not_restore_values_that_another_deleted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seconds = [0.0]
     stores = [disk_store(tmp_path, UPSTREAM, clock=lambda: seconds[0]) for _ in range(2)]
-    one, other = (store.permanent_values("subscribers", Subscriber) for store in stores)
+    values_a, values_b = (store.permanent_values("subscribers", Subscriber) for store in stores)
     for name in "12":
-        one.set(name, Subscriber("ada@example.org"))
-        wait_until(partial(has_value, other, name))
+        values_a.set(name, Subscriber("ada@example.org"))
+        wait_until(partial(has_value, values_b, name))
     for store in stores:
-        store._records.run_maintenance()  # the journal is new, which counts as a loss
+        store._records.run_maintenance()  # a new journal counts as a lost store
     with monkeypatch.context() as patch:
         patch.setattr(disk_files(stores[1], "permanent"), "replace", fail)
-        other.set("2", Subscriber("bo@example.org"))
-        assert not other.is_written("2")
-        one.delete("1")
+        values_b.set("2", Subscriber("bo@example.org"))
+        assert not values_b.is_written("2")
+        values_a.delete("1")
     seconds[0] += 11
-    wait_until(lambda: other.is_written("2"))
-    wait_until(lambda: one.get("2") == Subscriber("bo@example.org"))
-    assert one.get("1") is None
-    assert other.get("1") is None
+    wait_until(lambda: values_b.is_written("2"))
+    wait_until(lambda: values_a.get("2") == Subscriber("bo@example.org"))
+    assert values_a.get("1") is None
+    assert values_b.get("1") is None
 
 
 def has_value(values: PermanentValues[Subscriber], name: str) -> bool:
@@ -396,27 +404,27 @@ def fail(*_: object) -> bool:
     raise StoreError("the folder", "full")
 
 
-def test_of_a_permanent_value_the_one_in_memory_is_not_the_later_one(tmp_path: Path) -> None:
-    """A process that rereads everything does not overwrite what another one changed."""
+def test_a_cached_permanent_value_does_not_overwrite_a_newer_stored_one(tmp_path: Path) -> None:
+    """A process that rereads everything does not overwrite changes of another one."""
     stores = [disk_store(tmp_path, UPSTREAM) for _ in range(2)]
-    one, other = (store.permanent_values("subscribers", Subscriber) for store in stores)
-    one.set("1", Subscriber("ada@example.org"))
-    wait_until(lambda: other.get("1") is not None)
+    values_a, values_b = (store.permanent_values("subscribers", Subscriber) for store in stores)
+    values_a.set("1", Subscriber("ada@example.org"))
+    wait_until(lambda: values_b.get("1") is not None)
     stores[1]._records._closing.set()
     stores[1]._records._thread.join()
-    one.set("1", Subscriber("bo@example.org"))
+    values_a.set("1", Subscriber("bo@example.org"))
     stores[1]._records._invalidate_all()
     stores[1]._records.run_maintenance()
-    assert one.get("1") == other.get("1") == Subscriber("bo@example.org")
+    assert values_a.get("1") == values_b.get("1") == Subscriber("bo@example.org")
 
 
-def test_values_of_another_schema_are_left_alone(store: Repository) -> None:
+def test_values_of_another_schema_are_ignored(store: Repository) -> None:
     store.permanent_values("subscribers", Subscriber).set("1", Subscriber("ada@example.org"))
     assert store.permanent_values("subscribers", Subscriber, schema=2).get("1") is None
     assert not list(store.permanent_values("subscribers", Subscriber, schema=2).scan())
 
 
-def test_a_durable_value_is_written_once_the_disk_works_and_is_not_guessed_before(
+def test_a_permanent_value_is_written_once_the_disk_works_and_is_unknown_before(
     tmp_path: Path,
 ) -> None:
     disk_store(tmp_path / "store", UPSTREAM).close()
@@ -436,7 +444,7 @@ def test_a_durable_value_is_written_once_the_disk_works_and_is_not_guessed_befor
     seconds[0] += 11
     wait_until(lambda: values.is_written("1"))
     store.close()
-    again = disk_store(tmp_path / "store", UPSTREAM)
-    assert again.permanent_values("subscribers", Subscriber).get("1") == Subscriber(
+    reopened = disk_store(tmp_path / "store", UPSTREAM)
+    assert reopened.permanent_values("subscribers", Subscriber).get("1") == Subscriber(
         "ada@example.org"
     )

@@ -50,7 +50,7 @@ def test_no_further_page_is_requested_where_another_day_begins(
 
 
 def serve_pages_of_fifty(upstream: FakeUpstream, *, ignores_page: bool = False) -> None:
-    """Have the API respond with fifty entries, whatever the limit, and without a Link field."""
+    """Make the API respond with fifty entries at any limit, and without a Link header."""
 
     def intercept(path: str) -> Response | None:
         query = parse_qs(urlsplit(path).query)

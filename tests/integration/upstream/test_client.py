@@ -191,7 +191,7 @@ def test_cookies_are_not_sent_back() -> None:
 
 
 @pytest.mark.parametrize("value", ['"' + "x" * 300 + '"', '"caf\xe9"', '"a\tb"', ""])
-def test_a_validator_that_is_long_or_not_plain_is_not_kept(value: str) -> None:
+def test_a_validator_that_is_long_or_not_plain_is_not_stored(value: str) -> None:
     headers = {"ETag": value, "Last-Modified": value}
     with serving(lambda request: Response("a list", headers=headers)) as get:
         result = get()
@@ -295,7 +295,7 @@ def redirect_forever(connection: socket.socket) -> None:
 
 @pytest.mark.parametrize("handler", [hang, send_headers_slowly, send_body_slowly, redirect_forever])
 def test_one_deadline_covers_the_whole_request(handler: Callable[[socket.socket], None]) -> None:
-    """httpx's own timeouts start anew with each byte, so slow headers would take forever."""
+    """httpx's timeouts restart with each byte, so slow headers would never time out."""
     started = time.monotonic()
     with serving_socket(handler) as get, pytest.raises(FetchError, match="timed out"):
         get(seconds=0.5)
@@ -345,7 +345,7 @@ def test_requests_in_progress_can_be_aborted() -> None:
 
 @contextmanager
 def unresponsive_address(port: int) -> Iterator[str]:
-    """Yield a loopback address that drops what is sent to the port: its backlog is full."""
+    """Yield a loopback address whose full backlog drops new connections."""
     address = "127.0.0.2"
     with socket.socket() as listener, ExitStack() as waiting:
         listener.bind((address, port))
@@ -359,7 +359,7 @@ def unresponsive_address(port: int) -> Iterator[str]:
 
 
 def resolve_to(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
-    """Have every host name resolve to these addresses."""
+    """Make every host name resolve to these addresses."""
 
     def getaddrinfo(host: object, port: int, *args: object, **options: object) -> list[object]:
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (each, port)) for each in addresses]
@@ -380,7 +380,7 @@ def test_an_address_that_does_not_respond_leaves_time_for_the_next(
             assert client.get("/papers", client.deadline_after(8)).body == b"a list"
 
 
-def test_the_deadline_holds_when_no_address_responds(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_deadline_applies_when_no_address_responds(monkeypatch: pytest.MonkeyPatch) -> None:
     with (
         serve_wsgi(Response("")) as url,
         unresponsive_address(port := int(url.rpartition(":")[2])) as dead,
@@ -393,21 +393,21 @@ def test_the_deadline_holds_when_no_address_responds(monkeypatch: pytest.MonkeyP
         assert time.monotonic() - started < 10
 
 
-def test_the_deadline_holds_when_the_name_server_does_not_respond(
+def test_the_deadline_applies_when_the_name_server_does_not_respond(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    answer = Event()
+    may_respond = Event()
 
     def getaddrinfo(*args: object, **options: object) -> list[object]:
-        answer.wait(30)
+        may_respond.wait(30)
         return []
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     with UpstreamClient("http://upstream.example", agent="feedsrv/test") as client:
         with pytest.raises(FetchError, match="timed out"):
             client.get("/papers", client.deadline_after(0.5))
-        assert not answer.is_set()
-        answer.set()
+        assert not may_respond.is_set()
+        may_respond.set()
 
 
 def test_each_address_that_refuses_a_connection_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -443,7 +443,7 @@ def test_variables_that_httpx_would_reject_are_not_read(monkeypatch: pytest.Monk
 # --- the token ---------------------------------------------------------------------------------
 
 
-def test_requests_go_on_without_a_token_that_has_expired(
+def test_requests_continue_without_an_expired_token(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     tokens: list[str] = []

@@ -176,7 +176,7 @@ def test_retry_after_is_honoured_from_the_page_and_from_the_api(
 
 
 @pytest.mark.parametrize("scope", SCOPES)
-def test_damage_that_costs_a_paper_of_the_page_is_made_up_for_by_the_api(
+def test_papers_lost_to_damage_on_the_page_come_from_the_api(
     make_service: MakeService, upstream: FakeUpstream, scope: str
 ) -> None:
     upstream.damage = (b"Causal lighthouses", b"Causal \x5cx lighthouses", SCOPES[scope])

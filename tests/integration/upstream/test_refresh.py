@@ -46,7 +46,7 @@ def test_a_refresh_is_a_conditional_request_with_the_stored_validators(
     upstream.etag = '"one"'
     first = service.refresh_page(service.newest_day())
     clock.forward(minutes=5)
-    del upstream.papers[0]  # not noticed: upstream responds with 304
+    del upstream.papers[0]  # without effect: upstream responds with 304
     second = service.refresh_page(service.newest_day())
     assert upstream.if_none_match == ["", '"one"']
     assert second.papers == first.papers
@@ -147,7 +147,7 @@ def make_refresher(config: Config, owner: str, clock: Clock, waits: list[float])
     )
 
 
-def test_a_dead_holder_blocks_others_only_until_the_lease_expires(
+def test_the_lease_of_a_dead_process_blocks_others_only_until_it_expires(
     config: Config, clock: Clock
 ) -> None:
     waits: list[float] = []
@@ -196,13 +196,13 @@ def test_after_a_long_wait_the_lease_is_acquired_again(
         refresher.refresh(Page(Kind.TRENDING), force=True)
     started, pause = clock(), refresher._wait
 
-    def meanwhile(seconds: float, page: Page) -> None:
+    def wait_while_another_process_acquires_the_lease(seconds: float, page: Page) -> None:
         pause(seconds, page)
         if seconds > 100:
             assert refresher._repository.acquire_lease(
                 "another process", clock(), timedelta(seconds=3)
             )
 
-    monkeypatch.setattr(refresher, "_wait", meanwhile)
+    monkeypatch.setattr(refresher, "_wait", wait_while_another_process_acquires_the_lease)
     assert refresher.refresh(Page(Kind.MONTH, "2026-11"), extra_wait=600).papers
     assert timedelta(seconds=303) <= clock() - started <= timedelta(seconds=304)

@@ -1,4 +1,4 @@
-"""Upstream is slow, or hangs: who waits how long, and what is read in the end."""
+"""Upstream is slow, or hangs: how long requests wait, and what is fetched."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from tests.support.upstream import FakeUpstream
 from tests.support.waiting import wait_until
 
 DEADLINE = 1.5
-#: Seconds in which a request that does not wait is answered, also on a busy machine.
+#: Seconds for the response to a request that does not wait, also on a busy machine.
 AT_ONCE = 1.0
 
 
 @pytest.fixture
 def delay(upstream: FakeUpstream) -> Iterator[list[float]]:
-    """Return a list of one number: the seconds that upstream takes for each response."""
+    """Return a list of one number, the delay of upstream's responses in seconds."""
     seconds, ended = [0.0], threading.Event()
 
     def wait(path: str) -> Response | None:
@@ -45,7 +45,7 @@ def timed_get(client: FlaskClient, path: str) -> tuple[int, float]:
 def test_the_first_reader_gets_a_page_that_takes_most_of_the_deadline(
     make_service: MakeService, delay: list[float]
 ) -> None:
-    delay[0] = 3.0  # the API is asked after 2.8
+    delay[0] = 3.0  # the API is requested after 2.8 s
     service = make_service(deadline=4.0)
     status, _ = timed_get(create_app(service).test_client(), "/papers.atom")
     assert status == 200
@@ -54,7 +54,7 @@ def test_the_first_reader_gets_a_page_that_takes_most_of_the_deadline(
     assert listing.parsed_from == "data"
 
 
-def test_a_page_that_takes_longer_than_a_reader_waits_is_read_behind_it(
+def test_a_page_slower_than_the_deadline_is_fetched_in_the_background(
     make_service: MakeService, delay: list[float]
 ) -> None:
     delay[0] = 1.6 * DEADLINE
@@ -84,7 +84,7 @@ def test_a_stored_page_is_refreshed_by_a_slow_upstream(
     wait_until(is_refreshed)
 
 
-def test_after_one_timeout_nobody_waits_until_upstream_has_responded(
+def test_after_one_timeout_no_request_waits_until_upstream_has_responded(
     make_service: MakeService, upstream: FakeUpstream, clock: Clock
 ) -> None:
     upstream.inject_fault("timeout")
@@ -119,7 +119,7 @@ def test_an_error_response_shows_that_upstream_does_not_hang(
     assert not service._refresher.is_hanging()
 
 
-def test_while_upstream_hangs_it_is_tried_again_without_a_reader(
+def test_while_upstream_hangs_requests_are_retried_without_a_reader(
     make_service: MakeService,
     upstream: FakeUpstream,
     clock: Clock,
@@ -136,7 +136,7 @@ def test_while_upstream_hangs_it_is_tried_again_without_a_reader(
     wait_until(lambda: service.repository.get_listing(Page(Kind.TRENDING)) is not None)
 
 
-def test_a_page_that_hangs_gives_way_to_others_after_the_deadline(
+def test_a_hanging_page_does_not_block_others_after_the_deadline(
     make_service: MakeService, upstream: FakeUpstream
 ) -> None:
     upstream.inject_fault("timeout", "/papers/trending")

@@ -1,4 +1,4 @@
-"""A paper on two list days: the date of the first, unless the later one was served; later facts."""
+"""A paper on two list days: the date of the first, unless the later was served; later data."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from tests.support.upstream import FakeUpstream, Json, make_raw_paper
 from tests.support.waiting import wait_until
 
 OLDER, NEWER = Page(Kind.DAY, "2026-08-04"), Page(Kind.DAY, "2026-08-10")
-FIRST = make_listing(make_paper(listed=date(2026, 8, 4), upvotes=2), page=OLDER)
-AGAIN = make_listing(make_paper(listed=date(2026, 8, 10), upvotes=42), page=NEWER)
+EARLIER_LISTING = make_listing(make_paper(listed=date(2026, 8, 4), upvotes=2), page=OLDER)
+LATER_LISTING = make_listing(make_paper(listed=date(2026, 8, 10), upvotes=42), page=NEWER)
 
 
 @pytest.fixture
 def upstream_papers() -> list[Json]:
-    """One paper on two list days, six days apart."""
+    """Return one paper on two list days, six days apart."""
     return [
         make_raw_paper(1, day=0, title="Causal tides", upvotes=42),
         make_raw_paper(1, day=4, title="Causal tides", upvotes=2),
@@ -32,13 +32,13 @@ def upstream_papers() -> list[Json]:
 
 
 def served_paper(service: Service) -> tuple[date | None, int]:
-    """Return list day and votes of the paper as feeds have it."""
+    """Return the list day and votes of the paper in feeds."""
     matches = service.get_feed(Feed(name="x", title="x", query="tides", sources=("daily",))).matches
     (paper,) = (match.paper for match in matches)
     return paper.listed, paper.upvotes
 
 
-def test_the_first_day_dates_a_paper_and_the_later_one_has_its_facts(
+def test_a_paper_has_the_date_of_its_first_day_and_the_data_of_the_later_one(
     make_service: MakeService,
 ) -> None:
     service = make_service(history_days=6)
@@ -49,7 +49,7 @@ def test_the_first_day_dates_a_paper_and_the_later_one_has_its_facts(
     assert later.papers[0].listed == date(2026, 11, 18), "also when the first day has left"
 
 
-def test_a_date_that_was_served_does_not_move_while_the_window_fills(
+def test_a_served_date_does_not_change_while_the_window_fills(
     make_service: MakeService, upstream: FakeUpstream, clock: Clock
 ) -> None:
     service = make_service(history_days=6)
@@ -70,6 +70,6 @@ def test_a_date_that_was_served_does_not_move_while_the_window_fills(
         assert served_paper(service) == (date(2026, 11, 24), 42)
 
 
-def test_copies_that_disagree_have_the_earlier_day_and_the_facts_of_the_later() -> None:
-    (paper,) = unite_listings((AGAIN, FIRST))
+def test_differing_copies_have_the_earlier_day_and_the_data_of_the_later_one() -> None:
+    (paper,) = unite_listings((LATER_LISTING, EARLIER_LISTING))
     assert (paper.listed, paper.upvotes) == (date(2026, 8, 4), 42)

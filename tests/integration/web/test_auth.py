@@ -33,7 +33,7 @@ def private_client(make_service: MakeService) -> FlaskClient:
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_without_a_key_every_response_is_401_and_says_how_to_send_one(
+def test_without_a_key_every_response_is_401_with_instructions(
     private_client: FlaskClient, upstream: FakeUpstream, path: str
 ) -> None:
     for headers in (
@@ -63,7 +63,7 @@ def add_key(path: str, key: str) -> tuple[str, dict[str, str]]:
 @pytest.mark.parametrize("path", PATHS[:11])
 def test_the_key_works_in_the_url_and_as_a_password(private_client: FlaskClient, path: str) -> None:
     url, parameters = add_key(path, KEY)
-    # Buffered: closes the file of a static response.
+    # Buffering closes the file of a static response.
     assert private_client.get(url, query_string=parameters, buffered=True).status_code == 200
     assert private_client.get(path, auth=("anybody", KEY), buffered=True).status_code == 200
     assert private_client.get(path, auth=("anybody", "wrong")).status_code == 401

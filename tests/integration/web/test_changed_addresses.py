@@ -1,4 +1,4 @@
-"""Addresses that programs have changed, and the form of an address without a question mark."""
+"""URLs that programs have changed, and the form of a URL without a question mark."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def self_url(data: bytes) -> str:
         "/papers/q/%20causal%20.atom",
     ],
 )
-def test_a_changed_address_has_the_same_feed_byte_for_byte(
+def test_a_changed_url_has_the_same_feed_byte_for_byte(
     sample_client: FlaskClient, address: str
 ) -> None:
     expected, response = sample_client.get(FEED), sample_client.get(address)
@@ -67,13 +67,13 @@ def test_a_changed_address_has_the_same_feed_byte_for_byte(
         ("/papers.atom?q=why%3F+causal", "/papers.atom?q=why%3F+causal"),
     ],
 )
-def test_self_is_the_canonical_address(
+def test_self_is_the_canonical_url(
     sample_client: FlaskClient, address: str, canonical: str
 ) -> None:
     assert self_url(sample_client.get(address).data) == f"http://localhost{canonical}"
 
 
-def test_a_changed_address_and_the_right_one_share_a_cached_response(
+def test_a_changed_url_and_the_correct_one_share_a_cached_response(
     make_service: MakeService,
 ) -> None:
     service = make_service()
@@ -82,15 +82,13 @@ def test_a_changed_address_and_the_right_one_share_a_cached_response(
     client.get("/papers/q/causal.atom")
     wait_until(service._scheduler.is_idle)
     client.get("/papers/q/causal.atom")
-    app.view_functions = {}  # no view can be called
+    app.view_functions = {}  # any call of a view would fail
     assert client.get(FEED).status_code == 200
     assert client.get("/papers.atom?q%3Dcausal").status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/?q=by+the+sea", "/papers?q=by+the+sea", "/feeds/sea?q=fog"])
-def test_pages_show_the_address_without_a_question_mark(
-    sample_client: FlaskClient, path: str
-) -> None:
+def test_pages_show_the_url_without_a_question_mark(sample_client: FlaskClient, path: str) -> None:
     page = BeautifulSoup(sample_client.get(path).text, "html.parser")
     (field,) = page.select("details input#path-address-atom")
     (canonical,) = page.select("input#address-atom")

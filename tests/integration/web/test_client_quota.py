@@ -22,7 +22,7 @@ def searches(upstream: FakeUpstream) -> list[str]:
     return [path for path in upstream.requests if path.startswith("/papers?q=")]
 
 
-def test_a_client_over_its_quota_gets_what_is_stored_and_the_search_later(
+def test_a_client_over_its_quota_gets_stored_papers_and_the_search_later(
     limited_client: FlaskClient, clock: Clock, upstream: FakeUpstream
 ) -> None:
     for query in ("fog", "ferry", "tide"):
@@ -54,7 +54,7 @@ def test_sixty_new_keywords_at_once_all_get_their_papers(
     assert len(set(searches(upstream))) == 60, "searches come later"
 
 
-def test_an_old_list_that_nobody_has_requested_counts_as_a_new_keyword(
+def test_an_old_list_that_was_never_requested_counts_as_a_new_keyword(
     limited_client: FlaskClient,
 ) -> None:
     for day in ("2026-03-02", "2026-03-03"):

@@ -97,7 +97,7 @@ def run_server(service: Service) -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server whose papers do not change."""
+    """Return a server whose papers do not change."""
     causal = Feed(name="causal", title="Causal matters", query="causal")
     folder = tmp_path_factory.mktemp("store")
     service = Service.open(
@@ -105,7 +105,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         now=Clock(),
     )
     for _ in service.refresh_stale():
-        pass  # or the front page would change while it is read
+        pass  # otherwise the front page would change during the test
     with run_server(service) as running:
         yield running
     service.close()
@@ -139,10 +139,8 @@ def test_if_none_match_is_compared_weakly(server: Server, shape: str, status: in
 
 
 @pytest.mark.parametrize("path", CACHEABLE_PATHS)
-def test_every_feed_has_validators_and_is_304_for_those_who_send_them(
-    server: Server, path: str
-) -> None:
-    """RFC 9110 15.4.5: a 304 repeats them, and has no body."""
+def test_every_feed_has_validators_and_responds_to_them_with_304(server: Server, path: str) -> None:
+    """RFC 9110 15.4.5: a 304 has the validators and no body."""
     first = server(path)
     assert first.status == 200
     for again in (
@@ -167,10 +165,10 @@ def test_each_feed_and_format_has_its_own_etag(server: Server) -> None:
 )
 @pytest.mark.parametrize("form", ['W/"{}{}"', '"{}{}"', 'W/"{}"{}', '"x", "{}{}"'])
 @pytest.mark.parametrize("path", [FEED, "/", "/static/style.css"])
-def test_an_etag_of_a_server_that_compresses_is_ours(
+def test_an_etag_with_the_suffix_of_a_compressing_proxy_matches(
     server: Server, suffix: str, form: str, path: str
 ) -> None:
-    """Apache adds -gzip to the ETags of responses that it compresses, and does not take it off."""
+    """Apache adds -gzip to the ETag of a response that it compresses, and never removes it."""
     tag = server(path).headers["ETag"].removeprefix("W/").strip('"')
     assert server(path, If_None_Match=form.format(tag, suffix)).status == 304
     assert server(path, If_None_Match=form.format("other", suffix)).status == 200
@@ -188,7 +186,7 @@ def test_an_etag_of_a_server_that_compresses_is_ours(
     ],
 )
 @pytest.mark.parametrize("path", [FEED, "/papers", "/", "/openapi.json", "/static/style.css"])
-def test_if_match_is_true_for_what_exists(
+def test_if_match_is_true_for_existing_resources(
     server: Server, path: str, if_match: str, status: int
 ) -> None:
     tag = server(path).headers["ETag"].removeprefix("W/")
@@ -237,7 +235,7 @@ def http_date(moment: datetime) -> str:
 def test_if_modified_since_alone_is_compared_with_last_modified(
     server: Server, since: timedelta, status: int
 ) -> None:
-    """Thunderbird sends nothing else."""
+    """Thunderbird sends no other validator."""
     first = server(FEED)
     assert server(FEED, If_Modified_Since=http_date(first.modified + since)).status == status
 
@@ -308,7 +306,7 @@ def test_head_is_get_without_its_body(server: Server, path: str) -> None:
     assert head.body == b""
     assert got.body
     assert head.status == got.status
-    ignored = {"date", "expires", "server", "connection"}  # a second may pass between the two
+    ignored = {"date", "expires", "server", "connection"}  # times may differ by a second
     headers = [
         [pair for pair in response.headers if pair[0].lower() not in ignored]
         for response in (got, head)
@@ -347,7 +345,7 @@ def test_pages_files_and_the_description_have_validators(server: Server, path: s
 
 
 @pytest.mark.parametrize("path", [*UNSTORED_PATHS, "/static/style.css", "/metrics", "/status.json"])
-def test_they_are_compressed(server: Server, path: str) -> None:
+def test_pages_files_and_the_description_are_compressed(server: Server, path: str) -> None:
     plain, compressed = server(path), server(path, Accept_Encoding="gzip, br")
     assert compressed.headers["Content-Encoding"] == "gzip"
     assert compressed.headers["Vary"] == plain.headers["Vary"] == "Accept-Encoding"
@@ -357,18 +355,18 @@ def test_they_are_compressed(server: Server, path: str) -> None:
     head = server(path, "HEAD", Accept_Encoding="gzip, br")
     assert head.headers["Content-Encoding"] == "gzip"
     assert head.body == b""
-    if path != "/metrics":  # which counts requests
+    if path != "/metrics":  # the metrics count requests
         assert gzip.decompress(compressed.body) == plain.body
 
 
-def test_what_does_not_get_smaller_is_not_compressed(server: Server) -> None:
+def test_bodies_that_compression_does_not_shrink_are_not_compressed(server: Server) -> None:
     for path in ("/static/icon.png", "/healthz"):
         assert "Content-Encoding" not in server(path, Accept_Encoding="gzip").headers
 
 
 @pytest.mark.parametrize("path", [FEED, "/", *FILE_PATHS, "/openapi.json", "/nothing", "/papers/"])
-def test_the_date_is_left_to_the_server(sample_client: FlaskClient, path: str) -> None:
-    """granian adds one, whatever the application sends."""
+def test_the_application_sends_no_date(sample_client: FlaskClient, path: str) -> None:
+    """granian always adds a Date header."""
     for headers in ({}, {"If-None-Match": "*"}, {"Range": "bytes=0-9"}):
         assert "Date" not in sample_client.get(path, headers=headers).headers
 
@@ -417,7 +415,7 @@ def test_a_body_is_compressed_only_for_clients_that_accept_gzip(
     assert "Content-Encoding" not in plain.headers
 
 
-def test_the_etag_of_the_compressed_body_is_good_for_the_plain_one(server: Server) -> None:
+def test_the_etag_of_the_compressed_body_matches_the_plain_one(server: Server) -> None:
     compressed = server(FEED, Accept_Encoding="gzip")
     again = server(FEED, If_None_Match=compressed.headers["ETag"])
     assert (again.status, again.body) == (304, b"")
@@ -439,8 +437,8 @@ def test_a_delta_is_never_sent(server: Server) -> None:
 
 
 @pytest.mark.parametrize("accept", ["application/rss+xml", "text/html", "image/png", "*/*;q=0"])
-def test_the_accept_header_changes_nothing(server: Server, accept: str) -> None:
-    """Some readers accept RSS only, and read Atom all the same."""
+def test_the_accept_header_is_ignored(server: Server, accept: str) -> None:
+    """Some readers accept only RSS, but parse Atom."""
     assert server(FEED, Accept=accept).body == server(FEED).body
 
 
@@ -482,7 +480,7 @@ def test_link_headers_contain_the_feed_and_its_other_formats(
 # --- Last-Modified -------------------------------------------------------------------------------
 
 
-#: Last-Modified belongs to a URL, which must not depend on the port of the server.
+#: Last-Modified is stored per URL, which must not depend on the port of the server.
 HOST = {"Host": "papers.example.org"}
 
 
@@ -494,7 +492,7 @@ def changing_server(service: Service) -> Iterator[Server]:
 
 @pytest.fixture
 def list_papers(changing_server: Server, service: Service, upstream: FakeUpstream) -> ListPapers:
-    """Return a function that has upstream list these papers, and requests their feed."""
+    """Return a function that makes upstream list these papers and requests their feed."""
 
     def list_papers(*titles: str) -> HttpResponse:
         upstream.papers = [
@@ -511,14 +509,14 @@ def last_modified_rises(*responses: HttpResponse) -> bool:
     return all(after.modified >= before.modified + second for before, after in pairwise(responses))
 
 
-def test_last_modified_rises_with_each_change_within_the_same_second(
+def test_last_modified_increases_with_each_change_within_the_same_second(
     list_papers: ListPapers,
 ) -> None:
-    """newsboat ignores a body whose Last-Modified did not rise."""
+    """newsboat ignores a body whose Last-Modified did not increase."""
     responses = [
         list_papers("Kelp"),
-        list_papers("Kelp", "Tides"),  # one more
-        list_papers("Kelp"),  # the same bytes as at first, and still a later date
+        list_papers("Kelp", "Tides"),  # one paper more
+        list_papers("Kelp"),  # the first body again, with a later date
         list_papers("Eelgrass"),
         list_papers("Kelp"),
     ]
@@ -527,7 +525,7 @@ def test_last_modified_rises_with_each_change_within_the_same_second(
     assert responses[0].headers["ETag"] == responses[2].headers["ETag"]
 
 
-def test_last_modified_stays_while_the_bytes_stay(
+def test_last_modified_does_not_change_while_the_body_does_not(
     list_papers: ListPapers, changing_server: Server, clock: Clock
 ) -> None:
     first = list_papers("Kelp")
@@ -546,7 +544,7 @@ def test_last_modified_is_the_time_of_the_change(list_papers: ListPapers, clock:
     assert list_papers("Tides").modified == datetime(2026, 11, 24, 10, 20, tzinfo=UTC)
 
 
-def test_last_modified_rises_although_the_clock_was_set_back_a_little(
+def test_last_modified_increases_although_the_clock_was_set_back_a_little(
     list_papers: ListPapers, clock: Clock
 ) -> None:
     responses = [list_papers("Kelp")]
@@ -557,10 +555,10 @@ def test_last_modified_rises_although_the_clock_was_set_back_a_little(
 
 
 @pytest.mark.parametrize("hours", [1, 8, 8760])
-def test_while_the_clock_is_behind_the_last_date_none_is_sent(
+def test_last_modified_is_omitted_while_the_clock_is_behind_the_last_value(
     list_papers: ListPapers, changing_server: Server, clock: Clock, hours: int
 ) -> None:
-    """It was set back, or had been ahead. No date falls, and none lies in the future."""
+    """The clock was set back, or had been ahead. No date decreases or is in the future."""
     first = list_papers("Kelp")
     clock.forward(hours=-hours)
     second = list_papers("Tides")
@@ -572,7 +570,7 @@ def test_while_the_clock_is_behind_the_last_date_none_is_sent(
     assert last_modified_rises(first, list_papers("Tides"))
 
 
-def test_last_modified_rises_after_a_restart(
+def test_last_modified_increases_after_a_restart(
     make_service: MakeService, upstream: FakeUpstream, clock: Clock
 ) -> None:
     responses = []
@@ -630,7 +628,7 @@ def test_processes_that_change_one_url_at_once_never_use_a_date_twice(
 
 
 @pytest.mark.parametrize("path", ["/papers/trending", "/feeds.opml"])
-def test_last_modified_rises_for_pages_and_opml_too(
+def test_last_modified_increases_for_pages_and_opml(
     make_service: MakeService,
     service: Service,
     upstream: FakeUpstream,
@@ -651,13 +649,13 @@ def test_last_modified_rises_for_pages_and_opml_too(
 def test_dates_never_evict_listings_from_memory_while_the_disk_fails(
     make_service: MakeService, upstream: FakeUpstream, tmp_path: Path
 ) -> None:
-    """Each URL has a date of its own, and memory is bounded."""
+    """Each URL has its own date, and memory is bounded."""
     (tmp_path / "file").write_text("not a directory")
     with run_server(make_service(cache_dir=tmp_path / "file")) as server:
         before = server(TRENDING_FEED)
         for limit in range(1, 80):
             assert server(f"/papers.atom?limit={limit}").status == 200
-        server("/papers/month.atom")  # stores a listing: nothing comes from the response cache
+        server("/papers/month.atom")  # stores a listing, which invalidates the response cache
         upstream.fail()
         assert server(TRENDING_FEED).body == before.body
         assert server("/papers.atom").status == 200

@@ -1,4 +1,4 @@
-"""Hugging Face's own addresses with another host: the lists of one day, week or month."""
+"""Hugging Face's own paths: the lists of one day, week or month."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.support.waiting import wait_until
 TODAY, YESTERDAY, FRIDAY = "2026-11-24", "2026-11-23", "2026-11-20"
 
 
-#: A paper of each of the last four weekdays, one of October, and one of December 2025.
+#: A paper on each of the last four weekdays, one in October, and one in December 2025.
 PAPERS = [
     make_raw_paper(1, title="Causal lighthouses"),
     make_raw_paper(2, day=1, title="Tides"),
@@ -87,7 +87,7 @@ def self_url(response: TestResponse) -> str:
         ("/papers/week/2026-W48", "week 48 of 2026", ["Causal lighthouses", "Tides"]),
         ("/papers/week/2026-W47", "week 47 of 2026", ["Causal tides", "Fog"]),
         ("/papers/month/2026-10", "October 2026", ["Causal moles"]),
-        # What upstream returns in place of a page that does not exist.
+        # What upstream returns instead of a page that does not exist.
         ("/papers/date/2026-11-22", "20 November 2026", ["Causal tides"]),  # a Sunday
         ("/papers/date/2026-11-25", "24 November 2026", ["Causal lighthouses"]),
         ("/papers/date/9999-12-31", "24 November 2026", ["Causal lighthouses"]),
@@ -124,7 +124,7 @@ def test_a_list_can_be_filtered_and_limited(site: FlaskClient) -> None:
     assert len(titles(site.get("/papers/week/2026-W47.atom?limit=1"))) == 1
 
 
-def test_a_list_is_whole_without_a_limit(client: FlaskClient, upstream: FakeUpstream) -> None:
+def test_a_list_without_a_limit_is_complete(client: FlaskClient, upstream: FakeUpstream) -> None:
     upstream.papers = [make_raw_paper(number) for number in range(1, 106)]
     for path in ("/papers/date/2026-11-24", "/papers/week/2026-W48", "/papers/month/2026-11"):
         assert len(titles(client.get(f"{path}.atom"))) == 105
@@ -174,9 +174,7 @@ def test_each_list_has_an_id_of_its_own_that_does_not_depend_on_the_day(
         ("/papers/2611.00002.atom", "/papers.atom?q=id%3A2611.00002"),
     ],
 )
-def test_an_address_that_is_nearly_right_redirects(
-    site: FlaskClient, address: str, target: str
-) -> None:
+def test_a_nearly_correct_url_redirects(site: FlaskClient, address: str, target: str) -> None:
     response = site.get(address)
     assert response.status_code == 308
     assert response.headers["Location"] == f"http://localhost{target}"
@@ -185,7 +183,7 @@ def test_an_address_that_is_nearly_right_redirects(
     assert site.get(target).status_code == 200
 
 
-def test_the_address_of_a_paper_leads_to_it_or_to_its_page(site: FlaskClient) -> None:
+def test_the_url_of_a_paper_redirects_to_it_or_links_to_its_page(site: FlaskClient) -> None:
     known = site.get("/papers/2611.00001", follow_redirects=True)
     assert "Causal lighthouses" in known.text
     unknown = site.get("/papers/1706.03762v7", follow_redirects=True)
@@ -235,7 +233,7 @@ def test_redirects_have_the_public_url(make_client: MakeClient) -> None:
         ("/search", "/papers.atom?q=WORDS"),
     ],
 )
-def test_any_other_address_is_404_that_says_what_to_use(
+def test_any_other_url_is_404_with_the_valid_form(
     site: FlaskClient, address: str, advice: str
 ) -> None:
     response = site.get(address)
@@ -252,7 +250,7 @@ def test_any_other_address_is_404_that_says_what_to_use(
         ("/rss/causal/", "/papers.atom?q=causal"),
     ],
 )
-def test_an_unknown_address_with_words_suggests_their_feed(
+def test_an_unknown_url_with_words_suggests_their_feed(
     site: FlaskClient, address: str, instead: str
 ) -> None:
     assert site.get(address).get_json()["instead"] == f"http://localhost{instead}"
@@ -278,7 +276,7 @@ def test_a_list_is_fetched_once_and_then_stored(
     assert titles(client.get("/papers/date/2026-10-27.atom")) == ["Causal moles"]
 
 
-def test_dates_without_a_list_of_their_own_cost_upstream_no_request_each(
+def test_dates_without_a_list_cause_no_request_each(
     client: FlaskClient, service: Service, upstream: FakeUpstream
 ) -> None:
     client.get("/papers/date/2020-01-01.atom")
@@ -309,7 +307,7 @@ def test_only_lists_beyond_the_window_can_be_evicted(client: FlaskClient, servic
     wait_until(service._scheduler.is_idle)
     assert names(service, "evictable") == {
         "listing day 2025-12-30",
-        # What upstream returned in their place.
+        # The lists that upstream returned instead.
         "alias day 2026-03-02",
         "alias week 2026-W40",
         "alias month 2026-06",
@@ -330,7 +328,7 @@ def test_a_day_that_leaves_the_window_is_still_read_from_the_store(
     assert titles(later.get("/papers/date/2026-11-23.atom")) == ["Tides"]
 
 
-def test_a_crawler_of_all_dates_leaves_the_index_of_the_window_alone(
+def test_crawling_all_dates_does_not_rebuild_the_index_of_the_window(
     make_service: MakeService,
 ) -> None:
     service = make_service(new_keywords=0)
@@ -343,7 +341,7 @@ def test_a_crawler_of_all_dates_leaves_the_index_of_the_window_alone(
     assert service._window_index() is index
 
 
-def test_old_lists_share_the_part_of_the_budget_that_is_for_new_keywords(
+def test_old_lists_share_the_request_budget_of_new_keywords(
     make_service: MakeService,
 ) -> None:
     service = make_service(new_keywords=0)

@@ -71,7 +71,7 @@ def test_a_query_that_is_not_utf8_gets_a_400_with_the_reason(
     assert "Q must be encoded as UTF-8" in text_of(select_one(page, "main"))
 
 
-def test_a_query_may_hold_a_replacement_character(client: FlaskClient) -> None:
+def test_a_query_may_contain_a_replacement_character(client: FlaskClient) -> None:
     assert client.get("/papers.atom", query_string="q=caf%EF%BF%BD").status_code == 200
 
 
@@ -84,7 +84,7 @@ def test_an_error_page_links_to_feeds_and_repeats_the_query(client: FlaskClient)
     assert select_one(invalid, ".query mark")
 
 
-def test_an_error_page_without_data_says_when_to_try_again(
+def test_an_error_page_without_data_shows_when_to_retry(
     client: FlaskClient, upstream: FakeUpstream
 ) -> None:
     upstream.fail()

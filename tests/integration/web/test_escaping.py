@@ -1,4 +1,4 @@
-"""Titles, names and abstracts come from strangers: markup in them is shown, not interpreted."""
+"""Titles, names and abstracts are untrusted: their markup is shown, not interpreted."""
 
 from __future__ import annotations
 

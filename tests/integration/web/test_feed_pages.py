@@ -18,11 +18,11 @@ from tests.support.upstream import FakeUpstream, make_raw_paper
 
 
 def page(client: FlaskClient, path: str) -> MarkupCollector:
-    answer = client.get(path)
-    assert answer.status_code == 200
-    assert answer.content_type == "text/html; charset=utf-8"
+    response = client.get(path)
+    assert response.status_code == 200
+    assert response.content_type == "text/html; charset=utf-8"
     found = MarkupCollector()
-    found.feed(answer.get_data(as_text=True))
+    found.feed(response.get_data(as_text=True))
     found.close()
     return found
 
@@ -58,7 +58,7 @@ def test_a_page_leads_readers_to_each_format_atom_first(
         assert sample_client.get(link["href"]).content_type == f"{link['type']}; charset=utf-8"
 
 
-def test_a_page_shows_what_a_feed_holds_and_the_counters_too(sample_client: FlaskClient) -> None:
+def test_a_page_shows_the_entries_of_a_feed_and_the_counters(sample_client: FlaskClient) -> None:
     shown = " ".join("".join(page(sample_client, "/papers?q=causal").texts).split())
     assert "Causal lighthouses" in shown
     assert "Ada Quill, Bo Lantern" in shown
@@ -68,7 +68,7 @@ def test_a_page_shows_what_a_feed_holds_and_the_counters_too(sample_client: Flas
     assert "lighthouse number 2" not in shown
 
 
-def test_a_page_and_its_feed_hold_the_same_papers_in_the_same_order(
+def test_a_page_and_its_feed_have_the_same_papers_in_the_same_order(
     sample_client: FlaskClient,
 ) -> None:
     for path in PAGES:
@@ -77,7 +77,7 @@ def test_a_page_and_its_feed_hold_the_same_papers_in_the_same_order(
         assert shown == [one.id for one in parse_atom(get_body(sample_client, path, "atom"))]
 
 
-def test_the_page_of_an_empty_feed_says_so_and_can_be_subscribed_to(
+def test_the_page_of_an_empty_feed_shows_that_no_papers_match_yet(
     sample_client: FlaskClient,
 ) -> None:
     found = page(sample_client, "/papers?q=nothing+like+it")
@@ -185,7 +185,7 @@ def test_feed_discovery_finds_every_format(client: FlaskClient, tmp_path: Path, 
         assert client.get(str(link["href"])).mimetype == link["type"]
     require_program("sfeed_web", "sfeed")
     discovered = run_program(
-        "sfeed_web", "http://localhost/", given=client.get(path).data, folder=tmp_path
+        "sfeed_web", "http://localhost/", stdin=client.get(path).data, folder=tmp_path
     )
     # sfeed_web 1.7 does not know JSON Feed.
     assert [line.split("\t") for line in discovered.splitlines()][:2] == [
@@ -193,7 +193,7 @@ def test_feed_discovery_finds_every_format(client: FlaskClient, tmp_path: Path, 
     ]
 
 
-def test_the_page_of_a_configured_feed_shows_what_it_misses(
+def test_the_page_of_a_configured_feed_shows_near_misses(
     make_client: MakeClient, upstream: FakeUpstream
 ) -> None:
     upstream.papers = [

@@ -1,4 +1,4 @@
-"""The HTML pages: what they show, and that no text of others becomes markup."""
+"""The HTML pages: their content, and the escaping of untrusted text."""
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ def test_previews_fetch_the_window_but_no_search(
     def wait_for_permission(path: str) -> None:
         may_respond.wait(10)
 
-    upstream.intercept = wait_for_permission  # else the first page may already have the list
+    upstream.intercept = wait_for_permission  # otherwise the first page may already have the list
     first = parse_html(client.get("/?q=causal"))
     assert "Loading papers for the first time" in text_of(first)
     assert first.select("[data-reload-seconds]")

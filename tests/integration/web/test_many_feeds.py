@@ -88,7 +88,7 @@ def test_few_feeds_have_no_further_pages(client: FlaskClient) -> None:
         ("Topic-5", {"topic-0"}),
     ],
 )
-def test_an_unknown_feed_names_its_neighbours_in_the_alphabet(
+def test_the_error_for_an_unknown_feed_lists_its_alphabetical_neighbours(
     many_feeds_client: FlaskClient, name: str, expected: set[str]
 ) -> None:
     response = many_feeds_client.get(f"/feeds/{name or '%20'}.atom")
@@ -111,7 +111,7 @@ def test_a_union_names_at_most_fifty_feeds(many_feeds_client: FlaskClient) -> No
     assert response.get_json()["detail"] == "a union must name at most 50 feeds, not '51'"
 
 
-def test_the_key_of_a_feed_does_not_tell_which_others_there_are(make_service: MakeService) -> None:
+def test_the_key_of_a_feed_does_not_reveal_other_feeds(make_service: MakeService) -> None:
     client = create_app(make_service(feeds=FEEDS, access_key="k3y")).test_client()
     for path in ("/feeds/none", "/feeds/none+topic-1"):
         for headers in ({}, {"Accept": BROWSER}):
@@ -121,7 +121,7 @@ def test_the_key_of_a_feed_does_not_tell_which_others_there_are(make_service: Ma
         assert len(client.get(f"{path}?key=k3y").get_json()["feeds"]) == 20
 
 
-def test_twenty_thousand_feeds_are_read_in_a_moment() -> None:
+def test_twenty_thousand_feeds_are_loaded_quickly() -> None:
     tables = {f"topic-{n}": {"query": f'fog{n} -survey OR title:"tide {n}"'} for n in range(20_000)}
     started = time.process_time()
     assert len(build_config({"feeds": tables}, "f", {}, {}).feeds) == 20_000

@@ -41,14 +41,14 @@ def test_every_configured_feed_is_an_outline(
         assert sample_client.get(outline["htmlUrl"]).mimetype == "text/html"
 
 
-def test_an_unknown_format_is_refused(sample_client: FlaskClient) -> None:
+def test_an_unknown_format_is_rejected(sample_client: FlaskClient) -> None:
     for wrong in ("pdf", "ATOM", "", "atom,rss"):
         response = sample_client.get("/feeds.opml", query_string={"format": wrong})
         assert response.status_code == 400, wrong
         assert "must be one of atom, rss, json" in json.loads(response.data)["detail"]
 
 
-def test_it_is_the_same_on_every_server_and_sends_no_request_upstream(
+def test_the_list_is_the_same_on_every_server_and_sends_no_request_upstream(
     make_service: MakeService, upstream: FakeUpstream
 ) -> None:
     bodies = {
@@ -59,6 +59,6 @@ def test_it_is_the_same_on_every_server_and_sends_no_request_upstream(
     assert upstream.requests == []
 
 
-def test_without_feeds_it_is_empty(make_service: MakeService) -> None:
+def test_the_list_is_empty_without_feeds(make_service: MakeService) -> None:
     response = create_app(make_service(feeds={})).test_client().get("/feeds.opml")
     assert parse_opml(response.data) == []

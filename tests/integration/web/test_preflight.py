@@ -78,7 +78,9 @@ def test_options_of_an_unknown_path_is_404(sample_client: FlaskClient) -> None:
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
-def test_other_methods_are_told_which_are_allowed(sample_client: FlaskClient, method: str) -> None:
+def test_other_methods_get_405_with_the_allowed_ones(
+    sample_client: FlaskClient, method: str
+) -> None:
     response = sample_client.open("/papers.atom", method=method)
     assert response.status_code == 405
     assert response.headers["Allow"] == "GET, HEAD, OPTIONS"

@@ -103,7 +103,7 @@ def get(app: Any, path: str, **headers: str) -> RawResponse:
 
 
 class ViewCounter:
-    """An application, and how many requests reached its views."""
+    """An application that counts the requests that reach its views."""
 
     def __init__(self, app: Flask) -> None:
         self.app = app
@@ -145,9 +145,9 @@ def test_status_headers_and_body_are_those_of_the_view(
 ) -> None:
     settings = {"trusted_proxies": ("127.0.0.1",), "access_key": key}
     uncached = create_app(make_service(**settings, response_cache_bytes=0))
-    # The first request has pages fetched, which the front page would show as they arrive.
+    # The first request starts fetches, whose results would change the front page.
     get(uncached, f"/papers.atom?key={key}")
-    cached = create_app(make_service(**settings))  # it starts with what was fetched
+    cached = create_app(make_service(**settings))  # it starts with the stored listings
     url = f"{path}{'&' if '?' in path else '?'}key={key}" if key else path
     for method, headers in [*product(("GET", "HEAD"), HEADERS), ("POST", {}), ("OPTIONS", {})]:
         environ = make_environ(url, method=method, headers=headers)
@@ -176,10 +176,10 @@ def test_nothing_is_rendered_for_clients_whose_copies_are_current(
     first = get(counted, "/papers.atom")
     etag, modified = (dict(first[1])[name] for name in ("ETag", "Last-Modified"))
     for paper in upstream.papers:
-        paper["upvotes"] += 1  # which no feed contains, but which is stored
+        paper["upvotes"] += 1  # stored, but in no feed
     service.refresh_page(service.newest_day())
     for number in range(40):
-        get(counted, f"/papers.atom?limit={number + 1}")  # only the latest bodies are remembered
+        get(counted, f"/papers.atom?limit={number + 1}")  # the cache has only the latest bodies
     counted.count = 0
 
     def fail(*_: object) -> bytes:
@@ -379,14 +379,14 @@ def test_a_cache_of_no_size_is_no_cache(make_service: MakeService) -> None:
 
 
 def test_the_length_of_the_url_counts(make_service: MakeService) -> None:
-    """Clients choose it, and the response may be short."""
+    """Clients choose the URL, and the response may be short."""
     app = create_app(make_service(response_cache_bytes=100_000))
     for number in range(5):
         get(app, f"/feeds.opml?unknown={number}{'x' * 40_000}")
     assert len(cache_of(app)._entries) == 2
 
 
-def test_an_endless_accept_encoding_is_neither_parsed_nor_remembered(
+def test_an_endless_accept_encoding_is_neither_parsed_nor_cached(
     counted: ViewCounter,
 ) -> None:
     for number in range(3):

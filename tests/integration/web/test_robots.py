@@ -1,4 +1,4 @@
-"""What crawlers may read."""
+"""robots.txt: the paths that crawlers may request."""
 
 from __future__ import annotations
 

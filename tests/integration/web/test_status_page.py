@@ -62,7 +62,7 @@ def test_status_page_shows_what_fails_and_since_when(
     )
 
 
-def test_status_page_of_a_new_server_says_that_nothing_was_fetched(
+def test_status_page_of_a_new_server_shows_that_nothing_was_fetched(
     client: FlaskClient, upstream: FakeUpstream
 ) -> None:
     page = parse_html(client.get("/status"))
@@ -123,7 +123,7 @@ def use_up_budget(service: Service, clock: Clock) -> None:
     service.repository.update_request_log(lambda _: RequestLog((clock.now,) * MAX_REQUESTS))
 
 
-def test_a_list_that_waits_for_the_request_budget_is_named_and_not_called_nothing(
+def test_status_and_error_name_the_list_that_waits_for_the_request_budget(
     service: Service, clock: Clock
 ) -> None:
     client = create_app(service).test_client()
@@ -141,7 +141,7 @@ def test_a_list_that_waits_for_the_request_budget_is_named_and_not_called_nothin
     assert "Trending – never waiting for the request budget" in text_of(page)
 
 
-def test_nothing_is_said_of_stored_lists_where_there_are_none(
+def test_status_and_error_do_not_mention_stored_lists_if_there_are_none(
     service: Service, clock: Clock
 ) -> None:
     use_up_budget(service, clock)
@@ -169,7 +169,7 @@ def test_a_used_up_rate_limit_of_upstream_is_no_outage(
     assert "Everything works." in text_of(parse_html(client.get("/status")))
 
 
-def test_a_server_that_fetched_only_other_lists_does_not_say_that_nothing_was_fetched(
+def test_status_with_only_other_lists_does_not_show_that_nothing_was_fetched(
     client: FlaskClient,
 ) -> None:
     assert client.get("/papers/trending.atom").status_code == 200

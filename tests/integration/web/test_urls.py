@@ -104,7 +104,7 @@ def test_a_malformed_host_is_a_problem_without_urls(
 def test_a_mounted_application_has_the_mount_point_in_every_url(
     client: FlaskClient, path: str
 ) -> None:
-    """WSGI's SCRIPT_NAME: under a dispatcher, or behind a server that sets it."""
+    """SCRIPT_NAME of WSGI: set by a dispatcher or by the server."""
     mounted = Client(DispatcherMiddleware(NotFound(), {"/papers-of/lab": client.application}))
     response = mounted.get(f"/papers-of/lab{path}", headers={"Host": "a.example"})
     assert response.status_code == 200

@@ -104,7 +104,7 @@ def test_a_configured_feed_and_the_same_query_ad_hoc_have_one_id(client: FlaskCl
 def test_self_is_the_url_with_the_known_parameters_in_order(
     client: FlaskClient, path: str, expected: str
 ) -> None:
-    """Readers rewrite their subscription from it: without the query they would get every paper."""
+    """Readers update their subscription from it: without the query they would get every paper."""
     assert self_url(parse_atom(client.get(path))) == f"http://localhost{expected}"
 
 
@@ -165,7 +165,7 @@ def test_changed_votes_do_not_change_the_etag(
     assert client.get("/papers.atom?q=causal", headers={"If-None-Match": etag}).status_code == 200
 
 
-def test_cache_control_says_when_to_poll_again(client: FlaskClient) -> None:
+def test_max_age_is_the_time_until_the_next_poll(client: FlaskClient) -> None:
     assert client.get("/papers/week.atom").headers["Cache-Control"] == (
         "public, max-age=3600, stale-while-revalidate=3600, stale-if-error=86400"
     )
@@ -326,8 +326,6 @@ def test_a_query_that_xml_cannot_contain_is_refused_in_each_format(
         ("/papers/date/2026-11-23.rss", 60),
     ],
 )
-def test_rss_says_in_how_many_minutes_to_poll_again(
-    client: FlaskClient, path: str, minutes: int
-) -> None:
-    """It is for readers that ignore max-age; the other formats have no such element."""
+def test_the_rss_ttl_is_in_minutes(client: FlaskClient, path: str, minutes: int) -> None:
+    """The element is for readers that ignore max-age; other formats have none."""
     assert f"<ttl>{minutes}</ttl>" in client.get(path).text

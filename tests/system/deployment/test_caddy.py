@@ -45,40 +45,40 @@ def run_caddy(server: str, folder: Path, port: int) -> Iterator[str]:
 @pytest.mark.parametrize(
     ("host", "prefix"), [("papers.example.org", ""), ("example.org", "/daily")]
 )
-def test_caddy_hands_on_what_readers_asked_for(
+def test_caddy_forwards_the_requested_url(
     make_service: MakeService, tmp_path: Path, host: str, prefix: str
 ) -> None:
     require_program("caddy")
     service = make_service(trusted_proxies=("127.0.0.1",))
     port = free_port()
-    named = f"{host}:{port}"
+    host_header = f"{host}:{port}"
     with (
         serve_wsgi(create_app(service)) as server,
-        run_caddy(server, tmp_path, port) as front,
+        run_caddy(server, tmp_path, port) as proxy,
     ):
-        wait_until(lambda: is_ready(f"{front}{prefix}/healthz", Host=named))
-        _, _, feed = fetch(front + prefix + FEED, Host=named, X_Forwarded_Prefix="/evil")
-    assert f'href="http://{named}{prefix}{FEED}" rel="self"'.encode() in feed
+        wait_until(lambda: is_ready(f"{proxy}{prefix}/healthz", Host=host_header))
+        _, _, feed = fetch(proxy + prefix + FEED, Host=host_header, X_Forwarded_Prefix="/evil")
+    assert f'href="http://{host_header}{prefix}{FEED}" rel="self"'.encode() in feed
 
 
 @pytest.mark.parametrize(
     ("host", "prefix"), [("papers.example.org", ""), ("example.org", "/daily")]
 )
-def test_caddy_removes_headers_that_wsgi_takes_for_its_own(
+def test_caddy_removes_headers_that_wsgi_maps_to_forwarded_ones(
     tmp_path: Path, host: str, prefix: str
 ) -> None:
     require_program("caddy")
     settings = tmp_path / "feedsrv.toml"
     settings.write_text("access_log = true\ntrusted_proxies = ['127.0.0.1']\n")
     port = free_port()
-    named = f"{host}:{port}"
+    host_header = f"{host}:{port}"
     with (
         start_server("--demo", environ={"FEEDSRV_CONFIG": str(settings)}) as server,
         run_caddy(server.url.replace("localhost", "127.0.0.1"), tmp_path, port) as proxy,
     ):
-        wait_until(lambda: is_ready(f"{proxy}{prefix}/healthz", Host=named))
+        wait_until(lambda: is_ready(f"{proxy}{prefix}/healthz", Host=host_header))
         fields = {
-            "Host": named,
+            "Host": host_header,
             "X_Forwarded_For": "192.0.2.66",
             "X_Forwarded_Host": "evil.example",
             "X_FORWARDED_PREFIX": "/evil",
@@ -87,7 +87,7 @@ def test_caddy_removes_headers_that_wsgi_takes_for_its_own(
         with urllib.request.urlopen(request, timeout=30) as response:
             feed = response.read()
         server.stop()
-    assert f'href="http://{named}{prefix}{FEED}" rel="self"'.encode() in feed
+    assert f'href="http://{host_header}{prefix}{FEED}" rel="self"'.encode() in feed
     assert b"evil" not in feed
     assert "192.0.2.66" not in "".join(server.stdout)
 
@@ -95,11 +95,11 @@ def test_caddy_removes_headers_that_wsgi_takes_for_its_own(
 def test_a_key_is_not_in_the_log_when_the_server_does_not_respond(tmp_path: Path) -> None:
     require_program("caddy")
     server, port = f"http://127.0.0.1:{free_port()}", free_port()
-    named = f"papers.example.org:{port}"
-    with run_caddy(server, tmp_path, port) as front:
+    host_header = f"papers.example.org:{port}"
+    with run_caddy(server, tmp_path, port) as proxy:
         wait_until(lambda: is_listening(port))
         for url in (f"{FEED}&key=sesame", "/papers/q/causal/key/sesame.atom"):
-            assert fetch(f"{front}{url}", Host=named)[0] == 502
+            assert fetch(f"{proxy}{url}", Host=host_header)[0] == 502
         log = tmp_path / "caddy.log"
         wait_until(lambda: "/papers/q/causal" in log.read_text())
     assert "sesame" not in log.read_text()

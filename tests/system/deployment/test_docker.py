@@ -18,7 +18,7 @@ from tests.support.waiting import wait_until
 
 
 def parse_dockerfile() -> dict[str, list[str]]:
-    """Return the Dockerfile's instructions by their names, lines joined."""
+    """Return the arguments of the Dockerfile's instructions by instruction, with joined lines."""
     text = (ROOT / "Dockerfile").read_text("utf-8").replace("\\\n", " ")
     found: dict[str, list[str]] = {}
     for line in text.splitlines():
@@ -28,53 +28,53 @@ def parse_dockerfile() -> dict[str, list[str]]:
     return found
 
 
-def test_what_the_dockerfile_copies_is_there_and_not_left_out() -> None:
+def test_files_copied_by_the_dockerfile_exist_and_are_not_ignored() -> None:
     ignored = (ROOT / ".dockerignore").read_text("utf-8").splitlines()
-    kept = {line[1:] for line in ignored if line.startswith("!")}
+    included = {line[1:] for line in ignored if line.startswith("!")}
     copied = {
         part
         for line in parse_dockerfile()["COPY"]
         if not line.startswith("--from")
         for part in line.split()[:-1]
     }
-    assert copied == kept
+    assert copied == included
     assert all((ROOT / part).exists() for part in copied)
 
 
-def test_the_container_runs_as_nobody_that_has_rights() -> None:
+def test_the_container_runs_as_an_unprivileged_user() -> None:
     found = parse_dockerfile()
     assert found["USER"] == ["10001:10001"]
     assert len(found["FROM"]) == 2
     assert json.loads(found["CMD"][-1])[:2] == ["feedsrv", "serve"]
 
 
-def test_the_health_check_tells_a_server_that_answers_from_one_that_is_gone() -> None:
+def test_the_health_check_succeeds_only_while_the_server_responds() -> None:
     (line,) = parse_dockerfile()["HEALTHCHECK"]
     command = line.partition("CMD ")[2]
     python = f"{shlex.quote(sys.executable)} {command.partition(' ')[2]}"
     with start_server("--demo") as server:
         port = str(server.port)
         healthy = subprocess.run(python, shell=True, env={"PORT": port}, check=False)
-    gone = subprocess.run(
+    unhealthy = subprocess.run(
         python, shell=True, env={"PORT": port}, check=False, stderr=subprocess.DEVNULL
     )
-    assert (healthy.returncode, gone.returncode) == (0, 1)
+    assert (healthy.returncode, unhealthy.returncode) == (0, 1)
 
 
-def test_compose_asks_for_an_extra_and_settings_that_exist() -> None:
+def test_compose_uses_existing_extras_and_settings_files() -> None:
     text = (ROOT / "compose.yaml").read_text("utf-8")
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"].get(
         "optional-dependencies", {}
     )
-    asked_for = re.findall(r"EXTRAS: (\w+)", text)
+    used_extras = re.findall(r"EXTRAS: (\w+)", text)
     if extras:
-        assert set(asked_for) <= set(extras)
+        assert set(used_extras) <= set(extras)
     volumes = re.findall(r"- \./([^:]+):", text)
     assert volumes
     assert all((ROOT / file).exists() for file in volumes)
 
 
-def test_the_procfile_serves_at_the_port_that_it_is_given(tmp_path: Path) -> None:
+def test_the_procfile_serves_on_the_port_of_the_environment(tmp_path: Path) -> None:
     name, _, command = (ROOT / "Procfile").read_text("utf-8").strip().partition(": ")
     assert name == "web"
     port = free_port()

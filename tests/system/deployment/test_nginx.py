@@ -1,4 +1,4 @@
-"""The files in deploy/ and their like, each tried with the program that it is for."""
+"""The nginx configuration in deploy/, tested with nginx."""
 
 from __future__ import annotations
 
@@ -25,37 +25,34 @@ from tests.support.waiting import wait_until
 FEED = "/papers.atom?q=causal"
 
 
-# --- nginx -----------------------------------------------------------------------------------
-
-
 class OneSecondMaxAge:
-    """An application whose answers may be kept for a second only, if they may be kept at all."""
+    """An application whose cacheable responses are fresh for one second."""
 
     def __init__(self, app: Any) -> None:
         self._app = app
 
     def __call__(self, environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
         def begin(status: str, headers: list[tuple[str, str]], *error: Any) -> Any:
-            hurried = [
+            short_lived = [
                 (name, re.sub(r"max-age=\d+, .*", "max-age=1", value)) for name, value in headers
             ]
-            return start(status, hurried, *error)
+            return start(status, short_lived, *error)
 
-        answer: Iterable[bytes] = self._app(environ, begin)
-        return answer
+        body: Iterable[bytes] = self._app(environ, begin)
+        return body
 
 
 @pytest.fixture
 def nginx(tmp_path: Path) -> Iterator[Callable[..., str]]:
-    """Return a function that puts nginx with the shipped file in front of a server."""
+    """Return a function that starts nginx with the included configuration as a proxy."""
     require_program("nginx", "nginx-light")
     with ExitStack() as stack:
 
-        def started(server: str, prefix: str = "") -> str:
+        def start(server: str, prefix: str = "") -> str:
             found: str = stack.enter_context(run_nginx(server, tmp_path / "nginx", prefix))
             return found
 
-        yield started
+        yield start
 
 
 @pytest.fixture
@@ -63,85 +60,83 @@ def log(service: Service) -> RequestLog:
     return RequestLog(create_app(service))
 
 
-def test_one_request_of_many_readers_reaches_the_server(
+def test_nginx_forwards_one_request_of_many_readers(
     log: RequestLog, nginx: Callable[..., str]
 ) -> None:
     with serve_wsgi(log) as server:
-        front = nginx(server)
-        answers = [
-            fetch(front + FEED, Accept_Encoding=encoding)
+        proxy = nginx(server)
+        responses = [
+            fetch(proxy + FEED, Accept_Encoding=encoding)
             for encoding in ("", "gzip", "gzip, deflate, br", "identity") * 5
         ]
     assert log.statuses() == [200]
-    assert {status for status, _, _ in answers} == {200}
-    assert {headers["Content-Type"] for _, headers, _ in answers} == {
+    assert {status for status, _, _ in responses} == {200}
+    assert {headers["Content-Type"] for _, headers, _ in responses} == {
         "application/atom+xml; charset=utf-8"
     }
-    packed = [headers["Content-Encoding"] for _, headers, _ in answers]
-    assert packed == [None, "gzip", "gzip", None] * 5
-    plain, gzipped = answers[0], answers[1]
+    encodings = [headers["Content-Encoding"] for _, headers, _ in responses]
+    assert encodings == [None, "gzip", "gzip", None] * 5
+    plain, gzipped = responses[0], responses[1]
     assert b"Causal lighthouses" in plain[2]
     assert plain[1]["ETag"] == gzipped[1]["ETag"]
 
 
-def test_many_who_ask_at_the_same_time_for_what_nobody_has_make_one_request(
+def test_nginx_collapses_concurrent_requests_for_an_uncached_feed(
     log: RequestLog, nginx: Callable[..., str]
 ) -> None:
     with serve_wsgi(log) as server, ThreadPoolExecutor(16) as readers:
-        front = nginx(server)
-        answers = [*readers.map(fetch, [front + FEED] * 16)]
-    assert {status for status, _, _ in answers} == {200}
+        proxy = nginx(server)
+        responses = [*readers.map(fetch, [proxy + FEED] * 16)]
+    assert {status for status, _, _ in responses} == {200}
     assert log.statuses() == [200]
 
 
-def test_who_holds_the_feed_is_told_so_without_the_server(
-    log: RequestLog, nginx: Callable[..., str]
-) -> None:
+def test_nginx_returns_304_from_its_cache(log: RequestLog, nginx: Callable[..., str]) -> None:
     with serve_wsgi(log) as server:
-        front = nginx(server)
-        _, headers, _ = fetch(front + FEED)
+        proxy = nginx(server)
+        _, headers, _ = fetch(proxy + FEED)
         etag, since = headers["ETag"], headers["Last-Modified"]
-        assert fetch(front + FEED, If_None_Match=etag)[0] == 304
-        assert fetch(front + FEED, If_Modified_Since=since)[0] == 304
-        assert fetch(front + FEED, If_None_Match='"other"')[0] == 200
+        assert fetch(proxy + FEED, If_None_Match=etag)[0] == 304
+        assert fetch(proxy + FEED, If_Modified_Since=since)[0] == 304
+        assert fetch(proxy + FEED, If_None_Match='"other"')[0] == 200
     assert log.statuses() == [200]
 
 
-def test_after_its_time_one_request_asks_again_and_is_told_that_nothing_changed(
+def test_nginx_revalidates_an_expired_response_with_one_request(
     service: Service, nginx: Callable[..., str]
 ) -> None:
     log = RequestLog(OneSecondMaxAge(create_app(service)))
     with serve_wsgi(log) as server:
-        front = nginx(server)
-        fetch(front + FEED)
-        begun = time.monotonic()
-        wait_until(lambda: fetch(front + FEED)[0] == 200 and len(log.seen) > 1)
-        assert time.monotonic() - begun > 0.5  # by nginx's clock, which ticks in whole seconds
-    assert [seen.status for seen in log.seen] == [200, 304]
+        proxy = nginx(server)
+        fetch(proxy + FEED)
+        began = time.monotonic()
+        wait_until(lambda: fetch(proxy + FEED)[0] == 200 and len(log.requests) > 1)
+        assert time.monotonic() - began > 0.5  # nginx's clock has a resolution of one second
+    assert [request.status for request in log.requests] == [200, 304]
 
 
-def test_the_last_good_answer_bridges_a_server_that_is_gone(
+def test_nginx_serves_a_stale_response_while_the_server_is_down(
     service: Service, nginx: Callable[..., str]
 ) -> None:
     with serve_wsgi(OneSecondMaxAge(create_app(service))) as server:
-        front = nginx(server)
-        body = fetch(front + FEED)[2]
-    wait_until(lambda: fetch(front + FEED)[1]["X-Cache"] in {"STALE", "UPDATING"})
-    status, _, stale = fetch(front + FEED)
+        proxy = nginx(server)
+        body = fetch(proxy + FEED)[2]
+    wait_until(lambda: fetch(proxy + FEED)[1]["X-Cache"] in {"STALE", "UPDATING"})
+    status, _, stale = fetch(proxy + FEED)
     assert (status, stale) == (200, body)
-    assert fetch(front + "/papers.rss")[0] == 502
+    assert fetch(proxy + "/papers.rss")[0] == 502
 
 
-def test_nothing_of_a_private_server_is_kept_for_another(
+def test_nginx_caches_no_response_of_a_private_server(
     make_service: MakeService, nginx: Callable[..., str], tmp_path: Path
 ) -> None:
     with serve_wsgi(create_app(make_service(access_key="sesame"))) as server:
-        front = nginx(server)
-        keyed = [fetch(f"{front}{FEED}&key=sesame") for _ in range(2)]
-        basic = fetch(front + FEED, Authorization="Basic eDpzZXNhbWU=")
-        without = fetch(front + FEED)
-    assert [status for status, _, _ in (*keyed, basic, without)] == [200, 200, 200, 401]
-    assert {headers["X-Cache"] for _, headers, _ in (*keyed, basic, without)} == {"MISS"}
+        proxy = nginx(server)
+        with_key = [fetch(f"{proxy}{FEED}&key=sesame") for _ in range(2)]
+        basic = fetch(proxy + FEED, Authorization="Basic eDpzZXNhbWU=")
+        without_key = fetch(proxy + FEED)
+    assert [status for status, _, _ in (*with_key, basic, without_key)] == [200, 200, 200, 401]
+    assert {headers["X-Cache"] for _, headers, _ in (*with_key, basic, without_key)} == {"MISS"}
     access = tmp_path / "nginx" / "access.log"
     wait_until(lambda: access.read_text().count("\n") == 4)
     assert '"GET /papers.atom" 200' in access.read_text()
@@ -152,10 +147,10 @@ def test_a_key_is_in_no_log_when_the_server_does_not_respond(
     make_service: MakeService, nginx: Callable[..., str], tmp_path: Path
 ) -> None:
     with serve_wsgi(create_app(make_service(access_key="sesame"))) as server:
-        front = nginx(server)
-    assert fetch(f"{front}{FEED}&key=sesame")[0] == 502
-    assert fetch(f"{front}/papers/q/causal/key/sesame.atom")[0] == 502
-    assert fetch(f"{front}/%00?key=sesame")[0] == 400
+        proxy = nginx(server)
+    assert fetch(f"{proxy}{FEED}&key=sesame")[0] == 502
+    assert fetch(f"{proxy}/papers/q/causal/key/sesame.atom")[0] == 502
+    assert fetch(f"{proxy}/%00?key=sesame")[0] == 400
     access = tmp_path / "nginx" / "access.log"
     wait_until(lambda: access.read_text().count("\n") == 3)
     assert '"GET /papers/q/causal/key/***.atom" 502' in access.read_text()
@@ -164,25 +159,25 @@ def test_a_key_is_in_no_log_when_the_server_does_not_respond(
     ]
 
 
-def test_an_error_is_kept_by_nobody(log: RequestLog, nginx: Callable[..., str]) -> None:
+def test_nginx_does_not_cache_errors(log: RequestLog, nginx: Callable[..., str]) -> None:
     with serve_wsgi(log) as server:
-        front = nginx(server)
-        assert [fetch(f"{front}/papers.atom?q=%28")[0] for _ in range(2)] == [400, 400]
+        proxy = nginx(server)
+        assert [fetch(f"{proxy}/papers.atom?q=%28")[0] for _ in range(2)] == [400, 400]
     assert log.statuses() == [400, 400]
 
 
 @pytest.mark.parametrize("prefix", ["", "/daily"])
-def test_addresses_are_right_under_a_prefix_without_public_url_too(
+def test_urls_have_the_prefix_without_a_public_url(
     make_service: MakeService, nginx: Callable[..., str], prefix: str
 ) -> None:
     service = make_service(trusted_proxies=("127.0.0.1",))
     with serve_wsgi(create_app(service)) as server:
-        front = nginx(server, prefix) + prefix
-        made_up = {"X_Forwarded_Host": "evil.example", "X_Forwarded_Prefix": "/evil"}
-        _, _, feed = fetch(front + FEED, **made_up)
-        assert f'href="{front}{FEED}" rel="self"'.encode() in feed
-        _, _, page = fetch(f"{front}/")
-        assert f'href="{front}/static/style.css'.encode() in page
+        proxy = nginx(server, prefix) + prefix
+        forged_headers = {"X_Forwarded_Host": "evil.example", "X_Forwarded_Prefix": "/evil"}
+        _, _, feed = fetch(proxy + FEED, **forged_headers)
+        assert f'href="{proxy}{FEED}" rel="self"'.encode() in feed
+        _, _, page = fetch(f"{proxy}/")
+        assert f'href="{proxy}/static/style.css'.encode() in page
         assert b"evil" not in feed + page
         found = re.search(r'href="([^"]+style\.css[^"]*)"', page.decode())
         assert found

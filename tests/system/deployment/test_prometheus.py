@@ -1,4 +1,4 @@
-"""What docs/ has for operators asks for figures that there are."""
+"""The alerts, dashboard and monitoring page in docs/ use existing metrics."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ DOCS = ROOT / "docs"
 NAME = re.compile(r"\bfeedsrv_\w+")
 ALERTS = (DOCS / "alerts.yml").read_text("utf-8")
 BOARD: dict[str, Any] = json.loads((DOCS / "grafana.json").read_text("utf-8"))
-ASKED = [target["expr"] for panel in BOARD["panels"] for target in panel["targets"]]
+QUERIES = [target["expr"] for panel in BOARD["panels"] for target in panel["targets"]]
 
 
 @pytest.fixture
 def metric_names(service: Service) -> set[str]:
-    """Return the name of every figure of a server that was asked for something."""
+    """Return the names of all metrics of a server that has served a request."""
     client = Client(create_app(service))
     client.get("/papers.atom")
     text = client.get("/metrics").get_data(as_text=True)
@@ -34,23 +34,23 @@ def metric_names(service: Service) -> set[str]:
     }
 
 
-def test_each_panel_asks_for_figures_that_there_are(metric_names: set[str]) -> None:
-    assert len(ASKED) > 8
-    for asked in ASKED:
-        named = set(NAME.findall(asked))
-        assert named, asked
+def test_each_panel_queries_existing_metrics(metric_names: set[str]) -> None:
+    assert len(QUERIES) > 8
+    for query in QUERIES:
+        named = set(NAME.findall(query))
+        assert named, query
         assert named <= metric_names
 
 
-def test_each_alert_asks_for_figures_that_there_are(metric_names: set[str]) -> None:
+def test_each_alert_queries_existing_metrics(metric_names: set[str]) -> None:
     rules = re.findall(r"^ +expr: (.*)$", ALERTS, re.MULTILINE)
     assert len(rules) == 3
-    for asked in rules:
-        assert set(NAME.findall(asked)) <= metric_names
-        assert NAME.search(asked)
+    for query in rules:
+        assert set(NAME.findall(query)) <= metric_names
+        assert NAME.search(query)
 
 
-def test_the_page_for_operators_tells_of_each_figure_and_of_no_other(
+def test_the_monitoring_page_documents_exactly_the_existing_metrics(
     metric_names: set[str],
 ) -> None:
     page = (DOCS / "monitoring.md").read_text("utf-8")
@@ -64,20 +64,20 @@ def promtool(*arguments: str) -> str:
     return done.stdout
 
 
-def test_prometheus_takes_the_alerts() -> None:
+def test_promtool_accepts_the_alerts() -> None:
     assert "3 rules found" in promtool("check", "rules", str(DOCS / "alerts.yml"))
 
 
-@pytest.mark.parametrize("asked", ASKED)
-def test_prometheus_can_read_what_each_panel_asks(asked: str, tmp_path: Any) -> None:
-    plain = asked.replace("$__rate_interval", "5m").replace("$instance", ".*")
+@pytest.mark.parametrize("query", QUERIES)
+def test_promtool_accepts_the_query_of_each_panel(query: str, tmp_path: Any) -> None:
+    plain = query.replace("$__rate_interval", "5m").replace("$instance", ".*")
     rules = {"groups": [{"name": "panel", "rules": [{"record": "panel", "expr": plain}]}]}
     file = tmp_path / "rules.yml"  # JSON is YAML
     file.write_text(json.dumps(rules))
     promtool("check", "rules", str(file))
 
 
-FAILS = """
+ALERT_TEST = """
 rule_files: [{alerts}]
 tests:
   - interval: 1m
@@ -93,8 +93,8 @@ tests:
 """
 
 
-def test_the_alerts_come_when_they_should_and_not_before(tmp_path: Any) -> None:
-    when = [
+def test_alerts_fire_after_their_delay_and_not_before(tmp_path: Any) -> None:
+    cases = [
         ("FeedsrvUpstreamFails", "5h", False),
         ("FeedsrvUpstreamFails", "7h", True),
         ("FeedsrvStoreFails", "50m", False),
@@ -102,11 +102,11 @@ def test_the_alerts_come_when_they_should_and_not_before(tmp_path: Any) -> None:
         ("FeedsrvLayoutChanged", "1h", False),
         ("FeedsrvLayoutChanged", "5h", True),
     ]
-    for name, at, comes in when:
+    for name, at, is_firing in cases:
         expected = f"      - {{eval_time: {at}, alertname: {name}, exp_alerts: []}}\n"
         file = tmp_path / "test.yml"
-        file.write_text(FAILS.format(alerts=DOCS / "alerts.yml", expected=expected))
-        if comes:
+        file.write_text(ALERT_TEST.format(alerts=DOCS / "alerts.yml", expected=expected))
+        if is_firing:
             with pytest.raises(AssertionError, match=name):
                 promtool("test", "rules", str(file))
         else:

@@ -14,7 +14,7 @@ from tests.support.paths import ROOT
 
 @pytest.fixture(params=["feedsrv.service", "feedsrv-mail.service"])
 def unit(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
-    """A unit, with a program that is there."""
+    """Return a unit file whose program exists."""
     require_program("systemd-analyze", "systemd")
     file = tmp_path / str(request.param)
     text = (ROOT / "deploy" / file.name).read_text("utf-8")
@@ -36,17 +36,21 @@ def systemd_analyze(*arguments: str) -> str:
     return done.stdout
 
 
-def test_systemd_finds_nothing_wrong_with_the_unit(unit: Path) -> None:
+def test_systemd_analyze_accepts_the_unit(unit: Path) -> None:
     assert str(unit) not in systemd_analyze("verify", "--man=no", str(unit))
 
 
-def test_systemd_counts_the_unit_among_the_well_hardened(unit: Path) -> None:
-    said = systemd_analyze("security", "--offline=true", "--no-pager", "--threshold=15", str(unit))
-    assert "OK" in said.splitlines()[-1]
+def test_systemd_analyze_rates_the_unit_as_hardened(unit: Path) -> None:
+    output = systemd_analyze(
+        "security", "--offline=true", "--no-pager", "--threshold=15", str(unit)
+    )
+    assert "OK" in output.splitlines()[-1]
 
 
-def test_systemd_knows_when_mail_is_sent() -> None:
+def test_systemd_analyze_parses_the_mail_timer() -> None:
     require_program("systemd-analyze", "systemd")
     text = (ROOT / "deploy" / "feedsrv-mail.timer").read_text("utf-8")
-    (when,) = (line for line in text.splitlines() if line.startswith("OnCalendar="))
-    assert "Normalized form: *-*-* *:20:00" in systemd_analyze("calendar", when.partition("=")[2])
+    (schedule,) = (line for line in text.splitlines() if line.startswith("OnCalendar="))
+    assert "Normalized form: *-*-* *:20:00" in systemd_analyze(
+        "calendar", schedule.partition("=")[2]
+    )

@@ -1,4 +1,4 @@
-"""Digest feeds in feed readers: one new item a period, and never the same one again."""
+"""Digest feeds in feed readers: one new item per period, without duplicates."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.upstream import FakeUpstream, make_raw_paper
 
 
 def pass_a_day(service: Service, upstream: FakeUpstream, clock: Clock) -> None:
-    """Have a day pass on which votes and abstracts change and a paper comes."""
+    """Advance a day, change votes and abstracts, add a paper, and refresh."""
     clock.forward(days=1)
     for paper in upstream.papers:
         paper |= {"day": paper["day"] + 1, "upvotes": paper["upvotes"] + 7, "summary": "Rewritten."}
@@ -26,7 +26,7 @@ def pass_a_day(service: Service, upstream: FakeUpstream, clock: Clock) -> None:
 
 
 @pytest.mark.parametrize("kind", [Newsboat, ReaderLibrary])
-def test_a_reader_shows_one_new_item_a_day_and_none_again(
+def test_a_reader_shows_each_daily_digest_once(
     kind: type[FeedReader],
     make_service: MakeService,
     upstream: FakeUpstream,

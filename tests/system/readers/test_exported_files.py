@@ -1,4 +1,4 @@
-"""Exported files, served by nginx and read by newsboat."""
+"""Exported files, served statically and polled by newsboat."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ sources = ["daily"]
 
 @contextmanager
 def serve_files(folder: Path) -> Iterator[str]:
-    """Serve the folder as Python's own static server does."""
+    """Serve the folder with Python's http.server."""
     process = subprocess.Popen(
         [sys.executable, "-u", "-m", "http.server", "0", "--bind", "127.0.0.1"],
         cwd=folder,
@@ -50,7 +50,7 @@ def serve_files(folder: Path) -> Iterator[str]:
 
 
 def export_feeds(folder: Path, public_url: str, upstream: FakeUpstream) -> None:
-    """Run ``feedsrv export`` beside the folder."""
+    """Run ``feedsrv export`` into the folder."""
     config = folder.parent / "feedsrv.toml"
     config.write_text(SETTINGS)
     environ = os.environ | {
@@ -62,7 +62,7 @@ def export_feeds(folder: Path, public_url: str, upstream: FakeUpstream) -> None:
     subprocess.run(command, env=environ, check=True, capture_output=True)
 
 
-def test_newsboat_subscribes_to_files_under_a_prefix_by_the_list_of_subscriptions(
+def test_newsboat_subscribes_to_files_under_a_prefix_with_opml(
     upstream: FakeUpstream, tmp_path: Path
 ) -> None:
     upstream.today = lambda: datetime.now(UTC).date()

@@ -1,4 +1,4 @@
-"""Real readers subscribe to a running server, over real sockets."""
+"""Feed readers subscribe to a running server, over real sockets."""
 
 from __future__ import annotations
 
@@ -36,23 +36,23 @@ TITLES = {
     f"{ARXIV}/2611.00006": "<i>Fog</i> & p < 0.05: a causal note",
     f"{ARXIV}/2611.00007": 'Zoë’s "causal" 灯台 &amp; more',
 }
-#: RSS does not say whether a title is text or HTML, and rss2email takes it for the latter.
-TAKEN_FOR_HTML: dict[tuple[type[FeedReader], str], dict[str, str]] = {
+#: RSS does not define whether a title is text or HTML; rss2email treats it as HTML.
+TITLES_AS_HTML: dict[tuple[type[FeedReader], str], dict[str, str]] = {
     (Rss2email, "rss"): {
         f"{ARXIV}/2611.00006": "_Fog_ & p < 0.05: a causal note",
         f"{ARXIV}/2611.00007": 'Zoë’s "causal" 灯台 & more',
     }
 }
-#: Mails that were sent stay as they are; sfeed tells entries apart by id, title and link.
-SHOWN_AFTER_A_NEW_TITLE: dict[type[FeedReader], set[str]] = {
+#: Sent mails do not change; sfeed identifies entries by id, title and link.
+TITLES_AFTER_CHANGE: dict[type[FeedReader], set[str]] = {
     Rss2email: {"Causal lighthouses"},
     Sfeed: {"Causal lighthouses", "Causal lighthouses, revised"},
 }
-KEEPS_ONE = {Newsboat, Elfeed}
-#: How three polls of an unchanged feed are answered. newsboat 2.21 sends its validators from the
-#: third poll on, later releases from the second.
-EACH_POLL = {Newsboat: ([200, 200, 304], [200, 304, 304]), Sfeed: ([200, 200, 200],)}
-VALIDATED = ([200, 304, 304],)
+STORES_ONE_ENTRY_PER_ID = {Newsboat, Elfeed}
+#: Statuses of three polls of an unchanged feed. newsboat 2.21 sends validators from the third poll
+#: on, later releases from the second.
+POLL_STATUSES = {Newsboat: ([200, 200, 304], [200, 304, 304]), Sfeed: ([200, 200, 200],)}
+DEFAULT_POLL_STATUSES = ([200, 304, 304],)
 
 Subscribe = Callable[..., FeedReader]
 
@@ -81,12 +81,12 @@ def server(log: RequestLog) -> Iterator[str]:
 def subscribe(server: str, tmp_path: Path) -> Subscribe:
     """Return a function that opens a reader with these subscriptions."""
 
-    def open_one(kind: type[FeedReader], *paths: str) -> FeedReader:
+    def open_reader(kind: type[FeedReader], *paths: str) -> FeedReader:
         folder = tmp_path / kind.__name__
         folder.mkdir()
         return kind(folder, *(server + path for path in paths))
 
-    return open_one
+    return open_reader
 
 
 @pytest.fixture(params=FEED_READERS, ids=[kind.__name__ for kind in FEED_READERS])
@@ -96,11 +96,11 @@ def kind(request: pytest.FixtureRequest) -> type[FeedReader]:
 
 
 def expected_titles(suffix: str, kind: type[FeedReader]) -> dict[str, str]:
-    return TITLES | TAKEN_FOR_HTML.get((kind, suffix), {})
+    return TITLES | TITLES_AS_HTML.get((kind, suffix), {})
 
 
 @pytest.mark.parametrize("suffix", ["atom", "rss"])
-def test_a_reader_holds_the_feed_after_each_poll_and_new_votes_are_no_news(
+def test_a_reader_has_the_feed_after_each_poll_and_new_votes_change_nothing(
     kind: type[FeedReader],
     suffix: str,
     subscribe: Subscribe,
@@ -113,7 +113,7 @@ def test_a_reader_holds_the_feed_after_each_poll_and_new_votes_are_no_news(
     for _ in range(3):
         client.poll()
         assert sorted(client.rows()) == sorted(titles.items())
-    assert log.statuses() in EACH_POLL.get(kind, VALIDATED)
+    assert log.statuses() in POLL_STATUSES.get(kind, DEFAULT_POLL_STATUSES)
 
     for paper in upstream.papers:
         paper |= {"upvotes": paper["upvotes"] + 100, "comments": 9, "stars": 4000}
@@ -123,10 +123,10 @@ def test_a_reader_holds_the_feed_after_each_poll_and_new_votes_are_no_news(
     assert sorted(client.rows()) == sorted(titles.items())
 
 
-def test_a_reader_follows_a_feed_whose_papers_come_change_and_go(
+def test_a_reader_follows_a_feed_whose_papers_are_added_changed_and_removed(
     kind: type[FeedReader], subscribe: Subscribe, service: Service, upstream: FakeUpstream
 ) -> None:
-    """They all keep what has left the feed; none shows anything as new that is not."""
+    """All readers keep removed entries, and show only new entries as unread."""
     client = subscribe(kind, "/papers/trending.atom?q=causal")
     for _ in range(3):
         client.poll()
@@ -135,32 +135,32 @@ def test_a_reader_follows_a_feed_whose_papers_come_change_and_go(
         assert client.unread() == TITLES.keys()
         client.mark_all_read()
 
-    first, *others = upstream.papers
+    first, *remaining = upstream.papers
     upstream.papers = [
-        paper | {"upvotes": 0, "stars": 7 - place} for place, paper in enumerate(others)
+        paper | {"upvotes": 0, "stars": 7 - index} for index, paper in enumerate(remaining)
     ]
     upstream.papers[1]["summary"] = "Whether fog causally delays ferries, seen again."
     upstream.papers.append(make_raw_paper(8, title="Causal buoys", authors=[]))
     service.refresh_page(TRENDING)
     service.refresh_page(service.newest_day())
     client.poll()
-    held = TITLES | {f"{ARXIV}/2611.00008": "Causal buoys"}
-    assert sorted(client.rows()) == sorted(held.items())
+    expected = TITLES | {f"{ARXIV}/2611.00008": "Causal buoys"}
+    assert sorted(client.rows()) == sorted(expected.items())
     if client.tracks_read:
         assert client.unread() == {f"{ARXIV}/2611.00008"}
 
     upstream.papers.append(first)
     service.refresh_page(TRENDING)
     client.poll()
-    assert sorted(client.rows()) == sorted(held.items()), "what comes back is still the same"
+    assert sorted(client.rows()) == sorted(expected.items()), "what comes back is still the same"
     if client.tracks_read:
         assert client.unread() == {f"{ARXIV}/2611.00008"}
 
 
-def test_newsboat_sees_what_comes_within_the_second_in_which_something_went(
+def test_newsboat_sees_a_paper_added_in_the_second_in_which_another_was_removed(
     subscribe: Subscribe, service: Service, upstream: FakeUpstream
 ) -> None:
-    """It throws a body away whose Last-Modified did not rise, and keeps its ETag all the same."""
+    """newsboat discards a body whose Last-Modified did not increase, but stores its ETag."""
     client = subscribe(Newsboat, "/papers/trending.atom?q=causal")
     for _ in range(3):
         client.poll()
@@ -168,10 +168,10 @@ def test_newsboat_sees_what_comes_within_the_second_in_which_something_went(
     service.refresh_page(TRENDING)
     client.poll()
     upstream.papers.append(make_raw_paper(9, title="Causal gulls"))
-    service.refresh_page(TRENDING)  # the clock stands still
+    service.refresh_page(TRENDING)  # at the same time
     client.poll()
-    held = TITLES | {f"{ARXIV}/2611.00009": "Causal gulls"}
-    assert sorted(client.rows()) == sorted(held.items())
+    expected = TITLES | {f"{ARXIV}/2611.00009": "Causal gulls"}
+    assert sorted(client.rows()) == sorted(expected.items())
 
 
 def test_a_reader_subscribes_to_a_feed_that_is_still_empty(
@@ -186,7 +186,7 @@ def test_a_reader_subscribes_to_a_feed_that_is_still_empty(
     assert client.rows() == [(f"{ARXIV}/2611.00008", "Walrus ahoy")]
 
 
-def test_a_reader_keeps_what_it_holds_while_upstream_is_down(
+def test_a_reader_keeps_its_entries_while_upstream_is_down(
     kind: type[FeedReader],
     subscribe: Subscribe,
     log: RequestLog,
@@ -202,7 +202,7 @@ def test_a_reader_keeps_what_it_holds_while_upstream_is_down(
     assert set(log.statuses()) <= {200, 304}
 
 
-def test_a_new_title_is_no_new_paper(
+def test_a_changed_title_is_not_a_new_entry(
     kind: type[FeedReader], subscribe: Subscribe, service: Service, upstream: FakeUpstream
 ) -> None:
     client = subscribe(kind, "/papers/trending.atom?q=causal")
@@ -213,24 +213,24 @@ def test_a_new_title_is_no_new_paper(
     service.refresh_page(TRENDING)
     client.poll()
     titles = {title for name, title in client.rows() if name.endswith("00001")}
-    assert titles == SHOWN_AFTER_A_NEW_TITLE.get(kind, {"Causal lighthouses, revised"})
+    assert titles == TITLES_AFTER_CHANGE.get(kind, {"Causal lighthouses, revised"})
     if client.tracks_read:
         assert client.unread() == set()
 
 
-def test_a_paper_of_two_feeds_stands_in_each_or_in_one_as_the_reader_has_it(
+def test_a_paper_of_two_feeds_is_shown_once_or_twice_depending_on_the_reader(
     kind: type[FeedReader], subscribe: Subscribe
 ) -> None:
-    """RFC 4287 4.2.6 wants one id for one paper; some readers have one place for one id."""
+    """RFC 4287 4.2.6 requires one id for a paper; some readers store one entry per id."""
     client = subscribe(kind, "/feeds/causal.atom", "/feeds/sea.atom")
     for _ in range(2):
         client.poll()
     names = [name for name, _ in client.rows()]
     assert set(names) == TITLES.keys() | {f"{ARXIV}/2611.00002", f"{ARXIV}/2611.00004"}
-    assert names.count(f"{ARXIV}/2611.00005") == (1 if kind in KEEPS_ONE else 2)
+    assert names.count(f"{ARXIV}/2611.00005") == (1 if kind in STORES_ONE_ENTRY_PER_ID else 2)
 
 
-def test_a_union_brings_a_reader_each_paper_of_its_feeds_once(
+def test_a_reader_shows_each_paper_of_a_union_once(
     kind: type[FeedReader], subscribe: Subscribe, log: RequestLog
 ) -> None:
     client = subscribe(kind, "/feeds/causal+sea.atom")
@@ -243,7 +243,7 @@ def test_a_union_brings_a_reader_each_paper_of_its_feeds_once(
     assert set(log.statuses()) <= {200, 304}
 
 
-def test_the_library_reader_takes_the_json_feed_too(subscribe: Subscribe, log: RequestLog) -> None:
+def test_the_reader_library_parses_the_json_feed(subscribe: Subscribe, log: RequestLog) -> None:
     client = subscribe(ReaderLibrary, "/papers.json?q=causal")
     for _ in range(3):
         client.poll()

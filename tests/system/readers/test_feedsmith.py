@@ -1,4 +1,4 @@
-"""A parser that keeps everything, and in another language: npm's feedsmith."""
+"""Feeds parsed by feedsmith, an npm library that returns every element."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from tests.support.paths import ROOT
 NPM = ROOT / "tests" / "npm"
 Parse = Callable[..., dict[str, Any]]
 
-CROWD = tuple(f"Ada Quill the {place}th" for place in range(700))
+CROWD = tuple(f"Ada Quill the {number}th" for number in range(700))
 PAPERS = (
     PAPER,
     msgspec.structs.replace(
@@ -46,7 +46,7 @@ PAPERS = (
         PAPER, id="2611.01232", authors=(), abstract="", ai_summary="", code="", project=""
     ),
 )
-HELD = make_entries(*PAPERS)
+ENTRIES = make_entries(*PAPERS)
 
 
 @pytest.fixture(scope="module")
@@ -66,15 +66,15 @@ def parse() -> Parse:
 
 
 def text_of(found: Any) -> Any:
-    """Return a text: in Atom, it may have a type beside it, and must have none here."""
+    """Return a text, which in Atom must not have a type here."""
     if isinstance(found, dict):
         assert found.keys() == {"value"}
         return found["value"]
     return found
 
 
-def test_feedsmith_reads_the_atom_feed_whole(parse: Parse) -> None:
-    found = parse(render_atom(METADATA, HELD))
+def test_feedsmith_parses_the_whole_atom_feed(parse: Parse) -> None:
+    found = parse(render_atom(METADATA, ENTRIES))
     assert found["format"] == "atom"
     feed = found["feed"]
     assert feed["id"] == METADATA.id
@@ -86,22 +86,22 @@ def test_feedsmith_reads_the_atom_feed_whole(parse: Parse) -> None:
         "self": METADATA.self_url,
         "alternate": METADATA.page_url,
     }
-    for entry, held, paper in zip(feed["entries"], HELD, PAPERS, strict=True):
-        assert (entry["id"], text_of(entry["title"])) == (held.id, held.title)
+    for entry, expected, paper in zip(feed["entries"], ENTRIES, PAPERS, strict=True):
+        assert (entry["id"], text_of(entry["title"])) == (expected.id, expected.title)
         assert [author["name"] for author in entry.get("authors", [])] == list(paper.authors)
         assert [
             (link["rel"], link["href"], link["type"], link.get("title", ""))
             for link in entry["links"]
-        ] == [(link.rel, link.href, link.type, link.title) for link in held.links]
-        assert datetime.fromisoformat(entry["published"]) == held.published
-        assert datetime.fromisoformat(entry["updated"]) == held.updated
+        ] == [(link.rel, link.href, link.type, link.title) for link in expected.links]
+        assert datetime.fromisoformat(entry["published"]) == expected.published
+        assert datetime.fromisoformat(entry["updated"]) == expected.updated
         assert [(each["scheme"], each["term"]) for each in entry["categories"]] == list(
-            held.categories
+            expected.categories
         )
-        assert entry["content"] == {"type": "html", "value": held.content}
+        assert entry["content"] == {"type": "html", "value": expected.content}
 
 
-def test_feedsmith_reads_the_rss_feed_whole(parse: Parse) -> None:
+def test_feedsmith_parses_the_whole_rss_feed(parse: Parse) -> None:
     found = parse(
         render_rss(METADATA, make_entries(*PAPERS, feed=msgspec.structs.replace(FEED, link="pdf")))
     )
@@ -111,14 +111,14 @@ def test_feedsmith_reads_the_rss_feed_whole(parse: Parse) -> None:
     assert [(link["rel"], link["href"]) for link in feed["atom"]["links"]] == [
         ("self", METADATA.self_url)
     ]
-    for item, held, paper in zip(feed["items"], HELD, PAPERS, strict=True):
-        assert item["guid"] == {"value": held.id, "isPermaLink": False}
-        assert item["title"] == held.title
+    for item, expected, paper in zip(feed["items"], ENTRIES, PAPERS, strict=True):
+        assert item["guid"] == {"value": expected.id, "isPermaLink": False}
+        assert item["title"] == expected.title
         assert item.get("dc", {}).get("creators", []) == list(paper.authors)
-        assert parsedate_to_datetime(item["pubDate"]) == held.published
-        assert item["link"] == held.id.replace("/abs/", "/pdf/")
+        assert parsedate_to_datetime(item["pubDate"]) == expected.published
+        assert item["link"] == expected.id.replace("/abs/", "/pdf/")
         assert [each["url"] for each in item["enclosures"]] == [item["link"]]
-        assert item["content"]["encoded"] == held.content
+        assert item["content"]["encoded"] == expected.content
         assert [(each["domain"], each["name"]) for each in item["categories"]] == [
             (KEYWORD_SCHEME, "causal inference"),
             (KEYWORD_SCHEME, "ships"),
@@ -126,51 +126,51 @@ def test_feedsmith_reads_the_rss_feed_whole(parse: Parse) -> None:
         ]
 
 
-def test_feedsmith_reads_the_json_feed_whole(parse: Parse) -> None:
-    found = parse(render_json_feed(METADATA, HELD))
+def test_feedsmith_parses_the_whole_json_feed(parse: Parse) -> None:
+    found = parse(render_json_feed(METADATA, ENTRIES))
     assert found["format"] == "json"
     feed = found["feed"]
     assert (feed["feed_url"], feed["home_page_url"]) == (METADATA.self_url, METADATA.page_url)
-    for item, held, paper in zip(feed["items"], HELD, PAPERS, strict=True):
-        assert (item["id"], item["title"]) == (held.id, held.title)
+    for item, expected, paper in zip(feed["items"], ENTRIES, PAPERS, strict=True):
+        assert (item["id"], item["title"]) == (expected.id, expected.title)
         assert [author["name"] for author in item.get("authors", [])] == list(paper.authors)
-        assert datetime.fromisoformat(item["date_published"]) == held.published
-        assert datetime.fromisoformat(item["date_modified"]) == held.updated
-        assert item["content_html"] == held.content
+        assert datetime.fromisoformat(item["date_published"]) == expected.published
+        assert datetime.fromisoformat(item["date_modified"]) == expected.updated
+        assert item["content_html"] == expected.content
     first = feed["items"][0]
     assert (first["url"], first["external_url"]) == (PAPER_PAGE_URL, ARXIV_URL)
     assert [each["url"] for each in first["attachments"]] == [PDF_URL]
 
 
-@pytest.mark.parametrize("held", [(), HELD[:1]], ids=["empty", "one"])
-def test_feedsmith_takes_short_feeds_too(parse: Parse, held: tuple[Entry, ...]) -> None:
-    for write, where in (
+@pytest.mark.parametrize("entries", [(), ENTRIES[:1]], ids=["empty", "one"])
+def test_feedsmith_parses_short_feeds(parse: Parse, entries: tuple[Entry, ...]) -> None:
+    for render, key in (
         (render_atom, "entries"),
         (render_rss, "items"),
         (render_json_feed, "items"),
     ):
-        feed = parse(write(METADATA, held))["feed"]
+        feed = parse(render(METADATA, entries))["feed"]
         assert text_of(feed["title"]) == METADATA.title
-        assert len(feed.get(where, [])) == len(held)
+        assert len(feed.get(key, [])) == len(entries)
 
 
-def test_feedsmith_reads_the_list_of_subscriptions(parse: Parse) -> None:
-    one = Outline(
+def test_feedsmith_parses_the_opml_list(parse: Parse) -> None:
+    expected = Outline(
         title='Fog & "ferries"',
         description="About fog",
         feed_url="http://my.server/feeds/fog.atom",
         page_url="http://my.server/feeds/fog",
     )
-    found = parse(render_opml("Daily Papers", [one]), "opml")
+    found = parse(render_opml("Daily Papers", [expected]), "opml")
     assert found["head"]["title"] == "Daily Papers"
     (group,) = found["body"]["outlines"]
     (outline,) = group["outlines"]
     assert outline == {
         "type": "rss",
-        "text": one.title,
-        "title": one.title,
-        "description": one.description,
-        "xmlUrl": one.feed_url,
-        "htmlUrl": one.page_url,
+        "text": expected.title,
+        "title": expected.title,
+        "description": expected.description,
+        "xmlUrl": expected.feed_url,
+        "htmlUrl": expected.page_url,
         "language": "en",
     }

@@ -26,7 +26,7 @@ def test_newsboat_imports_the_list(sample_client: FlaskClient, tmp_path: Path, s
 def test_sfeed_imports_the_list(sample_client: FlaskClient, tmp_path: Path) -> None:
     require_program("sfeed_opml_import", "sfeed")
     document = sample_client.get("/feeds.opml").data
-    settings = run_program("sfeed_opml_import", given=document, folder=tmp_path)
+    settings = run_program("sfeed_opml_import", stdin=document, folder=tmp_path)
     assert re.findall(r"feed '([^']*)' '([^']*)'", settings) == [
         ("Causal matters", "http://localhost/feeds/causal.atom"),
         ("By the sea", "http://localhost/feeds/sea.atom"),
@@ -48,13 +48,13 @@ PAGES = [
 
 
 @pytest.mark.parametrize("path", [*PAGES, "/"])
-def test_sfeed_finds_the_feeds_of_a_page(
+def test_sfeed_discovers_the_feeds_of_a_page(
     sample_client: FlaskClient, tmp_path: Path, path: str
 ) -> None:
     require_program("sfeed_web", "sfeed")
-    said = run_program(
-        "sfeed_web", "http://localhost/", given=sample_client.get(path).data, folder=tmp_path
+    output = run_program(
+        "sfeed_web", "http://localhost/", stdin=sample_client.get(path).data, folder=tmp_path
     )
-    found = [line.split("\t") for line in said.splitlines()]
+    found = [line.split("\t") for line in output.splitlines()]
     assert found[0][1] == "application/atom+xml"
     assert sample_client.get(found[0][0]).mimetype == "application/atom+xml"

@@ -1,4 +1,4 @@
-"""What holds for every backend: on disk, and in a real Redis."""
+"""The repository with each backend: disk, and a real Redis."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ PAGES = [FRIDAY, SATURDAY, FOG, SNOW, Page(Kind.TRENDING)]
 UPSTREAM = "https://huggingface.co"
 LENGTH = timedelta(seconds=12)
 
-Make = Callable[..., Repository]
+OpenStore = Callable[..., Repository]
 
 
 def make_listing(page: Page = FRIDAY, *, seconds: int = 0, words: str = "") -> Listing:
-    read_at = NOON + timedelta(seconds=seconds)
-    return Listing(page=page, papers=(), fetched_at=read_at, skipped=(words,) if words else ())
+    fetched_at = NOON + timedelta(seconds=seconds)
+    return Listing(page=page, papers=(), fetched_at=fetched_at, skipped=(words,) if words else ())
 
 
-def shows(store: Repository, newer: Listing) -> bool:
+def has_listing(store: Repository, newer: Listing) -> bool:
     return store.get_listing(newer.page) == newer
 
 
@@ -43,18 +43,18 @@ def has_failure(store: Repository, page: Page | None, failure: Failure | None) -
     return store.get_failure(page) == failure
 
 
-def moved_on(store: Repository, seen: object) -> bool:
-    return store.version() != seen
+def has_new_version(store: Repository, previous_version: object) -> bool:
+    return store.version() != previous_version
 
 
 @pytest.fixture(params=["disk", "redis"])
-def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Make]:
-    """Return a function that opens one more store in the same place, as another process would."""
+def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenStore]:
+    """Return a function that opens another store on the same backend, like another process."""
     opened: list[Repository] = []
 
-    def on(url: str = "", upstream: str = UPSTREAM) -> Repository:
+    def open_at(url: str = "", upstream: str = UPSTREAM) -> Repository:
         if url:
-            # A machine of its own shares nothing but Redis.
+            # Each store has its own directory, like a separate machine.
             store = redis_store(url, tmp_path / str(len(opened)), upstream, own=[FOG])
         else:
             store = disk_store(tmp_path, upstream, own=[FOG])
@@ -63,91 +63,91 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Make]:
 
     try:
         if request.param == "disk":
-            yield on
+            yield open_at
         else:
             with run_redis(tmp_path) as redis:
-                yield lambda **given: on(redis.url, **given)
+                yield lambda **options: open_at(redis.url, **options)
     finally:
         for store in opened:
             store.close()
 
 
-def test_what_one_keeps_is_there_for_the_other(make: Make) -> None:
-    one, other = make(), make()
+def test_a_store_reads_listings_that_another_store_saved(open_store: OpenStore) -> None:
+    store_a, store_b = open_store(), open_store()
     for page in PAGES:
-        assert other.get_listing(page) is None
+        assert store_b.get_listing(page) is None
         newer = make_listing(page, words=f"of {page}")
-        one.save_listing(newer, page)
-        assert one.get_listing(page) == newer
-        wait_until(partial(shows, other, newer))
+        store_a.save_listing(newer, page)
+        assert store_a.get_listing(page) == newer
+        wait_until(partial(has_listing, store_b, newer))
 
 
-def test_what_the_other_holds_decoded_gives_way_to_what_one_keeps(make: Make) -> None:
-    one, other = make(), make()
+def test_a_newer_listing_of_another_store_replaces_the_cached_one(open_store: OpenStore) -> None:
+    store_a, store_b = open_store(), open_store()
     for number in range(20):
-        keeper, reader = (one, other) if number % 2 else (other, one)
+        writer, reader = (store_a, store_b) if number % 2 else (store_b, store_a)
         newer = make_listing(seconds=number, words=str(number))
-        keeper.save_listing(newer, FRIDAY)
-        wait_until(partial(shows, reader, newer))
+        writer.save_listing(newer, FRIDAY)
+        wait_until(partial(has_listing, reader, newer))
 
 
-def test_a_listing_is_the_same_object_until_another_one_is_kept(make: Make) -> None:
-    store = make()
+def test_a_listing_is_the_same_object_until_another_one_is_saved(open_store: OpenStore) -> None:
+    store = open_store()
     store.save_listing(make_listing(), FRIDAY)
     assert store.get_listing(FRIDAY) is store.get_listing(FRIDAY)
 
 
-def test_the_list_given_in_place_of_another_is_found_under_both(make: Make) -> None:
-    make().save_listing(make_listing(FRIDAY), SATURDAY)
-    other = make()
+def test_a_list_returned_for_another_page_is_stored_under_both_pages(open_store: OpenStore) -> None:
+    open_store().save_listing(make_listing(FRIDAY), SATURDAY)
+    other = open_store()
     assert other.get_listing(SATURDAY) == other.get_listing(FRIDAY) == make_listing(FRIDAY)
 
 
-def test_listings_of_two_upstreams_do_not_mix(make: Make) -> None:
-    make().save_listing(make_listing(), FRIDAY)
-    assert make(upstream="http://127.0.0.1:9009").get_listing(FRIDAY) is None
+def test_listings_of_two_upstreams_are_separate(open_store: OpenStore) -> None:
+    open_store().save_listing(make_listing(), FRIDAY)
+    assert open_store(upstream="http://127.0.0.1:9009").get_listing(FRIDAY) is None
 
 
-def test_a_failure_is_known_to_all_until_the_page_is_read(make: Make) -> None:
-    one, other = make(), make()
+def test_all_stores_see_a_failure_until_the_page_is_fetched(open_store: OpenStore) -> None:
+    store_a, store_b = open_store(), open_store()
     failure = Failure(reason="status 503", count=1, at=NOON, retry_at=NOON, since=NOON)
     for page in (FRIDAY, None):
-        one.save_failure(page, failure)
-        wait_until(partial(has_failure, other, page, failure))
-    other.save_listing(make_listing(), FRIDAY)
-    wait_until(partial(has_failure, one, FRIDAY, None))
-    wait_until(partial(has_failure, one, None, None))
+        store_a.save_failure(page, failure)
+        wait_until(partial(has_failure, store_b, page, failure))
+    store_b.save_listing(make_listing(), FRIDAY)
+    wait_until(partial(has_failure, store_a, FRIDAY, None))
+    wait_until(partial(has_failure, store_a, None, None))
 
 
-def test_the_right_to_ask_is_held_by_one_until_it_ends_or_is_given_back(make: Make) -> None:
-    one, other = make(), make()
-    assert one.acquire_lease("one", NOON, LENGTH)
-    assert one.acquire_lease("one", NOON, LENGTH), "its holder may take it again"
-    assert not other.acquire_lease("other", NOON + timedelta(seconds=11), LENGTH)
-    other.release_lease("other")
-    assert not other.acquire_lease("other", NOON, LENGTH)
-    one.release_lease("one")
-    assert other.acquire_lease("other", NOON, LENGTH)
-    assert one.acquire_lease("one", NOON + timedelta(seconds=13), LENGTH), "its holder died"
+def test_one_store_has_the_lease_until_it_expires_or_is_released(open_store: OpenStore) -> None:
+    store_a, store_b = open_store(), open_store()
+    assert store_a.acquire_lease("one", NOON, LENGTH)
+    assert store_a.acquire_lease("one", NOON, LENGTH), "its holder may take it again"
+    assert not store_b.acquire_lease("other", NOON + timedelta(seconds=11), LENGTH)
+    store_b.release_lease("other")
+    assert not store_b.acquire_lease("other", NOON, LENGTH)
+    store_a.release_lease("one")
+    assert store_b.acquire_lease("other", NOON, LENGTH)
+    assert store_a.acquire_lease("one", NOON + timedelta(seconds=13), LENGTH), "its holder died"
 
 
-def test_who_has_the_right_sees_what_its_last_holder_kept(make: Make) -> None:
-    """Else both would ask upstream for one page."""
-    one, other = make(), make()
-    one.save_listing(make_listing(), FRIDAY)
-    wait_until(partial(shows, other, make_listing()))
+def test_the_lease_owner_sees_the_listings_of_the_previous_owner(open_store: OpenStore) -> None:
+    """Otherwise both would fetch the same page."""
+    store_a, store_b = open_store(), open_store()
+    store_a.save_listing(make_listing(), FRIDAY)
+    wait_until(partial(has_listing, store_b, make_listing()))
     for number in range(1, 50):
-        assert other.get_listing(FRIDAY)
-        assert one.acquire_lease("one", NOON, LENGTH)
-        one.save_listing(make_listing(seconds=number), FRIDAY)
-        one.release_lease("one")
-        assert other.acquire_lease("other", NOON, LENGTH)
-        assert other.get_listing(FRIDAY) == make_listing(seconds=number)
-        other.release_lease("other")
+        assert store_b.get_listing(FRIDAY)
+        assert store_a.acquire_lease("one", NOON, LENGTH)
+        store_a.save_listing(make_listing(seconds=number), FRIDAY)
+        store_a.release_lease("one")
+        assert store_b.acquire_lease("other", NOON, LENGTH)
+        assert store_b.get_listing(FRIDAY) == make_listing(seconds=number)
+        store_b.release_lease("other")
 
 
-def test_of_many_who_want_the_right_at_once_one_gets_it(make: Make) -> None:
-    stores = [make() for _ in range(8)]
+def test_one_of_many_concurrent_processes_acquires_the_lease(open_store: OpenStore) -> None:
+    stores = [open_store() for _ in range(8)]
     with ThreadPoolExecutor(8) as pool:
         for round_ in range(20):
             now = NOON + round_ * timedelta(minutes=1)
@@ -155,64 +155,64 @@ def test_of_many_who_want_the_right_at_once_one_gets_it(make: Make) -> None:
             assert sum(each.result() for each in tries) == 1
 
 
-def test_the_allowance_is_one_for_all(make: Make) -> None:
-    stores = [make() for _ in range(3)]
+def test_all_stores_share_the_rate_limit(open_store: OpenStore) -> None:
+    stores = [open_store() for _ in range(3)]
     with ThreadPoolExecutor(9) as pool:
         slots = list(pool.map(lambda number: reserve_slot(stores[number % 3], NOON), range(90)))
     assert slots.count(NOON) == 60
     assert {len(store.get_request_log().times) for store in stores} == {60}
 
 
-def test_since_when_an_address_answers_as_it_does_is_the_same_for_all(make: Make) -> None:
-    one, other = make(), make()
-    assert not has_last_modified(other, "http://a/")
-    first = one.last_modified("http://a/", "x", NOON)
-    wait_until(lambda: has_last_modified(other, "http://a/"))
-    assert other.last_modified("http://a/", "x", NOON + LENGTH) == first == NOON
-    second = other.last_modified("http://a/", "y", NOON)
+def test_all_stores_return_the_same_last_modified_value(open_store: OpenStore) -> None:
+    store_a, store_b = open_store(), open_store()
+    assert not has_last_modified(store_b, "http://a/")
+    first = store_a.last_modified("http://a/", "x", NOON)
+    wait_until(lambda: has_last_modified(store_b, "http://a/"))
+    assert store_b.last_modified("http://a/", "x", NOON + LENGTH) == first == NOON
+    second = store_b.last_modified("http://a/", "y", NOON)
     assert second == NOON + timedelta(seconds=1)
-    assert one.last_modified("http://a/", "y", NOON) == second
+    assert store_a.last_modified("http://a/", "y", NOON) == second
 
 
-def test_many_who_change_one_address_at_once_never_give_a_date_twice(make: Make) -> None:
-    stores = [make() for _ in range(4)]
+def test_concurrent_changes_of_one_url_never_return_a_date_twice(open_store: OpenStore) -> None:
+    stores = [open_store() for _ in range(4)]
 
-    def stamps(number: int) -> list[datetime]:
-        given = [
+    def change_repeatedly(number: int) -> list[datetime]:
+        dates_of_store = [
             stores[number].last_modified("http://a/", f"{number} {each}", NOON)
             for each in range(25)
         ]
-        return [date for date in given if date is not None]
+        return [date for date in dates_of_store if date is not None]
 
     with ThreadPoolExecutor(4) as pool:
-        given = list(pool.map(stamps, range(4)))
-    assert all(dates == sorted(dates) for dates in given)
-    assert len({date for dates in given for date in dates}) == 100
+        dates_of_stores = list(pool.map(change_repeatedly, range(4)))
+    assert all(dates_of_store == sorted(dates_of_store) for dates_of_store in dates_of_stores)
+    assert len({date for dates_of_store in dates_of_stores for date in dates_of_store}) == 100
 
 
-def test_others_learn_that_something_was_kept(make: Make) -> None:
-    one, other = make(), make()
-    other.open()
+def test_saving_a_listing_changes_the_version_of_other_stores(open_store: OpenStore) -> None:
+    store_a, store_b = open_store(), open_store()
+    store_b.open()
     for number in range(5):
-        seen = other.version()
-        one.save_listing(make_listing(seconds=number), FRIDAY)
-        wait_until(partial(moved_on, other, seen))
+        previous_version = store_b.version()
+        store_a.save_listing(make_listing(seconds=number), FRIDAY)
+        wait_until(partial(has_new_version, store_b, previous_version))
 
 
-def test_a_search_that_is_polled_is_touched(make: Make) -> None:
-    store = make()
+def test_a_polled_search_is_touched(open_store: OpenStore) -> None:
+    store = open_store()
     store.save_listing(make_listing(SNOW), SNOW)
     assert store.get_listing(SNOW) == make_listing(SNOW)
     wait_until(lambda: not store._records._to_touch)
-    assert make().get_listing(SNOW) == make_listing(SNOW)
+    assert open_store().get_listing(SNOW) == make_listing(SNOW)
 
 
 def put(backend: Backend, key: StorageKey, value: bytes) -> None:
     assert backend.replace(key, backend.get(key), value)
 
 
-def test_a_backend_replaces_only_what_is_expected(make: Make) -> None:
-    backend, key = make()._records.backend, StorageKey(Area.DURABLE, "a [name] * ?")
+def test_a_backend_replaces_only_the_expected_value(open_store: OpenStore) -> None:
+    backend, key = open_store()._records.backend, StorageKey(Area.DURABLE, "a [name] * ?")
     assert not backend.replace(key, b"x", b"y")
     assert backend.replace(key, None, b"1")
     assert not backend.replace(key, None, b"2")
@@ -225,62 +225,66 @@ def test_a_backend_replaces_only_what_is_expected(make: Make) -> None:
     assert backend.get(key) is None
 
 
-def test_a_backend_tells_others_what_was_changed_and_not_itself(make: Make, tmp_path: Path) -> None:
-    stores = make(), make()
-    one, other = (store._records.backend for store in stores)
+def test_a_backend_announces_changes_to_others_and_not_to_itself(
+    open_store: OpenStore, tmp_path: Path
+) -> None:
+    stores = open_store(), open_store()
+    backend_a, backend_b = (store._records.backend for store in stores)
     for store in stores:
         store._records._closing.set()
-        store._records._thread.join()  # which polls too
+        store._records._thread.join()  # the thread polls too
     first, second = StorageKey(Area.DURABLE, "first"), StorageKey(Area.EVICTABLE, "second one")
     for area in Area:
-        put(one, StorageKey(area, "before"), b"1")
-    one.changes(), other.changes()  # of files that are new
-    assert one.changes() == other.changes() == frozenset()
-    put(one, first, b"1")
-    put(one, second, b"2")
-    one.replace(StorageKey(Area.DURABLE, "third"), None, b"3", announce=False)
-    assert other.changes() == frozenset({first, second})
-    assert one.changes() == other.changes() == frozenset()
-    one.replace(first, b"1", None)
-    assert other.changes() == frozenset({first})
+        put(backend_a, StorageKey(area, "before"), b"1")
+    backend_a.changes(), backend_b.changes()  # discard the changes of new files
+    assert backend_a.changes() == backend_b.changes() == frozenset()
+    put(backend_a, first, b"1")
+    put(backend_a, second, b"2")
+    backend_a.replace(StorageKey(Area.DURABLE, "third"), None, b"3", announce=False)
+    assert backend_b.changes() == frozenset({first, second})
+    assert backend_a.changes() == backend_b.changes() == frozenset()
+    backend_a.replace(first, b"1", None)
+    assert backend_b.changes() == frozenset({first})
 
 
-def test_a_change_is_seen_within_a_second(make: Make) -> None:
-    one, other = make(), make()
-    other.open()
+def test_a_change_is_seen_within_a_second(open_store: OpenStore) -> None:
+    store_a, store_b = open_store(), open_store()
+    store_b.open()
     delays = []
     for number in range(10):
-        seen, began = other.version(), time.monotonic()
-        one.save_listing(make_listing(seconds=number), FRIDAY)
-        wait_until(partial(moved_on, other, seen))
+        previous_version, began = store_b.version(), time.monotonic()
+        store_a.save_listing(make_listing(seconds=number), FRIDAY)
+        wait_until(partial(has_new_version, store_b, previous_version))
         delays.append(time.monotonic() - began)
     assert max(delays) < 1
 
 
 @pytest.mark.parametrize("value", [b"", b"{", b"[]", b"\xff\xfe", b'{"page": 3}', b"null"])
-def test_a_value_that_cannot_be_read_is_as_good_as_none(make: Make, value: bytes) -> None:
-    store = make()
-    put(store._records.backend, StorageKey(Area.DURABLE, f"{UPSTREAM} listing {FRIDAY}"), value)
-    assert make().get_listing(FRIDAY) is None
-    store.save_listing(make_listing(), FRIDAY)
-    assert make().get_listing(FRIDAY) == make_listing()
-
-
-def test_what_the_backend_lost_is_written_again_by_who_holds_it_and_the_latest_wins(
-    make: Make,
+def test_a_value_that_cannot_be_decoded_is_treated_as_absent(
+    open_store: OpenStore, value: bytes
 ) -> None:
-    one, other = make(), make()
+    store = open_store()
+    put(store._records.backend, StorageKey(Area.DURABLE, f"{UPSTREAM} listing {FRIDAY}"), value)
+    assert open_store().get_listing(FRIDAY) is None
+    store.save_listing(make_listing(), FRIDAY)
+    assert open_store().get_listing(FRIDAY) == make_listing()
+
+
+def test_lost_values_are_rewritten_from_memory_and_the_latest_wins(
+    open_store: OpenStore,
+) -> None:
+    store_a, store_b = open_store(), open_store()
     older, newer = make_listing(words="older"), make_listing(seconds=1, words="newer")
-    one.save_listing(older, FRIDAY)
-    wait_until(partial(shows, other, older))
-    one.save_listing(newer, FRIDAY)
-    wait_until(partial(shows, other, newer))
-    backend = one._records.backend
+    store_a.save_listing(older, FRIDAY)
+    wait_until(partial(has_listing, store_b, older))
+    store_a.save_listing(newer, FRIDAY)
+    wait_until(partial(has_listing, store_b, newer))
+    backend = store_a._records.backend
     put(backend, StorageKey(Area.DURABLE, f"{UPSTREAM} listing {FRIDAY}"), encode(older))
-    for store in (other, one):
+    for store in (store_b, store_a):
         store._records._is_synchronized = False
-    wait_until(lambda: all(store._records._is_synchronized for store in (one, other)))
-    assert make().get_listing(FRIDAY) == newer
+    wait_until(lambda: all(store._records._is_synchronized for store in (store_a, store_b)))
+    assert open_store().get_listing(FRIDAY) == newer
 
 
 class Note(msgspec.Struct, frozen=True):
@@ -288,14 +292,14 @@ class Note(msgspec.Struct, frozen=True):
 
 
 def test_two_versions_under_load_share_permanent_values_and_nothing_else(
-    make: Make, monkeypatch: pytest.MonkeyPatch
+    open_store: OpenStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one = make()
+    store_a = open_store()
     monkeypatch.setattr("feedsrv.storage.repository.SCHEMA_VERSION", SCHEMA_VERSION + 1)
-    other = make()
+    store_b = open_store()
     rounds = 50
 
-    def work(store: Repository, first: int) -> None:
+    def write(store: Repository, first: int) -> None:
         notes = store.permanent_values("notes", Note)
         for number in range(first, first + 2 * rounds, 2):
             newer = make_listing(seconds=number)
@@ -305,19 +309,19 @@ def test_two_versions_under_load_share_permanent_values_and_nothing_else(
             store.last_modified("http://a/", str(number), NOON)
 
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(work, (one, other), (0, 1)))
-    for store in (one, other):
+        list(pool.map(write, (store_a, store_b), (0, 1)))
+    for store in (store_a, store_b):
         assert store.permanent_values("notes", Note).update("all", lambda note: note) == Note(
             2 * rounds
         )
         assert store.last_modified("http://a/", "new", NOON) == NOON + timedelta(seconds=rounds)
         assert store.failure_state(NOON) is None
-    one.permanent_values("notes", Note).set("all", Note(0))
-    wait_until(lambda: other.permanent_values("notes", Note).get("all") == Note(0))
+    store_a.permanent_values("notes", Note).set("all", Note(0))
+    wait_until(lambda: store_b.permanent_values("notes", Note).get("all") == Note(0))
 
 
-def test_it_is_probed_and_measured(make: Make) -> None:
-    store = make()
+def test_check_and_size_work_with_each_backend(open_store: OpenStore) -> None:
+    store = open_store()
     assert store.check()
     store.save_listing(msgspec.structs.replace(make_listing(), skipped=("x" * 1000,)), FRIDAY)
     assert store.size() > 1000

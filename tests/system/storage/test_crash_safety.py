@@ -30,25 +30,25 @@ def make_listing(page: Page = FRIDAY) -> Listing:
     return Listing(page=page, papers=(), fetched_at=NOON)
 
 
-KEPT = [FRIDAY, Page(Kind.TRENDING), Page(Kind.SEARCH, "fog"), Page(Kind.SEARCH, "snow")]
+PAGES = [FRIDAY, Page(Kind.TRENDING), Page(Kind.SEARCH, "fog"), Page(Kind.SEARCH, "snow")]
 
 
-#: As many words as a listing of a hundred kilobytes has.
+#: The number of words in a listing of 100 kB.
 WORDS = 10_000
 
 
 def write_forever(folder: str) -> None:
-    """Keep one listing after the other, each full of its number, in a process to be killed."""
-    store = disk_store(Path(folder), UPSTREAM, own=KEPT[2:3])
+    """Save numbered listings endlessly, in a process that will be killed."""
+    store = disk_store(Path(folder), UPSTREAM, own=PAGES[2:3])
     for number in itertools.count(os.getpid() * 10_000):
-        for page in KEPT:
+        for page in PAGES:
             store.save_listing(numbered_listing(page, number), page)
-            mark_of(folder, os.getpid()).touch()
+            marker_file(folder, os.getpid()).touch()
             store.last_modified(f"http://a.b/{page}", str(number), NOON)
 
 
-def mark_of(folder: str, process: int) -> Path:
-    """Return the file that says that the process has written."""
+def marker_file(folder: str, process: int) -> Path:
+    """Return the file whose existence shows that the process has written."""
     return Path(folder) / f"process-{process}"
 
 
@@ -57,25 +57,25 @@ def numbered_listing(page: Page, number: int) -> Listing:
 
 
 @pytest.mark.serial
-def test_after_two_hundred_kills_during_writes_every_listing_is_whole(
+def test_after_two_hundred_kills_during_writes_every_listing_is_intact(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Four processes write to one store at a time, and each is killed at a moment of its own."""
-    first = disk_store(tmp_path, UPSTREAM, own=KEPT[2:3])
-    for page in KEPT:
+    """Four processes write to one store, and each is killed at a random time."""
+    first = disk_store(tmp_path, UPSTREAM, own=PAGES[2:3])
+    for page in PAGES:
         first.save_listing(numbered_listing(page, 0), page)
     first.close()
 
-    def killed(seed: int) -> set[tuple[str, ...]]:
+    def kill_repeatedly(seed: int) -> set[tuple[str, ...]]:
         chance, seen = random.Random(seed), set()
         with killed_process(write_forever, str(tmp_path)) as kill_after:
             for _ in range(50):
                 kill_after(
                     chance.uniform(0.0, 0.05),
-                    lambda process: mark_of(str(tmp_path), process).exists(),
+                    lambda process: marker_file(str(tmp_path), process).exists(),
                 )
-                store = disk_store(tmp_path, UPSTREAM, own=KEPT[2:3])  # knows only what is on disk
-                for page in KEPT:
+                store = disk_store(tmp_path, UPSTREAM, own=PAGES[2:3])  # with empty memory
+                for page in PAGES:
                     found = store.get_listing(page)
                     assert found is not None
                     assert len(found.skipped) == WORDS
@@ -85,7 +85,7 @@ def test_after_two_hundred_kills_during_writes_every_listing_is_whole(
         return seen
 
     with ThreadPoolExecutor(4) as pool:
-        seen = set().union(*pool.map(killed, range(4)))
+        seen = set().union(*pool.map(kill_repeatedly, range(4)))
     assert len(seen) > 20, "they did write"
     assert "is damaged" not in caplog.text
     assert [path.name for path in (tmp_path / f"v{SCHEMA_VERSION}").glob("damaged*")] == []

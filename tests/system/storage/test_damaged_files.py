@@ -36,7 +36,7 @@ def make_listing(page: Page, number: int = 0) -> Listing:
 
 @pytest.fixture(autouse=True)
 def _freeze_heap() -> Iterator[None]:
-    """Let `reconnect` look at the garbage of the test alone: all objects take it 0.2 seconds."""
+    """Limit the collection in `reconnect` to objects of the test: a full one takes 0.2 s."""
     gc.freeze()
     yield
     gc.unfreeze()
@@ -66,9 +66,9 @@ Damage = Callable[[bytearray, random.Random], None]
 
 def apply_damage(damage: Damage, database: Path, chance: random.Random) -> bool:
     """Damage the file; return whether there was anything to damage."""
-    with suppress(FileNotFoundError):  # a server is just putting it aside
+    with suppress(FileNotFoundError):  # a server is moving it aside
         content = bytearray(database.read_bytes())
-        if content:  # else all is in the write-ahead log still
+        if content:  # otherwise all data is still in the write-ahead log
             damage(content, chance)
             database.write_bytes(content)
             return True
@@ -91,13 +91,13 @@ def test_no_damage_crashes_a_server_or_changes_what_it_serves(
         with suppress(sqlite3.Error), closing(sqlite3.connect(database)) as connection:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         damaged += apply_damage(damage, database, chance)
-        # A server that starts now serves what is right, or nothing.
-        late = disk_store(tmp_path, UPSTREAM)
+        # A store that is opened now returns a saved listing or none.
+        reopened = disk_store(tmp_path, UPSTREAM)
         for page in PAGES:
-            found = late.get_listing(page)
+            found = reopened.get_listing(page)
             assert found is None or found in {make_listing(page, each) for each in range(number)}
-        late.close()
-        # One that runs goes on, and writes everything again where it finds the damage.
+        reopened.close()
+        # The running store continues, and rewrites everything when it detects the damage.
         page = PAGES[number % len(PAGES)]
         store.save_listing(make_listing(page, number), page)
         assert store.get_listing(page) == make_listing(page, number)
@@ -109,11 +109,11 @@ def test_no_damage_crashes_a_server_or_changes_what_it_serves(
         wait_until(lambda: store.failure_state(NOON) is None)
     reconnect(store)  # SQLite does not see damage to pages that a connection has in its cache
     store._records._is_synchronized = False
-    held = [store.get_listing(page) for page in PAGES]
+    listings = [store.get_listing(page) for page in PAGES]
     store.close()
-    again = disk_store(tmp_path, UPSTREAM)
-    assert [again.get_listing(page) for page in PAGES] == held
-    again.close()
+    reopened = disk_store(tmp_path, UPSTREAM)
+    assert [reopened.get_listing(page) for page in PAGES] == listings
+    reopened.close()
     assert damaged > 25
 
 
@@ -121,7 +121,7 @@ SETTINGS = ["size_limit", "size", "count", "cull_limit", "statistics", "disk_min
 
 
 @pytest.mark.parametrize("value", ["text", None, b"\xff", -1.5], ids=repr)
-def test_settings_of_a_wrong_type_in_the_database_fail_no_request(
+def test_no_request_fails_with_database_settings_of_a_wrong_type(
     tmp_path: Path, value: object
 ) -> None:
     seconds = [0.0]
@@ -137,9 +137,9 @@ def test_settings_of_a_wrong_type_in_the_database_fail_no_request(
         store.last_modified(f"http://a/{number}", "x", NOON)
         store.save_listing(make_listing(PAGES[1], number), PAGES[1])
         assert store.get_listing(PAGES[0]) == make_listing(PAGES[0], number)
-        late = disk_store(tmp_path, UPSTREAM)
-        late.last_modified(f"http://b/{number}", "x", NOON)
-        late.close()
+        reopened = disk_store(tmp_path, UPSTREAM)
+        reopened.last_modified(f"http://b/{number}", "x", NOON)
+        reopened.close()
         seconds[0] += 11
         wait_until(lambda: store.failure_state(NOON) is None)
     store.close()

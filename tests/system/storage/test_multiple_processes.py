@@ -33,7 +33,7 @@ def upstream_papers() -> list[Json]:
 
 @contextmanager
 def run_servers(count: int, upstream: FakeUpstream, folder: Path) -> Iterator[list[str]]:
-    """Start so many server processes on one store, and give their addresses."""
+    """Start server processes on one store; yield their URLs."""
     settings = folder / "feedsrv.toml"
     settings.write_text("spacing = 0\nhistory_days = 8\n[feeds.causal]\nquery = 'causal'\n")
     environ = {
@@ -46,7 +46,7 @@ def run_servers(count: int, upstream: FakeUpstream, folder: Path) -> Iterator[li
         yield [server.url for server in pool.map(stack.enter_context, servers)]
 
 
-def test_two_hundred_requests_over_two_processes_ask_for_each_page_once(
+def test_two_processes_fetch_each_page_once_for_two_hundred_requests(
     upstream: FakeUpstream, clock: Clock, tmp_path: Path
 ) -> None:
     clock.now = datetime.now(UTC)
@@ -65,7 +65,7 @@ def test_two_hundred_requests_over_two_processes_ask_for_each_page_once(
 
 
 def refresh_forever(url: str, folder: str) -> None:
-    """Read pages for ever, in a process that will be killed."""
+    """Refresh pages endlessly, in a process that will be killed."""
     config = Config(upstream_url=url, cache_dir=Path(folder), spacing=0, deadline=2)
     service = Service.open(config)
     pages = service._due_pages([Feed(name="all", title="all", sources=("daily", "trending"))])
@@ -74,10 +74,10 @@ def refresh_forever(url: str, folder: str) -> None:
             service.refresh_page(page)
 
 
-def test_killed_at_any_moment_a_process_loses_nothing_and_blocks_nobody_for_long(
+def test_a_killed_process_loses_no_data_and_its_lease_expires(
     config: Config, upstream: FakeUpstream, make_service: MakeService, clock: Clock
 ) -> None:
-    """What is kept is under test in test_store; here, the right to ask that the dead one had."""
+    """test_crash_safety.py tests the listings; this tests the lease of the killed process."""
     clock.now = datetime.now(UTC)
     service = make_service(deadline=1.0)
     page = service.newest_day()

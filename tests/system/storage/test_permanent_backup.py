@@ -42,19 +42,17 @@ def is_restored(store: Repository) -> bool:
     return found == {name: Digest(f"about {name}") for name in NAMES}
 
 
-def test_a_copy_of_the_folder_brings_all_permanent_values_back(tmp_path: Path) -> None:
+def test_a_copy_of_the_folder_restores_all_permanent_values(tmp_path: Path) -> None:
     with closing(disk_store(tmp_path / "store", UPSTREAM)) as store:
         fill(store)
     shutil.copytree(tmp_path / "store" / "permanent", tmp_path / "restored" / "permanent")
-    with closing(disk_store(tmp_path / "restored", UPSTREAM)) as again:
-        assert is_restored(again)
-        assert again.get_listing(FRIDAY) is None, "it can be fetched again"
+    with closing(disk_store(tmp_path / "restored", UPSTREAM)) as restored:
+        assert is_restored(restored)
+        assert restored.get_listing(FRIDAY) is None, "it can be fetched again"
 
 
 @pytest.mark.skipif(shutil.which("redis-cli") is None, reason="install redis-cli")
-def test_a_dump_of_redis_brings_all_permanent_values_back(
-    redis: RedisServer, tmp_path: Path
-) -> None:
+def test_a_dump_of_redis_restores_all_permanent_values(redis: RedisServer, tmp_path: Path) -> None:
     with closing(redis_store(redis.url, tmp_path, UPSTREAM)) as store:
         fill(store)
     (tmp_path / "restored").mkdir()
@@ -66,15 +64,17 @@ def test_a_dump_of_redis_brings_all_permanent_values_back(
     )
     redis.stop()
     with (
-        run_redis(tmp_path / "restored") as other,
-        closing(redis_store(other.url, tmp_path, UPSTREAM)) as again,
+        run_redis(tmp_path / "restored") as restored_redis,
+        closing(redis_store(restored_redis.url, tmp_path, UPSTREAM)) as restored,
     ):
-        names = [name for name in other.all_keys() if name.startswith("feedsrv:permanent:")]
+        names = [
+            name for name in restored_redis.all_keys() if name.startswith("feedsrv:permanent:")
+        ]
         assert len(names) == len(NAMES)
-        assert is_restored(again)
+        assert is_restored(restored)
 
 
-def test_the_check_names_the_size_of_the_permanent_area(tmp_path: Path) -> None:
+def test_check_reports_the_size_of_the_permanent_area(tmp_path: Path) -> None:
     environ = {"FEEDSRV_CACHE_DIR": str(tmp_path), "FEEDSRV_UPSTREAM_URL": "http://127.0.0.1:9"}
     with closing(disk_store(tmp_path, UPSTREAM)) as store:
         digests = store.permanent_values("digests", Digest)

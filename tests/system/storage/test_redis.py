@@ -1,4 +1,4 @@
-"""Faults of Redis: servers go on from memory, log one line, and write everything again."""
+"""Redis faults: stores serve from memory, log one line, and rewrite everything."""
 
 from __future__ import annotations
 
@@ -34,23 +34,23 @@ FOG, SNOW = Page(Kind.SEARCH, "fog"), Page(Kind.SEARCH, "snow")
 UPSTREAM = "https://huggingface.co"
 LENGTH = timedelta(seconds=12)
 
-Make = Callable[[], Repository]
+OpenStore = Callable[[], Repository]
 
 
 def make_listing(page: Page, *, seconds: int = 0) -> Listing:
     return Listing(page=page, papers=(), fetched_at=NOON + timedelta(seconds=seconds))
 
 
-def has_all(store: Repository) -> bool:
+def has_all_listings(store: Repository) -> bool:
     return all(store.get_listing(page) for page in DAYS)
 
 
-def has(store: Repository, page: Page) -> bool:
+def has_listing(store: Repository, page: Page) -> bool:
     return store.get_listing(page) is not None
 
 
 class ShiftedMonotonicClock:
-    """A clock of seconds that goes on by itself, and can be set forward."""
+    """A monotonic clock in seconds that can be set forward."""
 
     def __init__(self) -> None:
         self.ahead = 0.0
@@ -65,15 +65,17 @@ def seconds() -> ShiftedMonotonicClock:
 
 
 @pytest.fixture
-def make(redis: RedisServer, tmp_path: Path, seconds: ShiftedMonotonicClock) -> Iterator[Make]:
+def open_store(
+    redis: RedisServer, tmp_path: Path, seconds: ShiftedMonotonicClock
+) -> Iterator[OpenStore]:
     stores: list[Repository] = []
 
-    def on() -> Repository:
+    def open_one() -> Repository:
         folder = tmp_path / str(len(stores))
         stores.append(redis_store(redis.url, folder, UPSTREAM, own=[FOG], clock=seconds))
         return stores[-1]
 
-    yield on
+    yield open_one
     for store in stores:
         store.close()
 
@@ -82,111 +84,113 @@ def warning_messages(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [each.getMessage() for each in caplog.records if each.levelno >= logging.WARNING]
 
 
-def test_while_redis_is_gone_each_goes_on_from_memory_and_all_comes_together_again(
+def test_stores_serve_from_memory_while_redis_is_down_and_merge_afterwards(
     redis: RedisServer,
-    make: Make,
+    open_store: OpenStore,
     seconds: ShiftedMonotonicClock,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO)
-    one, other = make(), make()
+    store_a, store_b = open_store(), open_store()
     for page in DAYS:
-        one.save_listing(make_listing(page), page)
-        wait_until(partial(has, other, page))
-    first = one.last_modified("http://a/", "x", NOON)
-    assert other.last_modified("http://a/", "x", NOON) == first
+        store_a.save_listing(make_listing(page), page)
+        wait_until(partial(has_listing, store_b, page))
+    first = store_a.last_modified("http://a/", "x", NOON)
+    assert store_b.last_modified("http://a/", "x", NOON) == first
     redis.stop()
-    for store in (one, other):
+    for store in (store_a, store_b):
         assert [store.get_listing(page) for page in DAYS] == [make_listing(page) for page in DAYS]
         assert store.last_modified("http://a/", "x", NOON + LENGTH) == first
         assert has_last_modified(store, "http://a/")
-    one.save_listing(make_listing(DAYS[0], seconds=1), DAYS[0])
-    other.save_listing(make_listing(DAYS[0], seconds=2), DAYS[0])
-    other.save_listing(make_listing(DAYS[1], seconds=2), DAYS[1])
-    assert one.get_listing(DAYS[0]) == make_listing(DAYS[0], seconds=1)
-    assert one.acquire_lease("one", NOON, LENGTH)
-    assert reserve_slot(one, NOON) == NOON
-    trouble = one.failure_state(NOON)
-    assert trouble is not None
+    store_a.save_listing(make_listing(DAYS[0], seconds=1), DAYS[0])
+    store_b.save_listing(make_listing(DAYS[0], seconds=2), DAYS[0])
+    store_b.save_listing(make_listing(DAYS[1], seconds=2), DAYS[1])
+    assert store_a.get_listing(DAYS[0]) == make_listing(DAYS[0], seconds=1)
+    assert store_a.acquire_lease("one", NOON, LENGTH)
+    assert reserve_slot(store_a, NOON) == NOON
+    failure = store_a.failure_state(NOON)
+    assert failure is not None
     assert len(warning_messages(caplog)) == 2, "each says it once"
     redis.start()
     seconds.ahead += 11
     newest = make_listing(DAYS[0], seconds=2)
-    # It is enough that somebody reads.
-    wait_until(lambda: one.get_listing(DAYS[0]) == other.get_listing(DAYS[0]) == newest)
+    # Reading is enough to reconnect.
+    wait_until(lambda: store_a.get_listing(DAYS[0]) == store_b.get_listing(DAYS[0]) == newest)
     wait_until(
         lambda: (
-            one.get_listing(DAYS[1])
-            == other.get_listing(DAYS[1])
+            store_a.get_listing(DAYS[1])
+            == store_b.get_listing(DAYS[1])
             == make_listing(DAYS[1], seconds=2)
         )
     )
-    wait_until(lambda: one.failure_state(NOON) is None and other.failure_state(NOON) is None)
-    assert [one.get_listing(page) for page in DAYS[2:]] == [make_listing(page) for page in DAYS[2:]]
-    assert one.last_modified("http://a/", "x", NOON + LENGTH) == first
-    wait_until(lambda: all(store._records._is_synchronized for store in (one, other)))
-    assert len(other.get_request_log().times) == 1
-    assert not other.acquire_lease("other", NOON, LENGTH)
+    wait_until(lambda: store_a.failure_state(NOON) is None and store_b.failure_state(NOON) is None)
+    assert [store_a.get_listing(page) for page in DAYS[2:]] == [
+        make_listing(page) for page in DAYS[2:]
+    ]
+    assert store_a.last_modified("http://a/", "x", NOON + LENGTH) == first
+    wait_until(lambda: all(store._records._is_synchronized for store in (store_a, store_b)))
+    assert len(store_b.get_request_log().times) == 1
+    assert not store_b.acquire_lease("other", NOON, LENGTH)
     assert caplog.text.count("is available again") == 2
     assert PASSWORD not in caplog.text
 
 
-def test_what_was_written_later_stands_whoever_comes_back_last(
-    redis: RedisServer, make: Make, seconds: ShiftedMonotonicClock
+def test_the_later_write_wins_in_any_order_of_reconnection(
+    redis: RedisServer, open_store: OpenStore, seconds: ShiftedMonotonicClock
 ) -> None:
-    one, other = make(), make()
+    store_a, store_b = open_store(), open_store()
     redis.stop()
     early, late = (
         Failure(reason="status 503", count=1, at=at, retry_at=at, since=NOON)
         for at in (NOON, NOON + LENGTH)
     )
-    one.save_failure(DAYS[0], early)
-    other.save_failure(DAYS[0], late)
+    store_a.save_failure(DAYS[0], early)
+    store_b.save_failure(DAYS[0], late)
     redis.start()
     seconds.ahead += 11
-    for store in (other, one):
-        wait_until(partial(has_come_back, store))
-    wait_until(lambda: one.get_failure(DAYS[0]) == other.get_failure(DAYS[0]) == late)
+    for store in (store_b, store_a):
+        wait_until(partial(is_recovered, store))
+    wait_until(lambda: store_a.get_failure(DAYS[0]) == store_b.get_failure(DAYS[0]) == late)
 
 
-def has_come_back(store: Repository) -> bool:
+def is_recovered(store: Repository) -> bool:
     return store.failure_state(NOON) is None and store._records._is_synchronized
 
 
-def test_what_was_given_out_stays_when_redis_is_restarted_empty(
-    redis: RedisServer, make: Make
+def test_served_values_are_unchanged_after_redis_restarts_empty(
+    redis: RedisServer, open_store: OpenStore
 ) -> None:
-    one, other = make(), make()
+    store_a, store_b = open_store(), open_store()
     for page in DAYS:
-        one.save_listing(make_listing(page), page)
-        wait_until(partial(has, other, page))
+        store_a.save_listing(make_listing(page), page)
+        wait_until(partial(has_listing, store_b, page))
     dates = [
         [store.last_modified(f"http://a/{number}", "x", NOON) for number in range(20)]
-        for store in (one, other)
+        for store in (store_a, store_b)
     ]
     for _ in range(60):
-        assert reserve_slot(one, NOON) == NOON
+        assert reserve_slot(store_a, NOON) == NOON
     redis.stop()
     redis.start()
     later = NOON + timedelta(hours=1)
-    for store in (other, one):
+    for store in (store_b, store_a):
         found = [store.last_modified(f"http://a/{number}", "x", later) for number in range(20)]
         assert found == dates[0] == dates[1]
-        wait_until(partial(has_all, store))
-    wait_until(lambda: len(one.get_request_log().times) == 60)
-    assert reserve_slot(one, NOON) == NOON + timedelta(minutes=5)
-    assert len(one.get_request_log().times) == 60
-    third = make()
+        wait_until(partial(has_all_listings, store))
+    wait_until(lambda: len(store_a.get_request_log().times) == 60)
+    assert reserve_slot(store_a, NOON) == NOON + timedelta(minutes=5)
+    assert len(store_a.get_request_log().times) == 60
+    third = open_store()
     wait_until(
         lambda: [third.get_listing(page) for page in DAYS] == [make_listing(page) for page in DAYS]
     )
     assert third.last_modified("http://a/0", "x", later) == dates[0][0]
 
 
-def test_a_change_after_a_restart_is_later_than_what_was_given_out(
-    redis: RedisServer, make: Make
+def test_a_change_after_a_restart_has_a_later_date_than_the_served_one(
+    redis: RedisServer, open_store: OpenStore
 ) -> None:
-    store = make()
+    store = open_store()
     first = store.last_modified("http://a/", "x", NOON)
     redis.stop()
     redis.start()
@@ -195,14 +199,14 @@ def test_a_change_after_a_restart_is_later_than_what_was_given_out(
 
 
 def test_no_request_waits_for_a_redis_that_hangs(
-    redis: RedisServer, make: Make, seconds: ShiftedMonotonicClock
+    redis: RedisServer, open_store: OpenStore, seconds: ShiftedMonotonicClock
 ) -> None:
-    store = make()
+    store = open_store()
     store.save_listing(make_listing(DAYS[0]), DAYS[0])
     assert redis.process is not None
     os.kill(redis.process.pid, signal.SIGSTOP)
     try:
-        wait_until(lambda: store.failure_state(NOON) is not None)  # the poll finds out
+        wait_until(lambda: store.failure_state(NOON) is not None)  # the poll detects it
         durations: list[float] = []
 
         def read() -> None:
@@ -215,7 +219,7 @@ def test_no_request_waits_for_a_redis_that_hangs(
                 store.last_modified("http://a/", "x", NOON)
             durations.append(time.monotonic() - began)
 
-        seconds.ahead += 11  # it is tried again, in the background
+        seconds.ahead += 11  # a background thread retries
         threads = [threading.Thread(target=read) for _ in range(8)]
         for thread in threads:
             thread.start()
@@ -225,14 +229,12 @@ def test_no_request_waits_for_a_redis_that_hangs(
     finally:
         os.kill(redis.process.pid, signal.SIGCONT)
     seconds.ahead += 11
-    wait_until(partial(has_come_back, store))
-    assert make().get_listing(DAYS[1]) == make_listing(DAYS[1])
+    wait_until(partial(is_recovered, store))
+    assert open_store().get_listing(DAYS[1]) == make_listing(DAYS[1])
 
 
-def test_a_redis_that_answers_slowly_makes_no_request_slow(
-    redis: RedisServer, tmp_path: Path
-) -> None:
-    with delayed(redis.port, seconds=0.1) as port:
+def test_a_slow_redis_delays_no_request(redis: RedisServer, tmp_path: Path) -> None:
+    with delay_replies(redis.port, seconds=0.1) as port:
         url = redis.url.replace(str(redis.port), str(port))
         first = redis_store(redis.url, tmp_path / "first", UPSTREAM)
         for page in DAYS:
@@ -260,11 +262,11 @@ def test_a_redis_that_answers_slowly_makes_no_request_slow(
 
 
 @contextmanager
-def delayed(port: int, *, seconds: float) -> Iterator[int]:
-    """Forward connections to the port, each reply delayed by so many seconds; yield the port."""
+def delay_replies(port: int, *, seconds: float) -> Iterator[int]:
+    """Forward connections to the port and delay each reply; yield the port of the proxy."""
 
     async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, back = await asyncio.open_connection("127.0.0.1", port)
+        upstream_reader, upstream_writer = await asyncio.open_connection("127.0.0.1", port)
 
         async def copy(
             source: asyncio.StreamReader, target: asyncio.StreamWriter, wait: float
@@ -275,7 +277,9 @@ def delayed(port: int, *, seconds: float) -> Iterator[int]:
             target.close()
 
         with suppress(OSError):
-            await asyncio.gather(copy(reader, back, 0), copy(there, writer, seconds))
+            await asyncio.gather(
+                copy(reader, upstream_writer, 0), copy(upstream_reader, writer, seconds)
+            )
 
     async def serve() -> None:
         server = await asyncio.start_server(forward, "127.0.0.1", 0)
@@ -297,7 +301,7 @@ def delayed(port: int, *, seconds: float) -> Iterator[int]:
         thread.join()
 
 
-def test_a_read_only_replica_is_read_and_its_changes_are_seen(
+def test_a_store_reads_a_read_only_replica_and_sees_its_changes(
     redis: RedisServer,
     tmp_path: Path,
     seconds: ShiftedMonotonicClock,
@@ -325,33 +329,36 @@ def test_a_read_only_replica_is_read_and_its_changes_are_seen(
     primary.close()
 
 
-def test_where_redis_is_full_what_it_holds_is_still_read(
-    redis: RedisServer, make: Make, seconds: ShiftedMonotonicClock, caplog: pytest.LogCaptureFixture
+def test_stored_listings_are_read_while_redis_is_full(
+    redis: RedisServer,
+    open_store: OpenStore,
+    seconds: ShiftedMonotonicClock,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    one, other = make(), make()
-    one.save_listing(make_listing(DAYS[0]), DAYS[0])
-    wait_until(partial(has, other, DAYS[0]))
+    store_a, store_b = open_store(), open_store()
+    store_a.save_listing(make_listing(DAYS[0]), DAYS[0])
+    wait_until(partial(has_listing, store_b, DAYS[0]))
     with redis.client() as client:
         client.config_set("maxmemory", 1)
-    one.save_listing(make_listing(DAYS[1]), DAYS[1])
-    assert one.get_listing(DAYS[1]) == make_listing(DAYS[1])
-    assert other.get_listing(DAYS[0]) == make_listing(DAYS[0])
+    store_a.save_listing(make_listing(DAYS[1]), DAYS[1])
+    assert store_a.get_listing(DAYS[1]) == make_listing(DAYS[1])
+    assert store_b.get_listing(DAYS[0]) == make_listing(DAYS[0])
     (line,) = warning_messages(caplog)
     assert "maxmemory" in line
     assert UPSTREAM not in line
     with redis.client() as client:
         client.config_set("maxmemory", 0)
     seconds.ahead += 11
-    one.save_listing(make_listing(DAYS[2]), DAYS[2])
-    wait_until(lambda: other.get_listing(DAYS[1]) == make_listing(DAYS[1]))
-    assert one.failure_state(NOON) is None
+    store_a.save_listing(make_listing(DAYS[2]), DAYS[2])
+    wait_until(lambda: store_b.get_listing(DAYS[1]) == make_listing(DAYS[1]))
+    assert store_a.failure_state(NOON) is None
 
 
-def test_a_server_that_starts_without_redis_finds_it_later(
-    redis: RedisServer, make: Make, seconds: ShiftedMonotonicClock
+def test_a_store_opened_without_redis_connects_later(
+    redis: RedisServer, open_store: OpenStore, seconds: ShiftedMonotonicClock
 ) -> None:
     redis.stop()
-    store = make()
+    store = open_store()
     assert store.get_listing(DAYS[0]) is None
     assert store.size() == 0
     with pytest.raises(StoreError) as caught:
@@ -361,12 +368,14 @@ def test_a_server_that_starts_without_redis_finds_it_later(
     store.save_listing(make_listing(DAYS[0]), DAYS[0])
     redis.start()
     seconds.ahead += 11
-    wait_until(partial(has_come_back, store))
-    assert make().get_listing(DAYS[0]) == make_listing(DAYS[0])
+    wait_until(partial(is_recovered, store))
+    assert open_store().get_listing(DAYS[0]) == make_listing(DAYS[0])
 
 
-def test_searches_end_first_and_what_is_permanent_never(redis: RedisServer, make: Make) -> None:
-    store = make()
+def test_searches_expire_first_and_permanent_values_never(
+    redis: RedisServer, open_store: OpenStore
+) -> None:
+    store = open_store()
     failure = Failure(reason="x", count=1, at=NOON, retry_at=NOON, since=NOON)
     for page in (DAYS[0], FOG, SNOW):
         store.save_listing(make_listing(page), page)
@@ -385,14 +394,14 @@ def test_searches_end_first_and_what_is_permanent_never(redis: RedisServer, make
         assert min(durable) > max(evictable) > 0
         name = f"feedsrv:v3:evictable:{UPSTREAM} listing {SNOW}"
         client.expire(name, 60)
-        assert make().get_listing(SNOW)
+        assert open_store().get_listing(SNOW)
         wait_until(lambda: client.ttl(name) > 60)
 
 
-def test_the_check_says_which_redis_it_is_and_whether_it_works(
+def test_check_reports_the_redis_url_and_whether_it_works(
     redis: RedisServer, tmp_path: Path
 ) -> None:
-    def checked() -> subprocess.CompletedProcess[str]:
+    def run_check() -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "feedsrv", "check"],
             env=os.environ
@@ -407,15 +416,15 @@ def test_the_check_says_which_redis_it_is_and_whether_it_works(
             check=False,
         )
 
-    assert f"store      OK, redis://127.0.0.1:{redis.port}/0\n" in checked().stdout
+    assert f"store      OK, redis://127.0.0.1:{redis.port}/0\n" in run_check().stdout
     redis.stop()
-    said = checked()
-    assert "store      FAILED" in said.stdout
-    assert said.returncode == 1
-    assert PASSWORD not in said.stdout + said.stderr
+    result = run_check()
+    assert "store      FAILED" in result.stdout
+    assert result.returncode == 1
+    assert PASSWORD not in result.stdout + result.stderr
 
 
-def test_a_wrong_password_is_said_once_and_feeds_go_on(
+def test_a_wrong_password_is_logged_once_and_feeds_are_served(
     redis: RedisServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     store = redis_store(redis.url.replace(PASSWORD, "wrong"), tmp_path, UPSTREAM)
@@ -427,7 +436,7 @@ def test_a_wrong_password_is_said_once_and_feeds_go_on(
     assert "wrong" not in line
 
 
-def test_a_table_that_has_no_address_is_the_disk(tmp_path: Path) -> None:
+def test_a_store_table_without_a_url_uses_the_disk(tmp_path: Path) -> None:
     file = tmp_path / "feedsrv.toml"
     file.write_text("[store]\n")
     assert load_config(file, {}) == load_config(None, {"FEEDSRV_CONFIG": str(file)})
@@ -446,9 +455,7 @@ def test_a_table_that_has_no_address_is_the_disk(tmp_path: Path) -> None:
         "unix:///run/redis/redis.sock",
     ],
 )
-def test_an_address_of_a_redis_is_taken_from_the_file_or_the_environment(
-    url: str, tmp_path: Path
-) -> None:
+def test_the_redis_url_is_read_from_the_file_or_the_environment(url: str, tmp_path: Path) -> None:
     file = tmp_path / "feedsrv.toml"
     file.write_text(f'[store]\nurl = "{url}"\n')
     assert load_config(file, {}).store == StoreConfig(url)
@@ -475,20 +482,20 @@ def test_an_address_of_a_redis_is_taken_from_the_file_or_the_environment(
         "redis://[::1",
     ],
 )
-def test_another_address_is_refused_with_how_to_mend_it_and_is_not_said_back(
+def test_an_invalid_url_is_rejected_with_an_example_and_not_repeated(
     url: str, tmp_path: Path
 ) -> None:
     file = tmp_path / "feedsrv.toml"
     file.write_text(f'[store]\nurl = "{url}"\n')
-    for given, environ in ((file, {}), (None, {"FEEDSRV_STORE_URL": url})):
+    for path, environ in ((file, {}), (None, {"FEEDSRV_STORE_URL": url})):
         with pytest.raises(ConfigError) as caught:
-            load_config(given, environ)
+            load_config(path, environ)
         assert "expected a URL such as redis://" in str(caught.value)
         assert "sec" not in str(caught.value)
 
 
 @pytest.mark.parametrize("table", ['store = "x"', "[store]\nurl = 3", '[store]\nurls = "secret"'])
-def test_a_table_of_another_shape_is_refused(table: str, tmp_path: Path) -> None:
+def test_an_invalid_store_table_is_rejected(table: str, tmp_path: Path) -> None:
     file = tmp_path / "feedsrv.toml"
     file.write_text(table)
     with pytest.raises(ConfigError, match="store") as caught:
@@ -496,26 +503,28 @@ def test_a_table_of_another_shape_is_refused(table: str, tmp_path: Path) -> None
     assert "secret" not in str(caught.value)
 
 
-def test_without_the_extra_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_extra_the_error_has_the_install_command(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setitem(sys.modules, "redis", None)
     monkeypatch.delitem(sys.modules, "feedsrv.storage.redis", raising=False)
     with pytest.raises(ConfigError, match=r"pip install 'feedsrv\[redis\]'"):
         open_repository(Config(store=StoreConfig("redis://localhost")), (), now=lambda: NOON)
 
 
-def test_without_the_setting_nothing_of_the_library_is_imported(tmp_path: Path) -> None:
+def test_without_the_setting_the_redis_library_is_not_imported(tmp_path: Path) -> None:
     code = "import sys, feedsrv.cli; sys.exit('redis' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
 
-def test_the_demo_leaves_redis_alone(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as nobody:
-        url = f"redis://127.0.0.1:{nobody.getsockname()[1]}"
+def test_the_demo_does_not_connect_to_redis(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"redis://127.0.0.1:{listener.getsockname()[1]}"
         config = Config(store=StoreConfig(url), cache_dir=tmp_path, demo=True)
         store = open_repository(config, (), now=lambda: NOON)
         store.save_listing(make_listing(DAYS[0]), DAYS[0])
         assert store.location == "on disk"
         store.close()
-        nobody.setblocking(False)
+        listener.setblocking(False)
         with pytest.raises(BlockingIOError):
-            nobody.accept()
+            listener.accept()

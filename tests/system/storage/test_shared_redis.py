@@ -1,4 +1,4 @@
-"""Three servers on one Redis are one: towards upstream, and towards readers."""
+"""Three servers on one Redis behave like one, towards upstream and towards readers."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def today() -> date:
 
 
 class FeedResponse(NamedTuple):
-    """What a reader gets, and asks with the next time."""
+    """The body and validators of a response."""
 
     body: bytes
     etag: str
@@ -54,7 +54,7 @@ class FeedResponse(NamedTuple):
 
 
 class ServerGroup:
-    """Three servers, each with a folder of its own."""
+    """Three servers, each with its own cache directory."""
 
     def __init__(self, stack: ExitStack, environ: dict[str, str], folder: Path) -> None:
         self.urls: list[str] = []
@@ -66,7 +66,7 @@ class ServerGroup:
             self._servers.append(server)
 
     def kill(self) -> None:
-        """Kill the first as a power cut would."""
+        """Kill the first server, like a power cut."""
         del self.urls[0]
         self._servers.pop(0).kill()
 
@@ -86,7 +86,7 @@ def fetch_response(url: str) -> FeedResponse:
 
 
 def is_served(url: str) -> bool:
-    """Ask, and tell whether there was anything: not all who come first can wait for long."""
+    """Request the URL; return False for 503, because only some first requests may wait."""
     try:
         return bool(fetch_body(url))
     except HTTPError as error:
@@ -121,7 +121,7 @@ def servers(upstream: FakeUpstream, redis: RedisServer, tmp_path: Path) -> Itera
         yield ServerGroup(stack, environ, tmp_path)
 
 
-def test_three_servers_with_three_hundred_clients_are_one(
+def test_three_servers_serve_three_hundred_clients_like_one_server(
     servers: ServerGroup, upstream: FakeUpstream, redis: RedisServer
 ) -> None:
     def client(number: int) -> None:
@@ -130,11 +130,11 @@ def test_three_servers_with_three_hundred_clients_are_one(
 
     with ThreadPoolExecutor(300) as pool:
         list(pool.map(client, range(300)))
-    # The rest of the window is read behind them.
+    # The rest of the window is fetched in the background.
     wait_until(lambda: len([path for path in upstream.requests if "/date/" in path]) >= 5)
     wait_until(servers.agree)
-    asked = Counter(upstream.requests)
-    assert set(asked.values()) == {1}, "one request for each page"
+    requests = Counter(upstream.requests)
+    assert set(requests.values()) == {1}, "one request for each page"
     before = servers.all()
     assert all(b"Causal fog" in found.body for found in before[PATHS[0]])
 
@@ -143,30 +143,30 @@ def test_three_servers_with_three_hundred_clients_are_one(
 
     redis.stop()
     assert servers.all() == before, "from memory"
-    redis.start()  # empty, but soon all is there again
+    redis.start()  # empty; the servers rewrite their listings
     assert servers.all() == before
-    assert Counter(upstream.requests) == asked, "and nothing was asked again"
+    assert Counter(upstream.requests) == requests, "and nothing was asked again"
 
 
-def test_a_page_that_was_asked_for_by_a_server_that_was_killed_is_asked_for_by_another(
+def test_another_server_fetches_the_page_that_a_killed_server_requested(
     servers: ServerGroup, upstream: FakeUpstream
 ) -> None:
-    goes_on = Event()
+    may_respond = Event()
 
     def hang(path: str) -> None:
         if "harbour" in path:
-            goes_on.wait(60)
+            may_respond.wait(60)
 
     upstream.intercept = hang
     path = "/papers.atom?q=harbour"
     with ThreadPoolExecutor(1) as pool:
-        lost = pool.submit(fetch_body, servers.urls[0] + path)
+        failed = pool.submit(fetch_body, servers.urls[0] + path)
         wait_until(lambda: len(requests_for("harbour", upstream)) == 1)
         servers.kill()
         with pytest.raises(OSError, match=r"."):
-            lost.result()
-    goes_on.set()
-    # Once the right to ask, which the dead one held, has ended by itself.
+            failed.result()
+    may_respond.set()
+    # The lease of the killed server has to expire first.
     wait_until(
         lambda: len(servers.responses(path)) == 1 and len(requests_for("harbour", upstream)) > 1
     )
@@ -177,19 +177,19 @@ def requests_for(word: str, upstream: FakeUpstream) -> list[str]:
     return [path for path in upstream.requests if word in path]
 
 
-def test_the_state_says_in_what_it_is_kept_and_not_where(
+def test_status_names_the_storage_backend_but_not_its_address(
     servers: ServerGroup, redis: RedisServer
 ) -> None:
-    for is_there in (True, False):
-        if not is_there:
+    for is_running in (True, False):
+        if not is_running:
             redis.stop()
             wait_until(
                 lambda: b"Nothing can be stored in Redis" in fetch_body(servers.urls[0] + "/status")
             )
         for path in ("/status.json", "/status"):
-            said = fetch_body(servers.urls[0] + path).decode()
-            assert str(redis.port) not in said
-            assert PASSWORD not in said
-        kept = msgspec.json.decode(fetch_body(servers.urls[0] + "/status.json"))["store"]
-        assert kept["where"] == "in Redis"
-        assert kept["trouble"] == ("" if is_there else "Connection refused")
+            body = fetch_body(servers.urls[0] + path).decode()
+            assert str(redis.port) not in body
+            assert PASSWORD not in body
+        store = msgspec.json.decode(fetch_body(servers.urls[0] + "/status.json"))["store"]
+        assert store["where"] == "in Redis"
+        assert store["trouble"] == ("" if is_running else "Connection refused")

@@ -1,4 +1,4 @@
-"""BibTeX, as two libraries of reference managers read it."""
+"""BibTeX, parsed by two libraries of reference managers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def render(*several: Paper) -> str:
 
 
 def read(*several: Paper) -> dict[str, BibtexEntry]:
-    """Return the entries as pybtex reads them, once bibtexparser has read the same."""
+    """Return the entries parsed by pybtex, after comparing them with bibtexparser."""
     text = render(*several)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -1,4 +1,4 @@
-"""Digests: when a period is closed, which papers are in it, and how it looks."""
+"""Digests: closing of periods, their papers, and their documents."""
 
 from __future__ import annotations
 
@@ -68,11 +68,11 @@ def digested(log: DigestLog | None) -> dict[str, list[str]]:
 # --- closing -----------------------------------------------------------------------------------
 
 
-def test_a_day_is_closed_when_a_later_list_day_has_been_read() -> None:
+def test_a_day_is_closed_when_a_later_list_day_was_fetched() -> None:
     assert closed_keys(window(*DAYS), "day") == DAYS[:-1]
 
 
-def test_a_week_is_closed_when_a_list_day_of_the_next_has_been_read() -> None:
+def test_a_week_is_closed_when_a_list_day_of_the_next_week_was_fetched() -> None:
     assert closed_keys(window(*DAYS), "week") == ["2026-W47"]
     assert closed_keys(window(*DAYS[:4]), "week") == []
 
@@ -96,7 +96,7 @@ def test_a_list_that_was_never_fetched_keeps_its_period_open(period: Period) -> 
     assert not {"2026-11-18", "2026-W47"} & set(closed_keys(days, period))
 
 
-def test_nobody_waits_for_a_list_that_cannot_be_read() -> None:
+def test_a_list_that_cannot_be_fetched_does_not_delay_a_digest() -> None:
     days = window(*DAYS, unread="2026-11-18")
     unreadable = [Page(Kind.DAY, "2026-11-18")]
     closed = [each.key for each in listed_periods(days, "week", unreadable) if each.closed_by]
@@ -134,7 +134,7 @@ def test_a_closed_period_never_changes() -> None:
     assert close_periods(log, [match(1, "2026-11-16", upvotes=99)], periods, "Other") is None
 
 
-def test_a_paper_that_is_found_too_late_comes_in_the_next_digest() -> None:
+def test_a_paper_that_is_found_too_late_is_in_the_next_digest() -> None:
     early, late = match(1, "2026-11-16"), match(2, "2026-11-16")
     first = close_periods(
         DigestLog(), [early], listed_periods(window(*DAYS[:5]), "day")[:1], "Kites"
@@ -144,7 +144,7 @@ def test_a_paper_that_is_found_too_late_comes_in_the_next_digest() -> None:
     assert digested(second) == {"2026-11-16": ["1"], "2026-11-23": ["2"]}
 
 
-def test_a_paper_of_a_day_without_a_list_comes_with_the_next_list() -> None:
+def test_a_paper_of_a_day_without_a_list_is_in_the_digest_of_the_next_list() -> None:
     periods = listed_periods(window(*DAYS), "day")
     log = close_periods(DigestLog(), [match(1, "2026-11-19")], periods, "Kites")
     assert digested(log) == {"2026-11-20": ["1"]}
@@ -166,12 +166,12 @@ def test_a_period_without_matches_stays_closed_when_a_paper_matches_later() -> N
 def test_over_ten_weeks_each_matching_paper_is_in_exactly_one_digest(
     period: Period, count: int
 ) -> None:
-    """Lists grow while they are read, and some papers are found days later."""
+    """Lists grow between fetches, and some papers are found days later."""
     days = [date(2026, 9, 7) + timedelta(days=n) for n in range(12 * 7) if n % 7 < 5]
     listed: dict[str, date] = {}
     log = DigestLog()
     for number, today in enumerate(days):
-        for hour in (8, 20, 32):  # the last one is on the next day, before its list
+        for hour in (8, 20, 32):  # the last time is on the next day, before its list
             if number < 50:
                 listed[f"2611.{number:03d}{hour:02d}"] = today
                 listed[f"2612.{number:03d}{hour:02d}"] = days[max(0, number - hour % 3)]
@@ -190,7 +190,7 @@ def test_over_ten_weeks_each_matching_paper_is_in_exactly_one_digest(
     assert len(log.digests) == count
 
 
-def test_papers_come_by_votes_and_from_the_21st_on_as_titles() -> None:
+def test_papers_are_sorted_by_votes_and_from_the_21st_on_have_titles_only() -> None:
     papers = rank_papers([match(number, "2026-11-16", upvotes=number) for number in range(25)])
     assert [paper.id[-2:] for paper in papers[:3]] == ["24", "23", "22"]
     assert [bool(paper.links) for paper in papers] == [True] * 20 + [False] * 5
@@ -243,7 +243,7 @@ def test_a_generated_summary_is_marked() -> None:
         ({"authors": (), "author_count": 0, "organization": "Lab"}, "Lab"),
     ],
 )
-def test_a_paper_is_by_its_first_authors_or_its_organization(
+def test_a_byline_has_the_first_authors_or_the_organization(
     details: dict[str, Any], byline: str
 ) -> None:
     assert rank_papers([match(1, "2026-11-16", **details)])[0].byline == byline
@@ -258,7 +258,7 @@ def test_a_paper_is_by_its_first_authors_or_its_organization(
         ("2026-W53", "28 December 2026 \u2013 3 January 2027"),
     ],
 )
-def test_a_period_is_given_by_its_days(key: str, text: str) -> None:
+def test_a_period_is_formatted_with_its_days(key: str, text: str) -> None:
     assert format_period(key) == text
 
 

@@ -20,7 +20,7 @@ def paper_ids(papers: tuple[Paper, ...]) -> list[str]:
     return [one.id for one in papers]
 
 
-def test_papers_of_several_listings_are_united_newest_first() -> None:
+def test_papers_of_several_listings_are_merged_newest_first() -> None:
     day = make_listing(
         make_paper("2608.99002"),
         make_paper("2608.99003"),
@@ -49,7 +49,7 @@ def test_the_copy_with_a_list_day_wins(daily_first: bool) -> None:
     assert unite_listings(lists) == daily.papers
 
 
-def test_of_two_equal_copies_the_one_of_the_first_listing_wins() -> None:
+def test_the_copy_of_the_first_listing_wins_over_an_equal_one() -> None:
     daily, found = (
         make_listing(make_paper(upvotes=1)),
         make_listing(make_paper(upvotes=2), page=SEARCH),
@@ -123,7 +123,7 @@ def test_a_feed_has_fifty_papers_or_its_three_newest_list_days(
     assert default_limit(matches) == limit
 
 
-def test_search_hits_without_a_list_day_take_no_list_days_place() -> None:
+def test_search_hits_without_a_list_day_do_not_count_as_list_days() -> None:
     listed = [make_paper(f"2608.{n:05d}", listed=date(2026, 8, 4)) for n in range(60)]
     hits = [
         make_paper(f"2607.{n:05d}", listed=None, submitted=date(2026, 8, 5 + n)) for n in range(5)

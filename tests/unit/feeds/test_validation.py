@@ -1,4 +1,4 @@
-"""Feeds of dirty data keep the W3C feed validator's rules that matter."""
+"""Feeds of dirty data follow the important rules of the W3C feed validator."""
 
 from __future__ import annotations
 

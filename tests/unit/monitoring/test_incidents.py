@@ -68,7 +68,7 @@ def test_a_layout_change_ends_when_a_page_has_its_data_again() -> None:
     assert with_success(incidents, TRENDING, has_expected_layout=True, now=NOW)[0].ended_at == NOW
 
 
-def test_the_log_holds_the_newest_fifty_incidents() -> None:
+def test_the_log_contains_the_newest_fifty_incidents() -> None:
     incidents: Incidents = ()
     for number in range(60):
         page = Page(Kind.SEARCH, f"word{number}")

@@ -1,4 +1,4 @@
-"""Words: what counts as one, what counts as the same, and how a paper's are prepared."""
+"""Tokens: their boundaries, their normalization, and the analysis of papers."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from tests.support.strategies import make_paper, papers, texts
         ("", ""),
     ],
 )
-def test_folding_takes_away_case_accents_and_typographic_variants(text: str, folded: str) -> None:
+def test_folding_removes_case_accents_and_typographic_variants(text: str, folded: str) -> None:
     assert fold(text) == folded
 
 
@@ -100,7 +100,7 @@ def test_words_are_runs_of_letters_and_digits_with_the_signs_that_belong_to_them
     ],
     ids=ascii,
 )
-def test_dots_possessives_and_tex_are_read_as_they_are_meant(text: str, found: list[str]) -> None:
+def test_dots_possessives_and_tex_are_tokenized_by_meaning(text: str, found: list[str]) -> None:
     assert tokenize(text) == found
 
 
@@ -115,12 +115,12 @@ def test_dots_possessives_and_tex_are_read_as_they_are_meant(text: str, found: l
     ],
     ids=ascii,
 )
-def test_offsets_lead_back_to_the_words_as_written(text: str, shown: list[str]) -> None:
+def test_offsets_map_tokens_to_the_original_text(text: str, shown: list[str]) -> None:
     assert [text[token.start : token.end] for token in tokenize_with_offsets(text)] == shown
 
 
 @given(st.one_of(st.text(), texts(surrogates=True)))
-def test_offsets_come_with_the_same_words_in_order(text: str) -> None:
+def test_tokens_with_offsets_are_the_same_in_the_same_order(text: str) -> None:
     tokens = tokenize_with_offsets(text)
     spans = [(token.start, token.end) for token in tokens]
     assert [token.word for token in tokens] == tokenize(text)
@@ -130,7 +130,7 @@ def test_offsets_come_with_the_same_words_in_order(text: str) -> None:
 
 
 def test_a_paper_is_analyzed_to_the_tokens_of_its_fields() -> None:
-    one = make_paper(
+    paper = make_paper(
         "Causally Naïve Models",
         "One\n\nof C++.",
         id="2601.00001",
@@ -138,7 +138,7 @@ def test_a_paper_is_analyzed_to_the_tokens_of_its_fields() -> None:
         authors=("Ada Brandt", "Mei O\u2019Reilly"),
         organization="Harbour Labs",
     )
-    assert one.tokens == PaperTokens(
+    assert paper.tokens == PaperTokens(
         title="causally naive models",
         abstract="one of c++",
         keyword="world models / agents /",
@@ -162,35 +162,35 @@ def test_folding_twice_is_folding_once(text: str) -> None:
 
 
 @given(st.text(st.characters(max_codepoint=0x24F)))
-def test_case_makes_no_other_word(text: str) -> None:
+def test_case_and_apostrophes_do_not_change_tokens(text: str) -> None:
     assert tokenize(text.casefold()) == tokenize(text)
     assert tokenize(text.replace("'", "\u2019")) == tokenize(text)
 
 
 @given(st.one_of(st.text(), texts(surrogates=True)))
-def test_words_written_side_by_side_are_the_same_words(text: str) -> None:
+def test_tokenizing_joined_tokens_returns_the_same_tokens(text: str) -> None:
     found = tokenize(text)
     assert tokenize(" ".join(found)) == found
     assert " ".join(found).split() == found
 
 
 @given(st.one_of(st.text(), texts(surrogates=True)))
-def test_a_word_is_never_empty_and_holds_no_space_or_fence(text: str) -> None:
+def test_a_token_is_never_empty_and_contains_no_space_or_boundary(text: str) -> None:
     for word in tokenize(text):
         assert word
         assert not set(word) & set(' /-_"()|*:')
 
 
 @given(papers())
-def test_each_field_of_a_prepared_paper_holds_its_words_in_order(one: Paper) -> None:
-    assert one.tokens.title.split() == tokenize(one.title)
-    assert one.tokens.abstract.split() == tokenize(one.abstract)
-    boundary = ["/"] if one.organization else []
-    assert one.tokens.org.split() == [*tokenize(one.organization), *boundary]
-    assert [part.split() for part in one.tokens.author.split("/")[:-1]] == list(
-        map(tokenize, one.authors)
+def test_each_field_of_an_analyzed_paper_has_its_tokens_in_order(paper: Paper) -> None:
+    assert paper.tokens.title.split() == tokenize(paper.title)
+    assert paper.tokens.abstract.split() == tokenize(paper.abstract)
+    boundary = ["/"] if paper.organization else []
+    assert paper.tokens.org.split() == [*tokenize(paper.organization), *boundary]
+    assert [part.split() for part in paper.tokens.author.split("/")[:-1]] == list(
+        map(tokenize, paper.authors)
     )
-    assert [part.split() for part in one.tokens.keyword.split("/")[:-1]] == list(
-        map(tokenize, one.keywords)
+    assert [part.split() for part in paper.tokens.keyword.split("/")[:-1]] == list(
+        map(tokenize, paper.keywords)
     )
-    assert analyze(one) == one
+    assert analyze(paper) == paper

@@ -1,4 +1,4 @@
-"""The script that builds the table: what a dictionary lists, and what papers decide."""
+"""The script that builds the table of word families from a dictionary and papers."""
 
 from __future__ import annotations
 
@@ -72,11 +72,11 @@ def test_irregular_forms_are_listed(lines: list[str]) -> None:
     assert "rewrit = rewrot" in lines  # the stem of rewrote
 
 
-def test_of_two_words_with_one_stem_the_less_frequent_is_listed(lines: list[str]) -> None:
+def test_the_less_frequent_of_two_words_with_one_stem_is_listed(lines: list[str]) -> None:
     assert "plane = plane planes" in lines
     assert not any(line.startswith("plan = ") for line in lines)
 
 
-def test_forms_that_the_rules_give_are_not_listed(lines: list[str]) -> None:
+def test_forms_that_the_rules_derive_are_not_listed(lines: list[str]) -> None:
     listed = {word for line in lines for word in line.split()}
     assert listed.isdisjoint({"verify", "verified", "verification", "verifier", "sparsely"})

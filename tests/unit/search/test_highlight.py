@@ -39,9 +39,7 @@ def highlight(query: str, text: str, field: str = "title") -> str:
         ("fog", "", ""),
     ],
 )
-def test_the_words_of_a_query_are_marked_as_they_are_matched(
-    query: str, text: str, expected: str
-) -> None:
+def test_matched_words_of_a_query_are_highlighted(query: str, text: str, expected: str) -> None:
     assert highlight(query, text) == expected
 
 
@@ -55,22 +53,26 @@ def test_the_words_of_a_query_are_marked_as_they_are_matched(
         ("quill", "keyword", "Ada [Quill]"),
     ],
 )
-def test_a_field_is_marked_by_what_looks_there(query: str, field: str, expected: str) -> None:
+def test_a_field_is_highlighted_by_terms_that_search_it(
+    query: str, field: str, expected: str
+) -> None:
     assert highlight(query, "Ada Quill", field) == expected
 
 
 @given(texts())
-def test_words_are_placed_as_they_are_found(text: str) -> None:
+def test_offsets_are_in_order_and_within_the_text(text: str) -> None:
     found = tokenize_with_offsets(text)
     assert [word for word, _, _ in found] == tokenize(text)
     ends = [0, *(end for _, _, end in found)]
     assert all(start < end <= len(text) for _, start, end in found)
-    # Of one character that holds two words, both stand in it.
+    # Two tokens may be parts of one character.
     assert all(start >= end - 1 for (_, start, _), end in zip(found, ends, strict=False))
 
 
 @given(queries(), st.sampled_from(["title", "abstract", "keyword", "author", "org"]), texts())
-def test_marked_text_without_its_marks_is_the_text(query: Query, field: str, text: str) -> None:
+def test_segments_join_to_the_text_and_spans_do_not_overlap(
+    query: Query, field: str, text: str
+) -> None:
     found = highlight_spans(query, field, text)
     assert "".join(piece for piece, _ in segments(text, found)) == text
     ends = (0, *(end for _, end in found))
@@ -78,9 +80,9 @@ def test_marked_text_without_its_marks_is_the_text(query: Query, field: str, tex
 
 
 @given(terms(), papers())
-def test_a_field_has_marks_just_where_the_query_matched(term: Term, paper: Paper) -> None:
-    matched = {place.partition(":")[0] for place in match_locations(term, paper)}
-    held = {
+def test_a_field_has_highlights_exactly_if_the_term_matched_it(term: Term, paper: Paper) -> None:
+    matched = {location.partition(":")[0] for location in match_locations(term, paper)}
+    fields = {
         "title": [paper.title],
         "abstract": [paper.abstract],
         "keyword": paper.keywords,
@@ -89,31 +91,31 @@ def test_a_field_has_marks_just_where_the_query_matched(term: Term, paper: Paper
     }
     found = {
         name
-        for name, texts in held.items()
+        for name, texts in fields.items()
         if any(highlight_spans(term, name, t, has_keywords=bool(paper.keywords)) for t in texts)
     }
     assert found == matched - {"id"}
 
 
 @given(texts(), st.data(), st.integers(10, 60))
-def test_an_excerpt_is_a_part_of_the_text_with_its_first_mark(
+def test_an_excerpt_is_a_part_of_the_text_with_its_first_highlight(
     text: str, data: st.DataObject, most: int
 ) -> None:
     cuts = sorted(data.draw(st.sets(st.integers(0, len(text)), max_size=6)))
     found = tuple(zip(cuts[::2], cuts[1::2], strict=False))
-    shown, kept = excerpt(text, found, most)
+    shown, spans = excerpt(text, found, most)
     assert shown.removeprefix("… ").removesuffix(" …") in text
     assert len(shown) <= most + 4 or shown == text
-    assert all(0 <= start < end <= len(shown) for start, end in kept)
+    assert all(0 <= start < end <= len(shown) for start, end in spans)
     if found and found[0][0] < found[0][1]:
         start, end = found[0]
-        assert kept
-        assert text[start:end].startswith(shown[kept[0][0] : kept[0][1]])
+        assert spans
+        assert text[start:end].startswith(shown[spans[0][0] : spans[0][1]])
 
 
 def test_an_excerpt_begins_and_ends_with_whole_words() -> None:
-    text = " ".join(f"word{place}" for place in range(100))
-    at = text.index("word50")
-    shown, kept = excerpt(text, [(at, at + 6)], 60)
+    text = " ".join(f"word{number}" for number in range(100))
+    start = text.index("word50")
+    shown, spans = excerpt(text, [(start, start + 6)], 60)
     assert shown == "… word48 word49 word50 word51 word52 word53 word54 word55 …"
-    assert [shown[start:end] for start, end in kept] == ["word50"]
+    assert [shown[span_start:span_end] for span_start, span_end in spans] == ["word50"]

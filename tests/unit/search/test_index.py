@@ -1,4 +1,4 @@
-"""Many papers are matched as each of them would be."""
+"""An index returns the same papers as matching each of them."""
 
 from __future__ import annotations
 
@@ -24,34 +24,40 @@ from tests.support.strategies import (
 
 @given(st.lists(papers(), max_size=8), queries())
 def test_a_query_finds_the_papers_that_match_it_in_their_order(
-    held: list[Paper], query: Query
+    indexed: list[Paper], query: Query
 ) -> None:
-    assert Index(held).search(query) == tuple(one for one in held if matches(query, one))
+    assert Index(indexed).search(query) == tuple(
+        paper for paper in indexed if matches(query, paper)
+    )
 
 
 @given(st.lists(papers(), min_size=1, max_size=8), terms())
-def test_a_term_finds_the_papers_that_match_it(held: list[Paper], term: Query) -> None:
-    assert Index(held).search(term) == tuple(one for one in held if matches(term, one))
+def test_a_term_finds_the_papers_that_match_it(indexed: list[Paper], term: Query) -> None:
+    assert Index(indexed).search(term) == tuple(paper for paper in indexed if matches(term, paper))
 
 
 @given(st.lists(papers(), max_size=8), st.lists(queries(), min_size=2, max_size=4))
-def test_it_counts_the_papers_that_fail_one_part_alone(
-    held: list[Paper], parts: list[Query]
+def test_near_misses_are_papers_that_fail_exactly_one_part(
+    indexed: list[Paper], parts: list[Query]
 ) -> None:
-    failing = [[n for n, part in enumerate(parts) if not matches(part, one)] for one in held]
-    assert Index(held).count_near_misses(parts) == [failing.count([n]) for n in range(len(parts))]
+    failing = [[n for n, part in enumerate(parts) if not matches(part, paper)] for paper in indexed]
+    assert Index(indexed).count_near_misses(parts) == [
+        failing.count([n]) for n in range(len(parts))
+    ]
 
 
 @given(st.lists(listed_words(), min_size=1, max_size=12), st.data())
 def test_words_of_the_table_find_the_papers_that_match_them(
     words: list[str], data: st.DataObject
 ) -> None:
-    # Relatives of the words too, so that something is found.
+    # Related words, so that some papers match.
     base = data.draw(st.sampled_from(sorted(related_base_forms(words[0]))))
     stored = [make_paper(word) for word in (*words, base, f"{base}s", f"{base}ing")]
     for word in (*words, base):
         term = Term("title", word, "forms")
-        assert Index(stored).search(term) == tuple(one for one in stored if matches(term, one))
+        assert Index(stored).search(term) == tuple(
+            paper for paper in stored if matches(term, paper)
+        )
 
 
 def test_each_word_of_the_table_finds_all_its_forms() -> None:
@@ -127,18 +133,18 @@ def test_a_term_finds_the_papers_of_its_forms(stored: list[Paper], term: Query) 
         ("zebra*", ""),
     ],
 )
-def test_what_an_index_finds(query: str, found: str) -> None:
-    held = {
+def test_an_index_returns_matching_papers(query: str, found: str) -> None:
+    indexed = {
         "both": make_paper("Fog on ferries", authors=("Ada Quill",)),
         "title": make_paper("Fog"),
         "none": make_paper("A harbour"),
     }
-    index = Index(list(held.values()))
-    assert index.search(parse_query(query)) == tuple(held[name] for name in found.split())
+    index = Index(list(indexed.values()))
+    assert index.search(parse_query(query)) == tuple(indexed[name] for name in found.split())
 
 
-def test_a_paper_is_had_by_its_id() -> None:
-    one = make_paper("Fog")
-    assert Index([one]).get(one.id) is one
-    assert Index([one]).get("2611.99999") is None
+def test_an_index_returns_a_paper_by_its_id() -> None:
+    paper = make_paper("Fog")
+    assert Index([paper]).get(paper.id) is paper
+    assert Index([paper]).get("2611.99999") is None
     assert Index([]).search(parse_query("-fog")) == ()

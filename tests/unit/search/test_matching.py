@@ -1,4 +1,4 @@
-"""Tables of what people mean: query, text, whether it should match, and the rule."""
+"""Tables of expected matches: query, text, whether it should match, and the rule."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Row(NamedTuple):
 
 
 def wrong_share(table: Path, expected: str) -> tuple[float, list[Row]]:
-    """Return the share of the rows that are wrong, and these rows."""
+    """Return the share of wrong rows, and these rows."""
     lines = table.read_text("utf-8").splitlines()
     rows = [Row(*line.split("\t")) for line in lines if not line.startswith("#")]
     of_kind = [row for row in rows if row.expected == expected]
@@ -37,20 +37,20 @@ def wrong_share(table: Path, expected: str) -> tuple[float, list[Row]]:
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.stem)
-def test_nineteen_of_twenty_texts_that_are_meant_are_found(table: Path) -> None:
+def test_95_percent_of_relevant_texts_match(table: Path) -> None:
     share, wrong = wrong_share(table, "yes")
     assert share <= 0.05, wrong
 
 
-# The tables' own rows for "no" are harder than usual: pairs that a dictionary calls related.
+# The rows for "no" are difficult: pairs that a dictionary lists as related.
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.stem)
-def test_nine_of_ten_texts_that_are_not_meant_are_not_found(table: Path) -> None:
+def test_90_percent_of_irrelevant_texts_do_not_match(table: Path) -> None:
     share, wrong = wrong_share(table, "no")
     assert share <= 0.1, wrong
 
 
 @pytest.mark.skipif(not SHARED_TABLE.exists(), reason="no ../shared/eval/matching.tsv")
 @pytest.mark.parametrize("expected", ["yes", "no"])
-def test_nineteen_of_twenty_rows_of_the_shared_table_are_right(expected: str) -> None:
+def test_95_percent_of_the_rows_of_the_shared_table_are_correct(expected: str) -> None:
     share, wrong = wrong_share(SHARED_TABLE, expected)
     assert share <= 0.05, wrong

@@ -1,4 +1,4 @@
-"""Papers that a query just misses, and what would bring them in."""
+"""Papers that a query nearly matches, and additions that would match them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ GRASPING = [
     analyzed(1, "Robot hands", "A robot grasps fragile eggs with tactile fingers."),
     analyzed(2, "Robot arms", "A robot lifts fragile glasses with tactile sensors."),
 ]
-#: It does not have the word robot.
+#: A paper without the word robot.
 GRIPPER = analyzed(
     3, "A soft gripper", "It grasps fragile eggs with tactile fingers.", keywords=("gripper",)
 )
@@ -40,7 +40,7 @@ def near_misses(text: str, index: Index = INDEX) -> tuple[NearMiss, ...]:
     return find_near_misses(text, tree, index.search(tree), index)
 
 
-def test_the_most_similar_paper_comes_with_a_word_that_brings_it_in() -> None:
+def test_the_most_similar_paper_has_a_word_that_would_match_it() -> None:
     first = near_misses("robot")[0]
     assert first.paper is GRIPPER
     assert first.query == f"robot OR {first.addition}"
@@ -50,22 +50,22 @@ def test_the_most_similar_paper_comes_with_a_word_that_brings_it_in() -> None:
 
 
 @pytest.mark.parametrize("text", ["robot tactile", "robot fragile tactile -glacier"])
-def test_a_query_of_several_parts_goes_into_parentheses(text: str) -> None:
+def test_a_query_of_several_parts_is_parenthesized(text: str) -> None:
     first = near_misses(text)[0]
     assert first.query == f"({text}) OR {first.addition}"
     assert GRIPPER in INDEX.search(parse_query(first.query))
 
 
-def test_papers_that_share_nothing_are_not_near() -> None:
+def test_papers_without_common_words_are_no_near_misses() -> None:
     assert {miss.paper for miss in near_misses("robot")} == {GRIPPER}
 
 
 @pytest.mark.parametrize("text", ["zeppelin", "upvotes:>=0", "has:code"])
-def test_nothing_is_near_a_query_without_papers_or_words(text: str) -> None:
+def test_a_query_without_papers_or_words_has_no_near_misses(text: str) -> None:
     assert near_misses(text) == ()
 
 
-def test_a_word_that_would_bring_in_half_of_all_papers_is_not_offered() -> None:
+def test_a_word_that_would_match_half_of_all_papers_is_not_suggested() -> None:
     others = [
         analyzed(100 + number, f"Tide {number}", f"Tactile fingers number {number}.")
         for number in range(30)
@@ -83,5 +83,5 @@ def test_below_the_cutoff_of_like_the_paper_itself_is_added() -> None:
     assert first.query == "like:2601.00001,2601.00003"
 
 
-def test_a_query_that_would_become_too_long_for_an_address_is_not_offered() -> None:
+def test_a_query_that_would_become_too_long_for_a_url_is_not_suggested() -> None:
     assert near_misses(f"robot -{'z' * 240}") == ()

@@ -94,7 +94,7 @@ REFUSED = [
 @pytest.mark.parametrize(
     ("query", "position", "reason"), REFUSED, ids=[ascii(query)[:40] for query, _, _ in REFUSED]
 )
-def test_a_query_that_cannot_be_parsed_is_refused_with_position_and_reason(
+def test_a_query_that_cannot_be_parsed_is_rejected_with_position_and_reason(
     query: str, position: int, reason: str
 ) -> None:
     with pytest.raises(QueryError) as caught:
@@ -113,7 +113,7 @@ def test_a_query_at_a_limit_is_accepted(query: str) -> None:
     parse_query(query, URL_LIMITS)
 
 
-def test_the_settings_file_may_have_longer_queries_than_an_address() -> None:
+def test_the_settings_file_may_have_longer_queries_than_a_url() -> None:
     keywords = " OR ".join(f'"world model {number}"' for number in range(100))
     assert URL_LIMITS.length < len(keywords) <= CONFIG_LIMITS.length
     assert isinstance(parse_query(keywords), Or)
@@ -123,7 +123,7 @@ def test_the_settings_file_may_have_longer_queries_than_an_address() -> None:
         parse_query("m " * 401)
 
 
-def test_an_error_counts_characters_from_one_for_people_and_points_with_a_caret() -> None:
+def test_an_error_message_has_a_one_based_position_and_a_caret() -> None:
     with pytest.raises(QueryError) as caught:
         parse_query("moon\tOR\nhas:foo")
     assert str(caught.value).endswith("(at character 13)")
@@ -185,7 +185,7 @@ def test_a_query_is_parsed_to_a_flat_tree(query: str, tree: Query) -> None:
         ("\uff32\uff21\uff27", "RAG"),
     ],
 )
-def test_full_width_and_typographic_marks_mean_their_plain_twins(query: str, plain: str) -> None:
+def test_full_width_and_typographic_marks_are_parsed_as_ascii(query: str, plain: str) -> None:
     assert parse_query(query) == parse_query(plain)
 
 
@@ -211,7 +211,7 @@ def test_full_width_and_typographic_marks_mean_their_plain_twins(query: str, pla
         ("Has: It Ended?", "has it ended"),
     ],
 )
-def test_whatever_can_be_words_is_words(query: str, words: str) -> None:
+def test_text_without_query_syntax_is_parsed_as_words(query: str, words: str) -> None:
     found = [word for term in iter_positive_terms(parse_query(query)) for word in term.words]
     assert found == words.split()
 
@@ -235,7 +235,7 @@ def test_whatever_can_be_words_is_words(query: str, words: str) -> None:
         *("https://arxiv.org/html/2510.12345v2", "https://export.arxiv.org/abs/2510.12345/"),
     ],
 )
-def test_an_arxiv_id_or_address_is_that_paper(query: str) -> None:
+def test_an_arxiv_id_or_url_is_parsed_as_a_paper_id(query: str) -> None:
     assert parse_query(query) == Term("id", "2510.12345", "exact")
 
 
@@ -276,24 +276,24 @@ def parse_or_error(text: str) -> Query | QueryError:
 
 
 @given(query_texts())
-def test_any_text_is_read_or_refused_with_a_place_in_it(text: str) -> None:
-    answer = parse_or_error(text)
-    if isinstance(answer, QueryError):
-        assert answer.query == text
-        assert 0 <= answer.position <= len(text)
-        assert answer.reason
-        assert answer.with_caret().endswith("^")
+def test_any_text_is_parsed_or_rejected_with_a_position(text: str) -> None:
+    result = parse_or_error(text)
+    if isinstance(result, QueryError):
+        assert result.query == text
+        assert 0 <= result.position <= len(text)
+        assert result.reason
+        assert result.with_caret().endswith("^")
 
 
 @given(query_texts())
-def test_a_query_that_was_read_is_written_so_that_it_reads_the_same(text: str) -> None:
+def test_a_parsed_query_is_formatted_so_that_it_parses_to_the_same(text: str) -> None:
     tree = parse_or_error(text)
     assume(not isinstance(tree, QueryError) and len(str(tree)) <= CONFIG_LIMITS.length)
     assert parse_or_error(str(tree)) == tree
 
 
 @given(queries())
-def test_any_tree_is_written_so_that_it_parses_to_the_same(tree: Query) -> None:
+def test_any_tree_is_formatted_so_that_it_parses_to_the_same(tree: Query) -> None:
     assert without_neighbours(parse_query(str(tree))) == without_neighbours(tree)
 
 
@@ -326,7 +326,7 @@ def test_the_canonical_text_does_not_depend_on_the_order_of_parts(
 
 
 @pytest.mark.parametrize(
-    ("text", "written"),
+    ("text", "formatted"),
     [
         ("like:2611.00001", "like:2611.00001"),
         ("LIKE:2611.00001v3", "like:2611.00001"),
@@ -342,9 +342,9 @@ def test_the_canonical_text_does_not_depend_on_the_order_of_parts(
         ("looks like: this", "looks like: this"),
     ],
 )
-def test_papers_to_be_like_are_read(text: str, written: str) -> None:
-    assert str(parse_query(text)) == written
-    assert str(parse_query(written)) == written
+def test_ids_of_like_are_parsed_and_formatted(text: str, formatted: str) -> None:
+    assert str(parse_query(text)) == formatted
+    assert str(parse_query(formatted)) == formatted
 
 
 @pytest.mark.parametrize(
@@ -354,11 +354,11 @@ def test_papers_to_be_like_are_read(text: str, written: str) -> None:
         *("like:,", 'like:""', "kite like:"),
     ],
 )
-def test_what_is_no_id_after_like_is_an_error(text: str) -> None:
+def test_an_invalid_id_after_like_is_an_error(text: str) -> None:
     with pytest.raises(QueryError):
         parse_query(text)
 
 
-def test_the_order_of_ids_does_not_make_another_query() -> None:
+def test_the_canonical_text_does_not_depend_on_the_order_of_ids() -> None:
     first, second = "like:2611.00001,2611.00002", "like:2611.00002,2611.00001"
     assert canonical_text(parse_query(first)) == canonical_text(parse_query(second))

@@ -1,4 +1,4 @@
-"""What a term matches in all spellings, and where."""
+"""Matches of a term in all spellings, and their positions."""
 
 from __future__ import annotations
 
@@ -128,14 +128,14 @@ def test_a_text_with_the_same_words_is_found_at_their_position(
 
 
 @given(st.lists(words, min_size=1, max_size=4), st.lists(words, max_size=12))
-def test_each_match_lies_in_the_text_and_is_found_once(query: list[str], text: list[str]) -> None:
+def test_each_match_is_within_the_text_and_found_once(query: list[str], text: list[str]) -> None:
     found = list(build_pattern(tuple(query)).find(text))
     assert len(set(found)) == len(found)
     assert all(0 <= begin < end <= len(text) for begin, end in found)
 
 
 @given(words, words)
-def test_two_words_that_may_join_are_found_joined_and_apart(first: str, last: str) -> None:
+def test_two_words_that_may_join_are_found_joined_and_separate(first: str, last: str) -> None:
     if may_join(first, last):
         assert matches(f"{first} {last}", first + last)
         assert matches(first + last, f"{first} {last}")

@@ -1,4 +1,4 @@
-"""The query language: what finds what, what is refused and where, and laws that hold for all."""
+"""The query language: matches, match locations, and properties of all queries."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ FINDS = [
     ("moon tides", "tides"),
     ("moon robots", ""),
     ("soup", "soup"),
-    # signs that belong to a word
+    # signs within a word
     ("C++", "robots"),
     ("c++", "robots"),
     ("C#", "robots"),
@@ -138,7 +138,7 @@ FINDS = [
     ('"C++ planners"', "robots"),
     ('"OR"', ""),
     ('"has:code"', ""),
-    # beginnings
+    # prefixes
     ("diffus*", "robots birds"),
     ("DIFFUSI*", "robots birds"),
     ("diffusio*", "birds"),
@@ -150,7 +150,7 @@ FINDS = [
     ("worl-model*", ""),
     ("c++*", "robots"),
     ("na\u00efv*", "birds"),
-    # together, either, without
+    # AND, OR, NOT
     ("causal AND diffus*", "robots birds"),
     ("causal OR soup", ALL),
     ("moon|soup", "tides soup"),
@@ -191,7 +191,7 @@ FINDS = [
     ("title:causal", "tides"),
     ("title:causally", "tides"),
     ('title:"causal"', "tides"),
-    # exactly as written
+    # exact words
     ('="causal"', "robots birds"),
     ('="causally"', "tides"),
     ('="world models"', ""),
@@ -273,9 +273,9 @@ FINDS = [
 
 
 @pytest.mark.parametrize(("query", "names"), FINDS, ids=[ascii(query) for query, _ in FINDS])
-def test_a_query_finds_the_papers_it_means_and_no_others(query: str, names: str) -> None:
+def test_a_query_matches_exactly_the_expected_papers(query: str, names: str) -> None:
     tree = parse_query(query)
-    assert {name for name, one in PAPERS.items() if matches(tree, one)} == set(names.split())
+    assert {name for name, paper in PAPERS.items() if matches(tree, paper)} == set(names.split())
 
 
 @pytest.mark.parametrize(
@@ -292,11 +292,11 @@ def test_a_query_finds_the_papers_it_means_and_no_others(query: str, names: str)
         ("has:code upvotes:>=1", ""),
     ],
 )
-def test_only_words_that_a_match_may_hold_are_searched_for(query: str, words: str) -> None:
+def test_the_search_text_has_only_words_that_a_match_may_contain(query: str, words: str) -> None:
     assert upstream_search_text(parse_query(query)) == words
 
 
-def test_words_that_grow_when_folded_are_cut_to_what_upstream_takes() -> None:
+def test_words_that_grow_when_folded_are_cut_to_the_limit_of_upstream() -> None:
     query = " ".join(f"{number}\ufb03\ufb03\ufb03\ufb03\ufb03" for number in range(10, 38))
     words = upstream_search_text(parse_query(query))
     assert 200 < len(words) <= 250
@@ -318,9 +318,7 @@ def test_words_that_grow_when_folded_are_cut_to_what_upstream_takes() -> None:
         ("soup", ()),
     ],
 )
-def test_places_name_the_fields_in_which_a_paper_matched(
-    query: str, shown: tuple[str, ...]
-) -> None:
+def test_match_locations_name_the_matched_fields(query: str, shown: tuple[str, ...]) -> None:
     assert match_locations(parse_query(query), PAPERS["tides"]) == shown
 
 
@@ -338,7 +336,7 @@ def test_places_name_the_fields_in_which_a_paper_matched(
     ],
     ids=str,
 )
-def test_title_and_abstract_stand_in_for_absent_keywords(
+def test_title_and_abstract_replace_missing_keywords(
     query: str, keywords: tuple[str, ...], locations: tuple[str, ...]
 ) -> None:
     paper = make_paper("Tides", "The moon makes tides.", keywords=keywords)
@@ -348,9 +346,9 @@ def test_title_and_abstract_stand_in_for_absent_keywords(
     assert Index([paper]).search(tree) == ((paper,) if locations else ())
 
 
-def test_places_name_the_first_of_many_media() -> None:
-    one = make_paper(media=("https://a.example/1.png", "https://a.example/2.png"))
-    assert match_locations(parse_query("has:media"), one) == ("media: https://a.example/1.png",)
+def test_match_locations_name_only_the_first_of_many_media() -> None:
+    paper = make_paper(media=("https://a.example/1.png", "https://a.example/2.png"))
+    assert match_locations(parse_query("has:media"), paper) == ("media: https://a.example/1.png",)
 
 
 @pytest.mark.parametrize(
@@ -372,33 +370,35 @@ def test_a_term_is_described_in_words(query: str, shown: str) -> None:
     assert tree.describe() == shown
 
 
-# --- laws ------------------------------------------------------------------------------------
+# --- properties ------------------------------------------------------------------------------
 
 
 @given(queries(3), queries(3), papers())
-def test_more_words_find_less_and_alternatives_find_more(
-    one: Query, other: Query, given_paper: Paper
+def test_words_narrow_a_query_and_alternatives_widen_it(
+    left: Query, right: Query, given_paper: Paper
 ) -> None:
-    alone = matches(one, given_paper), matches(other, given_paper)
-    assert matches(parse_query(f"({one}) ({other})"), given_paper) == all(alone)
-    assert matches(parse_query(f"({one}) OR ({other})"), given_paper) == any(alone)
-    assert matches(parse_query(f"({one})|({other})"), given_paper) == any(alone)
+    results = matches(left, given_paper), matches(right, given_paper)
+    assert matches(parse_query(f"({left}) ({right})"), given_paper) == all(results)
+    assert matches(parse_query(f"({left}) OR ({right})"), given_paper) == any(results)
+    assert matches(parse_query(f"({left})|({right})"), given_paper) == any(results)
 
 
 @given(queries(4), papers())
-def test_an_exclusion_finds_exactly_what_the_query_does_not(tree: Query, one: Paper) -> None:
-    assert matches(parse_query(f"-({tree})"), one) is not matches(tree, one)
-    assert matches(parse_query(f"NOT ({tree})"), one) is not matches(tree, one)
+def test_an_exclusion_matches_exactly_what_the_query_does_not(tree: Query, paper: Paper) -> None:
+    assert matches(parse_query(f"-({tree})"), paper) is not matches(tree, paper)
+    assert matches(parse_query(f"NOT ({tree})"), paper) is not matches(tree, paper)
 
 
 @given(queries(), papers())
-def test_a_match_has_a_place_unless_an_exclusion_made_it(tree: Query, one: Paper) -> None:
-    if matches(tree, one) and not may_match_by_exclusion(tree):
-        assert match_locations(tree, one)
+def test_a_match_has_a_location_unless_it_comes_from_an_exclusion(
+    tree: Query, paper: Paper
+) -> None:
+    if matches(tree, paper) and not may_match_by_exclusion(tree):
+        assert match_locations(tree, paper)
 
 
 @given(query_texts())
-def test_the_words_to_search_for_are_few_and_come_from_what_is_not_excluded(text: str) -> None:
+def test_the_search_text_is_short_and_has_no_excluded_words(text: str) -> None:
     try:
         tree = parse_query(text)
     except QueryError:
@@ -410,21 +410,21 @@ def test_the_words_to_search_for_are_few_and_come_from_what_is_not_excluded(text
 
 
 @given(papers(), st.data())
-def test_a_phrase_taken_from_a_paper_is_found_there(one: Paper, data: st.DataObject) -> None:
-    words = tokenize(one.title)
+def test_a_phrase_of_a_paper_matches_it(paper: Paper, data: st.DataObject) -> None:
+    words = tokenize(paper.title)
     assume(words)
     start = data.draw(st.integers(0, len(words) - 1))
     end = data.draw(st.integers(start + 1, min(start + 4, len(words))))
     for mode in ("phrase", "exact", "prefix"):
-        assert matches(Term("title", " ".join(words[start:end]), mode), one)
+        assert matches(Term("title", " ".join(words[start:end]), mode), paper)
 
 
 @given(texts(), st.sampled_from(VOCABULARY))
-def test_a_word_put_into_any_title_is_found_there(text: str, word: str) -> None:
-    one = make_paper(f"{text} {word} {text}")
-    assert matches(parse_query(word), one)
-    assert matches(parse_query(f'title:"{word}"'), one)
-    assert matches(parse_query(f"{word}*"), one)
+def test_a_word_inserted_into_any_title_matches_it(text: str, word: str) -> None:
+    paper = make_paper(f"{text} {word} {text}")
+    assert matches(parse_query(word), paper)
+    assert matches(parse_query(f'title:"{word}"'), paper)
+    assert matches(parse_query(f"{word}*"), paper)
 
 
 def may_match_by_exclusion(tree: Query) -> bool:

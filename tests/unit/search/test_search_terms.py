@@ -1,4 +1,4 @@
-"""The words of a query that upstream's search is sent."""
+"""The words of a query that are sent to upstream's search."""
 
 from __future__ import annotations
 
@@ -52,6 +52,6 @@ def test_a_query_that_is_not_parsed_has_the_same_terms(terms: list[str], separat
 
 
 @pytest.mark.parametrize("query", [" OR ".join(["fog"] * 401), "fog " * 401, "x" * 4001])
-def test_the_limits_hold_for_plain_queries_too(query: str) -> None:
+def test_the_limits_apply_to_plain_queries(query: str) -> None:
     with pytest.raises(QueryError):
         search_terms(query.strip())

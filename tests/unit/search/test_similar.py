@@ -54,7 +54,7 @@ def test_a_paper_is_most_similar_to_itself() -> None:
     assert similarity(ROBOT, ROBOT) == pytest.approx(1, abs=1e-5)
 
 
-def test_a_paper_on_the_same_matter_is_more_similar_than_one_on_another() -> None:
+def test_a_paper_on_the_same_topic_is_more_similar_than_one_on_another() -> None:
     assert similarity(ROBOT_TOO, ROBOT) > 0.3
     assert similarity(SPEECH, ROBOT) < 0.1
 
@@ -86,7 +86,7 @@ def test_the_profile_of_several_papers_finds_what_any_of_them_is_about() -> None
     assert similarity(SPEECH, ROBOT, SPEECH) > 0.1
 
 
-def test_unlike_papers_push_others_away() -> None:
+def test_unlike_papers_lower_the_similarity_of_others() -> None:
     assert similarity(ROBOT_TOO, ROBOT, unlike=(ROBOT_TOO,)) < similarity(ROBOT_TOO, ROBOT) / 2
     assert similarity(ROBOT, ROBOT, unlike=(ROBOT_TOO,)) > 0.5
 
@@ -105,7 +105,7 @@ def test_the_words_that_weigh_most_are_those_of_the_paper_as_written() -> None:
     assert build_seed_vector([ROBOT]).shared_words(analyzed(title="Kite", abstract=""), 3) == ()
 
 
-def test_words_that_push_away_are_not_shown() -> None:
+def test_words_with_negative_weights_are_not_shown() -> None:
     assert SeedVector({"grasp": -1.0}).shared_words(ROBOT, 3) == ()
 
 
@@ -119,7 +119,7 @@ def test_words_that_push_away_are_not_shown() -> None:
         ([number / 1000 for number in range(1, 1001)], 0.981),
     ],
 )
-def test_the_cutoff_lets_two_percent_in_and_at_least_one(
+def test_the_cutoff_admits_two_percent_and_at_least_one(
     similarities: list[float], cutoff: float
 ) -> None:
     assert similarity_cutoff(similarities) == cutoff

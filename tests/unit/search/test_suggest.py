@@ -1,4 +1,4 @@
-"""What to try instead of a query."""
+"""Suggestions of other queries."""
 
 from __future__ import annotations
 
@@ -27,32 +27,32 @@ def suggestions(query: str, *abstracts: str) -> dict[str, dict[str, int]]:
 APART = ("The model of a world at sea.", "A world. Then a model.", "Models of the world.")
 
 
-def test_the_phrase_is_offered_where_most_papers_have_the_words_apart() -> None:
+def test_the_phrase_is_suggested_if_most_papers_have_the_words_apart() -> None:
     assert suggestions("world model", *APART, "A world model.") == {"phrase": {'"world model"': 1}}
 
 
-def test_no_phrase_is_offered_where_papers_have_the_words_side_by_side() -> None:
+def test_no_phrase_is_suggested_if_papers_have_the_words_side_by_side() -> None:
     assert suggestions("world model", *APART[:1], "A world model.", "World models.") == {}
 
 
-def test_no_phrase_is_offered_that_no_paper_has() -> None:
+def test_no_phrase_is_suggested_that_no_paper_has() -> None:
     assert suggestions("world model", *APART) == {}
 
 
 DEFINITIONS = ("A large fog model (LFM).", "Our large fog model (LFM).")
 
 
-def test_the_long_form_is_offered_where_papers_define_the_abbreviation() -> None:
+def test_the_long_form_is_suggested_if_papers_define_the_abbreviation() -> None:
     found = suggestions("LFM", *DEFINITIONS, "Large fog models drift.", "A lantern.")
     assert found == {"long form": {'LFM OR "large fog model"': 3}}
 
 
-def test_no_long_form_is_offered_that_finds_nothing_more_or_is_defined_once() -> None:
+def test_no_long_form_is_suggested_that_finds_no_more_or_is_defined_once() -> None:
     assert suggestions("LFM", *DEFINITIONS, "A lantern.") == {}
     assert suggestions("LFM", DEFINITIONS[0], "Large fog models drift.") == {}
 
 
-def test_no_long_form_is_offered_for_a_field_or_for_quoted_words() -> None:
+def test_no_long_form_is_suggested_for_a_field_or_for_quoted_words() -> None:
     more = (*DEFINITIONS, "Large fog models drift.")
     assert suggestions("abstract:LFM", *more) == {}
     assert suggestions('"LFM"', *more) == {}

@@ -1,4 +1,4 @@
-"""Which words are forms of one another: the rules, the table, and that they fit together."""
+"""Forms of words: the rules, the table, and their consistency."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_these_are_forms_of_one_word(forms: str) -> None:
         *("supervised unsupervised", "learn unlearn", "us use", "ai ais's", "ly lily", "wy wily"),
     ],
 )
-def test_these_are_not(pair: str) -> None:
+def test_these_are_not_forms_of_one_word(pair: str) -> None:
     word, other = pair.split()
     assert not is_form(word, other)
 

@@ -1,4 +1,4 @@
-"""Which of two records wins after processes went on alone for a while."""
+"""Which of two records wins after processes were disconnected from each other."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def winner(ours: msgspec.Struct, theirs: msgspec.Struct) -> msgspec.Struct:
         (make_incidents(NOON), make_incidents(LATER)),
     ],
 )
-def test_the_later_record_wins_whoever_has_it(early: msgspec.Struct, late: msgspec.Struct) -> None:
+def test_the_later_record_wins(early: msgspec.Struct, late: msgspec.Struct) -> None:
     assert winner(early, late) == late
     assert winner(late, early) == late
 
@@ -54,14 +54,14 @@ def test_a_record_of_a_wrong_clock_loses() -> None:
         assert winner(make(NOON), make(NEXT_YEAR)) == make(NOON)
 
 
-def test_ours_wins_where_both_are_of_one_time_or_have_none() -> None:
+def test_our_record_wins_if_both_times_are_equal_or_missing() -> None:
     ours = make_failure(NOON)
     assert winner(ours, msgspec.structs.replace(ours, reason="theirs")) is ours
     alias, other = PageAlias(FRIDAY), PageAlias(Page(Kind.DAY, "2026-11-19"))
     assert winner(alias, other) is alias
 
 
-def test_of_leases_the_stored_one_wins() -> None:
+def test_the_stored_lease_wins() -> None:
     for stored in (Lease("", NOON), Lease("other", NOON)):
         assert winner(Lease("ours", LATER), stored) is stored
 

@@ -1,4 +1,4 @@
-"""A listing merged with the one kept before it."""
+"""A fetched listing merged with the stored one."""
 
 from __future__ import annotations
 
@@ -36,21 +36,21 @@ SHRINKING = [Page(Kind.WEEK, "2026-W32"), Page(Kind.MONTH, "2026-08"), TRENDING,
 
 
 def paper_ids(papers: tuple[Paper, ...]) -> list[str]:
-    return [one.id for one in papers]
+    return [paper.id for paper in papers]
 
 
-def test_the_first_reading_is_kept_as_it_is() -> None:
-    fresh = make_listing(make_paper())
-    assert merge_refresh(None, fresh) is fresh
+def test_the_first_listing_is_unchanged() -> None:
+    fetched = make_listing(make_paper())
+    assert merge_refresh(None, fetched) is fetched
 
 
 def test_a_days_list_only_grows() -> None:
-    kept = make_listing(
+    stored = make_listing(
         make_paper("2608.99001"), make_paper("2608.99002"), make_paper("2608.99003")
     )
-    fresh = make_listing(make_paper("2608.99004"), make_paper("2608.99002"), fetched_at=LATER)
-    # The order is the fresh one's: by votes, which moved on.
-    assert paper_ids(merge_refresh(kept, fresh).papers) == [
+    fetched = make_listing(make_paper("2608.99004"), make_paper("2608.99002"), fetched_at=LATER)
+    # The order is that of the fetched list: by current votes.
+    assert paper_ids(merge_refresh(stored, fetched).papers) == [
         "2608.99004",
         "2608.99002",
         "2608.99001",
@@ -59,20 +59,20 @@ def test_a_days_list_only_grows() -> None:
 
 
 @pytest.mark.parametrize("page", SHRINKING, ids=lambda page: str(page.kind))
-def test_a_list_that_moves_on_lets_go_of_its_papers(page: Page) -> None:
-    kept = make_listing(make_paper("2608.99001"), make_paper("2608.99002"), page=page)
-    fresh = make_listing(
+def test_lists_of_other_kinds_drop_removed_papers(page: Page) -> None:
+    stored = make_listing(make_paper("2608.99001"), make_paper("2608.99002"), page=page)
+    fetched = make_listing(
         make_paper("2608.99003"), make_paper("2608.99002"), page=page, fetched_at=LATER
     )
-    assert paper_ids(merge_refresh(kept, fresh).papers) == ["2608.99003", "2608.99002"]
+    assert paper_ids(merge_refresh(stored, fetched).papers) == ["2608.99003", "2608.99002"]
 
 
-def test_counters_and_all_else_are_as_last_read() -> None:
-    kept = make_listing(
+def test_counters_and_other_fields_are_those_of_the_last_fetch() -> None:
+    stored = make_listing(
         make_paper(upvotes=9, comments=4, stars=7, keywords=("old",), code="https://a.b")
     )
     newer = make_paper(upvotes=2, comments=5, stars=0, keywords=("new",), organization="Lab")
-    found = merge_refresh(kept, make_listing(newer, fetched_at=LATER))
+    found = merge_refresh(stored, make_listing(newer, fetched_at=LATER))
     assert found.papers == (newer,)
     assert found.fetched_at == LATER
 
@@ -98,7 +98,7 @@ def test_only_another_title_or_abstract_is_a_revision(
     assert found.papers == (make_paper(**change, revised=revised),)
 
 
-def test_a_paper_keeps_the_list_day_that_it_was_first_seen_with() -> None:
+def test_a_paper_keeps_its_first_list_day() -> None:
     found = merge_refresh(
         make_listing(make_paper(listed=date(2026, 8, 7))),
         make_listing(make_paper(listed=date(2026, 8, 6), title="Other"), fetched_at=LATER),
@@ -106,7 +106,7 @@ def test_a_paper_keeps_the_list_day_that_it_was_first_seen_with() -> None:
     assert [each.listed for each in found.papers] == [date(2026, 8, 7)]
 
 
-def test_a_revision_is_remembered_by_later_readings_until_the_next() -> None:
+def test_the_time_of_a_revision_is_preserved_until_the_next_revision() -> None:
     first = merge_refresh(
         make_listing(make_paper()), make_listing(make_paper(title="Second"), fetched_at=LATER)
     )
@@ -118,13 +118,13 @@ def test_a_revision_is_remembered_by_later_readings_until_the_next() -> None:
     assert again.papers[0].revised == LATEST
 
 
-def test_a_revised_paper_that_leaves_a_days_list_stays_as_it_was() -> None:
-    kept = make_listing(make_paper("2608.99001", revised=FETCHED_AT), make_paper("2608.99002"))
-    found = merge_refresh(kept, make_listing(make_paper("2608.99002"), fetched_at=LATER))
-    assert found.papers[1] == kept.papers[0]
+def test_a_revised_paper_that_leaves_a_days_list_is_unchanged() -> None:
+    stored = make_listing(make_paper("2608.99001", revised=FETCHED_AT), make_paper("2608.99002"))
+    found = merge_refresh(stored, make_listing(make_paper("2608.99002"), fetched_at=LATER))
+    assert found.papers[1] == stored.papers[0]
 
 
-def test_an_empty_search_answer_replaces_what_was_found_before() -> None:
+def test_an_empty_search_response_replaces_earlier_results() -> None:
     assert (
         merge_refresh(make_listing(make_paper(), page=SEARCH), make_listing(page=SEARCH)).papers
         == ()
@@ -132,26 +132,26 @@ def test_an_empty_search_answer_replaces_what_was_found_before() -> None:
 
 
 @pytest.mark.parametrize("page", [DAY, TRENDING], ids=lambda page: str(page.kind))
-def test_a_card_brings_its_counters_to_a_full_reading_and_nothing_else(page: Page) -> None:
+def test_a_card_updates_only_the_counters_of_a_full_paper(page: Page) -> None:
     full = make_paper(upvotes=9, comments=4, stars=843, keywords=("kites",), revised=FETCHED_AT)
-    seen = make_card_paper(title="Kit…", abstract="A k…", upvotes=12, comments=5, stars=1280)
-    fresh = make_listing(seen, page=page, fetched_at=LATER, parsed_from="cards")
-    assert merge_refresh(make_listing(full, page=page), fresh).papers == (
+    card = make_card_paper(title="Kit…", abstract="A k…", upvotes=12, comments=5, stars=1280)
+    fetched = make_listing(card, page=page, fetched_at=LATER, parsed_from="cards")
+    assert merge_refresh(make_listing(full, page=page), fetched).papers == (
         make_paper(upvotes=12, comments=5, stars=1280, keywords=("kites",), revised=FETCHED_AT),
     )
 
 
 def test_a_counter_that_a_card_does_not_show_is_not_lost() -> None:
-    kept = make_listing(make_paper(upvotes=9, comments=4, stars=843))
-    found = merge_refresh(kept, make_listing(make_card_paper(upvotes=0), parsed_from="cards"))
+    stored = make_listing(make_paper(upvotes=9, comments=4, stars=843))
+    found = merge_refresh(stored, make_listing(make_card_paper(upvotes=0), parsed_from="cards"))
     assert found.papers == (make_paper(upvotes=0, comments=4, stars=843),)
 
 
-def test_a_paper_first_seen_on_a_card_joins_the_list() -> None:
-    fresh = make_listing(
+def test_a_paper_first_seen_on_a_card_is_added_to_the_list() -> None:
+    fetched = make_listing(
         make_card_paper("2608.99002"), make_card_paper("2608.99001"), parsed_from="cards"
     )
-    found = merge_refresh(make_listing(make_paper("2608.99001")), fresh)
+    found = merge_refresh(make_listing(make_paper("2608.99001")), fetched)
     assert found.papers == (make_card_paper("2608.99002"), make_paper("2608.99001"))
 
 
@@ -160,15 +160,15 @@ def test_a_paper_first_seen_on_a_card_joins_the_list() -> None:
     [make_card_paper(), make_card_paper(abstract="A kite l…"), make_card_paper(title="Kite:")],
     ids=["no-abstract", "cut-abstract", "other-title"],
 )
-def test_the_full_reading_of_a_paper_known_from_a_card_is_no_revision(known: Paper) -> None:
-    kept = make_listing(known, parsed_from="cards")
-    assert merge_refresh(kept, make_listing(make_paper(), fetched_at=LATER)).papers == (
+def test_full_data_for_a_paper_known_from_a_card_is_no_revision(known: Paper) -> None:
+    stored = make_listing(known, parsed_from="cards")
+    assert merge_refresh(stored, make_listing(make_paper(), fetched_at=LATER)).papers == (
         make_paper(),
     )
 
 
 @pytest.mark.parametrize(
-    ("kept", "fresh", "wanted"),
+    ("stored", "fetched", "expected"),
     [
         (("2026-08-06", ""), ("2026-08-06", "2026-08-10"), ("2026-08-06", "2026-08-10")),
         (("2026-08-06", "2026-08-10"), ("", ""), ("2026-08-06", "2026-08-10")),
@@ -176,19 +176,19 @@ def test_the_full_reading_of_a_paper_known_from_a_card_is_no_revision(known: Pap
     ],
     ids=["the-next-day-came", "cards-name-none", "corrected"],
 )
-def test_the_neighbours_of_a_day_are_kept_where_a_reading_names_none(
-    kept: tuple[str, str], fresh: tuple[str, str], wanted: tuple[str, str]
+def test_neighbouring_days_are_preserved_if_a_fetch_names_none(
+    stored: tuple[str, str], fetched: tuple[str, str], expected: tuple[str, str]
 ) -> None:
-    def named(days: tuple[str, str]) -> Listing:
+    def listing_with(days: tuple[str, str]) -> Listing:
         return make_listing(make_paper(), previous_day=days[0], next_day=days[1])
 
-    found = merge_refresh(named(kept), named(fresh))
-    assert (found.previous_day, found.next_day) == wanted
+    found = merge_refresh(listing_with(stored), listing_with(fetched))
+    assert (found.previous_day, found.next_day) == expected
 
 
-def test_what_was_skipped_and_where_it_was_read_is_the_fresh_readings() -> None:
-    kept = make_listing(make_paper(), skipped=("2608.99009: odd",), parsed_from="cards")
-    found = merge_refresh(kept, make_listing(make_paper(), parsed_from="api"))
+def test_skipped_papers_and_source_are_those_of_the_last_fetch() -> None:
+    stored = make_listing(make_paper(), skipped=("2608.99009: odd",), parsed_from="cards")
+    found = merge_refresh(stored, make_listing(make_paper(), parsed_from="api"))
     assert (found.skipped, found.parsed_from) == ((), "api")
 
 
@@ -202,7 +202,7 @@ sources: st.SearchStrategy[Source] = st.sampled_from(["data", "cards", "api"])
 
 
 @st.composite
-def readings(draw: st.DrawFn, page: Page = DAY) -> Listing:
+def listings(draw: st.DrawFn, page: Page = DAY) -> Listing:
     source = draw(sources)
     make = make_card_paper if source == "cards" else make_paper
     papers = [make(name, title=draw(versions), upvotes=draw(st.integers(0, 9)))
@@ -210,22 +210,22 @@ def readings(draw: st.DrawFn, page: Page = DAY) -> Listing:
     return Listing(page=page, papers=tuple(papers), fetched_at=FETCHED_AT, parsed_from=source)
 
 
-@given(st.lists(readings(), min_size=1, max_size=4))
-def test_a_days_list_holds_every_paper_ever_read_once_and_never_less_of_one(
+@given(st.lists(listings(), min_size=1, max_size=4))
+def test_a_days_list_has_every_fetched_paper_once_and_loses_no_data(
     seen: list[Listing],
 ) -> None:
-    kept: Listing | None = None
+    stored: Listing | None = None
     full: set[str] = set()
-    for fresh in seen:
-        kept = merge_refresh(kept, fresh)
-        full |= set() if fresh.parsed_from == "cards" else set(paper_ids(fresh.papers))
-        assert {one.id for one in kept.papers if one.abstract} == full
-    assert kept is not None
-    assert sorted(paper_ids(kept.papers)) == sorted(
-        {name for one in seen for name in paper_ids(one.papers)}
+    for fetched in seen:
+        stored = merge_refresh(stored, fetched)
+        full |= set() if fetched.parsed_from == "cards" else set(paper_ids(fetched.papers))
+        assert {paper.id for paper in stored.papers if paper.abstract} == full
+    assert stored is not None
+    assert sorted(paper_ids(stored.papers)) == sorted(
+        {name for listing in seen for name in paper_ids(listing.papers)}
     )
 
 
-@given(readings())
-def test_reading_the_same_again_changes_nothing(once: Listing) -> None:
+@given(listings())
+def test_merging_a_listing_with_itself_changes_nothing(once: Listing) -> None:
     assert merge_refresh(once, once) == once

@@ -1,4 +1,4 @@
-"""One bad character in the JSON of a page or of the API spoils one paper at most."""
+"""A bad character in the JSON of a page or of the API loses one paper at most."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.support.builders import (
 )
 
 IDS = [f"2608.{number:05}" for number in range(17)]
-#: JSON values with damage that costs no paper: the characters are replaced.
+#: Damaged JSON values that are repaired by replacing characters.
 REPAIRED = {
     "lone-high-surrogate": r'"Kite \ud83d"',
     "lone-low-surrogate": r'"\ude00 Kite"',
@@ -33,7 +33,7 @@ REPAIRED = {
     "nul": '"Kite\0"',
     "control-character": '"Kite\x01"',
 }
-#: Damage that costs the paper that has it.
+#: Damaged JSON values whose paper is lost.
 LOST = {
     "unknown-escape": r'"Ki\xte"',
     "cut-escape": r'"Kite \ud83"',
@@ -55,7 +55,7 @@ LOST = {
 
 
 def entries_with(damage: str, position: int, key: str = "title") -> str:
-    """Return the JSON of a list of papers, of which one has the damage as value of a key."""
+    """Return the JSON of a list of papers, one of which has the damaged value."""
     entries = [json.dumps(json_entry(paper_id) | {"unread": 1}) for paper_id in IDS]
     old = '"title": "Kite"' if key == "title" else '"unread": 1'
     entries[position] = entries[position].replace(old, f'"{key}": {damage}', 1)
@@ -80,7 +80,7 @@ for_each_position = pytest.mark.parametrize("position", [0, 5, 16], ids=["first"
 @PARSERS
 @for_each_position
 @pytest.mark.parametrize("damage", REPAIRED.values(), ids=REPAIRED)
-def test_damage_inside_a_string_spoils_no_paper(
+def test_damage_inside_a_string_loses_no_paper(
     parse: Callable[[str], Listing], damage: str, position: int
 ) -> None:
     listing = parse(entries_with(damage, position))
@@ -92,7 +92,7 @@ def test_damage_inside_a_string_spoils_no_paper(
 @PARSERS
 @for_each_position
 @pytest.mark.parametrize("damage", LOST.values(), ids=LOST)
-def test_other_damage_spoils_only_the_paper_that_has_it(
+def test_other_damage_loses_only_the_damaged_paper(
     parse: Callable[[str], Listing], damage: str, position: int
 ) -> None:
     started = time.process_time()
@@ -106,21 +106,21 @@ def test_other_damage_spoils_only_the_paper_that_has_it(
 
 @PARSERS
 @pytest.mark.parametrize("damage", ["NaN", "-Infinity", "9" * 5000, "1e999", r'"\ud83d"', '"\n"'])
-def test_damage_in_a_field_that_nobody_reads_spoils_no_paper(
+def test_damage_in_an_unused_field_loses_no_paper(
     parse: Callable[[str], Listing], damage: str
 ) -> None:
     assert [paper.id for paper in parse(entries_with(damage, 3, "unread")).papers] == IDS
 
 
 @pytest.mark.parametrize("damage", (REPAIRED | LOST).values(), ids=REPAIRED | LOST)
-def test_damage_beside_the_list_spoils_no_paper(damage: str) -> None:
+def test_damage_outside_the_list_loses_no_paper(damage: str) -> None:
     listing = parse_props(entries_with('"Kite"', 0), before=f'"unread": {damage}, ')
     assert [paper.id for paper in listing.papers] == IDS
     assert (listing.page.key, listing.parsed_from) == ("2026-08-06", "data")
 
 
 @PARSERS
-def test_damage_in_several_papers_spoils_only_these(parse: Callable[[str], Listing]) -> None:
+def test_damage_in_several_papers_loses_only_these(parse: Callable[[str], Listing]) -> None:
     entries = entries_with("'", 2)
     for paper_id in (IDS[7], IDS[8], IDS[16]):
         entries = entries.replace(f'"{paper_id}"', f'"{paper_id}" x')
@@ -137,7 +137,7 @@ def test_bytes_that_are_not_utf_8_are_replaced_in_the_api_too() -> None:
     assert listing.papers[4].title == "Ki\N{REPLACEMENT CHARACTER}te"
 
 
-def test_a_damaged_search_page_gives_its_results_alone() -> None:
+def test_a_damaged_search_page_returns_only_its_results() -> None:
     page = Page(Kind.SEARCH, "pear tree")
     results = entries_with(r'"\ud83d"', 16)
     props = f'{{"dailyPapers": {entries_with("x", 16)}, "searchResults": {results}, "query": {{}}}}'

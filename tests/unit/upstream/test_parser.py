@@ -1,4 +1,4 @@
-"""Pages of all years with their expected listings, and damaged_responses or hostile content."""
+"""Pages of all years with their expected listings, and damaged or hostile content."""
 
 from __future__ import annotations
 
@@ -220,14 +220,16 @@ def test_a_day_before_the_first_or_after_tomorrow_is_no_day(label: str) -> None:
         (Page(Kind.MONTH, "2026-08"), ["0001-01", "0001-01-01", "2026-09", "9999-12"]),
     ],
 )
-def test_a_week_or_month_that_cannot_be_is_the_requested_one(page: Page, labels: list[str]) -> None:
+def test_an_impossible_week_or_month_is_replaced_by_the_requested_one(
+    page: Page, labels: list[str]
+) -> None:
     for label in labels:
         data = {"dailyPapers": [json_entry()], "periodType": page.kind, "dateString": label}
         assert parse_html(html_page(data), page).page == page
 
 
 @pytest.mark.parametrize("timestamp", ["0001-01-02T00:00:00Z", "9999-12-30T00:00:00Z"])
-def test_a_paper_has_no_date_that_cannot_be(timestamp: str) -> None:
+def test_impossible_dates_of_a_paper_are_ignored(timestamp: str) -> None:
     dates = {"publishedAt": timestamp, "submittedOnDailyAt": timestamp}
     trending = Page(Kind.TRENDING)
     for entry, submitted in (
@@ -245,7 +247,7 @@ def test_a_paper_has_no_date_that_cannot_be(timestamp: str) -> None:
             assert (paper.listed, paper.submitted) == (None, submitted)
 
 
-def test_a_card_has_no_date_that_cannot_be() -> None:
+def test_impossible_dates_of_a_card_are_ignored() -> None:
     label = "<span>Published on Sep 26, 9999</span>"
     cards = card_html("2607.99001", extra=label) + card_html("9912.99001")
     papers = parse_html(cards.encode()).papers
@@ -270,7 +272,7 @@ def test_a_page_of_another_kind_is_an_error_even_if_it_has_cards(
     requested: Page, returned: Page
 ) -> None:
     body = html_page(page_props(returned, [json_entry()]), card_html())
-    # Even the requested URL may show another kind: it depends on what was viewed last.
+    # The requested URL may return another kind, depending on the last viewed page.
     for url in (page_url(returned), page_url(requested)):
         if requested == returned:
             assert parse_html(body, requested, url).parsed_from == "data"

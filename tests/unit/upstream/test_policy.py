@@ -72,7 +72,7 @@ def test_each_kind_of_page_has_its_ttl(page: Page, expected: timedelta) -> None:
     ("kind", "key", "expected"),
     [
         (Kind.DAY, "2026-11-24", "2026-11-24"),
-        (Kind.DAY, "2026-11-22", "2026-11-22"),  # a Sunday: upstream may have a list all the same
+        (Kind.DAY, "2026-11-22", "2026-11-22"),  # a Sunday, for which upstream may have a list
         (Kind.DAY, "2026-11-26", "2026-11-25"),
         (Kind.DAY, "9999-12-31", "2026-11-25"),
         (Kind.DAY, "2023-05-03", "2023-05-04"),
@@ -95,7 +95,7 @@ def test_there_are_no_lists_before_the_first_or_in_the_future(
     assert page_to_fetch(Page(kind, key), WEDNESDAY) == Page(kind, expected)
 
 
-def test_a_week_53_that_exists_is_left_alone() -> None:
+def test_an_existing_week_53_is_unchanged() -> None:
     page = Page(Kind.WEEK, "2026-W53")
     assert page_to_fetch(page, date(2027, 1, 20)) == page
 
@@ -181,7 +181,7 @@ def test_stored_days_before_a_gap_belong_to_the_window() -> None:
 
 
 def test_a_later_day_that_a_listing_names_comes_first() -> None:
-    """If there ever is a list on a weekend, Friday's page names it."""
+    """Friday's page names a list on a weekend, if there is one."""
     listings = {
         "2026-11-27": make_listing(day("2026-11-27"), later="2026-11-28", previous="2026-11-26")
     }
@@ -215,7 +215,7 @@ def test_before_the_first_list_the_window_is_the_first_list(today: date) -> None
 
 
 @pytest.mark.parametrize("name", ["0001-01-01", "2023-05-03", "2026-11-27", "9999-12-31"])
-def test_a_neighbour_that_cannot_be_does_not_belong_to_the_window(name: str) -> None:
+def test_an_impossible_neighbour_does_not_belong_to_the_window(name: str) -> None:
     newest = make_listing(day("2026-11-25"), previous=name, later=name)
     assert window({"2026-11-25": newest}, 2) == [("2026-11-25", "2026-11-25"), ("2026-11-24", "")]
 
@@ -425,13 +425,13 @@ def test_a_client_may_use_a_quarter_of_its_quota_at_once_and_the_rest_over_the_h
     with pytest.raises(QuotaExceededError) as caught:
         quota.consume("a", NOON)
     assert caught.value.retry_after == 300
-    quota.consume("b", NOON)  # another client has a quota of its own
+    quota.consume("b", NOON)  # another client has its own quota
     quota.consume("a", NOON + timedelta(minutes=5))
     with pytest.raises(QuotaExceededError):
         quota.consume("a", NOON + timedelta(minutes=5))
 
 
-def test_the_least_recently_used_clients_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_least_recently_used_clients_are_evicted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("feedsrv.upstream.policy._MAX_CLIENTS", 2)
     quota = ClientQuota(per_hour=4)
     for client in ("a", "b", "c"):

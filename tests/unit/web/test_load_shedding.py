@@ -16,43 +16,43 @@ from werkzeug.test import Client
 from feedsrv.web.load_shedding import MAX_BUSY_SECONDS, MAX_STALL_SECONDS, LoadShedder
 
 
-class Waiting:
-    """An application whose requests wait until they are let go."""
+class BlockingApp:
+    """An application whose requests block until they are released."""
 
     def __init__(self) -> None:
-        self.entered, self.may_go = Semaphore(0), Semaphore(0)
+        self.entered, self.may_return = Semaphore(0), Semaphore(0)
 
     def __call__(self, environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
         if environ["PATH_INFO"] == "/breaks":
             raise OSError("broken")
         if environ["PATH_INFO"] == "/waits":
             self.entered.release()
-            assert self.may_go.acquire(timeout=30)
+            assert self.may_return.acquire(timeout=30)
         start("503 Error" if environ["PATH_INFO"] == "/fails" else "200 OK", [])
         return [b"done"]
 
 
 class Server:
-    """Eight threads, of which one stays free."""
+    """A server with eight threads, one of which stays free."""
 
     def __init__(self) -> None:
         self.now = 1000.0
-        self.app = Waiting()
+        self.app = BlockingApp()
         self.shedder = LoadShedder(self.app, 8, lambda: self.now)
         self.client = Client(self.shedder)
 
     @contextmanager
     def busy(self, count: int) -> Any:
         with ThreadPoolExecutor(count) as threads:
-            asked = [threads.submit(self.client.get, "/waits") for _ in range(count)]
+            responses = [threads.submit(self.client.get, "/waits") for _ in range(count)]
             try:
-                for _ in asked:
+                for _ in responses:
                     assert self.app.entered.acquire(timeout=30)
                 yield
             finally:
-                for _ in asked:
-                    self.app.may_go.release()
-            assert {each.result(30).status_code for each in asked} == {200}
+                for _ in responses:
+                    self.app.may_return.release()
+            assert {each.result(30).status_code for each in responses} == {200}
 
     def status(self, path: str = "/papers.atom") -> int:
         return self.client.get(path).status_code
@@ -63,7 +63,7 @@ def server() -> Server:
     return Server()
 
 
-def test_nobody_is_refused_while_a_thread_is_free(server: Server) -> None:
+def test_no_request_is_rejected_while_a_thread_is_free(server: Server) -> None:
     with server.busy(6):
         server.now += 100
         assert not server.shedder.is_overloaded()
@@ -76,7 +76,7 @@ def test_a_short_queue_is_served(server: Server) -> None:
         assert server.status() == 200
 
 
-def test_when_all_have_been_busy_for_long_only_the_health_check_is_answered(
+def test_when_all_threads_are_busy_for_long_only_the_health_check_is_served(
     server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
     with server.busy(7):
@@ -113,23 +113,23 @@ def test_errors_do_not_make_a_queue_shorter(server: Server) -> None:
         assert server.shedder.is_overloaded()
 
 
-def test_while_it_is_overloaded_it_fills_the_threads_that_become_free(server: Server) -> None:
+def test_threads_that_become_free_are_used_during_overload(server: Server) -> None:
     with server.busy(7):
         server.now += MAX_STALL_SECONDS + 0.01
         assert server.status() == 503
-        server.app.may_go.release()
-        until_free(lambda: server.status() == 200)
+        server.app.may_return.release()
+        retry_until(lambda: server.status() == 200)
     assert server.status() == 200
 
 
-def until_free(condition: Callable[[], bool]) -> None:
+def retry_until(condition: Callable[[], bool]) -> None:
     for _ in range(10_000):
         if condition():
             return
     raise AssertionError
 
 
-def test_a_request_that_breaks_leaves_its_thread(server: Server) -> None:
+def test_a_request_that_raises_frees_its_thread(server: Server) -> None:
     for _ in range(20):
         with pytest.raises(OSError, match="broken"):
             server.client.get("/breaks")

@@ -63,7 +63,7 @@ def window_of(*papers: Paper, days: int = 1) -> Window:
         ("upvotes:>=1000000", None, "No papers from the last 1 day of lists match."),
     ],
 )
-def test_hint_for_no_match_says_what_the_feed_has_beyond_the_window(
+def test_hint_for_no_match_describes_the_feed_beyond_the_window(
     query: str, older_matches: int | None, message: str
 ) -> None:
     preview = build_preview(query, window_of(make_paper()), older_matches)

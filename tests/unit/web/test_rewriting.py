@@ -1,4 +1,4 @@
-"""Addresses as programs change them, and the addresses that were meant."""
+"""URLs as programs change them, and the intended URLs."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from feedsrv.web.rewriting import rewrite_url
 from feedsrv.web.urls import URLBuilder
 
 
-def meant_by(address: str) -> tuple[str, dict[str, str]]:
-    """Return the path and the parameters that are meant by an address as a client sends it."""
+def rewrite(address: str) -> tuple[str, dict[str, str]]:
+    """Return the intended path and parameters of a URL as a client sends it."""
     path, _, query_string = address.partition("?")
     path, query_string = rewrite_url(unquote(path, "latin-1"), query_string)
     return path, dict(parse_qsl(query_string, keep_blank_values=True))
@@ -23,7 +23,7 @@ def meant_by(address: str) -> tuple[str, dict[str, str]]:
 @pytest.mark.parametrize(
     ("address", "path", "parameters"),
     [
-        # A parameter that is added as if it were the first.
+        # A parameter appended with a second question mark.
         ("/papers.atom?q=causal?null", "/papers.atom", {"q": "causal", "null": ""}),
         ("/papers.atom?q=causal?undefined", "/papers.atom", {"q": "causal", "undefined": ""}),
         ("/papers.atom?q=causal?_=17", "/papers.atom", {"q": "causal", "_": "17"}),
@@ -61,7 +61,7 @@ def meant_by(address: str) -> tuple[str, dict[str, str]]:
         ("/papers.atom?q=causal%5Cu0026limit=5", "/papers.atom", {"q": "causal", "limit": "5"}),
         ("/papers.atom%5C?q%5C=causal%5C&limit%5C=5", "/papers.atom",
          {"q": "causal", "limit": "5"}),
-        # Something behind the address.
+        # Text after the URL.
         ("/papers.atom?q=causal/", "/papers.atom", {"q": "causal"}),
         ("/papers.atom?q=causal&limit=5/", "/papers.atom", {"q": "causal", "limit": "5"}),
         ("/papers.atom?q=causal&limit=5%20", "/papers.atom", {"q": "causal", "limit": "5"}),
@@ -94,10 +94,10 @@ def meant_by(address: str) -> tuple[str, dict[str, str]]:
          {"q": "causal", "limit": "5", "null": ""}),
     ],
 )  # fmt: skip
-def test_a_changed_address_is_the_one_that_was_meant(
+def test_a_changed_url_is_rewritten_to_the_intended_one(
     address: str, path: str, parameters: dict[str, str]
 ) -> None:
-    assert meant_by(address) == (path, parameters)
+    assert rewrite(address) == (path, parameters)
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_a_changed_address_is_the_one_that_was_meant(
         "/static/style.css?v=1",
     ],
 )
-def test_a_right_address_stays_as_it_is(address: str) -> None:
+def test_a_correct_url_is_unchanged(address: str) -> None:
     path, _, query_string = address.partition("?")
     assert rewrite_url(path, query_string) == (path, query_string)
 
@@ -138,19 +138,19 @@ def test_the_form_without_a_question_mark_means_the_same(
     query: str, limit: int | None, key: str
 ) -> None:
     query = " ".join(query.split()) or "x"
-    # A value that contains the name of a parameter between slashes is not for this form.
+    # This form cannot contain a value with the name of a parameter between slashes.
     names = ("/q/", "/limit/", "/match/", "/key/")
     if any(name in f"/{query}//{key}/" for name in names) or query.endswith("/"):
         return
     url = URLBuilder("", Credentials(key, key))
-    path, parameters = meant_by(url.without_query_string("/papers", ".atom", q=query, limit=limit))
+    path, parameters = rewrite(url.without_query_string("/papers", ".atom", q=query, limit=limit))
     canonical = urlsplit(url("/papers", ".atom", q=query, limit=limit))
     assert path == canonical.path
-    if "+" not in query:  # between words, it is a space here
+    if "+" not in query:  # in this form, a plus sign between words is a space
         assert parameters == dict(parse_qsl(canonical.query))
 
 
 @given(st.text(st.characters(max_codepoint=255)), st.text(st.characters(max_codepoint=255)))
-def test_no_address_is_an_error(path: str, query_string: str) -> None:
+def test_no_url_raises_an_error(path: str, query_string: str) -> None:
     rewritten = rewrite_url(f"/{path}", query_string)
     assert rewritten[0].startswith("/") or not path.strip(" ")

@@ -1,4 +1,4 @@
-"""Keys of dated lists, and the addresses that nearly right ones are redirected to."""
+"""Keys of dated lists, and redirects of nearly correct URLs."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_the_key_of_a_list_may_lack_a_zero_or_a_separator(kind: Kind, text: str,
         (Kind.MONTH, ""),
     ],
 )
-def test_a_period_that_does_not_exist_is_not_found_with_the_right_form(
+def test_a_period_that_does_not_exist_is_not_found_with_the_valid_form(
     kind: Kind, text: str
 ) -> None:
     with pytest.raises(NotFound) as caught:
@@ -101,7 +101,7 @@ def test_a_period_that_does_not_exist_is_not_found_with_the_right_form(
         ("/papers/2026-11", "/papers/month/2026-11"),
     ],
 )
-def test_a_path_that_is_nearly_right_is_the_one_that_was_meant(path: str, meant: str) -> None:
+def test_a_nearly_correct_path_is_rewritten_to_the_intended_one(path: str, meant: str) -> None:
     is_known = ROUTES.bind("").test(path, "GET")
     assert nearest_path(path, ROUTES, is_known=is_known) == meant
 
@@ -122,6 +122,6 @@ def test_a_path_that_is_nearly_right_is_the_one_that_was_meant(path: str, meant:
         "/papers.XML",
     ],
 )
-def test_other_paths_are_left_alone(path: str) -> None:
+def test_other_paths_are_unchanged(path: str) -> None:
     is_known = ROUTES.bind("").test(path, "GET")
     assert nearest_path(path, ROUTES, is_known=is_known) is None
