@@ -339,6 +339,7 @@ class Views:
         return {
             "preview": preview,
             "links": links,
+            "bib_url": url("/papers", ".bib", q=query),
             "path_url": path_url,
             "digest_urls": digest_urls,
             "sign_up_fields": self._sign_up_fields("/papers", query),
