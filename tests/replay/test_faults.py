@@ -89,7 +89,10 @@ def test_a_fault_on_a_real_page_has_the_expected_outcome(
 
 
 @pytest.mark.parametrize("scope", SCOPES)
-@pytest.mark.parametrize("fault", OUTCOMES)
+@pytest.mark.parametrize(
+    "fault",
+    [pytest.param(fault, marks=[pytest.mark.slow] * (fault in HANGING)) for fault in OUTCOMES],
+)
 def test_a_feed_of_real_pages_fails_as_expected_and_a_stored_one_is_served_unchanged(
     make_service: MakeService, site: str, control: Control, clock: Clock, fault: str, scope: str
 ) -> None:
