@@ -36,7 +36,7 @@ from feedsrv.search.query import (
     term_matches,
 )
 from feedsrv.search.similar import SeedVector, SimilarityIndex
-from feedsrv.search.word_families import base_forms, irregular_forms, related_base_forms
+from feedsrv.search.word_families import base_forms, form_prefixes, related_base_forms
 
 _ASCII_ONE = ord("1")
 _MAX_CACHED_EDGES = 2_000
@@ -259,11 +259,9 @@ class _FieldIndex:
                 return list(self._words_with_prefix(edge.word))
             case "forms":
                 bases = related_base_forms(edge.word)
-                # A cheap test first: forms share the beginning of a base form or irregular form.
-                known = bases.union(*map(irregular_forms, bases))
                 return [
                     word
-                    for prefix in _shortest_prefixes({_stable_prefix(form) for form in known})
+                    for prefix in form_prefixes(edge.word)
                     for word in self._words_with_prefix(prefix)
                     if not bases.isdisjoint(base_forms(word))
                 ]
@@ -325,23 +323,6 @@ class _Matcher:
                 return end
             position = end
         return -1
-
-
-def _stable_prefix(form: str) -> str:
-    """Return the letters that all regular forms of a word share: *ag* of *age* and *aging*.
-
-    Only the last letter of a stem can differ from the word's (`feedsrv.search.stemmer.stem`).
-    """
-    return form[:-1] if len(form) > 2 else form  # noqa: PLR2004
-
-
-def _shortest_prefixes(prefixes: set[str]) -> list[str]:
-    """Return the prefixes without those that begin with another one."""
-    return [
-        prefix
-        for prefix in prefixes
-        if not any(prefix != other and prefix.startswith(other) for other in prefixes)
-    ]
 
 
 def bitset(numbers: Iterable[int], size: int) -> int:

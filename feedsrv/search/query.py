@@ -299,8 +299,7 @@ def searched_fields(term: Term, *, has_keywords: bool) -> tuple[str, ...]:
 
 def term_matches(term: Term, field: str, paper: Paper) -> bool:
     """Return whether the term matches in that field of the paper."""
-    words = field_tokens(paper.tokens, field).split()
-    if not term.pattern.matches(words):
+    if not term.pattern.matches(field_tokens(paper.tokens, field)):
         return False
     return term.mode != "verbatim" or any(find_verbatim(term.text, _field_text(field, paper)))
 

@@ -83,6 +83,14 @@ def related_base_forms(word: str) -> frozenset[str]:
     return frozenset(found)
 
 
+@lru_cache(maxsize=4096)
+def form_prefixes(word: str) -> tuple[str, ...]:
+    """Return prefixes of which each form of a word has one; no prefix begins with another one."""
+    bases = related_base_forms(word)
+    known = bases.union(*map(irregular_forms, bases))
+    return tuple(_shortest_prefixes({_stable_prefix(form) for form in known}))
+
+
 def irregular_forms(base: str) -> frozenset[str]:
     """Return the forms, or stems of forms, that have this base form by the table alone."""
     forms = _table().forms
@@ -105,3 +113,20 @@ def split_prefix(word: str, min_rest: int = _MIN_REST) -> Iterator[tuple[str, st
             return
         if word[:size] in _PREFIXES:
             yield word[:size], word[size:]
+
+
+def _stable_prefix(form: str) -> str:
+    """Return the letters that all regular forms of a word share: *ag* of *age* and *aging*.
+
+    Only the last letter of a stem can differ from the word's (`feedsrv.search.stemmer.stem`).
+    """
+    return form[:-1] if len(form) > 2 else form  # noqa: PLR2004
+
+
+def _shortest_prefixes(prefixes: set[str]) -> list[str]:
+    """Return the prefixes without those that begin with another one."""
+    return [
+        prefix
+        for prefix in prefixes
+        if not any(prefix != other and prefix.startswith(other) for other in prefixes)
+    ]
