@@ -58,7 +58,7 @@ ListPapers = Callable[..., "HttpResponse"]
 class HttpResponse(NamedTuple):
     status: int
     headers: Headers
-    #: Every byte after the headers, whatever Content-Length says.
+    #: Every byte after the headers, regardless of Content-Length.
     body: bytes
 
     @property
@@ -251,7 +251,7 @@ def test_if_modified_since_alone_is_compared_with_last_modified(
         "2026-11-24T09:30:00Z junk",
     ],
 )
-def test_an_old_or_malformed_date_gets_the_feed(server: Server, since: str) -> None:
+def test_an_old_or_malformed_date_returns_the_feed(server: Server, since: str) -> None:
     assert server(FEED, If_Modified_Since=since).status == 200
 
 

@@ -277,7 +277,7 @@ def test_a_hostile_query_gets_a_feed_or_a_problem(client: FlaskClient, query: st
     assert "Set-Cookie" not in response.headers
 
 
-def test_a_query_that_is_not_utf8_is_no_internal_error(client: FlaskClient) -> None:
+def test_a_query_that_is_not_utf8_causes_no_internal_error(client: FlaskClient) -> None:
     response = client.get("/papers.atom?q=%ff%fe%80")
     assert response.status_code in {200, 400}
 

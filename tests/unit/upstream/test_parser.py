@@ -64,7 +64,7 @@ def error_reason(call: Callable[[], Listing]) -> str:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_page_fixture_gives_the_expected_listing(name: str) -> None:
+def test_a_page_fixture_is_parsed_to_the_expected_listing(name: str) -> None:
     expected = json.loads((FIXTURES / f"{name}.expected.json").read_text("utf-8"))
     page, response = FIXTURES / f"{name}.html", FIXTURES / f"{name}.json"
     parse, file = (parse_page, page) if page.exists() else (parse_api_response, response)
@@ -655,7 +655,7 @@ fragments = st.sampled_from(
 
 
 @given(body=st.binary() | st.lists(fragments | st.binary(max_size=8)).map(b"".join), page=pages)
-def test_arbitrary_bytes_give_a_listing_or_a_parse_error(body: bytes, page: Page) -> None:
+def test_arbitrary_bytes_return_a_listing_or_raise_a_parse_error(body: bytes, page: Page) -> None:
     assert_listing_or_parse_error(body, page)
 
 
@@ -731,7 +731,7 @@ def damaged_responses(draw: st.DrawFn) -> tuple[bytes, Page]:
 
 
 @given(damaged_responses())
-def test_damaged_data_gives_a_listing_or_a_parse_error(case: tuple[bytes, Page]) -> None:
+def test_damaged_data_returns_a_listing_or_raises_a_parse_error(case: tuple[bytes, Page]) -> None:
     assert_listing_or_parse_error(*case)
 
 

@@ -232,7 +232,7 @@ def test_an_impossible_neighbour_does_not_belong_to_the_window(name: str) -> Non
     ),
     st.integers(1, 40),
 )
-def test_the_window_is_finite_and_has_no_day_twice_whatever_listings_name(
+def test_the_window_is_finite_and_has_no_duplicate_days_for_any_listings(
     named: dict[str, tuple[str, str, str]], days: int
 ) -> None:
     listings = {
