@@ -40,7 +40,7 @@ def test_a_url_returns_the_same_papers_in_each_format(
     sample_client: FlaskClient, path: str, numbers: list[int]
 ) -> None:
     in_atom = parse_atom(get_body(sample_client, path, "atom"))
-    assert [one.id for one in in_atom] == [
+    assert [entry.id for entry in in_atom] == [
         f"https://arxiv.org/abs/2611.{number:05d}" for number in numbers
     ]
     assert parse_rss(get_body(sample_client, path, "rss")) == in_atom
