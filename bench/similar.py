@@ -34,7 +34,7 @@ import msgspec
 
 from feedsrv.models import Paper
 from feedsrv.search.analysis import tokenize
-from feedsrv.search.similar import SimilarityIndex, build_profile, vectorize
+from feedsrv.search.similar import SimilarityIndex, build_seed_vector, vectorize
 from feedsrv.search.word_families import base_forms
 from feedsrv.upstream.parser import parse_paper
 
@@ -91,7 +91,7 @@ def measure_quality(papers: Sequence[Paper], topics: dict[str, list[int]]) -> It
         for members in topics.values():
             for _ in range(ROUNDS):
                 seeds = chance.sample(members, size)
-                scores = index.similarities(build_profile([papers[n] for n in seeds]))
+                scores = index.similarities(build_seed_vector([papers[n] for n in seeds]))
                 results.append(judge(scores, set(members) - set(seeds), set(seeds)))
         auc, recall = (mean(figures) for figures in zip(*results, strict=True))
         yield f"{size} seeds: AUC {auc:.3f}, recall in the first 2 % {recall:.3f}"
@@ -108,7 +108,7 @@ def measure_time(papers: Sequence[Paper], count: int) -> str:
     index = SimilarityIndex(many)
     start = time.process_time()
     for first in range(0, 60, 3):
-        index.similarities(build_profile(papers[first : first + 3]))
+        index.similarities(build_seed_vector(papers[first : first + 3]))
     query = (time.process_time() - start) / 20
     return f"{count} papers: vectors {vectors:.2f} s, a query of 3 seeds {1000 * query:.1f} ms"
 

@@ -46,9 +46,9 @@ from feedsrv.feeds.new_papers import build_report, mark_reported
 from feedsrv.feeds.service import Service
 from feedsrv.logs import configure_logging
 from feedsrv.mail.delivery import Delivery, build_message, due_messages
-from feedsrv.mail.files import write_messages
+from feedsrv.mail.eml_files import write_eml_files
 from feedsrv.mail.links import MailLinks
-from feedsrv.mail.run_lock import exclusive_run
+from feedsrv.mail.run_lock import hold_run_lock
 from feedsrv.mail.smtp import SMTPSender
 from feedsrv.mail.subscriptions import Subscriptions, subscribed_feeds
 from feedsrv.models import MAX_ENTRIES, Feed, Listing
@@ -430,7 +430,7 @@ def mail(config_file: Path | None, directory: Path | None, remove: str | None) -
     config = _load_config(config_file)
     if not config.mail.host:
         raise ConfigError(["mail: needs the table [mail] with host and from"])
-    with _open_service(config) as service, exclusive_run(config.cache_dir) as is_alone:
+    with _open_service(config) as service, hold_run_lock(config.cache_dir) as is_alone:
         service.repository.open()
         subscriptions = Subscriptions(config, service.repository)
         if remove is not None:
@@ -450,7 +450,7 @@ def _send_due_mail(service: Service, subscriptions: Subscriptions, directory: Pa
     due = due_messages(service, subscriptions)
     links = MailLinks(service.repository, public_url_builder(config))
     if directory is not None:
-        count = write_messages((build_message(service, links, each) for each in due), directory)
+        count = write_eml_files((build_message(service, links, each) for each in due), directory)
         click.echo(f"{directory}: {count} {'message' if count == 1 else 'messages'} written.")
         return 1 if failed else 0
     with SMTPSender(config.mail, config.mail_password, sleep=_sleep) as sender:

@@ -24,10 +24,10 @@ from feedsrv.network import NetworkSettings, read_network_settings
 from feedsrv.search.search_terms import search_terms
 from feedsrv.toml_file import read_toml
 from feedsrv.validation import (
-    quote,
-    quote_all,
     quote_key,
-    unknown_setting,
+    quote_value,
+    quote_values,
+    unknown_setting_message,
     validate_host,
     validate_networks,
     validate_readers,
@@ -223,7 +223,7 @@ def build_config(
     for each in _given_values(data, file, environ, arguments):
         if each.setting not in types:
             known = types.keys() - _NOT_IN_FILE | {"feeds"}
-            problems.append(f"{each.location}: {unknown_setting(each.setting, known)}")
+            problems.append(f"{each.location}: {unknown_setting_message(each.setting, known)}")
             continue
         if each.setting == "mail" and (found := list(_mail_problems(each.value))):
             problems += [f"{each.location}{problem}" for problem in found]
@@ -237,7 +237,7 @@ def build_config(
             settings[each.setting] = value
             locations[each.setting] = each.location
         except ValueError as error:
-            shown = "" if each.setting in _SECRET_SETTINGS else f", not {quote(each.value)}"
+            shown = "" if each.setting in _SECRET_SETTINGS else f", not {quote_value(each.value)}"
             problems.append(f"{each.location}: {error}{shown}")
     settings["feeds"] = dict(_build_feeds(data.get("feeds", {}), file, problems))
     if settings.get("demo"):
@@ -297,7 +297,7 @@ def _environment_problems(
     except OSError as error:
         if error.errno in _UNUSABLE_PATH:  # others may be over by the time that it is used
             location = locations.get("cache_dir", "environment: HOME")
-            yield f"{location}: cannot be used: {error.strerror}, {quote(directory)}"
+            yield f"{location}: cannot be used: {error.strerror}, {quote_value(directory)}"
 
 
 # --- values ------------------------------------------------------------------------------------
@@ -340,9 +340,9 @@ def _describe_type(kind: msgspec.inspect.Type) -> str:
         case msgspec.inspect.BoolType():
             description = "true or false"
         case msgspec.inspect.LiteralType(values=choices):
-            description = f"one of {quote_all(choices)}"
+            description = f"one of {quote_values(choices)}"
         case msgspec.inspect.VarTupleType(item_type=msgspec.inspect.LiteralType(values=choices)):
-            description = f"a list of {quote_all(choices)}"
+            description = f"a list of {quote_values(choices)}"
         case msgspec.inspect.VarTupleType():
             description = "a list of texts in quotation marks"
         case msgspec.inspect.StructType(fields=fields):
@@ -397,9 +397,9 @@ def _mail_problems(table: object) -> Iterator[str]:
     try:
         validate_host(host)
     except ValueError:
-        yield f".host: expected the name or address of a mail server, not {quote(host)}"
+        yield f".host: expected the name or address of a mail server, not {quote_value(host)}"
     if not _PRINTABLE_ASCII.fullmatch(user):
-        yield f".user: expected ASCII characters only, not {quote(user)}"
+        yield f".user: expected ASCII characters only, not {quote_value(user)}"
     yield from _address_problems(".from", [table.get("from", "")])
 
 
@@ -408,7 +408,7 @@ def _address_problems(key: str, addresses: Iterable[str]) -> Iterator[str]:
         try:
             parse_mail_address(address)
         except ValueError as error:
-            yield f"{key}: {error}, not {quote(address)}"
+            yield f"{key}: {error}, not {quote_value(address)}"
 
 
 # --- feeds -------------------------------------------------------------------------------------
@@ -445,7 +445,8 @@ def _feed_problems(name: str, table: object) -> Iterator[str]:
         yield from _address_problems(".mail", table.get("mail", ()))
     title, query = table.get("title", ""), table.get("query", "")
     if isinstance(title, str) and XML_FORBIDDEN.search(title):
-        yield f".title: expected text without the characters that XML forbids, not {quote(title)}"
+        shown = quote_value(title)
+        yield f".title: expected text without the characters that XML forbids, not {shown}"
     if isinstance(query, str):
         yield from _query_problems(query, table.get("sources"))
 
@@ -464,10 +465,10 @@ def _with_library(feed: Feed, directory: Path) -> Feed:
         text = (directory / path).read_text("utf-8", "replace")
     except OSError as error:
         reason = error.strerror or "not a file"
-        raise ValueError(f"{quote(feed.like_file)} cannot be read: {reason}") from error
+        raise ValueError(f"{quote_value(feed.like_file)} cannot be read: {reason}") from error
     ids = sorted(set(_BIBTEX_ARXIV_ID.findall(text)), reverse=True)
     if not ids:
-        raise ValueError(f"{quote(feed.like_file)} has no arXiv id")
+        raise ValueError(f"{quote_value(feed.like_file)} has no arXiv id")
     return msgspec.structs.replace(feed, library=tuple(ids[:_MAX_LIBRARY_PAPERS]))
 
 
@@ -497,12 +498,12 @@ def _table_problems(
     types = _field_types(kind, frozenset(hidden))
     for key, value in table.items():
         if key not in types:
-            yield f".{quote_key(key)}: {unknown_setting(key, types)}"
+            yield f".{quote_key(key)}: {unknown_setting_message(key, types)}"
             continue
         try:
             _convert(value, types[key])
         except ValueError as error:
-            yield f".{key}: {error}, not {quote(value)}"
+            yield f".{key}: {error}, not {quote_value(value)}"
 
 
 def _query_problems(query: str, sources: object) -> Iterator[str]:

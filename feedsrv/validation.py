@@ -30,7 +30,7 @@ _STORE_URL_HINT = (
 )
 
 
-def quote(value: object) -> str:
+def quote_value(value: object) -> str:
     """Return the value for a message: on one line, and cut if it is long."""
     try:
         text = json.dumps(value, ensure_ascii=False, default=str)
@@ -43,19 +43,19 @@ def quote(value: object) -> str:
 
 def quote_key(key: str) -> str:
     """Return the key of a table as TOML writes it, cut if it is long."""
-    return key if _BARE_KEY.fullmatch(key) else quote(key)
+    return key if _BARE_KEY.fullmatch(key) else quote_value(key)
 
 
-def unknown_setting(name: str, known: Iterable[str]) -> str:
+def unknown_setting_message(name: str, known: Iterable[str]) -> str:
     """Return that there is no such setting, and which ones there are."""
     similar = get_close_matches(name, known, n=1)
     expected = f"did you mean {similar[0]}?" if similar else f"expected {', '.join(sorted(known))}"
     return f"unknown setting; {expected}"
 
 
-def quote_all(values: Iterable[object]) -> str:
+def quote_values(values: Iterable[object]) -> str:
     """Return the values for a message, separated by commas."""
-    return ", ".join(map(quote, values))
+    return ", ".join(map(quote_value, values))
 
 
 def validate_networks(networks: Iterable[str]) -> None:
@@ -111,7 +111,9 @@ def validate_store_url(url: str) -> None:
         raise ValueError(_STORE_URL_HINT)
     for option, file in options.items():
         if not os.access(file, os.R_OK):
-            raise ValueError(f"expected a file that can be read in {option}, not {quote(file)}")
+            raise ValueError(
+                f"expected a file that can be read in {option}, not {quote_value(file)}"
+            )
 
 
 def validate_readers(readers: Mapping[str, str]) -> None:

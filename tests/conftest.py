@@ -144,6 +144,10 @@ def redis(tmp_path: Path) -> Iterator[RedisServer]:
         yield server
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     """With FEEDSRV_NO_SKIPS, turn skips for missing programs into failures."""

@@ -75,7 +75,7 @@ def listed_periods(
     for index, (key, members) in enumerate(groups):
         lists = tuple(members)
         first_day, last_day = period_days(key)
-        is_whole = index > 0 or _reaches_back(*lists[0], first_day)
+        is_whole = index > 0 or _window_covers(*lists[0], first_day)
         is_complete = all(page in final for page, _ in lists)
         later = bisect_left(read_days, last_day + timedelta(days=1))
         is_closed = is_whole and is_complete and later < len(read_days)
@@ -177,7 +177,7 @@ def _is_final(page: Page, listing: Listing | None) -> bool:
     return listing is not None and listing.fetched_at.date() > _list_day(page, listing)
 
 
-def _reaches_back(page: Page, listing: Listing | None, first_day: date) -> bool:
+def _window_covers(page: Page, listing: Listing | None, first_day: date) -> bool:
     """Return whether the window's oldest list day is the first of its period."""
     previous = listing.previous_day if listing is not None else ""
     return _list_day(page, listing) == first_day or "" < previous < first_day.isoformat()
@@ -216,7 +216,7 @@ def _full_paper(match: Match) -> DigestPaper:
         url=_linked_url(match),
         byline=_byline(paper),
         text=_one_line(paper.ai_summary) or _first_sentences(paper.abstract),
-        is_generated=bool(paper.ai_summary),
+        is_ai_summary=bool(paper.ai_summary),
         links=tuple(_links(paper)),
     )
 

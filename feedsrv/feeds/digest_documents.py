@@ -87,7 +87,7 @@ def _html_item(paper: DigestPaper) -> str:
         lines.append(f"<br><em>{escape(paper.byline)}</em>")
     lines.append("</p>")
     if paper.text:
-        label = f"<em>{AI_SUMMARY_LABEL}</em> " if paper.is_generated else ""
+        label = f"<em>{AI_SUMMARY_LABEL}</em> " if paper.is_ai_summary else ""
         lines.append(f"<p>{label}{escape(paper.text, quote=False)}</p>")
     links = " · ".join(_html_link(title, url) for title, url in paper.links)
     lines.append(f"<p>{links}</p></li>")
@@ -144,7 +144,7 @@ def wrap_text(text: str, start: str = "") -> list[str]:
 
 
 def _labelled_text(paper: DigestPaper) -> str:
-    return f"{AI_SUMMARY_LABEL} {paper.text}" if paper.is_generated else paper.text
+    return f"{AI_SUMMARY_LABEL} {paper.text}" if paper.is_ai_summary else paper.text
 
 
 # --- Markdown and JSON -----------------------------------------------------------------------

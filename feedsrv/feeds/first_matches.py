@@ -23,7 +23,7 @@ from feedsrv.storage.repository import Repository
 _MEMORY = timedelta(days=120)
 
 
-class MatchLog(msgspec.Struct, frozen=True, omit_defaults=True):
+class FirstMatchLog(msgspec.Struct, frozen=True, omit_defaults=True):
     """When the papers of one feed first matched."""
 
     #: By id.
@@ -41,13 +41,13 @@ class FirstMatches:
     """
 
     def __init__(self, repository: Repository) -> None:
-        self._logs = repository.permanent_values("first-matches", MatchLog)
+        self._logs = repository.permanent_values("first-matches", FirstMatchLog)
 
     def is_stored(self, feed: Feed) -> bool:
         """Return whether the feed was ever served."""
         return self._get(_name(feed)) is not None
 
-    def date(
+    def date_matches(
         self,
         feed: Feed,
         papers: Sequence[Paper],
@@ -70,7 +70,7 @@ class FirstMatches:
         """
         name = _name(feed)
 
-        def extend(log: MatchLog | None) -> MatchLog:
+        def extend(log: FirstMatchLog | None) -> FirstMatchLog:
             return _extend(log, papers, now, window_ids, window_start)
 
         stored = self._get(name)
@@ -81,7 +81,7 @@ class FirstMatches:
                 log = self._logs.update(name, extend) or log
         return tuple(_dated(paper, log.papers.get(paper.id)) for paper in papers)
 
-    def _get(self, name: str) -> MatchLog | None:
+    def _get(self, name: str) -> FirstMatchLog | None:
         with suppress(StoreError):
             return self._logs.get(name)
         return None
@@ -92,12 +92,12 @@ def _name(feed: Feed) -> str:
 
 
 def _extend(
-    log: MatchLog | None,
+    log: FirstMatchLog | None,
     papers: Sequence[Paper],
     now: datetime,
     window_ids: Collection[str],
     window_start: datetime | None,
-) -> MatchLog:
+) -> FirstMatchLog:
     """Return the log with the papers that it does not have."""
     known, start = (log.papers, log.start) if log is not None else ({}, None)
     if start is not None and is_future(start, now):
@@ -113,14 +113,14 @@ def _extend(
         if paper.id not in known
     }
     if not new and (start is not None or window_start is None):
-        return log or MatchLog({})
+        return log or FirstMatchLog({})
     current = {paper.id for paper in papers}
     kept = {
         paper_id: moment
         for paper_id, moment in known.items()
         if paper_id in current or moment > now - _MEMORY
     }
-    return MatchLog(kept | new, start or window_start)
+    return FirstMatchLog(kept | new, start or window_start)
 
 
 def _dated(paper: Paper, matched_at: datetime | None) -> Paper:

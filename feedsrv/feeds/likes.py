@@ -23,7 +23,7 @@ from feedsrv.models import Kind, Page, Paper, PaperTokens
 from feedsrv.search.analysis import analyze
 from feedsrv.search.index import Index
 from feedsrv.search.query import Like
-from feedsrv.search.similar import Profile, build_profile, similarity_cutoff
+from feedsrv.search.similar import SeedVector, build_seed_vector, similarity_cutoff
 from feedsrv.storage.repository import Repository
 
 #: With fewer papers, the cut-off is set anew until every day of the window was fetched.
@@ -31,10 +31,10 @@ _ENOUGH_PAPERS = 500
 #: Papers that are no members are remembered while the window has them, and this many more.
 _MAX_OLD_OTHERS = 1000
 _MAX_CACHED_SEEDS = 1024
-_MAX_CACHED_PROFILES = 256
+_MAX_CACHED_SEED_VECTORS = 256
 
 
-class Decisions(msgspec.Struct, frozen=True, omit_defaults=True):
+class SimilarityDecisions(msgspec.Struct, frozen=True, omit_defaults=True):
     """Which papers are similar enough to some."""
 
     #: The papers that they are compared with.
@@ -42,12 +42,12 @@ class Decisions(msgspec.Struct, frozen=True, omit_defaults=True):
     cutoff: float
     #: Whether the cut-off stays: it was set with a complete window.
     is_final: bool = False
-    members: frozenset[str] = frozenset()
+    similar_ids: frozenset[str] = frozenset()
     #: Papers that are not similar enough.
-    others: frozenset[str] = frozenset()
+    dissimilar_ids: frozenset[str] = frozenset()
 
 
-def _profile_key(_: object, seeds: Iterable[Paper], unlike: Iterable[Paper]) -> Hashable:
+def _seed_vector_key(_: object, seeds: Iterable[Paper], unlike: Iterable[Paper]) -> Hashable:
     return tuple(seed.id for seed in seeds), tuple(seed.id for seed in unlike)
 
 
@@ -61,10 +61,10 @@ class Likes:
 
     def __init__(self, repository: Repository) -> None:
         self._repository = repository
-        self._decisions = repository.permanent_values("likes", Decisions)
+        self._decisions = repository.permanent_values("likes", SimilarityDecisions)
         self._stored_seeds = repository.permanent_values("seeds", Paper)
         self._seeds: LRUCache[str, Paper] = LRUCache(_MAX_CACHED_SEEDS)
-        self._profiles: LRUCache[Hashable, Profile] = LRUCache(_MAX_CACHED_PROFILES)
+        self._seed_vectors: LRUCache[Hashable, SeedVector] = LRUCache(_MAX_CACHED_SEED_VECTORS)
         self._lock = Lock()
 
     def get_seed(self, paper_id: str, window: Index) -> Paper | None:
@@ -125,12 +125,12 @@ class Likes:
         if not seeds:
             return like
         ids = tuple(seed.id for seed in (*seeds, *unlike))
-        profile = self._profile(seeds, unlike)
+        seed_vector = self._seed_vector(seeds, unlike)
         candidates = tuple(paper for paper in papers if paper.abstract)
         is_final = is_complete or len(window.papers) >= _ENOUGH_PAPERS
 
-        def decide(stored: Decisions | None) -> Decisions:
-            return _decide(stored, ids, profile, candidates, window, is_final=is_final)
+        def decide(stored: SimilarityDecisions | None) -> SimilarityDecisions:
+            return _decide(stored, ids, seed_vector, candidates, window, is_final=is_final)
 
         stored = self._get(like.name)
         decisions = decide(stored)
@@ -138,51 +138,51 @@ class Likes:
             with suppress(StoreError):
                 # Another process may have decided meanwhile.
                 decisions = self._decisions.update(like.name, decide) or decisions
-        return msgspec.structs.replace(like, members=decisions.members, profile=profile)
+        return msgspec.structs.replace(like, members=decisions.similar_ids, seed_vector=seed_vector)
 
     def _known_seeds(self, ids: Iterable[str], window: Index) -> list[Paper]:
         # Sorted, because the order in a query does not matter.
         seeds = (self.get_seed(each, window) for each in sorted(ids))
         return [seed for seed in seeds if seed is not None]
 
-    def _get(self, name: str) -> Decisions | None:
+    def _get(self, name: str) -> SimilarityDecisions | None:
         # Without a store, feeds go on with what is similar now.
         with suppress(StoreError):
             return self._decisions.get(name)
         return None
 
-    @cachedmethod(lambda self: self._profiles, _profile_key, lock=lambda self: self._lock)
-    def _profile(self, seeds: Sequence[Paper], unlike: Sequence[Paper]) -> Profile:
-        return build_profile(seeds, unlike)
+    @cachedmethod(lambda self: self._seed_vectors, _seed_vector_key, lock=lambda self: self._lock)
+    def _seed_vector(self, seeds: Sequence[Paper], unlike: Sequence[Paper]) -> SeedVector:
+        return build_seed_vector(seeds, unlike)
 
 
 def _decide(
-    stored: Decisions | None,
+    stored: SimilarityDecisions | None,
     ids: tuple[str, ...],
-    profile: Profile,
+    seed_vector: SeedVector,
     candidates: Sequence[Paper],
     window: Index,
     *,
     is_final: bool,
-) -> Decisions:
+) -> SimilarityDecisions:
     """Return the decisions about all candidates; those that were stored stay."""
-    members = set(stored.members if stored else ())
+    members = set(stored.similar_ids if stored else ())
     others: set[str] = set()
     similarities: dict[str, float] = {}
     if stored is not None and stored.is_final and stored.ids == ids:
         cutoff, is_final = stored.cutoff, True
-        others.update(stored.others)
+        others.update(stored.dissimilar_ids)
     else:
-        pairs = zip(window.papers, window.similarities(profile), strict=True)
+        pairs = zip(window.papers, window.similarities(seed_vector), strict=True)
         similarities = {paper.id: similarity for paper, similarity in pairs}
         # The papers compared with are no sign of how similar others are.
         cutoff = similarity_cutoff(similarities[each] for each in similarities if each not in ids)
     for paper in candidates:
         if paper.id not in members and paper.id not in others:
-            similarity = similarities.get(paper.id) or profile.similarity(paper)
+            similarity = similarities.get(paper.id) or seed_vector.similarity(paper)
             (members if similarity >= cutoff else others).add(paper.id)
     if len(others) > len(candidates) + len(window.ids) + _MAX_OLD_OTHERS:
         others &= {*window.ids, *(paper.id for paper in candidates)}
-    return Decisions(
+    return SimilarityDecisions(
         ids, cutoff, is_final, frozenset(members), frozenset(others if is_final else ())
     )

@@ -73,7 +73,7 @@ from feedsrv.models import (
 from feedsrv.search.index import Index
 from feedsrv.search.near_misses import NearMiss, find_near_misses
 from feedsrv.search.parser import parse_feed_queries, parse_feed_query, parse_query
-from feedsrv.search.query import Like, Query, has_counter, iter_likes
+from feedsrv.search.query import Like, Query, has_count_condition, iter_likes
 from feedsrv.search.search_terms import search_terms
 from feedsrv.storage.clock_skew import is_future
 from feedsrv.storage.repository import Repository, open_repository
@@ -337,7 +337,7 @@ class Service:
             ttls += [state.main_page_ttl for state in updated]
             lifetimes += [state.min_ttl for state in updated]
             papers = selection.papers
-            if any(map(has_counter, selection.queries)):
+            if any(map(has_count_condition, selection.queries)):
                 is_complete = all(state.listings for state in updated)
                 papers = self._date_matches(feed, papers, is_complete, is_stored=is_stored)
             selected.append((feed, papers))
@@ -347,11 +347,11 @@ class Service:
                 raise quota_errors[0]
             main_pages = [state.main_page for state in all_states]
             raise self._no_data_error([*main_pages, *seed_fetches], fetches, waited)
-        matches, next_at = _split_future(merge_feeds(selected), now)
+        matches, next_at = _split_future_matches(merge_feeds(selected), now)
         lifetimes.append(next_at - now)
         size = limit or _default_limit(feeds, matches)
         if page_number is None:
-            matches = self._without_pushed_out(feeds, limit, matches, size)
+            matches = self._without_hidden_matches(feeds, limit, matches, size)
         offset = ((page_number or 1) - 1) * size
         return FeedResult(
             matches=matches[offset : offset + size],
@@ -364,7 +364,7 @@ class Service:
             pages=tuple(pages),
         )
 
-    def _without_pushed_out(
+    def _without_hidden_matches(
         self, feeds: Sequence[Feed], limit: int | None, matches: tuple[Match, ...], size: int
     ) -> tuple[Match, ...]:
         """Return the matches without old ones that newer ones pushed out of the feed before.
@@ -379,8 +379,8 @@ class Service:
         limit = limit or max(feed.limit for feed in feeds)
         name = f"{feed_id(map(feed_definition, feeds))} {limit}"
         if len(matches) > size:
-            cutoff = self.repository.raise_cutoff(name, matches[size].paper.published)
-        elif (stored := self.repository.get_cutoff(name)) is not None:
+            cutoff = self.repository.raise_newest_hidden(name, matches[size].paper.published)
+        elif (stored := self.repository.get_newest_hidden(name)) is not None:
             cutoff = stored
         else:
             return matches
@@ -530,7 +530,9 @@ class Service:
                 is_known = all(
                     self._likes.is_stored(like) for query in queries for like in iter_likes(query)
                 )
-                if any(map(has_counter, queries)) and not self._first_matches.is_stored(feed):
+                if any(map(has_count_condition, queries)) and not self._first_matches.is_stored(
+                    feed
+                ):
                     is_known = False
                 if not is_known:
                     self._quota.consume(client, self._now())
@@ -607,7 +609,7 @@ class Service:
     ) -> tuple[Paper, ...]:
         """Return the papers with the dates of their first match."""
         start = _start_of_window(self.list_days())
-        return self._first_matches.date(
+        return self._first_matches.date_matches(
             feed,
             papers,
             self._now(),
@@ -802,7 +804,9 @@ def _default_limit(feeds: Iterable[Feed], matches: Sequence[Match]) -> int:
     return max(feed.limit or default_limit(matches) for feed in feeds)
 
 
-def _split_future(matches: tuple[Match, ...], now: datetime) -> tuple[tuple[Match, ...], datetime]:
+def _split_future_matches(
+    matches: tuple[Match, ...], now: datetime
+) -> tuple[tuple[Match, ...], datetime]:
     """Return the matches that are published already, and when the next one will be.
 
     A paper is listed from midnight on, and published within the first hour of its list day. No feed

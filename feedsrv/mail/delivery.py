@@ -80,10 +80,10 @@ def due_messages(service: Service, subscriptions: Subscriptions) -> list[DueMess
         if name not in digests:
             digests[name] = _closed_digests(service, feeds)
         delivery = subscriptions.deliveries.get(subscription.id)
-        if delivery is None or not delivery.through:
+        if delivery is None or not delivery.last_delivered_key:
             new = digests[name][-1:]
         else:
-            new = tuple(each for each in digests[name] if each.key > delivery.through)
+            new = tuple(each for each in digests[name] if each.key > delivery.last_delivered_key)
         due += [DueMessage(subscription, feeds, digest) for digest in new]
     return due
 
@@ -145,7 +145,7 @@ class Delivery:
         self._links = links
         self._sender = sender
         self._sleep = sleep
-        #: With the lock of `exclusive_run`, no other process has the same name.
+        #: With the lock of `hold_run_lock`, no other process has the same name.
         self._owner = f"{node()} {self._config.cache_dir}"
 
     def send(self, due: Iterable[DueMessage]) -> Iterator[DeliveryResult]:
@@ -194,12 +194,12 @@ class Delivery:
             # A longer time was recorded by a clock that was ahead.
             is_owned = now < record.owned_until <= now + 2 * _OWNERSHIP
             is_taken = record.owner != self._owner and is_owned
-            if record.through >= key or is_taken:
+            if record.last_delivered_key >= key or is_taken:
                 return record
             return msgspec.structs.replace(record, owner=self._owner, owned_until=now + _OWNERSHIP)
 
         record = self._update(due, claim)
-        return record.through < key and record.owner == self._owner
+        return record.last_delivered_key < key and record.owner == self._owner
 
     def _record(self, due: DueMessage, *, through: str, rejection: str = "") -> None:
         """Record what became of a message, and let go of it.
@@ -215,12 +215,14 @@ class Delivery:
             before = stored or DeliveryRecord()
             if not through:
                 return msgspec.structs.replace(before, owner="", owned_until=0.0)
-            rejections = before.rejections + 1 if rejection else 0
-            return DeliveryRecord(through=through, rejection=rejection, rejections=rejections)
+            rejections = before.rejection_count + 1 if rejection else 0
+            return DeliveryRecord(
+                last_delivered_key=through, last_rejection=rejection, rejection_count=rejections
+            )
 
         after = self._update(due, record)
         is_visitor = due.subscription.since is not None
-        if is_visitor and after.rejections >= _MAX_REJECTIONS:
+        if is_visitor and after.rejection_count >= _MAX_REJECTIONS:
             self._subscriptions.remove(due.subscription.id, self._service.now().date())
 
     def _update(

@@ -86,7 +86,7 @@ class Footer(msgspec.Struct, frozen=True, kw_only=True):
     unsubscribe_url: str
 
     @property
-    def adverb(self) -> str:
+    def frequency(self) -> str:
         """``daily`` or ``weekly``."""
         return ADVERBS[self.period]
 
@@ -133,7 +133,7 @@ def confirmation_message(envelope: Envelope, footer: Footer, confirm_url: str) -
         confirm_url: The page with the button that confirms it.
 
     """
-    title = f"Confirm: {footer.title} by mail, {footer.adverb}"
+    title = f"Confirm: {footer.title} by mail, {footer.frequency}"
     message = _message(title, envelope, message_key=confirm_url)
     text = _templates.get_template("confirm.txt").render(footer=footer, confirm_url=confirm_url)
     html = _templates.get_template("confirm.html").render(footer=footer, confirm_url=confirm_url)
@@ -160,7 +160,7 @@ def _with_content(message: EmailMessage, text: str, html: str) -> EmailMessage:
 
 
 def _footer_lines(footer: Footer) -> list[str]:
-    lines = wrap_text(f"{footer.title}, {footer.adverb}, from feedsrv.")
+    lines = wrap_text(f"{footer.title}, {footer.frequency}, from feedsrv.")
     if footer.page_url:
         lines += ["The feed:", footer.page_url]
     if footer.unsubscribe_url:

@@ -12,7 +12,7 @@ from feedsrv.errors import StoreError
 
 
 @contextmanager
-def exclusive_run(directory: Path) -> Iterator[bool]:
+def hold_run_lock(directory: Path) -> Iterator[bool]:
     """Return whether no other process of this machine sends from the same store.
 
     The lock ends with the process, however that ends.

@@ -54,10 +54,10 @@ class DeliveryRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     """What was sent of one subscription."""
 
     #: The key of the last digest that was sent or rejected.
-    through: str = ""
+    last_delivered_key: str = ""
     #: How the last message was rejected, and how many were in a row.
-    rejection: str = ""
-    rejections: int = 0
+    last_rejection: str = ""
+    rejection_count: int = 0
     #: The process that is sending, and until when others leave it alone (seconds since 1970).
     owner: str = ""
     owned_until: float = 0.0

@@ -10,18 +10,23 @@ from collections.abc import Iterator, Sequence
 
 from feedsrv.search.analysis import tokenize_with_offsets
 from feedsrv.search.patterns import find_verbatim
-from feedsrv.search.query import Query, iter_positive_terms
+from feedsrv.search.query import Query, iter_positive_terms, searched_fields
 
 Span = tuple[int, int]
 Segment = tuple[str, bool]
 
 
-def searches_field(query: Query, field: str) -> bool:
-    """Return whether the query looks for words in that field."""
-    return any(field in term.fields for term in iter_positive_terms(query))
+def searches_field(query: Query, field: str, *, has_keywords: bool = True) -> bool:
+    """Return whether the query looks for words in that field of a paper."""
+    return any(
+        field in searched_fields(term, has_keywords=has_keywords)
+        for term in iter_positive_terms(query)
+    )
 
 
-def highlight_spans(query: Query, field: str, text: str) -> tuple[Span, ...]:
+def highlight_spans(
+    query: Query, field: str, text: str, *, has_keywords: bool = True
+) -> tuple[Span, ...]:
     """Return where in a field's text the query's words stand, in order and without overlaps.
 
     Args:
@@ -29,9 +34,14 @@ def highlight_spans(query: Query, field: str, text: str) -> tuple[Span, ...]:
         field: The text's field: title, abstract, keyword, author or org. Of several authors or
             keywords, the text is one.
         text: As it is shown.
+        has_keywords: Whether the paper has keywords.
 
     """
-    terms = [term for term in iter_positive_terms(query) if field in term.fields]
+    terms = [
+        term
+        for term in iter_positive_terms(query)
+        if field in searched_fields(term, has_keywords=has_keywords)
+    ]
     if not terms:
         return ()
     tokens = tokenize_with_offsets(text)

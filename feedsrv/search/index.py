@@ -35,7 +35,7 @@ from feedsrv.search.query import (
     matched_value,
     term_matches,
 )
-from feedsrv.search.similar import Profile, SimilarityIndex
+from feedsrv.search.similar import SeedVector, SimilarityIndex
 from feedsrv.search.word_families import base_forms, irregular_forms, related_base_forms
 
 _ASCII_ONE = ord("1")
@@ -82,10 +82,10 @@ class Index:
         The most frequent form comes first.
         """
         papers: dict[str, int] = {}
-        for name in term.fields:
+        for name, among in self._searched_fields(term):
             for form, found in self._field(name).matched_forms(term.pattern):
-                papers[form] = papers.get(form, 0) | found
-        counts = Counter({form: found.bit_count() for form, found in papers.items()})
+                papers[form] = papers.get(form, 0) | found & among
+        counts = Counter({form: found.bit_count() for form, found in papers.items() if found})
         return dict(counts.most_common())
 
     def long_forms(self, word: str) -> Counter[str]:
@@ -100,9 +100,9 @@ class Index:
             by_word.setdefault(" ".join(tokenize(abbreviation)), Counter()).update(counts)
         return by_word
 
-    def similarities(self, profile: Profile) -> list[float]:
-        """Return the similarity of each paper to the profile, in the order of the papers."""
-        return self._vectors.similarities(profile)
+    def similarities(self, seed_vector: SeedVector) -> list[float]:
+        """Return the similarity of each paper to the seed vector, in the order of the papers."""
+        return self._vectors.similarities(seed_vector)
 
     @cached_property
     def _vectors(self) -> SimilarityIndex:
@@ -132,12 +132,17 @@ class Index:
 
     def _evaluate_term(self, term: Term, candidates: int) -> int:
         rest = candidates
+        for name, among in self._searched_fields(term):
+            rest &= ~self._papers_with_term(term, name, rest & among)
+        return candidates & ~rest
+
+    def _searched_fields(self, term: Term) -> Iterator[tuple[str, int]]:
+        """Yield each field that a term searches, and the papers in which it does."""
         for name in term.fields:
-            rest &= ~self._papers_with_term(term, name, rest)
+            yield name, self._all
         if term.field == "keyword":
             for name in KEYWORD_FALLBACK_FIELDS:
-                rest &= ~self._papers_with_term(term, name, rest & self._without_keywords)
-        return candidates & ~rest
+                yield name, self._without_keywords
 
     @cached_property
     def _without_keywords(self) -> int:

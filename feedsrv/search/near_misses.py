@@ -20,7 +20,7 @@ from feedsrv.search.query import (
     iter_positive_terms,
     replace_likes,
 )
-from feedsrv.search.similar import Profile, build_profile
+from feedsrv.search.similar import SeedVector, build_seed_vector
 
 _MAX_NEAR_MISSES = 5
 #: Papers that are tried, the most similar first, and words of each.
@@ -60,8 +60,8 @@ def find_near_misses(
 
     """
     likes = tuple(iter_likes(tree))
-    if likes and likes[0].profile is not None:
-        misses = _similar_papers(tree, likes[0], likes[0].profile, found, index)
+    if likes and likes[0].seed_vector is not None:
+        misses = _similar_papers(tree, likes[0], likes[0].seed_vector, found, index)
     elif found and any(iter_positive_terms(tree)):
         misses = _papers_one_word_away(text, tree, found, index)
     else:
@@ -71,10 +71,10 @@ def find_near_misses(
 
 
 def _similar_papers(
-    tree: Query, like: Like, profile: Profile, found: Sequence[Paper], index: Index
+    tree: Query, like: Like, seed_vector: SeedVector, found: Sequence[Paper], index: Index
 ) -> Iterator[NearMiss]:
     """Yield the papers right below the cut-off."""
-    for paper in _most_similar(profile, found, index):
+    for paper in _most_similar(seed_vector, found, index):
         if paper.id not in like.members and not like.library:
             query = str(replace_likes(tree, partial(_with_id, like, paper.id)))
             yield NearMiss(paper, f"like:{paper.id}", query, 0)
@@ -90,16 +90,16 @@ def _papers_one_word_away(
     text: str, tree: Query, found: Sequence[Paper], index: Index
 ) -> Iterator[NearMiss]:
     """Yield similar papers that one more word would bring in; of those of one word, the first."""
-    profile = build_profile(found[:_MAX_SEEDS])
+    seed_vector = build_seed_vector(found[:_MAX_SEEDS])
     ids = {paper.id for paper in found}
     added: set[str] = set()
-    for paper in _most_similar(profile, found, index):
+    for paper in _most_similar(seed_vector, found, index):
         best: tuple[float, str, list[str]] | None = None
-        for addition in _candidate_terms(paper, profile):
+        for addition in _candidate_terms(paper, seed_vector):
             new = [each for each in index.search(parse_query(addition)) if each.id not in ids]
             if paper not in new or len(new) > max(_MAX_NEW_PAPERS, len(found) * _MAX_GROWTH):
                 continue
-            gain = sum(map(profile.similarity, new)) / (len(new) + _RARE_WORD_PENALTY)
+            gain = sum(map(seed_vector.similarity, new)) / (len(new) + _RARE_WORD_PENALTY)
             if best is None or gain > best[0]:
                 best = gain, addition, [each.id for each in new]
         if best is not None and paper.id not in added:
@@ -108,17 +108,17 @@ def _papers_one_word_away(
             yield NearMiss(paper, best[1], f"{base} OR {best[1]}", len(best[2]))
 
 
-def _most_similar(profile: Profile, found: Sequence[Paper], index: Index) -> Iterator[Paper]:
+def _most_similar(seed_vector: SeedVector, found: Sequence[Paper], index: Index) -> Iterator[Paper]:
     ids = {paper.id for paper in found}
-    pairs = zip(index.similarities(profile), index.papers, strict=True)
+    pairs = zip(index.similarities(seed_vector), index.papers, strict=True)
     ranked = sorted(pairs, key=lambda pair: (-pair[0], pair[1].id))
     outside = (paper for similarity, paper in ranked if similarity > 0 and paper.id not in ids)
     return islice(outside, _MAX_TRIED_PAPERS)
 
 
-def _candidate_terms(paper: Paper, profile: Profile) -> Iterator[str]:
-    """Yield queries for words of a paper: its keywords, and what it shares with the profile."""
-    words = (*paper.keywords[:_MAX_WORDS], *profile.shared_words(paper, _MAX_WORDS))
+def _candidate_terms(paper: Paper, seed_vector: SeedVector) -> Iterator[str]:
+    """Yield queries for words of a paper: its keywords, and what it shares with the seed vector."""
+    words = (*paper.keywords[:_MAX_WORDS], *seed_vector.shared_words(paper, _MAX_WORDS))
     for word in dict.fromkeys(each.lower().replace('"', " ").strip() for each in words):
         term = Term("", word, "forms" if word.isalnum() else "phrase")
         if term.words:

@@ -71,8 +71,10 @@ _GRAMMAR = r"""
 """
 #: Fields of names and ids, whose words have no forms.
 _NAME_FIELDS = frozenset({"author", "org", "id", "by"})
-#: Any id, of a sample paper too: a word with a digit.
-_PAPER_ID = re.compile(r"(?=[^\d]*\d)[A-Za-z0-9][\w.-]{0,63}", re.ASCII)
+#: A complete id: since 2015, arXiv's have five digits. Those of sample papers have three.
+_PAPER_ID = re.compile(
+    r"(?:0[7-9]|1[0-4])\d\d\.\d{4}|(?:1[5-9]|[2-9]\d)\d\d\.\d{5}|sample-\d{3}", re.ASCII
+)
 #: A version at the end of an id, which no paper's own id has.
 _ID_VERSION = re.compile(r"(?<=\d)(?:v\d+)+$", re.IGNORECASE)
 _COMPARISON = re.compile(r"(>=|<=|>|<|=)(\d{1,9})")
@@ -311,10 +313,13 @@ class _TreeBuilder(Transformer[Token, Query]):
 
 
 def _paper_id(text: str) -> str:
-    """Return the id of a paper from its id or address, without a version; empty for no id."""
-    if found := _PAPER_URL.fullmatch(text):
-        return found[1]
-    return _ID_VERSION.sub("", text) if _PAPER_ID.fullmatch(text) else ""
+    """Return the id of a paper from its id or address, without a version; empty for no id.
+
+    What somebody who is typing has not finished is no id: upstream would be asked for each part.
+    """
+    found = _PAPER_URL.fullmatch(text)
+    paper_id = found[1] if found else text
+    return paper_id if _PAPER_ID.fullmatch(paper_id) else ""
 
 
 def _join_likes(parts: tuple[Query, ...]) -> Query:

@@ -18,7 +18,7 @@ import msgspec
 from feedsrv.models import Paper, PaperTokens
 from feedsrv.search.analysis import fold, tokenize
 from feedsrv.search.patterns import Pattern, build_pattern, case_matters, find_verbatim
-from feedsrv.search.similar import Profile
+from feedsrv.search.similar import SeedVector
 
 #: Characters of what upstream's search takes.
 MAX_UPSTREAM_LENGTH = 250
@@ -167,7 +167,7 @@ class Like(msgspec.Struct, frozen=True):
         unlike_ids: Of papers to be different from.
         library: The name of the feed, where the ids come from its ``like_file``.
         members: The ids of the papers that are similar.
-        profile: What papers are compared with; None where it is unknown.
+        seed_vector: What papers are compared with; None where it is unknown.
 
     """
 
@@ -175,7 +175,7 @@ class Like(msgspec.Struct, frozen=True):
     unlike_ids: tuple[str, ...] = ()
     library: str = ""
     members: frozenset[str] = frozenset()
-    profile: Profile | None = None
+    seed_vector: SeedVector | None = None
 
     def __str__(self) -> str:
         unlike = f" -like:{','.join(self.unlike_ids)}" if self.unlike_ids else ""
@@ -275,7 +275,10 @@ def matches(query: Query, paper: Paper) -> bool:
     """Return whether the paper matches the query."""
     match query:
         case Term():
-            return any(term_matches(query, field, paper) for field in _fields_of(query, paper))
+            return any(
+                term_matches(query, field, paper)
+                for field in searched_fields(query, has_keywords=bool(paper.keywords))
+            )
         case And(parts):
             return all(matches(part, paper) for part in parts)
         case Or(parts):
@@ -288,9 +291,9 @@ def matches(query: Query, paper: Paper) -> bool:
             assert_never(query)
 
 
-def _fields_of(term: Term, paper: Paper) -> tuple[str, ...]:
-    """Return the fields of the paper to look in."""
-    is_fallback = term.field == "keyword" and not paper.keywords
+def searched_fields(term: Term, *, has_keywords: bool) -> tuple[str, ...]:
+    """Return the fields that a term searches, in a paper with or without keywords."""
+    is_fallback = term.field == "keyword" and not has_keywords
     return KEYWORD_FALLBACK_FIELDS if is_fallback else term.fields
 
 
@@ -328,7 +331,7 @@ def match_locations(query: Query, paper: Paper) -> tuple[str, ...]:
             shown = str(msgspec.structs.replace(query, field=""))
             return tuple(
                 f"{field}: {shown}"
-                for field in _fields_of(query, paper)
+                for field in searched_fields(query, has_keywords=bool(paper.keywords))
                 if term_matches(query, field, paper)
             )
         case And(parts) | Or(parts):
@@ -357,10 +360,10 @@ def matched_value(query: HasLink | CountCondition | Like, paper: Paper) -> str:
 
 def _similarity(like: Like, paper: Paper) -> str:
     """Return how similar the paper is, and the words that weigh most."""
-    if like.profile is None:
+    if like.seed_vector is None:
         return "like"
-    words = ", ".join(like.profile.shared_words(paper, _MAX_SHARED_WORDS))
-    return f"like: {like.profile.similarity(paper):.2f} ({words})"
+    words = ", ".join(like.seed_vector.shared_words(paper, _MAX_SHARED_WORDS))
+    return f"like: {like.seed_vector.similarity(paper):.2f} ({words})"
 
 
 # --- what a query looks for ------------------------------------------------------------------
@@ -394,15 +397,15 @@ def iter_likes(query: Query) -> Iterator[Like]:
             pass
 
 
-def has_counter(query: Query) -> bool:
+def has_count_condition(query: Query) -> bool:
     """Return whether a part of the query compares a counter."""
     match query:
         case CountCondition():
             return True
         case And(parts) | Or(parts):
-            return any(map(has_counter, parts))
+            return any(map(has_count_condition, parts))
         case Not(part):
-            return has_counter(part)
+            return has_count_condition(part)
         case _:
             return False
 

@@ -24,8 +24,8 @@ from feedsrv.search.word_families import base_forms
 _TITLE_WEIGHT = 2
 #: How much the vectors of ``-like:`` count, compared with those of ``like:``.
 _UNLIKE_WEIGHT = 0.5
-#: Words of the profile of one paper, and of several: the lighter words of several papers are those
-#: of one of them, and their number makes the ranking worse and slower.
+#: Words of the seed vector of one paper, and of several: the lighter words of several papers are
+#: those of one of them, and their number makes the ranking worse and slower.
 _MAX_WORDS_OF_ONE, _MAX_WORDS_OF_SEVERAL = 100, 60
 #: Papers whose vectors stay in memory, of a kilobyte and a half each.
 _MAX_CACHED_VECTORS = 4096
@@ -42,7 +42,7 @@ class Vector(NamedTuple):
     weights: array[float]
 
 
-class Profile:
+class SeedVector:
     """What papers are compared with: the mean of the vectors of several papers.
 
     Args:
@@ -54,7 +54,7 @@ class Profile:
         self.weights = weights
 
     def similarity(self, paper: Paper) -> float:
-        """Return the cosine of the paper's vector with the profile, at most 1."""
+        """Return the cosine of the paper's vector with the seed vector, at most 1."""
         vector = vectorize(paper.tokens)
         return sum(
             self.weights[word] * weight
@@ -96,34 +96,34 @@ class SimilarityIndex:
                 posting[0].append(number)
                 posting[1].append(weight)
 
-    def similarities(self, profile: Profile) -> list[float]:
-        """Return the similarity of each paper to the profile, in the order of the papers."""
+    def similarities(self, seed_vector: SeedVector) -> list[float]:
+        """Return the similarity of each paper to the seed vector, in the order of the papers."""
         scores = [0.0] * self._size
-        for word, factor in profile.weights.items():
+        for word, factor in seed_vector.weights.items():
             if word in self._postings:
                 for number, weight in zip(*self._postings[word], strict=True):
                     scores[number] += factor * weight
         return scores
 
 
-def build_profile(like: Sequence[Paper], unlike: Sequence[Paper] = ()) -> Profile:
-    """Return the profile of papers that are like some and unlike others.
+def build_seed_vector(like: Sequence[Paper], unlike: Sequence[Paper] = ()) -> SeedVector:
+    """Return the seed vector of papers that are like some and unlike others.
 
     Args:
         like: The papers to be close to; at least one.
         unlike: The papers to be far from.
 
     """
-    weights = _mean(like)
-    for word, weight in _mean(unlike).items():
+    weights = _mean_vector(like)
+    for word, weight in _mean_vector(unlike).items():
         weights[word] = weights.get(word, 0) - _UNLIKE_WEIGHT * weight
     size = _MAX_WORDS_OF_ONE if len(like) == 1 else _MAX_WORDS_OF_SEVERAL
     heaviest = sorted(weights, key=lambda word: (-abs(weights[word]), word))[:size]
     length = math.hypot(*(weights[word] for word in heaviest)) or 1
-    return Profile({word: weights[word] / length for word in heaviest})
+    return SeedVector({word: weights[word] / length for word in heaviest})
 
 
-def _mean(papers: Iterable[Paper]) -> dict[str, float]:
+def _mean_vector(papers: Iterable[Paper]) -> dict[str, float]:
     vectors = [vectorize(paper.tokens) for paper in papers]
     weights: dict[str, float] = {}
     for vector in vectors:
@@ -153,14 +153,18 @@ def _vectorize(title: str, abstract: str) -> Vector:
     for base, count in zip(map(_base_form, counts), counts.values(), strict=True):
         frequencies[base] = frequencies.get(base, 0) + count
     frequencies.pop("", None)
-    pairs = zip(map(_damped, frequencies.values()), map(_inverse, frequencies), strict=True)
+    pairs = zip(
+        map(_sublinear_frequency, frequencies.values()),
+        map(_inverse_document_frequency, frequencies),
+        strict=True,
+    )
     weights = list(starmap(mul, pairs))
     length = math.hypot(*weights) or 1
     return Vector(tuple(frequencies), array("f", [weight / length for weight in weights]))
 
 
 @cache
-def _damped(count: int) -> float:
+def _sublinear_frequency(count: int) -> float:
     return 1 + math.log(count)
 
 
@@ -175,13 +179,13 @@ def _words(tokens: PaperTokens) -> list[str]:
 
 
 class _Frequencies(NamedTuple):
-    documents: int
+    document_count: int
     #: In how many documents each word is.
     counts: dict[str, int]
 
 
 @lru_cache(maxsize=65536)
-def _inverse(word: str) -> float:
+def _inverse_document_frequency(word: str) -> float:
     documents, counts = _frequencies()
     return math.log((documents + 1) / (counts.get(word, 1) + 1))
 

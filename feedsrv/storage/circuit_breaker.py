@@ -40,13 +40,13 @@ class CircuitBreaker:
         self._lock = Lock()
 
     @contextmanager
-    def reading(self) -> Iterator[None]:
+    def guard_read(self) -> Iterator[None]:
         """Guard a read from the backend; raise StoreError if it fails, or did a moment ago."""
         with self._guard("reads", allowed=self._allows_reads):
             yield
 
     @contextmanager
-    def writing(self) -> Iterator[None]:
+    def guard_write(self) -> Iterator[None]:
         """Guard a write to the backend; raise StoreError if it fails, or did a moment ago."""
         with self._guard("writes", allowed=self._allows_writes):
             yield

@@ -36,7 +36,7 @@ class LastModifiedBucket(msgspec.Struct, frozen=True):
         changed_at = self.urls[url].changed_at
         return None if is_future(changed_at, now) else changed_at
 
-    def is_settled(self, url: str, etag: str) -> bool:
+    def is_up_to_date(self, url: str, etag: str) -> bool:
         """Return whether the URL has this ETag, and will not soon be dropped for other URLs."""
         value = self.urls.get(url)
         is_recent = url in list(self.urls)[-_BUCKET_SIZE // 2 :]

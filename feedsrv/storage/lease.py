@@ -20,7 +20,7 @@ class Lease(msgspec.Struct, frozen=True, omit_defaults=True):
     next_until: datetime | None = None
 
 
-def acquire(
+def acquire_lease(
     held: Lease | None, owner: str, now: datetime, length: timedelta, *, is_awaited: bool
 ) -> Lease:
     """Return the lease after the process asked for it.
@@ -52,7 +52,7 @@ def acquire(
     return held
 
 
-def release(held: Lease | None, owner: str) -> Lease | None:
+def release_lease(held: Lease | None, owner: str) -> Lease | None:
     """Return the lease after the process gave it back, if it has it."""
     if held is None or held.owner != owner:
         return held

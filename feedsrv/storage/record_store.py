@@ -204,7 +204,7 @@ class RecordStore:
     def poll(self) -> None:
         """See the changes that other processes announced until now."""
         with self._poll_lock, suppress(StoreError):
-            with self._breaker.reading():
+            with self._breaker.guard_read():
                 keys = self.backend.changes()
             if keys is None:
                 self._invalidate_all()
@@ -213,7 +213,7 @@ class RecordStore:
 
     def size(self) -> int:
         """Return the bytes that the backend takes; 0 where that is unknown."""
-        with suppress(StoreError), self._breaker.reading():
+        with suppress(StoreError), self._breaker.guard_read():
             return self.backend.size()
         return 0
 
@@ -246,7 +246,7 @@ class RecordStore:
                 self._load()
             while self._to_touch:
                 key = self._to_touch.pop()
-                with self._breaker.writing():  # the same bytes: a database writes only the time
+                with self._breaker.guard_write():  # the same bytes: a database writes only the time
                     data = self.backend.get(key)
                     self.backend.replace(key, data, data, announce=False)
 
@@ -257,7 +257,7 @@ class RecordStore:
         """Read what is stored into memory, as far as there is room."""
         for area in (Area.DURABLE, Area.PERMANENT, Area.EVICTABLE):
             has_room, cache, seen = True, self._memory[area], (None, self._polls)
-            with self._breaker.reading():
+            with self._breaker.guard_read():
                 for name, data in self.backend.scan(area, self._prefix):
                     key = StorageKey(area, name)
                     with self._lock:
@@ -283,7 +283,7 @@ class RecordStore:
         with suppress(StoreError):
             for key, entry in entries:
                 if entry.record is not None or key in self._unwritten:
-                    self._exchange(key, entry.type, lambda known: known)
+                    self._compare_and_set(key, entry.type, lambda known: known)
             self._is_synchronized, self._may_have_lost = True, False
 
     def _invalidate(self, keys: frozenset[StorageKey]) -> None:
@@ -321,7 +321,7 @@ class RecordStore:
     ) -> RecordT | None:
         """Replace the record, in memory alone while the backend fails; return the new one."""
         try:
-            return self._exchange(key, type_, change)
+            return self._compare_and_set(key, type_, change)
         except StoreError:
             with self._lock:
                 entry = self._entry(key)
@@ -337,7 +337,7 @@ class RecordStore:
                     self._remember(key, entry, self._seen(key))
                 return record
 
-    def _exchange(
+    def _compare_and_set(
         self, key: StorageKey, type_: type[RecordT], change: Change[RecordT]
     ) -> RecordT | None:
         """Replace the record in the backend and in memory; return the new one.
@@ -350,14 +350,14 @@ class RecordStore:
         """
         for _ in range(_MAX_ATTEMPTS):
             seen, unwritten = self._seen(key), self._unwritten.get(key)
-            with self._breaker.reading():
+            with self._breaker.guard_read():
                 data = self.backend.get(key)
             stored = self._decode(key, type_, data)
             record = change(self._resolve(key, type_, data, stored))
             if record != stored:
                 value = None if record is None else encode(record)
                 announce = self._is_cached(key)
-                with self._breaker.writing():
+                with self._breaker.guard_write():
                     if not self.backend.replace(key, data, value, announce=announce):
                         continue
             with self._lock:

@@ -16,11 +16,11 @@ from feedsrv.config import Config
 from feedsrv.errors import ConfigError, StoreError
 from feedsrv.models import (
     FIRST_LIST_DAY,
-    Cutoff,
     Failure,
     Incidents,
     Kind,
     Listing,
+    NewestHidden,
     Page,
     RequestLog,
     last_list_day,
@@ -234,7 +234,7 @@ class Repository:
         held = self._records.update(
             self._lease,
             Lease,
-            lambda held: lease.acquire(held, owner, now, length, is_awaited=is_awaited),
+            lambda held: lease.acquire_lease(held, owner, now, length, is_awaited=is_awaited),
         )
         if held is None or held.owner != owner:
             return False
@@ -243,7 +243,7 @@ class Repository:
 
     def release_lease(self, owner: str) -> None:
         """End the lease, if this process still has it."""
-        self._records.update(self._lease, Lease, lambda held: lease.release(held, owner))
+        self._records.update(self._lease, Lease, lambda held: lease.release_lease(held, owner))
 
     def update_request_log(self, change: Callable[[RequestLog], RequestLog | None]) -> None:
         """Replace the request log atomically, for all processes.
@@ -276,7 +276,7 @@ class Repository:
         """
         key = self._bucket_key(url)
         bucket = self._records.get(key, LastModifiedBucket) or LastModifiedBucket({})
-        if not bucket.is_settled(url, etag):
+        if not bucket.is_up_to_date(url, etag):
             changed = self._records.update(
                 key,
                 LastModifiedBucket,
@@ -287,19 +287,19 @@ class Repository:
 
     # --- cut-offs ----------------------------------------------------------------------------
 
-    def get_cutoff(self, feed: str) -> Cutoff | None:
+    def get_newest_hidden(self, feed: str) -> NewestHidden | None:
         """Return where the feed of that name was cut off, as far as that is remembered."""
-        return self._records.get(self._cutoff_key(feed), Cutoff)
+        return self._records.get(self._newest_hidden_key(feed), NewestHidden)
 
-    def raise_cutoff(self, feed: str, published: datetime) -> Cutoff:
+    def raise_newest_hidden(self, feed: str, published: datetime) -> NewestHidden:
         """Remember that a paper of that date was pushed out of the feed; return the newest one."""
-        cutoff = self.get_cutoff(feed)
+        cutoff = self.get_newest_hidden(feed)
         if cutoff is None or cutoff.published < published:
-            cutoff = Cutoff(published)
-            self._records.set(self._cutoff_key(feed), cutoff)
+            cutoff = NewestHidden(published)
+            self._records.set(self._newest_hidden_key(feed), cutoff)
         return cutoff
 
-    def _cutoff_key(self, feed: str) -> StorageKey:
+    def _newest_hidden_key(self, feed: str) -> StorageKey:
         # Evictable like the searches of ad-hoc feeds: anybody can ask for another feed.
         return StorageKey(Area.EVICTABLE, f"{self._prefix}cutoff {feed}")
 

@@ -45,7 +45,7 @@ _MAX_LABEL_LENGTH = 200
 _MAX_TEXT_LENGTH = 20_000
 
 
-class DayLabel(NamedTuple):
+class DayNavigation(NamedTuple):
     """The list day above the cards, and the days that the page links to; empty if unknown."""
 
     day: str = ""
@@ -53,7 +53,7 @@ class DayLabel(NamedTuple):
     next_day: str = ""
 
 
-def parse_day_label(markup: str, requested: date) -> DayLabel:
+def parse_day_navigation(markup: str, requested: date) -> DayNavigation:
     """Return which day the page lists, by the label above its cards.
 
     The label has no year. The link to the day before tells it, else the nearest one is right.
@@ -71,16 +71,16 @@ def parse_day_label(markup: str, requested: date) -> DayLabel:
     for label in _DAY_LABEL.finditer(head):
         month, day, shown_year = label.groups()
         shown_years = [shown_year] if shown_year else years
-        days = filter(None, (_parse_shown_date(month, day, year) for year in shown_years))
+        days = filter(None, (_parse_displayed_date(month, day, year) for year in shown_years))
         near = [each for each in days if not links or _is_near(each, links)]
         if near:
             listed = min(near, key=lambda each: abs((each - requested).days))
-            return DayLabel(
+            return DayNavigation(
                 listed.isoformat(),
                 next((str(link) for link in reversed(links) if link < listed), ""),
                 next((str(link) for link in links if link > listed), ""),
             )
-    return DayLabel()
+    return DayNavigation()
 
 
 def _is_near(day: date, links: list[date]) -> bool:
@@ -174,11 +174,11 @@ def _submission_date(article: Tag, year: int) -> date | None:
     for text in _label_texts(article):
         if match := _DATE.search(text):
             month, day, shown_year = match.groups()
-            return _parse_shown_date(month, day, shown_year or year)
+            return _parse_displayed_date(month, day, shown_year or year)
     return None
 
 
-def _parse_shown_date(month: str, day: str, year: str | int) -> date | None:
+def _parse_displayed_date(month: str, day: str, year: str | int) -> date | None:
     """Return the date of an abbreviated month, a day and a year; None for one such as Feb 30."""
     try:
         return datetime.strptime(f"{month} {day} {year} +0000", "%b %d %Y %z").date()

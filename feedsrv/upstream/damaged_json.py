@@ -43,7 +43,7 @@ _decoder = JSONDecoder(
 )
 
 
-def decode_objects(text: str, required_key: str) -> Iterator[Raw]:
+def recover_objects(text: str, required_key: str) -> Iterator[Raw]:
     """Yield each object of a damaged list as valid JSON, and each damaged part as it is.
 
     Lone surrogates become U+FFFD, and numbers that are not finite or too long become null.

@@ -113,7 +113,9 @@ class ListingFetcher:
             return self._fetch_paper(page, now, max_seconds, acquire_slot)
         started = self._client.deadline_after(0)
         deadline = started + max_seconds
-        page_request = _start(partial(self._fetch_page, page, stored, now, deadline, acquire_slot))
+        page_request = _start_request(
+            partial(self._fetch_page, page, stored, now, deadline, acquire_slot)
+        )
         requests = [page_request]
         poll_seconds = min(max_seconds / _POLLS, _MAX_POLL_SECONDS)
 
@@ -130,7 +132,7 @@ class ListingFetcher:
             await_response(lambda elapsed: elapsed >= _PAGE_SHARE * awaited_seconds())
             if not _is_final(page_request):
                 fetch_api = partial(self._fetch_api, page, now, deadline, acquire_slot)
-                requests.append(_start(fetch_api))
+                requests.append(_start_request(fetch_api))
                 # Looking up the host's addresses has no deadline of its own.
                 await_response(lambda elapsed: elapsed > max_seconds + 1)
         finally:
@@ -229,7 +231,7 @@ class ListingFetcher:
             raise
 
 
-def _start(fetch: Callable[[], FetchedListing]) -> Future[FetchedListing]:
+def _start_request(fetch: Callable[[], FetchedListing]) -> Future[FetchedListing]:
     """Return the future of a call in a thread that does not keep the process from ending."""
     future: Future[FetchedListing] = Future()
 
@@ -268,13 +270,13 @@ def _best_listing(
     if isinstance(fetched, FetchedListing) and fetched.is_complete:
         return fetched
     error = fetched if isinstance(fetched, UpstreamError) else _partial_error(fetched)
-    if isinstance(error, ParseError) and not _is_data(fetched):
+    if isinstance(error, ParseError) and not _has_page_data(fetched):
         on_layout_change(error.reason)
     (api,) = of_api
     retry_after = max(getattr(each, "retry_after", None) or 0.0 for each in (fetched, api))
     if isinstance(fetched, FetchedListing) and (
         isinstance(api, UpstreamError)
-        or (_is_data(fetched) and len(fetched.listing.papers) >= len(api.listing.papers))
+        or (_has_page_data(fetched) and len(fetched.listing.papers) >= len(api.listing.papers))
     ):
         return fetched._replace(retry_after=retry_after)
     if isinstance(api, FetchedListing):
@@ -297,14 +299,14 @@ def _outcome(request: Future[FetchedListing], page: Page) -> FetchedListing | Up
     raise error
 
 
-def _is_data(fetched: FetchedListing | UpstreamError) -> bool:
+def _has_page_data(fetched: FetchedListing | UpstreamError) -> bool:
     return isinstance(fetched, FetchedListing) and fetched.listing.parsed_from == "data"
 
 
 def _partial_error(fetched: FetchedListing) -> ParseError:
     """Return what is wrong with a page of which only a part could be parsed."""
     skipped = fetched.listing.skipped
-    if not _is_data(fetched):
+    if not _has_page_data(fetched):
         return ParseError(fetched.url, "only its cards could be parsed")
     return ParseError(fetched.url, f"{len(skipped)} papers are invalid, {skipped[0]}")
 

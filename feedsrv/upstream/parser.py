@@ -30,8 +30,8 @@ from feedsrv.models import (
     last_list_day,
 )
 from feedsrv.search.analysis import analyze
-from feedsrv.upstream.cards import DayLabel, arxiv_month, parse_cards, parse_day_label
-from feedsrv.upstream.damaged_json import decode_objects
+from feedsrv.upstream.cards import DayNavigation, arxiv_month, parse_cards, parse_day_navigation
+from feedsrv.upstream.damaged_json import recover_objects
 from feedsrv.upstream.normalize import normalize_line, normalize_paragraphs, normalize_url
 from feedsrv.upstream.tag_scanner import Extractor, extract_first, is_within_limits
 
@@ -220,7 +220,7 @@ def parse_api_response(body: bytes, url: str, *, requested: Page, fetched_at: da
     try:
         entries = msgspec.json.decode(text, type=list[msgspec.Raw])
     except (msgspec.DecodeError, RecursionError) as error:
-        entries = [] if isinstance(error, msgspec.ValidationError) else _damaged_list(text)
+        entries = [] if isinstance(error, msgspec.ValidationError) else _recover_list(text)
         if not entries:
             reason = f"the API response is not a list of papers: {error}"
             raise ParseError(url, reason) from error
@@ -362,7 +362,7 @@ def _build_listing(
     invalid, day = 0, _list_day(page)
     for number, raw in enumerate(entries, 1):
         try:
-            paper = _bound_dates(parse_paper(raw, day), day, fetched_at.date())
+            paper = _clamp_dates(parse_paper(raw, day), day, fetched_at.date())
             papers.setdefault(paper.id, paper)
         except (ValueError, RecursionError) as error:
             skipped.append(f"{_find_id(raw) or f'paper {number}'}: {error}")
@@ -414,13 +414,13 @@ def _decode_props(text: str, url: str) -> _PageProps:
     try:
         return msgspec.json.decode(props, type=_PageProps)
     except (ValueError, RecursionError) as error:
-        damaged = _damaged_props(props) if _is_damaged(error) else None
+        damaged = _recover_props(props) if _is_damaged(error) else None
         if damaged is None:
             raise ParseError(url, f"the page's data is invalid: {error}") from error
         return damaged
 
 
-def _damaged_props(text: str) -> _PageProps | None:
+def _recover_props(text: str) -> _PageProps | None:
     """Return what is left of damaged props; None if they end early, or without papers."""
     if not text.rstrip().endswith("}"):
         return None
@@ -429,7 +429,7 @@ def _damaged_props(text: str) -> _PageProps | None:
         return None
     ends = [*(start.start() for start in starts[1:]), len(text)]
     fields: dict[str, Any] = {
-        start[1]: _damaged_entries(text[start.end() : end])
+        start[1]: _recover_entries(text[start.end() : end])
         for start, end in zip(starts, ends, strict=True)
     }
     if not any(fields.values()):
@@ -441,15 +441,15 @@ def _damaged_props(text: str) -> _PageProps | None:
     return msgspec.convert(fields, _PageProps)
 
 
-def _damaged_list(text: str) -> list[msgspec.Raw]:
+def _recover_list(text: str) -> list[msgspec.Raw]:
     """Return the entries of a damaged API response; none if it ends early."""
     text = text.strip()
     is_list = text.startswith("[") and text.endswith("]")
-    return _damaged_entries(text) if is_list else []
+    return _recover_entries(text) if is_list else []
 
 
-def _damaged_entries(text: str) -> list[msgspec.Raw]:
-    return list(islice(decode_objects(text, "paper"), _MAX_PAPERS + 1))
+def _recover_entries(text: str) -> list[msgspec.Raw]:
+    return list(islice(recover_objects(text, "paper"), _MAX_PAPERS + 1))
 
 
 def _listing_from_props(
@@ -503,7 +503,7 @@ def _listing_from_cards(
 
     """
     today, requested_day = fetched_at.date(), _list_day(requested)
-    label = parse_day_label(text, requested_day) if requested_day else DayLabel()
+    label = parse_day_navigation(text, requested_day) if requested_day else DayNavigation()
     key = _page_key(requested, chain([label.day], _period_labels(text, url)), today)
     if key is None or "<article" not in text or not is_within_limits(text):
         raise props_error
@@ -516,7 +516,7 @@ def _listing_from_cards(
         raise props_error
     return Listing(
         page=page,
-        papers=tuple(_bound_dates(paper, day, today) for paper in papers),
+        papers=tuple(_clamp_dates(paper, day, today) for paper in papers),
         fetched_at=fetched_at,
         skipped=(f"page data: {props_error.reason}",),
         parsed_from="cards",
@@ -593,7 +593,7 @@ def _parse_day(label: str) -> date | None:
 # --- the dates of papers -------------------------------------------------------------------------
 
 
-def _bound_dates(paper: Paper, day: date | None, today: date) -> Paper:
+def _clamp_dates(paper: Paper, day: date | None, today: date) -> Paper:
     """Return the paper with dates that can be: a date in the future would stay on top for ever.
 
     Args:

@@ -199,7 +199,7 @@ def next_failure(
     )
 
 
-def is_blocked(failure: Failure | None, now: datetime) -> bool:
+def is_backing_off(failure: Failure | None, now: datetime) -> bool:
     """Return whether the failure forbids a request now; a wrong clock does so for an hour at most.
 
     That upstream does not have a paper holds for a day: a library can have hundreds of those.

@@ -31,7 +31,7 @@ from feedsrv.upstream.fetch import FetchedListing, ListingFetcher
 from feedsrv.upstream.parser import page_path
 from feedsrv.upstream.policy import (
     RATE_WINDOW,
-    is_blocked,
+    is_backing_off,
     list_days,
     next_failure,
     next_request_at,
@@ -108,9 +108,9 @@ class Refresher:
         """Return the failure that forbids fetching the page now; None where it may be fetched."""
         now = self._now()
         failure, outage = self._repository.get_failure(page), self._repository.get_failure(None)
-        if is_blocked(failure, now):
+        if is_backing_off(failure, now):
             return failure
-        if outage is not None and outage.count >= _OUTAGE_THRESHOLD and is_blocked(outage, now):
+        if outage is not None and outage.count >= _OUTAGE_THRESHOLD and is_backing_off(outage, now):
             return outage
         return None
 

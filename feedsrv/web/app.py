@@ -42,7 +42,7 @@ from feedsrv.web.responses import (
     options_response,
     security_headers,
 )
-from feedsrv.web.rewriting import UrlRewriter
+from feedsrv.web.rewriting import URLRewriter
 from feedsrv.web.routing import nearest_path
 from feedsrv.web.sign_up import SignUpViews
 from feedsrv.web.views import Views
@@ -99,7 +99,7 @@ def create_app(service: Service) -> Flask:
     )
     _register_hooks(app, service, views, metrics, cache)
     _register_error_handlers(app, views)
-    rewriter = UrlRewriter(cache)
+    rewriter = URLRewriter(cache)
     access_log = (
         AccessLog(rewriter, service.config, service.now) if service.config.access_log else rewriter
     )

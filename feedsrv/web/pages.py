@@ -277,14 +277,17 @@ def paper_card(paper: Paper, query: Query | None, *, is_brief: bool = False) -> 
 
     A brief card has an excerpt of the abstract around the first highlight, others have all of it.
     """
+    has_keywords = bool(paper.keywords)
     searched_fields = {
-        field for field in _HIGHLIGHTED_FIELDS if query is not None and searches_field(query, field)
+        field
+        for field in _HIGHLIGHTED_FIELDS
+        if query is not None and searches_field(query, field, has_keywords=has_keywords)
     }
 
     def spans(field: str, text: str) -> tuple[Span, ...]:
         if query is None or field not in searched_fields:
             return ()
-        return highlight_spans(query, field, text)
+        return highlight_spans(query, field, text, has_keywords=has_keywords)
 
     def highlight(field: str, text: str) -> Markup:
         return _highlight(text, spans(field, text))

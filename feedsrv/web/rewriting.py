@@ -45,7 +45,7 @@ _TRAILING_SLASH = re.compile(r"((?:^|&)(?!key=)\w+=[^&]*?)/+$")
 _SAFE = "%/:?@!$&'()*+,;=~"
 
 
-class UrlRewriter:
+class URLRewriter:
     """WSGI middleware that gives the application the address that was meant.
 
     Args:

@@ -87,15 +87,16 @@ class SignUpViews:
     def confirm_page(self) -> Response:
         """Return the page with the button that subscribes: mail scanners follow links too."""
         subscription = self._confirmed_subscription()
-        text = f"{subscription.address} gets the papers of {self._title(subscription)}"
-        return self._page("Confirm", f"{text}, {ADVERBS[subscription.period]}.", button="Subscribe")
+        adverb, title = ADVERBS[subscription.period], self._title(subscription)
+        text = f"The button subscribes {subscription.address} to the papers of {title}, {adverb}."
+        return self._page("Confirm", text, button="Subscribe")
 
     def confirm(self) -> Response:
         """Store the subscription."""
         subscription = self._confirmed_subscription()
         today = self._service.now().date()
         self._subscriptions.add(msgspec.structs.replace(subscription, since=today))
-        text = f"{subscription.address} gets the papers of {self._title(subscription)}"
+        text = f"{subscription.address} now gets the papers of {self._title(subscription)}"
         return self._page(
             "Subscribed",
             f"{text}, {ADVERBS[subscription.period]}. Each message has a link to unsubscribe.",
@@ -106,7 +107,8 @@ class SignUpViews:
         subscription = self._subscriptions.get(self._unsubscribe_id())
         if subscription is None:
             return self._page("Unsubscribed", "This subscription has ended.")
-        text = f"{subscription.address} gets no more mail of {self._title(subscription)}."
+        title = self._title(subscription)
+        text = f"The button ends the mail with the papers of {title} to {subscription.address}."
         return self._page("Unsubscribe?", text, button="Unsubscribe")
 
     def unsubscribe(self) -> Response:

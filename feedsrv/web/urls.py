@@ -63,7 +63,7 @@ class URLBuilder:
         query_string = f"?{urlencode(query)}" if query else ""
         return f"{self._base}{quote(path, safe='/+')}{suffix}{query_string}"
 
-    def path_form(self, path: str, suffix: str = "", **parameters: object) -> str:
+    def without_query_string(self, path: str, suffix: str = "", **parameters: object) -> str:
         """Return a URL with the parameters in its path, for clients that drop a query string.
 
         `feedsrv.web.rewriting` reads them there.

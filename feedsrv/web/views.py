@@ -217,7 +217,7 @@ class Views:
                 "metadata": metadata,
                 "links": format_urls,
                 "bib_url": feed_url(suffix=".bib"),
-                "path_url": url.path_form(path, ".atom", **params._asdict()),
+                "path_url": url.without_query_string(path, ".atom", **params._asdict()),
                 "query": "" if request.endpoint == "configured_feeds" else params.q,
                 "digest": feeds[0].digest,
                 "sign_up_fields": self._sign_up_fields(path, params.q),
@@ -331,7 +331,7 @@ class Views:
             preview, query = invalid_query_preview(error), ""
         url = self._url_builder()
         links = {name: url("/papers", f".{name}", q=query) for name in FORMATS}
-        path_url = url.path_form("/papers", ".atom", q=query)
+        path_url = url.without_query_string("/papers", ".atom", q=query)
         digest_urls = {
             choice: url("/papers", q=query, digest=choice if choice != "none" else None)
             for choice in get_args(DigestPeriod)
@@ -339,6 +339,7 @@ class Views:
         return {
             "preview": preview,
             "links": links,
+            "bib_url": url("/papers", ".bib", q=query),
             "path_url": path_url,
             "digest_urls": digest_urls,
             "sign_up_fields": self._sign_up_fields("/papers", query),

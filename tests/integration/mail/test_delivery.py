@@ -11,7 +11,7 @@ import pytest
 from feedsrv.errors import MailServerError, StoreError
 from feedsrv.feeds.service import Service
 from feedsrv.mail.delivery import DeliveryResult
-from feedsrv.mail.run_lock import exclusive_run
+from feedsrv.mail.run_lock import hold_run_lock
 from feedsrv.mail.subscriptions import DeliveryRecord, Subscription, Subscriptions
 from tests.integration.mail.conftest import ADDRESSES, Deliver, causal_feed, mail_config
 from tests.support.clock import Clock
@@ -122,9 +122,11 @@ def test_a_rejected_message_is_recorded_and_not_sent_again(
     mail_server.replies[ADA] = ["550 no such user"]
     assert outcomes(deliver(mail_service)) == [(ADA, "rejected"), (BO, "sent")]
     (record,) = [
-        record for _, record in subscriptions_of(mail_service).deliveries.scan() if record.rejection
+        record
+        for _, record in subscriptions_of(mail_service).deliveries.scan()
+        if record.last_rejection
     ]
-    assert record.rejection == "550 no such user"
+    assert record.last_rejection == "550 no such user"
     assert deliver(mail_service) == []
 
 
@@ -219,7 +221,7 @@ def test_a_visitor_of_a_feed_that_was_removed_gets_nothing(
 
 def test_a_store_that_cannot_be_locked_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(StoreError), exclusive_run(tmp_path / "file" / "store"):
+    with pytest.raises(StoreError), hold_run_lock(tmp_path / "file" / "store"):
         pass
 
 
@@ -228,9 +230,9 @@ def test_a_store_that_cannot_be_locked_is_an_error(tmp_path: Path) -> None:
 
 def test_on_one_machine_one_process_sends(mail_service: Service) -> None:
     directory = mail_service.config.cache_dir
-    with exclusive_run(directory) as first, exclusive_run(directory) as second:
+    with hold_run_lock(directory) as first, hold_run_lock(directory) as second:
         assert (first, second) == (True, False)
-    with exclusive_run(directory) as third:
+    with hold_run_lock(directory) as third:
         assert third
 
 

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from feedsrv.cli import main
-from feedsrv.mail.run_lock import exclusive_run
+from feedsrv.mail.run_lock import hold_run_lock
 from tests.support.mail_server import MailServer
 from tests.support.servers import serve_wsgi
 from tests.support.upstream import FakeUpstream, make_raw_paper
@@ -106,7 +106,7 @@ def test_an_address_that_was_removed_gets_nothing(run: Run, mail_server: MailSer
 def test_a_second_run_at_the_same_time_does_nothing(
     run: Run, mail_server: MailServer, tmp_path: Path
 ) -> None:
-    with exclusive_run(tmp_path / "store"):
+    with hold_run_lock(tmp_path / "store"):
         result = run("mail")
     assert (result.exit_code, result.stdout) == (0, "Another feedsrv mail is running.\n")
     assert mail_server.messages == []

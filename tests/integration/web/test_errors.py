@@ -10,10 +10,14 @@ from werkzeug.exceptions import InternalServerError, MethodNotAllowed, NotFound
 
 from feedsrv.errors import (
     FeedsrvError,
+    MailError,
     NoDataYetError,
     ParameterError,
     QueryError,
     QuotaExceededError,
+    SignUpQuotaError,
+    StoreError,
+    TokenError,
     UnauthorizedError,
     UnknownFeedError,
 )
@@ -147,6 +151,8 @@ def test_every_error_of_a_request_has_a_section(client: FlaskClient) -> None:
         UnauthorizedError(""),
     ]
     errors += [QuotaExceededError("", 1), UnknownFeedError(""), NoDataYetError("", 1)]
+    errors += [SignUpQuotaError("", 1), TokenError(""), StoreError("", "")]
+    errors += [kind("", "") for kind in MailError.__subclasses__()]
     problems = [problem_from_error(error) for error in errors]
     problems += [problem_from_http_error(error()) for error in (NotFound, MethodNotAllowed)]
     problems.append(problem_from_http_error(InternalServerError()))

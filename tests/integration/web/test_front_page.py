@@ -38,6 +38,13 @@ def test_front_page_has_the_preview_without_javascript(
     assert facts[2] == "23 November 2026 · matched in title"
 
 
+def test_front_page_links_the_bibtex_of_the_query(make_warm_client: MakeClient) -> None:
+    client = make_warm_client(history_days=2)
+    link = select_one(parse_html(client.get("/?q=causal")), ".bibtex a")
+    assert link["href"] == "http://localhost/papers.bib?q=causal"
+    assert "@misc" in client.get(str(link["href"])).text
+
+
 def test_preview_route_returns_the_preview_of_the_front_page(make_warm_client: MakeClient) -> None:
     client = make_warm_client()
     preview = client.get("/preview?q=causal").text

@@ -16,7 +16,7 @@ from feedsrv.feeds.service import Service
 from feedsrv.models import Kind, Page
 from feedsrv.web.app import create_app
 from feedsrv.web.cache import ResponseCache
-from feedsrv.web.rewriting import UrlRewriter
+from feedsrv.web.rewriting import URLRewriter
 from feedsrv.web.views import Views
 from tests.support.clock import Clock
 from tests.support.types import MakeService
@@ -129,7 +129,7 @@ def counted(service: Service) -> ViewCounter:
 
 def cache_of(app: Flask) -> ResponseCache:
     rewriter = app.wsgi_app
-    assert isinstance(rewriter, UrlRewriter)
+    assert isinstance(rewriter, URLRewriter)
     cache = rewriter._app
     assert isinstance(cache, ResponseCache)
     return cache

@@ -33,6 +33,7 @@ def site() -> Iterator[FakeUpstream]:
         yield site
 
 
+@pytest.mark.slow
 def test_killed_fifty_times_nobody_misses_a_digest_and_one_message_a_kill_is_sent_twice(
     site: FakeUpstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

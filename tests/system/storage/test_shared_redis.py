@@ -148,6 +148,7 @@ def test_three_servers_serve_three_hundred_clients_like_one_server(
     assert Counter(upstream.requests) == requests, "and nothing was asked again"
 
 
+@pytest.mark.slow
 def test_another_server_fetches_the_page_that_a_killed_server_requested(
     servers: ServerGroup, upstream: FakeUpstream
 ) -> None:

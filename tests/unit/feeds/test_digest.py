@@ -218,12 +218,12 @@ def test_papers_are_sorted_by_votes_and_from_the_21st_on_have_titles_only() -> N
 def test_an_abstract_is_cut_to_two_sentences(abstract: str, expected: str) -> None:
     (paper,) = rank_papers([match(1, "2026-11-16", abstract=abstract)])
     assert paper.text == expected
-    assert not paper.is_generated
+    assert not paper.is_ai_summary
 
 
 def test_a_generated_summary_is_marked() -> None:
     (paper,) = rank_papers([match(1, "2026-11-16", ai_summary="Kites listen.")])
-    assert (paper.text, paper.is_generated) == ("Kites listen.", True)
+    assert (paper.text, paper.is_ai_summary) == ("Kites listen.", True)
     digest = Digest(
         key="", title="T", published=datetime(2026, 11, 23, tzinfo=UTC), papers=(paper,)
     )

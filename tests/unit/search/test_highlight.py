@@ -90,7 +90,9 @@ def test_a_field_has_highlights_exactly_if_the_term_matched_it(term: Term, paper
         "org": [paper.organization],
     }
     found = {
-        name for name, texts in fields.items() if any(highlight_spans(term, name, t) for t in texts)
+        name
+        for name, texts in fields.items()
+        if any(highlight_spans(term, name, t, has_keywords=bool(paper.keywords)) for t in texts)
     }
     assert found == matched - {"id"}
 

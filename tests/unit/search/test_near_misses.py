@@ -10,7 +10,7 @@ from feedsrv.search.index import Index
 from feedsrv.search.near_misses import NearMiss, find_near_misses
 from feedsrv.search.parser import parse_query
 from feedsrv.search.query import Like
-from feedsrv.search.similar import build_profile
+from feedsrv.search.similar import build_seed_vector
 from tests.support.builders import make_paper
 
 FILLERS = ("ledger", "orchard", "glacier", "violin", "lantern", "quarry")
@@ -76,7 +76,7 @@ def test_a_word_that_would_match_half_of_all_papers_is_not_suggested() -> None:
 
 def test_below_the_cutoff_of_like_the_paper_itself_is_added() -> None:
     like = Like(("2601.00001",), members=frozenset({"2601.00001", "2601.00002"}))
-    tree = Like(like.ids, members=like.members, profile=build_profile(GRASPING[:1]))
+    tree = Like(like.ids, members=like.members, seed_vector=build_seed_vector(GRASPING[:1]))
     first = find_near_misses("like:2601.00001", tree, GRASPING, INDEX)[0]
     assert first.paper is GRIPPER
     assert first.addition == "like:2601.00003"

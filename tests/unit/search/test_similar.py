@@ -11,9 +11,9 @@ from build_document_frequencies import TABLE, count_documents, format_table
 from feedsrv.models import Paper
 from feedsrv.search.analysis import analyze
 from feedsrv.search.similar import (
-    Profile,
+    SeedVector,
     SimilarityIndex,
-    build_profile,
+    build_seed_vector,
     similarity_cutoff,
     vectorize,
 )
@@ -47,7 +47,7 @@ def weights_of(paper: Paper) -> dict[str, float]:
 
 
 def similarity(paper: Paper, *others: Paper, unlike: tuple[Paper, ...] = ()) -> float:
-    return build_profile(others, unlike).similarity(paper)
+    return build_seed_vector(others, unlike).similarity(paper)
 
 
 def test_a_paper_is_most_similar_to_itself() -> None:
@@ -93,20 +93,20 @@ def test_unlike_papers_lower_the_similarity_of_others() -> None:
 
 def test_the_index_and_the_profile_give_the_same_similarities() -> None:
     papers = [ROBOT, ROBOT_TOO, SPEECH]
-    profile = build_profile([ROBOT, SPEECH], [ROBOT_TOO])
+    profile = build_seed_vector([ROBOT, SPEECH], [ROBOT_TOO])
     expected = [profile.similarity(paper) for paper in papers]
     assert SimilarityIndex(papers).similarities(profile) == pytest.approx(expected)
 
 
 def test_the_words_that_weigh_most_are_those_of_the_paper_as_written() -> None:
-    words = build_profile([ROBOT]).shared_words(ROBOT_TOO, 3)
+    words = build_seed_vector([ROBOT]).shared_words(ROBOT_TOO, 3)
     assert set(words) <= {"tactile", "grasps", "fragile", "robotic", "objects"}
     assert len(words) == 3
-    assert build_profile([ROBOT]).shared_words(analyzed(title="Kite", abstract=""), 3) == ()
+    assert build_seed_vector([ROBOT]).shared_words(analyzed(title="Kite", abstract=""), 3) == ()
 
 
 def test_words_with_negative_weights_are_not_shown() -> None:
-    assert Profile({"grasp": -1.0}).shared_words(ROBOT, 3) == ()
+    assert SeedVector({"grasp": -1.0}).shared_words(ROBOT, 3) == ()
 
 
 @pytest.mark.parametrize(

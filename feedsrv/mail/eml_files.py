@@ -9,7 +9,7 @@ from pathlib import Path
 from feedsrv.errors import MailServerError
 
 
-def write_messages(messages: Iterable[EmailMessage], directory: Path) -> int:
+def write_eml_files(messages: Iterable[EmailMessage], directory: Path) -> int:
     """Write the messages to files such as ``0001-ada@example.org.eml``; return how many.
 
     Raises:
