@@ -1,4 +1,4 @@
-"""Fixtures: a clock to set, an upstream on loopback, a service between them."""
+"""Fixtures: a settable clock, an upstream on loopback, and a service that uses both."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.support.servers import serve_wsgi
 from tests.support.types import MakeClient, MakeService
 from tests.support.upstream import FakeUpstream, Json, make_raw_paper
 
-# Few examples each time, found by chance; in CI the same ones each time. For many:
+# Few random examples; in CI the same ones each time. For many:
 # pytest --hypothesis-profile=thorough tests/unit
 settings.register_profile("quick", max_examples=100, deadline=None)
 settings.register_profile("ci", settings.get_profile("quick"), derandomize=True)
@@ -34,7 +34,7 @@ settings.load_profile("ci" if os.environ.get("FEEDSRV_NO_SKIPS") else "quick")
 
 @pytest.fixture(autouse=True)
 def _restore_log_levels() -> Iterator[None]:
-    """Undo what a command does to the levels of the log."""
+    """Undo changes of log levels by a command."""
     levels = {name: logging.getLogger(name).level for name in ("", "httpx")}
     yield
     for name, level in levels.items():
@@ -43,7 +43,7 @@ def _restore_log_levels() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _clear_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep tests from the settings of whoever runs them."""
+    """Isolate tests from the settings of the user."""
     names = ("CONFIG", "UPSTREAM_URL", "CACHE_DIR", "PUBLIC_URL", "HF_TOKEN", "ACCESS_KEY")
     for name in (*names, "LOG_FORMAT", "STORE_URL"):
         monkeypatch.delenv(f"FEEDSRV_{name}", raising=False)
@@ -57,7 +57,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def upstream_papers() -> list[Json]:
-    """Three papers of today and two of yesterday, among them two on causal matters."""
+    """Return three papers of today and two of yesterday, two of them causal."""
     return [
         make_raw_paper(1, title="Causal lighthouses", upvotes=30, github="https://github.com/e/x"),
         make_raw_paper(2),
@@ -69,7 +69,7 @@ def upstream_papers() -> list[Json]:
 
 @pytest.fixture
 def upstream(clock: Clock, upstream_papers: list[Json]) -> Iterator[FakeUpstream]:
-    """A running upstream that lists ``upstream_papers``; a module may override those."""
+    """A running upstream that lists ``upstream_papers``, which a module may override."""
     site = FakeUpstream(upstream_papers, clock.today)
     with serve_wsgi(site) as url:
         site.url = url
@@ -84,7 +84,7 @@ def config(upstream: FakeUpstream, tmp_path: Path) -> Config:
     return Config(
         upstream_url=upstream.url,
         cache_dir=tmp_path / "store",
-        deadline=20.0,  # of tests in which nothing hangs, also on a busy machine
+        deadline=20.0,  # enough for tests in which nothing hangs, also on a busy machine
         spacing=0.0,
         history_days=1,  # tests of the window make it longer
         feeds={"causal": causal},
@@ -150,6 +150,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Where everything has been installed, a test that says "install …" is a failure."""
+    """With FEEDSRV_NO_SKIPS, turn skips for missing programs into failures."""
     if report.skipped and os.environ.get("FEEDSRV_NO_SKIPS") and "install" in str(report.longrepr):
         report.outcome = "failed"

@@ -123,8 +123,8 @@ def _text(chance: Random) -> str:
     words = _WORDS.split()
     text = " ".join(chance.choice(words) for _ in range(chance.randrange(1, 8)))
     if chance.random() < 0.25:
-        place = chance.randrange(len(text))
-        text = text[:place] + chance.choice(_ODD_TEXTS) + text[place:]
+        position = chance.randrange(len(text))
+        text = text[:position] + chance.choice(_ODD_TEXTS) + text[position:]
     if chance.random() < 0.02:
         text += "".join(chr(chance.randrange(0x110000)) for _ in range(9))
     return text
@@ -132,10 +132,10 @@ def _text(chance: Random) -> str:
 
 def _damage(chance: Random, data: Any) -> None:
     """Delete, replace, double, rename, swap or nest something, somewhere in the data."""
-    places = list(_places(data))
-    if not places:
+    locations = list(_locations(data))
+    if not locations:
         return
-    parent, key = chance.choice(places)
+    parent, key = chance.choice(locations)
     match chance.randrange(8):
         case 0:
             del parent[key]
@@ -148,16 +148,20 @@ def _damage(chance: Random, data: Any) -> None:
         case 6 if isinstance(parent, dict):
             parent[chance.choice([*parent, _text(chance)])] = parent.pop(key)
         case _:
-            other, place = chance.choice(places)
-            if place in other if isinstance(other, dict) else place < len(other):
-                parent[key] = deepcopy(other[place])
+            other_parent, other_key = chance.choice(locations)
+            if (
+                other_key in other_parent
+                if isinstance(other_parent, dict)
+                else other_key < len(other_parent)
+            ):
+                parent[key] = deepcopy(other_parent[other_key])
 
 
-def _places(value: Any) -> Iterator[tuple[Any, Any]]:
+def _locations(value: Any) -> Iterator[tuple[Any, Any]]:
     for key, inner in list(value.items() if isinstance(value, dict) else enumerate(value)):
         yield value, key
         if isinstance(inner, dict | list):
-            yield from _places(inner)
+            yield from _locations(inner)
 
 
 def _damage_text(chance: Random, text: str) -> str:

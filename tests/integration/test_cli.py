@@ -320,8 +320,8 @@ def test_refresh_fetches_stale_lists_and_prints_a_line_for_each(
     ]
     assert lines[0].endswith(": 3 papers")
     assert lines[-1] == "All lists are up to date."
-    again = run(*command, FEEDSRV_UPSTREAM_URL=upstream.url)
-    assert again.stdout == "All lists are up to date.\n"
+    second_run = run(*command, FEEDSRV_UPSTREAM_URL=upstream.url)
+    assert second_run.stdout == "All lists are up to date.\n"
 
 
 def test_refresh_exits_with_1_when_a_fetch_failed(

@@ -57,8 +57,8 @@ def site() -> Iterator[str]:
 def control(site: str) -> Control:
     """Return a function that sets the site's faults; initially none."""
 
-    def send(**what: object) -> None:
-        body = json.dumps(what).encode()
+    def send(**settings: object) -> None:
+        body = json.dumps(settings).encode()
         urllib.request.urlopen(f"{site}/__control__", body, timeout=30).close()
 
     send(reset=True)

@@ -225,7 +225,7 @@ def test_a_page_and_the_api_have_the_same_papers(site: ReplaySite, page: Page) -
 
 
 @each_page
-def test_cards_alone_give_the_same_ids_and_titles(site: ReplaySite, page: Page) -> None:
+def test_cards_have_the_same_ids_and_titles_as_the_data(site: ReplaySite, page: Page) -> None:
     data = site.listing(page)
     cards = site.listing(page, "cards-only")
     assert (cards.page, cards.parsed_from) == (page, "cards")

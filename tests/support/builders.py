@@ -112,11 +112,11 @@ def make_listing(
     )
 
 
-def listing_to_json(of: Listing) -> Json:
+def listing_to_json(listing: Listing) -> Json:
     """Return a listing as JSON data, without the tokens of its papers."""
-    found: Json = json.loads(msgspec.json.encode(of))
-    for one in found["papers"]:
-        one.pop("tokens", None)
+    found: Json = json.loads(msgspec.json.encode(listing))
+    for paper in found["papers"]:
+        paper.pop("tokens", None)
     return found
 
 

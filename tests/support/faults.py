@@ -147,7 +147,7 @@ SCOPES = {"the page": "/papers", "the API": "/api", "both": "/"}
 
 
 class Outcome(NamedTuple):
-    """The outcome of a fault while nothing is stored: papers and their origin, or the reason."""
+    """The outcome of a fault without stored data: papers and their origin, or the reason."""
 
     page_fails: str
     api_fails: str

@@ -4,8 +4,8 @@
 
     python -m tests.support.hostile_clients KIND PORT COUNT SECONDS
 
-As a process of its own it takes no time from the client that is measured beside it. It prints a
-line when all are connected.
+The separate process leaves the interpreter to the measured client. It prints
+a line when all clients are connected.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _CONNECTED = "connected"
 
 @contextmanager
 def hostile_clients(kind: str, port: int, count: int, seconds: float) -> Iterator[IO[str]]:
-    """Run so many clients, from when all are connected; give what the process prints at its end."""
+    """Run clients in a process; yield its output once all are connected."""
     arguments = [kind, str(port), str(count), str(seconds)]
     command = [sys.executable, "-m", __name__, *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:

@@ -51,7 +51,7 @@ class ServerProcess:
             text=True,
             cwd=ROOT,
             env={**clean, **environ},
-            start_new_session=True,  # a signal for its process group is not for the tests
+            start_new_session=True,  # signals to its process group must not reach the tests
         )
         self.stderr: list[str] = []
         self.stdout: list[str] = []
@@ -67,7 +67,7 @@ class ServerProcess:
 
     @property
     def url(self) -> str:
-        """The URL that it printed when it accepted connections."""
+        """The URL that the server printed once it accepted connections."""
         match = re.search(r"reader: (http://[^/\s]+:\d+)/", self.log())
         assert match, self.log()
         return match[1]
@@ -86,10 +86,10 @@ class ServerProcess:
         assert self.process.poll() is None, self.log()
 
     def wait(self) -> int:
-        """Wait until its processes end and their output is read; return the exit code."""
+        """Wait until the processes end and their output is read; return the exit code."""
         code = self.process.wait(60)
         for thread in self._threads:
-            thread.join(30)  # the worker has the pipes too, so this waits for its end
+            thread.join(30)  # the worker shares the pipes, so this waits for its end
             assert not thread.is_alive(), "the worker did not end"
         assert self.process.stderr is not None
         assert self.process.stdout is not None
@@ -103,7 +103,7 @@ class ServerProcess:
         return self.wait()
 
     def kill(self) -> None:
-        """Kill the main process and the worker, as a power cut does."""
+        """Kill the main process and the worker, like a power cut."""
         os.killpg(self.process.pid, signal.SIGKILL)
         self.wait()
 
@@ -134,7 +134,7 @@ class ServerProcess:
         return sum(map(int, kilobytes)) / 1024
 
     def connect(self, sent: bytes = b"") -> socket.socket:
-        """Open a connection, and send as much of these bytes as the server takes at once."""
+        """Open a connection, and send as many of the bytes as the server accepts at once."""
         connection = socket.create_connection(("127.0.0.1", self.port), 30)
         if sent:
             connection.setblocking(False)
@@ -143,9 +143,9 @@ class ServerProcess:
         return connection
 
     def exchange(self, sent: bytes) -> bytes:
-        """Send these bytes on a connection of their own, and return the responses to them."""
+        """Send bytes on a new connection; return the responses."""
         with self.connect() as connection:
-            with suppress(ConnectionError):  # what it does not read any more
+            with suppress(ConnectionError):  # the server no longer reads
                 connection.sendall(sent)
             return read_all(connection)
 
@@ -169,7 +169,7 @@ def start_server(
     stdin: int = subprocess.DEVNULL,
     environ: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[ServerProcess]:
-    """Start ``feedsrv serve`` on a free port, and give it as soon as it accepts connections."""
+    """Start ``feedsrv serve`` on a free port, and yield it once it accepts connections."""
     server = ServerProcess(
         "--port", "0", *arguments, global_arguments=global_arguments, stdin=stdin, environ=environ
     )

@@ -256,7 +256,7 @@ def listings(draw: DrawFn, kind: Kind | None = None, most: int = 5) -> Listing:
     previous, following = draw(around), draw(around)
     return Listing(
         page=page,
-        papers=tuple(draw(st.lists(papers(), max_size=most, unique_by=lambda one: one.id))),
+        papers=tuple(draw(st.lists(papers(), max_size=most, unique_by=lambda paper: paper.id))),
         fetched_at=draw(_MOMENTS),
         previous_day=previous.isoformat() if previous else "",
         next_day=following.isoformat() if following else "",
@@ -326,7 +326,7 @@ def _grown(parts: SearchStrategy[Query]) -> SearchStrategy[Query]:
 
 def _is_writable(query: Query) -> bool:
     text = str(query)
-    depths = [text[:place].count("(") - text[:place].count(")") for place in range(len(text) + 1)]
+    depths = [text[:end].count("(") - text[:end].count(")") for end in range(len(text) + 1)]
     # The parser joins several exclusions with the other parts.
     has_several_likes = len(list(iter_likes(query))) > 1
     return len(text) <= URL_LIMITS.length and max(depths) <= 8 and not has_several_likes

@@ -101,7 +101,7 @@ READERS = {"atom": read_atom, "rss": read_rss, "json": read_json_feed}
 
 
 def find_problems(document: bytes, suffix: str, now: datetime) -> list[str]:
-    """Return what the validator would report of a document in the format of the suffix."""
+    """Return the messages of the validator for a document in the format of the suffix."""
     content = READERS[suffix](document)
     return [
         *(f"duplicate id (DuplicateIds): {each}" for each in _repeated(content.ids)),

@@ -87,7 +87,7 @@ def open_page(browser: Browser) -> Iterator[Open]:
     yield open_url
     for context in contexts:
         context.close()
-    # Error statuses that the tests ask for, and connections that the test server has closed.
+    # Error statuses that the tests expect, and connections closed by the test server.
     expected = "Failed to load resource: "
     assert [error for error in errors if not error.startswith(expected)] == []
 
@@ -158,7 +158,7 @@ def test_preview_shows_the_last_query_and_keeps_it_after_a_reload(
 
 def test_a_new_query_aborts_the_pending_request(open_page: Open, site: str) -> None:
     page = open_page(site)
-    page.route("**/preview?q=causal", lambda route: None)  # never answered
+    page.route("**/preview?q=causal", lambda route: None)  # never gets a response
     with page.expect_event("request", lambda request: request.url.endswith("/preview?q=causal")):
         page.locator("#q").fill("causal")
     with page.expect_event("requestfailed", lambda request: request.url.endswith("q=causal")):
@@ -320,7 +320,7 @@ def test_a_visitor_subscribes_confirms_and_unsubscribes(
 ) -> None:
     apps: list[Any] = []
 
-    def app(*request: Any) -> Any:  # it has to know the address at which it is served
+    def app(*request: Any) -> Any:  # the application needs its own URL
         return apps[0](*request)
 
     with serve_mail() as mail_server, serve_wsgi(app) as url:

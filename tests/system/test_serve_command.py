@@ -65,7 +65,7 @@ def test_a_server_with_an_empty_store_starts_to_fetch_before_any_request(
     assert upstream.requests[0].startswith("/papers/date/")
 
 
-def test_an_unknown_feed_has_status_404_on_the_wire() -> None:
+def test_an_unknown_feed_has_status_404() -> None:
     with start_server("--demo") as server:
         with pytest.raises(urllib.error.HTTPError) as caught:
             fetch_body(f"{server.url}/feeds/none.atom")

@@ -50,7 +50,7 @@ def request(path: str, *headers: str, method: str = "GET", keep_alive: bool = Fa
 
 
 class Latency(NamedTuple):
-    """How long an ordinary client waits for responses, in seconds."""
+    """Response times of an ordinary client in seconds."""
 
     median: float
     p99: float
@@ -65,7 +65,7 @@ def measure_latency(url: str, seconds: float) -> Latency:
         started = time.monotonic()
         fetch_body(url)
         latencies.append(time.monotonic() - started)
-        time.sleep(0.01)  # an ordinary client makes no load of its own
+        time.sleep(0.01)  # an ordinary client causes little load
     return Latency(
         median(latencies), quantiles(latencies, n=100, method="inclusive")[98], max(latencies)
     )
@@ -166,7 +166,7 @@ def test_a_burst_of_twice_as_many_clients_as_threads_gets_no_error(demo: ServerP
 # --- slow clients ------------------------------------------------------------------------------
 
 
-def test_a_connection_without_a_whole_request_is_closed_after_ten_seconds(
+def test_a_connection_without_a_complete_request_is_closed_after_ten_seconds(
     demo: ServerProcess,
 ) -> None:
     half = b"GET /healthz HTTP/1.1\r\nHost: loc"
@@ -322,7 +322,7 @@ def test_head_and_304_have_no_body(demo: ServerProcess) -> None:
 
 @pytest.mark.parametrize("path", [FEED, "/", "/static/style.css", "/favicon.ico", "/nothing"])
 def test_a_response_has_one_date(demo: ServerProcess, path: str) -> None:
-    """RFC 9110 6.6.1; granian adds one, whatever the application sends."""
+    """RFC 9110 6.6.1; granian always adds one."""
     for field in ("Accept: */*", "If-None-Match: *", "Range: bytes=0-9"):
         head, _, _ = demo.exchange(request(path, field)).partition(b"\r\n\r\n")
         assert len(re.findall(rb"\r\ndate:", head, re.IGNORECASE)) == 1
@@ -391,7 +391,7 @@ def request_until_closed(server: ServerProcess, path: str, stop: threading.Event
 @pytest.mark.serial
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("to_group", [False, True], ids=["main process", "process group"])
-def test_busy_clients_get_whole_responses_when_a_signal_ends_the_server(
+def test_busy_clients_get_complete_responses_when_a_signal_ends_the_server(
     number: signal.Signals, to_group: bool
 ) -> None:
     with start_server("--demo") as server, ThreadPoolExecutor(20) as executor:
@@ -487,7 +487,7 @@ def test_a_worker_that_is_killed_is_replaced() -> None:
 
 
 def test_sighup_ends_a_server_on_a_terminal() -> None:
-    """It means that the terminal was closed."""
+    """SIGHUP means that the terminal was closed."""
     terminal, stdin = os.openpty()
     try:
         with start_server("--demo", stdin=stdin) as server:
@@ -542,7 +542,7 @@ def test_a_reload_applies_other_settings_without_an_error_on_any_connection(tmp_
 
 
 def test_a_reload_with_invalid_settings_ends_the_server(tmp_path: Path) -> None:
-    """This is why deploy/feedsrv.service checks them before a reload."""
+    """deploy/feedsrv.service therefore checks the settings before a reload."""
     settings = tmp_path / "feedsrv.toml"
     settings.write_text("")
     with start_server("--demo", environ={"FEEDSRV_CONFIG": str(settings)}) as server:

@@ -175,7 +175,7 @@ def test_the_old_name_of_a_setting_still_works() -> None:
     assert build_config({"ready_bytes": 5}, "f", {}, {}).response_cache_bytes == 5
 
 
-def test_a_feed_takes_the_options_of_its_table() -> None:
+def test_a_feed_has_the_options_of_its_table() -> None:
     table = {"query": "a OR b", "limit": 7, "link": "arxiv", "sources": ["daily"]}
     config = build_config({"feeds": {"x": table}}, "f", {}, {})
     assert config.feeds["x"] == Feed(
@@ -458,7 +458,7 @@ def test_certificates_of_a_store_must_exist() -> None:
 # --- long queries ------------------------------------------------------------------------------
 
 
-def test_a_query_in_the_file_may_be_longer_than_one_in_an_address() -> None:
+def test_a_query_in_the_file_may_be_longer_than_one_in_a_url() -> None:
     keywords = [f'"keyword number {number}"' for number in range(24)]
     query = " OR ".join(keywords)
     config = build_config({"feeds": {"a": {"query": query}}}, "f", {}, {})
@@ -561,7 +561,7 @@ def test_a_mail_address_has_an_ascii_domain(text: str, address: str) -> None:
         *("a" * 65 + "@x.org", "a@" + "x" * 64 + ".org", "a@" + "x." * 130 + "org", "a@\ud800.org"),
     ],
 )
-def test_what_is_no_mail_address_is_an_error(text: str) -> None:
+def test_an_invalid_mail_address_is_an_error(text: str) -> None:
     with pytest.raises(ValueError, match="expected"):
         parse_mail_address(text)
 

@@ -196,7 +196,7 @@ def filled_client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlaskCli
     "path", ["/feeds/causal", "/papers?q=causal", "/papers", "/papers/trending"]
 )
 @pytest.mark.parametrize("period", ["day", "week"])
-def test_every_feed_address_has_digests(filled_client: FlaskClient, path: str, period: str) -> None:
+def test_every_feed_url_has_digests(filled_client: FlaskClient, path: str, period: str) -> None:
     path = f"{path}{'&' if '?' in path else '?'}digest={period}"
     root = parse_xml(get_body(filled_client, path, "atom"))
     assert find_text(root, "a:title").endswith("(daily)" if period == "day" else "(weekly)")

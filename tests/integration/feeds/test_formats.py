@@ -36,11 +36,11 @@ from tests.support.documents import (
         ("/feeds/sea+causal?limit=1", [3]),
     ],
 )
-def test_a_url_gives_the_same_papers_in_each_format(
+def test_a_url_returns_the_same_papers_in_each_format(
     sample_client: FlaskClient, path: str, numbers: list[int]
 ) -> None:
     in_atom = parse_atom(get_body(sample_client, path, "atom"))
-    assert [one.id for one in in_atom] == [
+    assert [entry.id for entry in in_atom] == [
         f"https://arxiv.org/abs/2611.{number:05d}" for number in numbers
     ]
     assert parse_rss(get_body(sample_client, path, "rss")) == in_atom
@@ -48,7 +48,7 @@ def test_a_url_gives_the_same_papers_in_each_format(
 
 
 @pytest.mark.parametrize("path", ["/papers?q=causal", "/papers/week", "/feeds/sea+causal"])
-def test_a_url_gives_the_same_title_in_each_format(sample_client: FlaskClient, path: str) -> None:
+def test_a_url_returns_the_same_title_in_each_format(sample_client: FlaskClient, path: str) -> None:
     in_atom = parse_xml(get_body(sample_client, path, "atom")).findtext(
         "a:title", namespaces=ATOM_NAMESPACES
     )

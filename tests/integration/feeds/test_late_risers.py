@@ -43,7 +43,7 @@ def three_days(make_service: MakeService) -> Service:
     return service
 
 
-def test_what_a_feed_has_when_it_is_first_served_keeps_its_list_day(three_days: Service) -> None:
+def test_papers_of_the_first_response_are_dated_by_their_list_day(three_days: Service) -> None:
     assert dates(three_days.get_feed(POPULAR)) == {
         number: date
         for number, date in dates(three_days.get_feed(EVERY)).items()

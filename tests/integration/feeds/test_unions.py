@@ -56,14 +56,14 @@ def test_a_union_has_each_paper_once_with_all_feeds_that_have_it(
 def test_a_union_does_not_depend_on_the_order_of_its_feeds(
     sample_client: FlaskClient, path: str
 ) -> None:
-    one, other = (
+    canonical, reordered = (
         sample_client.get("/feeds/causal+sea.atom").data,
         sample_client.get(f"{path}.atom").data,
     )
-    assert find_text(parse_xml(one), "a:id") == find_text(parse_xml(other), "a:id")
-    assert feed_names_by_paper(one) == feed_names_by_paper(other)
-    assert find_texts(parse_xml(one), "a:entry/a:id") == find_texts(
-        parse_xml(other), "a:entry/a:id"
+    assert find_text(parse_xml(canonical), "a:id") == find_text(parse_xml(reordered), "a:id")
+    assert feed_names_by_paper(canonical) == feed_names_by_paper(reordered)
+    assert find_texts(parse_xml(canonical), "a:entry/a:id") == find_texts(
+        parse_xml(reordered), "a:entry/a:id"
     )
 
 

@@ -105,7 +105,7 @@ def test_redirects_are_followed_within_upstream_only(location: str, reason: str)
         (204, {}, "HTTP 204", None),
     ],
 )
-def test_an_error_response_gives_the_reason_and_retry_after(
+def test_a_fetch_error_has_the_reason_and_retry_after_of_the_response(
     status: int, headers: dict[str, str], reason: str, retry_after: float | None
 ) -> None:
     with (
@@ -153,7 +153,7 @@ def test_a_gzip_body_is_decompressed() -> None:
 
 @pytest.mark.parametrize("encoding", ["gzip", "GZIP", "x-gzip", " gzip "])
 @pytest.mark.parametrize("padding", [b"", b"\0" * 512, b"\x1f and more"])
-def test_a_gzip_body_of_several_members_is_read_whole(encoding: str, padding: bytes) -> None:
+def test_every_member_of_a_gzip_body_is_decompressed(encoding: str, padding: bytes) -> None:
     members = [gzip.compress(part) for part in (b"a list ", b"", b"of papers " * 50_000, b"!")]
 
     body = b"".join(members) + padding
@@ -161,7 +161,7 @@ def test_a_gzip_body_of_several_members_is_read_whole(encoding: str, padding: by
         assert get().body == b"a list " + b"of papers " * 50_000 + b"!"
 
 
-def test_a_member_that_begins_in_one_chunk_and_ends_in_another_is_read() -> None:
+def test_a_member_that_begins_in_one_chunk_and_ends_in_another_is_decompressed() -> None:
     body = gzip.compress(b"a list ") + gzip.compress(b"of papers")
 
     def send_bytes(connection: socket.socket) -> None:

@@ -60,7 +60,7 @@ def test_every_fault_has_an_expected_outcome() -> None:
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_each_fault_gives_the_expected_listing_or_error(
+def test_each_fault_has_the_expected_listing_or_error(
     upstream: FakeUpstream, clock: Clock, fault: str
 ) -> None:
     upstream.inject_fault(fault)
@@ -109,7 +109,7 @@ def test_a_page_that_cannot_be_parsed_is_saved_for_a_bug_report(
     assert b"Redesigned" in (saved / f"{page.kind}.html").read_bytes()
 
 
-def test_a_page_parsed_from_its_cards_is_saved_too(
+def test_a_page_parsed_from_its_cards_is_also_saved(
     make_service: MakeService, upstream: FakeUpstream
 ) -> None:
     service = make_service()

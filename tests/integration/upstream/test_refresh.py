@@ -101,7 +101,7 @@ def test_a_used_up_adhoc_limit_needs_no_storage_lookup(
     assert is_searched(41)
 
 
-def test_with_the_budget_used_up_the_error_says_when_to_retry(
+def test_the_error_for_a_used_up_budget_has_retry_after(
     make_service: MakeService, upstream: FakeUpstream, clock: Clock
 ) -> None:
     service = make_service()

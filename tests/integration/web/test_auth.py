@@ -98,7 +98,7 @@ def test_a_client_with_a_password_gets_urls_that_work_without_one(
     assert private_client.get(unescape(url).replace("/feeds/causal", "/papers")).status_code == 401
 
 
-def test_a_feed_key_opens_its_feed_only(private_client: FlaskClient) -> None:
+def test_a_feed_key_only_gives_access_to_its_feed(private_client: FlaskClient) -> None:
     own = feed_key(KEY, "/papers", "causal")
     for path in ("/papers.atom", "/papers.rss", "/papers.json"):
         for url in urls_in_response(private_client, path, q="causal", key=own):

@@ -97,7 +97,7 @@ def test_pages_show_the_url_without_a_question_mark(sample_client: FlaskClient, 
     assert self_url(feed.data) == canonical["value"]
 
 
-def test_pages_without_parameters_do_not_show_it(sample_client: FlaskClient) -> None:
+def test_pages_without_parameters_do_not_show_that_url(sample_client: FlaskClient) -> None:
     for path in ("/papers", "/feeds/sea"):
         assert "path-address" not in sample_client.get(path).text
 
@@ -118,7 +118,7 @@ def test_a_key_can_be_in_the_path(make_client: MakeClient, key: str) -> None:
 
 
 @pytest.mark.parametrize("query_string", ["q=\xff", "q=causal&x=\xff", "\xff", "\xff=\xfe&q=a"])
-def test_bytes_that_are_not_utf8_are_no_internal_error(
+def test_bytes_that_are_not_utf8_cause_no_internal_error(
     sample_client: FlaskClient, query_string: str
 ) -> None:
     response = sample_client.get("/papers.atom", environ_overrides={"QUERY_STRING": query_string})
@@ -188,7 +188,7 @@ def test_a_query_narrows_a_configured_feed(sample_client: FlaskClient) -> None:
     assert "<mark>ferries</mark>" in page
 
 
-def test_the_query_of_a_configured_feed_is_checked_as_any_other(
+def test_the_query_of_a_configured_feed_is_checked(
     sample_client: FlaskClient,
 ) -> None:
     assert sample_client.get("/feeds/causal.atom?q=%28").get_json()["position"] == 1
@@ -200,7 +200,7 @@ def discovered(client: FlaskClient, address: str) -> list[str]:
     return [str(link["href"]) for link in page.select("link[rel=alternate]")]
 
 
-def test_the_front_page_advertises_the_feeds_of_its_query_alone(
+def test_the_front_page_advertises_only_the_feeds_of_its_query(
     sample_client: FlaskClient,
 ) -> None:
     formats = ("atom", "rss", "json")

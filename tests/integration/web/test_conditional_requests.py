@@ -58,7 +58,7 @@ ListPapers = Callable[..., "HttpResponse"]
 class HttpResponse(NamedTuple):
     status: int
     headers: Headers
-    #: Every byte after the headers, whatever Content-Length says.
+    #: Every byte after the headers, regardless of Content-Length.
     body: bytes
 
     @property
@@ -251,7 +251,7 @@ def test_if_modified_since_alone_is_compared_with_last_modified(
         "2026-11-24T09:30:00Z junk",
     ],
 )
-def test_an_old_or_malformed_date_gets_the_feed(server: Server, since: str) -> None:
+def test_an_old_or_malformed_date_returns_the_feed(server: Server, since: str) -> None:
     assert server(FEED, If_Modified_Since=since).status == 200
 
 
@@ -417,10 +417,10 @@ def test_a_body_is_compressed_only_for_clients_that_accept_gzip(
 
 def test_the_etag_of_the_compressed_body_matches_the_plain_one(server: Server) -> None:
     compressed = server(FEED, Accept_Encoding="gzip")
-    again = server(FEED, If_None_Match=compressed.headers["ETag"])
-    assert (again.status, again.body) == (304, b"")
-    again = server(FEED, If_None_Match=compressed.headers["ETag"], Accept_Encoding="gzip")
-    assert (again.status, again.body) == (304, b"")
+    response = server(FEED, If_None_Match=compressed.headers["ETag"])
+    assert (response.status, response.body) == (304, b"")
+    response = server(FEED, If_None_Match=compressed.headers["ETag"], Accept_Encoding="gzip")
+    assert (response.status, response.body) == (304, b"")
 
 
 # --- other headers -------------------------------------------------------------------------------
@@ -504,7 +504,7 @@ def list_papers(changing_server: Server, service: Service, upstream: FakeUpstrea
     return list_papers
 
 
-def last_modified_rises(*responses: HttpResponse) -> bool:
+def last_modified_increases(*responses: HttpResponse) -> bool:
     second = timedelta(seconds=1)
     return all(after.modified >= before.modified + second for before, after in pairwise(responses))
 
@@ -520,7 +520,7 @@ def test_last_modified_increases_with_each_change_within_the_same_second(
         list_papers("Eelgrass"),
         list_papers("Kelp"),
     ]
-    assert last_modified_rises(*responses)
+    assert last_modified_increases(*responses)
     assert responses[0].body == responses[2].body
     assert responses[0].headers["ETag"] == responses[2].headers["ETag"]
 
@@ -551,7 +551,7 @@ def test_last_modified_increases_although_the_clock_was_set_back_a_little(
     for title in ("Tides", "Eelgrass"):
         clock.forward(minutes=-2)
         responses.append(list_papers(title))
-    assert last_modified_rises(*responses)
+    assert last_modified_increases(*responses)
 
 
 @pytest.mark.parametrize("hours", [1, 8, 8760])
@@ -567,7 +567,7 @@ def test_last_modified_is_omitted_while_the_clock_is_behind_the_last_value(
     assert changing_server(TRENDING_FEED, **old).body == second.body
     assert changing_server(TRENDING_FEED, If_None_Match=second.headers["ETag"]).status == 304
     clock.forward(hours=hours)
-    assert last_modified_rises(first, list_papers("Tides"))
+    assert last_modified_increases(first, list_papers("Tides"))
 
 
 def test_last_modified_increases_after_a_restart(
@@ -583,7 +583,7 @@ def test_last_modified_increases_after_a_restart(
             responses.append(server(TRENDING_FEED, **HOST))
             assert server(TRENDING_FEED, **HOST).modified == responses[-1].modified
         service.close()
-    assert last_modified_rises(*responses)
+    assert last_modified_increases(*responses)
 
 
 def serves_body(server: Callable[..., HttpResponse], body: bytes) -> bool:
@@ -593,18 +593,20 @@ def serves_body(server: Callable[..., HttpResponse], body: bytes) -> bool:
 def test_last_modified_is_the_same_for_every_server_on_one_store(
     make_service: MakeService, upstream: FakeUpstream, clock: Clock
 ) -> None:
-    one, other = make_service(), make_service()
+    service_a, service_b = make_service(), make_service()
     responses = []
-    with run_server(one) as first, run_server(other) as second:
-        for number, (service, server) in enumerate([(one, first), (other, second)] * 2):
+    with run_server(service_a) as server_a, run_server(service_b) as server_b:
+        for number, (service, server) in enumerate(
+            [(service_a, server_a), (service_b, server_b)] * 2
+        ):
             upstream.papers = [make_raw_paper(number + 1)]
             service.refresh_page(TRENDING)
             responses.append(server(TRENDING_FEED, **HOST))
-            for each in (first, second):
+            for each in (server_a, server_b):
                 wait_until(partial(serves_body, each, responses[-1].body))
-                again = each(TRENDING_FEED, **HOST)
-                assert again.modified == responses[-1].modified
-    assert last_modified_rises(*responses)
+                response = each(TRENDING_FEED, **HOST)
+                assert response.modified == responses[-1].modified
+    assert last_modified_increases(*responses)
 
 
 def print_last_modified(folder: str, name: str) -> None:
@@ -643,7 +645,7 @@ def test_last_modified_increases_for_pages_and_opml(
     with run_server(other) as server:
         after = server(path, **HOST)
     assert before.body != after.body
-    assert last_modified_rises(before, after)
+    assert last_modified_increases(before, after)
 
 
 def test_dates_never_evict_listings_from_memory_while_the_disk_fails(

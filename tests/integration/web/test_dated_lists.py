@@ -202,7 +202,7 @@ def test_several_slashes_never_redirect_to_another_host(site: FlaskClient) -> No
         assert response.status_code == (308 if location else 404)
 
 
-def test_redirects_keep_the_key_and_need_none(make_client: MakeClient) -> None:
+def test_redirects_preserve_the_key_and_do_not_require_it(make_client: MakeClient) -> None:
     client = make_client(access_key="the-key")
     response = client.get("/papers.ATOM?q=causal&key=wrong")
     assert response.headers["Location"] == "http://localhost/papers.atom?q=causal&key=wrong"

@@ -41,9 +41,7 @@ PAGES = [
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_a_page_leads_readers_to_each_format_atom_first(
-    sample_client: FlaskClient, path: str
-) -> None:
+def test_a_page_advertises_each_format_atom_first(sample_client: FlaskClient, path: str) -> None:
     links = [link for tag, link in page(sample_client, path).tags if tag == "link"]
     found = [link for link in links if link["rel"] == "alternate"]
     assert [link["type"] for link in found] == [
@@ -52,9 +50,9 @@ def test_a_page_leads_readers_to_each_format_atom_first(
         "application/feed+json",
     ]
     assert all(link["title"] for link in found)
-    where, mark, query = path.partition("?")
+    base_path, separator, query = path.partition("?")
     for link, suffix in zip(found, ("atom", "rss", "json"), strict=True):
-        assert link["href"] == f"http://localhost{where}.{suffix}{mark}{query}"
+        assert link["href"] == f"http://localhost{base_path}.{suffix}{separator}{query}"
         assert sample_client.get(link["href"]).content_type == f"{link['type']}; charset=utf-8"
 
 
@@ -74,7 +72,7 @@ def test_a_page_and_its_feed_have_the_same_papers_in_the_same_order(
     for path in PAGES:
         hrefs = [tag.get("href", "") for _, tag in page(sample_client, path).tags]
         shown = list(dict.fromkeys(re.findall(r"https://arxiv.org/abs/\S+", " ".join(hrefs))))
-        assert shown == [one.id for one in parse_atom(get_body(sample_client, path, "atom"))]
+        assert shown == [entry.id for entry in parse_atom(get_body(sample_client, path, "atom"))]
 
 
 def test_the_page_of_an_empty_feed_shows_that_no_papers_match_yet(
@@ -94,7 +92,7 @@ def test_a_feed_page_shows_every_field_of_a_paper(
             1,
             title="Causal lighthouses",
             summary="One paragraph.\n\nCausal, the other.",
-            authors=[f"Ada Quill {place}" for place in range(671)],
+            authors=[f"Ada Quill {number}" for number in range(671)],
             organization="Harbour AI Lab",
             ai_summary="Lighthouses, in short.",
             keywords=["sea fog", 'so "called"'],

@@ -61,7 +61,7 @@ def test_every_route_is_described(client: FlaskClient, description: Any) -> None
 def test_every_reference_and_every_parameter_of_a_path_is_defined(description: Any) -> None:
     for path, item in resolve(description, description["paths"]).items():
         parameters = item["get"]["parameters"]
-        in_path = {one["name"] for one in parameters if one["in"] == "path"}
+        in_path = {parameter["name"] for parameter in parameters if parameter["in"] == "path"}
         assert in_path == set(re.findall(r"{(\w+)}", path))
 
 

@@ -47,12 +47,14 @@ def test_a_page_of_another_origin_may_send_validators(
 
 def test_the_request_after_the_preflight_may_be_read(sample_client: FlaskClient) -> None:
     first = sample_client.get("/papers.atom", headers={"Origin": PREFLIGHT["Origin"]})
-    again = sample_client.get("/papers.atom", headers={"If-None-Match": first.headers["ETag"]})
+    not_modified = sample_client.get(
+        "/papers.atom", headers={"If-None-Match": first.headers["ETag"]}
+    )
     failed = sample_client.get("/papers.atom", headers={"If-Match": '"other"'})
     invalid = sample_client.get("/papers.atom?q=%28")
-    statuses = [each.status_code for each in (first, again, failed, invalid)]
+    statuses = [each.status_code for each in (first, not_modified, failed, invalid)]
     assert statuses == [200, 304, 412, 400]
-    for response in (first, again, failed, invalid):
+    for response in (first, not_modified, failed, invalid):
         assert response.headers["Access-Control-Allow-Origin"] == "*"
         assert "ETag" in response.headers["Access-Control-Expose-Headers"]
 

@@ -78,11 +78,11 @@ def test_each_url_has_its_feed(client: FlaskClient, path: str, title: str, count
 
 
 def test_a_configured_feed_and_the_same_query_ad_hoc_have_one_id(client: FlaskClient) -> None:
-    named, adhoc = (
+    configured, adhoc = (
         parse_atom(client.get(path)) for path in ("/feeds/causal.atom", "/papers.atom?q=causal")
     )
-    assert named.feed.id == adhoc.feed.id
-    assert [entry.id for entry in named.entries] == [entry.id for entry in adhoc.entries]
+    assert configured.feed.id == adhoc.feed.id
+    assert [entry.id for entry in configured.entries] == [entry.id for entry in adhoc.entries]
 
 
 @pytest.mark.parametrize(
@@ -142,11 +142,11 @@ def test_a_reader_whose_copy_is_current_gets_304(client: FlaskClient) -> None:
     etag = first.headers["ETag"]
     assert etag.startswith('W/"')
     for value in (etag, etag.removeprefix("W/"), f'"other", {etag}', "*"):
-        again = client.get("/papers.atom?q=causal", headers={"If-None-Match": value})
-        assert again.status_code == 304, value
-        assert again.data == b""
-        assert again.headers["ETag"] == etag
-        assert again.headers["Cache-Control"] == first.headers["Cache-Control"]
+        response = client.get("/papers.atom?q=causal", headers={"If-None-Match": value})
+        assert response.status_code == 304, value
+        assert response.data == b""
+        assert response.headers["ETag"] == etag
+        assert response.headers["Cache-Control"] == first.headers["Cache-Control"]
     other = client.get("/papers.atom?q=causal", headers={"If-None-Match": '"other"'})
     assert other.status_code == 200
 
@@ -158,8 +158,8 @@ def test_changed_votes_do_not_change_the_etag(
     for paper in upstream.papers:
         paper["upvotes"] += 100
     service.refresh_page(service.newest_day())
-    again = client.get("/papers.atom?q=causal", headers={"If-None-Match": etag})
-    assert again.status_code == 304
+    response = client.get("/papers.atom?q=causal", headers={"If-None-Match": etag})
+    assert response.status_code == 304
     upstream.papers.append(make_raw_paper(8, title="Causal buoys"))
     service.refresh_page(service.newest_day())
     assert client.get("/papers.atom?q=causal", headers={"If-None-Match": etag}).status_code == 200
@@ -277,7 +277,7 @@ def test_a_hostile_query_gets_a_feed_or_a_problem(client: FlaskClient, query: st
     assert "Set-Cookie" not in response.headers
 
 
-def test_a_query_that_is_not_utf8_is_no_internal_error(client: FlaskClient) -> None:
+def test_a_query_that_is_not_utf8_causes_no_internal_error(client: FlaskClient) -> None:
     response = client.get("/papers.atom?q=%ff%fe%80")
     assert response.status_code in {200, 400}
 

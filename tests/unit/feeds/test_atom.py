@@ -95,7 +95,7 @@ def test_the_content_has_the_abstract_in_paragraphs_then_the_links() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "expected"),
+    ("link", "expected"),
     [
         (
             "huggingface",
@@ -124,9 +124,9 @@ def test_the_content_has_the_abstract_in_paragraphs_then_the_links() -> None:
     ],
 )
 def test_links_have_rel_and_type_and_the_alternate_is_the_configured_one(
-    wanted: Any, expected: list[tuple[str, str, str]]
+    link: Any, expected: list[tuple[str, str, str]]
 ) -> None:
-    feed = msgspec.structs.replace(FEED, link=wanted)
+    feed = msgspec.structs.replace(FEED, link=link)
     assert atom_links(render_papers(PAPER, feed=feed)) == [
         *expected,
         ("related", "text/html", "https://github.com/e/ships"),

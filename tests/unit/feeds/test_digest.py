@@ -107,7 +107,7 @@ def test_a_week_that_the_window_cuts_stays_open() -> None:
     assert closed_keys(window(*DAYS[1:]), "week") == []
 
 
-def test_a_week_that_began_after_a_holiday_is_whole() -> None:
+def test_a_week_that_began_after_a_holiday_is_complete() -> None:
     days = window(*DAYS[1:])
     oldest = make_listing(
         page=days[-1][0], fetched_at=datetime(2026, 11, 30, tzinfo=UTC), previous_day="2026-11-13"

@@ -108,13 +108,13 @@ def test_dates_are_in_gmt() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "link", "enclosures"),
+    ("configured_link", "link", "enclosures"),
     [("huggingface", PAPER_PAGE_URL, []), ("arxiv", ARXIV_URL, []), ("pdf", PDF_URL, [PDF_URL])],
 )
 def test_the_pdf_is_an_enclosure_only_if_the_feed_links_to_it(
-    wanted: str, link: str, enclosures: list[str]
+    configured_link: str, link: str, enclosures: list[str]
 ) -> None:
-    found = rss_item(PAPER, feed=feed_linking_to(wanted))
+    found = rss_item(PAPER, feed=feed_linking_to(configured_link))
     assert find_text(found, "link") == link
     assert [attributes_of(each) for each in found.findall("enclosure")] == [
         {"url": url, "length": "0", "type": "application/pdf"} for url in enclosures

@@ -17,7 +17,7 @@ SEARCH = Page(Kind.SEARCH, "kites")
 
 
 def paper_ids(papers: tuple[Paper, ...]) -> list[str]:
-    return [one.id for one in papers]
+    return [paper.id for paper in papers]
 
 
 def test_papers_of_several_listings_are_merged_newest_first() -> None:
@@ -82,17 +82,19 @@ def test_the_union_of_no_papers_is_empty() -> None:
 def test_the_union_has_each_paper_once_newest_first(found: list[list[Any]]) -> None:
     lists = tuple(
         make_listing(
-            *(make_paper(f"2608.9900{n}", listed=date(2026, 8, 4 + day)) for n, day in one)
+            *(make_paper(f"2608.9900{n}", listed=date(2026, 8, 4 + day)) for n, day in numbers)
         )
-        for one in found
+        for numbers in found
     )
     united = unite_listings(lists)
-    keys = [(one.published, one.id) for one in united]
+    keys = [(paper.published, paper.id) for paper in united]
     assert keys == sorted(keys, reverse=True)
-    assert sorted(paper_ids(united)) == sorted({f"2608.9900{n}" for one in found for n, _ in one})
-    for one in united:
-        days = [p.listed for each in lists for p in each.papers if p.id == one.id and p.listed]
-        assert one.listed == min(days)
+    assert sorted(paper_ids(united)) == sorted(
+        {f"2608.9900{n}" for numbers in found for n, _ in numbers}
+    )
+    for paper in united:
+        days = [p.listed for each in lists for p in each.papers if p.id == paper.id and p.listed]
+        assert paper.listed == min(days)
 
 
 # --- how many papers a feed has ----------------------------------------------------------------

@@ -40,7 +40,7 @@ def matches(query: str, text: str, mode: WordMode = "forms") -> bool:
 
 
 @pytest.mark.parametrize("spellings", SPELLINGS, ids=lambda spellings: ascii(spellings[0]))
-def test_all_spellings_find_each_other(spellings: list[str]) -> None:
+def test_all_spellings_match_each_other(spellings: list[str]) -> None:
     missed = [
         (query, text)
         for query in spellings
@@ -74,7 +74,7 @@ def test_all_spellings_find_each_other(spellings: list[str]) -> None:
         ("H2O", "H 2 and O"),
     ],
 )
-def test_other_words_are_not_found(query: str, text: str) -> None:
+def test_other_words_do_not_match(query: str, text: str) -> None:
     assert not matches(query, text)
 
 
@@ -85,7 +85,7 @@ def test_a_plain_word_may_be_joined_with_its_neighbour_in_the_query() -> None:
     assert not build_pattern(("all",), previous_word="over").matches("overall")
 
 
-def test_a_prefix_is_found_in_each_spelling() -> None:
+def test_a_prefix_matches_each_spelling() -> None:
     assert matches("diffus", "diffusing", "prefix")
     assert matches("pre-train", "pretraining", "prefix")
     assert matches("pretrain", "pre-training", "prefix")
@@ -109,7 +109,7 @@ def test_a_prefix_is_found_in_each_spelling() -> None:
         ("...", "...", []),
     ],
 )
-def test_verbatim_means_exactly_as_written(literal: str, text: str, found: list[str]) -> None:
+def test_a_verbatim_match_has_the_exact_text(literal: str, text: str, found: list[str]) -> None:
     assert [text[start:end] for start, end in find_verbatim(literal, text)] == found
 
 

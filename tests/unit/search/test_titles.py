@@ -1,4 +1,4 @@
-"""A paper's title is a query that finds the paper, whatever punctuation it has.
+"""A paper's title is a query that matches the paper, with any punctuation.
 
 Two kinds of titles cannot be told from a query that means something else: one that begins with the
 name of a field (``Author: ...``), and one with a negative number (``-3.2`` excludes 3.2).

@@ -15,7 +15,7 @@ NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 FAILURE = Failure(reason="status 503", count=1, at=NOON, retry_at=NOON, since=NOON)
 
 
-def test_a_record_with_any_flipped_bit_is_never_read_as_another_one() -> None:
+def test_a_record_with_any_flipped_bit_is_never_decoded_as_another_one() -> None:
     data = encode(FAILURE)
     for position in range(len(data) * 8):
         damaged = bytearray(data)
@@ -25,6 +25,6 @@ def test_a_record_with_any_flipped_bit_is_never_read_as_another_one() -> None:
 
 
 @pytest.mark.parametrize("length", range(0, 60, 7))
-def test_a_record_that_is_cut_off_cannot_be_read(length: int) -> None:
+def test_a_truncated_record_cannot_be_decoded(length: int) -> None:
     with pytest.raises(msgspec.DecodeError):
         decode(encode(FAILURE)[:length], Failure)

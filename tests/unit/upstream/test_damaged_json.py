@@ -130,7 +130,7 @@ def test_damage_in_several_papers_loses_only_these(parse: Callable[[str], Listin
     ]
 
 
-def test_bytes_that_are_not_utf_8_are_replaced_in_the_api_too() -> None:
+def test_bytes_that_are_not_utf_8_are_also_replaced_in_the_api() -> None:
     body = entries_with('"Ki@te"', 4).encode().replace(b"@", b"\xff")
     listing = parse_api(body)
     assert [paper.id for paper in listing.papers] == IDS

@@ -211,7 +211,7 @@ SCHEMES = ("http://", "https://", "HTTP:", "javascript:", "data:", "//", " https
 
 
 @given(st.sampled_from(SCHEMES), st.one_of(texts(surrogates=True), st.text()))
-def test_any_text_gives_an_http_url_or_an_empty_string(scheme: str, text: str) -> None:
+def test_any_text_is_normalized_to_an_http_url_or_an_empty_string(scheme: str, text: str) -> None:
     url = normalize_url(scheme + text)
     assert not url or url.lower().startswith(("http://", "https://"))
     assert re.fullmatch(r"(?:[\w.~:/?#\[\]@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*", url, re.ASCII), url
@@ -351,7 +351,7 @@ def test_tex_without_dollars_and_markdown_become_plain_text(text: str, normalize
 
 
 @pytest.mark.parametrize("text", NOT_MARKUP)
-def test_what_only_looks_like_markup_is_unchanged(text: str) -> None:
+def test_text_that_only_looks_like_markup_is_unchanged(text: str) -> None:
     assert tex_to_unicode(text) == text
 
 

@@ -64,7 +64,7 @@ def error_reason(call: Callable[[], Listing]) -> str:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_page_fixture_gives_the_expected_listing(name: str) -> None:
+def test_a_page_fixture_is_parsed_to_the_expected_listing(name: str) -> None:
     expected = json.loads((FIXTURES / f"{name}.expected.json").read_text("utf-8"))
     page, response = FIXTURES / f"{name}.html", FIXTURES / f"{name}.json"
     parse, file = (parse_page, page) if page.exists() else (parse_api_response, response)
@@ -80,11 +80,11 @@ def test_a_page_fixture_gives_the_expected_listing(name: str) -> None:
         assert expected["error"] in error_reason(call)
         return
     listing = call()
-    found, wanted = listing_to_json(listing), expected["listing"]
+    found, expected_listing = listing_to_json(listing), expected["listing"]
     # Reasons may end with a message of the JSON library, which depends on its version.
-    skipped = zip(found.pop("skipped", []), wanted.pop("skipped", []), strict=True)
+    skipped = zip(found.pop("skipped", []), expected_listing.pop("skipped", []), strict=True)
     assert all(reason.startswith(beginning) for reason, beginning in skipped)
-    assert found == wanted
+    assert found == expected_listing
     assert [paper.tokens for paper in listing.papers] == [
         analyze(paper).tokens for paper in listing.papers
     ]
@@ -199,10 +199,10 @@ def test_the_day_comes_from_the_props_else_the_label_else_the_url(
 
 
 @pytest.mark.parametrize("label", ["0001-01-01", "2023-05-03", "2026-08-09", "9999-12-31"])
-def test_a_day_before_the_first_or_after_tomorrow_is_no_day(label: str) -> None:
+def test_a_day_before_the_first_or_after_tomorrow_is_ignored(label: str) -> None:
     data = {"dailyPapers": [json_entry()], "dateString": label}
-    named = data | {"prevDate": label, "nextDate": label}
-    listing = parse_html(html_page(named))
+    with_neighbours = data | {"prevDate": label, "nextDate": label}
+    listing = parse_html(html_page(with_neighbours))
     assert (listing.page, listing.previous_day, listing.next_day) == (DAY, "", "")
     url = f"https://huggingface.co/papers/date/{label}"
     cards = card_html().encode()
@@ -655,7 +655,7 @@ fragments = st.sampled_from(
 
 
 @given(body=st.binary() | st.lists(fragments | st.binary(max_size=8)).map(b"".join), page=pages)
-def test_arbitrary_bytes_give_a_listing_or_a_parse_error(body: bytes, page: Page) -> None:
+def test_arbitrary_bytes_return_a_listing_or_raise_a_parse_error(body: bytes, page: Page) -> None:
     assert_listing_or_parse_error(body, page)
 
 
@@ -731,7 +731,7 @@ def damaged_responses(draw: st.DrawFn) -> tuple[bytes, Page]:
 
 
 @given(damaged_responses())
-def test_damaged_data_gives_a_listing_or_a_parse_error(case: tuple[bytes, Page]) -> None:
+def test_damaged_data_returns_a_listing_or_raises_a_parse_error(case: tuple[bytes, Page]) -> None:
     assert_listing_or_parse_error(*case)
 
 
@@ -829,11 +829,11 @@ def test_papers_in_upstreams_format_are_parsed_in_order(
     drawn = [data.draw(entries_with_papers(f"2608.{number:05}")) for number in numbers]
     entries = [written for written, _ in drawn]
     day = date(2026, 8, 7) if page == DAY else None
-    wanted = [
+    expected = [
         analyze(msgspec.structs.replace(paper, listed=paper.listed or day)) for _, paper in drawn
     ]
     listing = parse_html(html_page(page_props(page, entries), card_html()), page)
-    assert list(listing.papers) == wanted
+    assert list(listing.papers) == expected
     assert (listing.page, listing.skipped, listing.parsed_from) == (page, (), "data")
     if page != DAY:
-        assert list(parse_api(entries, page).papers) == wanted
+        assert list(parse_api(entries, page).papers) == expected

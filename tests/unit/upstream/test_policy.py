@@ -232,12 +232,12 @@ def test_an_impossible_neighbour_does_not_belong_to_the_window(name: str) -> Non
     ),
     st.integers(1, 40),
 )
-def test_the_window_is_finite_and_has_no_day_twice_whatever_listings_name(
-    named: dict[str, tuple[str, str, str]], days: int
+def test_the_window_is_finite_and_has_no_duplicate_days_for_any_listings(
+    days_by_request: dict[str, tuple[str, str, str]], days: int
 ) -> None:
     listings = {
         requested: make_listing(day(returned), previous=previous, later=later)
-        for requested, (returned, previous, later) in named.items()
+        for requested, (returned, previous, later) in days_by_request.items()
     }
     found = window(listings, days)
     assert 1 <= len(found) <= days

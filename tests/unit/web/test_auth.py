@@ -22,7 +22,7 @@ def is_admitted(key: str, path: str, query: str = "", password: str | None = Non
     return True
 
 
-def test_the_access_key_opens_everything_and_nothing_else_does() -> None:
+def test_only_the_access_key_gives_access_to_everything() -> None:
     assert is_admitted(KEY, "/papers.atom")
     assert is_admitted("", "/papers.atom", password=KEY)
     for wrong in ("", "k", KEY[:-1], KEY + " ", KEY.upper(), "schlüssel", "\ud800", "\x00"):
@@ -36,7 +36,7 @@ def test_a_public_server_needs_no_key() -> None:
 
 
 @pytest.mark.parametrize("suffix", ["", ".atom", ".rss", ".json"])
-def test_a_feed_key_opens_its_feed_in_every_format(suffix: str) -> None:
+def test_a_feed_key_gives_access_to_its_feed_in_every_format(suffix: str) -> None:
     key = feed_key(KEY, "/papers", "world model")
     assert is_admitted(key, f"/papers{suffix}", " world  model ")
 
@@ -55,7 +55,7 @@ def test_a_feed_key_opens_its_feed_in_every_format(suffix: str) -> None:
         ("/papers.atom.rss", "world model"),
     ],
 )
-def test_a_feed_key_opens_nothing_else(path: str, query: str) -> None:
+def test_a_feed_key_gives_access_to_nothing_else(path: str, query: str) -> None:
     assert not is_admitted(feed_key(KEY, "/papers", "world model"), path, query)
 
 
@@ -71,7 +71,7 @@ def test_different_feeds_have_different_keys(
     assert same == alike
 
 
-def test_feed_keys_of_another_server_open_nothing() -> None:
+def test_feed_keys_of_another_server_give_no_access() -> None:
     assert not is_admitted(feed_key("another", "/papers"), "/papers.atom")
 
 

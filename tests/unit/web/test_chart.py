@@ -48,7 +48,7 @@ def chart_of(counts: Counts) -> Chart:
         ),
     ],
 )
-def test_description_gives_the_period_the_peak_and_the_empty_days(
+def test_description_has_the_period_the_peak_and_the_empty_days(
     counts: Counts, description: str
 ) -> None:
     assert chart_of(counts).description == description

@@ -32,7 +32,7 @@ from tests.support.strategies import papers, queries, query_texts
 def window_of(*papers: Paper, days: int = 1) -> Window:
     """Return a window whose newest day lists the papers; its other days are empty."""
     listing = make_listing(*papers)
-    pages = [Page(Kind.DAY, f"2026-08-{7 - back:02d}") for back in range(days)]
+    pages = [Page(Kind.DAY, f"2026-08-{7 - days_ago:02d}") for days_ago in range(days)]
     listings = (listing if page == DAY else make_listing(page=page) for page in pages)
     return Window(tuple(zip(pages, listings, strict=True)), Index(listing.papers))
 

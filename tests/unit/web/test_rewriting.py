@@ -134,7 +134,7 @@ def test_a_correct_url_is_unchanged(address: str) -> None:
     limit=st.none() | st.integers(1, 200),
     key=st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=20),
 )
-def test_the_form_without_a_question_mark_means_the_same(
+def test_the_form_without_a_question_mark_is_equivalent(
     query: str, limit: int | None, key: str
 ) -> None:
     query = " ".join(query.split()) or "x"

@@ -79,7 +79,7 @@ def test_a_period_that_does_not_exist_is_not_found_with_the_valid_form(
 
 
 @pytest.mark.parametrize(
-    ("path", "meant"),
+    ("path", "intended"),
     [
         ("/papers/", "/papers"),
         ("/papers.atom/", "/papers.atom"),
@@ -101,9 +101,9 @@ def test_a_period_that_does_not_exist_is_not_found_with_the_valid_form(
         ("/papers/2026-11", "/papers/month/2026-11"),
     ],
 )
-def test_a_nearly_correct_path_is_rewritten_to_the_intended_one(path: str, meant: str) -> None:
+def test_a_nearly_correct_path_is_rewritten_to_the_intended_one(path: str, intended: str) -> None:
     is_known = ROUTES.bind("").test(path, "GET")
-    assert nearest_path(path, ROUTES, is_known=is_known) == meant
+    assert nearest_path(path, ROUTES, is_known=is_known) == intended
 
 
 @pytest.mark.parametrize(

@@ -268,7 +268,7 @@ def test_paths_are_quoted() -> None:
     assert URLBuilder("http://a")("/feeds/a+b/ü?") == "http://a/feeds/a+b/%C3%BC%3F"
 
 
-def test_each_url_has_the_key_that_opens_it() -> None:
+def test_each_url_has_the_required_key() -> None:
     by_url = URLBuilder("http://a", Credentials("secret", url_key="secret"))
     assert by_url("/papers", q="fog", limit=3) == "http://a/papers?q=fog&limit=3&key=secret"
     by_password = URLBuilder("http://a", Credentials("secret"))
@@ -349,7 +349,9 @@ def test_the_client_is_the_last_address_that_is_no_trusted_proxy(
         (STRANGER, "for=198.51.100.4", STRANGER),
     ],
 )
-def test_forwarded_names_the_client_too(peer: str, forwarded: str, expected: str) -> None:
+def test_the_forwarded_header_also_names_the_client(
+    peer: str, forwarded: str, expected: str
+) -> None:
     config = Config(trusted_proxies=("10.0.0.0/8",))
     assert client_address(config, make_request({"Forwarded": forwarded}, peer=peer)) == expected
     both = {"Forwarded": forwarded, "X-Forwarded-For": "192.0.2.77"}
