@@ -12,6 +12,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
+from heapq import nlargest
 from threading import Lock
 from typing import NamedTuple
 
@@ -40,6 +41,8 @@ from feedsrv.search.word_families import base_forms, form_prefixes, related_base
 
 _ASCII_ONE = ord("1")
 _MAX_CACHED_EDGES = 2_000
+#: Words of which a prefix lists the papers: the most frequent ones. `a*` has thousands.
+_MAX_FORMS = 50
 
 
 class Index:
@@ -237,12 +240,16 @@ class _FieldIndex:
         _, possible, edges = self.candidates(pattern)
         for edge in edges:
             if edge.spans(pattern):
-                for word in self.words(edge):
+                frequent = nlargest(_MAX_FORMS, self.words(edge), key=self._count)
+                for word in frequent:
                     yield word, bitset(self._papers[word], self._size)
         matcher = _Matcher(pattern, [edge for edge in edges if not edge.spans(pattern)], self.words)
         for number in iter_bits(possible):
             for form in matcher.find(f" {self._texts[number]} "):
                 yield form, 1 << number
+
+    def _count(self, word: str) -> int:
+        return len(self._papers[word])
 
     @cachedmethod(lambda self: self._cached_papers, _edge_key, lock=lambda self: self._lock)
     def _papers_with_edge(self, edge: Edge) -> int:

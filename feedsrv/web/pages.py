@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
-from itertools import compress
+from itertools import compress, islice
 from operator import not_
 from typing import NamedTuple
 from urllib.parse import quote
@@ -45,6 +45,8 @@ WEB_READERS = {
 }
 #: Forms of a word that the preview lists.
 _MAX_WORD_FORMS = 12
+#: Terms whose words are listed: each takes up to 20 ms, and anybody can request a preview.
+_MAX_LISTED_TERMS = 6
 _MAX_PREVIEW_PAPERS = 8
 _EXCERPT_LENGTH = 260
 #: Authors that are shown without a click, and those that a brief card highlights at most.
@@ -218,11 +220,11 @@ def _build_hints(
 
 def _word_forms(tree: Query, index: Index) -> Iterator[WordForms]:
     """Yield the words of the query that find other words too."""
-    for term in iter_positive_terms(tree):
-        if term.has_forms:
-            forms = tuple(index.matched_forms(term).items())
-            if len(forms) > 1:
-                yield WordForms(str(term), forms[:_MAX_WORD_FORMS])
+    terms = (term for term in iter_positive_terms(tree) if term.has_forms)
+    for term in islice(terms, _MAX_LISTED_TERMS):
+        forms = tuple(index.matched_forms(term).items())
+        if len(forms) > 1:
+            yield WordForms(str(term), forms[:_MAX_WORD_FORMS])
 
 
 def _no_match_message(tree: Query, days: int, older_matches: int | None) -> str:
