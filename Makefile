@@ -22,8 +22,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 run: $(VENV)/.run
 	@$(BIN)/feedsrv serve --or-demo
 
-# Two processes per core, because many tests wait.
-WORKERS = $(shell $(BIN)/python -c "import os; print((os.cpu_count() or 2) * 2)")
+# Half as many processes more than there are cores, because many tests wait.
+WORKERS = $(shell $(BIN)/python -c "import os; print((os.cpu_count() or 2) * 3 // 2)")
 test: $(VENV)/.dev
 	@rm -f .coverage .coverage.*
 	$(BIN)/coverage run -m pytest --numprocesses $(WORKERS) --dist worksteal -m "not serial"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -22,13 +21,6 @@ HEAVY = {
 #: Development tools and the parser of rendered cards, which no server needs for its first feed.
 NEVER = {"bs4", "unittest", "xml.sax"}
 WERKZEUG = {"socket", "ssl", "werkzeug"}
-
-
-@pytest.fixture(autouse=True)
-def _no_coverage(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Do not measure the coverage of these processes: coverage loads many modules itself."""
-    for name in [name for name in os.environ if name.startswith("COVERAGE")]:
-        monkeypatch.delenv(name)
 
 
 @pytest.mark.parametrize(

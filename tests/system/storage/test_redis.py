@@ -233,6 +233,7 @@ def test_no_request_waits_for_a_redis_that_hangs(
     assert open_store().get_listing(DAYS[1]) == make_listing(DAYS[1])
 
 
+@pytest.mark.serial
 def test_a_slow_redis_delays_no_request(redis: RedisServer, tmp_path: Path) -> None:
     with delay_replies(redis.port, seconds=0.1) as port:
         url = redis.url.replace(str(redis.port), str(port))
