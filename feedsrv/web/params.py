@@ -18,6 +18,8 @@ from feedsrv.models import MAX_ENTRIES, DigestPeriod, MatchMode
 
 #: Characters of a value that an error repeats.
 _MAX_SHOWN = 100
+#: The last page of a feed; `int_param` reads three digits.
+MAX_PAGE = 999
 #: What programs leave of a missing value where they add it to a URL: ``?q=causal%3Fnull``.
 _ADDED_WORD = re.compile(r"\?(?:null|undefined|none|nan)$", re.IGNORECASE)
 _ENCODED_BYTE = re.compile(r"%[0-9a-f]{2}", re.IGNORECASE)
@@ -91,6 +93,21 @@ def int_param(name: str, maximum: int) -> int | None:
     if not re.fullmatch(r"[1-9][0-9]{0,2}", value, re.ASCII) or int(value) > maximum:
         raise ParameterError(name, value, f"must be a number from 1 to {maximum}")
     return int(value)
+
+
+def page_number_param() -> int:
+    """Return the number of the requested page of a feed, from 1.
+
+    Raises:
+        ParameterError: It is not a number from 1 to `MAX_PAGE`.
+
+    """
+    return int_param("page", MAX_PAGE) or 1
+
+
+def page_param(page: int | None) -> int | None:
+    """Return the parameter for a page of a feed; the first page has the URL of the feed."""
+    return page if page and page > 1 else None
 
 
 def choice_param(name: str, choices: Collection[str], default: str) -> str:
