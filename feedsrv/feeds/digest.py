@@ -215,7 +215,7 @@ def _full_paper(match: Match) -> DigestPaper:
         title=paper.title,
         url=_linked_url(match),
         byline=_byline(paper),
-        text=_one_line(paper.ai_summary) or _first_sentences(paper.abstract),
+        text=" ".join(paper.ai_summary.split()) or _first_sentences(paper.abstract),
         is_ai_summary=bool(paper.ai_summary),
         links=tuple(_links(paper)),
     )
@@ -258,13 +258,9 @@ def _byline(paper: Paper) -> str:
 
 def _first_sentences(text: str) -> str:
     """Return the first two sentences, or fewer where they are long."""
-    text = _one_line(text)
+    text = " ".join(text.split())
     ends = [match.end() for match in _SENTENCE_END.finditer(f"{text} .")]
     fitting = [end for end in ends[:_SENTENCES] if end <= _MAX_TEXT_LENGTH]
     if fitting:
         return text[: fitting[-1]].rstrip()
     return shorten(text, _MAX_TEXT_LENGTH, placeholder=" …")
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
