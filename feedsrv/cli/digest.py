@@ -56,7 +56,6 @@ def _parse_since(text: str, today: date) -> date:
 
     Raises:
         click.BadParameter: It is neither.
-
     """
     try:
         if match := re.fullmatch(r"(\d{1,4})d", text, re.ASCII):

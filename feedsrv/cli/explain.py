@@ -66,7 +66,6 @@ def _draw_query(query: Query, prefix: str = "", child_prefix: str = "") -> Itera
         query: The query.
         prefix: What precedes the first line: the branch that leads to it.
         child_prefix: What precedes all other lines.
-
     """
     match query:
         case And(parts) | Or(parts):

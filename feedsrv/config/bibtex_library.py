@@ -26,7 +26,6 @@ def read_arxiv_ids(file: str, directory: Path) -> tuple[str, ...]:
 
     Raises:
         ValueError: There are none.
-
     """
     path: Path = convert(file, Path)
     try:

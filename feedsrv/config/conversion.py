@@ -18,7 +18,6 @@ def convert(value: object, kind: Any, *, is_text: bool = False) -> Any:
 
     Raises:
         ValueError: It has another type or is out of range; the message says what was expected.
-
     """
     try:
         return msgspec.convert(value, kind, strict=not is_text, dec_hook=_decode_path)
@@ -31,7 +30,6 @@ def _decode_path(kind: type, value: object) -> Path:
 
     Raises:
         ValueError: It is no path, or the home directory of that user is unknown.
-
     """
     if kind is not Path or not isinstance(value, str | Path) or not str(value).strip():
         raise ValueError
@@ -84,7 +82,6 @@ def table_problems(
         kind: The type of the table.
         table: The table.
         hidden: Fields of the type that a table cannot have.
-
     """
     if not isinstance(table, Mapping):
         yield ": expected a table"

@@ -67,7 +67,6 @@ def load_config(
 
     Raises:
         ConfigError: The file or any setting is invalid; the error lists all problems.
-
     """
     file = find_config_file(file, environ)
     data = {} if file is None else read_toml(file)
@@ -111,7 +110,6 @@ def build_config(
 
     Raises:
         ConfigError: Any setting is invalid; the error lists all problems.
-
     """
     problems: list[str] = []
     settings: dict[str, Any] = {}

@@ -19,7 +19,6 @@ def default_cache_dir() -> Path:
 
     Raises:
         RuntimeError: The user has no home directory.
-
     """
     return Path(platformdirs.user_cache_dir("feedsrv", appauthor=False))
 

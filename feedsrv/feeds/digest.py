@@ -66,7 +66,6 @@ def listed_periods(
         days: The window of list days, newest first, each with its stored listing.
         period: How long the periods are.
         unreadable: Pages of days that nobody need wait for.
-
     """
     final = {page for page, listing in days if page in unreadable or _is_final(page, listing)}
     read_days = [_list_day(*each) for each in reversed(days) if each[1] is not None]
@@ -97,7 +96,6 @@ def close_periods(
         matches: All papers of the feed.
         periods: The periods of the window, oldest first.
         title: The title of the feed.
-
     """
     known = {digest.key for digest in log.digests}
     new = {period.key: period for period in periods if period.closed_by and period.key not in known}

@@ -34,7 +34,6 @@ class SMTPSender:
         config: The mail server.
         password: The password of its user.
         sleep: Waits for a number of seconds before a new attempt; None for one attempt only.
-
     """
 
     def __init__(
@@ -69,7 +68,6 @@ class SMTPSender:
 
         Raises:
             MailError: That failed.
-
         """
         try:
             self._connect().noop()
@@ -85,7 +83,6 @@ class SMTPSender:
             MailRejectedError: The mail server will never take it.
             MailDeferredError: It does not take it now.
             MailError: The mail server cannot be used at all.
-
         """
         for delay in _RETRY_DELAYS:
             if self._sleep is None:

@@ -195,7 +195,6 @@ def _error_response(
         problem: The problem.
         error: The error that it describes, if it is one of ours.
         suggestion: The query of the feed that the client may have meant.
-
     """
     page = None
     try:

@@ -33,7 +33,6 @@ class BaseViews:
 
     Args:
         service: Gives the papers of feeds.
-
     """
 
     def __init__(self, service: Service) -> None:
@@ -45,7 +44,6 @@ class BaseViews:
 
         Raises:
             ParameterError: The request has no well-formed host.
-
         """
         is_static = self._config.static_export
         return render_template(
@@ -79,7 +77,6 @@ class BaseViews:
 
         Raises:
             ParameterError: The request has no well-formed host.
-
         """
         return self._url_builder()("/papers", ".atom", q=query)
 
@@ -97,7 +94,6 @@ class BaseViews:
 
         Raises:
             ParameterError: The request has no well-formed host.
-
         """
         url = f"{base_url(self._config, request)}{quote(path)}"
         return redirect_response(f"{url}{quote_query_string(request.query_string)}")

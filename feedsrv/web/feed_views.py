@@ -247,7 +247,6 @@ def _check_format(suffix: str) -> None:
 
     Raises:
         NotFound: There is no such format.
-
     """
     if suffix and suffix not in ALL_FORMATS:
         known = ", ".join(f".{name}" for name in ALL_FORMATS)
@@ -259,7 +258,6 @@ def _filter_by_query(feed: Feed, query: str) -> Feed:
 
     Raises:
         QueryError: The query is invalid.
-
     """
     if not query:
         return feed

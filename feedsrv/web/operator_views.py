@@ -32,7 +32,6 @@ class OperatorViews(BaseViews):
     Args:
         service: Gives the status.
         metrics: What ``/metrics`` shows.
-
     """
 
     def __init__(self, service: Service, metrics: Metrics) -> None:

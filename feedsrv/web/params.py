@@ -43,7 +43,6 @@ def feed_params() -> FeedParams:
 
     Raises:
         ParameterError: One of them is invalid.
-
     """
     digest = choice_param("digest", get_args(DigestPeriod), default="")
     match = choice_param("match", get_args(MatchMode), default="")
@@ -60,7 +59,6 @@ def query_param() -> str:
 
     Raises:
         ParameterError: It is not UTF-8.
-
     """
     # Werkzeug leaves bytes that are not UTF-8 percent-encoded, as if they had been typed so.
     pairs = parse_qsl(request.query_string.decode("latin-1"), encoding="latin-1")
@@ -85,7 +83,6 @@ def int_param(name: str, maximum: int) -> int | None:
 
     Raises:
         ParameterError: It is not a number from 1 to the maximum.
-
     """
     value = request.args.get(name)
     if value is None:
@@ -100,7 +97,6 @@ def page_number_param() -> int:
 
     Raises:
         ParameterError: It is not a number from 1 to `MAX_PAGE`.
-
     """
     return int_param("page", MAX_PAGE) or 1
 
@@ -115,7 +111,6 @@ def choice_param(name: str, choices: Collection[str], default: str) -> str:
 
     Raises:
         ParameterError: It is not one of the choices.
-
     """
     value = request.args.get(name)
     return default if value is None else choice_value(name, value, choices)
@@ -126,7 +121,6 @@ def choice_value(name: str, value: str, choices: Collection[str]) -> str:
 
     Raises:
         ParameterError: It is not one of the choices.
-
     """
     if value not in choices:
         raise ParameterError(name, value[:_MAX_SHOWN], f"must be one of {', '.join(choices)}")

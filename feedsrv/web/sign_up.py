@@ -115,7 +115,6 @@ class SignUpViews(BaseViews):
             ParameterError: A field is missing or invalid.
             UnknownFeedError: There is no such feed.
             QueryError: The query is invalid.
-
         """
         form = request.form
         names = tuple(dict.fromkeys(name for name in form.get("feed", "").split("+") if name))
@@ -143,7 +142,6 @@ class SignUpViews(BaseViews):
 
         Raises:
             MailError: That failed.
-
         """
         now, mail = self._service.now(), self._config.mail
         message = confirmation_message(
@@ -176,7 +174,6 @@ def _parse_address(text: str) -> str:
 
     Raises:
         ParameterError: It is not the address of somebody on the internet.
-
     """
     try:
         address = parse_mail_address(text)
