@@ -159,7 +159,7 @@ class ListingFetcher:
             return self._fetch_page(page, None, now, deadline, acquire_slot)
         except FetchError as error:
             # Either may be out of order; only both together say that there is no such paper.
-            if error.is_not_found and getattr(api_error, "is_not_found", False):
+            if error.is_not_found and api_error.is_not_found:
                 reason, retry_after = "there is no such paper", _MISSING_PAPER_BACKOFF
                 raise FetchError(error.url, reason, retry_after, is_not_found=True) from error
             raise (api_error if error.is_not_found else error) from error
@@ -270,7 +270,7 @@ def _best_listing(
     if isinstance(error, ParseError) and not _has_page_data(fetched):
         on_layout_change(error.reason)
     (api,) = of_api
-    retry_after = max(getattr(each, "retry_after", None) or 0.0 for each in (fetched, api))
+    retry_after = max(each.retry_after or 0.0 for each in (fetched, api))
     if isinstance(fetched, FetchedListing) and (
         isinstance(api, UpstreamError)
         or (_has_page_data(fetched) and len(fetched.listing.papers) >= len(api.listing.papers))

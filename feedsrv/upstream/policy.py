@@ -186,14 +186,14 @@ def next_failure(
     doublings = min(max(count - 1 - grace, 0), _MAX_DOUBLINGS)
     backoff = min(_INITIAL_BACKOFF * 2**doublings, _MAX_BACKOFF)
     backoff *= 1 - _JITTER + 2 * _JITTER * chance
-    retry_after = timedelta(seconds=getattr(error, "retry_after", None) or 0)
+    retry_after = timedelta(seconds=error.retry_after or 0)
     return Failure(
         reason=str(error),
         count=count,
         at=now,
         retry_at=now + max(backoff, retry_after),
         since=previous.since if previous else now,
-        timed_out=getattr(error, "timed_out", False),
+        timed_out=error.timed_out,
     )
 
 

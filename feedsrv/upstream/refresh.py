@@ -231,7 +231,7 @@ class Refresher:
         """Record that the page failed; ``previous`` is upstream's failure before the request."""
         now, chance = self._now(), self._chance()
         failure = next_failure(self._repository.get_failure(page), error, now, chance)
-        if page.kind is Kind.PAPER and getattr(error, "is_not_found", False):
+        if page.kind is Kind.PAPER and error.is_not_found:
             failure = msgspec.structs.replace(failure, is_not_found=True)
         self._repository.save_failure(page, failure)
         # Logged once: retries go on for hours, and the recovery is logged too.

@@ -16,7 +16,6 @@ from feedsrv.errors import (
     NoDataYetError,
     QueryError,
     QuotaExceededError,
-    SignUpQuotaError,
     UnauthorizedError,
 )
 from feedsrv.web.responses import ALLOWED_METHODS, set_no_store
@@ -52,7 +51,7 @@ def problem_from_error(error: FeedsrvError, **facts: object) -> Problem:
                 "position": error.position,
                 "pointer": error.with_caret(),
             }
-        case NoDataYetError() | QuotaExceededError() | SignUpQuotaError():
+        case NoDataYetError() | QuotaExceededError():
             # In seconds: NetNewsWire parses numbers only.
             retry_after = math.ceil(error.retry_after)
             headers["Retry-After"] = str(retry_after)
