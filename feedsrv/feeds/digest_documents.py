@@ -22,13 +22,7 @@ _MARKDOWN_SPECIAL = re.compile(r"([\\`*_\[\]<>#|~])")
 def build_digest_entries(
     digests: Iterable[Digest], metadata: FeedMetadata, feed_names: Sequence[str]
 ) -> tuple[Entry, ...]:
-    """Return the entries of digests, in the same order.
-
-    Args:
-        digests: The digests of one feed.
-        metadata: The feed's metadata: the entries have their ids and links from it.
-        feed_names: The names of the feed, or of those that are united.
-    """
+    """Return the entries of a feed's digests, in the same order, with the feed's ids and links."""
     return tuple(
         Entry(
             id=digest_id(metadata.id, digest.key),

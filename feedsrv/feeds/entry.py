@@ -116,12 +116,7 @@ def _entry_without_feeds(paper: Paper, link: str) -> Entry:
 
 
 def _links(paper: Paper, target: str) -> Iterator[EntryLink]:
-    """Yield the links: the alternate, then the related ones, then the discussion.
-
-    Args:
-        paper: The paper.
-        target: What the alternate link leads to; see `Feed.link`.
-    """
+    """Yield the links: the alternate (by `Feed.link`), the related ones, the discussion."""
     pages = {
         "huggingface": EntryLink("related", paper_page_url(paper), _HTML_MEDIA_TYPE, "Paper page"),
         "arxiv": EntryLink("related", arxiv_url(paper), _HTML_MEDIA_TYPE, "arXiv"),

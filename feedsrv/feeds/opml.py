@@ -21,13 +21,7 @@ class Outline(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def render_subscriptions(feeds: Iterable[Feed], suffix: str, url: Callable[..., str]) -> bytes:
-    """Return an OPML document of the feeds.
-
-    Args:
-        feeds: The configured feeds.
-        suffix: The suffix of the format to subscribe to.
-        url: Returns the absolute URL of a path, given the path and a suffix.
-    """
+    """Return an OPML document of the feeds, for subscriptions to the format of the suffix."""
     outlines = (
         Outline(
             title=feed.title,

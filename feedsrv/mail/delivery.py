@@ -118,15 +118,7 @@ def build_message(service: Service, links: MailLinks, due: DueMessage) -> EmailM
 
 
 class Delivery:
-    """Sends what is due.
-
-    Args:
-        service: The feeds.
-        subscriptions: Who gets what; records what was sent.
-        links: The links in messages.
-        sender: Sends messages.
-        sleep: Waits for a number of seconds between two messages.
-    """
+    """Sends what is due, with a pause between two messages, and records it."""
 
     def __init__(
         self,
@@ -201,10 +193,7 @@ class Delivery:
     def _record(self, due: DueMessage, *, through: str, rejection: str = "") -> None:
         """Record what became of a message, and let go of it.
 
-        Args:
-            due: The message.
-            through: The key of its digest; empty for a message to send again.
-            rejection: Why it was rejected.
+        ``through`` is the key of its digest; empty for a message to send again.
         """
 
         def record(stored: DeliveryRecord | None) -> DeliveryRecord:
@@ -224,11 +213,7 @@ class Delivery:
     def _update(
         self, due: DueMessage, change: Callable[[DeliveryRecord | None], DeliveryRecord]
     ) -> DeliveryRecord:
-        """Change the record of a subscription.
-
-        Raises:
-            StoreError: It cannot be written.
-        """
+        """Change the record of a subscription; raise StoreError if it cannot be written."""
         deliveries, name = self._subscriptions.deliveries, due.subscription.id
         record = deliveries.update(name, change)
         if record is None or not deliveries.is_written(name):

@@ -64,11 +64,7 @@ class SMTPSender:
             connection.close()
 
     def check(self) -> None:
-        """Connect and log in.
-
-        Raises:
-            MailError: That failed.
-        """
+        """Connect and log in; raise MailError if that fails."""
         try:
             self._connect().noop()
         except (OSError, smtplib.SMTPException) as error:

@@ -46,11 +46,7 @@ _MAX_FORMS = 50
 
 
 class Index:
-    """Papers that can be searched. Safe for threads.
-
-    Args:
-        papers: The papers; results keep their order.
-    """
+    """Papers that can be searched; results keep their order. Safe for threads."""
 
     def __init__(self, papers: Sequence[Paper]) -> None:
         self.papers = tuple(papers)

@@ -296,10 +296,7 @@ def _is_damage(cause: Exception) -> bool:
 class DiskBackend:
     """Bytes by area and name in a folder. Safe for threads and processes.
 
-    Args:
-        folder: Where the files are; made when first needed.
-        version: Of what is stored: other versions have folders of their own, but for what is
-            permanent.
+    Versions of what is stored have folders of their own, but for what is permanent.
     """
 
     location = "on disk"

@@ -221,11 +221,7 @@ class RecordStore:
         return self._breaker.failure()
 
     def check(self) -> None:
-        """Write a value to the backend and read it back.
-
-        Raises:
-            StoreError: That failed.
-        """
+        """Write a value to the backend and read it back; raise StoreError if that fails."""
         self._write_probe()
         if self.backend.get(_PROBE) != b"1":
             raise StoreError(self.backend.name, "a value that was written cannot be read")

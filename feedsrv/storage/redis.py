@@ -63,10 +63,7 @@ _REASONS: tuple[tuple[type[Exception] | str, str], ...] = (
 class RedisBackend:
     """Bytes by area and name in Redis. Safe for threads, processes and machines.
 
-    Args:
-        url: The address, which may hold a password.
-        version: Of what is stored: other versions have names of their own, but for what is
-            permanent.
+    Versions of what is stored have names of their own, but for what is permanent.
     """
 
     location = "in Redis"

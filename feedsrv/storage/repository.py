@@ -222,12 +222,7 @@ class Repository:
     ) -> bool:
         """Take or extend the right to send requests to upstream; return whether that worked.
 
-        Args:
-            owner: The process.
-            now: The current time (UTC).
-            length: For how long; it may be released before.
-            is_awaited: Whether a reader waits. Such a process is next: who has the lease cannot
-                take it again before, however soon it asks.
+        See `feedsrv.storage.lease.acquire_lease`.
         """
         held = self._records.update(
             self._lease,
@@ -246,9 +241,7 @@ class Repository:
     def update_request_log(self, change: Callable[[RequestLog], RequestLog | None]) -> None:
         """Replace the request log atomically, for all processes.
 
-        Args:
-            change: Gets the log and returns the new one, or None to leave it. May be called again
-                where another process changed the log meanwhile.
+        The change returns None to leave it. It may be called again with another log.
         """
         self._records.update(
             self._request_log,
@@ -356,20 +349,12 @@ class Repository:
         return StorageFailure(reason, now - timedelta(seconds=seconds))
 
     def check(self) -> str:
-        """Return the backend's name after writing a value to it and reading it back.
-
-        Raises:
-            StoreError: That failed.
-        """
+        """Return the backend's name after `RecordStore.check`, which may raise StoreError."""
         self._records.check()
         return self._records.backend.name
 
     def permanent_size(self) -> tuple[int, int]:
-        """Return how many permanent values are stored, of all upstreams, and their bytes.
-
-        Raises:
-            StoreError: The backend fails.
-        """
+        """Return how many permanent values are stored, of all upstreams, and their bytes."""
         sizes = [len(data) for _, data in self._records.backend.scan(Area.PERMANENT, "")]
         return len(sizes), sum(sizes)
 
@@ -399,12 +384,6 @@ def open_repository(
     clock: Callable[[], float] = time.monotonic,  # noqa: TID251  # the default clock
 ) -> Repository:
     """Return the repository in the backend that the settings ask for.
-
-    Args:
-        config: The settings.
-        configured_searches: The searches of the configured feeds.
-        now: The clock (UTC).
-        clock: Returns seconds that never go backwards.
 
     Raises:
         ConfigError: A library that it takes is not installed.

@@ -89,10 +89,7 @@ def _is_near(day: date, links: list[date]) -> bool:
 def parse_cards(markup: str, *, day: date | None, year: int) -> tuple[Paper, ...]:
     """Return the papers of the page's cards, each once, in page order.
 
-    Args:
-        markup: The page.
-        day: The list day, if the page lists a day.
-        year: The year of dates that are shown without one.
+    The year is that of dates that are shown without one.
     """
     # Imported here because it takes 5 MB of memory, and this fallback is rarely needed.
     from bs4 import BeautifulSoup  # noqa: PLC0415

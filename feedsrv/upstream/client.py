@@ -297,11 +297,7 @@ def _conditional_headers(url: httpx.URL, validators: Validators | None) -> dict[
 
 
 def _redirect_target(url: httpx.URL, location: str) -> httpx.URL:
-    """Return the URL that a redirect leads to.
-
-    Raises:
-        FetchError: It leads to another server or to the login page.
-    """
+    """Return the target of a redirect; raise FetchError for another server or the login page."""
     target = url.join(location)
     origin = (target.scheme, target.host, target.port)
     if origin != (url.scheme, url.host, url.port):

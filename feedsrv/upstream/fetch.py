@@ -68,12 +68,7 @@ class FetchedListing(NamedTuple):
 
 
 class ListingFetcher:
-    """Fetches the listing of one page at a time.
-
-    Args:
-        client: Sends the requests.
-        unparsed_pages: Saves responses that could not be parsed, for bug reports.
-    """
+    """Fetches the listing of one page at a time, and saves responses that cannot be parsed."""
 
     def __init__(self, client: UpstreamClient, unparsed_pages: UnparsedPages) -> None:
         self._client = client
@@ -260,8 +255,7 @@ def _best_listing(
 ) -> FetchedListing:
     """Return the listing of the page, else of the API, else what the page had.
 
-    Raises:
-        UpstreamError: There is none. It is the page's error, which says more than the API's.
+    Without any, raise the page's error, which says more than the API's.
     """
     fetched, *of_api = (_outcome(request, page) for request in requests)
     if isinstance(fetched, FetchedListing) and fetched.is_complete:

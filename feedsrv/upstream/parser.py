@@ -493,11 +493,7 @@ def _check_kind(requested: Page, props: _PageProps, url: str) -> None:
 def _listing_from_cards(
     text: str, url: str, requested: Page, fetched_at: datetime, *, props_error: ParseError
 ) -> Listing:
-    """Return the listing of the rendered cards.
-
-    Raises:
-        ParseError: There are no cards. The error is the one given, since the props matter more.
-    """
+    """Return the listing of the rendered cards; without any, raise the error of the props."""
     today, requested_day = fetched_at.date(), _list_day(requested)
     label = parse_day_navigation(text, requested_day) if requested_day else DayNavigation()
     key = _page_key(requested, chain([label.day], _period_labels(text, url)), today)
@@ -590,13 +586,7 @@ def _parse_day(label: str) -> date | None:
 
 
 def _clamp_dates(paper: Paper, day: date | None, today: date) -> Paper:
-    """Return the paper with dates that can be: a date in the future would stay on top for ever.
-
-    Args:
-        paper: The paper.
-        day: The day of its list.
-        today: The current day (UTC).
-    """
+    """Return the paper with dates that can be: a date in the future would stay on top for ever."""
     last = last_list_day(today)
     listed, submitted = paper.listed, paper.submitted
     if listed is not None and not FIRST_LIST_DAY <= listed <= last:

@@ -114,11 +114,6 @@ def list_days(
     A listing names the previous list day, so weekends and holidays are skipped as upstream skips
     them. Before a page that was never fetched, the previous weekday is assumed; once fetched, the
     page tells the real day.
-
-    Args:
-        today: The current day (UTC).
-        count: How many list days to yield at most.
-        get_listing: Returns the stored listing of a page.
     """
     last = last_list_day(today).isoformat()
     return islice(_walk_back(newest_day_page(today), last, get_listing), count)
@@ -201,10 +196,6 @@ def is_backing_off(failure: Failure | None, now: datetime) -> bool:
     """Return whether the failure forbids a request now; a wrong clock does so for an hour at most.
 
     That upstream does not have a paper holds for a day: a library can have hundreds of those.
-
-    Args:
-        failure: How a page failed, or upstream as a whole; None if it did not.
-        now: The current time (UTC).
     """
     if failure is None:
         return False
@@ -281,8 +272,7 @@ _MAX_CLIENTS = 10_000
 class ClientQuota:
     """A token bucket for each client, which limits requests for new keywords. Safe for threads.
 
-    Args:
-        per_hour: The number of new keywords for each client in an hour; 0 for no limit.
+    Its capacity is a part of what is allowed in an hour; 0 is no limit.
     """
 
     def __init__(self, per_hour: int) -> None:
@@ -292,11 +282,7 @@ class ClientQuota:
         self._full_at: LRUCache[str, datetime] = LRUCache(_MAX_CLIENTS)
 
     def consume(self, client: str, now: datetime) -> None:
-        """Take one token of the client.
-
-        Raises:
-            QuotaExceededError: The client's bucket is empty.
-        """
+        """Take one token of the client; raise QuotaExceededError if its bucket is empty."""
         if not self._per_hour:
             return
         interval = _HOUR / self._per_hour  # in which the bucket gains one token

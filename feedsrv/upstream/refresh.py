@@ -325,11 +325,7 @@ class Refresher:
     # --- rate limit and lease --------------------------------------------------------------
 
     def _await_request_slot(self, page: Page, adhoc: bool, give_up_at: datetime) -> None:
-        """Wait until the next request may be sent.
-
-        Raises:
-            RequestNotSentError: That is later than the caller waits.
-        """
+        """Wait until the next request may be sent, but not for longer than the caller waits."""
         while slot := self._reserve_slot(adhoc=adhoc):
             if slot > give_up_at:
                 if adhoc:
@@ -377,11 +373,7 @@ class Refresher:
         give_up_at: datetime,
         is_awaited: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Take or extend the lease: one request at a time among all processes on one store.
-
-        Raises:
-            RequestNotSentError: Others held it for longer than the caller waits.
-        """
+        """Take or extend the lease: one request at a time among all processes on one store."""
         # As long as one page can take: a dead holder blocks others no longer than that.
         length = timedelta(seconds=self._config.deadline + 2)
         while not self._repository.acquire_lease(
@@ -424,13 +416,8 @@ def keep_list_days(
 ) -> Listing:
     """Return the listing with the dates of papers that are in other days' listings too.
 
-    A paper on two list days has the date of the first. But a later date that was served never
-    moves, though the first day is read after it.
-
-    Args:
-        fresh: The listing.
-        others: The stored listings of other days.
-        may_be_served: Returns whether a listing's dates may have been served.
+    A paper on two list days has the date of the first. But a later date that may have been served
+    never moves, though the first day is read after it.
     """
     known = {
         paper.id: (paper.listed, other)

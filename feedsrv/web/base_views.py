@@ -29,22 +29,14 @@ from feedsrv.web.urls import RelativeURLBuilder, URLBuilder, base_url
 
 
 class BaseViews:
-    """The methods that views call to build their responses.
-
-    Args:
-        service: Gives the papers of feeds.
-    """
+    """The methods that views call to build their responses."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
         self._config = service.config
 
     def render_page(self, template: str, **context: object) -> str:
-        """Return a page as HTML.
-
-        Raises:
-            ParameterError: The request has no well-formed host.
-        """
+        """Return a page as HTML; raise ParameterError if the request has no well-formed host."""
         is_static = self._config.static_export
         return render_template(
             template,
@@ -73,11 +65,7 @@ class BaseViews:
         return URLBuilder.from_request(self._config, request, credentials())
 
     def adhoc_feed_url(self, query: str) -> str:
-        """Return the URL of the ad-hoc feed for the name of an unknown feed, or for other words.
-
-        Raises:
-            ParameterError: The request has no well-formed host.
-        """
+        """Return the URL of the ad-hoc feed for the name of an unknown feed, or for other words."""
         return self._url_builder()("/papers", ".atom", q=query)
 
     def path_prefix(self) -> str:
@@ -88,13 +76,7 @@ class BaseViews:
             return request.root_path
 
     def redirect_to(self, path: str) -> Response:
-        """Return a permanent redirect of the current request to another path of the server.
-
-        The query string stays as it is.
-
-        Raises:
-            ParameterError: The request has no well-formed host.
-        """
+        """Return a permanent redirect of the request to another path, with its query string."""
         url = f"{base_url(self._config, request)}{quote(path)}"
         return redirect_response(f"{url}{quote_query_string(request.query_string)}")
 

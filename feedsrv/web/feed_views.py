@@ -243,22 +243,14 @@ def _common_digest(feeds: Sequence[Feed]) -> DigestPeriod:
 
 
 def _check_format(suffix: str) -> None:
-    """Check the suffix of a feed's path; a page has none.
-
-    Raises:
-        NotFound: There is no such format.
-    """
+    """Raise NotFound if there is no format with the suffix of a feed's path; a page has none."""
     if suffix and suffix not in ALL_FORMATS:
         known = ", ".join(f".{name}" for name in ALL_FORMATS)
         raise NotFound(f"There is no format .{suffix}; feeds end in one of {known}.")
 
 
 def _filter_by_query(feed: Feed, query: str) -> Feed:
-    """Return the feed with the query, which its title then ends with.
-
-    Raises:
-        QueryError: The query is invalid.
-    """
+    """Return the feed with the query, which its title then ends with."""
     if not query:
         return feed
     parse_query(query, URL_LIMITS)

@@ -27,12 +27,7 @@ _READY_RETRY_AFTER = 5
 
 
 class OperatorViews(BaseViews):
-    """The views for operators and programs.
-
-    Args:
-        service: Gives the status.
-        metrics: What ``/metrics`` shows.
-    """
+    """The views for operators and programs."""
 
     def __init__(self, service: Service, metrics: Metrics) -> None:
         super().__init__(service)

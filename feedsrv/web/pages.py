@@ -149,13 +149,7 @@ class FeedCard(msgspec.Struct, frozen=True, kw_only=True):
 def build_preview(query: str, window: Window, older_matches: int | None) -> Preview:
     """Return the preview of a query's feed.
 
-    Args:
-        query: The query text; may be empty.
-        window: The papers to search.
-        older_matches: How many papers beyond the window a stored search has; None without one.
-
-    Raises:
-        QueryError: The query is invalid.
+    ``older_matches`` says how many papers beyond the window a stored search has; None without one.
     """
     days_fetched = sum(day.is_fetched for day in window.days)
     preview = Preview(
@@ -412,12 +406,7 @@ def page_title(page: Page) -> str:
 
 
 def subscribe_links(readers: Mapping[str, str], feed_url: str) -> tuple[tuple[str, str], ...]:
-    """Return the name of each reader and the URL that subscribes it to a feed.
-
-    Args:
-        readers: Names and URL templates of the configured readers; these come first.
-        feed_url: The URL of the feed.
-    """
+    """Return the names of readers, configured ones first, and the URLs that subscribe them."""
     quoted = quote(feed_url, safe="")
     return tuple(
         (name, template.replace("{url}", quoted))
