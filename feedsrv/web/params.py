@@ -51,7 +51,7 @@ def feed_params() -> FeedParams:
 
 
 def query_param() -> str:
-    """Return the query ``q`` with white space normalized; raise ParameterError if it is not UTF-8."""
+    """Return the query ``q``, normalized in white space; raise ParameterError if not UTF-8."""
     # Werkzeug leaves bytes that are not UTF-8 percent-encoded, as if they had been typed so.
     pairs = parse_qsl(request.query_string.decode("latin-1"), encoding="latin-1")
     raw = next((value for name, value in pairs if name == "q"), "")
