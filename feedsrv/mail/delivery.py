@@ -7,9 +7,13 @@ Message-ID.
 
 from __future__ import annotations
 
+import fcntl
 import logging
+import os
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from email.message import EmailMessage
+from pathlib import Path
 from platform import node
 from typing import Literal
 
@@ -115,6 +119,28 @@ def build_message(service: Service, links: MailLinks, due: DueMessage) -> EmailM
             unsubscribe_url=links.unsubscribe_url(subscription),
         ),
     )
+
+
+@contextmanager
+def hold_run_lock(directory: Path) -> Iterator[bool]:
+    """Return whether no other process of this machine sends from the same store.
+
+    The lock ends with the process, however that ends.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        lock = os.open(directory / "mail.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise StoreError(str(directory), error.strerror or str(error)) from error
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(lock)
 
 
 class Delivery:

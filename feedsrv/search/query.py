@@ -380,31 +380,25 @@ def iter_positive_terms(query: Query) -> Iterator[Term]:
             assert_never(query)
 
 
-def iter_likes(query: Query) -> Iterator[Like]:
-    """Yield the parts that compare papers with others, excluded ones too."""
+def _iter_parts(query: Query) -> Iterator[Query]:
+    """Yield the query and all its parts, excluded ones too."""
+    yield query
     match query:
-        case Like():
-            yield query
         case And(parts) | Or(parts):
             for part in parts:
-                yield from iter_likes(part)
+                yield from _iter_parts(part)
         case Not(part):
-            yield from iter_likes(part)
-        case _:
-            pass
+            yield from _iter_parts(part)
+
+
+def iter_likes(query: Query) -> Iterator[Like]:
+    """Yield the parts that compare papers with others, excluded ones too."""
+    return (part for part in _iter_parts(query) if isinstance(part, Like))
 
 
 def has_count_condition(query: Query) -> bool:
     """Return whether a part of the query compares a counter."""
-    match query:
-        case CountCondition():
-            return True
-        case And(parts) | Or(parts):
-            return any(map(has_count_condition, parts))
-        case Not(part):
-            return has_count_condition(part)
-        case _:
-            return False
+    return any(isinstance(part, CountCondition) for part in _iter_parts(query))
 
 
 def replace_likes(query: Query, change: Callable[[Like], Query]) -> Query:

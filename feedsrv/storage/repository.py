@@ -17,6 +17,7 @@ from feedsrv.errors import ConfigError, StoreError
 from feedsrv.models import (
     FIRST_LIST_DAY,
     Failure,
+    IncidentLog,
     Incidents,
     Kind,
     Listing,
@@ -39,12 +40,19 @@ from feedsrv.storage.last_modified import LastModifiedBucket
 from feedsrv.storage.lease import Lease
 from feedsrv.storage.permanent import PermanentValues
 from feedsrv.storage.record_store import RecordStore
-from feedsrv.storage.records import IncidentLog, PageAlias
 from feedsrv.storage.unparsed_pages import UnparsedPages
 
 #: Of the stored records: bump it when a stored listing can no longer be read, or when
 #: `feedsrv.search.analysis` analyzes words in another way. Each version has records of its own.
 SCHEMA_VERSION = 3
+
+
+class PageAlias(msgspec.Struct, frozen=True):
+    """The page that upstream returned for another one: Friday's list on a Saturday."""
+
+    page: Page
+
+
 #: The types of cached records by the first word of their names. Not cached are the lease and the
 #: request log: processes change them too often.
 _TYPES: dict[str, type[msgspec.Struct]] = {

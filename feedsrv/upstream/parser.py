@@ -551,9 +551,9 @@ def _key_from_label(kind: Kind, label: str, today: date) -> str:
     """
     first = FIRST_LIST_DAY if kind is Kind.DAY else FIRST_SUBMISSION_DAY
     day = _parse_day(label)
-    key = _key_of_day(kind, day) if day is not None else _period_key(kind, label)
-    is_within = _key_of_day(kind, first) <= key <= _key_of_day(kind, last_list_day(today))
-    return key if is_within else ""
+    key = Page.of_date(kind, day).key if day is not None else _period_key(kind, label)
+    last = last_list_day(today)
+    return key if Page.of_date(kind, first).key <= key <= Page.of_date(kind, last).key else ""
 
 
 def _period_key(kind: Kind, label: str) -> str:
@@ -562,15 +562,6 @@ def _period_key(kind: Kind, label: str) -> str:
         return ""
     last = _MAX_WEEK if kind is Kind.WEEK else _MAX_MONTH
     return label if 1 <= int(label[-2:]) <= last else ""
-
-
-def _key_of_day(kind: Kind, day: date) -> str:
-    if kind is Kind.DAY:
-        return day.isoformat()
-    if kind is Kind.MONTH:
-        return f"{day:%Y-%m}"
-    year, week, _ = day.isocalendar()
-    return f"{year}-W{week:02d}"
 
 
 def _parse_day(label: str) -> date | None:

@@ -16,7 +16,7 @@ from feedsrv.errors import ParameterError
 from feedsrv.feeds.adhoc import adhoc_feed
 from feedsrv.feeds.formats import ALL_FORMATS, FORMATS, link_headers
 from feedsrv.feeds.metadata import feed_metadata
-from feedsrv.feeds.opml import render_subscriptions
+from feedsrv.feeds.opml import render_opml
 from feedsrv.feeds.service import DigestResult, FeedResult, Service
 from feedsrv.models import MAX_ENTRIES, DigestPeriod, Feed, Page
 from feedsrv.search.parser import URL_LIMITS, parse_query
@@ -106,7 +106,7 @@ class FeedViews(BaseViews):
         """Return the configured feeds as a list of subscriptions."""
         suffix = choice_param("format", FORMATS, default="atom")
         url = self._url_builder()
-        body = encode_body(render_subscriptions(self._config.feeds.values(), suffix, url))
+        body = encode_body(render_opml(self._config.feeds.values(), suffix, url))
         expires_at = self._service.now() + _OPML_LIFETIME
         cached = self._build_cached_response(
             body.etag,
