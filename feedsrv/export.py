@@ -121,9 +121,6 @@ def _export_paths(client: Client, name: str, paths: Iterable[str], directory: Pa
     return ExportResult(name, written)
 
 
-# --- files -----------------------------------------------------------------------------------
-
-
 @contextmanager
 def _translate_errors(directory: Path) -> Iterator[None]:
     try:

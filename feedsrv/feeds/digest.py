@@ -86,18 +86,11 @@ def listed_periods(
 
 
 def close_periods(
-    log: DigestLog,
-    matches: Iterable[Match],
-    periods: Sequence[ListedPeriod],
-    title: str,
+    log: DigestLog, matches: Iterable[Match], periods: Sequence[ListedPeriod], title: str
 ) -> DigestLog | None:
     """Return the log with the periods that are closed but not in it yet; None if there are none.
 
-    Args:
-        log: The digests so far; they stay as they are.
-        matches: All papers of the feed.
-        periods: The periods of the window, oldest first.
-        title: The title of the feed.
+    The digests so far stay as they are. The periods are those of the window, oldest first.
     """
     known = {digest.key for digest in log.digests}
     new = {period.key: period for period in periods if period.closed_by and period.key not in known}
@@ -158,9 +151,6 @@ def count_papers(papers: Sequence[DigestPaper]) -> str:
     return "1 paper" if len(papers) == 1 else f"{len(papers)} papers"
 
 
-# --- periods ---------------------------------------------------------------------------------
-
-
 def _list_day(page: Page, listing: Listing | None) -> date:
     return date.fromisoformat(listing.page.key if listing is not None else page.key)
 
@@ -185,9 +175,6 @@ def _period_of(paper: Paper, periods: Sequence[ListedPeriod]) -> ListedPeriod | 
     if index == len(periods) or day < periods[0].first_day:
         return None
     return periods[index]
-
-
-# --- papers ----------------------------------------------------------------------------------
 
 
 def _build_digest(period: ListedPeriod, matches: Iterable[Match], title: str) -> Digest:

@@ -53,9 +53,6 @@ def period_page_url(key: str) -> str:
     return f"https://huggingface.co/papers/{'week' if 'W' in key else 'date'}/{key}"
 
 
-# --- HTML ------------------------------------------------------------------------------------
-
-
 def render_digest_html(digest: Digest) -> str:
     """Return the papers as a fragment of HTML."""
     return "\n".join(_html_lines(digest))
@@ -89,9 +86,6 @@ def _html_item(paper: DigestPaper) -> str:
 
 def _html_link(title: str, url: str) -> str:
     return f'<a href="{escape(url)}">{escape(title, quote=False)}</a>'
-
-
-# --- plain text ------------------------------------------------------------------------------
 
 
 def render_digest_text(digest: Digest) -> str:
@@ -138,9 +132,6 @@ def wrap_text(text: str, start: str = "") -> list[str]:
 
 def _labelled_text(paper: DigestPaper) -> str:
     return f"{AI_SUMMARY_LABEL} {paper.text}" if paper.is_ai_summary else paper.text
-
-
-# --- Markdown and JSON -----------------------------------------------------------------------
 
 
 def _render_markdown(digest: Digest) -> str:

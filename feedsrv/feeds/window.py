@@ -30,10 +30,7 @@ class Window:
     """
 
     def __init__(
-        self,
-        list_days: StoredDays,
-        index: Index,
-        decide_like: DecideLike = lambda like, _: like,
+        self, list_days: StoredDays, index: Index, decide_like: DecideLike = lambda like, _: like
     ) -> None:
         self.list_days = list_days
         self.index = index

@@ -32,12 +32,7 @@ from feedsrv.feeds.service import ALL_PAPERS, Service
 from feedsrv.mail.links import MailLinks
 from feedsrv.mail.messages import Envelope, Footer, digest_message
 from feedsrv.mail.smtp import SMTPSender
-from feedsrv.mail.subscriptions import (
-    DeliveryRecord,
-    Subscription,
-    Subscriptions,
-    subscribed_feeds,
-)
+from feedsrv.mail.subscriptions import DeliveryRecord, Subscription, Subscriptions, subscribed_feeds
 from feedsrv.models import Digest, Feed
 
 log = logging.getLogger(__name__)
@@ -69,9 +64,6 @@ def due_messages(service: Service, subscriptions: Subscriptions) -> list[DueMess
     """Return the digests that are due, the oldest of each subscription first.
 
     The first message of a subscription is the latest digest, not all that the window holds.
-
-    Raises:
-        StoreError: The store fails, so that nobody knows what was sent.
     """
     digests: dict[str, tuple[Digest, ...]] = {}
     due = []
@@ -107,9 +99,7 @@ def build_message(service: Service, links: MailLinks, due: DueMessage) -> EmailM
         due.digest,
         digest_id(feed_id(map(feed_definition, due.feeds)), due.digest.key),
         Envelope(
-            sender=service.config.mail.sender,
-            recipient=subscription.address,
-            date=service.now(),
+            sender=service.config.mail.sender, recipient=subscription.address, date=service.now()
         ),
         Footer(
             id=subscription.id,

@@ -28,9 +28,6 @@ ALL_UPSTREAM = "Hugging Face"
 _LAYOUT_PREFIX = "layout of "
 
 
-# --- the log ---------------------------------------------------------------------------------
-
-
 def with_failure(
     incidents: Incidents, page: Page, failure: Failure, outage: Failure | None, now: datetime
 ) -> Incidents:
@@ -120,9 +117,6 @@ class IncidentRecorder:
 def subscribe_incident_recorder(service: Service) -> None:
     """Record the incidents of the service in its repository from now on."""
     service.subscribe(IncidentRecorder(service.repository, service.now).handle)
-
-
-# --- the feed --------------------------------------------------------------------------------
 
 
 def incident_feed(

@@ -281,13 +281,7 @@ class _FieldIndex:
 
 
 class _Matcher:
-    """Finds adjacent words that match a pattern in texts.
-
-    Args:
-        pattern: The pattern.
-        edges: Those of its edges that are in any of the texts.
-        words: Returns the words of the texts that agree with an edge.
-    """
+    """Finds adjacent words that match a pattern in texts, by edges and words that any text has."""
 
     def __init__(
         self, pattern: Pattern, edges: Iterable[Edge], words: Callable[[Edge], list[str]]

@@ -160,8 +160,6 @@ class DiskCache:
             for name, stored in connection.execute(query, (len(prefix), prefix)):
                 yield name, _without_checksum(name, stored)
 
-    # --- the database ------------------------------------------------------------------------
-
     def _run(self, work: Callable[[diskcache.Cache], _Result]) -> _Result:
         """Return the result of the work, of the second attempt where the files were damaged."""
         for is_last in (False, True):

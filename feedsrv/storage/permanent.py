@@ -20,11 +20,9 @@ class PermanentValues(Generic[RecordT]):
     the value: then nobody knows whether there is one.
     """
 
-    def __init__(
-        self, records: RecordStore, prefix: str, namespace: str, schema: int, type_: type[RecordT]
-    ) -> None:
+    def __init__(self, records: RecordStore, prefix: str, type_: type[RecordT]) -> None:
         self._records = records
-        self._prefix = f"{prefix}{namespace} v{schema} "
+        self._prefix = prefix
         self._type = type_
 
     def get(self, name: str) -> RecordT | None:

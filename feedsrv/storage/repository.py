@@ -154,8 +154,6 @@ class Repository:
         age = self._history if days is None else timedelta(days=days)
         return page.key < Page.of_date(page.kind, self._now().date() - age).key
 
-    # --- listings and failures ---------------------------------------------------------------
-
     def get_listing(self, page: Page) -> Listing | None:
         """Return the last listing of the page, else that of the page returned in its place.
 
@@ -223,8 +221,6 @@ class Repository:
         """Return a number that changes when any process stores a listing, within 0.1 seconds."""
         return self._records.version()
 
-    # --- requests to upstream ----------------------------------------------------------------
-
     def acquire_lease(
         self, owner: str, now: datetime, length: timedelta, *, is_awaited: bool = False
     ) -> bool:
@@ -264,8 +260,6 @@ class Repository:
     def _correct_log(self, stored: RequestLog | None) -> RequestLog:
         return correct_request_log(stored or RequestLog(), self._now())
 
-    # --- Last-Modified -----------------------------------------------------------------------
-
     def last_modified(self, url: str, etag: str, now: datetime) -> datetime | None:
         """Return since when the URL has this ETag, in whole seconds; the same in all processes.
 
@@ -282,8 +276,6 @@ class Repository:
             )
             bucket = changed or bucket
         return bucket.get(url, now)
-
-    # --- cut-offs ----------------------------------------------------------------------------
 
     def get_newest_hidden(self, feed: str) -> NewestHidden | None:
         """Return where the feed of that name was cut off, as far as that is remembered."""
@@ -313,8 +305,6 @@ class Repository:
             value.changed_at >= start for _, bucket in buckets for value in bucket.urls.values()
         )
 
-    # --- incidents and durable values --------------------------------------------------------
-
     def get_incidents(self) -> Incidents:
         """Return the incident log, the latest incident first."""
         return self._correct_incidents(self._records.get(self._incidents, IncidentLog))
@@ -330,19 +320,9 @@ class Repository:
     def _correct_incidents(self, log: IncidentLog | None) -> Incidents:
         return correct_incidents(log.incidents, self._now()) if log is not None else ()
 
-    def permanent_values(
-        self, namespace: str, type_: type[RecordT], *, schema: int = 1
-    ) -> PermanentValues[RecordT]:
-        """Return the values of a namespace that nobody can fetch again; they are never evicted.
-
-        Args:
-            namespace: What they are, in one word: "digests".
-            type_: Their type, a msgspec.Struct.
-            schema: The version of their type. Values of other versions are left alone.
-        """
-        return PermanentValues(self._records, self._prefix, namespace, schema, type_)
-
-    # --- the backend -------------------------------------------------------------------------
+    def permanent_values(self, namespace: str, type_: type[RecordT]) -> PermanentValues[RecordT]:
+        """Return the values of a namespace, such as "digests", that nobody can fetch again."""
+        return PermanentValues(self._records, f"{self._prefix}{namespace} v1 ", type_)
 
     def size(self) -> int:
         """Return the bytes that the backend takes; 0 where that is unknown."""
@@ -365,8 +345,6 @@ class Repository:
         """Return how many permanent values are stored, of all upstreams, and their bytes."""
         sizes = [len(data) for _, data in self._records.backend.scan(Area.PERMANENT, "")]
         return len(sizes), sum(sizes)
-
-    # --- keys --------------------------------------------------------------------------------
 
     def _page_key(self, word: str, page: Page | None) -> StorageKey:
         is_adhoc = page is not None and self.is_adhoc(page)

@@ -57,10 +57,7 @@ def parse_day_navigation(markup: str, requested: date) -> DayNavigation:
     """Return which day the page lists, by the label above its cards.
 
     The label has no year. The link to the day before tells it, else the nearest one is right.
-
-    Args:
-        markup: The page.
-        requested: The requested day. Upstream may have returned another one.
+    Upstream may have returned another day than the requested one.
     """
     head = markup.partition("<article")[0]
     links = sorted(filter(None, map(_parse_iso_date, _DAY_HREF.findall(head))))

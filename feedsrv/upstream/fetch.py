@@ -249,9 +249,7 @@ def _is_final(request: Future[FetchedListing]) -> bool:
 
 
 def _best_listing(
-    page: Page,
-    requests: Sequence[Future[FetchedListing]],
-    on_layout_change: Callable[[str], None],
+    page: Page, requests: Sequence[Future[FetchedListing]], on_layout_change: Callable[[str], None]
 ) -> FetchedListing:
     """Return the listing of the page, else of the API, else what the page had.
 
@@ -323,9 +321,7 @@ def _append(listing: Listing, further: Listing) -> Listing:
     if further.page != listing.page or not papers:
         return listing
     return msgspec.structs.replace(
-        listing,
-        papers=(*listing.papers, *papers),
-        skipped=(*listing.skipped, *further.skipped),
+        listing, papers=(*listing.papers, *papers), skipped=(*listing.skipped, *further.skipped)
     )
 
 

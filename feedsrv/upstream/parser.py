@@ -201,13 +201,7 @@ def parse_page(body: bytes, url: str, *, requested: Page, fetched_at: datetime) 
 
 
 def parse_api_response(body: bytes, url: str, *, requested: Page, fetched_at: datetime) -> Listing:
-    """Return the listing of a JSON API response; see `api_path`.
-
-    Args:
-        body: The response body.
-        url: The final URL, after redirects.
-        requested: The page whose papers were requested.
-        fetched_at: When the response was received (UTC).
+    """Return the listing of a JSON API response (`api_path`); arguments as in `parse_page`.
 
     Raises:
         ParseError: The response is not a list of papers, or is empty.

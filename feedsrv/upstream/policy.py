@@ -16,26 +16,14 @@ from threading import Lock
 from cachetools import LRUCache
 
 from feedsrv.errors import QuotaExceededError, UpstreamError
-from feedsrv.models import (
-    FIRST_LIST_DAY,
-    Failure,
-    Kind,
-    Listing,
-    Page,
-    RequestLog,
-    last_list_day,
-)
+from feedsrv.models import FIRST_LIST_DAY, Failure, Kind, Listing, Page, RequestLog, last_list_day
 from feedsrv.storage.clock_skew import MAX_CLOCK_SKEW
 
 # --- TTL -----------------------------------------------------------------------------------------
 
 #: The greatest age of a list day in days, and its TTL. The newest list grows all day, and votes and
 #: comments change for some days more.
-_DAY_TTLS = (
-    (0, timedelta(minutes=20)),
-    (2, timedelta(hours=3)),
-    (7, timedelta(hours=12)),
-)
+_DAY_TTLS = ((0, timedelta(minutes=20)), (2, timedelta(hours=3)), (7, timedelta(hours=12)))
 _OLD_DAY_TTL = timedelta(days=7)
 _LIST_TTLS = {
     Kind.WEEK: timedelta(hours=1),

@@ -264,8 +264,6 @@ class Refresher:
         self._repository.save_failure(None, outage)
         return outage if outage.count >= _OUTAGE_THRESHOLD else None
 
-    # --- fetching --------------------------------------------------------------------------
-
     def _fetch(
         self,
         page: Page,
@@ -322,8 +320,6 @@ class Refresher:
             hang = msgspec.structs.replace(known, at=now, timed_out=True)
             self._repository.save_failure(None, hang)
 
-    # --- rate limit and lease --------------------------------------------------------------
-
     def _await_request_slot(self, page: Page, adhoc: bool, give_up_at: datetime) -> None:
         """Wait until the next request may be sent, but not for longer than the caller waits."""
         while slot := self._reserve_slot(adhoc=adhoc):
@@ -368,10 +364,7 @@ class Refresher:
             self._repository.release_lease(self._owner)
 
     def _acquire_lease(
-        self,
-        page: Page,
-        give_up_at: datetime,
-        is_awaited: Callable[[], bool] = lambda: False,
+        self, page: Page, give_up_at: datetime, is_awaited: Callable[[], bool] = lambda: False
     ) -> None:
         """Take or extend the lease: one request at a time among all processes on one store."""
         # As long as one page can take: a dead holder blocks others no longer than that.
@@ -383,9 +376,6 @@ class Refresher:
                 reason = "another process is fetching and takes too long"
                 raise RequestNotSentError(page_path(page), reason, 2)
             self._wait(_LEASE_POLL_SECONDS, page)
-
-
-# --- merging with what is stored -------------------------------------------------------------
 
 
 def merge_refresh(stored: Listing | None, fresh: Listing) -> Listing:

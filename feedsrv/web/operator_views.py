@@ -22,7 +22,7 @@ from feedsrv.monitoring.metrics import CONTENT_TYPE, Metrics
 from feedsrv.monitoring.status import build_status
 from feedsrv.web.base_views import BaseViews
 from feedsrv.web.pages import page_title
-from feedsrv.web.responses import encode_body, set_no_store, with_body
+from feedsrv.web.responses import set_no_store
 
 #: Paths that begin so are feeds and pages of keywords, of which there is no end.
 _NOT_FOR_CRAWLERS = ("/papers", "/feeds", "/preview", "/status", "/metrics", "/?q=")
@@ -74,17 +74,10 @@ class OperatorViews(BaseViews):
             page_url=url("/status"),
             icon_url=url("/static/icon.png"),
         )
-        body = encode_body(document)
-        expires_at = self._service.now() + _INCIDENT_FEED_LIFETIME
-        cached = self._build_cached_response(
-            body.etag,
-            url=self_url,
-            media_type=FORMATS["atom"].media_type,
-            fresh_until=expires_at,
-            expires_at=expires_at,
-            headers=[("Link", f'<{self_url}>; rel="self"')],
+        media_type, link = FORMATS["atom"].media_type, ("Link", f'<{self_url}>; rel="self"')
+        return self._document_response(
+            document, media_type, self_url, _INCIDENT_FEED_LIFETIME, [link]
         )
-        return self._respond(with_body(cached, body))
 
     def healthz(self) -> Response:
         """Return whether the process can answer."""

@@ -143,9 +143,6 @@ class FeedCard(msgspec.Struct, frozen=True, kw_only=True):
     failure: Failure | None
 
 
-# --- the preview -----------------------------------------------------------------------------
-
-
 def build_preview(query: str, window: Window, older_matches: int | None) -> Preview:
     """Return the preview of a query's feed.
 
@@ -190,11 +187,7 @@ def query_problem(error: QueryError) -> QueryProblem:
 
 
 def _build_hints(
-    query: str,
-    tree: Query,
-    papers: Sequence[Paper],
-    window: Window,
-    older_matches: int | None,
+    query: str, tree: Query, papers: Sequence[Paper], window: Window, older_matches: int | None
 ) -> Iterator[Hint]:
     """Yield advice on the query: what to try instead, and why."""
     for suggestion in suggest(query, tree, papers, window.index):
@@ -242,9 +235,6 @@ def _frequency(papers: int, days: int) -> str:
     if per_week < _MANY_PER_WEEK:
         return f"about {round(per_week)} per week"
     return f"about {format_number(round(per_day))} per weekday"
-
-
-# --- papers ----------------------------------------------------------------------------------
 
 
 def paper_cards(
@@ -349,9 +339,6 @@ def _matched_fields(query: Query, paper: Paper) -> dict[str, tuple[str, ...]]:
         field, _, value = location.partition(": ")
         matched[field] = (*matched.get(field, ()), value)
     return matched
-
-
-# --- feeds -----------------------------------------------------------------------------------
 
 
 def feed_card(feed: Feed, window: Window, failure: Failure | None, today: date) -> FeedCard:

@@ -151,11 +151,7 @@ def with_body(cached: CacheableResponse, body: EncodedBody) -> CacheableResponse
         *cached.headers,
     )
     plain = (*headers, ("Content-Length", str(len(body.plain))))
-    compressed = (
-        *headers,
-        ("Content-Encoding", "gzip"),
-        ("Content-Length", str(len(body.gzip))),
-    )
+    compressed = (*headers, ("Content-Encoding", "gzip"), ("Content-Length", str(len(body.gzip))))
     return cached._replace(
         representations=(Representation(plain, body.plain), Representation(compressed, body.gzip))
     )
