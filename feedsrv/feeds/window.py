@@ -26,19 +26,11 @@ class Window:
     """The papers of the stored list days.
 
     Pages ask for the same few queries again and again: while somebody types, and for each
-    configured feed. So `search` caches its results.
-
-    Args:
-        list_days: The list days, newest first, each with its stored listing.
-        index: Their papers.
-        decide_like: Decides which papers are similar to others; by default none is.
+    configured feed. So `search` caches its results. By default, no paper is similar to others.
     """
 
     def __init__(
-        self,
-        list_days: StoredDays,
-        index: Index,
-        decide_like: DecideLike = lambda like, _: like,
+        self, list_days: StoredDays, index: Index, decide_like: DecideLike = lambda like, _: like
     ) -> None:
         self.list_days = list_days
         self.index = index

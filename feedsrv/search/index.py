@@ -49,11 +49,7 @@ _MAX_BEGINNINGS = 16
 
 
 class Index:
-    """Papers that can be searched. Safe for threads.
-
-    Args:
-        papers: The papers; results keep their order.
-    """
+    """Papers that can be searched; results keep their order. Safe for threads."""
 
     def __init__(self, papers: Sequence[Paper]) -> None:
         self.papers = tuple(papers)
@@ -288,13 +284,7 @@ class _FieldIndex:
 
 
 class _Matcher:
-    """Finds adjacent words that match a pattern in texts.
-
-    Args:
-        pattern: The pattern.
-        edges: Those of its edges that are in any of the texts.
-        words: Returns the words of the texts that agree with an edge.
-    """
+    """Finds adjacent words that match a pattern in texts, by edges and words that any text has."""
 
     def __init__(
         self, pattern: Pattern, edges: Iterable[Edge], words: Callable[[Edge], list[str]]

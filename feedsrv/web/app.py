@@ -190,11 +190,7 @@ def _error_response(
 ) -> Response:
     """Return the problem as a page for browsers, as problem+json for other clients.
 
-    Args:
-        views: Renders the page.
-        problem: The problem.
-        error: The error that it describes, if it is one of ours.
-        suggestion: The query of the feed that the client may have meant.
+    A suggestion is the query of the feed that the client may have meant.
     """
     page = None
     try:

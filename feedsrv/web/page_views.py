@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import get_args
 
 from flask import Flask, request, send_from_directory
 from werkzeug.wrappers import Response
 
 from feedsrv.errors import QueryError
-from feedsrv.feeds.formats import FORMATS
-from feedsrv.models import DigestPeriod
 from feedsrv.search.parser import URL_LIMITS, parse_query
 from feedsrv.web.base_views import BaseViews
 from feedsrv.web.pages import build_preview, feed_card, invalid_query_preview
@@ -70,21 +67,7 @@ class PageViews(BaseViews):
             preview = build_preview(query, self._service.window(), self._service.count_older(query))
         except QueryError as error:
             preview, query = invalid_query_preview(error), ""
-        url = self._url_builder()
-        links = {name: url("/papers", f".{name}", q=query) for name in FORMATS}
-        path_url = url.without_query_string("/papers", ".atom", q=query)
-        digest_urls = {
-            choice: url("/papers", q=query, digest=choice if choice != "none" else None)
-            for choice in get_args(DigestPeriod)
-        }
-        return {
-            "preview": preview,
-            "links": links,
-            "bib_url": url("/papers", ".bib", q=query),
-            "path_url": path_url,
-            "digest_urls": digest_urls,
-            "sign_up_fields": self._sign_up_fields("/papers", query),
-        }
+        return {"preview": preview, **self._subscribe_context("/papers", q=query)}
 
     def problem_types(self) -> Response:
         """Return the page that describes the types of problems."""

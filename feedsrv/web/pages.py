@@ -143,19 +143,10 @@ class FeedCard(msgspec.Struct, frozen=True, kw_only=True):
     failure: Failure | None
 
 
-# --- the preview -----------------------------------------------------------------------------
-
-
 def build_preview(query: str, window: Window, older_matches: int | None) -> Preview:
     """Return the preview of a query's feed.
 
-    Args:
-        query: The query text; may be empty.
-        window: The papers to search.
-        older_matches: How many papers beyond the window a stored search has; None without one.
-
-    Raises:
-        QueryError: The query is invalid.
+    ``older_matches`` says how many papers beyond the window a stored search has; None without one.
     """
     days_fetched = sum(day.is_fetched for day in window.days)
     preview = Preview(
@@ -196,11 +187,7 @@ def query_problem(error: QueryError) -> QueryProblem:
 
 
 def _build_hints(
-    query: str,
-    tree: Query,
-    papers: Sequence[Paper],
-    window: Window,
-    older_matches: int | None,
+    query: str, tree: Query, papers: Sequence[Paper], window: Window, older_matches: int | None
 ) -> Iterator[Hint]:
     """Yield advice on the query: what to try instead, and why."""
     for suggestion in suggest(query, tree, papers, window.index):
@@ -248,9 +235,6 @@ def _frequency(papers: int, days: int) -> str:
     if per_week < _MANY_PER_WEEK:
         return f"about {round(per_week)} per week"
     return f"about {format_number(round(per_day))} per weekday"
-
-
-# --- papers ----------------------------------------------------------------------------------
 
 
 def paper_cards(
@@ -357,9 +341,6 @@ def _matched_fields(query: Query, paper: Paper) -> dict[str, tuple[str, ...]]:
     return matched
 
 
-# --- feeds -----------------------------------------------------------------------------------
-
-
 def feed_card(feed: Feed, window: Window, failure: Failure | None, today: date) -> FeedCard:
     """Return the card of a configured feed."""
     papers = window.search(parse_feed_query(feed))
@@ -412,12 +393,7 @@ def page_title(page: Page) -> str:
 
 
 def subscribe_links(readers: Mapping[str, str], feed_url: str) -> tuple[tuple[str, str], ...]:
-    """Return the name of each reader and the URL that subscribes it to a feed.
-
-    Args:
-        readers: Names and URL templates of the configured readers; these come first.
-        feed_url: The URL of the feed.
-    """
+    """Return the names of readers, configured ones first, and the URLs that subscribe them."""
     quoted = quote(feed_url, safe="")
     return tuple(
         (name, template.replace("{url}", quoted))

@@ -238,11 +238,7 @@ def _wait_for_parent() -> None:
 
 
 def _open_listener(host: str, port: int) -> socket.socket:
-    """Return a socket that is bound to the address; for port 0, to a free one.
-
-    Raises:
-        ListenError: The address is in use, or it is not an address of this machine.
-    """
+    """Return a socket that is bound to the address; for port 0, to a free one."""
     try:
         family, _, _, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE

@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 
-from feedsrv.models import Failure, Incident, Kind, Listing, Page, RequestLog
+from feedsrv.models import Failure, Incident, IncidentLog, Kind, Listing, Page, RequestLog
 from feedsrv.storage.conflicts import resolve_conflict
 from feedsrv.storage.last_modified import LastModified, LastModifiedBucket
 from feedsrv.storage.lease import Lease
-from feedsrv.storage.records import IncidentLog, PageAlias
+from feedsrv.storage.repository import PageAlias
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 LATER = NOON + timedelta(seconds=1)
