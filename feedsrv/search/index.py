@@ -50,7 +50,6 @@ class Index:
 
     Args:
         papers: The papers; results keep their order.
-
     """
 
     def __init__(self, papers: Sequence[Paper]) -> None:
@@ -292,7 +291,6 @@ class _Matcher:
         pattern: The pattern.
         edges: Those of its edges that are in any of the texts.
         words: Returns the words of the texts that agree with an edge.
-
     """
 
     def __init__(
