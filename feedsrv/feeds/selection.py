@@ -13,7 +13,7 @@ from cachetools import LRUCache
 from feedsrv.models import Feed, Kind, Listing, Match, Paper
 from feedsrv.search.index import Index
 from feedsrv.search.parser import parse_feed_queries, parse_feed_query
-from feedsrv.search.query import Like, Query, matches, replace_likes
+from feedsrv.search.query import Query, Undecided, matches, replace_undecided
 
 #: The window, trending, the week and the month.
 _MAX_INDEXES = 4
@@ -27,12 +27,12 @@ class Selection(NamedTuple):
 
     papers: tuple[Paper, ...]
     searched_ids: frozenset[str]
-    #: The queries that they match, with what was decided about similar papers.
+    #: The queries that they match, with what was decided about papers.
     queries: tuple[Query, ...]
 
 
-#: Decides which of the papers are similar to others.
-DecideLike = Callable[[Like, Sequence[Paper]], Like]
+#: Returns a part of a query with what is decided about the papers.
+Decide = Callable[[Undecided, Sequence[Paper]], Undecided]
 
 
 class Selector:
@@ -49,18 +49,18 @@ class Selector:
         )
         self._lock = Lock()
 
-    def select(self, feed: Feed, listings: Iterable[Listing], decide_like: DecideLike) -> Selection:
+    def select(self, feed: Feed, listings: Iterable[Listing], decide: Decide) -> Selection:
         """Return the papers of the listings that match the feed, each once."""
         every = tuple(listings)
         if feed.page is not None:  # no index: those of the window and the lists stay
             papers = unite_listings(every)
-            queries = _resolve(parse_feed_queries(feed), papers, decide_like)
+            queries = _resolve(parse_feed_queries(feed), papers, decide)
             return Selection(_narrow(papers, queries), _ids(papers), queries)
         lists = tuple(each for each in every if each.page.kind is not Kind.SEARCH)
         searches = tuple(each for each in every if each.page.kind is Kind.SEARCH)
         index, hits = self.index_for(lists), unite_listings(searches)
         others = tuple(hit for hit in hits if hit.id not in index.ids)
-        queries = _resolve(parse_feed_queries(feed), (*index.papers, *others), decide_like)
+        queries = _resolve(parse_feed_queries(feed), (*index.papers, *others), decide)
         has_own = parse_feed_query(feed) is not None
         papers = _matching_papers(feed, queries[0], index, hits) if has_own else index.papers
         seen_ids = index.ids | _ids(others)
@@ -79,9 +79,9 @@ class Selector:
 
 
 def _resolve(
-    queries: tuple[Query, ...], papers: Sequence[Paper], decide_like: DecideLike
+    queries: tuple[Query, ...], papers: Sequence[Paper], decide: Decide
 ) -> tuple[Query, ...]:
-    return tuple(replace_likes(each, lambda like: decide_like(like, papers)) for each in queries)
+    return tuple(replace_undecided(each, lambda part: decide(part, papers)) for each in queries)
 
 
 def _ids(papers: Iterable[Paper]) -> frozenset[str]:

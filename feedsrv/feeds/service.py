@@ -73,7 +73,7 @@ from feedsrv.models import (
 from feedsrv.search.index import Index
 from feedsrv.search.near_misses import NearMiss, find_near_misses
 from feedsrv.search.parser import parse_feed_queries, parse_feed_query, parse_query
-from feedsrv.search.query import Like, Query, has_count_condition, iter_likes
+from feedsrv.search.query import HasArtefact, Query, Undecided, has_changing_condition, iter_likes
 from feedsrv.search.search_terms import search_terms
 from feedsrv.storage.clock_skew import is_future
 from feedsrv.storage.repository import Repository, open_repository
@@ -204,7 +204,7 @@ class Service:
         self._digest_logs = repository.permanent_values("digests", DigestLog)
         #: The window, the version of the store that it was made from, and when.
         self._list_days_cache: tuple[object, datetime, StoredDays] = (None, now(), ())
-        self._window = Window((), Index(()), self._decide_like)
+        self._window = Window((), Index(()), self._decide)
         self._feed_names = sorted(config.feeds)
 
     @classmethod
@@ -317,7 +317,7 @@ class Service:
         pages: dict[Page, None] = {}
         selected: list[tuple[Feed, tuple[Paper, ...]]] = []
         queries: dict[Feed, tuple[Query, ...]] = {}
-        decide_like = partial(self._decide_like, is_stored=is_stored)
+        decide = partial(self._decide, is_stored=is_stored)
         for feed in feeds:
             self._check_seeds(feed)
         for feed, its_states in states.items():
@@ -331,13 +331,13 @@ class Service:
                 lifetimes.append(timedelta(0))
                 continue
             pages |= dict.fromkeys(listing.page for listing in listings)
-            selection = self._selector.select(feed, listings, decide_like)
+            selection = self._selector.select(feed, listings, decide)
             queries[feed] = selection.queries
             seen_ids |= selection.searched_ids
             ttls += [state.main_page_ttl for state in updated]
             lifetimes += [state.min_ttl for state in updated]
             papers = selection.papers
-            if any(map(has_count_condition, selection.queries)):
+            if any(map(has_changing_condition, selection.queries)):
                 is_complete = all(state.listings for state in updated)
                 papers = self._date_matches(feed, papers, is_complete, is_stored=is_stored)
             selected.append((feed, papers))
@@ -530,7 +530,7 @@ class Service:
                 is_known = all(
                     self._likes.is_stored(like) for query in queries for like in iter_likes(query)
                 )
-                if any(map(has_count_condition, queries)) and not self._first_matches.is_stored(
+                if any(map(has_changing_condition, queries)) and not self._first_matches.is_stored(
                     feed
                 ):
                     is_known = False
@@ -595,9 +595,13 @@ class Service:
             all(self._likes.get_seed(each, window) is None for each in like.ids) for like in likes
         )
 
-    def _decide_like(self, like: Like, papers: Iterable[Paper], *, is_stored: bool = False) -> Like:
+    def _decide(
+        self, part: Undecided, papers: Iterable[Paper], *, is_stored: bool = False
+    ) -> Undecided:
+        if isinstance(part, HasArtefact):
+            return part
         return self._likes.decide(
-            like,
+            part,
             papers,
             self._window_index(),
             is_complete=self._is_window_complete(),
@@ -691,7 +695,7 @@ class Service:
         days = self.list_days()
         if not self._window.is_current(days):
             listings = (listing for _, listing in days if listing is not None)
-            self._window = Window(days, self._selector.index_for(listings), self._decide_like)
+            self._window = Window(days, self._selector.index_for(listings), self._decide)
         self._scheduler.refresh_in_background(self._due_day_pages())
         return self._window
 
@@ -712,7 +716,7 @@ class Service:
         listing = self.repository.get_listing(Page(Kind.SEARCH, search_terms(feed.query)))
         if listing is None:
             return None
-        papers = self._selector.select(feed, [listing], self._decide_like).papers
+        papers = self._selector.select(feed, [listing], self._decide).papers
         return sum(self._window.index.get(paper.id) is None for paper in papers)
 
     def get_failure(self, feed: Feed) -> Failure | None:

@@ -24,6 +24,7 @@ from feedsrv.search.query import (
     CountCondition,
     CounterName,
     Field,
+    HasArtefact,
     HasLink,
     Like,
     Not,
@@ -62,7 +63,7 @@ _GRAMMAR = r"""
     // A hyphen before other punctuation is no NOT (->), nor is "Stars: a Survey" a condition.
     _NOT.3: /NOT(?![^\s()"|])|-(?=[^\s)|-])(?![!#-'*-\/:-@\[-`{}~]+(?:[\s)]|$))/
     FIELD.2: /(?:title|abstract|author|org|keyword|id|by):/i
-        | /has:(?!\s+(?!code|project|media)[^\W_])/i
+        | /has:(?!\s+(?!code|project|media|model|dataset|space)[^\W_])/i
         | /(?:upvotes|comments|stars|like):(?!\s+[^\W_])/i
     VERBATIM.2: /="[^"]*"/
     QUOTED: /"[^"]*"/
@@ -262,11 +263,14 @@ class _TreeBuilder(Transformer[Token, Query]):
                 reason = f"unknown field {field!r}; use one of {_KNOWN_FIELDS}"
                 raise QueryError(self._text, _position(tokens[0]), reason)
 
-    def _build_has(self, body: str, position: int) -> HasLink:
+    def _build_has(self, body: str, position: int) -> HasLink | HasArtefact:
         match body.lower():
             case "code" | "project" | "media" as link:
                 return HasLink(link)
-        raise QueryError(self._text, position, "has: takes code, project or media")
+            case "model" | "dataset" | "space" as kind:
+                return HasArtefact(kind)
+        reason = "has: takes code, project, media, model, dataset or space"
+        raise QueryError(self._text, position, reason)
 
     def _build_count(self, counter: CounterName, body: str, position: int) -> CountCondition:
         if found := _COMPARISON.fullmatch(body):
