@@ -463,9 +463,8 @@ def replace_undecided(query: Query, change: Callable[[Undecided], Query]) -> Que
 def with_any_artefacts(query: Query, *, is_negated: bool = False) -> Query:
     """Return the query of all papers that match with some artefacts, whatever names them now."""
     match query:
-        case HasArtefact(kind):
-            matches_none = HasArtefact(kind)
-            return matches_none if is_negated else Not(matches_none)
+        case HasArtefact():
+            return Or(()) if is_negated else And(())  # matches none, or all
         case And(parts):
             return And(tuple(with_any_artefacts(part, is_negated=is_negated) for part in parts))
         case Or(parts):

@@ -222,6 +222,8 @@ RATE_WINDOW = timedelta(minutes=5)
 MAX_REQUESTS = 60
 _MAX_ADHOC_REQUESTS = 30
 _BURST_SIZE = 4
+#: Requests in five minutes that are left to lists, searches and readers.
+_MIN_SPARE_REQUESTS = 10
 
 
 def next_request_at(
@@ -257,6 +259,13 @@ def next_request_at(
 def requests_left(request_log: RequestLog, now: datetime) -> int:
     """Return how many more requests are allowed in the five minutes that end now."""
     return max(0, MAX_REQUESTS - len(_recent(request_log.times, now)))
+
+
+def is_request_spare(request_log: RequestLog, now: datetime, *, spacing: timedelta) -> bool:
+    """Return whether a request now would make no other one wait."""
+    after = record_request(request_log, now, adhoc=False)
+    has_room = requests_left(after, now) >= _MIN_SPARE_REQUESTS
+    return has_room and next_request_at(after, now, adhoc=False, spacing=spacing) <= now
 
 
 def record_request(request_log: RequestLog, now: datetime, *, adhoc: bool) -> RequestLog:
