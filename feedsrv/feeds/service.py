@@ -22,6 +22,7 @@ from concurrent.futures import Future, wait
 from contextlib import ExitStack, suppress
 from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from random import random as _random  # noqa: TID251  # the default source of chance
 from tempfile import TemporaryDirectory
@@ -816,10 +817,9 @@ def _split_future_matches(
     A paper is listed from midnight on, and published within the first hour of its list day. No feed
     has a date in the future.
     """
-    published = tuple(match for match in matches if match.paper.published <= now)
-    if len(published) == len(matches):
-        return matches, now + _MAX_LIFETIME
-    return published, min(m.paper.published for m in matches if m.paper.published > now)
+    future = sum(1 for _ in takewhile(lambda match: match.paper.published > now, matches))
+    next_at = matches[future - 1].paper.published if future else now + _MAX_LIFETIME
+    return matches[future:], next_at
 
 
 def _start_of_window(days: StoredDays) -> datetime:

@@ -28,8 +28,8 @@ PRECONDITION_FAILED: Final = "412 Precondition Failed"
 _MIN_MAX_AGE, _MAX_MAX_AGE = timedelta(minutes=5), timedelta(hours=1)
 #: Seconds, RFC 5861.
 _STALE_DIRECTIVES = "stale-while-revalidate=3600, stale-if-error=86400"
-#: Level 9 takes three times as long for one percent.
-_GZIP_LEVEL = 5
+#: Level 6 takes twice as long for a tenth fewer bytes.
+_GZIP_LEVEL = 3
 #: Longer values of Accept-Encoding are neither parsed nor remembered; no client sends them.
 _MAX_ACCEPT_ENCODING = 250
 
