@@ -335,6 +335,7 @@ def refresh(config_file: Path | None) -> None:
     """Refresh stale lists; safe alongside a running server. For cron."""
     with _open_service(_load_config(config_file)) as service:
         failed = _refresh_stale(service)
+        service.refresh_artefacts()
     if failed:
         click.echo(f"{failed} {'list' if failed == 1 else 'lists'} could not be fetched.")
         sys.exit(1)

@@ -21,6 +21,8 @@ from feedsrv.errors import ConfigError, QueryError
 from feedsrv.mail_address import parse_mail_address
 from feedsrv.models import INTERNAL_FEED_FIELDS, XML_FORBIDDEN, Feed
 from feedsrv.network import NetworkSettings, read_network_settings
+from feedsrv.search.parser import parse_query
+from feedsrv.search.query import has_artefact_condition
 from feedsrv.search.search_terms import search_terms
 from feedsrv.toml_file import read_toml
 from feedsrv.validation import (
@@ -130,6 +132,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     spacing: Annotated[float, msgspec.Meta(ge=0, le=60)] = 1.0
     #: Number of list days that a keyword feed covers.
     history_days: Annotated[int, msgspec.Meta(ge=1, le=366)] = 30
+    #: Whether to ask which models, datasets and Spaces cite the papers of the configured feeds.
+    linked_artefacts: bool = True
     #: Key that clients must send; empty for a public server.
     access_key: str = ""
     #: New keywords per hour for each client of a public server; 0 for no limit.
@@ -260,6 +264,10 @@ def _missing_settings(config: Config) -> Iterator[str]:
         for feed in config.feeds.values():
             if feed.mail:
                 yield f"feeds.{feed.name}.mail: needs the table [mail] with host and from"
+    if not config.linked_artefacts:
+        for feed in config.feeds.values():
+            if "has:" in feed.query.lower() and has_artefact_condition(parse_query(feed.query)):
+                yield f"feeds.{feed.name}.query: needs linked_artefacts = true"
 
 
 def _given_values(

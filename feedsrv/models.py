@@ -199,7 +199,7 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class LinkedArtefacts(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """How many artefacts of one kind name a paper, with the id of one of them."""
+    """How many artefacts of one kind cite a paper, with the id of one of them."""
 
     count: int = 0
     #: ``ada/causal-7b``; empty where none is known.
@@ -207,7 +207,7 @@ class LinkedArtefacts(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class ArtefactRecord(msgspec.Struct, frozen=True, array_like=True):
-    """Which artefacts name a paper: models, datasets and Spaces at Hugging Face."""
+    """Which artefacts cite a paper: models, datasets and Spaces at Hugging Face."""
 
     #: When upstream was last asked, whatever it answered (UTC).
     checked_at: datetime

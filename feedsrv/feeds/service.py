@@ -22,7 +22,7 @@ from concurrent.futures import Future, wait
 from contextlib import ExitStack, suppress
 from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
-from itertools import takewhile
+from itertools import chain, takewhile
 from pathlib import Path
 from random import random as _random  # noqa: TID251  # the default source of chance
 from tempfile import TemporaryDirectory
@@ -42,6 +42,7 @@ from feedsrv.errors import (
     UnknownFeedError,
     UpstreamError,
 )
+from feedsrv.feeds.artefacts import ConfiguredPapers
 from feedsrv.feeds.digest import close_periods, listed_periods
 from feedsrv.feeds.first_matches import FirstMatches
 from feedsrv.feeds.likes import Likes
@@ -71,13 +72,23 @@ from feedsrv.models import (
     Source,
     StoredDays,
 )
+from feedsrv.search.artefacts import NO_ARTEFACTS, ArtefactTable
 from feedsrv.search.index import Index
 from feedsrv.search.near_misses import NearMiss, find_near_misses
 from feedsrv.search.parser import parse_feed_queries, parse_feed_query, parse_query
-from feedsrv.search.query import HasArtefact, Query, Undecided, has_changing_condition, iter_likes
+from feedsrv.search.query import (
+    HasArtefact,
+    Query,
+    Undecided,
+    has_artefact_condition,
+    has_changing_condition,
+    iter_likes,
+    with_any_artefacts,
+)
 from feedsrv.search.search_terms import search_terms
 from feedsrv.storage.clock_skew import is_future
 from feedsrv.storage.repository import Repository, open_repository
+from feedsrv.upstream.artefacts import ArtefactRefresher
 from feedsrv.upstream.client import UpstreamClient
 from feedsrv.upstream.demo import create_demo_upstream, load_sample_papers
 from feedsrv.upstream.events import Listener
@@ -94,6 +105,11 @@ from feedsrv.upstream.scheduler import Scheduler
 #: Minimum lifetime of a result while a refresh is pending.
 _MIN_LIFETIME = timedelta(seconds=1)
 _MAX_LIFETIME = timedelta(days=1)
+#: How long pages, which show artefacts, and feeds of queries that look for them can be cached.
+_ARTEFACTS_LIFETIME = timedelta(minutes=1)
+#: Papers that one batch refresh asks about at most, and the longest wait for one, in seconds.
+_MAX_BATCH_ARTEFACTS = 20
+_MAX_BATCH_PAUSE = 2.0
 #: Seconds after which to try again where nothing better is known.
 _DEFAULT_RETRY_AFTER = 60
 _MAX_RETRY_AFTER = 3600
@@ -184,13 +200,14 @@ class Service:
         self._now = now
         self._full_waits = BoundedSemaphore(_MAX_FULL_WAITS)
         shutdown = Event()
+        self._sleep = sleep or shutdown.wait
         self._refresher = Refresher(
             config,
             client,
             repository,
             owner=f"{os.getpid()}-{uuid4().hex}",
             now=now,
-            sleep=sleep or shutdown.wait,
+            sleep=self._sleep,
             chance=chance,
         )
         #: The search pages of the configured feeds.
@@ -202,6 +219,10 @@ class Service:
         self._selector = Selector()
         self._likes = Likes(repository)
         self._first_matches = FirstMatches(repository)
+        papers = ConfiguredPapers(config.feeds.values(), self._possible_papers, repository)
+        self._artefacts = ArtefactRefresher(
+            client, repository, self._refresher, papers.get, now=now, chance=chance
+        )
         self._digest_logs = repository.permanent_values("digests", DigestLog)
         #: The window, the version of the store that it was made from, and when.
         self._list_days_cache: tuple[object, datetime, StoredDays] = (None, now(), ())
@@ -340,6 +361,7 @@ class Service:
             papers = selection.papers
             if any(map(has_changing_condition, selection.queries)):
                 is_complete = all(state.listings for state in updated)
+                is_complete = is_complete and self._knows_artefacts(selection.queries)
                 papers = self._date_matches(feed, papers, is_complete, is_stored=is_stored)
             selected.append((feed, papers))
         if not selected:
@@ -349,7 +371,7 @@ class Service:
             main_pages = [state.main_page for state in all_states]
             raise self._no_data_error([*main_pages, *seed_fetches], fetches, waited)
         matches, next_at = _split_future_matches(merge_feeds(selected), now)
-        lifetimes.append(next_at - now)
+        lifetimes += [next_at - now, self._artefacts_lifetime(queries, is_preview=is_preview)]
         size = limit or _default_limit(feeds, matches)
         if page_number is None:
             matches = self._without_hidden_matches(feeds, limit, matches, size)
@@ -600,7 +622,7 @@ class Service:
         self, part: Undecided, papers: Iterable[Paper], *, is_stored: bool = False
     ) -> Undecided:
         if isinstance(part, HasArtefact):
-            return part
+            return msgspec.structs.replace(part, table=self.artefacts())
         return self._likes.decide(
             part,
             papers,
@@ -608,6 +630,19 @@ class Service:
             is_complete=self._is_window_complete(),
             is_stored=is_stored,
         )
+
+    def _knows_artefacts(self, queries: Iterable[Query]) -> bool:
+        """Return whether a paper that begins to match does so because artefacts are new."""
+        if not any(map(has_artefact_condition, queries)):
+            return True
+        return self._is_window_complete() and self._artefacts.is_complete()
+
+    def _artefacts_lifetime(
+        self, queries: Mapping[Feed, Iterable[Query]], *, is_preview: bool
+    ) -> timedelta:
+        """Return for how long a result can be cached: artefacts change while listings stay."""
+        depends = is_preview or any(map(has_artefact_condition, chain(*queries.values())))
+        return _ARTEFACTS_LIFETIME if depends and self.config.linked_artefacts else _MAX_LIFETIME
 
     def _date_matches(
         self, feed: Feed, papers: Sequence[Paper], is_complete: bool, *, is_stored: bool
@@ -746,6 +781,33 @@ class Service:
     def _window_index(self) -> Index:
         listings = (listing for _, listing in self.list_days() if listing is not None)
         return self._selector.index_for(listings)
+
+    # --- artefacts -------------------------------------------------------------------------
+
+    def artefacts(self) -> ArtefactTable:
+        """Return what is known of models, datasets and Spaces that cite papers."""
+        return self.repository.get_artefacts() if self.config.linked_artefacts else NO_ARTEFACTS
+
+    def ask_for_artefacts_when_idle(self) -> None:
+        """Ask upstream about papers of the configured feeds whenever nothing else is fetched."""
+        if self.config.linked_artefacts:
+            self._scheduler.run_when_idle(self._artefacts.refresh_next)
+
+    def refresh_artefacts(self) -> None:
+        """Ask upstream about the next papers of the configured feeds, as many as is fair."""
+        for _ in range(_MAX_BATCH_ARTEFACTS if self.config.linked_artefacts else 0):
+            seconds = self._scheduler.call(self._artefacts.refresh_next)
+            if (
+                seconds is None
+                or seconds > max(self.config.spacing, _MAX_BATCH_PAUSE)
+                or self._sleep(seconds)
+            ):
+                return
+
+    def _possible_papers(self, feed: Feed) -> tuple[Paper, ...]:
+        """Return the stored papers of a feed, and those that artefacts would bring in."""
+        listings = (each for state in self._source_states(feed) for each in state.listings)
+        return self._selector.select(feed, listings, self._decide, with_any_artefacts).papers
 
     # --- refreshing ------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""The artefacts that name papers, by paper: what ``has:model`` and the like look up."""
+"""The artefacts that cite papers, by paper: what ``has:model`` and the like look up."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ARTEFACT_KINDS: tuple[ArtefactKind, ...] = get_args(ArtefactKind)
 
 
 class ArtefactTable:
-    """The artefacts that name papers.
+    """The artefacts that cite papers.
 
     Args:
         records: By the paper's id.
@@ -21,14 +21,14 @@ class ArtefactTable:
 
     def __init__(self, records: Mapping[str, ArtefactRecord]) -> None:
         self.records = records
-        #: The ids of the papers that an artefact of a kind names.
+        #: The ids of the papers that an artefact of a kind cites.
         self.paper_ids = {
             kind: frozenset(each for each in records if self.get(kind, each).count)
             for kind in ARTEFACT_KINDS
         }
 
     def get(self, kind: ArtefactKind, paper_id: str) -> LinkedArtefacts:
-        """Return the artefacts of a kind that name the paper."""
+        """Return the artefacts of a kind that cite the paper."""
         found: LinkedArtefacts = getattr(self.records.get(paper_id), kind, LinkedArtefacts())
         return found
 

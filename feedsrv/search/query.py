@@ -144,13 +144,13 @@ class HasLink(msgspec.Struct, frozen=True):
 
 
 class HasArtefact(msgspec.Struct, frozen=True):
-    """A model, dataset or Space at Hugging Face names the paper.
+    """A model, dataset or Space at Hugging Face cites the paper.
 
     No listing says so, and it changes while listings stay. Without a table it matches no paper.
 
     Attributes:
-        kind: What names it.
-        table: What names which papers.
+        kind: What cites it.
+        table: What cites which papers.
 
     """
 
@@ -167,7 +167,7 @@ class HasArtefact(msgspec.Struct, frozen=True):
 
     def describe(self) -> str:
         """Return what it looks for, as a phrase."""
-        return f"a {'Space' if self.kind == 'space' else self.kind} at Hugging Face names it"
+        return f"cited by a {'Space' if self.kind == 'space' else self.kind} at Hugging Face"
 
 
 class CountCondition(msgspec.Struct, frozen=True):
@@ -436,7 +436,7 @@ def iter_likes(query: Query) -> Iterator[Like]:
 
 
 def has_artefact_condition(query: Query) -> bool:
-    """Return whether a part of the query looks for artefacts that name papers."""
+    """Return whether a part of the query looks for artefacts that cite papers."""
     return any(isinstance(leaf, HasArtefact) for leaf in iter_leaves(query))
 
 
@@ -461,7 +461,7 @@ def replace_undecided(query: Query, change: Callable[[Undecided], Query]) -> Que
 
 
 def with_any_artefacts(query: Query, *, is_negated: bool = False) -> Query:
-    """Return the query of all papers that match with some artefacts, whatever names them now."""
+    """Return the query of all papers that match with some artefacts, whatever cites them now."""
     match query:
         case HasArtefact():
             return Or(()) if is_negated else And(())  # matches none, or all

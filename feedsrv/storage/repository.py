@@ -330,7 +330,7 @@ class Repository:
     # --- artefacts ---------------------------------------------------------------------------
 
     def get_artefacts(self) -> ArtefactTable:
-        """Return what is known of artefacts that name papers; the same object until it changes."""
+        """Return what is known of artefacts that cite papers; the same object until it changes."""
         buckets = [self._records.get(key, ArtefactBucket) for key in self._artefacts]
         cached = self._artefact_cache
         if cached is None or any(map(operator.is_not, buckets, cached[0])):
@@ -344,7 +344,7 @@ class Repository:
         return cached[1]
 
     def save_artefacts(self, paper_id: str, record: ArtefactRecord) -> None:
-        """Store which artefacts name a paper."""
+        """Store which artefacts cite a paper."""
         self._records.update(
             self._artefacts[bucket_number(paper_id)],
             ArtefactBucket,

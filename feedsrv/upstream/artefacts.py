@@ -1,4 +1,4 @@
-"""Ask upstream which models, datasets and Spaces name a paper, one paper at a time.
+"""Ask upstream which models, datasets and Spaces cite a paper, one paper at a time.
 
 ::
 
@@ -28,7 +28,7 @@ from feedsrv.storage.repository import Repository
 from feedsrv.upstream.client import FetchResult, UpstreamClient
 from feedsrv.upstream.fetch import start_request
 from feedsrv.upstream.parser import api_path
-from feedsrv.upstream.policy import RATE_WINDOW, next_failure
+from feedsrv.upstream.policy import RATE_WINDOW, next_failure, requests_left
 from feedsrv.upstream.refresh import RATE_LIMIT_REASON, Refresher
 
 #: Stands for all these requests where failures are stored: one that fails makes the others wait.
@@ -42,8 +42,11 @@ _RATE_LIMITS = ((RATE_WINDOW, 20), (timedelta(days=1), 1500))
 _MAX_SECONDS = 4.0
 #: Seconds between two looks at whether something else is to be fetched.
 _POLL_SECONDS = 0.1
-#: Seconds to wait where other requests go first, and at most after a failure.
-_PAUSE_SECONDS, _MAX_PAUSE_SECONDS = 5.0, 300.0
+#: Requests in five minutes that are left to lists and readers.
+_MIN_REQUESTS_LEFT = 10
+#: Seconds to wait for requests that go first, for the budget or an upstream that hangs, and at most
+#: after a failure.
+_SHORT_PAUSE, _LONG_PAUSE, _MAX_PAUSE = 2.0, 30.0, 300.0
 
 _REPOSITORY_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(?:/[A-Za-z0-9][\w.-]{0,95})?", re.ASCII)
 _MAX_COUNT = 10**9
@@ -181,11 +184,14 @@ class ArtefactRefresher:
         self._papers = papers
         self._now = now
         self._chance = chance
+        self._was_complete = False
 
     def is_complete(self) -> bool:
-        """Return whether upstream was asked about each paper at least once."""
-        records = self._repository.get_artefacts().records
-        return all(paper.id in records for paper in self._papers())
+        """Return whether upstream was asked about each paper, or had been once: then of the new."""
+        if not self._was_complete:
+            records = self._repository.get_artefacts().records
+            self._was_complete = all(paper.id in records for paper in self._papers())
+        return self._was_complete
 
     def refresh_next(self, is_interrupted: Callable[[], bool] = lambda: False) -> float | None:
         """Ask about the paper whose turn it is, if a request may be sent now.
@@ -205,7 +211,7 @@ class ArtefactRefresher:
             # Another process may have asked meanwhile.
             paper_id = self._due_paper() if has_lease and not self._pause_seconds() else None
             if paper_id is None or not self._refresher.take_spare_slot():
-                return _PAUSE_SECONDS
+                return _SHORT_PAUSE
             self._ask(paper_id, is_interrupted)
         return self._refresher.spacing_seconds
 
@@ -219,9 +225,10 @@ class ArtefactRefresher:
         seconds = max(
             (allowed_at - now).total_seconds(), self._refresher.seconds_until_retry(ARTEFACTS_PAGE)
         )
-        if self._refresher.is_hanging():
-            seconds = max(seconds, _PAUSE_SECONDS)
-        return min(seconds, _MAX_PAUSE_SECONDS)
+        left = requests_left(self._repository.get_request_log(), now)
+        if self._refresher.is_hanging() or left <= _MIN_REQUESTS_LEFT:
+            seconds = max(seconds, _LONG_PAUSE)
+        return min(seconds, _MAX_PAUSE)
 
     def _ask(self, paper_id: str, is_interrupted: Callable[[], bool]) -> None:
         now = self._now()

@@ -222,8 +222,6 @@ RATE_WINDOW = timedelta(minutes=5)
 MAX_REQUESTS = 60
 _MAX_ADHOC_REQUESTS = 30
 _BURST_SIZE = 4
-#: Requests in five minutes that are left to lists, searches and readers.
-_MIN_SPARE_REQUESTS = 10
 
 
 def next_request_at(
@@ -262,10 +260,9 @@ def requests_left(request_log: RequestLog, now: datetime) -> int:
 
 
 def is_request_spare(request_log: RequestLog, now: datetime, *, spacing: timedelta) -> bool:
-    """Return whether a request now would make no other one wait."""
+    """Return whether another request could follow a request now at once."""
     after = record_request(request_log, now, adhoc=False)
-    has_room = requests_left(after, now) >= _MIN_SPARE_REQUESTS
-    return has_room and next_request_at(after, now, adhoc=False, spacing=spacing) <= now
+    return next_request_at(after, now, adhoc=False, spacing=spacing) <= now
 
 
 def record_request(request_log: RequestLog, now: datetime, *, adhoc: bool) -> RequestLog:

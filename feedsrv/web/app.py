@@ -70,6 +70,7 @@ def open_app(config: Config) -> Flask:
     configure_access_log(secrets)
     service = Service.open(config)
     subscribe_incident_recorder(service)
+    service.ask_for_artefacts_when_idle()
     return create_app(service)
 
 

@@ -266,7 +266,8 @@ class Views:
     ) -> str:
         """Return one page of a feed as HTML."""
         if isinstance(result, FeedResult):
-            template, cards = "feed.html", paper_cards(result.matches, result.queries)
+            template = "feed.html"
+            cards = paper_cards(result.matches, result.queries, self._service.artefacts())
             last = result.offset + len(result.matches)
         else:
             template, cards = "digests.html", ()

@@ -1,4 +1,4 @@
-"""``has:model``, ``has:dataset`` and ``has:space``: papers that artefacts name."""
+"""``has:model``, ``has:dataset`` and ``has:space``: papers that artefacts cite."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def tables(stored: list[Paper]) -> st.SearchStrategy[ArtefactTable]:
         ("-(has:model OR has:dataset)", [3, 4]),
     ],
 )
-def test_papers_that_artefacts_name_are_found(query: str, numbers: list[int]) -> None:
+def test_papers_that_artefacts_cite_are_found(query: str, numbers: list[int]) -> None:
     tree = resolve(parse_query(query), TABLE)
     expected = [paper for paper in PAPERS if int(paper.id[-1]) in numbers]
     assert [paper for paper in PAPERS if matches(tree, paper)] == expected

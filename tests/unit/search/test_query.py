@@ -362,8 +362,8 @@ def test_match_locations_name_only_the_first_of_many_media() -> None:
         ("author:ada", "“ada”, in author"),
         ("diffus*", "words that begin with “diffus”, in title, abstract or keywords"),
         ("has:code", "links code"),
-        ("has:model", "a model at Hugging Face names it"),
-        ("has:space", "a Space at Hugging Face names it"),
+        ("has:model", "cited by a model at Hugging Face"),
+        ("has:space", "cited by a Space at Hugging Face"),
         ("stars:>=3", "stars >= 3"),
     ],
 )
