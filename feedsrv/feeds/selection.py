@@ -23,7 +23,7 @@ from feedsrv.search.query import (
 
 #: The window, trending, the week and the month.
 _MAX_INDEXES = 4
-#: Searches of which the matching hits are remembered, about a kilobyte each.
+#: Searches of which the matching hits are remembered, about 300 bytes each.
 _MAX_HIT_MATCHES = 10_000
 #: What a feed has at least if it sets no limit, as far as there are so many papers.
 DEFAULT_LIMIT = 50
@@ -56,7 +56,7 @@ class Selector:
             _MAX_INDEXES
         )
         #: By the hash of a query and of search hits, which are much larger.
-        self._hit_matches: LRUCache[int, tuple[bool, ...]] = LRUCache(_MAX_HIT_MATCHES)
+        self._hit_matches: LRUCache[int, bytes] = LRUCache(_MAX_HIT_MATCHES)
         self._lock = Lock()
 
     def select(
@@ -73,7 +73,6 @@ class Selector:
             listings: The listings of its sources.
             decide: Decides about parts of its queries.
             change: Returns the query to use in place of one of the feed's.
-
         """
         parsed = tuple(map(change, parse_feed_queries(feed)))
         every = tuple(listings)
@@ -121,18 +120,18 @@ class Selector:
                 papers.pop(paper.id, None)
         return newest_first(papers.values())
 
-    def _matching_hits(self, query: Query, hits: tuple[Paper, ...]) -> tuple[bool, ...]:
+    def _matching_hits(self, query: Query, hits: tuple[Paper, ...]) -> Iterable[int]:
         """Return for each search hit whether it matches the query.
 
         The hits of a keyword change once a day, and readers ask for them every hour.
         """
         if any(isinstance(leaf, Undecided) for leaf in iter_leaves(query)):  # members change
-            return tuple(matches(query, hit) for hit in hits)
+            return [matches(query, hit) for hit in hits]
         key = hash((query, hits))
         with self._lock:
             result = self._hit_matches.get(key)
         if result is None:
-            result = tuple(matches(query, hit) for hit in hits)
+            result = bytes(matches(query, hit) for hit in hits)
             with self._lock:
                 self._hit_matches[key] = result
         return result

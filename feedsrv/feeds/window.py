@@ -31,9 +31,8 @@ class Window:
     Args:
         list_days: The list days, newest first, each with its stored listing.
         index: Their papers.
-        decide: Decides which papers match the parts of queries that papers alone do not decide; by
-            default none does.
-
+        decide: Decides about the parts of queries that papers alone do not decide; by default no
+            paper matches them.
     """
 
     def __init__(

@@ -16,7 +16,6 @@ class ArtefactTable:
 
     Args:
         records: By the paper's id.
-
     """
 
     def __init__(self, records: Mapping[str, ArtefactRecord]) -> None:

@@ -51,7 +51,6 @@ class Index:
 
     Args:
         papers: The papers; results keep their order.
-
     """
 
     def __init__(self, papers: Sequence[Paper]) -> None:
@@ -293,7 +292,6 @@ class _Matcher:
         pattern: The pattern.
         edges: Those of its edges that are in any of the texts.
         words: Returns the words of the texts that agree with an edge.
-
     """
 
     def __init__(

@@ -130,7 +130,6 @@ def parse_query(text: str, limits: Limits = CONFIG_LIMITS) -> Query:
 
     Raises:
         QueryError: It cannot be parsed, or is over a limit.
-
     """
     if len(text) > limits.length:
         reason = f"a query has at most {limits.length} characters"
@@ -164,7 +163,6 @@ def parse_feed_query(feed: Feed) -> Query | None:
 
     Raises:
         QueryError: It cannot be parsed.
-
     """
     query = parse_query(feed.query) if feed.query else None
     if not feed.library:
@@ -178,7 +176,6 @@ def parse_feed_queries(feed: Feed) -> tuple[Query, ...]:
 
     Raises:
         QueryError: One cannot be parsed.
-
     """
     narrowing = parse_query(feed.narrowed_by) if feed.narrowed_by else None
     return tuple(each for each in (parse_feed_query(feed), narrowing) if each is not None)

@@ -56,7 +56,6 @@ class Term(msgspec.Struct, frozen=True):
         mode: How a paper's words must agree.
         previous_word: The plain word before it in the query. Papers may join it with this one.
         next_word: The plain word after it, likewise.
-
     """
 
     field: Field
@@ -151,7 +150,6 @@ class HasArtefact(msgspec.Struct, frozen=True):
     Attributes:
         kind: What cites it.
         table: What cites which papers.
-
     """
 
     kind: ArtefactKind
@@ -197,7 +195,6 @@ class Like(msgspec.Struct, frozen=True):
         library: The name of the feed, where the ids come from its ``like_file``.
         members: The ids of the papers that are similar.
         seed_vector: What papers are compared with; None where it is unknown.
-
     """
 
     ids: tuple[str, ...]

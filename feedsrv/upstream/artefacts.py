@@ -80,7 +80,6 @@ def parse_artefacts(
 
     Raises:
         ParseError: The response does not describe the paper.
-
     """
     try:
         found = msgspec.json.decode(body, type=_PaperArtefacts)
@@ -123,7 +122,6 @@ def next_paper(
         papers: The papers, newest first.
         records: What upstream said, by id.
         now: The current time (UTC).
-
     """
     due: list[tuple[datetime, str]] = []
     for paper in papers:
@@ -142,7 +140,6 @@ def next_check_at(checks: Iterable[datetime], now: datetime) -> datetime:
     Args:
         checks: When upstream was last asked about each paper.
         now: The current time (UTC).
-
     """
     recent = sorted(each for each in checks if each <= now)
     slots = [now]
@@ -165,7 +162,6 @@ class ArtefactRefresher:
         papers: Returns the papers to ask about, newest first.
         now: The clock (UTC).
         chance: Returns a random number from 0 to 1.
-
     """
 
     def __init__(
@@ -184,14 +180,6 @@ class ArtefactRefresher:
         self._papers = papers
         self._now = now
         self._chance = chance
-        self._was_complete = False
-
-    def is_complete(self) -> bool:
-        """Return whether upstream was asked about each paper, or had been once: then of the new."""
-        if not self._was_complete:
-            records = self._repository.get_artefacts().records
-            self._was_complete = all(paper.id in records for paper in self._papers())
-        return self._was_complete
 
     def refresh_next(self, is_interrupted: Callable[[], bool] = lambda: False) -> float | None:
         """Ask about the paper whose turn it is, if a request may be sent now.
@@ -201,7 +189,6 @@ class ArtefactRefresher:
 
         Returns:
             The seconds after which to call again; None if nothing is due.
-
         """
         if pause := self._pause_seconds():
             return pause

@@ -172,7 +172,6 @@ def build_preview(query: str, window: Window, older_matches: int | None) -> Prev
 
     Raises:
         QueryError: The query is invalid.
-
     """
     days_fetched = sum(day.is_fetched for day in window.days)
     preview = Preview(
@@ -453,7 +452,6 @@ def subscribe_links(readers: Mapping[str, str], feed_url: str) -> tuple[tuple[st
     Args:
         readers: Names and URL templates of the configured readers; these come first.
         feed_url: The URL of the feed.
-
     """
     quoted = quote(feed_url, safe="")
     return tuple(
