@@ -28,6 +28,8 @@ from feedsrv.config.validation import (
 from feedsrv.errors import ConfigError
 from feedsrv.mail_address import parse_mail_address
 from feedsrv.network import read_network_settings
+from feedsrv.search.parser import parse_query
+from feedsrv.search.query import has_artefact_condition
 
 #: The included settings file, relative to a clone.
 _DEFAULT_FILE = Path("config/feedsrv.toml")
@@ -148,6 +150,10 @@ def _missing_settings(config: Config) -> Iterator[str]:
         for feed in config.feeds.values():
             if feed.mail:
                 yield f"feeds.{feed.name}.mail: needs the table [mail] with host and from"
+    if not config.linked_artefacts:
+        for feed in config.feeds.values():
+            if "has:" in feed.query.lower() and has_artefact_condition(parse_query(feed.query)):
+                yield f"feeds.{feed.name}.query: needs linked_artefacts = true"
 
 
 def _given_values(

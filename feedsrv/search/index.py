@@ -27,6 +27,7 @@ from feedsrv.search.query import (
     KEYWORD_FALLBACK_FIELDS,
     And,
     CountCondition,
+    HasArtefact,
     HasLink,
     Like,
     Not,
@@ -126,8 +127,8 @@ class Index:
             case HasLink() | CountCondition():
                 numbers = (n for n in iter_bits(candidates) if matched_value(query, self.papers[n]))
                 return bitset(numbers, len(self.papers))
-            case Like(members=members):
-                return candidates & self._papers_with_ids(members)
+            case HasArtefact() | Like():
+                return candidates & self._papers_with_ids(query.members)
             case Term():
                 return self._evaluate_term(query, candidates)
 

@@ -16,9 +16,10 @@ from feedsrv.search.query import (
     Or,
     Query,
     Term,
+    Undecided,
     iter_likes,
     iter_positive_terms,
-    replace_likes,
+    replace_undecided,
 )
 from feedsrv.search.similar import SeedVector, build_seed_vector
 
@@ -68,11 +69,11 @@ def _similar_papers(
     """Yield the papers right below the cut-off."""
     for paper in _most_similar(seed_vector, found, index):
         if paper.id not in like.members and not like.library:
-            query = str(replace_likes(tree, partial(_with_id, like, paper.id)))
+            query = str(replace_undecided(tree, partial(_with_id, like, paper.id)))
             yield NearMiss(paper, f"like:{paper.id}", query, 0)
 
 
-def _with_id(like: Like, paper_id: str, other: Like) -> Like:
+def _with_id(like: Like, paper_id: str, other: Undecided) -> Undecided:
     """Return the part with one more paper, if it is the one to change; else as it is."""
     ids = (*like.ids, paper_id)
     return msgspec.structs.replace(like, ids=ids) if other is like else other

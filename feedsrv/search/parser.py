@@ -25,6 +25,7 @@ from feedsrv.search.query import (
     CountCondition,
     CounterName,
     Field,
+    HasArtefact,
     HasLink,
     Like,
     Not,
@@ -244,11 +245,14 @@ class _TreeBuilder(Transformer[Token, Query]):
                 reason = f"unknown field {field!r}; use one of {_KNOWN_FIELDS}"
                 raise QueryError(self._text, _position(tokens[0]), reason)
 
-    def _build_has(self, body: str, position: int) -> HasLink:
+    def _build_has(self, body: str, position: int) -> HasLink | HasArtefact:
         match body.lower():
             case "code" | "project" | "media" as link:
                 return HasLink(link)
-        raise QueryError(self._text, position, "has: takes code, project or media")
+            case "model" | "dataset" | "space" as kind:
+                return HasArtefact(kind)
+        reason = "has: takes code, project, media, model, dataset or space"
+        raise QueryError(self._text, position, reason)
 
     def _build_count(self, counter: CounterName, body: str, position: int) -> CountCondition:
         if found := _COMPARISON.fullmatch(body):

@@ -5,6 +5,7 @@ They are records in memory, written through to a backend (`feedsrv.storage.recor
 
 from __future__ import annotations
 
+import operator
 import time
 import zlib
 from collections.abc import Callable, Collection
@@ -16,6 +17,7 @@ from feedsrv.config import Config
 from feedsrv.errors import ConfigError, StoreError
 from feedsrv.models import (
     FIRST_LIST_DAY,
+    ArtefactRecord,
     Failure,
     IncidentLog,
     Incidents,
@@ -26,7 +28,9 @@ from feedsrv.models import (
     RequestLog,
     last_list_day,
 )
+from feedsrv.search.artefacts import ArtefactTable
 from feedsrv.storage import lease
+from feedsrv.storage.artefacts import BUCKETS, ArtefactBucket, bucket_number
 from feedsrv.storage.backend import Area, Backend, StorageKey
 from feedsrv.storage.clock_skew import (
     correct_incidents,
@@ -61,6 +65,7 @@ _TYPES: dict[str, type[msgspec.Struct]] = {
     "failure": Failure,
     "incidents": IncidentLog,
     "last-modified": LastModifiedBucket,
+    "artefacts": ArtefactBucket,
 }
 #: Those that change what feeds hold.
 _VERSIONED = frozenset({"listing", "alias"})
@@ -129,6 +134,12 @@ class Repository:
         self._lease = self._key(Area.DURABLE, "lease")
         self._request_log = self._key(Area.DURABLE, "requests")
         self._incidents = self._key(Area.DURABLE, "incidents")
+        # Not evictable, or anybody's keywords would make upstream be asked again. Not permanent,
+        # because upstream can be asked again.
+        self._artefacts = [
+            self._key(Area.DURABLE, f"artefacts {number:02d}") for number in range(BUCKETS)
+        ]
+        self._artefact_cache: tuple[list[ArtefactBucket | None], ArtefactTable] | None = None
 
     def open(self) -> None:
         """Wait until what is stored is in memory, for half a second at most."""
@@ -190,7 +201,7 @@ class Repository:
         """
         for page in {requested, listing.page, None}:
             if self.get_failure(page) is not None:
-                self._clear_failure(page, listing.fetched_at)
+                self.clear_failure(page, listing.fetched_at)
         self._records.set(self._page_key("listing", listing.page), listing)
         if requested == listing.page:
             return
@@ -213,7 +224,8 @@ class Repository:
         """Store how fetching the page, or upstream as a whole, failed. Its listing stays."""
         self._records.set(self._page_key("failure", page), failure)
 
-    def _clear_failure(self, page: Page | None, now: datetime) -> None:
+    def clear_failure(self, page: Page | None, now: datetime) -> None:
+        """Store that the page, or upstream as a whole, no longer fails."""
         # Not deleted: it is later than a failure that another process may still write.
         self.save_failure(page, Failure(reason="", count=0, at=now, retry_at=now, since=now))
 
@@ -303,6 +315,28 @@ class Repository:
         start = moment.replace(microsecond=0)
         return any(
             value.changed_at >= start for _, bucket in buckets for value in bucket.urls.values()
+        )
+
+    def get_artefacts(self) -> ArtefactTable:
+        """Return what is known of artefacts that cite papers; the same object until it changes."""
+        buckets = [self._records.get(key, ArtefactBucket) for key in self._artefacts]
+        cached = self._artefact_cache
+        if cached is None or any(map(operator.is_not, buckets, cached[0])):
+            records = {
+                paper_id: record
+                for bucket in buckets
+                if bucket is not None
+                for paper_id, record in bucket.papers.items()
+            }
+            cached = self._artefact_cache = buckets, ArtefactTable(records)
+        return cached[1]
+
+    def save_artefacts(self, paper_id: str, record: ArtefactRecord) -> None:
+        """Store which artefacts cite a paper."""
+        self._records.update(
+            self._artefacts[bucket_number(paper_id)],
+            ArtefactBucket,
+            lambda stored: (stored or ArtefactBucket({})).with_paper(paper_id, record),
         )
 
     def get_incidents(self) -> Incidents:

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
 from threading import Thread
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
@@ -35,6 +35,8 @@ from feedsrv.upstream.parser import (
 )
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 #: Share of the time for the page alone. After that, the API is asked too.
 _PAGE_SHARE = 0.7
@@ -106,7 +108,7 @@ class ListingFetcher:
             return self._fetch_paper(page, now, max_seconds, acquire_slot)
         started = self._client.deadline_after(0)
         deadline = started + max_seconds
-        page_request = _start_request(
+        page_request = start_request(
             partial(self._fetch_page, page, stored, now, deadline, acquire_slot)
         )
         requests = [page_request]
@@ -125,7 +127,7 @@ class ListingFetcher:
             await_response(lambda elapsed: elapsed >= _PAGE_SHARE * awaited_seconds())
             if not _is_final(page_request):
                 fetch_api = partial(self._fetch_api, page, now, deadline, acquire_slot)
-                requests.append(_start_request(fetch_api))
+                requests.append(start_request(fetch_api))
                 # Looking up the host's addresses has no deadline of its own.
                 await_response(lambda elapsed: elapsed > max_seconds + 1)
         finally:
@@ -224,9 +226,9 @@ class ListingFetcher:
             raise
 
 
-def _start_request(fetch: Callable[[], FetchedListing]) -> Future[FetchedListing]:
+def start_request(fetch: Callable[[], T]) -> Future[T]:
     """Return the future of a call in a thread that does not keep the process from ending."""
-    future: Future[FetchedListing] = Future()
+    future: Future[T] = Future()
 
     def run() -> None:
         try:

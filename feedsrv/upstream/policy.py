@@ -234,6 +234,12 @@ def requests_left(request_log: RequestLog, now: datetime) -> int:
     return max(0, MAX_REQUESTS - len(_recent(request_log.times, now)))
 
 
+def is_request_spare(request_log: RequestLog, now: datetime, *, spacing: timedelta) -> bool:
+    """Return whether another request could follow a request now at once."""
+    after = record_request(request_log, now, adhoc=False)
+    return next_request_at(after, now, adhoc=False, spacing=spacing) <= now
+
+
 def record_request(request_log: RequestLog, now: datetime, *, adhoc: bool) -> RequestLog:
     """Return the log with a request that is sent now, and without those that no longer count."""
     start = now - RATE_WINDOW

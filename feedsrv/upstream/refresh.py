@@ -32,6 +32,7 @@ from feedsrv.upstream.parser import page_path
 from feedsrv.upstream.policy import (
     RATE_WINDOW,
     is_backing_off,
+    is_request_spare,
     list_days,
     next_failure,
     next_request_at,
@@ -319,6 +320,37 @@ class Refresher:
         if not known.timed_out:
             hang = msgspec.structs.replace(known, at=now, timed_out=True)
             self._repository.save_failure(None, hang)
+
+    @property
+    def spacing_seconds(self) -> float:
+        """The seconds between two requests."""
+        return self._config.spacing
+
+    @contextmanager
+    def hold_free_lease(self) -> Iterator[bool]:
+        """Hold the lease if no other process has it; yield whether that worked."""
+        length = timedelta(seconds=self._config.deadline + 2)
+        has_lease = self._repository.acquire_lease(self._owner, self._now(), length)
+        try:
+            yield has_lease
+        finally:
+            if has_lease:
+                self._repository.release_lease(self._owner)
+
+    def take_spare_slot(self) -> bool:
+        """Record a request now, if no other one has to wait for it; return whether it has not."""
+        now, spacing = self._now(), timedelta(seconds=self._config.spacing)
+        is_spare = False
+
+        def reserve(request_log: RequestLog) -> RequestLog | None:
+            nonlocal is_spare
+            is_spare = is_request_spare(request_log, now, spacing=spacing)
+            return record_request(request_log, now, adhoc=False) if is_spare else None
+
+        self._repository.update_request_log(reserve)
+        if is_spare:
+            self._emit(RequestSent())
+        return is_spare
 
     def _await_request_slot(self, page: Page, adhoc: bool, give_up_at: datetime) -> None:
         """Wait until the next request may be sent, but not for longer than the caller waits."""

@@ -190,7 +190,9 @@ class FeedViews(BaseViews):
     ) -> str:
         """Return one page of a feed as HTML."""
         if isinstance(result, FeedResult):
-            template, cards = "feed.html", paper_cards(result.matches, result.queries)
+            template = "feed.html"
+            artefacts = self._service.artefacts.table()
+            cards = paper_cards(result.matches, result.queries, artefacts)
             last = result.offset + len(result.matches)
         else:
             template, cards = "digests.html", ()

@@ -22,6 +22,7 @@ from feedsrv.errors import QueryError
 from feedsrv.feeds.window import Window
 from feedsrv.models import Failure, Feed, Kind, Match, Page, Paper
 from feedsrv.search.analysis import tokenize
+from feedsrv.search.artefacts import NO_ARTEFACTS, ArtefactKind, ArtefactTable
 from feedsrv.search.highlight import Span, excerpt, highlight_spans, searches_field, segments
 from feedsrv.search.index import Index
 from feedsrv.search.parser import URL_LIMITS, parse_feed_query, parse_query
@@ -55,6 +56,12 @@ _MAX_SEARCHED_AUTHORS = 60
 #: Papers of a page with highlights. They take longer than the rest of the page, and few people
 #: scroll through two hundred papers.
 _MAX_HIGHLIGHTED_PAPERS = 50
+_ARTEFACT_NOUNS: dict[ArtefactKind, str] = {
+    "model": "model",
+    "dataset": "dataset",
+    "space": "Space",
+}
+_ARTEFACT_PATHS = {"model": "", "dataset": "datasets/", "space": "spaces/"}
 _HIGHLIGHTED_FIELDS = ("title", "abstract", "author", "org", "keyword")
 _LIST_DAYS_PER_WEEK = 5
 #: From this many papers per week on, the frequency is given per day.
@@ -79,6 +86,13 @@ class Keyword(msgspec.Struct, frozen=True):
     is_highlighted: bool
 
 
+class ArtefactLink(NamedTuple):
+    """How many artefacts of one kind cite a paper, in words, and where they are."""
+
+    text: str
+    url: str
+
+
 class PaperCard(msgspec.Struct, frozen=True, kw_only=True):
     """A paper with the words of a query highlighted."""
 
@@ -94,6 +108,8 @@ class PaperCard(msgspec.Struct, frozen=True, kw_only=True):
     matched_fields: tuple[str, ...]
     #: How similar it is to the papers of ``like:``, with the words that weigh most.
     similarities: tuple[str, ...]
+    #: Models, datasets and Spaces that cite it.
+    artefacts: tuple[ArtefactLink, ...] = ()
 
 
 class Hint(msgspec.Struct, frozen=True):
@@ -238,16 +254,35 @@ def _frequency(papers: int, days: int) -> str:
 
 
 def paper_cards(
-    matches: Iterable[Match], queries: Mapping[Feed, tuple[Query, ...]]
+    matches: Iterable[Match],
+    queries: Mapping[Feed, tuple[Query, ...]],
+    artefacts: ArtefactTable = NO_ARTEFACTS,
 ) -> tuple[PaperCard, ...]:
     """Return the cards of a feed's papers, with what the feeds' queries match highlighted."""
     return tuple(
-        paper_card(
-            match.paper,
-            _combined_query(match.feeds, queries) if index < _MAX_HIGHLIGHTED_PAPERS else None,
+        msgspec.structs.replace(
+            paper_card(
+                match.paper,
+                _combined_query(match.feeds, queries) if index < _MAX_HIGHLIGHTED_PAPERS else None,
+            ),
+            artefacts=tuple(_artefact_links(match.paper, artefacts)),
         )
         for index, match in enumerate(matches)
     )
+
+
+def _artefact_links(paper: Paper, artefacts: ArtefactTable) -> Iterator[ArtefactLink]:
+    """Yield a link for each kind of artefacts that cite the paper: to the only one, or to all."""
+    for kind, noun in _ARTEFACT_NOUNS.items():
+        linked = artefacts.get(kind, paper.id)
+        path = f"{_ARTEFACT_PATHS[kind]}{linked.example}"
+        if linked.count > 1 or not linked.example:
+            # Spaces have no page of their own for it; the paper's page shows them.
+            is_space = kind == "space"
+            path = f"papers/{paper.id}" if is_space else f"{kind}s?other=arxiv:{paper.id}"
+        if linked.count:
+            url = f"https://huggingface.co/{path}"
+            yield ArtefactLink(format_count(linked.count, noun), url)
 
 
 def _combined_query(
