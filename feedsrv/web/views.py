@@ -25,7 +25,7 @@ from feedsrv.feeds.service import DigestResult, FeedResult, Service
 from feedsrv.models import MAX_ENTRIES, DigestPeriod, Feed, Page
 from feedsrv.monitoring.incidents import incident_feed
 from feedsrv.monitoring.metrics import CONTENT_TYPE, Metrics
-from feedsrv.monitoring.status import build_status
+from feedsrv.monitoring.status import build_status, long_outage
 from feedsrv.search.parser import URL_LIMITS, parse_query
 from feedsrv.web.auth import credentials
 from feedsrv.web.openapi import load_description
@@ -61,7 +61,9 @@ _LISTING_FEEDS = {
 _MAX_PAGE = 999
 _MAX_UNITED_FEEDS = 50
 #: Feeds on one page of the front page.
-_FEEDS_PER_PAGE = 24
+_FEEDS_PER_PAGE = 18
+#: Rows of a table of the status page.
+_MAX_STATUS_ROWS = 50
 _STATIC_MAX_AGE = 86_400  # seconds
 #: Paths that begin so are feeds and pages of keywords, of which there is no end.
 _NOT_FOR_CRAWLERS = ("/papers", "/feeds", "/preview", "/status", "/metrics", "/?q=")
@@ -294,16 +296,23 @@ class Views:
         feeds, page = tuple(self._config.feeds.values()), int_param("page", _MAX_PAGE) or 1
         # A static export has no further pages.
         size = len(feeds) if self._config.static_export else _FEEDS_PER_PAGE
-        offset = (page - 1) * size
-        cards = [
-            feed_card(feed, window, self._service.get_failure(feed), today)
-            for feed in feeds[offset : offset + size]
-        ]
-        url = partial(self._url_builder(), "/", q=query_param())
+        offset, query = (page - 1) * size, query_param()
+        listed = feeds[offset : offset + size]
+        # Beside the preview of a query, only their titles.
+        cards = (
+            ()
+            if query
+            else [
+                feed_card(feed, window, self._service.get_failure(feed), today) for feed in listed
+            ]
+        )
+        url = partial(self._url_builder(), "/", q=query)
         return self._html_response(
             "index.html",
             **self._preview_context(),
+            feeds=listed,
             cards=cards,
+            outage=None if self._config.static_export else long_outage(self._service),
             offset=offset,
             feed_count=len(feeds),
             previous_url=url(page=_page_param(page - 1)) if page > 1 else "",
@@ -317,7 +326,10 @@ class Views:
     def status_page(self) -> Response:
         """Return the status of the server as a page."""
         return self._html_response(
-            "status.html", status=build_status(self._service), page_title=page_title
+            "status.html",
+            status=build_status(self._service),
+            page_title=page_title,
+            max_rows=_MAX_STATUS_ROWS,
         )
 
     def _preview_context(self) -> dict[str, object]:
