@@ -36,9 +36,9 @@ def with_failure(
     While upstream as a whole fails, one incident covers all pages.
     """
     if outage is not None and now - outage.since >= MIN_DURATION:
-        return _open_incident(incidents, ALL_UPSTREAM, _short_reason(outage), outage.since, now)
+        return _open_incident(incidents, ALL_UPSTREAM, short_reason(outage), outage.since, now)
     if now - failure.since >= MIN_DURATION:
-        return _open_incident(incidents, str(page), _short_reason(failure), failure.since, now)
+        return _open_incident(incidents, str(page), short_reason(failure), failure.since, now)
     return incidents
 
 
@@ -64,7 +64,7 @@ def with_success(
     )
 
 
-def _short_reason(failure: Failure) -> str:
+def short_reason(failure: Failure) -> str:
     """Return the reason without the URL, which is for logs."""
     return failure.reason.partition(" (http")[0]
 

@@ -19,6 +19,9 @@ from feedsrv.upstream.refresh import RATE_LIMIT_REASON
 
 State = Literal["fresh", "stale", "unread"]
 
+#: Pages for readers do not mention shorter outages: feeds are served from the store meanwhile.
+MIN_OUTAGE = timedelta(hours=1)
+
 
 class PageStatus(
     msgspec.Struct,
@@ -89,8 +92,7 @@ class Status(
     @property
     def outage(self) -> Failure | None:
         """How upstream as a whole fails; None while it works, or limits the rate of requests."""
-        is_limit = self.failure is not None and self.failure.reason == RATE_LIMIT_REASON
-        return None if is_limit else self.failure
+        return None if _is_rate_limit(self.failure) else self.failure
 
     @property
     def is_rate_limited(self) -> bool:
@@ -108,6 +110,24 @@ class Status(
         """Return the pages whose last fetch failed."""
         pages = (*self.days, *self.lists, *self.searches)
         return tuple(page for page in pages if page.failure)
+
+
+def long_outage(service: Service) -> Failure | None:
+    """Return how upstream or its newest list has failed for an hour or more; None if it has not."""
+    pages = (None, service.newest_day())
+    failures = filter(None, map(service.repository.get_failure, pages))
+    return next(
+        (
+            failure
+            for failure in failures
+            if service.now() - failure.since >= MIN_OUTAGE and not _is_rate_limit(failure)
+        ),
+        None,
+    )
+
+
+def _is_rate_limit(failure: Failure | None) -> bool:
+    return failure is not None and failure.reason == RATE_LIMIT_REASON
 
 
 def build_status(service: Service) -> Status:

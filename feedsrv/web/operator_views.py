@@ -28,6 +28,8 @@ from feedsrv.web.responses import set_no_store
 _NOT_FOR_CRAWLERS = ("/papers", "/feeds", "/preview", "/status", "/metrics", "/?q=")
 #: Names of feeds in the OpenAPI description.
 _MAX_EXAMPLES = 50
+#: Rows of a table of the status page.
+_MAX_STATUS_ROWS = 50
 _INCIDENT_FEED_LIFETIME = timedelta(minutes=5)
 #: Seconds after which to ask again whether the server is ready.
 _READY_RETRY_AFTER = 5
@@ -54,7 +56,10 @@ class OperatorViews(BaseViews):
     def status_page(self) -> Response:
         """Return the status of the server as a page."""
         return self._html_response(
-            "status.html", status=build_status(self._service), page_title=page_title
+            "status.html",
+            status=build_status(self._service),
+            page_title=page_title,
+            max_rows=_MAX_STATUS_ROWS,
         )
 
     def status_json(self) -> Response:

@@ -23,6 +23,8 @@ _ADDRESS_AND_PORT = re.compile(r"\[(?P<ipv6>[^\]]*)\](?::\w*)?|(?P<ipv4>[^:]*):\
 #: A parameter of an element of Forwarded. Werkzeug's parser ends an unquoted value before a port,
 #: which the standard wants quoted and some proxies do not quote.
 _FORWARDED_PAIR = re.compile(r'(?:^|;)\s*(\w+)\s*=\s*(?:"([^"]*)"|([^;"]*?))\s*(?=;|$)', re.ASCII)
+#: Names that only a local network resolves (RFC 6761, 6762, 8375), and those that routers give.
+_PRIVATE_DOMAINS = (".localhost", ".local", ".home.arpa", ".internal", ".lan", ".home", ".test")
 _PATH_PREFIX = re.compile(r"(?:/[A-Za-z0-9_.~%-]+)*/?")
 
 
@@ -102,6 +104,15 @@ def base_url(config: Config, request: Request) -> str:
     if not _PATH_PREFIX.fullmatch(prefix):
         raise ParameterError("X-Forwarded-Prefix", prefix, "must be a plain path")
     return f"{scheme}://{host}{prefix}".rstrip("/")
+
+
+def is_public_url(url: str) -> bool:
+    """Return whether servers on the internet can probably reach the host of the URL."""
+    host = urlsplit(url).hostname or ""
+    address = _parse_ip(host)
+    if address is not None:
+        return address.is_global
+    return "." in host and not host.endswith(_PRIVATE_DOMAINS)
 
 
 class ForwardedURLParts(NamedTuple):
