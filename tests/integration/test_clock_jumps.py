@@ -285,6 +285,22 @@ def test_the_server_recovers_after_a_clock_jump(
 
 
 @pytest.mark.parametrize("jump", JUMPS.values(), ids=JUMPS)
+def test_a_cached_response_of_a_wrong_clock_does_not_stay(
+    make_service: MakeService, upstream: FakeUpstream, clock: Clock, jump: timedelta
+) -> None:
+    upstream_day, correct_time = clock.today(), clock.now
+    upstream.today = lambda: upstream_day
+    client = create_app(make_service()).test_client()
+    clock.now = correct_time + jump
+    for _ in range(2):
+        client.get("/papers.atom")
+    upstream.papers.append(make_raw_paper(9))
+    clock.now = correct_time
+    clock.forward(hours=1)
+    wait_until(lambda: b"2611.00009" in client.get("/papers.atom").data)
+
+
+@pytest.mark.parametrize("jump", JUMPS.values(), ids=JUMPS)
 def test_a_failure_recorded_by_a_wrong_clock_has_a_bounded_retry_after(
     make_service: MakeService, upstream: FakeUpstream, clock: Clock, jump: timedelta
 ) -> None:

@@ -269,7 +269,7 @@ def test_a_redirect_to_an_invalid_url_is_a_fetch_error(location: bytes) -> None:
 
     with (
         serving_socket(handler) as get,
-        pytest.raises(FetchError, match="request failed|redirect to"),
+        pytest.raises(FetchError, match=r"request failed|redirect to"),
     ):
         get()
 
