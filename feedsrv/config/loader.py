@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from stat import S_ISDIR
 from typing import Any, NamedTuple
 
 import msgspec
@@ -184,8 +186,9 @@ def _environment_problems(
         yield from error.problems
     try:
         directory = settings["cache_dir"] = settings.get("cache_dir") or default_cache_dir()
-        if not settings.get("store", StoreConfig()).url:
-            directory.stat()
+        uses_disk = not settings.get("store", StoreConfig()).url
+        if uses_disk and not S_ISDIR(directory.stat().st_mode):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
     except RuntimeError:
         yield "environment: HOME: there is no home directory; set it, or FEEDSRV_CACHE_DIR"
     except OSError as error:

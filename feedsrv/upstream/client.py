@@ -203,7 +203,7 @@ class UpstreamClient:
         except httpx.LocalProtocolError as error:
             # Its message contains our own headers, and so the token.
             raise FetchError(str(url), "a request header is invalid") from error
-        except (httpx.HTTPError, httpx.InvalidURL, zlib.error) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, UnicodeError, zlib.error) as error:
             raise FetchError(str(url), f"request failed: {_describe_cause(error)}") from error
         raise FetchError(str(url), "timed out", timed_out=True)
 
