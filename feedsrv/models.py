@@ -358,3 +358,9 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Incidents = tuple[Incident, ...]
+
+
+class IncidentLog(msgspec.Struct, frozen=True):
+    """Failures that lasted long, the latest first."""
+
+    incidents: Incidents

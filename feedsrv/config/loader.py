@@ -104,14 +104,7 @@ def build_config(
 ) -> Config:
     """Return the settings from the command line, the environment and parsed TOML.
 
-    Args:
-        data: The parsed file.
-        file: The file's name, for messages.
-        environ: The environment.
-        arguments: Settings from the command line, by name; None for an option that was not given.
-
-    Raises:
-        ConfigError: Any setting is invalid; the error lists all problems.
+    See `load_config`; here, the file is its name, for messages.
     """
     problems: list[str] = []
     settings: dict[str, Any] = {}

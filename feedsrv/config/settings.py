@@ -15,11 +15,7 @@ HUGGING_FACE = "https://huggingface.co"
 
 
 def default_cache_dir() -> Path:
-    """Return the directory of this user's caches.
-
-    Raises:
-        RuntimeError: The user has no home directory.
-    """
+    """Return the directory of this user's caches; raise RuntimeError for one without a home."""
     return Path(platformdirs.user_cache_dir("feedsrv", appauthor=False))
 
 

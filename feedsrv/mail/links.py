@@ -34,10 +34,7 @@ class _Confirmation(msgspec.Struct, frozen=True):
 class MailLinks:
     """Makes links and reads their tokens.
 
-    Args:
-        repository: Stores the key that signs them.
-        url: Returns the URL of a path of this server, given the path and parameters; None where
-            the server has no URL that mail programs could open.
+    Without ``url``, the server has no URL that mail programs could open, and links are empty.
     """
 
     def __init__(self, repository: Repository, url: Callable[..., str] | None) -> None:
@@ -66,22 +63,14 @@ class MailLinks:
         )
 
     def read_unsubscribe_token(self, token: str) -> str:
-        """Return the id of the subscription to end.
-
-        Raises:
-            TokenError: Nobody signed the token.
-        """
+        """Return the id of the subscription to end; raise TokenError if nobody signed the token."""
         try:
             return self._signer().unsign(token.encode("ascii", "replace")).decode()
         except BadData as error:
             raise TokenError("this link is damaged; copy it whole from the message") from error
 
     def read_confirm_token(self, token: str, now: datetime) -> Subscription:
-        """Return the subscription to add.
-
-        Raises:
-            TokenError: Nobody signed the token, or it is too old.
-        """
+        """Return the subscription to add; raise TokenError if the token is not ours, or too old."""
         try:
             data = self._serializer().loads(token)
             confirmation = msgspec.convert(data, _Confirmation)

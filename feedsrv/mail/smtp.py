@@ -7,7 +7,6 @@ import ssl
 from collections.abc import Callable
 from contextlib import suppress
 from email.message import EmailMessage
-from types import TracebackType
 from typing import Self
 
 from feedsrv.config import MailConfig
@@ -47,12 +46,7 @@ class SMTPSender:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -64,11 +58,7 @@ class SMTPSender:
             connection.close()
 
     def check(self) -> None:
-        """Connect and log in.
-
-        Raises:
-            MailError: That failed.
-        """
+        """Connect and log in; raise MailError if that fails."""
         try:
             self._connect().noop()
         except (OSError, smtplib.SMTPException) as error:

@@ -28,25 +28,17 @@ ALL_UPSTREAM = "Hugging Face"
 _LAYOUT_PREFIX = "layout of "
 
 
-# --- the log ---------------------------------------------------------------------------------
-
-
 def with_failure(
     incidents: Incidents, page: Page, failure: Failure, outage: Failure | None, now: datetime
 ) -> Incidents:
     """Return the incidents after a page failed again; the same object if nothing changed.
 
-    Args:
-        incidents: The incidents before, newest first.
-        page: The page.
-        failure: How the page fails.
-        outage: How upstream as a whole fails, if it does. Then one incident covers all pages.
-        now: The current time (UTC).
+    While upstream as a whole fails, one incident covers all pages.
     """
     if outage is not None and now - outage.since >= MIN_DURATION:
-        return _open_incident(incidents, ALL_UPSTREAM, _short_reason(outage), outage.since, now)
+        return _open_incident(incidents, ALL_UPSTREAM, short_reason(outage), outage.since, now)
     if now - failure.since >= MIN_DURATION:
-        return _open_incident(incidents, str(page), _short_reason(failure), failure.since, now)
+        return _open_incident(incidents, str(page), short_reason(failure), failure.since, now)
     return incidents
 
 
@@ -58,14 +50,7 @@ def with_layout_change(incidents: Incidents, page: Page, reason: str, now: datet
 def with_success(
     incidents: Incidents, page: Page, *, has_expected_layout: bool, now: datetime
 ) -> Incidents:
-    """Return the incidents after a page was fetched; the same object if nothing changed.
-
-    Args:
-        incidents: The incidents before, newest first.
-        page: The page.
-        has_expected_layout: Whether the page had its data, which ends a change of its layout.
-        now: The current time (UTC).
-    """
+    """Return the incidents after a page was fetched; the same object if nothing changed."""
     resolved = {str(page), ALL_UPSTREAM}
     if has_expected_layout:
         resolved.add(_layout_subject(page))
@@ -79,7 +64,7 @@ def with_success(
     )
 
 
-def _short_reason(failure: Failure) -> str:
+def short_reason(failure: Failure) -> str:
     """Return the reason without the URL, which is for logs."""
     return failure.reason.partition(" (http")[0]
 
@@ -102,12 +87,7 @@ def _open_incident(
 
 
 class IncidentRecorder:
-    """Updates the incident log from the events of the refresher. Safe for threads.
-
-    Args:
-        repository: Stores the incident log.
-        now: The clock (UTC).
-    """
+    """Updates the incident log from the events of the refresher. Safe for threads."""
 
     def __init__(self, repository: Repository, now: Callable[[], datetime]) -> None:
         self._repository = repository
@@ -139,21 +119,10 @@ def subscribe_incident_recorder(service: Service) -> None:
     service.subscribe(IncidentRecorder(service.repository, service.now).handle)
 
 
-# --- the feed --------------------------------------------------------------------------------
-
-
 def incident_feed(
     incidents: Incidents, *, server: str, self_url: str, page_url: str, icon_url: str
 ) -> bytes:
-    """Return the incidents as an Atom feed.
-
-    Args:
-        incidents: The incidents.
-        server: Identifies the server; the feed's id is derived from it.
-        self_url: The URL of the feed.
-        page_url: The URL of the status page.
-        icon_url: The URL of the feed's icon.
-    """
+    """Return the incidents as an Atom feed; its id is derived from ``server``."""
     metadata = FeedMetadata(
         id=feed_id([f"status of {server}"]),
         title="feedsrv: status",
@@ -167,12 +136,7 @@ def incident_feed(
 
 
 def incident_entries(incidents: Incidents, page_url: str) -> tuple[Entry, ...]:
-    """Return one entry for each incident and one for its end, newest first.
-
-    Args:
-        incidents: The incidents.
-        page_url: The URL of the status page.
-    """
+    """Return one entry for each incident and one for its end, newest first."""
     entries = (entry for incident in incidents for entry in _entries_for(incident, page_url))
     return tuple(sorted(entries, key=lambda entry: (entry.published, entry.id), reverse=True))
 

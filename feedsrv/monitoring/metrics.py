@@ -58,9 +58,7 @@ class Metrics:
     def count_response(self, route: str, status: str) -> None:
         """Count a response that was built by a view.
 
-        Args:
-            route: The URL rule. Never the path: clients could create any number of series.
-            status: The status line, or the status code.
+        By its URL rule, never by its path: clients could create any number of series.
         """
         self._requests.labels(route, status[:3], "no").inc()
 

@@ -66,13 +66,7 @@ def segments(text: str, spans: Sequence[Span]) -> Iterator[Segment]:
 
 
 def excerpt(text: str, spans: Sequence[Span], length: int) -> tuple[str, tuple[Span, ...]]:
-    """Return the part of a text around its first span, in whole words, and the spans in it.
-
-    Args:
-        text: The text.
-        spans: Its spans, in order.
-        length: Approximate number of characters of the part.
-    """
+    """Return some characters around a text's first span, in whole words, and the spans in them."""
     if len(text) <= length:
         return text, tuple(spans)
     first = spans[0][0] if spans else 0

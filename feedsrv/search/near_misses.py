@@ -51,14 +51,7 @@ class NearMiss(msgspec.Struct, frozen=True):
 def find_near_misses(
     text: str, tree: Query, found: Sequence[Paper], index: Index
 ) -> tuple[NearMiss, ...]:
-    """Return the papers that are most similar to those of a feed and not among them.
-
-    Args:
-        text: The feed's query.
-        tree: The same, parsed, with what was decided about similar papers.
-        found: The papers of the index that match it, the newest first.
-        index: The papers of the window.
-    """
+    """Return the papers that are most similar to those of a feed and not among them."""
     likes = tuple(iter_likes(tree))
     if likes and likes[0].seed_vector is not None:
         misses = _similar_papers(tree, likes[0], likes[0].seed_vector, found, index)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import lru_cache
+from importlib.resources import files
 from typing import NamedTuple
 
 import msgspec
@@ -50,26 +51,6 @@ URL_LIMITS = Limits(250, 32)
 CONFIG_LIMITS = Limits(4_000, 400)
 MAX_DEPTH = 8
 
-_GRAMMAR = r"""
-    ?start: any
-    ?any: all (_OR all)*
-    ?all: unary (_AND? unary)*
-    ?unary: atom | _NOT atom -> negated
-    ?atom: "(" any ")" | term
-    term: FIELD? (WORD | QUOTED | VERBATIM)
-
-    _OR.3: /OR(?![^\s()"|])|\|(?:\s*\|)*/
-    _AND.3: /AND(?![^\s()"|])/
-    // A hyphen before other punctuation is no NOT (->), nor is "Stars: a Survey" a condition.
-    _NOT.3: /NOT(?![^\s()"|])|-(?=[^\s)|-])(?![!#-'*-\/:-@\[-`{}~]+(?:[\s)]|$))/
-    FIELD.2: /(?:title|abstract|author|org|keyword|id|by):/i
-        | /has:(?!\s+(?!code|project|media|model|dataset|space)[^\W_])/i
-        | /(?:upvotes|comments|stars|like):(?!\s+[^\W_])/i
-    VERBATIM.2: /="[^"]*"/
-    QUOTED: /"[^"]*"/
-    WORD: /(?:(?!=")[^\s()"|])+/
-    %ignore /\s+/
-"""
 #: Fields of names and ids, whose words have no forms.
 _NAME_FIELDS = frozenset({"author", "org", "id", "by"})
 #: A complete id: since 2015, arXiv's have five digits. Those of sample papers have three.
@@ -117,7 +98,11 @@ class _SkipPunctuation:
 
 
 _PARSER = Lark(
-    _GRAMMAR, parser="lalr", lexer="basic", maybe_placeholders=False, postlex=_SkipPunctuation()
+    files("feedsrv.search").joinpath("query.lark").read_text("ascii"),
+    parser="lalr",
+    lexer="basic",
+    maybe_placeholders=False,
+    postlex=_SkipPunctuation(),
 )
 
 
@@ -159,11 +144,7 @@ def _parse(text: str) -> tuple[Query, tuple[int, ...]]:
 
 
 def parse_feed_query(feed: Feed) -> Query | None:
-    """Return the query of a feed, with the papers of its library; None for all papers.
-
-    Raises:
-        QueryError: It cannot be parsed.
-    """
+    """Return the query of a feed, with the papers of its library; None for all papers."""
     query = parse_query(feed.query) if feed.query else None
     if not feed.library:
         return query
@@ -172,11 +153,7 @@ def parse_feed_query(feed: Feed) -> Query | None:
 
 
 def parse_feed_queries(feed: Feed) -> tuple[Query, ...]:
-    """Return all queries that the papers of a feed must match.
-
-    Raises:
-        QueryError: One cannot be parsed.
-    """
+    """Return all queries that the papers of a feed must match."""
     narrowing = parse_query(feed.narrowed_by) if feed.narrowed_by else None
     return tuple(each for each in (parse_feed_query(feed), narrowing) if each is not None)
 

@@ -48,19 +48,14 @@ _OPERATORS: dict[str, Callable[[int, int], bool]] = {
 
 
 class Term(msgspec.Struct, frozen=True):
-    """A word, or adjacent words.
+    """A word, or adjacent words."""
 
-    Attributes:
-        field: Where to look; empty for title, abstract and keywords.
-        text: As typed, without field, quotes and asterisk.
-        mode: How a paper's words must agree.
-        previous_word: The plain word before it in the query. Papers may join it with this one.
-        next_word: The plain word after it, likewise.
-    """
-
+    #: Where to look; empty for title, abstract and keywords.
     field: Field
+    #: As typed, without field, quotes and asterisk.
     text: str
     mode: TermMode
+    #: The plain words before and after it in the query. Papers may join them with this one.
     previous_word: str = ""
     next_word: str = ""
 
@@ -188,19 +183,16 @@ class Like(msgspec.Struct, frozen=True):
 
     Which papers are is decided elsewhere, once for each paper, because it depends on when a feed
     was first served. Without that decision it matches none.
-
-    Attributes:
-        ids: Of the papers to be similar to.
-        unlike_ids: Of papers to be different from.
-        library: The name of the feed, where the ids come from its ``like_file``.
-        members: The ids of the papers that are similar.
-        seed_vector: What papers are compared with; None where it is unknown.
     """
 
+    #: Of the papers to be similar to, and to be different from.
     ids: tuple[str, ...]
     unlike_ids: tuple[str, ...] = ()
+    #: The name of the feed, where the ids come from its ``like_file``.
     library: str = ""
+    #: The ids of the papers that are similar.
     members: frozenset[str] = frozenset()
+    #: What papers are compared with; None where it is unknown.
     seed_vector: SeedVector | None = None
 
     def __str__(self) -> str:
@@ -295,9 +287,6 @@ def _canonical_term(term: Term, lead: str, mode: TermMode) -> str:
             return f"{lead}{'-'.join(term.words)}*"
         case "forms":
             return f"{lead}{'-'.join(term.words)}"
-
-
-# --- matching one paper ----------------------------------------------------------------------
 
 
 def matches(query: Query, paper: Paper) -> bool:
@@ -396,9 +385,6 @@ def _similarity(like: Like, paper: Paper) -> str:
         return "like"
     words = ", ".join(like.seed_vector.shared_words(paper, _MAX_SHARED_WORDS))
     return f"like: {like.seed_vector.similarity(paper):.2f} ({words})"
-
-
-# --- what a query looks for ------------------------------------------------------------------
 
 
 def iter_positive_terms(query: Query) -> Iterator[Term]:

@@ -22,10 +22,6 @@ class CircuitBreaker:
     A failed read opens it for reads and writes. A failed write opens it for writes alone: a full
     disk and a read-only replica are still read. While it is open, calls fail at once, so that no
     request waits; `probe` tries again.
-
-    Args:
-        name: The backend, for log lines and errors.
-        clock: Returns seconds that never go backwards.
     """
 
     def __init__(self, name: str, clock: Callable[[], float]) -> None:

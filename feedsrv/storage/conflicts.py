@@ -11,12 +11,11 @@ from datetime import datetime
 
 import msgspec
 
-from feedsrv.models import DigestLog, Failure, Listing, RequestLog
+from feedsrv.models import DigestLog, Failure, IncidentLog, Listing, RequestLog
 from feedsrv.storage.artefacts import ArtefactBucket
 from feedsrv.storage.clock_skew import is_future
 from feedsrv.storage.last_modified import LastModifiedBucket
 from feedsrv.storage.lease import Lease
-from feedsrv.storage.records import IncidentLog
 
 
 def resolve_conflict(ours: msgspec.Struct, theirs: msgspec.Struct, now: datetime) -> msgspec.Struct:

@@ -160,8 +160,6 @@ class DiskCache:
             for name, stored in connection.execute(query, (len(prefix), prefix)):
                 yield name, _without_checksum(name, stored)
 
-    # --- the database ------------------------------------------------------------------------
-
     def _run(self, work: Callable[[diskcache.Cache], _Result]) -> _Result:
         """Return the result of the work, of the second attempt where the files were damaged."""
         for is_last in (False, True):
@@ -296,10 +294,7 @@ def _is_damage(cause: Exception) -> bool:
 class DiskBackend:
     """Bytes by area and name in a folder. Safe for threads and processes.
 
-    Args:
-        folder: Where the files are; made when first needed.
-        version: Of what is stored: other versions have folders of their own, but for what is
-            permanent.
+    Versions of what is stored have folders of their own, but for what is permanent.
     """
 
     location = "on disk"

@@ -19,6 +19,7 @@ from feedsrv.models import (
     FIRST_LIST_DAY,
     ArtefactRecord,
     Failure,
+    IncidentLog,
     Incidents,
     Kind,
     Listing,
@@ -43,12 +44,19 @@ from feedsrv.storage.last_modified import LastModifiedBucket
 from feedsrv.storage.lease import Lease
 from feedsrv.storage.permanent import PermanentValues
 from feedsrv.storage.record_store import RecordStore
-from feedsrv.storage.records import IncidentLog, PageAlias
 from feedsrv.storage.unparsed_pages import UnparsedPages
 
 #: Of the stored records: bump it when a stored listing can no longer be read, or when
 #: `feedsrv.search.analysis` analyzes words in another way. Each version has records of its own.
 SCHEMA_VERSION = 3
+
+
+class PageAlias(msgspec.Struct, frozen=True):
+    """The page that upstream returned for another one: Friday's list on a Saturday."""
+
+    page: Page
+
+
 #: The types of cached records by the first word of their names. Not cached are the lease and the
 #: request log: processes change them too often.
 _TYPES: dict[str, type[msgspec.Struct]] = {
@@ -157,8 +165,6 @@ class Repository:
         age = self._history if days is None else timedelta(days=days)
         return page.key < Page.of_date(page.kind, self._now().date() - age).key
 
-    # --- listings and failures ---------------------------------------------------------------
-
     def get_listing(self, page: Page) -> Listing | None:
         """Return the last listing of the page, else that of the page returned in its place.
 
@@ -227,19 +233,12 @@ class Repository:
         """Return a number that changes when any process stores a listing, within 0.1 seconds."""
         return self._records.version()
 
-    # --- requests to upstream ----------------------------------------------------------------
-
     def acquire_lease(
         self, owner: str, now: datetime, length: timedelta, *, is_awaited: bool = False
     ) -> bool:
         """Take or extend the right to send requests to upstream; return whether that worked.
 
-        Args:
-            owner: The process.
-            now: The current time (UTC).
-            length: For how long; it may be released before.
-            is_awaited: Whether a reader waits. Such a process is next: who has the lease cannot
-                take it again before, however soon it asks.
+        See `feedsrv.storage.lease.acquire_lease`.
         """
         held = self._records.update(
             self._lease,
@@ -258,9 +257,7 @@ class Repository:
     def update_request_log(self, change: Callable[[RequestLog], RequestLog | None]) -> None:
         """Replace the request log atomically, for all processes.
 
-        Args:
-            change: Gets the log and returns the new one, or None to leave it. May be called again
-                where another process changed the log meanwhile.
+        The change returns None to leave it. It may be called again with another log.
         """
         self._records.update(
             self._request_log,
@@ -274,8 +271,6 @@ class Repository:
 
     def _correct_log(self, stored: RequestLog | None) -> RequestLog:
         return correct_request_log(stored or RequestLog(), self._now())
-
-    # --- Last-Modified -----------------------------------------------------------------------
 
     def last_modified(self, url: str, etag: str, now: datetime) -> datetime | None:
         """Return since when the URL has this ETag, in whole seconds; the same in all processes.
@@ -293,8 +288,6 @@ class Repository:
             )
             bucket = changed or bucket
         return bucket.get(url, now)
-
-    # --- cut-offs ----------------------------------------------------------------------------
 
     def get_newest_hidden(self, feed: str) -> NewestHidden | None:
         """Return where the feed of that name was cut off, as far as that is remembered."""
@@ -324,8 +317,6 @@ class Repository:
             value.changed_at >= start for _, bucket in buckets for value in bucket.urls.values()
         )
 
-    # --- artefacts ---------------------------------------------------------------------------
-
     def get_artefacts(self) -> ArtefactTable:
         """Return what is known of artefacts that cite papers; the same object until it changes."""
         buckets = [self._records.get(key, ArtefactBucket) for key in self._artefacts]
@@ -348,8 +339,6 @@ class Repository:
             lambda stored: (stored or ArtefactBucket({})).with_paper(paper_id, record),
         )
 
-    # --- incidents and durable values --------------------------------------------------------
-
     def get_incidents(self) -> Incidents:
         """Return the incident log, the latest incident first."""
         return self._correct_incidents(self._records.get(self._incidents, IncidentLog))
@@ -365,19 +354,9 @@ class Repository:
     def _correct_incidents(self, log: IncidentLog | None) -> Incidents:
         return correct_incidents(log.incidents, self._now()) if log is not None else ()
 
-    def permanent_values(
-        self, namespace: str, type_: type[RecordT], *, schema: int = 1
-    ) -> PermanentValues[RecordT]:
-        """Return the values of a namespace that nobody can fetch again; they are never evicted.
-
-        Args:
-            namespace: What they are, in one word: "digests".
-            type_: Their type, a msgspec.Struct.
-            schema: The version of their type. Values of other versions are left alone.
-        """
-        return PermanentValues(self._records, self._prefix, namespace, schema, type_)
-
-    # --- the backend -------------------------------------------------------------------------
+    def permanent_values(self, namespace: str, type_: type[RecordT]) -> PermanentValues[RecordT]:
+        """Return the values of a namespace, such as "digests", that nobody can fetch again."""
+        return PermanentValues(self._records, f"{self._prefix}{namespace} v1 ", type_)
 
     def size(self) -> int:
         """Return the bytes that the backend takes; 0 where that is unknown."""
@@ -392,24 +371,14 @@ class Repository:
         return StorageFailure(reason, now - timedelta(seconds=seconds))
 
     def check(self) -> str:
-        """Return the backend's name after writing a value to it and reading it back.
-
-        Raises:
-            StoreError: That failed.
-        """
+        """Return the backend's name after `RecordStore.check`, which may raise StoreError."""
         self._records.check()
         return self._records.backend.name
 
     def permanent_size(self) -> tuple[int, int]:
-        """Return how many permanent values are stored, of all upstreams, and their bytes.
-
-        Raises:
-            StoreError: The backend fails.
-        """
+        """Return how many permanent values are stored, of all upstreams, and their bytes."""
         sizes = [len(data) for _, data in self._records.backend.scan(Area.PERMANENT, "")]
         return len(sizes), sum(sizes)
-
-    # --- keys --------------------------------------------------------------------------------
 
     def _page_key(self, word: str, page: Page | None) -> StorageKey:
         is_adhoc = page is not None and self.is_adhoc(page)
@@ -435,12 +404,6 @@ def open_repository(
     clock: Callable[[], float] = time.monotonic,  # noqa: TID251  # the default clock
 ) -> Repository:
     """Return the repository in the backend that the settings ask for.
-
-    Args:
-        config: The settings.
-        configured_searches: The searches of the configured feeds.
-        now: The clock (UTC).
-        clock: Returns seconds that never go backwards.
 
     Raises:
         ConfigError: A library that it takes is not installed.

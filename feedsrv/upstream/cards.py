@@ -57,10 +57,7 @@ def parse_day_navigation(markup: str, requested: date) -> DayNavigation:
     """Return which day the page lists, by the label above its cards.
 
     The label has no year. The link to the day before tells it, else the nearest one is right.
-
-    Args:
-        markup: The page.
-        requested: The requested day. Upstream may have returned another one.
+    Upstream may have returned another day than the requested one.
     """
     head = markup.partition("<article")[0]
     links = sorted(filter(None, map(_parse_iso_date, _DAY_HREF.findall(head))))
@@ -89,10 +86,7 @@ def _is_near(day: date, links: list[date]) -> bool:
 def parse_cards(markup: str, *, day: date | None, year: int) -> tuple[Paper, ...]:
     """Return the papers of the page's cards, each once, in page order.
 
-    Args:
-        markup: The page.
-        day: The list day, if the page lists a day.
-        year: The year of dates that are shown without one.
+    The year is that of dates that are shown without one.
     """
     # Imported here because it takes 5 MB of memory, and this fallback is rarely needed.
     from bs4 import BeautifulSoup  # noqa: PLC0415

@@ -19,7 +19,6 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import ExitStack
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from threading import Lock
-from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple, Self
 from wsgiref.types import WSGIApplication
 
@@ -128,12 +127,7 @@ class UpstreamClient:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -297,11 +291,7 @@ def _conditional_headers(url: httpx.URL, validators: Validators | None) -> dict[
 
 
 def _redirect_target(url: httpx.URL, location: str) -> httpx.URL:
-    """Return the URL that a redirect leads to.
-
-    Raises:
-        FetchError: It leads to another server or to the login page.
-    """
+    """Return the target of a redirect; raise FetchError for another server or the login page."""
     target = url.join(location)
     origin = (target.scheme, target.host, target.port)
     if origin != (url.scheme, url.host, url.port):

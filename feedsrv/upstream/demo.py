@@ -19,6 +19,7 @@ from urllib.parse import urlencode
 from flask import Flask, Response, redirect, request
 from werkzeug.wrappers import Response as BaseResponse
 
+from feedsrv.models import Kind, Page
 from feedsrv.search.analysis import tokenize
 from feedsrv.search.word_families import base_forms
 
@@ -198,8 +199,7 @@ def _entries_of_period(days: Mapping[str, list[Json]], period: str, key: str) ->
 
 
 def _period_key(period: str, day: str) -> str:
-    year, week, _ = date.fromisoformat(day).isocalendar()
-    return f"{year}-W{week:02d}" if period == "week" else day[:7]
+    return Page.of_date(Kind(period), date.fromisoformat(day)).key
 
 
 def _json(value: object) -> BaseResponse:

@@ -70,12 +70,7 @@ class FetchedListing(NamedTuple):
 
 
 class ListingFetcher:
-    """Fetches the listing of one page at a time.
-
-    Args:
-        client: Sends the requests.
-        unparsed_pages: Saves responses that could not be parsed, for bug reports.
-    """
+    """Fetches the listing of one page at a time, and saves responses that cannot be parsed."""
 
     def __init__(self, client: UpstreamClient, unparsed_pages: UnparsedPages) -> None:
         self._client = client
@@ -161,7 +156,7 @@ class ListingFetcher:
             return self._fetch_page(page, None, now, deadline, acquire_slot)
         except FetchError as error:
             # Either may be out of order; only both together say that there is no such paper.
-            if error.is_not_found and getattr(api_error, "is_not_found", False):
+            if error.is_not_found and api_error.is_not_found:
                 reason, retry_after = "there is no such paper", _MISSING_PAPER_BACKOFF
                 raise FetchError(error.url, reason, retry_after, is_not_found=True) from error
             raise (api_error if error.is_not_found else error) from error
@@ -256,14 +251,11 @@ def _is_final(request: Future[FetchedListing]) -> bool:
 
 
 def _best_listing(
-    page: Page,
-    requests: Sequence[Future[FetchedListing]],
-    on_layout_change: Callable[[str], None],
+    page: Page, requests: Sequence[Future[FetchedListing]], on_layout_change: Callable[[str], None]
 ) -> FetchedListing:
     """Return the listing of the page, else of the API, else what the page had.
 
-    Raises:
-        UpstreamError: There is none. It is the page's error, which says more than the API's.
+    Without any, raise the page's error, which says more than the API's.
     """
     fetched, *of_api = (_outcome(request, page) for request in requests)
     if isinstance(fetched, FetchedListing) and fetched.is_complete:
@@ -272,7 +264,7 @@ def _best_listing(
     if isinstance(error, ParseError) and not _has_page_data(fetched):
         on_layout_change(error.reason)
     (api,) = of_api
-    retry_after = max(getattr(each, "retry_after", None) or 0.0 for each in (fetched, api))
+    retry_after = max(each.retry_after or 0.0 for each in (fetched, api))
     if isinstance(fetched, FetchedListing) and (
         isinstance(api, UpstreamError)
         or (_has_page_data(fetched) and len(fetched.listing.papers) >= len(api.listing.papers))
@@ -331,9 +323,7 @@ def _append(listing: Listing, further: Listing) -> Listing:
     if further.page != listing.page or not papers:
         return listing
     return msgspec.structs.replace(
-        listing,
-        papers=(*listing.papers, *papers),
-        skipped=(*listing.skipped, *further.skipped),
+        listing, papers=(*listing.papers, *papers), skipped=(*listing.skipped, *further.skipped)
     )
 
 

@@ -232,7 +232,7 @@ class Refresher:
         """Record that the page failed; ``previous`` is upstream's failure before the request."""
         now, chance = self._now(), self._chance()
         failure = next_failure(self._repository.get_failure(page), error, now, chance)
-        if page.kind is Kind.PAPER and getattr(error, "is_not_found", False):
+        if page.kind is Kind.PAPER and error.is_not_found:
             failure = msgspec.structs.replace(failure, is_not_found=True)
         self._repository.save_failure(page, failure)
         # Logged once: retries go on for hours, and the recovery is logged too.
@@ -264,8 +264,6 @@ class Refresher:
             outage = msgspec.structs.replace(outage, count=count)
         self._repository.save_failure(None, outage)
         return outage if outage.count >= _OUTAGE_THRESHOLD else None
-
-    # --- fetching --------------------------------------------------------------------------
 
     def _fetch(
         self,
@@ -323,8 +321,6 @@ class Refresher:
             hang = msgspec.structs.replace(known, at=now, timed_out=True)
             self._repository.save_failure(None, hang)
 
-    # --- requests that nobody waits for ----------------------------------------------------
-
     @property
     def spacing_seconds(self) -> float:
         """The seconds between two requests."""
@@ -356,14 +352,8 @@ class Refresher:
             self._emit(RequestSent())
         return is_spare
 
-    # --- rate limit and lease --------------------------------------------------------------
-
     def _await_request_slot(self, page: Page, adhoc: bool, give_up_at: datetime) -> None:
-        """Wait until the next request may be sent.
-
-        Raises:
-            RequestNotSentError: That is later than the caller waits.
-        """
+        """Wait until the next request may be sent, but not for longer than the caller waits."""
         while slot := self._reserve_slot(adhoc=adhoc):
             if slot > give_up_at:
                 if adhoc:
@@ -406,16 +396,9 @@ class Refresher:
             self._repository.release_lease(self._owner)
 
     def _acquire_lease(
-        self,
-        page: Page,
-        give_up_at: datetime,
-        is_awaited: Callable[[], bool] = lambda: False,
+        self, page: Page, give_up_at: datetime, is_awaited: Callable[[], bool] = lambda: False
     ) -> None:
-        """Take or extend the lease: one request at a time among all processes on one store.
-
-        Raises:
-            RequestNotSentError: Others held it for longer than the caller waits.
-        """
+        """Take or extend the lease: one request at a time among all processes on one store."""
         # As long as one page can take: a dead holder blocks others no longer than that.
         length = timedelta(seconds=self._config.deadline + 2)
         while not self._repository.acquire_lease(
@@ -425,9 +408,6 @@ class Refresher:
                 reason = "another process is fetching and takes too long"
                 raise RequestNotSentError(page_path(page), reason, 2)
             self._wait(_LEASE_POLL_SECONDS, page)
-
-
-# --- merging with what is stored -------------------------------------------------------------
 
 
 def merge_refresh(stored: Listing | None, fresh: Listing) -> Listing:
@@ -458,13 +438,8 @@ def keep_list_days(
 ) -> Listing:
     """Return the listing with the dates of papers that are in other days' listings too.
 
-    A paper on two list days has the date of the first. But a later date that was served never
-    moves, though the first day is read after it.
-
-    Args:
-        fresh: The listing.
-        others: The stored listings of other days.
-        may_be_served: Returns whether a listing's dates may have been served.
+    A paper on two list days has the date of the first. But a later date that may have been served
+    never moves, though the first day is read after it.
     """
     known = {
         paper.id: (paper.listed, other)

@@ -124,11 +124,7 @@ class Scheduler:
         return self._executor.submit(function).result()
 
     def refresh_and_wait(self, page: Page, *, force: bool, extra_wait: float) -> Listing:
-        """Return the page's listing, fetched after the fetch in progress; see `Refresher.refresh`.
-
-        Raises:
-            UpstreamError: The page could not be fetched or parsed.
-        """
+        """Return the page's listing, fetched after the fetch in progress."""
         refresh = partial(self._refresher.refresh, awaited_pages=lambda: {page} if force else ())
         return self.call(partial(refresh, page, force=force, extra_wait=extra_wait))
 

@@ -29,6 +29,7 @@ from feedsrv.search.parser import URL_LIMITS, parse_feed_query, parse_query
 from feedsrv.search.query import (
     Or,
     Query,
+    Term,
     iter_positive_terms,
     match_locations,
     upstream_search_text,
@@ -36,6 +37,7 @@ from feedsrv.search.query import (
 from feedsrv.search.suggest import keyword_query, suggest
 from feedsrv.web.chart import Chart, build_chart
 from feedsrv.web.filters import format_count, format_number, format_share, long_date, sentence
+from feedsrv.web.urls import is_public_url
 
 #: Web-based readers and where each subscribes to a feed. The settings can add others.
 WEB_READERS = {
@@ -48,7 +50,7 @@ WEB_READERS = {
 _MAX_WORD_FORMS = 12
 #: Terms whose words are listed: each takes up to 20 ms, and anybody can request a preview.
 _MAX_LISTED_TERMS = 6
-_MAX_PREVIEW_PAPERS = 8
+_MAX_PREVIEW_PAPERS = 5
 _EXCERPT_LENGTH = 260
 #: Authors that are shown without a click, and those that a brief card highlights at most.
 _MAX_VISIBLE_AUTHORS = 6
@@ -134,7 +136,10 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
     query: str
     #: Set if the query is invalid; the other fields are empty then.
     problem: QueryProblem | None = None
+    #: All papers if the query is empty.
     total: int = 0
+    #: Papers that the feed has beyond the window, as far as they are stored.
+    older_matches: int = 0
     papers_searched: int = 0
     days_fetched: int = 0
     days: int = 0
@@ -146,6 +151,8 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
     #: The newest matches.
     cards: tuple[PaperCard, ...] = ()
     config_snippet: str = ""
+    #: The query for papers similar to the one that the query names; empty if it names none.
+    similar_query: str = ""
 
 
 class FeedCard(msgspec.Struct, frozen=True, kw_only=True):
@@ -159,23 +166,16 @@ class FeedCard(msgspec.Struct, frozen=True, kw_only=True):
     failure: Failure | None
 
 
-# --- the preview -----------------------------------------------------------------------------
-
-
 def build_preview(query: str, window: Window, older_matches: int | None) -> Preview:
     """Return the preview of a query's feed.
 
-    Args:
-        query: The query text; may be empty.
-        window: The papers to search.
-        older_matches: How many papers beyond the window a stored search has; None without one.
-
-    Raises:
-        QueryError: The query is invalid.
+    ``older_matches`` says how many papers beyond the window a stored search has; None without one.
     """
     days_fetched = sum(day.is_fetched for day in window.days)
     preview = Preview(
         query=query,
+        total=len(window.papers),
+        frequency=_frequency(len(window.papers), days_fetched),
         papers_searched=len(window.papers),
         days_fetched=days_fetched,
         days=len(window.days),
@@ -189,6 +189,7 @@ def build_preview(query: str, window: Window, older_matches: int | None) -> Prev
     return msgspec.structs.replace(
         preview,
         total=len(papers),
+        older_matches=older_matches or 0,
         frequency=_frequency(len(papers), days_fetched),
         chart=build_chart(papers, window.days),
         hints=tuple(_build_hints(query, tree, papers, window, older_matches)),
@@ -197,7 +198,16 @@ def build_preview(query: str, window: Window, older_matches: int | None) -> Prev
             paper_card(paper, tree, is_brief=True) for paper in papers[:_MAX_PREVIEW_PAPERS]
         ),
         config_snippet=config_snippet(query),
+        similar_query=_similar_query(tree),
     )
+
+
+def _similar_query(tree: Query) -> str:
+    """Return the query for papers similar to the one that the query names; empty if none."""
+    match tree:
+        case Term("id", paper_id, mode) if mode != "prefix":
+            return f"like:{paper_id}"
+    return ""
 
 
 def invalid_query_preview(error: QueryError) -> Preview:
@@ -212,11 +222,7 @@ def query_problem(error: QueryError) -> QueryProblem:
 
 
 def _build_hints(
-    query: str,
-    tree: Query,
-    papers: Sequence[Paper],
-    window: Window,
-    older_matches: int | None,
+    query: str, tree: Query, papers: Sequence[Paper], window: Window, older_matches: int | None
 ) -> Iterator[Hint]:
     """Yield advice on the query: what to try instead, and why."""
     for suggestion in suggest(query, tree, papers, window.index):
@@ -264,9 +270,6 @@ def _frequency(papers: int, days: int) -> str:
     if per_week < _MANY_PER_WEEK:
         return f"about {round(per_week)} per week"
     return f"about {format_number(round(per_day))} per weekday"
-
-
-# --- papers ----------------------------------------------------------------------------------
 
 
 def paper_cards(
@@ -392,9 +395,6 @@ def _matched_fields(query: Query, paper: Paper) -> dict[str, tuple[str, ...]]:
     return matched
 
 
-# --- feeds -----------------------------------------------------------------------------------
-
-
 def feed_card(feed: Feed, window: Window, failure: Failure | None, today: date) -> FeedCard:
     """Return the card of a configured feed."""
     papers = window.search(parse_feed_query(feed))
@@ -447,14 +447,12 @@ def page_title(page: Page) -> str:
 
 
 def subscribe_links(readers: Mapping[str, str], feed_url: str) -> tuple[tuple[str, str], ...]:
-    """Return the name of each reader and the URL that subscribes it to a feed.
+    """Return the name of each reader, configured ones first, and the URL that subscribes it.
 
-    Args:
-        readers: Names and URL templates of the configured readers; these come first.
-        feed_url: The URL of the feed.
+    Web-based readers are left out where they cannot reach the feed.
     """
-    quoted = quote(feed_url, safe="")
+    quoted, web_readers = quote(feed_url, safe=""), WEB_READERS if is_public_url(feed_url) else {}
     return tuple(
         (name, template.replace("{url}", quoted))
-        for name, template in {**readers, **WEB_READERS}.items()
+        for name, template in {**readers, **web_readers}.items()
     )

@@ -39,27 +39,14 @@ class FeedDocumentInput(msgspec.Struct, frozen=True, cache_hash=True):
 def feed_document(
     suffix: str, metadata: FeedMetadata, matches: Sequence[Match]
 ) -> FeedDocumentInput:
-    """Return the document for a feed.
-
-    Args:
-        suffix: The suffix of the format.
-        metadata: What the feed says about itself.
-        matches: Its papers.
-    """
+    """Return the document for a feed."""
     return FeedDocumentInput(suffix, metadata, tuple(map(_without_counters, matches)))
 
 
 def digest_document(
     suffix: str, metadata: FeedMetadata, digests: tuple[Digest, ...], feeds: Iterable[Feed]
 ) -> FeedDocumentInput:
-    """Return the document for digests of a feed, or of the union of several.
-
-    Args:
-        suffix: The suffix of the format.
-        metadata: What the feed says about itself.
-        digests: Its digests.
-        feeds: The feeds.
-    """
+    """Return the document for digests of a feed, or of the union of several."""
     names = tuple(feed.name for feed in feeds)
     return FeedDocumentInput(suffix, metadata, digests=digests, feed_names=names)
 

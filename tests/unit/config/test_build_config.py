@@ -70,6 +70,7 @@ def test_all_problems_are_reported_together_with_file_and_key() -> None:
                 "from": {"query": "x", "sources": ["weekly"]},
                 "none": {"query": "x", "sources": []},
                 "void": {"query": "-x", "sources": ["search"]},
+                "twice": {"query": "like:2601.00001", "sources": ["search", "search"]},
                 "named": {"name": "other"},
                 "pair": {"query": "x", "limit": "x", "link": 1},
                 "flat": "causal",
@@ -79,7 +80,7 @@ def test_all_problems_are_reported_together_with_file_and_key() -> None:
         FEEDSRV_ACCESS_KEY="not so secret",
     )
     text = "\n".join(found)
-    assert len(found) == 29
+    assert len(found) == 30
     assert all(line.startswith(("my.toml: ", "environment: ")) for line in found)
     for fragment in (
         "my.toml: prot: unknown setting",
@@ -108,6 +109,7 @@ def test_all_problems_are_reported_together_with_file_and_key() -> None:
         '"trending", "week", not ["weekly"]',
         "my.toml: feeds.none.sources: expected a list of",
         "my.toml: feeds.void.query: has no words to search for",
+        "my.toml: feeds.twice.query: has no words to search for",
         "my.toml: feeds.named.name: unknown setting",
         'my.toml: feeds.pair.limit: expected a whole number from 1 to 200, not "x"',
         'my.toml: feeds.pair.link: expected one of "arxiv", "huggingface", "pdf", not 1',

@@ -11,6 +11,7 @@ from feedsrv.models import (
     ArtefactRecord,
     Failure,
     Incident,
+    IncidentLog,
     Kind,
     LinkedArtefacts,
     Listing,
@@ -21,7 +22,7 @@ from feedsrv.storage.artefacts import ArtefactBucket
 from feedsrv.storage.conflicts import resolve_conflict
 from feedsrv.storage.last_modified import LastModified, LastModifiedBucket
 from feedsrv.storage.lease import Lease
-from feedsrv.storage.records import IncidentLog, PageAlias
+from feedsrv.storage.repository import PageAlias
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 LATER = NOON + timedelta(seconds=1)
