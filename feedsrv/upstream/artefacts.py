@@ -124,11 +124,12 @@ def next_paper(
         now: The current time (UTC).
     """
     due: list[tuple[datetime, str]] = []
+    last_old_day = (now - _NEW_PAPER_AGE).date()
     for paper in papers:
         record = records.get(paper.id)
         if record is None or is_future(record.checked_at, now):
             return paper.id
-        is_new = paper.published > now - _NEW_PAPER_AGE
+        is_new = (paper.listed or paper.submitted) > last_old_day
         if record.checked_at + (_NEW_PAPER_TTL if is_new else _OLD_PAPER_TTL) <= now:
             due.append((record.checked_at, paper.id))
     return min(due)[1] if due else None
