@@ -64,10 +64,8 @@ def load_config(
 ) -> Config:
     """Return the settings from the command line, the environment and a file.
 
-    Args:
-        file: The settings file; None to use `find_config_file`.
-        environ: The environment.
-        arguments: Settings from the command line, by name; None for an option that was not given.
+    Without a file, it is that of `find_config_file`. The arguments are the settings from the
+    command line, by name; None for an option that was not given.
 
     Raises:
         ConfigError: The file or any setting is invalid; the error lists all problems.
