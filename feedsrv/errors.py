@@ -50,7 +50,6 @@ class ConfigError(FeedsrvError):
 
     Attributes:
         problems: All problems found, one message each.
-
     """
 
     def __init__(self, problems: Sequence[str]) -> None:
@@ -72,7 +71,6 @@ class QueryError(ClientError):
         query: The query as received, cut to 4000 characters.
         position: Offset of the problem, in characters from 0.
         reason: What is wrong there, and how to fix it.
-
     """
 
     def __init__(self, query: str, position: int, reason: str) -> None:
@@ -101,7 +99,6 @@ class ParameterError(ClientError):
         name: The parameter.
         value: Its value as received.
         reason: What it must be, continuing a sentence that begins with the name.
-
     """
 
     def __init__(self, name: str, value: str, reason: str) -> None:
@@ -119,7 +116,6 @@ class UnauthorizedError(ClientError):
 
     Attributes:
         path: The requested path. The key that was sent, if any, is not recorded.
-
     """
 
     def __init__(self, path: str) -> None:
@@ -139,7 +135,6 @@ class QuotaExceededError(ClientError):
     Attributes:
         client: The client.
         retry_after: Seconds until the next new keyword is allowed.
-
     """
 
     def __init__(self, client: str, retry_after: float) -> None:
@@ -157,7 +152,6 @@ class SignUpQuotaError(ClientError):
     Attributes:
         client: The client.
         retry_after: Seconds until the next one is allowed.
-
     """
 
     def __init__(self, client: str, retry_after: float) -> None:
@@ -174,7 +168,6 @@ class TokenError(ClientError):
 
     Attributes:
         reason: What to do.
-
     """
 
     def __init__(self, reason: str) -> None:
@@ -191,7 +184,6 @@ class UnknownFeedError(ClientError):
     Attributes:
         name: The requested name.
         known: Names of configured feeds: all of them if they are few, else similar ones.
-
     """
 
     def __init__(self, name: str, known: Sequence[str] = ()) -> None:
@@ -209,7 +201,6 @@ class UpstreamError(FeedsrvError):
     Attributes:
         url: The requested URL or path.
         reason: What went wrong, for logs and error messages.
-
     """
 
     def __init__(self, url: str, reason: str) -> None:
@@ -228,7 +219,6 @@ class FetchError(UpstreamError):
         retry_after: Seconds for which upstream wants no further request. None if not given.
         timed_out: Whether there was no response in time.
         is_not_found: Whether upstream says that there is no such page.
-
     """
 
     def __init__(
@@ -252,7 +242,6 @@ class RequestNotSentError(UpstreamError):
 
     Attributes:
         retry_after: Seconds until a request is allowed again.
-
     """
 
     def __init__(self, url: str, reason: str, retry_after: float) -> None:
@@ -272,7 +261,6 @@ class NoDataYetError(FeedsrvError):
         reason: What went wrong, in plain words.
         retry_after: Whole seconds until a new attempt makes sense.
         subject: What was not fetched.
-
     """
 
     def __init__(self, reason: str, retry_after: int, subject: str = "nothing") -> None:
@@ -292,7 +280,6 @@ class StoreError(FeedsrvError):
     Attributes:
         location: The store's directory, or the URL of Redis without its password.
         reason: What went wrong, for logs and error messages.
-
     """
 
     def __init__(self, location: str, reason: str) -> None:
@@ -310,7 +297,6 @@ class MailError(FeedsrvError):
     Attributes:
         host: The mail server.
         reason: What went wrong, for logs and error messages.
-
     """
 
     def __init__(self, host: str, reason: str) -> None:
@@ -345,7 +331,6 @@ class ListenError(FeedsrvError):
         host: The host to listen on.
         port: The port to listen on.
         reason: Why it failed; empty if the port is in use.
-
     """
 
     def __init__(self, host: str, port: int, reason: str) -> None:
@@ -366,7 +351,6 @@ class ExportError(FeedsrvError):
     Attributes:
         directory: The target directory.
         reason: What went wrong, for logs and error messages.
-
     """
 
     def __init__(self, directory: str, reason: str) -> None:

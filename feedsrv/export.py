@@ -49,7 +49,6 @@ def export_config(config: Config) -> Config:
 
     Raises:
         ConfigError: There is no public URL, or there are no feeds.
-
     """
     problems = []
     if not config.public_url:
@@ -74,7 +73,6 @@ def export_site(app: Flask, names: Sequence[str], directory: Path) -> Iterator[E
 
     Raises:
         ExportError: The directory cannot be written, or a file that is not ours is in the way.
-
     """
     feed_paths = {name: [*_feed_paths(name)] for name in names}
     shared_paths = [*_static_paths(app), "/favicon.ico", "/feeds.opml", "/"]
@@ -191,7 +189,6 @@ def _check_no_foreign_files(directory: Path, files: Iterable[str]) -> None:
 
     Raises:
         ExportError: There is such a file.
-
     """
     foreign = sorted(file for file in files if (directory / file).exists())
     if foreign:

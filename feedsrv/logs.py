@@ -31,7 +31,6 @@ def configure_logging(log_format: str, secrets: Iterable[str] = ()) -> None:
     Args:
         log_format: ``text`` or ``json``.
         secrets: Strings to redact.
-
     """
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormatter(secrets) if log_format == "json" else TextFormatter(secrets))
@@ -45,7 +44,6 @@ def configure_access_log(secrets: Iterable[str] = ()) -> None:
 
     Args:
         secrets: Strings to redact.
-
     """
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(TextFormatter(secrets, "%(message)s"))
@@ -61,7 +59,6 @@ class TextFormatter(logging.Formatter):
     Args:
         secrets: Strings to redact.
         line: The format of a line.
-
     """
 
     def __init__(
@@ -91,7 +88,6 @@ class JsonFormatter(TextFormatter):
 
     Args:
         secrets: Strings to redact.
-
     """
 
     def format(self, record: logging.LogRecord) -> str:

@@ -17,7 +17,6 @@ def parse_mail_address(text: str) -> str:
     Raises:
         ValueError: It is not an address, or one that needs SMTPUTF8 (RFC 6531), which few mail
             servers accept from others; the message says so.
-
     """
     local_part, separator, domain = text.strip().rpartition("@")
     if len(text) > _MAX_LENGTH or not separator:

@@ -42,7 +42,6 @@ def read_network_settings(environ: Mapping[str, str], upstream_url: str) -> Netw
 
     Raises:
         ConfigError: A variable is invalid; the error lists all problems.
-
     """
     proxies = dict(_given_proxies(environ))
     found = {variable: _proxy_problem(url) for variable, url in proxies.values()}

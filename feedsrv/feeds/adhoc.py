@@ -11,7 +11,6 @@ def adhoc_feed(query: str) -> Feed:
 
     Raises:
         QueryError: The query is invalid.
-
     """
     if not query:
         return Feed(name="all", title="Daily Papers", sources=("daily",))

@@ -66,7 +66,6 @@ def listed_periods(
         days: The window of list days, newest first, each with its stored listing.
         period: How long the periods are.
         unreadable: Pages of days that nobody need wait for.
-
     """
     final = {page for page, listing in days if page in unreadable or _is_final(page, listing)}
     read_days = [_list_day(*each) for each in reversed(days) if each[1] is not None]
@@ -97,7 +96,6 @@ def close_periods(
         matches: All papers of the feed.
         periods: The periods of the window, oldest first.
         title: The title of the feed.
-
     """
     known = {digest.key for digest in log.digests}
     new = {period.key: period for period in periods if period.closed_by and period.key not in known}
@@ -215,7 +213,7 @@ def _full_paper(match: Match) -> DigestPaper:
         title=paper.title,
         url=_linked_url(match),
         byline=_byline(paper),
-        text=_one_line(paper.ai_summary) or _first_sentences(paper.abstract),
+        text=" ".join(paper.ai_summary.split()) or _first_sentences(paper.abstract),
         is_ai_summary=bool(paper.ai_summary),
         links=tuple(_links(paper)),
     )
@@ -258,13 +256,9 @@ def _byline(paper: Paper) -> str:
 
 def _first_sentences(text: str) -> str:
     """Return the first two sentences, or fewer where they are long."""
-    text = _one_line(text)
+    text = " ".join(text.split())
     ends = [match.end() for match in _SENTENCE_END.finditer(f"{text} .")]
     fitting = [end for end in ends[:_SENTENCES] if end <= _MAX_TEXT_LENGTH]
     if fitting:
         return text[: fitting[-1]].rstrip()
     return shorten(text, _MAX_TEXT_LENGTH, placeholder=" …")
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())

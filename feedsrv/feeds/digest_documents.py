@@ -28,7 +28,6 @@ def build_digest_entries(
         digests: The digests of one feed.
         metadata: The feed's metadata: the entries have their ids and links from it.
         feed_names: The names of the feed, or of those that are united.
-
     """
     return tuple(
         Entry(

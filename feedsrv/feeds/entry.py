@@ -121,7 +121,6 @@ def _links(paper: Paper, target: str) -> Iterator[EntryLink]:
     Args:
         paper: The paper.
         target: What the alternate link leads to; see `Feed.link`.
-
     """
     pages = {
         "huggingface": EntryLink("related", paper_page_url(paper), _HTML_MEDIA_TYPE, "Paper page"),

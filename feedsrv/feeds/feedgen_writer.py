@@ -50,7 +50,6 @@ def build_feed(metadata: FeedMetadata, updated: datetime, media_type: str) -> Fe
         metadata: The feed-level elements.
         updated: When the latest entry was updated.
         media_type: The media type of the document.
-
     """
     feed = FeedGenerator()
     # Extensions write their elements in the order of registration: dc:creator before categories.

@@ -15,6 +15,7 @@ import msgspec
 
 from feedsrv.errors import StoreError
 from feedsrv.feeds.metadata import feed_definition, feed_id
+from feedsrv.feeds.selection import newest_first
 from feedsrv.models import Feed, Paper
 from feedsrv.storage.clock_skew import is_future
 from feedsrv.storage.repository import Repository
@@ -57,7 +58,7 @@ class FirstMatches:
         window_start: datetime | None,
         is_stored: bool,
     ) -> tuple[Paper, ...]:
-        """Return the papers that match the feed, each with the date of its first match.
+        """Return the papers with the dates of their first matches, newest first.
 
         Args:
             feed: The feed.
@@ -79,7 +80,7 @@ class FirstMatches:
             with suppress(StoreError):
                 # Another process may have seen them first.
                 log = self._logs.update(name, extend) or log
-        return tuple(_dated(paper, log.papers.get(paper.id)) for paper in papers)
+        return newest_first(_dated(paper, log.papers.get(paper.id)) for paper in papers)
 
     def _get(self, name: str) -> FirstMatchLog | None:
         with suppress(StoreError):

@@ -40,7 +40,6 @@ def link_headers(
         metadata: The feed's metadata.
         suffix: The suffix of the document's format; empty for the HTML page.
         links: The feed's URL by suffix.
-
     """
     yield "Link", f'<{metadata.self_url}>; rel="self"'
     if suffix:

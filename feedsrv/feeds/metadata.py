@@ -46,7 +46,6 @@ def feed_metadata(
         self_url: The URL of the feed itself.
         page_url: The URL of its HTML page.
         icon_url: The URL of the icon.
-
     """
     title = feeds_title(feeds, demo=demo)
     digest = _DIGEST_ADJECTIVES.get(feeds[0].digest)
@@ -79,7 +78,6 @@ def feed_id(definitions: Iterable[str]) -> str:
 
     Args:
         definitions: The definition of each feed of the union; their order does not matter.
-
     """
     return uuid_urn(chr(10).join(sorted(set(definitions))))
 

@@ -46,7 +46,6 @@ def build_report(service: Service, feeds: Sequence[Feed], since: date | None) ->
     Raises:
         NoDataYetError: Upstream fails, and nothing is stored for any of the feeds.
         StoreError: The store fails, so that nobody knows what was reported.
-
     """
     now = service.now()
     first_day = now.date() - _FIRST_REPORT

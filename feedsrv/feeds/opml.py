@@ -27,7 +27,6 @@ def render_subscriptions(feeds: Iterable[Feed], suffix: str, url: Callable[..., 
         feeds: The configured feeds.
         suffix: The suffix of the format to subscribe to.
         url: Returns the absolute URL of a path, given the path and a suffix.
-
     """
     outlines = (
         Outline(

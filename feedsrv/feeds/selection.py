@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import date, datetime
+from datetime import date
 from threading import Lock
 from typing import NamedTuple
 
@@ -13,10 +13,12 @@ from cachetools import LRUCache
 from feedsrv.models import Feed, Kind, Listing, Match, Paper
 from feedsrv.search.index import Index
 from feedsrv.search.parser import parse_feed_queries, parse_feed_query
-from feedsrv.search.query import Like, Query, matches, replace_likes
+from feedsrv.search.query import Like, Query, iter_likes, matches, replace_likes
 
 #: The window, trending, the week and the month.
 _MAX_INDEXES = 4
+#: Searches of which the matching hits are remembered, about 300 bytes each.
+_MAX_HIT_MATCHES = 10_000
 #: What a feed has at least if it sets no limit, as far as there are so many papers.
 DEFAULT_LIMIT = 50
 _COMPLETE_DAYS = 3
@@ -47,10 +49,12 @@ class Selector:
         self._indexes: LRUCache[tuple[int, ...], tuple[tuple[Listing, ...], Index]] = LRUCache(
             _MAX_INDEXES
         )
+        #: By the hash of a query and of search hits, which are much larger.
+        self._hit_matches: LRUCache[int, bytes] = LRUCache(_MAX_HIT_MATCHES)
         self._lock = Lock()
 
     def select(self, feed: Feed, listings: Iterable[Listing], decide_like: DecideLike) -> Selection:
-        """Return the papers of the listings that match the feed, each once."""
+        """Return the papers of the listings that match the feed, each once, newest first."""
         every = tuple(listings)
         if feed.page is not None:  # no index: those of the window and the lists stay
             papers = unite_listings(every)
@@ -62,7 +66,7 @@ class Selector:
         others = tuple(hit for hit in hits if hit.id not in index.ids)
         queries = _resolve(parse_feed_queries(feed), (*index.papers, *others), decide_like)
         has_own = parse_feed_query(feed) is not None
-        papers = _matching_papers(feed, queries[0], index, hits) if has_own else index.papers
+        papers = self._search(feed, queries[0], index, hits) if has_own else index.papers
         seen_ids = index.ids | _ids(others)
         return Selection(_narrow(papers, queries[has_own:]), seen_ids, queries)
 
@@ -77,6 +81,41 @@ class Selector:
                 entry = self._indexes[key] = lists, Index(unite_listings(lists))
         return entry[1]
 
+    def _search(
+        self, feed: Feed, query: Query, index: Index, hits: tuple[Paper, ...]
+    ) -> tuple[Paper, ...]:
+        """Return the papers that match the feed, of the lists and of upstream's search hits."""
+        found = index.search(query)
+        if not hits:
+            return found
+        papers = {paper.id: paper for paper in found}
+        for hit, is_match in zip(hits, self._matching_hits(query, hits), strict=True):
+            listed = index.get(hit.id)
+            paper = better_copy(listed or hit, hit)
+            if paper is listed and feed.match == "strict":
+                continue  # the index has decided
+            if feed.match == "upstream" or is_match:
+                papers[paper.id] = paper
+            else:
+                papers.pop(paper.id, None)
+        return newest_first(papers.values())
+
+    def _matching_hits(self, query: Query, hits: tuple[Paper, ...]) -> Iterable[int]:
+        """Return for each search hit whether it matches the query.
+
+        The hits of a keyword change once a day, and readers ask for them every hour.
+        """
+        if any(iter_likes(query)):  # whose members change
+            return [matches(query, hit) for hit in hits]
+        key = hash((query, hits))
+        with self._lock:
+            result = self._hit_matches.get(key)
+        if result is None:
+            result = bytes(matches(query, hit) for hit in hits)
+            with self._lock:
+                self._hit_matches[key] = result
+        return result
+
 
 def _resolve(
     queries: tuple[Query, ...], papers: Sequence[Paper], decide_like: DecideLike
@@ -86,23 +125,6 @@ def _resolve(
 
 def _ids(papers: Iterable[Paper]) -> frozenset[str]:
     return frozenset(paper.id for paper in papers)
-
-
-def _matching_papers(
-    feed: Feed, query: Query, index: Index, hits: tuple[Paper, ...]
-) -> tuple[Paper, ...]:
-    """Return the papers that match the feed, of the lists and of upstream's search hits."""
-    found = {paper.id: paper for paper in index.search(query)}
-    for hit in hits:
-        listed = index.get(hit.id)
-        paper = better_copy(listed or hit, hit)
-        if paper is listed and feed.match == "strict":
-            continue  # the index has decided
-        if feed.match == "upstream" or matches(query, paper):
-            found[paper.id] = paper
-        else:
-            found.pop(paper.id, None)
-    return tuple(found.values())
 
 
 def _narrow(papers: tuple[Paper, ...], queries: Sequence[Query]) -> tuple[Paper, ...]:
@@ -124,7 +146,7 @@ def unite_listings(listings: tuple[Listing, ...]) -> tuple[Paper, ...]:
     for listing in listings:
         for paper in listing.papers:
             best[paper.id] = better_copy(best.get(paper.id, paper), paper)
-    return tuple(sorted(best.values(), key=_sort_key, reverse=True))
+    return newest_first(best.values())
 
 
 def better_copy(paper: Paper, other: Paper | None) -> Paper:
@@ -142,16 +164,24 @@ def better_copy(paper: Paper, other: Paper | None) -> Paper:
     return msgspec.structs.replace(better, listed=min(days))
 
 
-def merge_feeds(selections: Iterable[tuple[Feed, Sequence[Paper]]]) -> tuple[Match, ...]:
-    """Return every paper of several feeds once, with all feeds that have it, newest first."""
+def merge_feeds(selections: Sequence[tuple[Feed, Sequence[Paper]]]) -> tuple[Match, ...]:
+    """Return every paper of several feeds once, with all feeds that have it, newest first.
+
+    Args:
+        selections: Each feed with its papers, newest first.
+
+    """
+    if len(selections) == 1:
+        feed, papers = selections[0]
+        return tuple(Match(paper, (feed,)) for paper in papers)
     best: dict[str, Paper] = {}
     feeds: dict[str, tuple[Feed, ...]] = {}
     for feed, papers in selections:
         for paper in papers:
-            best[paper.id] = _earlier_match(best.get(paper.id, paper), paper)
+            other = best.get(paper.id)
+            best[paper.id] = paper if other is None else _earlier_match(other, paper)
             feeds[paper.id] = (*feeds.get(paper.id, ()), feed)
-    papers = sorted(best.values(), key=_sort_key, reverse=True)
-    return tuple(Match(paper, feeds[paper.id]) for paper in papers)
+    return tuple(Match(paper, feeds[paper.id]) for paper in newest_first(best.values()))
 
 
 def _earlier_match(paper: Paper, other: Paper) -> Paper:
@@ -184,8 +214,9 @@ def default_limit(matches: Iterable[Match]) -> int:
     return max(DEFAULT_LIMIT, complete)
 
 
-def _sort_key(paper: Paper) -> tuple[datetime, str]:
-    return paper.published, paper.id
+def newest_first(papers: Iterable[Paper]) -> tuple[Paper, ...]:
+    """Return the papers sorted by (published, id), the newest first."""
+    return tuple(sorted(papers, key=lambda paper: (paper.published, paper.id), reverse=True))
 
 
 def _detail_rank(paper: Paper) -> tuple[bool, bool]:

@@ -17,16 +17,16 @@ from __future__ import annotations
 import hashlib
 import os
 from bisect import bisect
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, wait
-from contextlib import ExitStack, suppress
-from datetime import UTC, date, datetime, time, timedelta
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime, time, timedelta
 from functools import partial
+from itertools import chain, takewhile
 from pathlib import Path
 from random import random as _random  # noqa: TID251  # the default source of chance
 from tempfile import TemporaryDirectory
-from threading import BoundedSemaphore, Event
-from typing import Self
+from threading import Event
+from typing import NamedTuple, Self
 from uuid import uuid4
 
 import msgspec
@@ -35,30 +35,27 @@ from feedsrv import __version__
 from feedsrv.config import Config
 from feedsrv.errors import (
     NoDataYetError,
-    QueryError,
     QuotaExceededError,
-    RequestNotSentError,
     UnknownFeedError,
     UpstreamError,
 )
-from feedsrv.feeds.digest import close_periods, listed_periods
+from feedsrv.feeds.digest_logs import DigestLogs
 from feedsrv.feeds.first_matches import FirstMatches
 from feedsrv.feeds.likes import Likes
-from feedsrv.feeds.metadata import feed_definition, feed_id, feeds_title
+from feedsrv.feeds.list_days import ListDays
+from feedsrv.feeds.metadata import feed_definition, feed_id
+from feedsrv.feeds.seed_fetcher import SeedFetcher
 from feedsrv.feeds.selection import DEFAULT_LIMIT, Selector, default_limit, merge_feeds
+from feedsrv.feeds.source_fetcher import SourceFetcher, with_fetched_listings
 from feedsrv.feeds.sources import (
     SourceState,
     configured_pages,
     effective_sources,
     search_pages,
-    seed_pages,
-    source_state,
 )
 from feedsrv.feeds.window import Window
 from feedsrv.models import (
-    FIRST_LIST_DAY,
     Digest,
-    DigestLog,
     Failure,
     Feed,
     Kind,
@@ -66,8 +63,6 @@ from feedsrv.models import (
     Match,
     Page,
     Paper,
-    Period,
-    Source,
     StoredDays,
 )
 from feedsrv.search.index import Index
@@ -75,17 +70,13 @@ from feedsrv.search.near_misses import NearMiss, find_near_misses
 from feedsrv.search.parser import parse_feed_queries, parse_feed_query, parse_query
 from feedsrv.search.query import Like, Query, has_count_condition, iter_likes
 from feedsrv.search.search_terms import search_terms
-from feedsrv.storage.clock_skew import is_future
 from feedsrv.storage.repository import Repository, open_repository
 from feedsrv.upstream.client import UpstreamClient
 from feedsrv.upstream.demo import create_demo_upstream, load_sample_papers
 from feedsrv.upstream.events import Listener
 from feedsrv.upstream.policy import (
     ClientQuota,
-    list_days,
     newest_day_page,
-    remaining_ttl,
-    requests_left,
 )
 from feedsrv.upstream.refresh import Refresher
 from feedsrv.upstream.scheduler import Scheduler
@@ -93,19 +84,6 @@ from feedsrv.upstream.scheduler import Scheduler
 #: Minimum lifetime of a result while a refresh is pending.
 _MIN_LIFETIME = timedelta(seconds=1)
 _MAX_LIFETIME = timedelta(days=1)
-#: Seconds after which to try again where nothing better is known.
-_DEFAULT_RETRY_AFTER = 60
-_MAX_RETRY_AFTER = 3600
-#: Requests that may wait for the whole deadline at the same time: half of the server's threads, so
-#: that a page that hangs leaves the other half to stored feeds. Further requests wait for
-#: `_SHORT_WAIT` seconds, enough for a page that does not hang.
-_MAX_FULL_WAITS = 16
-_SHORT_WAIT = 1.0
-#: Papers to compare with that a request waits for: as many as fit into the deadline. Those of a
-#: long list are fetched later.
-_MAX_AWAITED_SEEDS = 4
-#: How long a list day fails before its digest is closed without it.
-_UNREADABLE_AFTER = timedelta(days=2)
 #: More papers than a feed can have.
 ALL_PAPERS = 1_000_000
 #: Names of feeds that a request for an unknown one is told: its neighbours in the alphabet.
@@ -153,6 +131,16 @@ class DigestResult(msgspec.Struct, frozen=True, kw_only=True):
     pages: tuple[Page, ...] = ()
 
 
+class _FeedSelection(NamedTuple):
+    """What one feed selects from the stored lists; see `feedsrv.feeds.selection.Selection`."""
+
+    feed: Feed
+    papers: tuple[Paper, ...]
+    searched_ids: frozenset[str]
+    queries: tuple[Query, ...]
+    pages: tuple[Page, ...]
+
+
 class Service:
     """Feeds from upstream and the store. Safe for threads.
 
@@ -181,7 +169,6 @@ class Service:
         self._client = client
         self._cleanup = ExitStack()
         self._now = now
-        self._full_waits = BoundedSemaphore(_MAX_FULL_WAITS)
         shutdown = Event()
         self._refresher = Refresher(
             config,
@@ -199,11 +186,30 @@ class Service:
         )
         self._quota = ClientQuota(0 if config.access_key else config.new_keywords)
         self._selector = Selector()
+        self._list_days = ListDays(
+            repository, self._selector, history_days=config.history_days, now=now
+        )
+        self._sources = SourceFetcher(
+            repository,
+            refresher=self._refresher,
+            scheduler=self._scheduler,
+            list_days=self._list_days,
+            quota=self._quota,
+            deadline=config.deadline,
+            now=now,
+        )
         self._likes = Likes(repository)
+        self._seeds = SeedFetcher(
+            repository,
+            self._likes,
+            refresher=self._refresher,
+            scheduler=self._scheduler,
+            list_days=self._list_days,
+            quota=self._quota,
+            now=now,
+        )
         self._first_matches = FirstMatches(repository)
-        self._digest_logs = repository.permanent_values("digests", DigestLog)
-        #: The window, the version of the store that it was made from, and when.
-        self._list_days_cache: tuple[object, datetime, StoredDays] = (None, now(), ())
+        self._digest_logs = DigestLogs(config, repository, self._list_days, self._quota, now=now)
         self._window = Window((), Index(()), self._decide_like)
         self._feed_names = sorted(config.feeds)
 
@@ -299,70 +305,63 @@ class Service:
             NoDataYetError: Upstream fails, and nothing is stored for any of the feeds.
 
         """
-        states = {
-            feed: [self._within_quota(state, client) for state in self._source_states(feed)]
-            for feed in feeds
-        }
+        states = {feed: self._sources.charged_states(feed, client) for feed in feeds}
         all_states = [state for its_states in states.values() for state in its_states]
         is_stored = not is_preview and self._may_store(feeds, client)
-        fetches = self._start_fetches(all_states)
-        seed_fetches = self._start_seed_fetches(feeds, client)
-        fetches |= seed_fetches
-        waited = self._wait_for(fetches.values()) if fetches else 0.0
-        now = self._now()
-        midnight = datetime.combine(now.date() + timedelta(days=1), time(), UTC)
-        # At midnight the window moves on.
-        ttls, lifetimes = [_MAX_LIFETIME], [midnight - now]
-        seen_ids: frozenset[str] = frozenset()
-        pages: dict[Page, None] = {}
-        selected: list[tuple[Feed, tuple[Paper, ...]]] = []
-        queries: dict[Feed, tuple[Query, ...]] = {}
-        decide_like = partial(self._decide_like, is_stored=is_stored)
+        fetches = {
+            **self._sources.start_fetches(all_states),
+            **self._seeds.start_fetches(feeds, client),
+        }
+        waited = self._sources.wait_for(fetches)
         for feed in feeds:
-            self._check_seeds(feed)
-        for feed, its_states in states.items():
-            updated = [
-                _with_fetched_listing(state, fetches.get(state.main_page), now)
-                for state in its_states
-            ]
-            listings = tuple(listing for state in updated for listing in state.listings)
-            if (updated and not listings) or self._lacks_seeds(feed):
-                ttls.append(timedelta(0))
-                lifetimes.append(timedelta(0))
-                continue
-            pages |= dict.fromkeys(listing.page for listing in listings)
-            selection = self._selector.select(feed, listings, decide_like)
-            queries[feed] = selection.queries
-            seen_ids |= selection.searched_ids
-            ttls += [state.main_page_ttl for state in updated]
-            lifetimes += [state.min_ttl for state in updated]
-            papers = selection.papers
-            if any(map(has_count_condition, selection.queries)):
-                is_complete = all(state.listings for state in updated)
-                papers = self._date_matches(feed, papers, is_complete, is_stored=is_stored)
-            selected.append((feed, papers))
-        if not selected:
-            quota_errors = [state.quota_error for state in all_states]
-            if quota_errors[0] is not None and all(quota_errors):
-                raise quota_errors[0]
-            main_pages = [state.main_page for state in all_states]
-            raise self._no_data_error([*main_pages, *seed_fetches], fetches, waited)
-        matches, next_at = _split_future_matches(merge_feeds(selected), now)
-        lifetimes.append(next_at - now)
+            self._seeds.check(feed)
+        now = self._now()
+        updated = {
+            feed: with_fetched_listings(its_states, fetches, now)
+            for feed, its_states in states.items()
+        }
+        results = [
+            self._select(feed, its_states, is_stored=is_stored)
+            for feed, its_states in updated.items()
+        ]
+        selections = [selection for selection in results if selection is not None]
+        if not selections:
+            raise self._sources.no_data_error(all_states, fetches, waited)
+        merged = merge_feeds([(each.feed, each.papers) for each in selections])
+        matches, next_at = _split_future_matches(merged, now)
         size = limit or _default_limit(feeds, matches)
         if page_number is None:
             matches = self._without_hidden_matches(feeds, limit, matches, size)
         offset = ((page_number or 1) - 1) * size
+        ttl, lifetime = _freshness(chain.from_iterable(updated.values()))
+        if len(selections) < len(results):
+            ttl = lifetime = timedelta(0)
+        lifetime = min(lifetime, next_at - now, _next_midnight(now) - now)
         return FeedResult(
             matches=matches[offset : offset + size],
-            queries=queries,
+            queries={each.feed: each.queries for each in selections},
             offset=offset,
             total=len(matches),
-            papers_searched=len(seen_ids),
-            poll_after=now + min(ttls),
-            cacheable_until=now + max(_MIN_LIFETIME, min(lifetimes)),
-            pages=tuple(pages),
+            papers_searched=len(frozenset().union(*(each.searched_ids for each in selections))),
+            poll_after=now + min(ttl, _MAX_LIFETIME),
+            cacheable_until=now + max(_MIN_LIFETIME, lifetime),
+            pages=tuple(dict.fromkeys(page for each in selections for page in each.pages)),
         )
+
+    def _select(
+        self, feed: Feed, states: Sequence[SourceState], *, is_stored: bool
+    ) -> _FeedSelection | None:
+        """Return the papers of one feed; None where nothing that it needs is stored."""
+        listings = tuple(listing for state in states for listing in state.listings)
+        if (states and not listings) or self._seeds.is_seedless(parse_feed_queries(feed)):
+            return None
+        decide_like = partial(self._decide_like, is_stored=is_stored)
+        papers, searched_ids, queries = self._selector.select(feed, listings, decide_like)
+        if any(map(has_count_condition, queries)):
+            is_complete = all(state.listings for state in states)
+            papers = self._date_matches(feed, papers, is_complete, is_stored=is_stored)
+        pages = tuple(listing.page for listing in listings)
+        return _FeedSelection(feed, papers, searched_ids, queries, pages)
 
     def _without_hidden_matches(
         self, feeds: Sequence[Feed], limit: int | None, matches: tuple[Match, ...], size: int
@@ -372,7 +371,7 @@ class Service:
         When a paper leaves the window, the next older search hit would take its place, and readers
         would show it as new. Papers of the window always stay.
         """
-        start = _start_of_window(self.list_days())
+        start = self._list_days.start()
         has_window = any(feed.page is None and "daily" in feed.sources for feed in feeds)
         if not has_window or not matches or matches[-1].paper.published >= start:
             return matches
@@ -404,10 +403,9 @@ class Service:
             StoreError: The store fails, so that nobody knows which digests there are.
 
         """
-        name = feed_id(map(feed_definition, feeds))
         # Read before the papers: a list that arrives meanwhile closes its day the next time.
         days = self.list_days()
-        log = self._digest_logs.get(name)
+        log = self._digest_logs.get(feeds)
         try:
             result = self.get_feed(*feeds, limit=ALL_PAPERS, page_number=1, client=client)
         except NoDataYetError as error:
@@ -418,7 +416,7 @@ class Service:
             cacheable_until = self._now() + _MIN_LIFETIME
         else:
             pages = result.pages
-            log = self._close_digests(name, feeds, result.matches, days, client)
+            log = self._digest_logs.close(feeds, result.matches, days, client)
             poll_after, cacheable_until = result.poll_after, result.cacheable_until
         digests = [digest for digest in reversed(log.digests) if digest.papers]
         size = limit or max(feed.limit or DEFAULT_LIMIT for feed in feeds)
@@ -431,93 +429,6 @@ class Service:
             cacheable_until=cacheable_until,
             pages=pages,
         )
-
-    def _close_digests(
-        self,
-        name: str,
-        feeds: Sequence[Feed],
-        matches: Iterable[Match],
-        days: StoredDays,
-        client: str,
-    ) -> DigestLog:
-        """Close the periods that are over, unless another process has; return all digests.
-
-        Once served, a digest never changes: the first process that stores it decides.
-        """
-        period: Period = "day" if feeds[0].digest == "day" else "week"
-        periods = listed_periods(days, period, self._unreadable_pages(days))
-        title = feeds_title(feeds, demo=self.config.demo)
-
-        def close(stored: DigestLog | None) -> DigestLog | None:
-            return close_periods(stored or DigestLog(), matches, periods, title) or stored
-
-        log = self._digest_logs.get(name)
-        if close(log) != log and self.repository.failure_state(self._now()) is None:
-            with suppress(QuotaExceededError):  # then they come with a later request
-                if log is None and client and not self._is_configured(feeds):
-                    self._quota.consume(client, self._now())  # they are stored for good
-                log = self._digest_logs.update(name, close)
-        return log or DigestLog()
-
-    def _unreadable_pages(self, days: StoredDays) -> frozenset[Page]:
-        """Return the list days that fail while upstream works, and have for days."""
-        fetched_at = max((listing.fetched_at for _, listing in days if listing), default=None)
-        failures = ((page, self.repository.get_failure(page)) for page, _ in days)
-        return frozenset(
-            page
-            for page, failure in failures
-            if failure is not None
-            and fetched_at is not None
-            and failure.at > fetched_at
-            and failure.at - failure.since > _UNREADABLE_AFTER
-        )
-
-    def _is_configured(self, feeds: Iterable[Feed]) -> bool:
-        return all(feed.name in self.config.feeds for feed in feeds)
-
-    def _source_states(self, feed: Feed) -> list[SourceState]:
-        return [self._source_state(source, feed) for source in effective_sources(feed)]
-
-    def _source_state(self, source: Source, feed: Feed) -> SourceState:
-        return source_state(
-            source,
-            feed,
-            now=self._now(),
-            days=self.list_days(),
-            get_listing=self.repository.get_listing,
-            may_fetch=lambda page: self._refresher.blocking_failure(page) is None,
-        )
-
-    def _within_quota(self, state: SourceState, client: str) -> SourceState:
-        """Charge a new keyword or an old list to the client's quota.
-
-        Where that is used up, return the state without pages to fetch: they come with a later
-        request.
-        """
-        is_new = bool(state.due_pages) and not state.listings
-        if not client or not is_new or not self._scheduler.is_new_adhoc(state.main_page):
-            return state
-        try:
-            self._quota.consume(client, self._now())
-        except QuotaExceededError as error:
-            return msgspec.structs.replace(state, due_pages=(), quota_error=error)
-        return state
-
-    def _start_fetches(self, states: Sequence[SourceState]) -> dict[Page, Future[Listing]]:
-        """Start to fetch what was never fetched, to be awaited; queue what is stale.
-
-        While upstream hangs, everything is queued: the first response shows that it hangs no more.
-        """
-        awaited = () if self._refresher.is_hanging() else states
-        fetches = {
-            state.main_page: self._scheduler.fetch_for_request(state.main_page)
-            for state in awaited
-            if not state.listings and state.main_page in state.due_pages
-        }
-        self._scheduler.refresh_in_background(
-            page for state in states for page in state.due_pages if page not in fetches
-        )
-        return fetches
 
     def _may_store(self, feeds: Iterable[Feed], client: str) -> bool:
         """Return whether what is decided for good about the feeds may be stored.
@@ -552,55 +463,15 @@ class Service:
         """
         if any(iter_likes(query)):
             feed = Feed(name="", title="", query=text)
-            self._wait_for(self._start_seed_fetches([feed], client).values())
-            self._check_seeds(feed)
-
-    def _start_seed_fetches(
-        self, feeds: Iterable[Feed], client: str
-    ) -> dict[Page, Future[Listing]]:
-        """Start to fetch the papers that queries compare others with, where they are unknown."""
-        pages = dict.fromkeys(page for feed in feeds for page in seed_pages(feed))
-        window = self._window_index() if pages else Index(())
-        missing = [
-            page
-            for page in pages
-            if self._likes.get_seed(page.key, window) is None
-            and self._refresher.blocking_failure(page) is None
-        ]
-        for page in missing if client else ():
-            if self._scheduler.is_new_adhoc(page):
-                self._quota.consume(client, self._now())
-        awaited, others = missing[:_MAX_AWAITED_SEEDS], missing[_MAX_AWAITED_SEEDS:]
-        fetches = {page: self._scheduler.fetch_for_request(page) for page in awaited}
-        self._scheduler.refresh_in_background(others)
-        return fetches
-
-    def _check_seeds(self, feed: Feed) -> None:
-        """Raise QueryError if the query names a paper that upstream does not have.
-
-        A library may have papers that upstream does not have.
-        """
-        for page in seed_pages(feed) if not feed.library else ():
-            failure = self.repository.get_failure(page)
-            if failure is not None and failure.is_not_found:
-                reason = f"Hugging Face has no paper {page.key}"
-                text = feed.query if page.key in feed.query else feed.narrowed_by
-                raise QueryError(text, max(0, text.find(page.key)), reason)
-
-    def _lacks_seeds(self, feed: Feed) -> bool:
-        """Return whether a part of the feed's query has no paper to compare others with."""
-        likes = [like for query in parse_feed_queries(feed) for like in iter_likes(query)]
-        window = self._window_index() if likes else Index(())
-        return any(
-            all(self._likes.get_seed(each, window) is None for each in like.ids) for like in likes
-        )
+            self._sources.wait_for(self._seeds.start_fetches([feed], client))
+            self._seeds.check(feed)
 
     def _decide_like(self, like: Like, papers: Iterable[Paper], *, is_stored: bool = False) -> Like:
         return self._likes.decide(
             like,
             papers,
-            self._window_index(),
-            is_complete=self._is_window_complete(),
+            self._list_days.index(),
+            is_complete=self._list_days.is_complete(),
             is_stored=is_stored,
         )
 
@@ -608,58 +479,15 @@ class Service:
         self, feed: Feed, papers: Sequence[Paper], is_complete: bool, *, is_stored: bool
     ) -> tuple[Paper, ...]:
         """Return the papers with the dates of their first match."""
-        start = _start_of_window(self.list_days())
+        is_complete = is_complete and self._list_days.is_complete()
         return self._first_matches.date_matches(
             feed,
             papers,
             self._now(),
-            window_ids=self._window_index().ids,
-            window_start=start if is_complete and self._is_window_complete() else None,
+            window_ids=self._list_days.index().ids,
+            window_start=self._list_days.start() if is_complete else None,
             is_stored=is_stored,
         )
-
-    def _is_window_complete(self) -> bool:
-        return all(listing is not None for _, listing in self.list_days())
-
-    def _wait_for(self, fetches: Iterable[Future[Listing]]) -> float:
-        """Wait until all fetches are done; return for how many seconds at most that was."""
-        may_wait = self._full_waits.acquire(blocking=False)
-        seconds = self.config.deadline if may_wait else min(_SHORT_WAIT, self.config.deadline)
-        try:
-            wait(fetches, timeout=seconds)
-        finally:
-            if may_wait:
-                self._full_waits.release()
-        return seconds
-
-    def _no_data_error(
-        self, pages: Sequence[Page], fetches: Mapping[Page, Future[Listing]], waited: float
-    ) -> NoDataYetError:
-        """Return why there is nothing to serve, and when to try again."""
-        done = (fetch for fetch in fetches.values() if fetch.done() and not fetch.cancelled())
-        cause = next((fetch.exception() for fetch in done), None)
-        failures = [
-            failure for page in pages if (failure := self._refresher.blocking_failure(page))
-        ]
-        reason, retry_after = f"no response within {waited:g} seconds", float(_DEFAULT_RETRY_AFTER)
-        outage = self.repository.get_failure(None)
-        if outage is not None and not waited:
-            reason = outage.reason
-        if failures:
-            first = min(failures, key=lambda failure: failure.retry_at)
-            reason, retry_after = first.reason, (first.retry_at - self._now()).total_seconds()
-        elif isinstance(cause, RequestNotSentError):
-            reason, retry_after = str(cause), cause.retry_after
-        elif cause is not None:
-            reason = "an unexpected error; see the server's log"
-        elif not requests_left(self.repository.get_request_log(), self._now()):
-            reason = "the request budget is used up"
-        has_days = any(listing is not None for _, listing in self.list_days())
-        subject = " and ".join(map(str, pages)) if has_days else "nothing"
-        seconds = min(max(1, round(retry_after)), _MAX_RETRY_AFTER)
-        error = NoDataYetError(reason, seconds, subject)
-        error.__cause__ = cause
-        return error
 
     def store_version(self) -> object:
         """Return a value that changes whenever any process stores something."""
@@ -676,22 +504,14 @@ class Service:
     # --- what is stored --------------------------------------------------------------------
 
     def list_days(self) -> StoredDays:
-        """Return the window of list days; the same object until something is stored."""
-        now = self._now()
-        key = self.repository.version(), now.date()
-        cached_key, made_at, days = self._list_days_cache
-        if key != cached_key or is_future(made_at, now):
-            get_listing = self.repository.get_listing
-            days = tuple(list_days(now.date(), self.config.history_days, get_listing))
-            self._list_days_cache = key, now, days
-        return days
+        """Return the list days of the window; the same object until something is stored."""
+        return self._list_days.get()
 
     def window(self) -> Window:
         """Return the stored papers of the window, and refresh it in the background."""
         days = self.list_days()
         if not self._window.is_current(days):
-            listings = (listing for _, listing in days if listing is not None)
-            self._window = Window(days, self._selector.index_for(listings), self._decide_like)
+            self._window = Window(days, self._list_days.index(), self._decide_like)
         self._scheduler.refresh_in_background(self._due_day_pages())
         return self._window
 
@@ -727,20 +547,16 @@ class Service:
         self.repository.open()
         if self.is_ready():
             # The first search builds the index, and loads the grammar and the word families.
-            self._window_index().search(parse_query("paper"))
+            self._list_days.index().search(parse_query("paper"))
 
     def is_ready(self) -> bool:
         """Return whether there is anything to serve; if not, fetch the first lists."""
-        if self._window_index().papers:
+        if self._list_days.index().papers:
             return True
         if self.repository.get_listing(Page(Kind.TRENDING)) is not None:
             return True
         self._scheduler.refresh_in_background(self._due_day_pages())
         return False
-
-    def _window_index(self) -> Index:
-        listings = (listing for _, listing in self.list_days() if listing is not None)
-        return self._selector.index_for(listings)
 
     # --- refreshing ------------------------------------------------------------------------
 
@@ -779,24 +595,36 @@ class Service:
                 )
             except UpstreamError as error:
                 result = error
-            yield due[0], result, self._count_unfetched() + len(due) - 1
+            # Without the next day, which is due already.
+            days_left = max(0, self._list_days.count_unfetched() - 1)
+            yield due[0], result, days_left + len(due) - 1
 
     def _due_pages(self, feeds: Iterable[Feed]) -> tuple[Page, ...]:
         """Return every page of the feeds that is due."""
-        states = (state for feed in feeds for state in self._source_states(feed))
+        states = (state for feed in feeds for state in self._sources.states(feed))
         return tuple(dict.fromkeys(page for state in states for page in state.due_pages))
 
-    def _count_unfetched(self) -> int:
-        """Return how many days of the window were never fetched, the next one aside."""
-        return max(0, sum(listing is None for _, listing in self.list_days()) - 1)
-
     def _due_day_pages(self) -> tuple[Page, ...]:
-        return self._source_state("daily", Feed(name="", title="")).due_pages
+        return self._sources.state("daily", Feed(name="", title="")).due_pages
 
 
 def _hash_url(url: str) -> str:
     """Return a name for the URL that does not reveal the key of a private server."""
     return hashlib.sha256(url.encode()).hexdigest()[:32]
+
+
+def _freshness(states: Iterable[SourceState]) -> tuple[timedelta, timedelta]:
+    """Return how long the most important pages stay fresh, and how long all pages do."""
+    ttls = [(state.main_page_ttl, state.min_ttl) for state in states]
+    return (
+        min((main_page_ttl for main_page_ttl, _ in ttls), default=_MAX_LIFETIME),
+        min((min_ttl for _, min_ttl in ttls), default=_MAX_LIFETIME),
+    )
+
+
+def _next_midnight(now: datetime) -> datetime:
+    """Return when the window moves on."""
+    return datetime.combine(now.date() + timedelta(days=1), time(), UTC)
 
 
 def _default_limit(feeds: Iterable[Feed], matches: Sequence[Match]) -> int:
@@ -812,25 +640,6 @@ def _split_future_matches(
     A paper is listed from midnight on, and published within the first hour of its list day. No feed
     has a date in the future.
     """
-    published = tuple(match for match in matches if match.paper.published <= now)
-    if len(published) == len(matches):
-        return matches, now + _MAX_LIFETIME
-    return published, min(m.paper.published for m in matches if m.paper.published > now)
-
-
-def _start_of_window(days: StoredDays) -> datetime:
-    """Return the midnight of the oldest list day; of the first one ever if there is no window."""
-    page, listing = days[-1] if days else (Page(Kind.DAY, FIRST_LIST_DAY.isoformat()), None)
-    key = listing.page.key if listing is not None else page.key
-    return datetime.combine(date.fromisoformat(key), time(), UTC)
-
-
-def _with_fetched_listing(
-    state: SourceState, fetch: Future[Listing] | None, now: datetime
-) -> SourceState:
-    """Return the state with the listing that was awaited, if it arrived."""
-    if fetch is None or not fetch.done() or fetch.cancelled() or fetch.exception():
-        return state
-    listing = fetch.result()
-    ttl = remaining_ttl(state.main_page, listing, now)
-    return msgspec.structs.replace(state, listings=(listing,), main_page_ttl=ttl, min_ttl=ttl)
+    future = sum(1 for _ in takewhile(lambda match: match.paper.published > now, matches))
+    next_at = matches[future - 1].paper.published if future else now + _MAX_LIFETIME
+    return matches[future:], next_at

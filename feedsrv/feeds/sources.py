@@ -81,7 +81,6 @@ def source_state(
         days: The window of list days.
         get_listing: Returns the stored listing of a page.
         may_fetch: Returns whether a page may be fetched now, which a back-off forbids.
-
     """
     if source == "daily" and feed.page is None:
         return _daily_state(days, now, may_fetch)

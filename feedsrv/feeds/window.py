@@ -32,7 +32,6 @@ class Window:
         list_days: The list days, newest first, each with its stored listing.
         index: Their papers.
         decide_like: Decides which papers are similar to others; by default none is.
-
     """
 
     def __init__(

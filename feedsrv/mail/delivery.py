@@ -68,7 +68,6 @@ def due_messages(service: Service, subscriptions: Subscriptions) -> list[DueMess
 
     Raises:
         StoreError: The store fails, so that nobody knows what was sent.
-
     """
     digests: dict[str, tuple[Digest, ...]] = {}
     due = []
@@ -127,7 +126,6 @@ class Delivery:
         links: The links in messages.
         sender: Sends messages.
         sleep: Waits for a number of seconds between two messages.
-
     """
 
     def __init__(
@@ -154,7 +152,6 @@ class Delivery:
         Raises:
             MailError: The mail server cannot be used at all.
             StoreError: What was sent cannot be recorded.
-
         """
         waiting: set[str] = set()  # subscriptions whose earlier digest could not be sent
         for index, message in enumerate(due):
@@ -208,7 +205,6 @@ class Delivery:
             due: The message.
             through: The key of its digest; empty for a message to send again.
             rejection: Why it was rejected.
-
         """
 
         def record(stored: DeliveryRecord | None) -> DeliveryRecord:
@@ -232,7 +228,6 @@ class Delivery:
 
         Raises:
             StoreError: It cannot be written.
-
         """
         deliveries, name = self._subscriptions.deliveries, due.subscription.id
         record = deliveries.update(name, change)

@@ -14,7 +14,6 @@ def write_eml_files(messages: Iterable[EmailMessage], directory: Path) -> int:
 
     Raises:
         MailServerError: The directory cannot be written.
-
     """
     count = 0
     try:

@@ -38,7 +38,6 @@ class MailLinks:
         repository: Stores the key that signs them.
         url: Returns the URL of a path of this server, given the path and parameters; None where
             the server has no URL that mail programs could open.
-
     """
 
     def __init__(self, repository: Repository, url: Callable[..., str] | None) -> None:
@@ -71,7 +70,6 @@ class MailLinks:
 
         Raises:
             TokenError: Nobody signed the token.
-
         """
         try:
             return self._signer().unsign(token.encode("ascii", "replace")).decode()
@@ -83,7 +81,6 @@ class MailLinks:
 
         Raises:
             TokenError: Nobody signed the token, or it is too old.
-
         """
         try:
             data = self._serializer().loads(token)

@@ -101,7 +101,6 @@ def digest_message(
         digest_id: Its id, the same for all recipients.
         envelope: Sender, recipient and date.
         footer: The subscription.
-
     """
     message = _message(digest.title, envelope, message_key=f"{digest_id} {footer.id}")
     host = urlsplit(footer.page_url).hostname or _domain(envelope.sender)
@@ -131,7 +130,6 @@ def confirmation_message(envelope: Envelope, footer: Footer, confirm_url: str) -
         envelope: Sender, recipient and date.
         footer: The subscription that it is about.
         confirm_url: The page with the button that confirms it.
-
     """
     title = f"Confirm: {footer.title} by mail, {footer.frequency}"
     message = _message(title, envelope, message_key=confirm_url)

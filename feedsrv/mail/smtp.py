@@ -34,7 +34,6 @@ class SMTPSender:
         config: The mail server.
         password: The password of its user.
         sleep: Waits for a number of seconds before a new attempt; None for one attempt only.
-
     """
 
     def __init__(
@@ -69,7 +68,6 @@ class SMTPSender:
 
         Raises:
             MailError: That failed.
-
         """
         try:
             self._connect().noop()
@@ -85,7 +83,6 @@ class SMTPSender:
             MailRejectedError: The mail server will never take it.
             MailDeferredError: It does not take it now.
             MailError: The mail server cannot be used at all.
-
         """
         for delay in _RETRY_DELAYS:
             if self._sleep is None:
@@ -127,7 +124,7 @@ class SMTPSender:
         if code == _CLOSING:
             self.close()
         kind = MailRejectedError if code >= _PERMANENT else MailDeferredError
-        return kind(self._config.host, f"{code} {_one_line(reply)}")
+        return kind(self._config.host, f"{code} {_decode_reply(reply)}")
 
     def _connect(self) -> smtplib.SMTP:
         if self._connection is None:
@@ -163,7 +160,7 @@ def _describe(error: Exception) -> str:
         case smtplib.SMTPServerDisconnected():
             reason = "it closed the connection"
         case smtplib.SMTPResponseException(smtp_code=code, smtp_error=reply):
-            reason = f"{code} {_one_line(reply)}"
+            reason = f"{code} {_decode_reply(reply)}"
         case ssl.SSLCertVerificationError(verify_message=message):
             reason = f"its certificate is not valid: {message}"
         case OSError(strerror=str() as message):
@@ -173,6 +170,6 @@ def _describe(error: Exception) -> str:
     return reason
 
 
-def _one_line(reply: bytes | str) -> str:
+def _decode_reply(reply: bytes | str) -> str:
     text = reply.decode("utf-8", "replace") if isinstance(reply, bytes) else reply
     return " ".join(text.split())

@@ -71,7 +71,6 @@ class Subscriptions:
     Args:
         config: The settings: addresses of feeds.
         repository: Stores those of visitors.
-
     """
 
     def __init__(self, config: Config, repository: Repository) -> None:

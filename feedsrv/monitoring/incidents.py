@@ -42,7 +42,6 @@ def with_failure(
         failure: How the page fails.
         outage: How upstream as a whole fails, if it does. Then one incident covers all pages.
         now: The current time (UTC).
-
     """
     if outage is not None and now - outage.since >= MIN_DURATION:
         return _open_incident(incidents, ALL_UPSTREAM, short_reason(outage), outage.since, now)
@@ -66,7 +65,6 @@ def with_success(
         page: The page.
         has_expected_layout: Whether the page had its data, which ends a change of its layout.
         now: The current time (UTC).
-
     """
     resolved = {str(page), ALL_UPSTREAM}
     if has_expected_layout:
@@ -109,7 +107,6 @@ class IncidentRecorder:
     Args:
         repository: Stores the incident log.
         now: The clock (UTC).
-
     """
 
     def __init__(self, repository: Repository, now: Callable[[], datetime]) -> None:
@@ -156,7 +153,6 @@ def incident_feed(
         self_url: The URL of the feed.
         page_url: The URL of the status page.
         icon_url: The URL of the feed's icon.
-
     """
     metadata = FeedMetadata(
         id=feed_id([f"status of {server}"]),
@@ -176,7 +172,6 @@ def incident_entries(incidents: Incidents, page_url: str) -> tuple[Entry, ...]:
     Args:
         incidents: The incidents.
         page_url: The URL of the status page.
-
     """
     entries = (entry for incident in incidents for entry in _entries_for(incident, page_url))
     return tuple(sorted(entries, key=lambda entry: (entry.published, entry.id), reverse=True))

@@ -61,7 +61,6 @@ class Metrics:
         Args:
             route: The URL rule. Never the path: clients could create any number of series.
             status: The status line, or the status code.
-
         """
         self._requests.labels(route, status[:3], "no").inc()
 

@@ -41,6 +41,8 @@ _WORD = re.compile(
 )
 #: A possessive 's, which `_WORD` does not match.
 _POSSESSIVE = re.compile(r"(?<=[^\W_])'s(?![^\W_])")
+#: What may be part of a word, or needs a closer look.
+_SIGN_OR_NON_ASCII = re.compile(r"['.+#]|[^\x00-\x7f]")
 #: Runs of non-ASCII characters. ASCII text, which is most of an abstract, needs only case folding.
 _NON_ASCII = re.compile(r"[^\x00-\x7f]+")
 #: ASCII characters that are never part of a word, mapped to a space.
@@ -84,7 +86,7 @@ def tokenize(text: str) -> list[str]:
     folded = fold(_without_macros(text))
     # A regular expression takes four times as long, and analysis is half of the cost of a new page.
     pieces = folded.translate(_SEPARATORS).replace(". ", " ").split()
-    if folded.isascii() and not any(sign in folded for sign in "'.+#"):
+    if not _SIGN_OR_NON_ASCII.search(folded):
         return pieces
     odd = [at for at, piece in enumerate(pieces) if not piece.isalnum()]
     for at in reversed(odd):

@@ -35,7 +35,6 @@ def highlight_spans(
             keywords, the text is one.
         text: As it is shown.
         has_keywords: Whether the paper has keywords.
-
     """
     terms = [
         term
@@ -73,7 +72,6 @@ def excerpt(text: str, spans: Sequence[Span], length: int) -> tuple[str, tuple[S
         text: The text.
         spans: Its spans, in order.
         length: Approximate number of characters of the part.
-
     """
     if len(text) <= length:
         return text, tuple(spans)

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from heapq import nlargest
+from itertools import islice
 from threading import Lock
 from typing import NamedTuple
 
@@ -43,6 +44,8 @@ _ASCII_ONE = ord("1")
 _MAX_CACHED_EDGES = 2_000
 #: Words of which a prefix lists the papers: the most frequent ones. `a*` has thousands.
 _MAX_FORMS = 50
+#: Strings to look for in a text, at most.
+_MAX_BEGINNINGS = 16
 
 
 class Index:
@@ -50,7 +53,6 @@ class Index:
 
     Args:
         papers: The papers; results keep their order.
-
     """
 
     def __init__(self, papers: Sequence[Paper]) -> None:
@@ -292,7 +294,6 @@ class _Matcher:
         pattern: The pattern.
         edges: Those of its edges that are in any of the texts.
         words: Returns the words of the texts that agree with an edge.
-
     """
 
     def __init__(
@@ -303,21 +304,36 @@ class _Matcher:
         for edge in edges:
             for word in words(edge):
                 self._edges.setdefault(word, []).append(edge)
-        self._first_words = [
-            f" {word} "
-            for word, found in self._edges.items()
-            if any(edge.start == 0 for edge in found)
-        ]
+        #: Strings of which one begins each match: two words, because *of* is everywhere.
+        pairs = islice(self._first_pairs(), _MAX_BEGINNINGS + 1)
+        self._beginnings = [f" {first} {second} " for first, second in pairs]
+        if len(self._beginnings) > _MAX_BEGINNINGS or any(map(self._is_whole, self._edges)):
+            self._beginnings = [
+                f" {word} "
+                for word, found in self._edges.items()
+                if any(edge.start == 0 for edge in found)
+            ]
+
+    def _first_pairs(self) -> Iterator[tuple[str, str]]:
+        for first, edges in self._edges.items():
+            ends = {edge.end for edge in edges if edge.start == 0}
+            for second, following in self._edges.items() if ends else ():
+                if any(edge.start in ends for edge in following):
+                    yield first, second
+
+    def _is_whole(self, word: str) -> bool:
+        """Return whether the word alone matches the pattern."""
+        return any(edge.start == 0 and edge.end == self._last for edge in self._edges[word])
 
     def find(self, text: str) -> Iterator[str]:
         """Yield the adjacent words of each match; the text begins and ends with a space."""
-        for word in self._first_words:
-            position = text.find(word)
+        for beginning in self._beginnings:
+            position = text.find(beginning)
             while position >= 0:
                 end = self._end_of_match(position, text)
                 if end >= 0:
                     yield text[position + 1 : end]
-                position = text.find(word, position + 1)
+                position = text.find(beginning, position + 1)
 
     def _end_of_match(self, position: int, text: str) -> int:
         """Return the end of the match after the space at this position; -1 for none."""

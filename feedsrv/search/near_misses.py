@@ -57,7 +57,6 @@ def find_near_misses(
         tree: The same, parsed, with what was decided about similar papers.
         found: The papers of the index that match it, the newest first.
         index: The papers of the window.
-
     """
     likes = tuple(iter_likes(tree))
     if likes and likes[0].seed_vector is not None:

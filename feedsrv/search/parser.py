@@ -120,7 +120,6 @@ _PARSER = Lark(
 )
 
 
-@lru_cache(maxsize=4096)
 def parse_query(text: str, limits: Limits = CONFIG_LIMITS) -> Query:
     """Return the query tree of a text.
 
@@ -130,19 +129,28 @@ def parse_query(text: str, limits: Limits = CONFIG_LIMITS) -> Query:
 
     Raises:
         QueryError: It cannot be parsed, or is over a limit.
-
     """
     if len(text) > limits.length:
         reason = f"a query has at most {limits.length} characters"
         raise QueryError(text, limits.length, reason)
+    query, term_positions = _parse(text)
+    if len(term_positions) > limits.terms:
+        reason = f"a query has at most {limits.terms} terms"
+        raise QueryError(text, term_positions[limits.terms], reason)
+    return query
+
+
+@lru_cache(maxsize=4096)
+def _parse(text: str) -> tuple[Query, tuple[int, ...]]:
+    """Return the query tree of a text, and the positions of its terms."""
     for found in XML_FORBIDDEN.finditer(text):
         if not found[0].isspace():
             raise QueryError(text, found.start(), "this character is not allowed")
     plain = normalize_punctuation(text)
-    _check_tokens(text, plain, limits)
+    term_positions = _check_tokens(text, plain)
     try:
         tree = _PARSER.parse(plain)
-        return _set_neighbours(_TreeBuilder(text).transform(tree))
+        return _set_neighbours(_TreeBuilder(text).transform(tree)), term_positions
     except UnexpectedToken as error:
         raise _syntax_error(text, error) from error
     except VisitError as error:
@@ -154,7 +162,6 @@ def parse_feed_query(feed: Feed) -> Query | None:
 
     Raises:
         QueryError: It cannot be parsed.
-
     """
     query = parse_query(feed.query) if feed.query else None
     if not feed.library:
@@ -168,7 +175,6 @@ def parse_feed_queries(feed: Feed) -> tuple[Query, ...]:
 
     Raises:
         QueryError: One cannot be parsed.
-
     """
     narrowing = parse_query(feed.narrowed_by) if feed.narrowed_by else None
     return tuple(each for each in (parse_feed_query(feed), narrowing) if each is not None)
@@ -184,22 +190,21 @@ def _replace_tex_marks(found: re.Match[str]) -> str:
     return plain or f'{opening[:-1] and " "}"{quoted}" '
 
 
-def _check_tokens(text: str, plain: str, limits: Limits) -> None:
-    """Refuse unclosed quotes, deep nesting and too many terms, which the tokens alone show."""
-    depth = terms = 0
+def _check_tokens(text: str, plain: str) -> tuple[int, ...]:
+    """Return the positions of the terms; refuse unclosed quotes and deep nesting."""
+    depth, term_positions = 0, []
     try:
         for token in _PARSER.lex(plain):
             depth += {"LPAR": 1, "RPAR": -1}.get(token.type, 0)
-            terms += token.type in {"WORD", "QUOTED", "VERBATIM"}
+            if token.type in {"WORD", "QUOTED", "VERBATIM"}:
+                term_positions.append(_position(token))
             if depth > MAX_DEPTH:
                 reason = f"parentheses nest at most {MAX_DEPTH} deep"
-                raise QueryError(text, _position(token), reason)
-            if terms > limits.terms:
-                reason = f"a query has at most {limits.terms} terms"
                 raise QueryError(text, _position(token), reason)
     except UnexpectedCharacters as error:
         # Every character starts some token, except a quotation mark without a second one.
         raise QueryError(text, plain.rindex('"'), "unclosed quotation mark") from error
+    return tuple(term_positions)
 
 
 def _position(token: Token) -> int:

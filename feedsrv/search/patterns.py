@@ -63,7 +63,6 @@ class Pattern:
         words: The words of the term.
         edges: The edges, in any order.
         last: The last node.
-
     """
 
     def __init__(self, words: Sequence[str], edges: Sequence[Edge], last: int) -> None:
@@ -155,7 +154,6 @@ def build_pattern(
             of the last word. Exact words match in this spelling only.
         previous_word: The word before them in the query. A text may join it with the first word.
         next_word: The word after them. A text may join it with the last word.
-
     """
     inner: WordMode = "forms" if mode == "forms" else "exact"
     edges: list[Edge] = []

@@ -54,7 +54,6 @@ class Term(msgspec.Struct, frozen=True):
         mode: How a paper's words must agree.
         previous_word: The plain word before it in the query. Papers may join it with this one.
         next_word: The plain word after it, likewise.
-
     """
 
     field: Field
@@ -168,7 +167,6 @@ class Like(msgspec.Struct, frozen=True):
         library: The name of the feed, where the ids come from its ``like_file``.
         members: The ids of the papers that are similar.
         seed_vector: What papers are compared with; None where it is unknown.
-
     """
 
     ids: tuple[str, ...]

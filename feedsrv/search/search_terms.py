@@ -26,7 +26,6 @@ def search_terms(query: str) -> str:
 
     Raises:
         QueryError: The query is invalid.
-
     """
     if not query:
         return ""

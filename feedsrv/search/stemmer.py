@@ -30,7 +30,6 @@ def stem(word: str) -> str:
 
     Args:
         word: The word, folded.
-
     """
     if not (word.isascii() and word.isalpha() and 2 < len(word) <= _MAX_LENGTH):
         return word

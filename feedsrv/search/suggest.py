@@ -54,7 +54,6 @@ def suggest(
         tree: The same, parsed.
         found: The papers of the index that match it.
         index: The papers of the window.
-
     """
     if not found:
         return (Suggestion("no match", _first_matching(_relaxed_queries(tree, index))),)

@@ -106,7 +106,6 @@ def split_prefix(word: str, min_rest: int = _MIN_REST) -> Iterator[tuple[str, st
     Args:
         word: The word.
         min_rest: Minimum number of letters of the rest.
-
     """
     for size in _PREFIX_SIZES:
         if len(word) - size < min_rest:

@@ -55,7 +55,6 @@ class Backend(Protocol):
             expected: What `get` returned.
             value: The new value; None to delete the stored one.
             announce: Whether it is a change that others have to see.
-
         """
 
     def scan(self, area: Area, prefix: str) -> Iterator[tuple[str, bytes]]:

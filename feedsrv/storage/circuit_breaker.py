@@ -26,7 +26,6 @@ class CircuitBreaker:
     Args:
         name: The backend, for log lines and errors.
         clock: Returns seconds that never go backwards.
-
     """
 
     def __init__(self, name: str, clock: Callable[[], float]) -> None:

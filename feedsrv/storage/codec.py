@@ -32,7 +32,6 @@ def decode(data: bytes, type_: type[RecordT]) -> RecordT:
 
     Raises:
         msgspec.DecodeError: The data is damaged, or of another type.
-
     """
     decompressor = zlib.decompressobj()
     try:

@@ -81,7 +81,6 @@ class DiskCache:
         folder: Where the files are; made when first needed.
         max_bytes: Beyond it, what was stored or touched longest ago is evicted.
         on_reset: Called when the files were created; what earlier ones held is gone.
-
     """
 
     def __init__(
@@ -301,7 +300,6 @@ class DiskBackend:
         folder: Where the files are; made when first needed.
         version: Of what is stored: other versions have folders of their own, but for what is
             permanent.
-
     """
 
     location = "on disk"

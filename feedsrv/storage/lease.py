@@ -32,7 +32,6 @@ def acquire_lease(
         length: For how long it wants the lease.
         is_awaited: Whether a reader waits. Such a process is next: who has the lease cannot take
             it again before, however soon it asks.
-
     """
     if held is None:
         return Lease(owner, now + length)

@@ -25,7 +25,6 @@ class PermanentValues(Generic[RecordT]):
         namespace: What they are, in one word: "digests".
         schema: The version of their type. Values of other versions are left alone.
         type_: Their type, a msgspec.Struct.
-
     """
 
     def __init__(
@@ -49,7 +48,6 @@ class PermanentValues(Generic[RecordT]):
         Args:
             name: Its name.
             change: Gets the value and returns the one to store. It may be called again.
-
         """
         return self._records.update(self._key(name), self._type, change)
 

@@ -80,7 +80,6 @@ class RecordStore:
         memory_bytes: Bytes of records in memory. Those used longest ago are dropped first.
         now: The clock (UTC).
         clock: Returns seconds that never go backwards.
-
     """
 
     def __init__(
@@ -226,7 +225,6 @@ class RecordStore:
 
         Raises:
             StoreError: That failed.
-
         """
         self._write_probe()
         if self.backend.get(_PROBE) != b"1":
@@ -346,7 +344,6 @@ class RecordStore:
 
         Raises:
             StoreError: The backend fails.
-
         """
         for _ in range(_MAX_ATTEMPTS):
             seen, unwritten = self._seen(key), self._unwritten.get(key)

@@ -67,7 +67,6 @@ class RedisBackend:
         url: The address, which may hold a password.
         version: Of what is stored: other versions have names of their own, but for what is
             permanent.
-
     """
 
     location = "in Redis"

@@ -88,7 +88,6 @@ class Repository:
         memory_bytes: Bytes of records in memory.
         now: The clock (UTC).
         clock: Returns seconds that never go backwards.
-
     """
 
     def __init__(
@@ -229,7 +228,6 @@ class Repository:
             length: For how long; it may be released before.
             is_awaited: Whether a reader waits. Such a process is next: who has the lease cannot
                 take it again before, however soon it asks.
-
         """
         held = self._records.update(
             self._lease,
@@ -251,7 +249,6 @@ class Repository:
         Args:
             change: Gets the log and returns the new one, or None to leave it. May be called again
                 where another process changed the log meanwhile.
-
         """
         self._records.update(
             self._request_log,
@@ -341,7 +338,6 @@ class Repository:
             namespace: What they are, in one word: "digests".
             type_: Their type, a msgspec.Struct.
             schema: The version of their type. Values of other versions are left alone.
-
         """
         return PermanentValues(self._records, self._prefix, namespace, schema, type_)
 
@@ -364,7 +360,6 @@ class Repository:
 
         Raises:
             StoreError: That failed.
-
         """
         self._records.check()
         return self._records.backend.name
@@ -374,7 +369,6 @@ class Repository:
 
         Raises:
             StoreError: The backend fails.
-
         """
         sizes = [len(data) for _, data in self._records.backend.scan(Area.PERMANENT, "")]
         return len(sizes), sum(sizes)
@@ -414,7 +408,6 @@ def open_repository(
 
     Raises:
         ConfigError: A library that it takes is not installed.
-
     """
     return Repository(
         _open_backend(config),

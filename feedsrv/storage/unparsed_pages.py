@@ -27,7 +27,6 @@ class UnparsedPages:
 
     Args:
         folder: Where the files are; made when first needed.
-
     """
 
     def __init__(self, folder: Path) -> None:

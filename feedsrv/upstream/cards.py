@@ -61,7 +61,6 @@ def parse_day_navigation(markup: str, requested: date) -> DayNavigation:
     Args:
         markup: The page.
         requested: The requested day. Upstream may have returned another one.
-
     """
     head = markup.partition("<article")[0]
     links = sorted(filter(None, map(_parse_iso_date, _DAY_HREF.findall(head))))
@@ -94,7 +93,6 @@ def parse_cards(markup: str, *, day: date | None, year: int) -> tuple[Paper, ...
         markup: The page.
         day: The list day, if the page lists a day.
         year: The year of dates that are shown without one.
-
     """
     # Imported here because it takes 5 MB of memory, and this fallback is rarely needed.
     from bs4 import BeautifulSoup  # noqa: PLC0415

@@ -88,7 +88,6 @@ class UpstreamClient:
 
     Attributes:
         token_was_rejected: Whether upstream rejected the token. It is not sent again.
-
     """
 
     def __init__(
@@ -172,7 +171,6 @@ class UpstreamClient:
 
         Raises:
             FetchError: There was no usable response in time.
-
         """
         url = self._client.base_url.join(path)
         for redirects in range(_MAX_REDIRECTS + 1):
@@ -303,7 +301,6 @@ def _redirect_target(url: httpx.URL, location: str) -> httpx.URL:
 
     Raises:
         FetchError: It leads to another server or to the login page.
-
     """
     target = url.join(location)
     origin = (target.scheme, target.host, target.port)

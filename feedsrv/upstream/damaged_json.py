@@ -52,7 +52,6 @@ def recover_objects(text: str, required_key: str) -> Iterator[Raw]:
         text: The list and what follows it.
         required_key: A key of each object. Behind a damaged part, an object without it is taken
             for a part of another one.
-
     """
     position, failures = 0, 0
     damaged_from: int | None = None

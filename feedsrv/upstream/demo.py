@@ -41,7 +41,6 @@ def create_demo_upstream(papers: Sequence[Json], today: Callable[[], date]) -> F
         papers: Papers in the format of ``sample.json``; ``day`` is the number of list days between
             the paper's and the newest one.
         today: Returns the current day (UTC).
-
     """
     app = Flask("feedsrv-demo", static_folder=None)
     site = _Site(papers, today)

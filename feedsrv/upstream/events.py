@@ -29,7 +29,6 @@ class FetchFailed(msgspec.Struct, frozen=True):
         error: What went wrong.
         failure: The page's consecutive failures, including this one.
         outage: The consecutive failures of upstream as a whole; None while other pages succeed.
-
     """
 
     page: Page

@@ -73,7 +73,6 @@ class ListingFetcher:
     Args:
         client: Sends the requests.
         unparsed_pages: Saves responses that could not be parsed, for bug reports.
-
     """
 
     def __init__(self, client: UpstreamClient, unparsed_pages: UnparsedPages) -> None:
@@ -107,7 +106,6 @@ class ListingFetcher:
 
         Raises:
             UpstreamError: There is none.
-
         """
         if page.kind is Kind.PAPER:
             return self._fetch_paper(page, now, max_seconds, acquire_slot)
@@ -264,7 +262,6 @@ def _best_listing(
 
     Raises:
         UpstreamError: There is none. It is the page's error, which says more than the API's.
-
     """
     fetched, *of_api = (_outcome(request, page) for request in requests)
     if isinstance(fetched, FetchedListing) and fetched.is_complete:

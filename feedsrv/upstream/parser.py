@@ -181,7 +181,6 @@ def parse_page(body: bytes, url: str, *, requested: Page, fetched_at: datetime) 
 
     Raises:
         ParseError: The page has no list of papers of the requested kind.
-
     """
     text = body.decode("utf-8", "replace")
     if requested.kind is Kind.PAPER:
@@ -212,7 +211,6 @@ def parse_api_response(body: bytes, url: str, *, requested: Page, fetched_at: da
 
     Raises:
         ParseError: The response is not a list of papers, or is empty.
-
     """
     if requested.kind is Kind.PAPER:
         return _listing_of_paper(body, url, requested, fetched_at, parsed_from="api")
@@ -296,7 +294,6 @@ def parse_paper(raw: msgspec.Raw, day: date | None) -> Paper:
 
     Raises:
         ValueError: The entry is invalid.
-
     """
     entry = msgspec.json.decode(raw, type=_Entry)
     paper = entry.paper
@@ -500,7 +497,6 @@ def _listing_from_cards(
 
     Raises:
         ParseError: There are no cards. The error is the one given, since the props matter more.
-
     """
     today, requested_day = fetched_at.date(), _list_day(requested)
     label = parse_day_navigation(text, requested_day) if requested_day else DayNavigation()
@@ -600,7 +596,6 @@ def _clamp_dates(paper: Paper, day: date | None, today: date) -> Paper:
         paper: The paper.
         day: The day of its list.
         today: The current day (UTC).
-
     """
     last = last_list_day(today)
     listed, submitted = paper.listed, paper.submitted

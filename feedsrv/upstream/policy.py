@@ -119,7 +119,6 @@ def list_days(
         today: The current day (UTC).
         count: How many list days to yield at most.
         get_listing: Returns the stored listing of a page.
-
     """
     last = last_list_day(today).isoformat()
     return islice(_walk_back(newest_day_page(today), last, get_listing), count)
@@ -180,7 +179,6 @@ def next_failure(
         chance: A random number from 0 to 1, for a jitter of 10 %, so that many servers do not
             retry at the same moment.
         grace: The number of consecutive failures before the backoff begins to double.
-
     """
     if previous is not None and now - previous.at > _MAX_FAILURE_GAP:  # or a clock was wrong
         previous = None
@@ -207,7 +205,6 @@ def is_backing_off(failure: Failure | None, now: datetime) -> bool:
     Args:
         failure: How a page failed, or upstream as a whole; None if it did not.
         now: The current time (UTC).
-
     """
     if failure is None:
         return False
@@ -237,7 +234,6 @@ def next_request_at(
         now: The current time (UTC).
         adhoc: Whether the request is a search for a keyword that no configured feed has.
         spacing: The time in which the bucket gains one token.
-
     """
     times = _recent(request_log.times, now)
     adhoc_times = _recent(request_log.adhoc_times, now)
@@ -287,7 +283,6 @@ class ClientQuota:
 
     Args:
         per_hour: The number of new keywords for each client in an hour; 0 for no limit.
-
     """
 
     def __init__(self, per_hour: int) -> None:
@@ -301,7 +296,6 @@ class ClientQuota:
 
         Raises:
             QuotaExceededError: The client's bucket is empty.
-
         """
         if not self._per_hour:
             return

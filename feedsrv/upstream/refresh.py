@@ -71,7 +71,6 @@ class Refresher:
         now: The clock (UTC).
         sleep: Waits for a number of seconds; returns true when the server is shutting down.
         chance: Returns a random number from 0 to 1.
-
     """
 
     def __init__(
@@ -141,7 +140,6 @@ class Refresher:
 
         Raises:
             UpstreamError: The page could not be fetched or parsed.
-
         """
         now = self._now()
         give_up_at = now + timedelta(seconds=self._config.deadline + extra_wait)
@@ -331,7 +329,6 @@ class Refresher:
 
         Raises:
             RequestNotSentError: That is later than the caller waits.
-
         """
         while slot := self._reserve_slot(adhoc=adhoc):
             if slot > give_up_at:
@@ -384,7 +381,6 @@ class Refresher:
 
         Raises:
             RequestNotSentError: Others held it for longer than the caller waits.
-
         """
         # As long as one page can take: a dead holder blocks others no longer than that.
         length = timedelta(seconds=self._config.deadline + 2)
@@ -435,7 +431,6 @@ def keep_list_days(
         fresh: The listing.
         others: The stored listings of other days.
         may_be_served: Returns whether a listing's dates may have been served.
-
     """
     known = {
         paper.id: (paper.listed, other)

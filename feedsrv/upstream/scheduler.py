@@ -36,7 +36,6 @@ class Scheduler:
         due_days: Returns the list days to fetch, the newest first. Called again after each day that
             was fetched, because a page names the list day before its own.
         shutdown: Set when the scheduler is closed; interrupts waits of the refresher.
-
     """
 
     def __init__(
@@ -111,7 +110,6 @@ class Scheduler:
 
         Raises:
             UpstreamError: The page could not be fetched or parsed.
-
         """
         refresh = partial(self._refresher.refresh, awaited_pages=lambda: {page} if force else ())
         return self._executor.submit(refresh, page, force=force, extra_wait=extra_wait).result()

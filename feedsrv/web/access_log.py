@@ -41,7 +41,6 @@ class AccessLog:
         app: The application.
         config: The settings; trusted proxies decide which client address is logged.
         now: The clock.
-
     """
 
     def __init__(self, app: WSGIApplication, config: Config, now: Callable[[], datetime]) -> None:

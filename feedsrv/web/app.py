@@ -22,9 +22,13 @@ from feedsrv.monitoring.incidents import short_reason, subscribe_incident_record
 from feedsrv.monitoring.metrics import Metrics
 from feedsrv.web.access_log import AccessLog
 from feedsrv.web.auth import authenticate_request, credentials
+from feedsrv.web.base_views import BaseViews
 from feedsrv.web.cache import ResponseCache
+from feedsrv.web.feed_views import FeedViews
 from feedsrv.web.filters import FILTERS
 from feedsrv.web.load_shedding import LoadShedder
+from feedsrv.web.operator_views import OperatorViews
+from feedsrv.web.page_views import PageViews
 from feedsrv.web.pages import query_problem
 from feedsrv.web.problems import (
     Problem,
@@ -45,7 +49,6 @@ from feedsrv.web.responses import (
 from feedsrv.web.rewriting import URLRewriter
 from feedsrv.web.routing import nearest_path
 from feedsrv.web.sign_up import SignUpViews
-from feedsrv.web.views import Views
 
 log = logging.getLogger(__name__)
 
@@ -85,9 +88,11 @@ def create_app(service: Service) -> Flask:
         app.add_template_filter(template_filter)
     metrics = Metrics()
     service.subscribe(metrics.handle)
-    views = Views(service, metrics)
-    views.register(app)
-    SignUpViews(service, views.render_page).register(app)
+    FeedViews(service).register(app)
+    PageViews(service).register(app)
+    OperatorViews(service, metrics).register(app)
+    SignUpViews(service).register(app)
+    views = BaseViews(service)
     shedder = LoadShedder(app.wsgi_app, service.config.threads, time.monotonic)  # noqa: TID251  # the edge
     cache = ResponseCache(
         shedder,
@@ -108,7 +113,7 @@ def create_app(service: Service) -> Flask:
 
 
 def _register_hooks(
-    app: Flask, service: Service, views: Views, metrics: Metrics, cache: ResponseCache
+    app: Flask, service: Service, views: BaseViews, metrics: Metrics, cache: ResponseCache
 ) -> None:
     """Redirect or authenticate each request; count, secure and store each response."""
     private = bool(service.config.access_key)
@@ -149,7 +154,7 @@ def _add_headers(response: Response, *, private: bool) -> None:
         add_validators(response, request.environ)
 
 
-def _register_error_handlers(app: Flask, views: Views) -> None:
+def _register_error_handlers(app: Flask, views: BaseViews) -> None:
     """Turn errors into problems (RFC 9457), by `feedsrv.errors.ERROR_MAP`."""
 
     @app.errorhandler(UnknownFeedError)
@@ -177,7 +182,7 @@ def _register_error_handlers(app: Flask, views: Views) -> None:
 
 
 def _error_response(
-    views: Views,
+    views: BaseViews,
     problem: Problem,
     error: FeedsrvError | None = None,
     *,
@@ -190,7 +195,6 @@ def _error_response(
         problem: The problem.
         error: The error that it describes, if it is one of ours.
         suggestion: The query of the feed that the client may have meant.
-
     """
     page = None
     try:

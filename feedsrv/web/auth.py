@@ -56,7 +56,6 @@ def authenticate_request(config: Config) -> None:
 
     Raises:
         UnauthorizedError: The request has no key that opens its URL.
-
     """
     g.credentials = authenticate(
         config.access_key,
@@ -87,7 +86,6 @@ def authenticate(
 
     Raises:
         UnauthorizedError: Neither key nor password opens the path and query.
-
     """
     if not access_key:
         return Credentials()

@@ -56,7 +56,6 @@ class ResponseCache:
         max_bytes: The memory that all entries may take.
         is_overloaded: Returns whether the application would refuse a request.
         trusted_proxies: Proxies whose X-Forwarded-* headers select the response.
-
     """
 
     def __init__(
@@ -114,7 +113,6 @@ class ResponseCache:
             version: The version of the store before the response was made: what is stored
                 meanwhile makes it stale.
             counters: Called for each response from the cache, by its status line.
-
         """
         key = self._cache_key(environ)
         size = cached.size() + sum(map(len, key)) + _ENTRY_OVERHEAD

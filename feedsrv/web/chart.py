@@ -62,7 +62,6 @@ def build_chart(papers: Iterable[Paper], days: Sequence[WindowDay]) -> Chart:
     Args:
         papers: The papers to count.
         days: The list days, oldest first.
-
     """
     counts = Counter(paper.published.date() for paper in papers)
     max_count = max((counts[day.date] for day in days), default=0)

@@ -52,7 +52,6 @@ class LoadShedder:
         app: The application.
         threads: The number of threads of the server.
         clock: Returns monotonic seconds.
-
     """
 
     def __init__(self, app: WSGIApplication, threads: int, clock: Callable[[], float]) -> None:

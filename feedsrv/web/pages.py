@@ -163,7 +163,6 @@ def build_preview(query: str, window: Window, older_matches: int | None) -> Prev
 
     Raises:
         QueryError: The query is invalid.
-
     """
     days_fetched = sum(day.is_fetched for day in window.days)
     preview = Preview(
@@ -439,7 +438,6 @@ def subscribe_links(readers: Mapping[str, str], feed_url: str) -> tuple[tuple[st
     Args:
         readers: Names and URL templates of the configured readers; these come first.
         feed_url: The URL of the feed.
-
     """
     quoted, web_readers = quote(feed_url, safe=""), WEB_READERS if is_public_url(feed_url) else {}
     return tuple(

@@ -18,6 +18,8 @@ from feedsrv.models import MAX_ENTRIES, DigestPeriod, MatchMode
 
 #: Characters of a value that an error repeats.
 _MAX_SHOWN = 100
+#: The last page of a feed; `int_param` reads three digits.
+MAX_PAGE = 999
 #: What programs leave of a missing value where they add it to a URL: ``?q=causal%3Fnull``.
 _ADDED_WORD = re.compile(r"\?(?:null|undefined|none|nan)$", re.IGNORECASE)
 _ENCODED_BYTE = re.compile(r"%[0-9a-f]{2}", re.IGNORECASE)
@@ -41,7 +43,6 @@ def feed_params() -> FeedParams:
 
     Raises:
         ParameterError: One of them is invalid.
-
     """
     digest = choice_param("digest", get_args(DigestPeriod), default="")
     match = choice_param("match", get_args(MatchMode), default="")
@@ -58,7 +59,6 @@ def query_param() -> str:
 
     Raises:
         ParameterError: It is not UTF-8.
-
     """
     # Werkzeug leaves bytes that are not UTF-8 percent-encoded, as if they had been typed so.
     pairs = parse_qsl(request.query_string.decode("latin-1"), encoding="latin-1")
@@ -83,7 +83,6 @@ def int_param(name: str, maximum: int) -> int | None:
 
     Raises:
         ParameterError: It is not a number from 1 to the maximum.
-
     """
     value = request.args.get(name)
     if value is None:
@@ -93,12 +92,25 @@ def int_param(name: str, maximum: int) -> int | None:
     return int(value)
 
 
+def page_number_param() -> int:
+    """Return the number of the requested page of a feed, from 1.
+
+    Raises:
+        ParameterError: It is not a number from 1 to `MAX_PAGE`.
+    """
+    return int_param("page", MAX_PAGE) or 1
+
+
+def page_param(page: int | None) -> int | None:
+    """Return the parameter for a page of a feed; the first page has the URL of the feed."""
+    return page if page and page > 1 else None
+
+
 def choice_param(name: str, choices: Collection[str], default: str) -> str:
     """Return the value of the parameter; the default where it is absent.
 
     Raises:
         ParameterError: It is not one of the choices.
-
     """
     value = request.args.get(name)
     return default if value is None else choice_value(name, value, choices)
@@ -109,7 +121,6 @@ def choice_value(name: str, value: str, choices: Collection[str]) -> str:
 
     Raises:
         ParameterError: It is not one of the choices.
-
     """
     if value not in choices:
         raise ParameterError(name, value[:_MAX_SHOWN], f"must be one of {', '.join(choices)}")

@@ -87,7 +87,6 @@ def problem_response(problem: Problem, path_prefix: str, page: str | None = None
         problem: The problem.
         path_prefix: The path of this server's URL, for the URL of the problem's type.
         page: The page.
-
     """
     if page is None:
         # A path, and not a URL: the same on every host (RFC 9457 3.1.1).

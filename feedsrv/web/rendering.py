@@ -45,7 +45,6 @@ def feed_document(
         suffix: The suffix of the format.
         metadata: What the feed says about itself.
         matches: Its papers.
-
     """
     return FeedDocumentInput(suffix, metadata, tuple(map(_without_counters, matches)))
 
@@ -60,7 +59,6 @@ def digest_document(
         metadata: What the feed says about itself.
         digests: Its digests.
         feeds: The feeds.
-
     """
     names = tuple(feed.name for feed in feeds)
     return FeedDocumentInput(suffix, metadata, digests=digests, feed_names=names)

@@ -50,7 +50,6 @@ class URLRewriter:
 
     Args:
         app: The application.
-
     """
 
     def __init__(self, app: WSGIApplication) -> None:
@@ -74,7 +73,6 @@ def rewrite_url(path: str, query_string: str) -> tuple[str, str]:
     Args:
         path: The decoded path, as WSGI has it: bytes as Latin-1.
         query_string: The encoded query string.
-
     """
     path = path.rstrip(" \t\r\n\\")  # and no byte of another character
     parameters: list[str] = []

@@ -55,7 +55,6 @@ def parse_period(kind: Kind, text: str) -> Page:
 
     Raises:
         NotFound: There is no such day, week or month.
-
     """
     match = _PERIOD_KEYS[kind].fullmatch(text)
     try:
@@ -82,7 +81,6 @@ def nearest_path(path: str, url_map: Map, *, is_known: bool) -> str | None:
         path: The path of a request.
         url_map: The routes of the application.
         is_known: Whether the path has a route.
-
     """
     meant = re.sub("//+", "/", path).rstrip("/") or "/"
     stem, dot, suffix = meant.rpartition(".")

@@ -104,7 +104,6 @@ def run_server(
 
     Raises:
         ListenError: The address cannot be used.
-
     """
     listener = _open_listener(config.host, config.port)
     address = listener.getsockname()[:2]
@@ -243,7 +242,6 @@ def _open_listener(host: str, port: int) -> socket.socket:
 
     Raises:
         ListenError: The address is in use, or it is not an address of this machine.
-
     """
     try:
         family, _, _, _, address = socket.getaddrinfo(

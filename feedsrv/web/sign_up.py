@@ -6,7 +6,6 @@ no answer tells whether an address is known.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Literal
 
@@ -24,6 +23,7 @@ from feedsrv.mail.smtp import SMTPSender
 from feedsrv.mail.subscriptions import Subscription, Subscriptions, subscribed_feeds
 from feedsrv.mail_address import parse_mail_address
 from feedsrv.upstream.policy import ClientQuota
+from feedsrv.web.base_views import BaseViews
 from feedsrv.web.params import choice_value
 from feedsrv.web.responses import set_no_store
 from feedsrv.web.urls import client_address, public_url_builder
@@ -37,19 +37,11 @@ _CLIENT_QUOTA, _ADDRESS_QUOTA = 12, 4
 _PERIODS: tuple[Literal["day", "week"], ...] = ("day", "week")
 
 
-class SignUpViews:
-    """The views of subscriptions by mail.
+class SignUpViews(BaseViews):
+    """The views of subscriptions by mail."""
 
-    Args:
-        service: The feeds.
-        render_page: Returns a page, given its template and its context.
-
-    """
-
-    def __init__(self, service: Service, render_page: Callable[..., str]) -> None:
-        self._service = service
-        self._config = service.config
-        self._render_page = render_page
+    def __init__(self, service: Service) -> None:
+        super().__init__(service)
         self._subscriptions = Subscriptions(service.config, service.repository)
         self._links = MailLinks(service.repository, public_url_builder(service.config))
         self._client_quota = ClientQuota(_CLIENT_QUOTA)
@@ -123,7 +115,6 @@ class SignUpViews:
             ParameterError: A field is missing or invalid.
             UnknownFeedError: There is no such feed.
             QueryError: The query is invalid.
-
         """
         form = request.form
         names = tuple(dict.fromkeys(name for name in form.get("feed", "").split("+") if name))
@@ -151,7 +142,6 @@ class SignUpViews:
 
         Raises:
             MailError: That failed.
-
         """
         now, mail = self._service.now(), self._config.mail
         message = confirmation_message(
@@ -175,7 +165,7 @@ class SignUpViews:
         return feeds_title(feeds, demo=self._config.demo)
 
     def _page(self, title: str, text: str, button: str = "") -> Response:
-        page = self._render_page("mail.html", title=title, text=text, button=button)
+        page = self.render_page("mail.html", title=title, text=text, button=button)
         return set_no_store(Response(page, mimetype="text/html"))
 
 
@@ -184,7 +174,6 @@ def _parse_address(text: str) -> str:
 
     Raises:
         ParameterError: It is not the address of somebody on the internet.
-
     """
     try:
         address = parse_mail_address(text)

@@ -34,7 +34,6 @@ class URLBuilder:
     Args:
         base: The URL of the server, without a slash at its end.
         credentials: Decide which access key goes into a URL.
-
     """
 
     def __init__(self, base: str, credentials: Credentials | None = None) -> None:
@@ -47,7 +46,6 @@ class URLBuilder:
 
         Raises:
             ParameterError: The request has no well-formed host.
-
         """
         return cls(base_url(config, request), credentials)
 
@@ -58,7 +56,6 @@ class URLBuilder:
             path: The path, unquoted.
             suffix: The suffix of a feed format, with its dot.
             parameters: The query string, in this order; empty values are left out.
-
         """
         key = self._credentials.key_for(path, str(parameters.get("q") or ""))
         query = {name: value for name, value in (parameters | {"key": key}).items() if value}
@@ -80,7 +77,6 @@ class RelativeURLBuilder(URLBuilder):
 
     Args:
         path: The path of the page. Pages are directories there.
-
     """
 
     def __init__(self, path: str) -> None:
@@ -107,7 +103,6 @@ def base_url(config: Config, request: Request) -> str:
 
     Raises:
         ParameterError: The host, the port, the scheme or the path prefix is not well-formed.
-
     """
     if config.public_url:
         return config.public_url.rstrip("/")

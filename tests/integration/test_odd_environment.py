@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from feedsrv import cli
+from feedsrv.cli import main
 from feedsrv.config import Config
 from tests.support.server_process import ServerProcess
 from tests.support.waiting import wait_until
@@ -29,7 +29,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.setenv("FEEDSRV_UPSTREAM_URL", "http://127.0.0.1:1")
 
     def invoke(*arguments: str, **environ: str) -> Result:
-        return CliRunner().invoke(cli.main, arguments, env=environ, catch_exceptions=False)
+        return CliRunner().invoke(main, arguments, env=environ, catch_exceptions=False)
 
     return invoke
 
@@ -81,7 +81,7 @@ def test_the_printed_address_is_a_valid_url(
     def run_server(_: Config, __: object, on_started: Callable[[int], None]) -> None:
         on_started(8301)
 
-    monkeypatch.setattr(cli, "run_server", run_server)
+    monkeypatch.setattr("feedsrv.cli.serve.run_server", run_server)
     result = run("serve", "--host", host)
     assert f"at {url}\n" in result.stderr
     assert f"{url}papers.atom?q=causal" in result.stderr

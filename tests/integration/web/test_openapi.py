@@ -16,9 +16,9 @@ from feedsrv import __version__
 from feedsrv.feeds.formats import ALL_FORMATS, FORMATS
 from feedsrv.models import MAX_ENTRIES, MatchMode
 from feedsrv.search.parser import URL_LIMITS
-from feedsrv.web import views
 from feedsrv.web.app import create_app
-from feedsrv.web.params import FeedParams
+from feedsrv.web.feed_views import _LISTING_FEEDS
+from feedsrv.web.params import MAX_PAGE, FeedParams
 from feedsrv.web.routing import PERIODS
 from tests.support.servers import serve_wsgi
 from tests.support.types import MakeService
@@ -69,11 +69,11 @@ def test_formats_listings_and_limits_are_those_of_the_server(description: Any) -
     parameters = description["components"]["parameters"]
     assert parameters["format"]["schema"]["enum"] == sorted(ALL_FORMATS)
     assert parameters["opml"]["schema"]["enum"] == sorted(FORMATS)
-    assert parameters["listing"]["schema"]["enum"] == sorted(views._LISTING_FEEDS)
+    assert parameters["listing"]["schema"]["enum"] == sorted(_LISTING_FEEDS)
     assert parameters["period"]["schema"]["enum"] == sorted(PERIODS)
     assert parameters["match"]["schema"]["enum"] == list(get_args(MatchMode))
     assert parameters["limit"]["schema"]["maximum"] == MAX_ENTRIES
-    assert parameters["page"]["schema"]["maximum"] == views._MAX_PAGE
+    assert parameters["page"]["schema"]["maximum"] == MAX_PAGE
     assert parameters["q"]["schema"]["maxLength"] == URL_LIMITS.length
     media_types = {each.media_type for each in ALL_FORMATS.values()}
     for path, item in description["paths"].items():

@@ -15,9 +15,9 @@ from feedsrv.feeds import formats
 from feedsrv.feeds.service import Service
 from feedsrv.models import Kind, Page
 from feedsrv.web.app import create_app
+from feedsrv.web.base_views import BaseViews
 from feedsrv.web.cache import ResponseCache
 from feedsrv.web.rewriting import URLRewriter
-from feedsrv.web.views import Views
 from tests.support.clock import Clock
 from tests.support.types import MakeService
 from tests.support.upstream import FakeUpstream, make_raw_paper
@@ -348,7 +348,7 @@ def test_an_exception_in_the_view_leaves_nothing_in_the_cache(
     def fail(*_: object) -> None:
         raise StoreError("/store", "broken")
 
-    monkeypatch.setattr(Views, "_respond", fail)
+    monkeypatch.setattr(BaseViews, "_respond", fail)
     assert get(counted, "/papers.atom")[0].startswith("503")
     monkeypatch.undo()
     assert get(counted, "/papers.atom")[0] == "200 OK"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feedsrv.feeds.selection import default_limit, merge_feeds, unite_listings
+from feedsrv.feeds.selection import default_limit, merge_feeds, newest_first, unite_listings
 from feedsrv.models import Feed, Kind, Page, Paper
 from tests.support.builders import make_card_paper, make_listing, make_paper
 
@@ -130,4 +130,7 @@ def test_search_hits_without_a_list_day_do_not_count_as_list_days() -> None:
     hits = [
         make_paper(f"2607.{n:05d}", listed=None, submitted=date(2026, 8, 5 + n)) for n in range(5)
     ]
-    assert default_limit(merge_feeds([(Feed(name="x", title="x"), [*listed, *hits])])) == 65
+    assert (
+        default_limit(merge_feeds([(Feed(name="x", title="x"), newest_first([*listed, *hits]))]))
+        == 65
+    )

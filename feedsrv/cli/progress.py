@@ -1,4 +1,4 @@
-"""Terminal output of the commands: progress, and a query drawn as a tree."""
+"""Progress bars on terminals, lines elsewhere."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import click
 
 from feedsrv.errors import UpstreamError
 from feedsrv.models import Listing, Page
-from feedsrv.search.query import And, Not, Or, Query
 
 T = TypeVar("T")
 RefreshDisplay = Callable[[Page, Listing | UpstreamError, int], None]
@@ -55,26 +54,3 @@ def with_progress_bar(results: Iterator[T], total: int, label: str) -> Iterator[
         return
     with click.progressbar(results, length=total, label=label, width=0, show_pos=True) as bar:
         yield from bar
-
-
-def draw_query(query: Query, prefix: str = "", child_prefix: str = "") -> Iterator[str]:
-    """Yield the lines of the query drawn as a tree.
-
-    Args:
-        query: The query.
-        prefix: What precedes the first line: the branch that leads to it.
-        child_prefix: What precedes all other lines.
-
-    """
-    match query:
-        case And(parts) | Or(parts):
-            yield f"{prefix}{'all of' if isinstance(query, And) else 'any of'}"
-            for number, part in enumerate(parts, 1):
-                is_last = number == len(parts)
-                branch, indent = ("└── ", "    ") if is_last else ("├── ", "│   ")
-                yield from draw_query(part, f"{child_prefix}{branch}", f"{child_prefix}{indent}")
-        case Not(part):
-            yield f"{prefix}none of"
-            yield from draw_query(part, f"{child_prefix}└── ", f"{child_prefix}    ")
-        case _:
-            yield f"{prefix}{query.describe()}"

@@ -1,6 +1,6 @@
 """Check values of settings, and quote them in messages.
 
-A check raises ValueError with what was expected; `feedsrv.config` adds the name and the value.
+A check raises ValueError with what was expected; the loader adds the name and the value.
 """
 
 from __future__ import annotations
@@ -8,10 +8,12 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from ipaddress import ip_address, ip_network
 from urllib.parse import parse_qsl, urlsplit
+
+from feedsrv.mail_address import parse_mail_address
 
 #: Characters of a value that a message repeats.
 _MAX_QUOTED_LENGTH = 100
@@ -126,3 +128,12 @@ def validate_readers(readers: Mapping[str, str]) -> None:
             raise expected from error
         if parts.scheme not in {"http", "https"} or not parts.netloc or "{url}" not in url:
             raise expected
+
+
+def address_problems(key: str, addresses: Iterable[str]) -> Iterator[str]:
+    """Yield which of the addresses are invalid, each with the key and what was expected."""
+    for address in addresses:
+        try:
+            parse_mail_address(address)
+        except ValueError as error:
+            yield f"{key}: {error}, not {quote_value(address)}"

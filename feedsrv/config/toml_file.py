@@ -18,7 +18,6 @@ def read_toml(file: Path) -> dict[str, Any]:
 
     Raises:
         ConfigError: It cannot be read or is not TOML; the error names the line.
-
     """
     try:
         content = file.read_bytes()

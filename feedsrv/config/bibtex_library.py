@@ -1,0 +1,39 @@
+"""The papers of a BibTeX file, to which those of a feed are to be similar."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from feedsrv.config.conversion import convert
+from feedsrv.config.validation import quote_value
+
+#: An arXiv id in BibTeX: as eprint, in a DOI or URL, or as "arXiv:2510.12345".
+_BIBTEX_ARXIV_ID = re.compile(
+    r"(?:\barxiv(?:\.org/(?:abs|pdf)/|[.:]\s*)|\beprint\s*=\s*[{\"]\s*)(\d{4}\.\d{4,5})(?!\d)",
+    re.IGNORECASE | re.ASCII,
+)
+#: Papers of a library that others are compared with: the newest.
+_MAX_LIBRARY_PAPERS = 200
+
+
+def read_arxiv_ids(file: str, directory: Path) -> tuple[str, ...]:
+    """Return the arXiv ids in a BibTeX file, the newest first.
+
+    Args:
+        file: The path of the file.
+        directory: What the path is relative to.
+
+    Raises:
+        ValueError: There are none.
+    """
+    path: Path = convert(file, Path)
+    try:
+        text = (directory / path).read_text("utf-8", "replace")
+    except OSError as error:
+        reason = error.strerror or "not a file"
+        raise ValueError(f"{quote_value(file)} cannot be read: {reason}") from error
+    ids = sorted(set(_BIBTEX_ARXIV_ID.findall(text)), reverse=True)
+    if not ids:
+        raise ValueError(f"{quote_value(file)} has no arXiv id")
+    return tuple(ids[:_MAX_LIBRARY_PAPERS])

@@ -1,0 +1,92 @@
+"""Close the digests of feeds, once for all processes, and return them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from datetime import datetime
+
+from feedsrv.config import Config
+from feedsrv.errors import QuotaExceededError
+from feedsrv.feeds.digest import close_periods, listed_periods
+from feedsrv.feeds.list_days import ListDays
+from feedsrv.feeds.metadata import feed_definition, feed_id, feeds_title
+from feedsrv.models import DigestLog, Feed, Match, Period, StoredDays
+from feedsrv.storage.repository import Repository
+from feedsrv.upstream.policy import ClientQuota
+
+
+class DigestLogs:
+    """The closed digests of each feed. Safe for threads and processes.
+
+    Args:
+        config: The settings.
+        repository: Stores the digests for good.
+        list_days: The window.
+        quota: Of new keywords, for each client.
+        now: The clock (UTC).
+
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        repository: Repository,
+        list_days: ListDays,
+        quota: ClientQuota,
+        *,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._config = config
+        self._repository = repository
+        self._list_days = list_days
+        self._quota = quota
+        self._now = now
+        self._logs = repository.permanent_values("digests", DigestLog)
+
+    def get(self, feeds: Iterable[Feed]) -> DigestLog | None:
+        """Return the digests of the feeds together; None if none was ever closed.
+
+        Raises:
+            StoreError: The store fails, so that nobody knows.
+
+        """
+        return self._logs.get(_name(feeds))
+
+    def close(
+        self, feeds: Sequence[Feed], matches: Iterable[Match], days: StoredDays, client: str
+    ) -> DigestLog:
+        """Close the periods that are over, unless another process has; return all digests.
+
+        Once served, a digest never changes: the first process that stores it decides.
+
+        Args:
+            feeds: The feeds; all with the same ``digest``.
+            matches: All their papers.
+            days: The window from before the papers were selected.
+            client: Who asks, for the quota of new keywords; empty for the server itself.
+
+        Raises:
+            StoreError: The store fails, so that nobody knows which digests there are.
+
+        """
+        period: Period = "day" if feeds[0].digest == "day" else "week"
+        periods = listed_periods(days, period, self._list_days.unreadable_pages())
+        title = feeds_title(feeds, demo=self._config.demo)
+
+        def close(stored: DigestLog | None) -> DigestLog | None:
+            return close_periods(stored or DigestLog(), matches, periods, title) or stored
+
+        name = _name(feeds)
+        log = self._logs.get(name)
+        if close(log) != log and self._repository.failure_state(self._now()) is None:
+            with suppress(QuotaExceededError):  # then they come with a later request
+                is_configured = all(feed.name in self._config.feeds for feed in feeds)
+                if log is None and client and not is_configured:
+                    self._quota.consume(client, self._now())  # they are stored for good
+                log = self._logs.update(name, close)
+        return log or DigestLog()
+
+
+def _name(feeds: Iterable[Feed]) -> str:
+    return feed_id(map(feed_definition, feeds))

@@ -1,0 +1,88 @@
+"""The stored list days of the window, which keyword feeds cover."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime, time, timedelta
+
+from feedsrv.feeds.selection import Selector
+from feedsrv.models import FIRST_LIST_DAY, Kind, Page, StoredDays
+from feedsrv.search.index import Index
+from feedsrv.storage.clock_skew import is_future
+from feedsrv.storage.repository import Repository
+from feedsrv.upstream.policy import list_days
+
+#: How long a list day fails before nobody waits for it.
+_UNREADABLE_AFTER = timedelta(days=2)
+
+
+class ListDays:
+    """The list days of the window and the index of their papers. Safe for threads.
+
+    Args:
+        repository: Stores the listings.
+        selector: Builds the index.
+        history_days: How many list days the window has.
+        now: The clock (UTC).
+
+    """
+
+    def __init__(
+        self,
+        repository: Repository,
+        selector: Selector,
+        *,
+        history_days: int,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._repository = repository
+        self._selector = selector
+        self._history_days = history_days
+        self._now = now
+        #: The window, the version of the store that it was made from, and when.
+        self._cached: tuple[object, datetime, StoredDays] = (None, now(), ())
+
+    def get(self) -> StoredDays:
+        """Return the list days, newest first; the same object until something is stored."""
+        now = self._now()
+        key = self._repository.version(), now.date()
+        cached_key, made_at, days = self._cached
+        if key != cached_key or is_future(made_at, now):
+            get_listing = self._repository.get_listing
+            days = tuple(list_days(now.date(), self._history_days, get_listing))
+            self._cached = key, now, days
+        return days
+
+    def index(self) -> Index:
+        """Return the papers of the list days, indexed for searching."""
+        listings = (listing for _, listing in self.get() if listing is not None)
+        return self._selector.index_for(listings)
+
+    def is_complete(self) -> bool:
+        """Return whether every list day was fetched."""
+        return all(listing is not None for _, listing in self.get())
+
+    def count_unfetched(self) -> int:
+        """Return how many list days were never fetched."""
+        return sum(listing is None for _, listing in self.get())
+
+    def start(self) -> datetime:
+        """Return the midnight of the oldest list day; of the first one ever without a window."""
+        days = self.get()
+        page, listing = days[-1] if days else (Page(Kind.DAY, FIRST_LIST_DAY.isoformat()), None)
+        key = listing.page.key if listing is not None else page.key
+        return datetime.combine(date.fromisoformat(key), time(), UTC)
+
+    def unreadable_pages(self) -> frozenset[Page]:
+        """Return the list days that fail while upstream works, and have for days."""
+        days = self.get()
+        fetched_at = max((listing.fetched_at for _, listing in days if listing), default=None)
+        failures = ((page, self._repository.get_failure(page)) for page, _ in days)
+        return frozenset(
+            page
+            for page, failure in failures
+            if failure is not None
+            and fetched_at is not None
+            and failure.at > fetched_at
+            and failure.at - failure.since > _UNREADABLE_AFTER
+        )

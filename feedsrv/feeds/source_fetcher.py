@@ -1,0 +1,186 @@
+"""Fetch what feeds need from upstream: what readers wait for first, the rest behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, wait
+from datetime import datetime
+from threading import BoundedSemaphore
+
+import msgspec
+
+from feedsrv.errors import NoDataYetError, QuotaExceededError, RequestNotSentError
+from feedsrv.feeds.list_days import ListDays
+from feedsrv.feeds.sources import SourceState, effective_sources, source_state
+from feedsrv.models import Feed, Listing, Page, Source
+from feedsrv.storage.repository import Repository
+from feedsrv.upstream.policy import ClientQuota, remaining_ttl, requests_left
+from feedsrv.upstream.refresh import Refresher
+from feedsrv.upstream.scheduler import Scheduler
+
+#: Seconds after which to try again where nothing better is known.
+_DEFAULT_RETRY_AFTER = 60
+_MAX_RETRY_AFTER = 3600
+#: Requests that may wait for the whole deadline at the same time: half of the server's threads, so
+#: that a page that hangs leaves the other half to stored feeds. Further requests wait for
+#: `_SHORT_WAIT` seconds, enough for a page that does not hang.
+_MAX_FULL_WAITS = 16
+_SHORT_WAIT = 1.0
+
+#: The fetches of pages that a request waits for.
+Fetches = Mapping[Page, Future[Listing]]
+
+
+class SourceFetcher:
+    """Fetches the pages of feeds. Safe for threads.
+
+    Args:
+        repository: Stores listings and failures.
+        refresher: Knows what may be fetched now.
+        scheduler: Fetches in the background.
+        list_days: The window.
+        quota: Of new keywords, for each client.
+        deadline: Seconds that a request waits at most.
+        now: The clock (UTC).
+
+    """
+
+    def __init__(
+        self,
+        repository: Repository,
+        *,
+        refresher: Refresher,
+        scheduler: Scheduler,
+        list_days: ListDays,
+        quota: ClientQuota,
+        deadline: float,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._repository = repository
+        self._refresher = refresher
+        self._scheduler = scheduler
+        self._list_days = list_days
+        self._quota = quota
+        self._deadline = deadline
+        self._now = now
+        self._full_waits = BoundedSemaphore(_MAX_FULL_WAITS)
+
+    def state(self, source: Source, feed: Feed) -> SourceState:
+        """Return what is stored of one source of the feed, and what has to be fetched."""
+        return source_state(
+            source,
+            feed,
+            now=self._now(),
+            days=self._list_days.get(),
+            get_listing=self._repository.get_listing,
+            may_fetch=lambda page: self._refresher.blocking_failure(page) is None,
+        )
+
+    def states(self, feed: Feed) -> list[SourceState]:
+        """Return the states of all sources of the feed."""
+        return [self.state(source, feed) for source in effective_sources(feed)]
+
+    def charged_states(self, feed: Feed, client: str) -> list[SourceState]:
+        """Return the states of the feed's sources; charge what is new to the client's quota."""
+        return [self._charge(state, client) for state in self.states(feed)]
+
+    def _charge(self, state: SourceState, client: str) -> SourceState:
+        """Charge a new keyword or an old list to the client's quota.
+
+        Where that is used up, return the state without pages to fetch: they come with a later
+        request.
+        """
+        is_new = bool(state.due_pages) and not state.listings
+        if not client or not is_new or not self._scheduler.is_new_adhoc(state.main_page):
+            return state
+        try:
+            self._quota.consume(client, self._now())
+        except QuotaExceededError as error:
+            return msgspec.structs.replace(state, due_pages=(), quota_error=error)
+        return state
+
+    def start_fetches(self, states: Sequence[SourceState]) -> Fetches:
+        """Start to fetch what was never fetched, to be awaited; queue what is stale.
+
+        While upstream hangs, everything is queued: the first response shows that it hangs no more.
+        """
+        awaited = () if self._refresher.is_hanging() else states
+        fetches = {
+            state.main_page: self._scheduler.fetch_for_request(state.main_page)
+            for state in awaited
+            if not state.listings and state.main_page in state.due_pages
+        }
+        self._scheduler.refresh_in_background(
+            page for state in states for page in state.due_pages if page not in fetches
+        )
+        return fetches
+
+    def wait_for(self, fetches: Fetches) -> float:
+        """Wait until all fetches are done; return for how many seconds at most that was."""
+        if not fetches:
+            return 0.0
+        may_wait = self._full_waits.acquire(blocking=False)
+        seconds = self._deadline if may_wait else min(_SHORT_WAIT, self._deadline)
+        try:
+            wait(fetches.values(), timeout=seconds)
+        finally:
+            if may_wait:
+                self._full_waits.release()
+        return seconds
+
+    def no_data_error(
+        self, states: Sequence[SourceState], fetches: Fetches, waited: float
+    ) -> NoDataYetError | QuotaExceededError:
+        """Return why there is nothing to serve, and when to try again.
+
+        Args:
+            states: What was stored of all sources.
+            fetches: What the request waited for, papers to compare with included.
+            waited: For how many seconds it waited.
+
+        """
+        quota_errors = [state.quota_error for state in states if state.quota_error is not None]
+        if quota_errors and len(quota_errors) == len(states):
+            return quota_errors[0]
+        pages = dict.fromkeys([*(state.main_page for state in states), *fetches])
+        done = (fetch for fetch in fetches.values() if fetch.done() and not fetch.cancelled())
+        cause = next((fetch.exception() for fetch in done), None)
+        failures = [
+            failure for page in pages if (failure := self._refresher.blocking_failure(page))
+        ]
+        reason, retry_after = f"no response within {waited:g} seconds", float(_DEFAULT_RETRY_AFTER)
+        outage = self._repository.get_failure(None)
+        if outage is not None and not waited:
+            reason = outage.reason
+        if failures:
+            first = min(failures, key=lambda failure: failure.retry_at)
+            reason, retry_after = first.reason, (first.retry_at - self._now()).total_seconds()
+        elif isinstance(cause, RequestNotSentError):
+            reason, retry_after = str(cause), cause.retry_after
+        elif cause is not None:
+            reason = "an unexpected error; see the server's log"
+        elif not requests_left(self._repository.get_request_log(), self._now()):
+            reason = "the request budget is used up"
+        has_days = any(listing is not None for _, listing in self._list_days.get())
+        subject = " and ".join(map(str, pages)) if has_days else "nothing"
+        seconds = min(max(1, round(retry_after)), _MAX_RETRY_AFTER)
+        error = NoDataYetError(reason, seconds, subject)
+        error.__cause__ = cause
+        return error
+
+
+def with_fetched_listings(
+    states: Iterable[SourceState], fetches: Fetches, now: datetime
+) -> list[SourceState]:
+    """Return the states with the listings that were awaited, where they arrived."""
+    return [_with_fetched_listing(state, fetches.get(state.main_page), now) for state in states]
+
+
+def _with_fetched_listing(
+    state: SourceState, fetch: Future[Listing] | None, now: datetime
+) -> SourceState:
+    if fetch is None or not fetch.done() or fetch.cancelled() or fetch.exception():
+        return state
+    listing = fetch.result()
+    ttl = remaining_ttl(state.main_page, listing, now)
+    return msgspec.structs.replace(state, listings=(listing,), main_page_ttl=ttl, min_ttl=ttl)
