@@ -55,6 +55,13 @@ class Server(NamedTuple):
 ChangeState = Callable[[Server], None]
 Check = Callable[[Server], bool]
 
+ALL_PAPERS = Feed(name="all", title="all", sources=("daily",))
+
+
+def fetch_window(server: Server) -> None:
+    for _ in server.service.refresh_stale(ALL_PAPERS):
+        pass
+
 
 def fail(server: Server) -> None:
     server.upstream.intercept = lambda path: Response("", 503, {"Retry-After": "99999999"})
@@ -134,6 +141,7 @@ LATE_RISERS = "/papers.atom?q=upvotes:>=20"
 
 def make_a_paper_rise(server: Server) -> None:
     server.upstream.papers[0] |= {"upvotes": 30}
+    fetch_window(server)  # only then a paper is dated by the moment it rises
     wait_until(lambda: b"2611.00001" in server.get(LATE_RISERS))
     server.upstream.papers[1] |= {"upvotes": 30, "day": 0}
     server.clock.forward(hours=1)
@@ -145,9 +153,6 @@ def has_late_risers(server: Server) -> bool:
     feed = feedparser.parse(server.get(LATE_RISERS))
     limit = f"{server.clock() + timedelta(minutes=5):%Y-%m-%dT%H:%M:%S}"
     return len(feed.entries) == 2 and all(entry.updated <= limit for entry in feed.entries)
-
-
-ALL_PAPERS = Feed(name="all", title="all", sources=("daily",))
 
 
 def report_new_papers(server: Server) -> None:
@@ -192,8 +197,7 @@ DIGESTS = "/papers.atom?digest=day"
 
 
 def close_digests(server: Server) -> None:
-    for _ in server.service.refresh_stale(ALL_PAPERS):
-        pass
+    fetch_window(server)
     server.get(DIGESTS)
 
 
@@ -216,8 +220,7 @@ SHORT_FEED = "/papers.atom?limit=1"
 
 
 def push_out_a_paper(server: Server) -> None:
-    for _ in server.service.refresh_stale(ALL_PAPERS):
-        pass
+    fetch_window(server)
     server.get(SHORT_FEED)
     server.upstream.papers.append(make_raw_paper(9))
 
