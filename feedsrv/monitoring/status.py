@@ -23,6 +23,9 @@ from feedsrv.upstream.refresh import RATE_LIMIT_REASON
 
 # /status.json is these structs as JSON. Its keys are public, so a renamed field keeps its old key.
 
+#: A server may have thousands of configured feeds, each with a search.
+_MAX_LISTED_SEARCHES = 50
+
 State = Literal["fresh", "stale", "unread"]
 
 
@@ -114,6 +117,11 @@ class Status(
         """Return the pages whose last fetch failed."""
         pages = (*self.days, *self.lists, *self.searches)
         return tuple(page for page in pages if page.failure)
+
+    def listed_searches(self) -> tuple[PageStatus, ...]:
+        """Return the searches that the status page lists: a limited number, failing ones first."""
+        searches = sorted(self.searches, key=lambda page: page.failure is None)
+        return tuple(searches[:_MAX_LISTED_SEARCHES])
 
 
 def build_status(service: Service) -> Status:

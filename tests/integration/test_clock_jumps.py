@@ -317,16 +317,16 @@ def test_a_failure_recorded_by_a_wrong_clock_has_a_bounded_retry_after(
 
 
 @pytest.mark.parametrize(
-    "now",
+    ("now", "week"),
     [
-        datetime(2026, 12, 31, 23, 59, 30, tzinfo=UTC),
-        datetime(2027, 1, 3, 12, tzinfo=UTC),
-        datetime(2028, 2, 29, 12, tzinfo=UTC),
+        (datetime(2026, 12, 31, 23, 59, 30, tzinfo=UTC), "2026-W53"),
+        (datetime(2027, 1, 3, 12, tzinfo=UTC), "2026-W53"),
+        (datetime(2028, 2, 29, 12, tzinfo=UTC), "2028-W09"),
     ],
     ids=["december-31", "week-53", "leap-day"],
 )
 def test_feeds_work_at_the_ends_of_years_and_months(
-    make_service: MakeService, upstream: FakeUpstream, clock: Clock, now: datetime
+    make_service: MakeService, upstream: FakeUpstream, clock: Clock, now: datetime, week: str
 ) -> None:
     clock.now = now
     service = make_service(history_days=4)
@@ -334,8 +334,8 @@ def test_feeds_work_at_the_ends_of_years_and_months(
     for path in ("/papers.atom", "/papers/week.atom", "/papers/month.atom", "/", "/status"):
         assert client.get(path).status_code == 200
     wait_until(lambda: len(feedparser.parse(client.get("/papers.atom").data).entries) >= 2)
-    week = pages_covering(Kind.WEEK, now.date(), 1)[0]
-    assert service.repository.get_listing(week) is not None
+    assert f"/papers/week/{week}" in upstream.requests
+    assert service.repository.get_listing(Page(Kind.WEEK, week)) is not None
     assert service.newest_day() != Page(Kind.DAY, "")
     clock.forward(days=1)
     for path in ("/papers.atom", "/papers/week.atom", "/papers/month.atom", "/", "/status"):
