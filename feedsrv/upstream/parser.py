@@ -11,6 +11,7 @@ The module has all that is known about upstream's URLs and JSON.
 from __future__ import annotations
 
 import re
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from itertools import chain, islice
@@ -212,6 +213,7 @@ def parse_api_response(body: bytes, url: str, *, requested: Page, fetched_at: da
     Raises:
         ParseError: The response is not a list of papers, or is empty.
     """
+    body = body.removeprefix(BOM_UTF8)
     if requested.kind is Kind.PAPER:
         return _listing_of_paper(body, url, requested, fetched_at, parsed_from="api")
     text = body.decode("utf-8", "replace")
@@ -264,7 +266,7 @@ def _paper_extractor(paper_id: str) -> Extractor:
 def count_api_entries(body: bytes) -> int:
     """Return how many entries an API response has; 0 where they are damaged."""
     try:
-        return len(msgspec.json.decode(body, type=list[msgspec.Raw]))
+        return len(msgspec.json.decode(body.removeprefix(BOM_UTF8), type=list[msgspec.Raw]))
     except (msgspec.DecodeError, RecursionError):
         return 0
 
