@@ -152,7 +152,7 @@ class UnknownFeedError(ClientError):
 
     name: str
     #: Names of configured feeds: all of them if they are few, else similar ones.
-    known: Sequence[str] = ()
+    known: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"there is no feed called {self.name!r}"

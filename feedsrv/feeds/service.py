@@ -231,7 +231,7 @@ class Service:
         )
         self._digest_logs = DigestLogs(config, repository, self._list_days, self._quota, now=now)
         self._window = Window((), Index(()), self._decide)
-        self._feed_names = sorted(config.feeds)
+        self._feed_names = tuple(sorted(config.feeds))
 
     @classmethod
     def open(

@@ -29,12 +29,8 @@ def highlight_spans(
 ) -> tuple[Span, ...]:
     """Return where in a field's text the query's words stand, in order and without overlaps.
 
-    Args:
-        query: The query.
-        field: The text's field: title, abstract, keyword, author or org. Of several authors or
-            keywords, the text is one.
-        text: As it is shown.
-        has_keywords: Whether the paper has keywords.
+    Of several authors or keywords, the text is one. ``has_keywords`` says whether the paper has
+    any.
     """
     terms = [
         term

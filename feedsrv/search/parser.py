@@ -107,11 +107,7 @@ _PARSER = Lark(
 
 
 def parse_query(text: str, limits: Limits = CONFIG_LIMITS) -> Query:
-    """Return the query tree of a text.
-
-    Args:
-        text: The query.
-        limits: Its maximum size. Parentheses nest at most 8 deep in any case.
+    """Return the query tree of a text of limited size; parentheses nest at most 8 deep in any case.
 
     Raises:
         QueryError: It cannot be parsed, or is over a limit.

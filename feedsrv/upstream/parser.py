@@ -30,7 +30,13 @@ from feedsrv.models import (
     last_list_day,
 )
 from feedsrv.search.analysis import analyze
-from feedsrv.upstream.cards import DayNavigation, arxiv_month, parse_cards, parse_day_navigation
+from feedsrv.upstream.cards import (
+    DayNavigation,
+    arxiv_month,
+    parse_cards,
+    parse_day_navigation,
+    parse_iso_date,
+)
 from feedsrv.upstream.damaged_json import recover_objects
 from feedsrv.upstream.normalize import normalize_line, normalize_paragraphs, normalize_url
 from feedsrv.upstream.tag_scanner import Extractor, extract_first, is_within_limits
@@ -277,17 +283,10 @@ def _handle(value: object) -> str:
 
 
 def parse_paper(raw: msgspec.Raw, day: date | None) -> Paper:
-    """Return the paper of one entry, of a page's props or of the API.
+    """Return the paper of one entry, of a page's props or of the API; raise ValueError if invalid.
 
     The outer ``publishedAt`` is ignored: until March 2025 it was the time of submission, since then
-    it is the arXiv date, shifted into the previous day.
-
-    Args:
-        raw: The entry's JSON.
-        day: The list day, for entries that do not give it.
-
-    Raises:
-        ValueError: The entry is invalid.
+    it is the arXiv date, shifted into the previous day. The day is for entries that do not give it.
     """
     entry = msgspec.json.decode(raw, type=_Entry)
     paper = entry.paper
@@ -544,7 +543,8 @@ def _key_from_label(kind: Kind, label: str, today: date) -> str:
     There are no lists of days before the first or after tomorrow, whatever the label says.
     """
     first = FIRST_LIST_DAY if kind is Kind.DAY else FIRST_SUBMISSION_DAY
-    day = _parse_day(label)
+    found = _DATE_PREFIX.match(label)
+    day = parse_iso_date(found[0]) if found else None
     key = Page.of_date(kind, day).key if day is not None else _period_key(kind, label)
     last = last_list_day(today)
     return key if Page.of_date(kind, first).key <= key <= Page.of_date(kind, last).key else ""
@@ -556,15 +556,6 @@ def _period_key(kind: Kind, label: str) -> str:
         return ""
     last = _MAX_WEEK if kind is Kind.WEEK else _MAX_MONTH
     return label if 1 <= int(label[-2:]) <= last else ""
-
-
-def _parse_day(label: str) -> date | None:
-    """Return the date that the label begins with, if it is one."""
-    match = _DATE_PREFIX.match(label)
-    try:
-        return date.fromisoformat(match[0]) if match else None
-    except ValueError:
-        return None
 
 
 # --- the dates of papers -------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, date, datetime, timedelta
 
 import msgspec
@@ -64,14 +64,8 @@ RATE_LIMIT_REASON = "upstream's rate limit is used up"
 class Refresher:
     """Fetches pages and stores their listings. Safe for threads.
 
-    Args:
-        config: The settings.
-        client: Talks to upstream.
-        repository: Stores listings, failures, the lease and the request log.
-        owner: Identifies this refresher as holder of the lease; unique among all processes.
-        now: The clock (UTC).
-        sleep: Waits for a number of seconds; returns true when the server is shutting down.
-        chance: Returns a random number from 0 to 1.
+    The owner identifies this refresher as holder of the lease, among all processes. ``sleep``
+    returns true when the server is shutting down. ``chance`` returns a random number from 0 to 1.
     """
 
     def __init__(
@@ -147,7 +141,9 @@ class Refresher:
         if adhoc and give_up_at < self._adhoc_allowed_at <= now + RATE_WINDOW:
             # The request log would say the same, at the price of three storage reads.
             raise self._budget_error(page, self._adhoc_allowed_at)
-        with self._hold_lease(page, give_up_at, lambda: bool(awaited_pages())):
+        self._acquire_lease(page, give_up_at, lambda: bool(awaited_pages()))
+        with ExitStack() as cleanup:
+            cleanup.callback(self._repository.release_lease, self._owner)
             now = self._now()
             stored = self._repository.get_listing(page)
             if stored is not None and not force and remaining_ttl(page, stored, now) > timedelta(0):
@@ -282,8 +278,7 @@ class Refresher:
 
         def on_wait(elapsed: float) -> None:
             nonlocal renewed_at
-            if self._sleep(0):
-                raise RequestNotSentError(page_path(page), "the server is shutting down", 2)
+            self._wait(0, page)
             if elapsed >= deadline * _HANG_SHARE:
                 self._record_hang()
             if elapsed >= deadline and set(awaited_pages()) - {page}:  # others have their turn
@@ -384,16 +379,6 @@ class Refresher:
     def _wait(self, seconds: float, page: Page) -> None:
         if self._sleep(seconds):
             raise RequestNotSentError(page_path(page), "the server is shutting down", 2)
-
-    @contextmanager
-    def _hold_lease(
-        self, page: Page, give_up_at: datetime, is_awaited: Callable[[], bool]
-    ) -> Iterator[None]:
-        self._acquire_lease(page, give_up_at, is_awaited)
-        try:
-            yield
-        finally:
-            self._repository.release_lease(self._owner)
 
     def _acquire_lease(
         self, page: Page, give_up_at: datetime, is_awaited: Callable[[], bool] = lambda: False
