@@ -4,8 +4,6 @@ The variables are those of curl, OpenSSL and most programs. httpx reads them too
 IPv6 address in ``NO_PROXY``, and its errors do not name the variable.
 """
 
-from __future__ import annotations
-
 import os
 import ssl
 from collections.abc import Iterator, Mapping

@@ -1,7 +1,5 @@
 """The window: the stored list days that keyword feeds cover, searchable."""
 
-from __future__ import annotations
-
 from datetime import date
 from functools import lru_cache
 

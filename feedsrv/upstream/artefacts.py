@@ -10,8 +10,6 @@ there were few of them lately. A failure is no concern of readers, so nothing bu
 records it.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import wait

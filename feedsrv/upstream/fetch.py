@@ -9,8 +9,6 @@
 A page without a response is not given up when the API is asked: whichever responds first is used.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait

@@ -8,8 +8,6 @@ less. A page without a list of papers is an error, never an empty listing.
 The module has all that is known about upstream's URLs and JSON.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime

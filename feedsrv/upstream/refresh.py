@@ -5,8 +5,6 @@ upstream at a time; it expires by itself when its holder dies. The request log, 
 their requests together within the rate limit.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager

@@ -1,7 +1,5 @@
 """The views of the front page and of its parts."""
 
-from __future__ import annotations
-
 from functools import partial
 
 from flask import Flask, request, send_from_directory

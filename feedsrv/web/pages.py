@@ -4,8 +4,6 @@ Titles, names and abstracts come from strangers. Text with highlights is a `mark
 parts were escaped one by one, so that no template needs the ``safe`` filter.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
