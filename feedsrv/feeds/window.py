@@ -34,10 +34,7 @@ class Window:
     """
 
     def __init__(
-        self,
-        list_days: StoredDays,
-        index: Index,
-        decide: Decide = lambda part, _: part,
+        self, list_days: StoredDays, index: Index, decide: Decide = lambda part, _: part
     ) -> None:
         self.list_days = list_days
         self.index = index

@@ -19,7 +19,8 @@ from feedsrv.errors import ParseError
 from feedsrv.models import FIRST_LIST_DAY, FIRST_SUBMISSION_DAY, Kind, Listing, Page, Paper
 from feedsrv.search.analysis import analyze
 from feedsrv.upstream.normalize import normalize_url
-from feedsrv.upstream.parser import api_path, page_path, parse_api_response, parse_page
+from feedsrv.upstream.parser import parse_api_response, parse_page
+from feedsrv.upstream.paths import api_path, page_path
 from tests.support import builders
 from tests.support.builders import (
     DAY,
