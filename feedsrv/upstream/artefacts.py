@@ -10,8 +10,6 @@ there were few of them lately. A failure is no concern of readers, so nothing bu
 records it.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import wait
@@ -27,7 +25,7 @@ from feedsrv.storage.clock_skew import is_future
 from feedsrv.storage.repository import Repository
 from feedsrv.upstream.client import FetchResult, UpstreamClient
 from feedsrv.upstream.fetch import start_request
-from feedsrv.upstream.parser import api_path
+from feedsrv.upstream.paths import api_path
 from feedsrv.upstream.policy import RATE_WINDOW, next_failure, requests_left
 from feedsrv.upstream.refresh import RATE_LIMIT_REASON, Refresher
 

@@ -5,8 +5,6 @@ well: pages with props and rendered cards, redirects from days without a list, a
 The papers are invented, the newest list day is today, and the ids are not arXiv's.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, timedelta
