@@ -29,8 +29,6 @@
 `ERROR_MAP` gives the HTTP status and the exit code of each error that reaches the user.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -152,7 +150,7 @@ class UnknownFeedError(ClientError):
 
     name: str
     #: Names of configured feeds: all of them if they are few, else similar ones.
-    known: Sequence[str] = ()
+    known: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"there is no feed called {self.name!r}"

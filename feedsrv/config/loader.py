@@ -1,11 +1,11 @@
 """Settings from the command line, the environment and a file."""
 
-from __future__ import annotations
-
 import errno
+import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from stat import S_ISDIR
 from typing import Any, NamedTuple
 
 import msgspec
@@ -62,10 +62,8 @@ def load_config(
 ) -> Config:
     """Return the settings from the command line, the environment and a file.
 
-    Args:
-        file: The settings file; None to use `find_config_file`.
-        environ: The environment.
-        arguments: Settings from the command line, by name; None for an option that was not given.
+    Without a file, it is that of `find_config_file`. The arguments are the settings from the
+    command line, by name; None for an option that was not given.
 
     Raises:
         ConfigError: The file or any setting is invalid; the error lists all problems.
@@ -184,8 +182,9 @@ def _environment_problems(
         yield from error.problems
     try:
         directory = settings["cache_dir"] = settings.get("cache_dir") or default_cache_dir()
-        if not settings.get("store", StoreConfig()).url:
-            directory.stat()
+        uses_disk = not settings.get("store", StoreConfig()).url
+        if uses_disk and not S_ISDIR(directory.stat().st_mode):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
     except RuntimeError:
         yield "environment: HOME: there is no home directory; set it, or FEEDSRV_CACHE_DIR"
     except OSError as error:

@@ -12,8 +12,6 @@ What a reader waits for is fetched first. Stale pages and the rest of the window
 background, the newest day first (`feedsrv.upstream.scheduler`).
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 from bisect import bisect
@@ -231,7 +229,7 @@ class Service:
         )
         self._digest_logs = DigestLogs(config, repository, self._list_days, self._quota, now=now)
         self._window = Window((), Index(()), self._decide)
-        self._feed_names = sorted(config.feeds)
+        self._feed_names = tuple(sorted(config.feeds))
 
     @classmethod
     def open(

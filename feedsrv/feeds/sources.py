@@ -1,7 +1,5 @@
 """The sources of a feed: which upstream pages they need, what is stored of them, what is due."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import datetime, timedelta
 from itertools import islice
@@ -75,13 +73,7 @@ def source_state(
 ) -> SourceState:
     """Return what is stored of one source of the feed, and what has to be fetched.
 
-    Args:
-        source: The source.
-        feed: The feed; its query says what to search for.
-        now: The current time (UTC).
-        days: The window of list days.
-        get_listing: Returns the stored listing of a page.
-        may_fetch: Returns whether a page may be fetched now, which a back-off forbids.
+    ``may_fetch`` returns whether a page may be fetched now, which a back-off forbids.
     """
     if source == "daily" and feed.page is None:
         return _daily_state(days, now, may_fetch)

@@ -1,9 +1,7 @@
 """The incident log and its Atom feed: long outages of upstream and changes of its page layout."""
 
-from __future__ import annotations
-
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from html import escape
 
@@ -16,7 +14,6 @@ from feedsrv.feeds.entry import Entry, EntryLink
 from feedsrv.feeds.metadata import FeedMetadata, feed_id
 from feedsrv.feeds.service import Service
 from feedsrv.models import Failure, Incident, Incidents, Page
-from feedsrv.storage.repository import Repository
 from feedsrv.upstream.events import Event, FetchFailed, LayoutChanged, ListingFetched
 
 #: Failures shorter than this are not reported as incidents. Most are shorter, and feeds are served
@@ -86,37 +83,32 @@ def _open_incident(
     return (opened, *incidents)[:_MAX_INCIDENTS]
 
 
-class IncidentRecorder:
-    """Updates the incident log from the events of the refresher. Safe for threads."""
-
-    def __init__(self, repository: Repository, now: Callable[[], datetime]) -> None:
-        self._repository = repository
-        self._now = now
-
-    def handle(self, event: Event) -> None:
-        """Update the incident log; a `feedsrv.upstream.events.Listener`."""
-        now = self._now()
-        match event:
-            case FetchFailed(page, error, failure, outage) if isinstance(error, FetchError):
-                self._update(lambda log: with_failure(log, page, failure, outage, now))
-            case LayoutChanged(page, reason):
-                self._update(lambda log: with_layout_change(log, page, reason, now))
-            case ListingFetched(page, listing):
-                has_data = listing.parsed_from == "data"
-                self._update(
-                    lambda log: with_success(log, page, has_expected_layout=has_data, now=now)
-                )
-
-    def _update(self, change: Callable[[Incidents], Incidents]) -> None:
-        # Most events change nothing: skip the write.
-        incidents = self._repository.get_incidents()
-        if change(incidents) is not incidents:
-            self._repository.update_incidents(change)
-
-
 def subscribe_incident_recorder(service: Service) -> None:
     """Record the incidents of the service in its repository from now on."""
-    service.subscribe(IncidentRecorder(service.repository, service.now).handle)
+
+    def record(event: Event) -> None:
+        def change(incidents: Incidents) -> Incidents:
+            return with_event(incidents, event, service.now())
+
+        # Most events change nothing: skip the write.
+        incidents = service.repository.get_incidents()
+        if change(incidents) is not incidents:
+            service.repository.update_incidents(change)
+
+    service.subscribe(record)
+
+
+def with_event(incidents: Incidents, event: Event, now: datetime) -> Incidents:
+    """Return the incidents after an event; the same object if nothing changed."""
+    match event:
+        case FetchFailed(page, error, failure, outage) if isinstance(error, FetchError):
+            return with_failure(incidents, page, failure, outage, now)
+        case LayoutChanged(page, reason):
+            return with_layout_change(incidents, page, reason, now)
+        case ListingFetched(page, listing):
+            has_data = listing.parsed_from == "data"
+            return with_success(incidents, page, has_expected_layout=has_data, now=now)
+    return incidents
 
 
 def incident_feed(

@@ -5,8 +5,6 @@ the library's global one, so that services in one process count separately. Coun
 process. Gauges are computed from the `Status` at each scrape.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import product
 
@@ -115,6 +113,11 @@ class _StatusCollector(Collector):
             status.request_budget.remaining,
         )
         yield _page_counts((*status.days, *status.lists, *status.searches))
+        yield _gauge(
+            "artefact_papers",
+            "Papers of which upstream was asked which models, datasets and Spaces cite them.",
+            status.artefacts.papers,
+        )
         yield _gauge("store_bytes", "Size of the store in bytes.", status.store.bytes)
         yield _gauge(
             "store_failing", "1 while nothing can be stored, else 0.", bool(status.store.error)

@@ -4,8 +4,6 @@ This highlights exactly what `feedsrv.search.query.matches` finds, because it us
 and patterns. Excluded words are never highlighted.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 
 from feedsrv.search.analysis import tokenize_with_offsets
@@ -29,12 +27,8 @@ def highlight_spans(
 ) -> tuple[Span, ...]:
     """Return where in a field's text the query's words stand, in order and without overlaps.
 
-    Args:
-        query: The query.
-        field: The text's field: title, abstract, keyword, author or org. Of several authors or
-            keywords, the text is one.
-        text: As it is shown.
-        has_keywords: Whether the paper has keywords.
+    Of several authors or keywords, the text is one. ``has_keywords`` says whether the paper has
+    any.
     """
     terms = [
         term

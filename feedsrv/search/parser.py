@@ -5,8 +5,6 @@ that can be read as words is treated as words: an unknown field becomes a word, 
 punctuation is ignored, so any paper's title is a valid query.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from functools import lru_cache
@@ -107,11 +105,7 @@ _PARSER = Lark(
 
 
 def parse_query(text: str, limits: Limits = CONFIG_LIMITS) -> Query:
-    """Return the query tree of a text.
-
-    Args:
-        text: The query.
-        limits: Its maximum size. Parentheses nest at most 8 deep in any case.
+    """Return the query tree of a text of limited size; parentheses nest at most 8 deep in any case.
 
     Raises:
         QueryError: It cannot be parsed, or is over a limit.

@@ -10,8 +10,6 @@
 Nothing above this module knows whether the backend works.
 """
 
-from __future__ import annotations
-
 import logging
 import weakref
 from collections.abc import Callable, Iterator
@@ -223,7 +221,7 @@ class RecordStore:
     def poll(self) -> None:
         """See the changes that other processes announced until now."""
         with self._poll_lock, suppress(StoreError):
-            with self._breaker.guard_read():
+            with self._breaker.guard("reads"):
                 keys = self.backend.changes()
             if keys is None:
                 self._invalidate_all()
@@ -232,7 +230,7 @@ class RecordStore:
 
     def size(self) -> int:
         """Return the bytes that the backend takes; 0 where that is unknown."""
-        with suppress(StoreError), self._breaker.guard_read():
+        with suppress(StoreError), self._breaker.guard("reads"):
             return self.backend.size()
         return 0
 
@@ -260,8 +258,8 @@ class RecordStore:
                 self._load()
             while self._to_touch:
                 key = self._to_touch.pop()
-                with self._breaker.guard_write():  # the same bytes: a database writes only the time
-                    data = self.backend.get(key)
+                with self._breaker.guard("writes"):
+                    data = self.backend.get(key)  # the same: a database writes only the time
                     self.backend.replace(key, data, data, announce=False)
 
     def _write_probe(self) -> None:
@@ -271,7 +269,7 @@ class RecordStore:
         """Read what is stored into memory, as far as there is room."""
         for area in (Area.DURABLE, Area.PERMANENT, Area.EVICTABLE):
             has_room, cache, seen = True, self._memory[area], (None, self._polls)
-            with self._breaker.guard_read():
+            with self._breaker.guard("reads"):
                 for name, data in self.backend.scan(area, self._prefix):
                     key = StorageKey(area, name)
                     with self._lock:
@@ -335,14 +333,14 @@ class RecordStore:
         """
         for _ in range(_MAX_ATTEMPTS):
             seen, unwritten = self._seen(key), self._unwritten.get(key)
-            with self._breaker.guard_read():
+            with self._breaker.guard("reads"):
                 data = self.backend.get(key)
             stored = self._decode(key, type_, data)
             record = change(self._resolve(key, type_, data, stored))
             if record != stored:
                 value = None if record is None else encode(record)
                 announce = self._is_cached(key)
-                with self._breaker.guard_write():
+                with self._breaker.guard("writes"):
                     if not self.backend.replace(key, data, value, announce=announce):
                         continue
             with self._lock:

@@ -3,8 +3,6 @@
 They are records in memory, written through to a backend (`feedsrv.storage.record_store`).
 """
 
-from __future__ import annotations
-
 import operator
 import time
 import zlib
@@ -94,11 +92,8 @@ class Repository:
 
     Args:
         backend: Stores the records.
-        upstream_url: Where listings come from: those of two upstreams do not mix.
-        unparsed_pages: Files of pages that could not be parsed.
+        config: The settings. Listings of two upstreams do not mix.
         configured_searches: The searches of the configured feeds; any other is an ad-hoc one.
-        history_days: How many list days keyword feeds cover.
-        memory_bytes: Bytes of records in memory.
         now: The clock (UTC).
         clock: Returns seconds that never go backwards.
     """
@@ -106,28 +101,26 @@ class Repository:
     def __init__(
         self,
         backend: Backend,
-        upstream_url: str,
-        unparsed_pages: UnparsedPages,
-        *,
+        config: Config,
         configured_searches: Collection[Page],
-        history_days: int,
-        memory_bytes: int,
+        *,
         now: Callable[[], datetime],
         clock: Callable[[], float],
     ) -> None:
-        self.unparsed_pages = unparsed_pages
+        #: Files of pages that could not be parsed.
+        self.unparsed_pages = UnparsedPages(config.cache_dir / "unreadable")
         #: Where records are, as `/status` shows it: "on disk", "in Redis".
         self.location = backend.location
-        self._prefix = f"{upstream_url} "
+        self._prefix = f"{config.upstream_url} "
         self._configured_searches = frozenset(configured_searches)
-        self._history = timedelta(days=history_days * _DAYS_PER_LIST_DAY + _HOLIDAYS)
+        self._history = timedelta(days=config.history_days * _DAYS_PER_LIST_DAY + _HOLIDAYS)
         self._now = now
         self._records = RecordStore(
             backend,
             self._prefix,
             _TYPES,
             versioned=_VERSIONED,
-            memory_bytes=memory_bytes,
+            memory_bytes=config.memory_bytes,
             now=now,
             clock=clock,
         )
@@ -408,16 +401,7 @@ def open_repository(
     Raises:
         ConfigError: A library that it takes is not installed.
     """
-    return Repository(
-        _open_backend(config),
-        config.upstream_url,
-        UnparsedPages(config.cache_dir / "unreadable"),
-        configured_searches=configured_searches,
-        history_days=config.history_days,
-        memory_bytes=config.memory_bytes,
-        now=now,
-        clock=clock,
-    )
+    return Repository(_open_backend(config), config, configured_searches, now=now, clock=clock)
 
 
 def _open_backend(config: Config) -> Backend:

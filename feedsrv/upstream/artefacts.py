@@ -10,8 +10,6 @@ there were few of them lately. A failure is no concern of readers, so nothing bu
 records it.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import wait
@@ -27,7 +25,7 @@ from feedsrv.storage.clock_skew import is_future
 from feedsrv.storage.repository import Repository
 from feedsrv.upstream.client import FetchResult, UpstreamClient
 from feedsrv.upstream.fetch import start_request
-from feedsrv.upstream.parser import api_path
+from feedsrv.upstream.paths import api_path
 from feedsrv.upstream.policy import RATE_WINDOW, next_failure, requests_left
 from feedsrv.upstream.refresh import RATE_LIMIT_REASON, Refresher
 
@@ -124,11 +122,12 @@ def next_paper(
         now: The current time (UTC).
     """
     due: list[tuple[datetime, str]] = []
+    last_old_day = (now - _NEW_PAPER_AGE).date()
     for paper in papers:
         record = records.get(paper.id)
         if record is None or is_future(record.checked_at, now):
             return paper.id
-        is_new = paper.published > now - _NEW_PAPER_AGE
+        is_new = (paper.listed or paper.submitted) > last_old_day
         if record.checked_at + (_NEW_PAPER_TTL if is_new else _OLD_PAPER_TTL) <= now:
             due.append((record.checked_at, paper.id))
     return min(due)[1] if due else None
@@ -220,12 +219,15 @@ class ArtefactRefresher:
     def _ask(self, paper_id: str, is_interrupted: Callable[[], bool]) -> None:
         now = self._now()
         path = api_path(Page(Kind.PAPER, paper_id), now.date())
+        deadline = self._client.deadline_after(_MAX_SECONDS)
         request = start_request(
-            partial(self._client.get, path, self._client.deadline_after(_MAX_SECONDS))
+            partial(self._client.get, path, deadline, acquire_slot=self._follow_redirect)
         )
         while not wait([request], _POLL_SECONDS).done:
             if is_interrupted():
                 self._client.abort()
+                # With a back-off, or a slow upstream is asked again and again.
+                self._record_failure(FetchError(path, "another request goes first"), now)
                 return
         try:
             result: FetchResult = request.result()
@@ -235,6 +237,10 @@ class ArtefactRefresher:
         else:
             self._record_success(result, now)
         self._repository.save_artefacts(paper_id, record)
+
+    def _follow_redirect(self) -> None:
+        if not self._refresher.take_spare_slot():
+            raise FetchError(api_path(ARTEFACTS_PAGE, self._now().date()), "a redirect too many")
 
     def _record_success(self, result: FetchResult, now: datetime) -> None:
         if result.retry_after:

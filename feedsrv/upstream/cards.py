@@ -60,7 +60,7 @@ def parse_day_navigation(markup: str, requested: date) -> DayNavigation:
     Upstream may have returned another day than the requested one.
     """
     head = markup.partition("<article")[0]
-    links = sorted(filter(None, map(_parse_iso_date, _DAY_HREF.findall(head))))
+    links = sorted(filter(None, map(parse_iso_date, _DAY_HREF.findall(head))))
     years = {requested.year + n for n in (-1, 0, 1)}.union(
         link.year + n for link in links for n in (0, 1)
     )
@@ -178,7 +178,8 @@ def _parse_displayed_date(month: str, day: str, year: str | int) -> date | None:
         return None
 
 
-def _parse_iso_date(text: str) -> date | None:
+def parse_iso_date(text: str) -> date | None:
+    """Return the date; None where the text is none."""
     try:
         return date.fromisoformat(text)
     except ValueError:

@@ -1,7 +1,5 @@
 """The views of feeds, one for each route: in a feed format, or as a page."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial
@@ -22,7 +20,7 @@ from feedsrv.search.parser import URL_LIMITS, parse_query
 from feedsrv.web.base_views import BaseViews, redirect_response
 from feedsrv.web.pages import page_title, paper_cards
 from feedsrv.web.params import FeedParams, choice_param, feed_params, page_number_param, page_param
-from feedsrv.web.rendering import FeedRenderer, digest_document, feed_document
+from feedsrv.web.rendering import FeedRenderer, feed_document
 from feedsrv.web.responses import encode_body, preconditions_allow_body, with_body
 from feedsrv.web.routing import PERIODS, PaperIdConverter, parse_period
 from feedsrv.web.urls import client_address
@@ -159,11 +157,7 @@ class FeedViews(BaseViews):
             text = self._feed_page(feeds, result, feed_url, page or 1, **context)
             body = encode_body(text.encode())
             return self._respond(with_body(respond(body.etag, media_type="text/html"), body))
-        document = (
-            feed_document(suffix, metadata, result.matches)
-            if isinstance(result, FeedResult)
-            else digest_document(suffix, metadata, result.digests, feeds)
-        )
+        document = feed_document(suffix, metadata, result, feeds)
         cached = respond(self._renderer.etag(document), media_type=ALL_FORMATS[suffix].media_type)
         if preconditions_allow_body(cached, request.environ):
             cached = with_body(cached, self._renderer.render(document))

@@ -4,8 +4,6 @@ A view builds a `CachedResponse`. `respond_conditionally` makes from it what is 
 request, in the view and in the response cache alike.
 """
 
-from __future__ import annotations
-
 import gzip
 import hashlib
 import re
@@ -114,14 +112,8 @@ def build_cacheable_response(
 ) -> CacheableResponse:
     """Return a response without a body; `with_body` adds it where a client needs one.
 
-    Args:
-        etag: The hash of the body.
-        media_type: The media type of the body, which is UTF-8.
-        modified: The value of Last-Modified; None for a response without it.
-        poll_after: When the next request may find a change.
-        cacheable_until: Until when this server may send the response again.
-        private: Whether shared caches must not store it.
-        headers: Further header fields.
+    See `CacheableResponse`. The ETag is the hash of the body, which is UTF-8. ``modified`` is the
+    value of Last-Modified.
     """
     # RFC 9110 8.8.1: weak, because it is the same for the plain and the compressed body.
     weak_etag = f'W/"{etag}"'

@@ -383,11 +383,11 @@ def test_a_home_directory_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_default_file_that_cannot_be_reached_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    def deny(path: Path, **_: object) -> None:
+    def deny(path: Path, *_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr(Path, "stat", deny)
-    monkeypatch.setattr(Path, "read_bytes", deny)
+    monkeypatch.setattr(Path, "open", deny)
     with pytest.raises(ConfigError) as caught:
         load_config(None, {})
     assert caught.value.problems == ("config/feedsrv.toml: cannot be read: Permission denied",)
@@ -475,6 +475,14 @@ def test_wrong_settings_of_mail_are_named_by_their_key(data: dict[str, Any], pro
     with pytest.raises(ConfigError) as caught:
         build_config(data, "f", {}, {})
     assert caught.value.problems[0].startswith(problem)
+
+
+@pytest.mark.parametrize("query", ["has:model", "fog -(HAS:space OR tides)", "has: dataset"])
+def test_a_feed_cannot_look_for_artefacts_that_nobody_asks_about(query: str) -> None:
+    feeds = {"a": {"query": query}, "b": {"query": "has:code fog"}}
+    (problem,) = problems({"linked_artefacts": False, "feeds": feeds})
+    assert problem == "my.toml: feeds.a.query: needs linked_artefacts = true"
+    assert build_config({"feeds": feeds}, "my.toml", {}, {}).linked_artefacts
 
 
 def test_addresses_of_the_settings_have_ascii_domains() -> None:
