@@ -119,6 +119,24 @@ class Status(
         return tuple(page for page in pages if page.failure)
 
 
+def long_outage(service: Service) -> Failure | None:
+    """Return how upstream or its newest list has failed for an hour or more; None if it has not."""
+    pages = (None, service.newest_day())
+    failures = filter(None, map(service.repository.get_failure, pages))
+    return next(
+        (
+            failure
+            for failure in failures
+            if service.now() - failure.since >= MIN_OUTAGE and not _is_rate_limit(failure)
+        ),
+        None,
+    )
+
+
+def _is_rate_limit(failure: Failure | None) -> bool:
+    return failure is not None and failure.reason == RATE_LIMIT_REASON
+
+
 def build_status(service: Service) -> Status:
     """Return the state of the server. Sends nothing to upstream."""
     repository, now = service.repository, service.now()

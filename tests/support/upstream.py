@@ -103,7 +103,7 @@ class FakeUpstream:
         self.intercept: Callable[[str], Response | None] = lambda path: None
         self._fault = ("", "/")
         self._listed: list[Json] = []
-        self._app = create_upstream(self._listed, self._current_day)
+        self._pages = create_upstream(self._listed, self._current_day)
 
     def __call__(self, environ: WSGIEnvironment, start: StartResponse) -> Any:
         request = Request(environ)
@@ -114,7 +114,7 @@ class FakeUpstream:
         response = self.intercept(path)
         if response is None:
             self._listed[:] = self.papers
-            response = Response.from_app(self._app, environ)
+            response = Response.from_app(self._pages, environ)
             response.headers.extend(self.headers)
             if self.etag and response.status_code == 200:
                 response.headers["ETag"] = self.etag
