@@ -94,6 +94,7 @@ def test_the_version_is_ours_and_the_examples_are_the_configured_feeds(descripti
     assert examples == {"causal": {"value": "causal"}}
 
 
+@pytest.mark.hypothesis  # which generates the requests, so coverage is not measured
 @pytest.mark.parametrize(
     ("state", "phases", "examples"),
     [
