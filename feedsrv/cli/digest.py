@@ -1,7 +1,5 @@
 """``feedsrv digest``: what is new in a feed, once."""
 
-from __future__ import annotations
-
 import re
 from datetime import date, timedelta
 from pathlib import Path

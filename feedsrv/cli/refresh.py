@@ -1,7 +1,5 @@
 """``feedsrv refresh``: bring the stored lists up to date."""
 
-from __future__ import annotations
-
 import logging
 import sys
 from collections.abc import Sequence

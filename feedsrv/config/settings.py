@@ -1,7 +1,5 @@
 """All settings, with their types and defaults."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated, Literal
 

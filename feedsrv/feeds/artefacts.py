@@ -1,7 +1,5 @@
 """The artefacts that cite the papers of configured feeds: models, datasets and Spaces."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 

@@ -1,7 +1,5 @@
 """Send messages over SMTP (RFC 5321), one connection for many."""
 
-from __future__ import annotations
-
 import smtplib
 import ssl
 from collections.abc import Callable

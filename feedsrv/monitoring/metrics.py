@@ -5,8 +5,6 @@ the library's global one, so that services in one process count separately. Coun
 process. Gauges are computed from the `Status` at each scrape.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import product
 

@@ -1,7 +1,5 @@
 """The state of the server: what was fetched when, what is stale, what fails."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from typing import Literal

@@ -3,8 +3,6 @@
 They are records in memory, written through to a backend (`feedsrv.storage.record_store`).
 """
 
-from __future__ import annotations
-
 import operator
 import time
 import zlib

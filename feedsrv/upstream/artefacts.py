@@ -9,8 +9,6 @@ A request is sent only when nothing else is to be fetched, no other request has 
 were few of these lately. Readers do not notice a failure, so nothing but the back-off records it.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import wait
@@ -26,7 +24,7 @@ from feedsrv.storage.clock_skew import is_future
 from feedsrv.storage.repository import Repository
 from feedsrv.upstream.client import FetchResult, UpstreamClient
 from feedsrv.upstream.fetch import start_request
-from feedsrv.upstream.parser import api_path
+from feedsrv.upstream.paths import api_path
 from feedsrv.upstream.policy import RATE_WINDOW, next_failure, requests_left
 from feedsrv.upstream.refresh import RATE_LIMIT_REASON, Refresher
 

@@ -1,7 +1,5 @@
 """The Flask application: routes, hooks, error handlers, and the response cache in front of them."""
 
-from __future__ import annotations
-
 import logging
 import re
 import time

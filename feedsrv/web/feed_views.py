@@ -1,7 +1,5 @@
 """The views of feeds, one for each route: in a feed format, or as a page."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial

@@ -4,8 +4,6 @@ Nothing is stored before somebody presses the button on the page that the confir
 no answer tells whether an address is known.
 """
 
-from __future__ import annotations
-
 from contextlib import suppress
 from typing import Literal
 
