@@ -26,7 +26,7 @@ from feedsrv.search.query import Like
 from feedsrv.search.similar import SeedVector, build_seed_vector, similarity_cutoff
 from feedsrv.storage.repository import Repository
 
-#: With fewer papers, the cut-off is set anew until every day of the window was fetched.
+#: With fewer papers, the cut-off is set anew until the window is complete.
 _ENOUGH_PAPERS = 500
 #: Papers that are no members are remembered while the window has them, and this many more.
 _MAX_OLD_OTHERS = 1000
@@ -116,7 +116,7 @@ class Likes:
             like: The part of the query.
             papers: The papers to decide about.
             window: The papers of the window, which the cut-off is set by.
-            is_complete: Whether every day of the window was fetched.
+            is_complete: Whether the window is (`feedsrv.feeds.list_days.ListDays.is_complete`).
             is_stored: Whether to store what is decided, as for a feed that somebody subscribes to.
 
         """
