@@ -5,6 +5,7 @@
 #   make check   lint, types, import rules; changes nothing
 #   make bench   run the benchmarks, and update docs/performance.md (nginx and wrk are optional)
 #   make fuzz    fuzz the parsers; SECONDS=600 SEED=7 for a longer run with other input
+#   make attack  attack a running server for nine minutes: hostile upstream, odd requests, many addresses
 #   make soak    run two servers and twenty readers against a failing upstream for ten minutes
 #   make audit   look up known vulnerabilities of the locked dependencies
 #   make lock    update the lock files
@@ -17,7 +18,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run test check bench fuzz soak audit format lock screenshots clean
+.PHONY: run test check bench fuzz attack soak audit format lock screenshots clean
 
 run: $(VENV)/.run
 	@$(BIN)/feedsrv serve --or-demo
@@ -41,6 +42,9 @@ check: $(VENV)/.dev
 SEED ?= 1
 fuzz: $(VENV)/.dev
 	$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),100) --seed $(SEED)
+
+attack: $(VENV)/.dev
+	$(BIN)/python -m tests.fuzz.attack --seed $(SEED)
 
 soak: $(VENV)/.dev
 	$(BIN)/python -m tests.fuzz.soak $(or $(SECONDS),600)

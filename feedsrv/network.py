@@ -36,10 +36,6 @@ class NetworkSettings(msgspec.Struct, frozen=True):
 def read_network_settings(environ: Mapping[str, str], upstream_url: str) -> NetworkSettings:
     """Return the proxy and the certificates that the environment gives for upstream.
 
-    Args:
-        environ: The environment.
-        upstream_url: The URL that will be connected to.
-
     Raises:
         ConfigError: A variable is invalid; the error lists all problems.
     """

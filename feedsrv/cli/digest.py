@@ -52,11 +52,7 @@ def digest_command(
 
 
 def _parse_since(text: str, today: date) -> date:
-    """Return the day: as given, or so many days ago.
-
-    Raises:
-        click.BadParameter: It is neither.
-    """
+    """Return the day: as given, or so many days ago; raise BadParameter for anything else."""
     try:
         if match := re.fullmatch(r"(\d{1,4})d", text, re.ASCII):
             return today - timedelta(days=int(match[1]))

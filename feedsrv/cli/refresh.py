@@ -22,6 +22,7 @@ def refresh_command(config_file: Path | None) -> None:
     """Refresh stale lists; safe alongside a running server. For cron."""
     with open_service(load_settings(config_file)) as service:
         failed = refresh_stale(service)
+        service.artefacts.ask_now()
     if failed:
         click.echo(f"{failed} {'list' if failed == 1 else 'lists'} could not be fetched.")
         sys.exit(1)

@@ -26,11 +26,7 @@ def convert(value: object, kind: Any, *, is_text: bool = False) -> Any:
 
 
 def _decode_path(kind: type, value: object) -> Path:
-    """Return the path with its ``~`` expanded.
-
-    Raises:
-        ValueError: It is no path, or the home directory of that user is unknown.
-    """
+    """Return the path with its ``~`` expanded; raise ValueError if it is no path of this system."""
     if kind is not Path or not isinstance(value, str | Path) or not str(value).strip():
         raise ValueError
     if "\0" in str(value):
@@ -78,10 +74,7 @@ def table_problems(
 ) -> Iterator[str]:
     """Yield which keys of a table are unknown or invalid, each as the path below it and a message.
 
-    Args:
-        kind: The type of the table.
-        table: The table.
-        hidden: Fields of the type that a table cannot have.
+    The table can have the fields of the type but the hidden ones.
     """
     if not isinstance(table, Mapping):
         yield ": expected a table"

@@ -36,10 +36,7 @@ def link_headers(
 ) -> Iterator[tuple[str, str]]:
     """Yield the Link headers (RFC 8288 3): the document itself, and the same in other formats.
 
-    Args:
-        metadata: The feed's metadata.
-        suffix: The suffix of the document's format; empty for the HTML page.
-        links: The feed's URL by suffix.
+    The suffix is that of the document's format, empty for the HTML page. The links are by suffix.
     """
     yield "Link", f'<{metadata.self_url}>; rel="self"'
     if suffix:

@@ -67,10 +67,6 @@ class Subscriptions:
     """The subscriptions of one server. Safe for threads and processes.
 
     All methods may raise StoreError.
-
-    Args:
-        config: The settings: addresses of feeds.
-        repository: Stores those of visitors.
     """
 
     def __init__(self, config: Config, repository: Repository) -> None:

@@ -26,11 +26,7 @@ _ABILITY = re.compile(r"(?<=[a-z]{3}[ai])bility$")
 
 
 def stem(word: str) -> str:
-    """Return the part that the regular forms of a word share: *train* of *trains* and *training*.
-
-    Args:
-        word: The word, folded.
-    """
+    """Return the part that regular forms of a word share: *train* of *trains* and *training*."""
     if not (word.isascii() and word.isalpha() and 2 < len(word) <= _MAX_LENGTH):
         return word
     return _strip_final(_strip_derivation(_strip_verb_ending(_strip_plural(word))))

@@ -101,12 +101,7 @@ def irregular_forms(base: str) -> frozenset[str]:
 
 
 def split_prefix(word: str, min_rest: int = _MIN_REST) -> Iterator[tuple[str, str]]:
-    """Yield each way to split a word into a prefix and the rest.
-
-    Args:
-        word: The word.
-        min_rest: Minimum number of letters of the rest.
-    """
+    """Yield each way to split a word into a prefix and a rest of so many letters at least."""
     for size in _PREFIX_SIZES:
         if len(word) - size < min_rest:
             return

@@ -28,11 +28,7 @@ def encode(record: msgspec.Struct) -> bytes:
 
 
 def decode(data: bytes, type_: type[RecordT]) -> RecordT:
-    """Return the record.
-
-    Raises:
-        msgspec.DecodeError: The data is damaged, or of another type.
-    """
+    """Return the record; raise `msgspec.DecodeError` for damaged data, or data of another type."""
     decompressor = zlib.decompressobj()
     try:
         text = decompressor.decompress(data, _MAX_BYTES)

@@ -23,11 +23,7 @@ class UnparsedPage(NamedTuple):
 
 
 class UnparsedPages:
-    """The last body of each kind that could not be parsed. Never raises.
-
-    Args:
-        folder: Where the files are; made when first needed.
-    """
+    """The last body of each kind that could not be parsed. Never raises."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

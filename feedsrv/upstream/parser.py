@@ -30,7 +30,13 @@ from feedsrv.models import (
     last_list_day,
 )
 from feedsrv.search.analysis import analyze
-from feedsrv.upstream.cards import DayNavigation, arxiv_month, parse_cards, parse_day_navigation
+from feedsrv.upstream.cards import (
+    DayNavigation,
+    arxiv_month,
+    parse_cards,
+    parse_day_navigation,
+    parse_iso_date,
+)
 from feedsrv.upstream.damaged_json import recover_objects
 from feedsrv.upstream.normalize import normalize_line, normalize_paragraphs, normalize_url
 from feedsrv.upstream.tag_scanner import Extractor, extract_first, is_within_limits
@@ -201,13 +207,7 @@ def parse_page(body: bytes, url: str, *, requested: Page, fetched_at: datetime) 
 
 
 def parse_api_response(body: bytes, url: str, *, requested: Page, fetched_at: datetime) -> Listing:
-    """Return the listing of a JSON API response; see `api_path`.
-
-    Args:
-        body: The response body.
-        url: The final URL, after redirects.
-        requested: The page whose papers were requested.
-        fetched_at: When the response was received (UTC).
+    """Return the listing of a JSON API response (`api_path`); arguments as in `parse_page`.
 
     Raises:
         ParseError: The response is not a list of papers, or is empty.
@@ -283,17 +283,10 @@ def _handle(value: object) -> str:
 
 
 def parse_paper(raw: msgspec.Raw, day: date | None) -> Paper:
-    """Return the paper of one entry, of a page's props or of the API.
+    """Return the paper of one entry, of a page's props or of the API; raise ValueError if invalid.
 
     The outer ``publishedAt`` is ignored: until March 2025 it was the time of submission, since then
-    it is the arXiv date, shifted into the previous day.
-
-    Args:
-        raw: The entry's JSON.
-        day: The list day, for entries that do not give it.
-
-    Raises:
-        ValueError: The entry is invalid.
+    it is the arXiv date, shifted into the previous day. The day is for entries that do not give it.
     """
     entry = msgspec.json.decode(raw, type=_Entry)
     paper = entry.paper
@@ -493,11 +486,7 @@ def _check_kind(requested: Page, props: _PageProps, url: str) -> None:
 def _listing_from_cards(
     text: str, url: str, requested: Page, fetched_at: datetime, *, props_error: ParseError
 ) -> Listing:
-    """Return the listing of the rendered cards.
-
-    Raises:
-        ParseError: There are no cards. The error is the one given, since the props matter more.
-    """
+    """Return the listing of the rendered cards; without any, raise the error of the props."""
     today, requested_day = fetched_at.date(), _list_day(requested)
     label = parse_day_navigation(text, requested_day) if requested_day else DayNavigation()
     key = _page_key(requested, chain([label.day], _period_labels(text, url)), today)
@@ -554,10 +543,11 @@ def _key_from_label(kind: Kind, label: str, today: date) -> str:
     There are no lists of days before the first or after tomorrow, whatever the label says.
     """
     first = FIRST_LIST_DAY if kind is Kind.DAY else FIRST_SUBMISSION_DAY
-    day = _parse_day(label)
-    key = _key_of_day(kind, day) if day is not None else _period_key(kind, label)
-    is_within = _key_of_day(kind, first) <= key <= _key_of_day(kind, last_list_day(today))
-    return key if is_within else ""
+    found = _DATE_PREFIX.match(label)
+    day = parse_iso_date(found[0]) if found else None
+    key = Page.of_date(kind, day).key if day is not None else _period_key(kind, label)
+    last = last_list_day(today)
+    return key if Page.of_date(kind, first).key <= key <= Page.of_date(kind, last).key else ""
 
 
 def _period_key(kind: Kind, label: str) -> str:
@@ -568,35 +558,11 @@ def _period_key(kind: Kind, label: str) -> str:
     return label if 1 <= int(label[-2:]) <= last else ""
 
 
-def _key_of_day(kind: Kind, day: date) -> str:
-    if kind is Kind.DAY:
-        return day.isoformat()
-    if kind is Kind.MONTH:
-        return f"{day:%Y-%m}"
-    year, week, _ = day.isocalendar()
-    return f"{year}-W{week:02d}"
-
-
-def _parse_day(label: str) -> date | None:
-    """Return the date that the label begins with, if it is one."""
-    match = _DATE_PREFIX.match(label)
-    try:
-        return date.fromisoformat(match[0]) if match else None
-    except ValueError:
-        return None
-
-
 # --- the dates of papers -------------------------------------------------------------------------
 
 
 def _clamp_dates(paper: Paper, day: date | None, today: date) -> Paper:
-    """Return the paper with dates that can be: a date in the future would stay on top for ever.
-
-    Args:
-        paper: The paper.
-        day: The day of its list.
-        today: The current day (UTC).
-    """
+    """Return the paper with dates that can be: a date in the future would stay on top for ever."""
     last = last_list_day(today)
     listed, submitted = paper.listed, paper.submitted
     if listed is not None and not FIRST_LIST_DAY <= listed <= last:

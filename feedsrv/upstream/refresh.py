@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, date, datetime, timedelta
 
 import msgspec
@@ -32,6 +32,7 @@ from feedsrv.upstream.parser import page_path
 from feedsrv.upstream.policy import (
     RATE_WINDOW,
     is_backing_off,
+    is_request_spare,
     list_days,
     next_failure,
     next_request_at,
@@ -63,14 +64,8 @@ RATE_LIMIT_REASON = "upstream's rate limit is used up"
 class Refresher:
     """Fetches pages and stores their listings. Safe for threads.
 
-    Args:
-        config: The settings.
-        client: Talks to upstream.
-        repository: Stores listings, failures, the lease and the request log.
-        owner: Identifies this refresher as holder of the lease; unique among all processes.
-        now: The clock (UTC).
-        sleep: Waits for a number of seconds; returns true when the server is shutting down.
-        chance: Returns a random number from 0 to 1.
+    The owner identifies this refresher as holder of the lease, among all processes. ``sleep``
+    returns true when the server is shutting down. ``chance`` returns a random number from 0 to 1.
     """
 
     def __init__(
@@ -146,7 +141,9 @@ class Refresher:
         if adhoc and give_up_at < self._adhoc_allowed_at <= now + RATE_WINDOW:
             # The request log would say the same, at the price of three storage reads.
             raise self._budget_error(page, self._adhoc_allowed_at)
-        with self._hold_lease(page, give_up_at, lambda: bool(awaited_pages())):
+        self._acquire_lease(page, give_up_at, lambda: bool(awaited_pages()))
+        with ExitStack() as cleanup:
+            cleanup.callback(self._repository.release_lease, self._owner)
             now = self._now()
             stored = self._repository.get_listing(page)
             if stored is not None and not force and remaining_ttl(page, stored, now) > timedelta(0):
@@ -231,7 +228,7 @@ class Refresher:
         """Record that the page failed; ``previous`` is upstream's failure before the request."""
         now, chance = self._now(), self._chance()
         failure = next_failure(self._repository.get_failure(page), error, now, chance)
-        if page.kind is Kind.PAPER and getattr(error, "is_not_found", False):
+        if page.kind is Kind.PAPER and error.is_not_found:
             failure = msgspec.structs.replace(failure, is_not_found=True)
         self._repository.save_failure(page, failure)
         # Logged once: retries go on for hours, and the recovery is logged too.
@@ -264,8 +261,6 @@ class Refresher:
         self._repository.save_failure(None, outage)
         return outage if outage.count >= _OUTAGE_THRESHOLD else None
 
-    # --- fetching --------------------------------------------------------------------------
-
     def _fetch(
         self,
         page: Page,
@@ -283,8 +278,7 @@ class Refresher:
 
         def on_wait(elapsed: float) -> None:
             nonlocal renewed_at
-            if self._sleep(0):
-                raise RequestNotSentError(page_path(page), "the server is shutting down", 2)
+            self._wait(0, page)
             if elapsed >= deadline * _HANG_SHARE:
                 self._record_hang()
             if elapsed >= deadline and set(awaited_pages()) - {page}:  # others have their turn
@@ -322,14 +316,39 @@ class Refresher:
             hang = msgspec.structs.replace(known, at=now, timed_out=True)
             self._repository.save_failure(None, hang)
 
-    # --- rate limit and lease --------------------------------------------------------------
+    @property
+    def spacing_seconds(self) -> float:
+        """The seconds between two requests."""
+        return self._config.spacing
+
+    @contextmanager
+    def hold_free_lease(self) -> Iterator[bool]:
+        """Hold the lease if no other process has it; yield whether that worked."""
+        length = timedelta(seconds=self._config.deadline + 2)
+        has_lease = self._repository.acquire_lease(self._owner, self._now(), length)
+        try:
+            yield has_lease
+        finally:
+            if has_lease:
+                self._repository.release_lease(self._owner)
+
+    def take_spare_slot(self) -> bool:
+        """Record a request now, if no other one has to wait for it; return whether it has not."""
+        now, spacing = self._now(), timedelta(seconds=self._config.spacing)
+        is_spare = False
+
+        def reserve(request_log: RequestLog) -> RequestLog | None:
+            nonlocal is_spare
+            is_spare = is_request_spare(request_log, now, spacing=spacing)
+            return record_request(request_log, now, adhoc=False) if is_spare else None
+
+        self._repository.update_request_log(reserve)
+        if is_spare:
+            self._emit(RequestSent())
+        return is_spare
 
     def _await_request_slot(self, page: Page, adhoc: bool, give_up_at: datetime) -> None:
-        """Wait until the next request may be sent.
-
-        Raises:
-            RequestNotSentError: That is later than the caller waits.
-        """
+        """Wait until the next request may be sent, but not for longer than the caller waits."""
         while slot := self._reserve_slot(adhoc=adhoc):
             if slot > give_up_at:
                 if adhoc:
@@ -361,27 +380,10 @@ class Refresher:
         if self._sleep(seconds):
             raise RequestNotSentError(page_path(page), "the server is shutting down", 2)
 
-    @contextmanager
-    def _hold_lease(
-        self, page: Page, give_up_at: datetime, is_awaited: Callable[[], bool]
-    ) -> Iterator[None]:
-        self._acquire_lease(page, give_up_at, is_awaited)
-        try:
-            yield
-        finally:
-            self._repository.release_lease(self._owner)
-
     def _acquire_lease(
-        self,
-        page: Page,
-        give_up_at: datetime,
-        is_awaited: Callable[[], bool] = lambda: False,
+        self, page: Page, give_up_at: datetime, is_awaited: Callable[[], bool] = lambda: False
     ) -> None:
-        """Take or extend the lease: one request at a time among all processes on one store.
-
-        Raises:
-            RequestNotSentError: Others held it for longer than the caller waits.
-        """
+        """Take or extend the lease: one request at a time among all processes on one store."""
         # As long as one page can take: a dead holder blocks others no longer than that.
         length = timedelta(seconds=self._config.deadline + 2)
         while not self._repository.acquire_lease(
@@ -391,9 +393,6 @@ class Refresher:
                 reason = "another process is fetching and takes too long"
                 raise RequestNotSentError(page_path(page), reason, 2)
             self._wait(_LEASE_POLL_SECONDS, page)
-
-
-# --- merging with what is stored -------------------------------------------------------------
 
 
 def merge_refresh(stored: Listing | None, fresh: Listing) -> Listing:
@@ -424,13 +423,8 @@ def keep_list_days(
 ) -> Listing:
     """Return the listing with the dates of papers that are in other days' listings too.
 
-    A paper on two list days has the date of the first. But a later date that was served never
-    moves, though the first day is read after it.
-
-    Args:
-        fresh: The listing.
-        others: The stored listings of other days.
-        may_be_served: Returns whether a listing's dates may have been served.
+    A paper on two list days has the date of the first. But a later date that may have been served
+    never moves, though the first day is read after it.
     """
     known = {
         paper.id: (paper.listed, other)

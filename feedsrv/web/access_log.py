@@ -35,13 +35,7 @@ _NO_BODY = {"204", "304"}
 
 
 class AccessLog:
-    """WSGI middleware that logs each response.
-
-    Args:
-        app: The application.
-        config: The settings; trusted proxies decide which client address is logged.
-        now: The clock.
-    """
+    """WSGI middleware that logs each response."""
 
     def __init__(self, app: WSGIApplication, config: Config, now: Callable[[], datetime]) -> None:
         self._app = app

@@ -107,12 +107,8 @@ class ResponseCache:
     ) -> None:
         """Store a response.
 
-        Args:
-            environ: The WSGI environment of the request.
-            cached: The response.
-            version: The version of the store before the response was made: what is stored
-                meanwhile makes it stale.
-            counters: Called for each response from the cache, by its status line.
+        The version is that of the store before the response was made: what is stored meanwhile
+        makes it stale.
         """
         key = self._cache_key(environ)
         size = cached.size() + sum(map(len, key)) + _ENTRY_OVERHEAD

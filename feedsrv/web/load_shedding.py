@@ -46,13 +46,7 @@ _HEADERS = (
 
 
 class LoadShedder:
-    """WSGI middleware that refuses requests while too many threads are busy.
-
-    Args:
-        app: The application.
-        threads: The number of threads of the server.
-        clock: Returns monotonic seconds.
-    """
+    """WSGI middleware that refuses requests while too many threads are busy."""
 
     def __init__(self, app: WSGIApplication, threads: int, clock: Callable[[], float]) -> None:
         self._app = app

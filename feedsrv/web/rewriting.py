@@ -46,11 +46,7 @@ _SAFE = "%/:?@!$&'()*+,;=~"
 
 
 class URLRewriter:
-    """WSGI middleware that gives the application the address that was meant.
-
-    Args:
-        app: The application.
-    """
+    """WSGI middleware that gives the application the address that was meant."""
 
     def __init__(self, app: WSGIApplication) -> None:
         self._app = app
@@ -68,12 +64,7 @@ class URLRewriter:
 
 
 def rewrite_url(path: str, query_string: str) -> tuple[str, str]:
-    """Return the path and query string that were meant.
-
-    Args:
-        path: The decoded path, as WSGI has it: bytes as Latin-1.
-        query_string: The encoded query string.
-    """
+    """Return the path and query string that were meant, in WSGI's encoding: bytes as Latin-1."""
     path = path.rstrip(" \t\r\n\\")  # and no byte of another character
     parameters: list[str] = []
     if _PATH_PARAMETER.search(path):

@@ -51,11 +51,7 @@ class PaperIdConverter(BaseConverter):
 
 
 def parse_period(kind: Kind, text: str) -> Page:
-    """Return the page of a day, week or month.
-
-    Raises:
-        NotFound: There is no such day, week or month.
-    """
+    """Return the page of a day, week or month; raise NotFound if there is no such period."""
     match = _PERIOD_KEYS[kind].fullmatch(text)
     try:
         numbers = [int(group) for group in match.groups() if group] if match else []
@@ -76,11 +72,6 @@ def nearest_path(path: str, url_map: Map, *, is_known: bool) -> str | None:
 
     Several slashes become one, one at the end is dropped, and the suffix of a format and the fixed
     words are in small letters.
-
-    Args:
-        path: The path of a request.
-        url_map: The routes of the application.
-        is_known: Whether the path has a route.
     """
     meant = re.sub("//+", "/", path).rstrip("/") or "/"
     stem, dot, suffix = meant.rpartition(".")

@@ -188,6 +188,46 @@ def record_timeout(server: Server) -> None:
     server.service.repository.save_failure(None, failure)
 
 
+DIGESTS = "/papers.atom?digest=day"
+
+
+def close_digests(server: Server) -> None:
+    for _ in server.service.refresh_stale(ALL_PAPERS):
+        pass
+    server.get(DIGESTS)
+
+
+def has_closed_digests(server: Server) -> bool:
+    """Only the day before the newest list is closed, at the beginning of the newest list's day."""
+    close_digests(server)
+    published = [entry.published for entry in feedparser.parse(server.get(DIGESTS)).entries]
+    return published == [f"{server.upstream.today()}T00:00:00+00:00"]
+
+
+LIKES = "/papers.atom?q=like:2611.00001"
+
+
+def has_similar_papers(server: Server) -> bool:
+    feed = feedparser.parse(server.get(LIKES))
+    return any(entry.link.endswith("2611.00001") for entry in feed.entries)
+
+
+SHORT_FEED = "/papers.atom?limit=1"
+
+
+def push_out_a_paper(server: Server) -> None:
+    for _ in server.service.refresh_stale(ALL_PAPERS):
+        pass
+    server.get(SHORT_FEED)
+    server.upstream.papers.append(make_raw_paper(9))
+
+
+def waits_for_upstream(server: Server) -> bool:
+    """While upstream hangs, nobody waits: a list that was never fetched is an error."""
+    day = server.clock.today() - timedelta(days=100 + len(server.upstream.requests))
+    return server.is_ok(f"/papers/date/{day}.atom")
+
+
 CASES: dict[str, tuple[ChangeState, Check]] = {
     "failures": (fail, lambda server: server.is_ok("/papers/trending.atom")),
     "the-lease": (
@@ -202,7 +242,10 @@ CASES: dict[str, tuple[ChangeState, Check]] = {
     "first-matches": (make_a_paper_rise, has_late_risers),
     "reports": (report_new_papers, reports_new_papers),
     "incidents": (record_incidents, has_ended_incidents),
-    "hangs": (record_timeout, lambda server: server.is_ok("/papers/month.atom")),
+    "digests": (close_digests, has_closed_digests),
+    "likes": (lambda server: wait_until(lambda: has_similar_papers(server)), has_similar_papers),
+    "cut-offs": (push_out_a_paper, lambda server: b"2611.00009" in server.get(SHORT_FEED)),
+    "hangs": (record_timeout, waits_for_upstream),
 }
 
 
@@ -224,7 +267,7 @@ def test_the_server_recovers_after_a_clock_jump(
     last_modified: list[str] = []
 
     def start() -> Server:
-        service = make_service(new_keywords=8, deadline=5.0)
+        service = make_service(new_keywords=8, deadline=5.0, history_days=2)
         return Server(service, create_app(service).test_client(), upstream, clock, last_modified)
 
     upstream_day = clock.today()
@@ -239,6 +282,22 @@ def test_the_server_recovers_after_a_clock_jump(
     wait_until(lambda: is_recovered(restarted))
     clock.forward(minutes=54)
     wait_until(lambda: is_recovered(running))
+
+
+@pytest.mark.parametrize("jump", JUMPS.values(), ids=JUMPS)
+def test_a_cached_response_of_a_wrong_clock_does_not_stay(
+    make_service: MakeService, upstream: FakeUpstream, clock: Clock, jump: timedelta
+) -> None:
+    upstream_day, correct_time = clock.today(), clock.now
+    upstream.today = lambda: upstream_day
+    client = create_app(make_service()).test_client()
+    clock.now = correct_time + jump
+    for _ in range(2):
+        client.get("/papers.atom")
+    upstream.papers.append(make_raw_paper(9))
+    clock.now = correct_time
+    clock.forward(hours=1)
+    wait_until(lambda: b"2611.00009" in client.get("/papers.atom").data)
 
 
 @pytest.mark.parametrize("jump", JUMPS.values(), ids=JUMPS)

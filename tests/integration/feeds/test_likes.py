@@ -363,10 +363,11 @@ def test_a_library_without_ids_is_a_setting_error(tmp_path: Path, text: str) -> 
         config_with_library(tmp_path, text)
 
 
-def test_a_library_that_is_missing_is_a_setting_error(tmp_path: Path) -> None:
+@pytest.mark.parametrize("library", ["none.bib", "/dev/zero"])
+def test_a_library_that_cannot_be_read_is_a_setting_error(tmp_path: Path, library: str) -> None:
     file = tmp_path / "feedsrv.toml"
-    file.write_text('[feeds.own]\nlike_file = "none.bib"\n', "utf-8")
-    with pytest.raises(ConfigError, match=r'like_file: "none\.bib" cannot be read'):
+    file.write_text(f'[feeds.own]\nlike_file = "{library}"\n', "utf-8")
+    with pytest.raises(ConfigError, match=f'like_file: "{library}" cannot be read'):
         load_config(file, {})
 
 

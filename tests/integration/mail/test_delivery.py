@@ -10,8 +10,7 @@ import pytest
 
 from feedsrv.errors import MailServerError, StoreError
 from feedsrv.feeds.service import Service
-from feedsrv.mail.delivery import DeliveryResult
-from feedsrv.mail.run_lock import hold_run_lock
+from feedsrv.mail.delivery import DeliveryResult, hold_run_lock
 from feedsrv.mail.subscriptions import DeliveryRecord, Subscription, Subscriptions
 from tests.integration.mail.conftest import ADDRESSES, Deliver, causal_feed, mail_config
 from tests.support.clock import Clock
