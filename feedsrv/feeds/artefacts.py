@@ -19,7 +19,7 @@ from feedsrv.upstream.scheduler import Scheduler
 _MAX_FEEDS = 100
 _EVERY_PAPER = Feed(name="", title="", sources=("daily",))
 #: For how long pages, which show artefacts, and feeds of queries that look for them can be cached.
-_LIFETIME = timedelta(minutes=1)
+_LIFETIME = timedelta(seconds=10)
 #: Papers that one batch asks about at most, and the longest wait for the next one, in seconds.
 _BATCH_SIZE = 20
 _MAX_BATCH_PAUSE = 2.0

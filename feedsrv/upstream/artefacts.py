@@ -219,12 +219,15 @@ class ArtefactRefresher:
     def _ask(self, paper_id: str, is_interrupted: Callable[[], bool]) -> None:
         now = self._now()
         path = api_path(Page(Kind.PAPER, paper_id), now.date())
+        deadline = self._client.deadline_after(_MAX_SECONDS)
         request = start_request(
-            partial(self._client.get, path, self._client.deadline_after(_MAX_SECONDS))
+            partial(self._client.get, path, deadline, acquire_slot=self._follow_redirect)
         )
         while not wait([request], _POLL_SECONDS).done:
             if is_interrupted():
                 self._client.abort()
+                # With a back-off, or a slow upstream is asked again and again.
+                self._record_failure(FetchError(path, "another request goes first"), now)
                 return
         try:
             result: FetchResult = request.result()
@@ -234,6 +237,10 @@ class ArtefactRefresher:
         else:
             self._record_success(result, now)
         self._repository.save_artefacts(paper_id, record)
+
+    def _follow_redirect(self) -> None:
+        if not self._refresher.take_spare_slot():
+            raise FetchError(api_path(ARTEFACTS_PAGE, self._now().date()), "a redirect too many")
 
     def _record_success(self, result: FetchResult, now: datetime) -> None:
         if result.retry_after:

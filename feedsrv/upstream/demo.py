@@ -58,15 +58,16 @@ class DemoSite:
     """The papers and the views of the fake upstream."""
 
     def __init__(self, papers: Sequence[Json], today: Callable[[], date]) -> None:
-        self._papers = sorted(papers, key=lambda paper: (paper["day"], -paper["upvotes"]))
+        self._papers = papers
         self._today = today
 
     def days(self) -> dict[str, list[Json]]:
         """Return the entries of each list day, newest first."""
-        oldest = max((paper["day"] for paper in self._papers), default=0)
+        papers = sorted(self._papers, key=lambda paper: (paper["day"], -paper["upvotes"]))
+        oldest = max((paper["day"] for paper in papers), default=0)
         names = _weekdays(self._today(), oldest + 1)
         days: dict[str, list[Json]] = {}
-        for paper in self._papers:
+        for paper in papers:
             day = names[paper["day"]]
             days.setdefault(day, []).append(_entry(paper, day))
         return days

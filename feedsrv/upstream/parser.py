@@ -7,6 +7,7 @@ less. A page without a list of papers is an error, never an empty listing.
 """
 
 import re
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from itertools import chain, islice
@@ -105,6 +106,7 @@ def parse_api_response(body: bytes, url: str, *, requested: Page, fetched_at: da
     Raises:
         ParseError: The response is not a list of papers, or is empty.
     """
+    body = body.removeprefix(BOM_UTF8)
     if requested.kind is Kind.PAPER:
         return _listing_of_paper(body, url, requested, fetched_at, parsed_from="api")
     text = body.decode("utf-8", "replace")
@@ -157,7 +159,7 @@ def _paper_extractor(paper_id: str) -> Extractor:
 def count_api_entries(body: bytes) -> int:
     """Return how many entries an API response has; 0 where they are damaged."""
     try:
-        return len(msgspec.json.decode(body, type=list[msgspec.Raw]))
+        return len(msgspec.json.decode(body.removeprefix(BOM_UTF8), type=list[msgspec.Raw]))
     except (msgspec.DecodeError, RecursionError):
         return 0
 

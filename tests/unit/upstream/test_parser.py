@@ -64,18 +64,29 @@ def error_reason(call: Callable[[], Listing]) -> str:
 # --- page fixtures ---------------------------------------------------------------------------
 
 
+def read_response(name: str, expected: builders.Json) -> tuple[bytes, Callable[..., Listing]]:
+    """Return the response of a fixture, and the function that parses it.
+
+    The expected file may name the page of another fixture, of which only the cards may count.
+    """
+    page, response = FIXTURES / expected.get("response", f"{name}.html"), FIXTURES / f"{name}.json"
+    if not page.exists():
+        return response.read_bytes(), parse_api_response
+    body = page.read_bytes()
+    if expected.get("cards_only"):
+        body = re.sub(rb' data-target="DailyPapers" data-props="[^"]*"', b"", body)
+    return body, parse_page
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_a_page_fixture_is_parsed_to_the_expected_listing(name: str) -> None:
     expected = json.loads((FIXTURES / f"{name}.expected.json").read_text("utf-8"))
-    page, response = FIXTURES / f"{name}.html", FIXTURES / f"{name}.json"
-    parse, file = (parse_page, page) if page.exists() else (parse_api_response, response)
+    body, parse = read_response(name, expected)
     page_requested = builders.page_from_json(expected["requested"])
     fetched_at = datetime.fromisoformat(expected["fetched_at"])
 
     def call() -> Listing:
-        return parse(
-            file.read_bytes(), expected["url"], requested=page_requested, fetched_at=fetched_at
-        )
+        return parse(body, expected["url"], requested=page_requested, fetched_at=fetched_at)
 
     if "error" in expected:
         assert expected["error"] in error_reason(call)
@@ -97,7 +108,7 @@ def test_every_page_fixture_has_an_expected_listing() -> None:
         for file in FIXTURES.iterdir()
         if not file.name.endswith(".expected.json") and file.suffix in {".html", ".json"}
     }
-    assert pages == set(CASES)
+    assert pages <= set(CASES)
     assert len(CASES) > 30
 
 
