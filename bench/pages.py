@@ -95,7 +95,7 @@ def measure_load(browser: Browser, url: str, *, typed: str = "") -> PageLoad:
 
 def last_milliseconds(events: list[dict[str, Any]], name: str, start: float) -> float:
     """Return when the last event of that name was, in milliseconds after the start."""
-    return (max(each["ts"] for each in events_named(events, name)) - start) / 1000
+    return (max(float(each["ts"]) for each in events_named(events, name)) - start) / 1000
 
 
 def type_query(page: Page, query: str) -> None:
