@@ -27,7 +27,7 @@ _CLOSING = 421
 class SMTPSender:
     """Sends messages through the mail server of the settings. Use it in a ``with`` statement.
 
-    ``sleep`` waits for a number of seconds before a new attempt; without it, there is only one.
+    ``sleep`` waits for a number of seconds before a new attempt; None for one attempt only.
     """
 
     def __init__(
