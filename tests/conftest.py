@@ -7,7 +7,6 @@ import logging
 import os
 import sys
 from collections.abc import Generator, Iterator
-from contextlib import nullcontext
 from pathlib import Path
 
 import msgspec
@@ -23,7 +22,7 @@ from feedsrv.monitoring.incidents import subscribe_incident_recorder
 from feedsrv.network import NetworkSettings
 from feedsrv.web.app import create_app
 from tests.support.clock import Clock
-from tests.support.coverage import coverage_paused, is_measured
+from tests.support.coverage import measuring
 from tests.support.flask_caches import CachingEnvironment, CachingRule
 from tests.support.paths import NO_CERTIFICATES, ROOT
 from tests.support.redis_server import RedisServer, run_redis
@@ -173,7 +172,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    with nullcontext() if is_measured(item) else coverage_paused():
+    with measuring(item):
         return (yield)
 
 
