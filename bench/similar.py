@@ -41,7 +41,7 @@ from feedsrv.models import Paper
 from feedsrv.search.analysis import tokenize
 from feedsrv.search.similar import SimilarityIndex, build_seed_vector, vectorize
 from feedsrv.search.word_families import base_forms
-from feedsrv.upstream.parser import parse_paper
+from feedsrv.upstream.paper_json import parse_paper
 
 ROUNDS, SEEDS = 10, (1, 3, 5)
 MIN_PAPERS, MAX_PAPERS = 5, 40

@@ -29,8 +29,6 @@
 `ERROR_MAP` gives the HTTP status and the exit code of each error that reaches the user.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field

@@ -9,8 +9,6 @@ only if its bytes differ: its mtime, and with it the web server's validators, st
     feeds/NAME.atom  .rss  .json     feeds/NAME/index.html     index.html     feeds.opml     static/
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress

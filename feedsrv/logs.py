@@ -1,7 +1,5 @@
 """Log formatting: one line per record, as text or JSON, with secrets redacted."""
 
-from __future__ import annotations
-
 import json
 import logging
 import re

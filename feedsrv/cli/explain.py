@@ -1,7 +1,5 @@
 """``feedsrv explain``: how a query is parsed, and which papers match where."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

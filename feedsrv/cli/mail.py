@@ -1,7 +1,5 @@
 """``feedsrv mail``: digests to subscribers."""
 
-from __future__ import annotations
-
 import sys
 from collections import Counter
 from collections.abc import Iterable

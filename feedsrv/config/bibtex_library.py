@@ -1,7 +1,5 @@
 """The papers of a BibTeX file, to which those of a feed are to be similar."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Convert values of a file or the environment to the types of settings."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterator, Mapping
 from functools import cache
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Settings from the command line, the environment and a file."""
 
-from __future__ import annotations
-
 import errno
 import os
 import re

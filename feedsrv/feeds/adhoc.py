@@ -1,7 +1,5 @@
 """Ad-hoc feeds: made from a query alone."""
 
-from __future__ import annotations
-
 from feedsrv.models import Feed
 from feedsrv.search.parser import URL_LIMITS, parse_query
 

@@ -5,8 +5,6 @@ A paper that was found too late for its own period comes in the next one, so tha
 exactly one digest of a feed.
 """
 
-from __future__ import annotations
-
 import re
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Sequence

@@ -1,7 +1,5 @@
 """Digests as documents: entries of a feed, plain text, Markdown, HTML and JSON."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from html import escape

@@ -4,8 +4,6 @@ An entry has no counters: votes, comments and stars change hourly, so readers wo
 updated, and conditional requests would never be answered with 304.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, time
 from functools import lru_cache

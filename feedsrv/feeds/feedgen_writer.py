@@ -14,8 +14,6 @@ as a new release fixes it:
 - In RSS, dates are formatted by way of the process's locale: `_format_rfc822` replaces that.
 """
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 from email.utils import format_datetime
 

@@ -5,8 +5,6 @@ up on top. What a feed has when it is first served keeps its list day: nobody kn
 happened, and a new subscription would begin with a month of papers of the same minute.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta

@@ -1,7 +1,5 @@
 """The feed formats: media type, title and writer of each."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 

@@ -9,8 +9,6 @@
 Entries of a feed must not come and go, whatever else is listed and whichever process is asked.
 """
 
-from __future__ import annotations
-
 from collections.abc import Hashable, Iterable, Sequence
 from contextlib import suppress
 from threading import Lock

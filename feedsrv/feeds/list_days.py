@@ -1,7 +1,5 @@
 """The stored list days of the window, which keyword feeds cover."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
 

@@ -1,7 +1,5 @@
 """Feed-level elements: id, title, subtitle and URLs, the same for every format."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from uuid import UUID, uuid5
 

@@ -1,7 +1,5 @@
 """What is new in a feed since the last report, for scripts."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from datetime import date, timedelta
 

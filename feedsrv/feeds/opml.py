@@ -1,7 +1,5 @@
 """OPML 2.0: the configured feeds as a list of subscriptions, for import into readers."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 
 from lxml import etree

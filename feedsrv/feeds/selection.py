@@ -1,7 +1,5 @@
 """Select the papers of a feed: from listings to matching papers, each paper once."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date
 from threading import Lock

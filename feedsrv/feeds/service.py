@@ -12,8 +12,6 @@ What a reader waits for is fetched first. Stale pages and the rest of the window
 background, the newest day first (`feedsrv.upstream.scheduler`).
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 from bisect import bisect

@@ -1,7 +1,5 @@
 """The sources of a feed: which upstream pages they need, what is stored of them, what is due."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import datetime, timedelta
 from itertools import islice

@@ -1,7 +1,5 @@
 """The window: the stored list days that keyword feeds cover, searchable."""
 
-from __future__ import annotations
-
 from datetime import date
 from functools import lru_cache
 
@@ -36,10 +34,7 @@ class Window:
     """
 
     def __init__(
-        self,
-        list_days: StoredDays,
-        index: Index,
-        decide: Decide = lambda part, _: part,
+        self, list_days: StoredDays, index: Index, decide: Decide = lambda part, _: part
     ) -> None:
         self.list_days = list_days
         self.index = index

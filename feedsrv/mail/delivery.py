@@ -5,8 +5,6 @@ most one message whose acceptance nobody recorded, and the next run repeats that
 Message-ID.
 """
 
-from __future__ import annotations
-
 import fcntl
 import logging
 import os

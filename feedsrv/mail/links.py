@@ -1,7 +1,5 @@
 """Links in messages: to the feed, to confirm a subscription, to end it. Nobody can forge them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from secrets import token_urlsafe

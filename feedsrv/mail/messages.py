@@ -4,8 +4,6 @@ Plain text comes first, then the same as HTML with inline styles, which is what 
 on. Nothing is loaded from anywhere.
 """
 
-from __future__ import annotations
-
 from datetime import datetime
 from email.header import Header
 from email.headerregistry import Address

@@ -1,7 +1,5 @@
 """Send messages over SMTP (RFC 5321), one connection for many."""
 
-from __future__ import annotations
-
 import smtplib
 import ssl
 from collections.abc import Callable
@@ -29,7 +27,7 @@ _CLOSING = 421
 class SMTPSender:
     """Sends messages through the mail server of the settings. Use it in a ``with`` statement.
 
-    ``sleep`` waits for a number of seconds before a new attempt; without it, there is only one.
+    ``sleep`` waits for a number of seconds before a new attempt; None for one attempt only.
     """
 
     def __init__(

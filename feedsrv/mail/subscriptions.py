@@ -1,7 +1,5 @@
 """Who gets which digest: addresses in the settings, and people who subscribed on the pages."""
 
-from __future__ import annotations
-
 import hashlib
 from base64 import b32encode
 from collections.abc import Iterator

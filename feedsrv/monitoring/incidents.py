@@ -1,7 +1,5 @@
 """The incident log and its Atom feed: long outages of upstream and changes of its page layout."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta

@@ -5,8 +5,6 @@ the library's global one, so that services in one process count separately. Coun
 process. Gauges are computed from the `Status` at each scrape.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import product
 
@@ -117,7 +115,7 @@ class _StatusCollector(Collector):
         yield _page_counts((*status.days, *status.lists, *status.searches))
         yield _gauge(
             "artefact_papers",
-            "Papers of which upstream was asked which models, datasets and Spaces cite them.",
+            "Papers that were checked for models, datasets and Spaces that cite them.",
             status.artefacts.papers,
         )
         yield _gauge("store_bytes", "Size of the store in bytes.", status.store.bytes)

@@ -1,7 +1,5 @@
 """The state of the server: what was fetched when, what is stale, what fails."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from typing import Literal
@@ -68,7 +66,7 @@ class RequestBudget(
 
 
 class ArtefactStatus(msgspec.Struct, frozen=True):
-    """Of how many papers upstream was asked which artefacts cite them, and when it last was."""
+    """How many papers were checked for artefacts that cite them, and when the last one was."""
 
     papers: int
     last_checked_at: datetime | None

@@ -1,7 +1,5 @@
 """The artefacts that cite papers, by paper: what ``has:model`` and the like look up."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Literal, get_args
 

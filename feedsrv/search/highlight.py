@@ -4,8 +4,6 @@ This highlights exactly what `feedsrv.search.query.matches` finds, because it us
 and patterns. Excluded words are never highlighted.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 
 from feedsrv.search.analysis import tokenize_with_offsets

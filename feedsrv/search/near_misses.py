@@ -1,7 +1,5 @@
 """Papers that a query just misses, and the word or paper that would bring each of them in."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import islice

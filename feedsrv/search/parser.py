@@ -5,8 +5,6 @@ that can be read as words is treated as words: an unknown field becomes a word, 
 punctuation is ignored, so any paper's title is a valid query.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from functools import lru_cache

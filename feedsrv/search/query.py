@@ -109,7 +109,7 @@ class Term(msgspec.Struct, frozen=True):
             case "exact":
                 how = f"“{self.text}”"
             case "prefix":
-                how = f"words that begin with “{self.text}”"
+                how = f"words starting with “{self.text}”"
             case "phrase":
                 how = f"“{self.text}” side by side, in any form"
             case "forms":
@@ -133,7 +133,6 @@ class HasLink(msgspec.Struct, frozen=True):
         return f"has:{self.link}"
 
     def describe(self) -> str:
-        """Return what it looks for, as a phrase."""
         return f"links {self.link}"
 
 
@@ -141,13 +140,10 @@ class HasArtefact(msgspec.Struct, frozen=True):
     """A model, dataset or Space at Hugging Face cites the paper.
 
     No listing says so, and it changes while listings stay. Without a table it matches no paper.
-
-    Attributes:
-        kind: What cites it.
-        table: What cites which papers.
     """
 
     kind: ArtefactKind
+    #: What cites which papers.
     table: ArtefactTable = NO_ARTEFACTS
 
     def __str__(self) -> str:
@@ -159,7 +155,6 @@ class HasArtefact(msgspec.Struct, frozen=True):
         return self.table.paper_ids[self.kind]
 
     def describe(self) -> str:
-        """Return what it looks for, as a phrase."""
         return f"cited by a {'Space' if self.kind == 'space' else self.kind} at Hugging Face"
 
 
@@ -174,7 +169,6 @@ class CountCondition(msgspec.Struct, frozen=True):
         return f"{self.counter}:{self.operator}{self.value}"
 
     def describe(self) -> str:
-        """Return what it looks for, as a phrase."""
         return f"{self.counter} {self.operator} {self.value}"
 
 
@@ -207,7 +201,6 @@ class Like(msgspec.Struct, frozen=True):
         return str(Like(tuple(sorted(set(self.ids))), tuple(sorted(set(self.unlike_ids)))))
 
     def describe(self) -> str:
-        """Return what it looks for, as a phrase."""
         if self.library:
             return f"similar to the {len(self.ids)} papers of the library"
         unlike = f", unlike {', '.join(self.unlike_ids)}" if self.unlike_ids else ""

@@ -1,7 +1,5 @@
 """What to search for on upstream's search page, from the text of a query."""
 
-from __future__ import annotations
-
 import re
 from functools import lru_cache
 

@@ -6,8 +6,6 @@ British *-ise*, and the few derivations that are safe for unlisted words (*token
 get wrong, and relations that no rule covers, are listed in ``word_families.txt``.
 """
 
-from __future__ import annotations
-
 import re
 
 #: Longer "words" are data, not English.

@@ -1,7 +1,5 @@
 """Suggest alternatives to a query that matches nothing, matches too much, or could be improved."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice

@@ -6,8 +6,6 @@ forms can be related. Both are listed in ``word_families.txt``, which
 of unlisted words.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from functools import cache, lru_cache
 from importlib.resources import files

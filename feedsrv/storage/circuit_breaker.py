@@ -1,7 +1,5 @@
 """Circuit breaker: do not call a backend that has just failed."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager

@@ -1,7 +1,5 @@
 """Stored records as bytes: compressed JSON."""
 
-from __future__ import annotations
-
 import zlib
 from threading import Lock
 from typing import Any, TypeVar

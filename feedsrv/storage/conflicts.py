@@ -3,8 +3,6 @@
 Conflicts arise when the backend failed and processes changed a record independently.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime

@@ -6,8 +6,6 @@ Here nothing is pickled or unpickled: values are bytes, names are text, and `_By
 the rest.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 import shutil

@@ -1,7 +1,5 @@
 """The lease: which process may send requests to upstream, by the clock of who asks."""
 
-from __future__ import annotations
-
 from datetime import datetime, timedelta
 
 import msgspec

@@ -3,8 +3,6 @@
 They are never evicted, and they outlive a change of the version of what else is stored.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Generic
 

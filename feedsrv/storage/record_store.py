@@ -10,8 +10,6 @@
 Nothing above this module knows whether the backend works.
 """
 
-from __future__ import annotations
-
 import logging
 import weakref
 from collections.abc import Callable, Iterator

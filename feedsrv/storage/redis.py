@@ -4,8 +4,6 @@ Every redis-py name is used here alone, and this module is imported only where t
 it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files

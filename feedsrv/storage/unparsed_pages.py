@@ -1,7 +1,5 @@
 """Pages that could not be parsed, as files for bug reports."""
 
-from __future__ import annotations
-
 import logging
 import os
 from datetime import UTC, datetime

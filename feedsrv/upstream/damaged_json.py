@@ -4,8 +4,6 @@ msgspec rejects a whole document for a single character. This decoder is slower,
 for documents that msgspec rejects.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import re

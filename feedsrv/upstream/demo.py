@@ -5,8 +5,6 @@ well: pages with props and rendered cards, redirects from days without a list, a
 The papers are invented, the newest list day is today, and the ids are not arXiv's.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, timedelta
@@ -60,15 +58,16 @@ class DemoSite:
     """The papers and the views of the fake upstream."""
 
     def __init__(self, papers: Sequence[Json], today: Callable[[], date]) -> None:
-        self._papers = sorted(papers, key=lambda paper: (paper["day"], -paper["upvotes"]))
+        self._papers = papers
         self._today = today
 
     def days(self) -> dict[str, list[Json]]:
         """Return the entries of each list day, newest first."""
-        oldest = max((paper["day"] for paper in self._papers), default=0)
+        papers = sorted(self._papers, key=lambda paper: (paper["day"], -paper["upvotes"]))
+        oldest = max((paper["day"] for paper in papers), default=0)
         names = _weekdays(self._today(), oldest + 1)
         days: dict[str, list[Json]] = {}
-        for paper in self._papers:
+        for paper in papers:
             day = names[paper["day"]]
             days.setdefault(day, []).append(_entry(paper, day))
         return days

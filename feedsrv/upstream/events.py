@@ -1,7 +1,5 @@
 """Events that the refresher emits to listeners such as metrics and the incident log."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import msgspec

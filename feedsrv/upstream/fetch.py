@@ -9,8 +9,6 @@
 A page without a response is not given up when the API is asked: whichever responds first is used.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -26,13 +24,8 @@ from feedsrv.errors import FetchError, ParseError, RequestNotSentError, Upstream
 from feedsrv.models import Kind, Listing, Page
 from feedsrv.storage.unparsed_pages import UnparsedPages
 from feedsrv.upstream.client import FetchResult, UpstreamClient, Validators
-from feedsrv.upstream.parser import (
-    api_path,
-    count_api_entries,
-    page_path,
-    parse_api_response,
-    parse_page,
-)
+from feedsrv.upstream.parser import count_api_entries, parse_api_response, parse_page
+from feedsrv.upstream.paths import api_path, page_path
 
 log = logging.getLogger(__name__)
 

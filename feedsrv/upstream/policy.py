@@ -5,8 +5,6 @@ How long a listing is fresh (TTL), which list days the window has, how long to w
 request (quota).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from datetime import date, datetime, timedelta
 from functools import lru_cache

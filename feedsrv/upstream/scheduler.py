@@ -4,8 +4,6 @@ One thread, because requests to upstream are sent one at a time. Each page is fe
 many requests want it.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor

@@ -9,8 +9,6 @@ Log analyzers such as GoAccess read it (``--log-format=COMBINED``). A request th
 refuses itself, such as a malformed one, is not logged.
 """
 
-from __future__ import annotations
-
 import logging
 import re
 from collections.abc import Callable, Iterable

@@ -4,8 +4,6 @@ The access key opens everything, as ``key=`` in the URL or as the password of HT
 is derived from it and opens one feed, so that the feed's URL can be shared.
 """
 
-from __future__ import annotations
-
 import hmac
 import re
 from base64 import urlsafe_b64encode

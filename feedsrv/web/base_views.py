@@ -1,7 +1,5 @@
 """What all views share: pages, redirects and cacheable responses, with the URLs of this server."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from functools import partial

@@ -10,8 +10,6 @@ A cached response is valid until anything is stored, by any process, or until on
 due to be fetched again.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from threading import Lock

@@ -1,7 +1,5 @@
 """Bar charts: how many of a feed's papers each list day has."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date

@@ -7,8 +7,6 @@ for cached responses, even outdated ones, for ``/healthz``, and for 503 with Ret
 other requests get.
 """
 
-from __future__ import annotations
-
 import json
 import logging
 from collections.abc import Callable, Iterable

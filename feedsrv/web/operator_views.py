@@ -1,7 +1,5 @@
 """The views for operators and programs; none of them makes a request to upstream."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable
 from datetime import timedelta

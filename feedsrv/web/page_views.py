@@ -1,7 +1,5 @@
 """The views of the front page and of its parts."""
 
-from __future__ import annotations
-
 from functools import partial
 
 from flask import Flask, request, send_from_directory
@@ -11,7 +9,7 @@ from feedsrv.errors import QueryError
 from feedsrv.monitoring.status import long_outage
 from feedsrv.search.parser import URL_LIMITS, parse_query
 from feedsrv.web.base_views import BaseViews
-from feedsrv.web.pages import build_preview, feed_card, invalid_query_preview
+from feedsrv.web.pages import Preview, build_preview, feed_card, query_problem
 from feedsrv.web.params import page_number_param, page_param, query_param
 from feedsrv.web.problems import PROBLEM_TYPES_PATH
 from feedsrv.web.urls import client_address
@@ -71,7 +69,7 @@ class PageViews(BaseViews):
                 self._service.fetch_seeds(tree, query, client)
             preview = build_preview(query, self._service.window(), self._service.count_older(query))
         except QueryError as error:
-            preview, query = invalid_query_preview(error), ""
+            preview, query = Preview(query=error.query, problem=query_problem(error)), ""
         return {"preview": preview, **self._subscribe_context("/papers", q=query)}
 
     def problem_types(self) -> Response:

@@ -4,8 +4,6 @@ Titles, names and abstracts come from strangers. Text with highlights is a `mark
 parts were escaped one by one, so that no template needs the ``safe`` filter.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -210,11 +208,6 @@ def _similar_query(tree: Query) -> str:
     return ""
 
 
-def invalid_query_preview(error: QueryError) -> Preview:
-    """Return the preview of a query that is invalid: only what is wrong with it."""
-    return Preview(query=error.query, problem=query_problem(error))
-
-
 def query_problem(error: QueryError) -> QueryProblem:
     """Return what is wrong with a query, for the pages."""
     before, rest = error.query[: error.position], error.query[error.position :]
@@ -346,7 +339,8 @@ def paper_card(paper: Paper, query: Query | None, *, is_brief: bool = False) -> 
     ]
     paragraphs = [(text, spans("abstract", text)) for text in paper.abstract.split("\n\n") if text]
     if is_brief and paragraphs:
-        paragraphs = [excerpt(*_first_highlighted(paragraphs), _EXCERPT_LENGTH)]
+        first = next((paragraph for paragraph in paragraphs if paragraph[1]), paragraphs[0])
+        paragraphs = [excerpt(*first, _EXCERPT_LENGTH)]
     matched = _matched_fields(query, paper) if query is not None else {}
     return PaperCard(
         paper=paper,
@@ -367,13 +361,6 @@ def paper_card(paper: Paper, query: Query | None, *, is_brief: bool = False) -> 
         matched_fields=tuple(field for field in matched if field != "like"),
         similarities=matched.get("like", ()),
     )
-
-
-def _first_highlighted(
-    paragraphs: Sequence[tuple[str, tuple[Span, ...]]],
-) -> tuple[str, tuple[Span, ...]]:
-    """Return the first paragraph that has a highlight, else the first."""
-    return next((paragraph for paragraph in paragraphs if paragraph[1]), paragraphs[0])
 
 
 def _highlight(text: str, spans: Sequence[Span]) -> Markup:

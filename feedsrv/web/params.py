@@ -4,8 +4,6 @@
 ignored, and is not part of the feed's own URL.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Collection
 from typing import NamedTuple, cast, get_args

@@ -1,7 +1,5 @@
 """Render feeds, and remember their ETags."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from threading import Lock
 

@@ -4,8 +4,6 @@ A view builds a `CachedResponse`. `respond_conditionally` makes from it what is 
 request, in the view and in the response cache alike.
 """
 
-from __future__ import annotations
-
 import gzip
 import hashlib
 import re

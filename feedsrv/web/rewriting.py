@@ -6,8 +6,6 @@ each address without one: ``/papers/q/causal.atom`` is ``/papers.atom?q=causal``
 not help: the same program would change its target too.
 """
 
-from __future__ import annotations
-
 import html
 import re
 from collections.abc import Iterable

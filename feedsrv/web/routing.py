@@ -1,7 +1,5 @@
 """URL routing: path converters, and redirects from addresses that are nearly right."""
 
-from __future__ import annotations
-
 import re
 from datetime import date
 from urllib.parse import quote

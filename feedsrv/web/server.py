@@ -10,8 +10,6 @@ The event loop (Rust) reads requests and writes responses, so a slow client occu
 thread runs the application for one request at a time.
 """
 
-from __future__ import annotations
-
 import ctypes
 import errno
 import gc

@@ -1,7 +1,5 @@
 """URLs of this server, and the address of a client, from settings and request headers."""
 
-from __future__ import annotations
-
 import re
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network

@@ -102,6 +102,8 @@ class FakeUpstream:
         self.damage = (b"", b"", "/")
         self.intercept: Callable[[str], Response | None] = lambda path: None
         self._fault = ("", "/")
+        self._listed: list[Json] = []
+        self._pages = create_upstream(self._listed, self._current_day)
 
     def __call__(self, environ: WSGIEnvironment, start: StartResponse) -> Any:
         request = Request(environ)
@@ -111,7 +113,8 @@ class FakeUpstream:
         self.if_none_match.append(request.headers.get("If-None-Match", ""))
         response = self.intercept(path)
         if response is None:
-            response = Response.from_app(create_upstream(self.papers, self.today), environ)
+            self._listed[:] = self.papers
+            response = Response.from_app(self._pages, environ)
             response.headers.extend(self.headers)
             if self.etag and response.status_code == 200:
                 response.headers["ETag"] = self.etag
@@ -123,6 +126,9 @@ class FakeUpstream:
             if name and path.startswith(prefix):
                 return FAULTS[name](response)(environ, start)
         return response(environ, start)
+
+    def _current_day(self) -> date:
+        return self.today()  # which tests replace
 
     def inject_fault(self, name: str, prefix: str = "/") -> None:
         """Inject the named fault into responses to paths with the prefix, until `recover`."""

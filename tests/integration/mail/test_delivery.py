@@ -38,6 +38,17 @@ def outcomes(results: list[DeliveryResult]) -> list[tuple[str, str]]:
     return [(result.address, result.outcome) for result in results]
 
 
+@pytest.fixture
+def later_service(
+    mail_service: Service, deliver: Deliver, upstream: FakeUpstream, clock: Clock
+) -> Service:
+    """Return the service, with digests of two days since the last message."""
+    deliver(mail_service)
+    for _ in range(2):
+        next_day(mail_service, upstream, clock)
+    return mail_service
+
+
 # --- once --------------------------------------------------------------------------------------
 
 
@@ -60,16 +71,9 @@ def test_a_digest_is_sent_once(
 
 
 def test_each_digest_follows_when_its_day_is_closed(
-    mail_service: Service,
-    mail_server: MailServer,
-    deliver: Deliver,
-    upstream: FakeUpstream,
-    clock: Clock,
+    later_service: Service, mail_server: MailServer, deliver: Deliver
 ) -> None:
-    deliver(mail_service)
-    for _ in range(2):  # nobody sends for two days
-        next_day(mail_service, upstream, clock)
-    deliver(mail_service)
+    deliver(later_service)
     subjects = [each.parsed["Subject"] for each in mail_server.messages if each.recipient == ADA]
     assert [subject.partition(", ")[2] for subject in subjects] == [
         "23 November",
@@ -138,18 +142,11 @@ def test_a_deferred_message_is_sent_by_the_next_run(
 
 
 def test_a_later_digest_waits_for_a_deferred_one(
-    mail_service: Service,
-    mail_server: MailServer,
-    deliver: Deliver,
-    upstream: FakeUpstream,
-    clock: Clock,
+    later_service: Service, mail_server: MailServer, deliver: Deliver
 ) -> None:
-    deliver(mail_service)
-    for _ in range(2):
-        next_day(mail_service, upstream, clock)
     mail_server.replies[ADA] = ["450 greylisted"] * 3
-    assert outcomes(deliver(mail_service)) == [(ADA, "deferred"), (BO, "sent"), (BO, "sent")]
-    assert outcomes(deliver(mail_service)) == [(ADA, "sent"), (ADA, "sent")]
+    assert outcomes(deliver(later_service)) == [(ADA, "deferred"), (BO, "sent"), (BO, "sent")]
+    assert outcomes(deliver(later_service)) == [(ADA, "sent"), (ADA, "sent")]
 
 
 def test_a_visitor_whose_mailbox_is_gone_is_unsubscribed_after_three_rejections(

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from feedsrv.models import ArtefactRecord, LinkedArtefacts, Paper
@@ -117,6 +117,7 @@ def test_conditions_on_artefacts_and_counters_can_begin_to_match_later(
     assert has_artefact_condition(parse_query(query)) is has_artefact
 
 
+@settings(max_examples=30)
 @given(st.data(), queries())
 def test_an_index_and_the_matching_of_each_paper_agree(data: st.DataObject, query: Query) -> None:
     stored = data.draw(st.lists(papers(), max_size=8, unique_by=lambda paper: paper.id))
@@ -124,6 +125,7 @@ def test_an_index_and_the_matching_of_each_paper_agree(data: st.DataObject, quer
     assert Index(stored).search(tree) == tuple(paper for paper in stored if matches(tree, paper))
 
 
+@settings(max_examples=30)
 @given(st.data(), queries())
 def test_a_query_with_any_artefacts_finds_whatever_some_artefacts_would(
     data: st.DataObject, query: Query
