@@ -5,6 +5,7 @@
 #   make check   lint, types, import rules; changes nothing
 #   make bench   run the benchmarks, and update docs/performance.md (nginx, wrk and chromium are optional)
 #   make fuzz    fuzz the parsers; SECONDS=600 SEED=7 for a longer run with other input
+#   make attack  attack a running server for nine minutes: hostile upstream, odd requests, many addresses
 #   make soak    run two servers and twenty readers against a failing upstream for ten minutes
 #   make audit   look up known vulnerabilities of the locked dependencies
 #   make lock    update the lock files
@@ -17,17 +18,19 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run test check bench fuzz soak audit format lock screenshots clean
+.PHONY: run test check bench fuzz attack soak audit format lock screenshots clean
 
 run: $(VENV)/.run
 	@$(BIN)/feedsrv serve --or-demo
 
 # Half as many processes more than there are cores, because many tests wait.
 WORKERS = $(shell $(BIN)/python -c "import os; print((os.cpu_count() or 2) * 3 // 2)")
+# Hundreds of processes import the package, so its bytecode is written whatever the environment says.
+test: export PYTHONDONTWRITEBYTECODE =
 test: $(VENV)/.dev
 	@rm -f .coverage .coverage.*
 	$(BIN)/coverage run -m pytest --numprocesses $(WORKERS) --dist worksteal -m "not serial"
-	$(BIN)/coverage run -m pytest -m serial
+	$(BIN)/python -m pytest -m serial tests/system tests/replay
 	@$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
@@ -41,6 +44,9 @@ check: $(VENV)/.dev
 SEED ?= 1
 fuzz: $(VENV)/.dev
 	$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),100) --seed $(SEED)
+
+attack: $(VENV)/.dev
+	$(BIN)/python -m tests.fuzz.attack --seed $(SEED)
 
 soak: $(VENV)/.dev
 	$(BIN)/python -m tests.fuzz.soak $(or $(SECONDS),600)

@@ -1,7 +1,5 @@
 """``feedsrv digest``: what is new in a feed, once."""
 
-from __future__ import annotations
-
 import re
 from datetime import date, timedelta
 from pathlib import Path
@@ -52,11 +50,7 @@ def digest_command(
 
 
 def _parse_since(text: str, today: date) -> date:
-    """Return the day: as given, or so many days ago.
-
-    Raises:
-        click.BadParameter: It is neither.
-    """
+    """Return the day: as given, or so many days ago; raise BadParameter for anything else."""
     try:
         if match := re.fullmatch(r"(\d{1,4})d", text, re.ASCII):
             return today - timedelta(days=int(match[1]))

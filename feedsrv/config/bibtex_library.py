@@ -1,11 +1,10 @@
 """The papers of a BibTeX file, to which those of a feed are to be similar."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 
 from feedsrv.config.conversion import convert
+from feedsrv.config.files import read_file
 from feedsrv.config.validation import quote_value
 
 #: An arXiv id in BibTeX: as eprint, in a DOI or URL, or as "arXiv:2510.12345".
@@ -18,18 +17,10 @@ _MAX_LIBRARY_PAPERS = 200
 
 
 def read_arxiv_ids(file: str, directory: Path) -> tuple[str, ...]:
-    """Return the arXiv ids in a BibTeX file, the newest first.
-
-    Args:
-        file: The path of the file.
-        directory: What the path is relative to.
-
-    Raises:
-        ValueError: There are none.
-    """
+    """Return the arXiv ids in a BibTeX file, newest first; raise ValueError if there are none."""
     path: Path = convert(file, Path)
     try:
-        text = (directory / path).read_text("utf-8", "replace")
+        text = read_file(directory / path).decode("utf-8", "replace")
     except OSError as error:
         reason = error.strerror or "not a file"
         raise ValueError(f"{quote_value(file)} cannot be read: {reason}") from error

@@ -1,7 +1,5 @@
 """Feeds from the ``[feeds]`` tables of a file."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -65,5 +63,5 @@ def _query_problems(query: str, sources: object) -> Iterator[str]:
     except QueryError as error:
         yield f".query: {error}\n{error.with_caret()}"
         return
-    if sources == ["search"] and not terms:
+    if isinstance(sources, list) and sources and not terms and all(s == "search" for s in sources):
         yield '.query: has no words to search for; add "daily" to sources'

@@ -1,12 +1,11 @@
 """Read a TOML file; each error names the line."""
 
-from __future__ import annotations
-
 import re
 import tomllib
 from pathlib import Path
 from typing import Any
 
+from feedsrv.config.files import read_file
 from feedsrv.errors import ConfigError
 
 #: A number with more digits than Python converts.
@@ -20,7 +19,7 @@ def read_toml(file: Path) -> dict[str, Any]:
         ConfigError: It cannot be read or is not TOML; the error names the line.
     """
     try:
-        content = file.read_bytes()
+        content = read_file(file)
     except OSError as error:
         raise ConfigError([f"{file}: cannot be read: {error.strerror}"]) from error
     try:

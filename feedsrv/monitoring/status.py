@@ -1,7 +1,5 @@
 """The state of the server: what was fetched when, what is stale, what fails."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from typing import Literal
@@ -11,14 +9,9 @@ import msgspec
 from feedsrv import __version__
 from feedsrv.feeds.service import Service
 from feedsrv.models import Failure, Kind, Listing, Page
+from feedsrv.search.artefacts import ArtefactTable
 from feedsrv.storage.repository import Repository
-from feedsrv.upstream.policy import (
-    MAX_REQUESTS,
-    pages_covering,
-    remaining_ttl,
-    requests_left,
-    ttl,
-)
+from feedsrv.upstream.policy import MAX_REQUESTS, pages_covering, remaining_ttl, requests_left, ttl
 from feedsrv.upstream.refresh import RATE_LIMIT_REASON
 
 # /status.json is these structs as JSON. Its keys are public, so a renamed field keeps its old key.
@@ -72,6 +65,13 @@ class RequestBudget(
     limit: int = MAX_REQUESTS
 
 
+class ArtefactStatus(msgspec.Struct, frozen=True):
+    """How many papers were checked for artefacts that cite them, and when the last one was."""
+
+    papers: int
+    last_checked_at: datetime | None
+
+
 class Status(
     msgspec.Struct,
     frozen=True,
@@ -92,6 +92,7 @@ class Status(
     searches: tuple[PageStatus, ...]
     request_budget: RequestBudget
     store: StoreStatus
+    artefacts: ArtefactStatus
     #: Saved pages that could not be parsed: file name and time of the response.
     unparsed_pages: tuple[tuple[str, datetime], ...] = ()
 
@@ -157,6 +158,7 @@ def build_status(service: Service) -> Status:
         ),
         request_budget=RequestBudget(remaining=requests_left(repository.get_request_log(), now)),
         store=_store_status(repository, now),
+        artefacts=_artefact_status(service.artefacts.table()),
         unparsed_pages=tuple(
             (dump.path.name, dump.received_at) for dump in repository.unparsed_pages.list_all()
         ),
@@ -181,6 +183,11 @@ def _store_status(repository: Repository, now: datetime) -> StoreStatus:
         error=failure.reason if failure else "",
         since=failure.since if failure else None,
     )
+
+
+def _artefact_status(table: ArtefactTable) -> ArtefactStatus:
+    checks = [record.checked_at for record in table.records.values()]
+    return ArtefactStatus(len(checks), max(checks, default=None))
 
 
 def _page_status(

@@ -27,6 +27,7 @@ from feedsrv.search.query import (
     KEYWORD_FALLBACK_FIELDS,
     And,
     CountCondition,
+    HasArtefact,
     HasLink,
     Like,
     Not,
@@ -49,11 +50,7 @@ _MAX_BEGINNINGS = 16
 
 
 class Index:
-    """Papers that can be searched. Safe for threads.
-
-    Args:
-        papers: The papers; results keep their order.
-    """
+    """Papers that can be searched; results keep their order. Safe for threads."""
 
     def __init__(self, papers: Sequence[Paper]) -> None:
         self.papers = tuple(papers)
@@ -130,8 +127,8 @@ class Index:
             case HasLink() | CountCondition():
                 numbers = (n for n in iter_bits(candidates) if matched_value(query, self.papers[n]))
                 return bitset(numbers, len(self.papers))
-            case Like(members=members):
-                return candidates & self._papers_with_ids(members)
+            case HasArtefact() | Like():
+                return candidates & self._papers_with_ids(query.members)
             case Term():
                 return self._evaluate_term(query, candidates)
 
@@ -288,13 +285,7 @@ class _FieldIndex:
 
 
 class _Matcher:
-    """Finds adjacent words that match a pattern in texts.
-
-    Args:
-        pattern: The pattern.
-        edges: Those of its edges that are in any of the texts.
-        words: Returns the words of the texts that agree with an edge.
-    """
+    """Finds adjacent words that match a pattern in texts, by edges and words that any text has."""
 
     def __init__(
         self, pattern: Pattern, edges: Iterable[Edge], words: Callable[[Edge], list[str]]

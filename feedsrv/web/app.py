@@ -1,7 +1,5 @@
 """The Flask application: routes, hooks, error handlers, and the response cache in front of them."""
 
-from __future__ import annotations
-
 import logging
 import re
 import time
@@ -73,6 +71,7 @@ def open_app(config: Config) -> Flask:
     configure_access_log(secrets)
     service = Service.open(config)
     subscribe_incident_recorder(service)
+    service.artefacts.refresh_when_idle()
     return create_app(service)
 
 
@@ -190,11 +189,7 @@ def _error_response(
 ) -> Response:
     """Return the problem as a page for browsers, as problem+json for other clients.
 
-    Args:
-        views: Renders the page.
-        problem: The problem.
-        error: The error that it describes, if it is one of ours.
-        suggestion: The query of the feed that the client may have meant.
+    A suggestion is the query of the feed that the client may have meant.
     """
     page = None
     try:

@@ -1,7 +1,5 @@
 """Bar charts: how many of a feed's papers each list day has."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
@@ -57,12 +55,7 @@ class Chart(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def build_chart(papers: Iterable[Paper], days: Sequence[WindowDay]) -> Chart:
-    """Return the chart of the papers.
-
-    Args:
-        papers: The papers to count.
-        days: The list days, oldest first.
-    """
+    """Return the chart of the papers on the list days, which are the oldest first."""
     counts = Counter(paper.published.date() for paper in papers)
     max_count = max((counts[day.date] for day in days), default=0)
     scale = max(max_count, _MIN_SCALE)

@@ -10,8 +10,6 @@ The event loop (Rust) reads requests and writes responses, so a slow client occu
 thread runs the application for one request at a time.
 """
 
-from __future__ import annotations
-
 import ctypes
 import errno
 import gc
@@ -30,7 +28,7 @@ from typing import Any
 from flask import Flask
 
 from feedsrv.config import Config
-from feedsrv.errors import FeedsrvError, ListenError
+from feedsrv.errors import ListenError
 
 _APPLICATION = "feedsrv.web.wsgi:app"
 #: Connections that a worker keeps open. granian calls this backpressure; it counts connections, not
@@ -185,10 +183,7 @@ def _start_worker(load_app: Callable[[], Flask], listener_fd: int, _target: str)
     """Return the application, with its caches filled; called by granian in the worker."""
     if sys.platform != "win32":
         _handle_signals(listener_fd)
-    try:
-        app = load_app()
-    except (FeedsrvError, OSError) as error:  # invalid settings, no disk: no traceback
-        sys.exit("\n".join(f"feedsrv: {line}" for line in str(error).splitlines()))
+    app = load_app()
     app.extensions["feedsrv"].warm_up()
     return app
 
@@ -238,11 +233,7 @@ def _wait_for_parent() -> None:
 
 
 def _open_listener(host: str, port: int) -> socket.socket:
-    """Return a socket that is bound to the address; for port 0, to a free one.
-
-    Raises:
-        ListenError: The address is in use, or it is not an address of this machine.
-    """
+    """Return a socket that is bound to the address; for port 0, to a free one."""
     try:
         family, _, _, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE

@@ -1,7 +1,5 @@
 """URLs of this server, and the address of a client, from settings and request headers."""
 
-from __future__ import annotations
-
 import re
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
@@ -31,9 +29,7 @@ _PATH_PREFIX = re.compile(r"(?:/[A-Za-z0-9_.~%-]+)*/?")
 class URLBuilder:
     """Build URLs of this server. Nothing else does.
 
-    Args:
-        base: The URL of the server, without a slash at its end.
-        credentials: Decide which access key goes into a URL.
+    The base has no slash at its end. The credentials decide which access key goes into a URL.
     """
 
     def __init__(self, base: str, credentials: Credentials | None = None) -> None:
@@ -42,21 +38,11 @@ class URLBuilder:
 
     @classmethod
     def from_request(cls, config: Config, request: Request, credentials: Credentials) -> Self:
-        """Return a builder for the URL that the client used to reach this server.
-
-        Raises:
-            ParameterError: The request has no well-formed host.
-        """
+        """Return a builder for the URL that the client used to reach this server."""
         return cls(base_url(config, request), credentials)
 
     def __call__(self, path: str, suffix: str = "", **parameters: object) -> str:
-        """Return a URL.
-
-        Args:
-            path: The path, unquoted.
-            suffix: The suffix of a feed format, with its dot.
-            parameters: The query string, in this order; empty values are left out.
-        """
+        """Return a URL, without empty parameters. The path is unquoted; the suffix has its dot."""
         key = self._credentials.key_for(path, str(parameters.get("q") or ""))
         query = {name: value for name, value in (parameters | {"key": key}).items() if value}
         query_string = f"?{urlencode(query)}" if query else ""
@@ -73,11 +59,7 @@ class URLBuilder:
 
 
 class RelativeURLBuilder(URLBuilder):
-    """Build URLs relative to a page of a static export, so that they work on any host and path.
-
-    Args:
-        path: The path of the page. Pages are directories there.
-    """
+    """Build URLs relative to a page of a static export, so that they work on any host and path."""
 
     def __init__(self, path: str) -> None:
         super().__init__("/".join(".." for part in path.split("/") if part) or ".")

@@ -4,15 +4,34 @@ It starts no thread before the first request: a server that forks after the impo
 children without that thread.
 """
 
-from __future__ import annotations
-
 import os
+import sys
 import threading
 
+from flask import Flask
+
 from feedsrv.config import load_config
+from feedsrv.errors import FeedsrvError
 from feedsrv.web.app import open_app
 
-app = open_app(load_config(None, os.environ))  # noqa: TID251  # the environment is read here
+#: The exit code after which gunicorn starts no other worker: the application cannot be loaded.
+_APP_LOAD_ERROR = 4
+
+
+def _open_app() -> Flask:
+    """Return the application; if it cannot be loaded, end the process with a line for each problem.
+
+    A server that imports this module would print a traceback.
+    """
+    try:
+        return open_app(load_config(None, os.environ))  # noqa: TID251  # it is read here
+    except (FeedsrvError, OSError) as error:  # invalid settings, no disk
+        lines = [f"feedsrv: {line}\n" for line in str(error).splitlines()]
+        sys.stderr.writelines(lines)
+        sys.exit(_APP_LOAD_ERROR)
+
+
+app = _open_app()
 # Close the service when the process ends, before Python waits for the threads: the upstream thread
 # would first work off its queue. atexit is too late, and never runs in a granian worker, which is a
 # child of multiprocessing.

@@ -1,5 +1,7 @@
 """Fuzz the parsers with damaged pages and queries: only results and our errors are allowed.
 
+With a time limit, a server is attacked too (`tests.fuzz.attack`).
+
     make fuzz                       # 100 seconds, on all cores
     make fuzz SECONDS=600 SEED=7    # for longer, with other cases
     .venv/bin/python -m tests.fuzz --pages 1000000 --queries 1000000 --damage 100000
@@ -25,7 +27,7 @@ from itertools import islice
 from random import Random
 from typing import Any
 
-from tests.fuzz import damage, listings, pages, queries
+from tests.fuzz import attack, damage, listings, pages, queries
 
 #: Number of cases in a batch.
 BATCH = 100
@@ -172,10 +174,14 @@ def main() -> int:
                 kind,
                 options.seed,
                 count=count,
-                seconds=options.seconds / len(KINDS),
+                seconds=options.seconds / (len(KINDS) + 1),
                 cores=options.cores,
             )
             wrong += report(kind, tally, took)
+    if options.seconds < float("inf"):
+        # A part of the time for the start of the server, and one for each kind of attack.
+        seconds = options.seconds / (len(KINDS) + 1) / (len(attack.COUNTS) + 1)
+        wrong += attack.run(seed=options.seed, seconds=seconds)
     print(f"\nseed {options.seed}: {'; '.join(wrong) or 'only lists, queries and our own errors'}")
     return 1 if wrong else 0
 

@@ -55,6 +55,13 @@ class Server(NamedTuple):
 ChangeState = Callable[[Server], None]
 Check = Callable[[Server], bool]
 
+ALL_PAPERS = Feed(name="all", title="all", sources=("daily",))
+
+
+def fetch_window(server: Server) -> None:
+    for _ in server.service.refresh_stale(ALL_PAPERS):
+        pass
+
 
 def fail(server: Server) -> None:
     server.upstream.intercept = lambda path: Response("", 503, {"Retry-After": "99999999"})
@@ -134,6 +141,7 @@ LATE_RISERS = "/papers.atom?q=upvotes:>=20"
 
 def make_a_paper_rise(server: Server) -> None:
     server.upstream.papers[0] |= {"upvotes": 30}
+    fetch_window(server)  # only then a paper is dated by the moment it rises
     wait_until(lambda: b"2611.00001" in server.get(LATE_RISERS))
     server.upstream.papers[1] |= {"upvotes": 30, "day": 0}
     server.clock.forward(hours=1)
@@ -145,9 +153,6 @@ def has_late_risers(server: Server) -> bool:
     feed = feedparser.parse(server.get(LATE_RISERS))
     limit = f"{server.clock() + timedelta(minutes=5):%Y-%m-%dT%H:%M:%S}"
     return len(feed.entries) == 2 and all(entry.updated <= limit for entry in feed.entries)
-
-
-ALL_PAPERS = Feed(name="all", title="all", sources=("daily",))
 
 
 def report_new_papers(server: Server) -> None:
@@ -188,6 +193,44 @@ def record_timeout(server: Server) -> None:
     server.service.repository.save_failure(None, failure)
 
 
+DIGESTS = "/papers.atom?digest=day"
+
+
+def close_digests(server: Server) -> None:
+    fetch_window(server)
+    server.get(DIGESTS)
+
+
+def has_closed_digests(server: Server) -> bool:
+    """Only the day before the newest list is closed, at the beginning of the newest list's day."""
+    close_digests(server)
+    published = [entry.published for entry in feedparser.parse(server.get(DIGESTS)).entries]
+    return published == [f"{server.upstream.today()}T00:00:00+00:00"]
+
+
+LIKES = "/papers.atom?q=like:2611.00001"
+
+
+def has_similar_papers(server: Server) -> bool:
+    feed = feedparser.parse(server.get(LIKES))
+    return any(entry.link.endswith("2611.00001") for entry in feed.entries)
+
+
+SHORT_FEED = "/papers.atom?limit=1"
+
+
+def push_out_a_paper(server: Server) -> None:
+    fetch_window(server)
+    server.get(SHORT_FEED)
+    server.upstream.papers.append(make_raw_paper(9))
+
+
+def waits_for_upstream(server: Server) -> bool:
+    """While upstream hangs, nobody waits: a list that was never fetched is an error."""
+    day = server.clock.today() - timedelta(days=100 + len(server.upstream.requests))
+    return server.is_ok(f"/papers/date/{day}.atom")
+
+
 CASES: dict[str, tuple[ChangeState, Check]] = {
     "failures": (fail, lambda server: server.is_ok("/papers/trending.atom")),
     "the-lease": (
@@ -202,7 +245,10 @@ CASES: dict[str, tuple[ChangeState, Check]] = {
     "first-matches": (make_a_paper_rise, has_late_risers),
     "reports": (report_new_papers, reports_new_papers),
     "incidents": (record_incidents, has_ended_incidents),
-    "hangs": (record_timeout, lambda server: server.is_ok("/papers/month.atom")),
+    "digests": (close_digests, has_closed_digests),
+    "likes": (lambda server: wait_until(lambda: has_similar_papers(server)), has_similar_papers),
+    "cut-offs": (push_out_a_paper, lambda server: b"2611.00009" in server.get(SHORT_FEED)),
+    "hangs": (record_timeout, waits_for_upstream),
 }
 
 
@@ -224,7 +270,7 @@ def test_the_server_recovers_after_a_clock_jump(
     last_modified: list[str] = []
 
     def start() -> Server:
-        service = make_service(new_keywords=8, deadline=5.0)
+        service = make_service(new_keywords=8, deadline=5.0, history_days=2)
         return Server(service, create_app(service).test_client(), upstream, clock, last_modified)
 
     upstream_day = clock.today()
@@ -242,6 +288,22 @@ def test_the_server_recovers_after_a_clock_jump(
 
 
 @pytest.mark.parametrize("jump", JUMPS.values(), ids=JUMPS)
+def test_a_cached_response_of_a_wrong_clock_does_not_stay(
+    make_service: MakeService, upstream: FakeUpstream, clock: Clock, jump: timedelta
+) -> None:
+    upstream_day, correct_time = clock.today(), clock.now
+    upstream.today = lambda: upstream_day
+    client = create_app(make_service()).test_client()
+    clock.now = correct_time + jump
+    for _ in range(2):
+        client.get("/papers.atom")
+    upstream.papers.append(make_raw_paper(9))
+    clock.now = correct_time
+    clock.forward(hours=1)
+    wait_until(lambda: b"2611.00009" in client.get("/papers.atom").data)
+
+
+@pytest.mark.parametrize("jump", JUMPS.values(), ids=JUMPS)
 def test_a_failure_recorded_by_a_wrong_clock_has_a_bounded_retry_after(
     make_service: MakeService, upstream: FakeUpstream, clock: Clock, jump: timedelta
 ) -> None:
@@ -255,16 +317,16 @@ def test_a_failure_recorded_by_a_wrong_clock_has_a_bounded_retry_after(
 
 
 @pytest.mark.parametrize(
-    "now",
+    ("now", "week"),
     [
-        datetime(2026, 12, 31, 23, 59, 30, tzinfo=UTC),
-        datetime(2027, 1, 3, 12, tzinfo=UTC),
-        datetime(2028, 2, 29, 12, tzinfo=UTC),
+        (datetime(2026, 12, 31, 23, 59, 30, tzinfo=UTC), "2026-W53"),
+        (datetime(2027, 1, 3, 12, tzinfo=UTC), "2026-W53"),
+        (datetime(2028, 2, 29, 12, tzinfo=UTC), "2028-W09"),
     ],
     ids=["december-31", "week-53", "leap-day"],
 )
 def test_feeds_work_at_the_ends_of_years_and_months(
-    make_service: MakeService, upstream: FakeUpstream, clock: Clock, now: datetime
+    make_service: MakeService, upstream: FakeUpstream, clock: Clock, now: datetime, week: str
 ) -> None:
     clock.now = now
     service = make_service(history_days=4)
@@ -272,8 +334,9 @@ def test_feeds_work_at_the_ends_of_years_and_months(
     for path in ("/papers.atom", "/papers/week.atom", "/papers/month.atom", "/", "/status"):
         assert client.get(path).status_code == 200
     wait_until(lambda: len(feedparser.parse(client.get("/papers.atom").data).entries) >= 2)
-    week = pages_covering(Kind.WEEK, now.date(), 1)[0]
-    assert service.repository.get_listing(week) is not None
+    weeks = [path for path in upstream.requests if path.startswith("/papers/week/")]
+    assert weeks == [f"/papers/week/{week}"], "without a redirect"
+    assert service.repository.get_listing(Page(Kind.WEEK, week)) is not None
     assert service.newest_day() != Page(Kind.DAY, "")
     clock.forward(days=1)
     for path in ("/papers.atom", "/papers/week.atom", "/papers/month.atom", "/", "/status"):

@@ -46,6 +46,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
         ("PORT", "tcp://10.0.0.1:8000"),
         ("FEEDSRV_CACHE_DIR", "~nobody-here/x"),
         ("FEEDSRV_CACHE_DIR", "/dev/null/x"),
+        ("FEEDSRV_CACHE_DIR", "/dev/null"),
         ("FEEDSRV_PUBLIC_URL", "http://\udcff"),
         ("FEEDSRV_STORE_URL", "rediss://a.b?ssl_ca_certs=/none"),
     ],
@@ -57,6 +58,12 @@ def test_each_command_names_an_invalid_variable(
     assert result.exit_code == 2
     assert len(result.stderr.splitlines()) == 1
     assert result.stderr.startswith(f"feedsrv: environment: {variable}: ")
+
+
+def test_an_endless_file_of_settings_exits_with_2(run: Run) -> None:
+    result = run("--config", "/dev/zero", "check")
+    assert result.exit_code == 2
+    assert result.stderr == "feedsrv: /dev/zero: cannot be read: File too large\n"
 
 
 @pytest.mark.parametrize("host", ["a..b", "", "[::1]", "127.0.0.1:80", "fe80::1%lo"])

@@ -134,6 +134,30 @@ def test_a_server_that_ends_releases_the_lease_and_fetches_no_queued_pages(
 
 
 @pytest.mark.parametrize("name", SERVERS)
+def test_another_server_ends_with_a_line_for_each_invalid_setting(
+    name: str, tmp_path: Path
+) -> None:
+    done = subprocess.run(
+        [
+            sys.executable,
+            *(argument.format(address="127.0.0.1:0") for argument in SERVERS[name]),
+            "feedsrv.web.wsgi:app",
+        ],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "PORT": "x", "FEEDSRV_LOG_FORMAT": "xml"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    lines = [line for line in done.stderr.splitlines() if line.startswith("feedsrv: ")]
+    assert len(lines) == 2
+    assert lines[0].startswith("feedsrv: environment: FEEDSRV_LOG_FORMAT: expected one of")
+    assert done.returncode == 4
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("name", SERVERS)
 def test_below_a_prefix_every_url_has_the_prefix(name: str, tmp_path: Path) -> None:
     (tmp_path / "mounted.py").write_text(MOUNT)
     with start_other_server(

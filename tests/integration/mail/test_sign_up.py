@@ -136,6 +136,30 @@ def test_a_link_to_confirm_works_for_48_hours(
         assert "older than 48 hours" in problem(response, 400)
 
 
+@pytest.mark.parametrize("days", [400, 1 / 3, -1 / 3, -400])
+def test_after_a_wrong_clock_people_can_sign_up_and_unsubscribe(
+    client: FlaskClient,
+    mail_server: MailServer,
+    sign_up_service: Service,
+    deliver: Deliver,
+    clock: Clock,
+    days: float,
+) -> None:
+    right = clock.now
+    clock.forward(days=days)
+    confirm = subscribe(client, mail_server)
+    subscribe(client, mail_server, address="di@example.org")
+    clock.now = right
+    if days > -1:
+        assert "Subscribed" in client.post(confirm).text
+    else:
+        assert "older than 48 hours" in problem(client.post(confirm), 400)
+    assert "Subscribed" in client.post(subscribe(client, mail_server)).text
+    deliver(sign_up_service)
+    message = next(each for each in mail_server.messages if "papers," in each.parsed["Subject"])
+    assert "Unsubscribed" in client.post(link(message, "/mail/unsubscribe")).text
+
+
 @pytest.mark.parametrize("path", ["/mail/confirm", "/mail/unsubscribe"])
 @pytest.mark.parametrize("token", ["", "x", "abc.def", "é", "e30.x", "a" * 5000])
 def test_a_forged_token_is_refused(refusing: Refusing, path: str, token: str) -> None:

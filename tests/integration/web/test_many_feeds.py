@@ -52,6 +52,18 @@ def test_the_front_page_is_small_and_quick(many_feeds_client: FlaskClient) -> No
     assert len(response.data) < 200_000
 
 
+def test_the_status_page_lists_some_searches_and_counts_the_others(
+    many_feeds_client: FlaskClient,
+) -> None:
+    response = many_feeds_client.get("/status")
+    assert len(response.data) < 200_000
+    page = parse_html(response)
+    searches = next(each for each in page.select("details.pages") if "Searches" in text_of(each))
+    assert len(searches.select("tbody tr")) == 50
+    assert f"The first 50 of {MANY:,}" in text_of(searches)
+    assert len(many_feeds_client.get("/status.json").get_json()["searches"]) == MANY
+
+
 def test_each_feed_is_on_one_of_the_linked_pages(many_feeds_client: FlaskClient) -> None:
     url, names = "/?q=fog1", []
     for _ in range(3):

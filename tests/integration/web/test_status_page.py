@@ -95,7 +95,7 @@ def test_status_json_has_the_documented_keys(
     status = json.loads(response.data)
     assert status.keys() == {
         "version", "at", "failure", "days", "lists", "searches", "allowance", "store",
-        "unreadable",
+        "artefacts", "unreadable",
     }  # fmt: skip
     assert status["days"][0].keys() == {
         "page", "state", "papers", "read_at", "stale_since", "source", "skipped", "failure",

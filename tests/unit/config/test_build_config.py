@@ -70,6 +70,7 @@ def test_all_problems_are_reported_together_with_file_and_key() -> None:
                 "from": {"query": "x", "sources": ["weekly"]},
                 "none": {"query": "x", "sources": []},
                 "void": {"query": "-x", "sources": ["search"]},
+                "twice": {"query": "like:2601.00001", "sources": ["search", "search"]},
                 "named": {"name": "other"},
                 "pair": {"query": "x", "limit": "x", "link": 1},
                 "flat": "causal",
@@ -79,7 +80,7 @@ def test_all_problems_are_reported_together_with_file_and_key() -> None:
         FEEDSRV_ACCESS_KEY="not so secret",
     )
     text = "\n".join(found)
-    assert len(found) == 29
+    assert len(found) == 30
     assert all(line.startswith(("my.toml: ", "environment: ")) for line in found)
     for fragment in (
         "my.toml: prot: unknown setting",
@@ -108,6 +109,7 @@ def test_all_problems_are_reported_together_with_file_and_key() -> None:
         '"trending", "week", not ["weekly"]',
         "my.toml: feeds.none.sources: expected a list of",
         "my.toml: feeds.void.query: has no words to search for",
+        "my.toml: feeds.twice.query: has no words to search for",
         "my.toml: feeds.named.name: unknown setting",
         'my.toml: feeds.pair.limit: expected a whole number from 1 to 200, not "x"',
         'my.toml: feeds.pair.link: expected one of "arxiv", "huggingface", "pdf", not 1',
@@ -381,11 +383,11 @@ def test_a_home_directory_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_default_file_that_cannot_be_reached_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    def deny(path: Path, **_: object) -> None:
+    def deny(path: Path, *_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr(Path, "stat", deny)
-    monkeypatch.setattr(Path, "read_bytes", deny)
+    monkeypatch.setattr(Path, "open", deny)
     with pytest.raises(ConfigError) as caught:
         load_config(None, {})
     assert caught.value.problems == ("config/feedsrv.toml: cannot be read: Permission denied",)
@@ -473,6 +475,14 @@ def test_wrong_settings_of_mail_are_named_by_their_key(data: dict[str, Any], pro
     with pytest.raises(ConfigError) as caught:
         build_config(data, "f", {}, {})
     assert caught.value.problems[0].startswith(problem)
+
+
+@pytest.mark.parametrize("query", ["has:model", "fog -(HAS:space OR tides)", "has: dataset"])
+def test_a_feed_cannot_look_for_artefacts_that_nobody_asks_about(query: str) -> None:
+    feeds = {"a": {"query": query}, "b": {"query": "has:code fog"}}
+    (problem,) = problems({"linked_artefacts": False, "feeds": feeds})
+    assert problem == "my.toml: feeds.a.query: needs linked_artefacts = true"
+    assert build_config({"feeds": feeds}, "my.toml", {}, {}).linked_artefacts
 
 
 def test_addresses_of_the_settings_have_ascii_domains() -> None:

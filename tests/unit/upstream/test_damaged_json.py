@@ -11,7 +11,7 @@ import pytest
 
 from feedsrv.errors import ParseError
 from feedsrv.models import Kind, Listing, Page
-from feedsrv.upstream.parser import parse_api_response, parse_page
+from feedsrv.upstream.parser import count_api_entries, parse_api_response, parse_page
 from tests.support.builders import (
     DAY,
     FETCHED_AT,
@@ -173,3 +173,10 @@ def test_megabytes_of_damage_take_seconds_at_most(unit: str) -> None:
     with pytest.raises(ParseError):
         parse_api(f"[{unit * (2_000_000 // len(unit))} x]")
     assert time.process_time() - started < 4
+
+
+def test_a_byte_order_mark_is_ignored() -> None:
+    body = b"\xef\xbb\xbf" + json.dumps([json_entry(paper_id) for paper_id in IDS]).encode()
+    listing = parse_api_response(body, page_url(DAY), requested=DAY, fetched_at=FETCHED_AT)
+    assert [paper.id for paper in listing.papers] == IDS
+    assert count_api_entries(body) == len(IDS)
