@@ -140,7 +140,7 @@ def measure(text: str, window: Window) -> list[float]:
 
     def clear_caches() -> None:
         parser._parse.cache_clear()  # noqa: SLF001  # the only way to measure parsing
-        window.search.cache_clear()
+        window._cached_search.cache_clear()  # noqa: SLF001
 
     tree, feed = parse_query(text), Feed(name="one", title="One", query=text)
     papers = window.index.search(tree)

@@ -9,7 +9,7 @@
     │   ├── ParameterError       another URL parameter is invalid
     │   ├── UnauthorizedError    the server is private, and the request has no valid key
     │   ├── QuotaExceededError   one client requests too many new keywords
-    │   ├── SignUpQuotaError     one client subscribes too many mail addresses
+    │   │   └── SignUpQuotaError one client subscribes too many mail addresses
     │   ├── TokenError           a link of a message is damaged or too old
     │   └── UnknownFeedError     no feed has that name
     ├── UpstreamError            Hugging Face failed; handled inside the service
@@ -29,10 +29,9 @@
 `ERROR_MAP` gives the HTTP status and the exit code of each error that reaches the user.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 #: Characters of an invalid query that an error repeats: the longest query of a settings file.
@@ -46,14 +45,11 @@ class FeedsrvError(Exception):
 
 
 class ConfigError(FeedsrvError):
-    """The configuration is invalid.
-
-    Attributes:
-        problems: All problems found, one message each.
-    """
+    """The configuration is invalid."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__(tuple(problems))
+        #: All problems found, one message each.
         self.problems = tuple(problems)
 
     def __str__(self) -> str:
@@ -64,21 +60,19 @@ class ClientError(FeedsrvError):
     """The request is at fault."""
 
 
+@dataclass(eq=False)
 class QueryError(ClientError):
-    """The query is invalid.
+    """The query is invalid."""
 
-    Attributes:
-        query: The query as received, cut to 4000 characters.
-        position: Offset of the problem, in characters from 0.
-        reason: What is wrong there, and how to fix it.
-    """
+    #: As received, cut to 4000 characters.
+    query: str
+    #: Offset of the problem, in characters from 0.
+    position: int
+    #: What is wrong there, and how to fix it.
+    reason: str
 
-    def __init__(self, query: str, position: int, reason: str) -> None:
-        query = query[:_MAX_QUERY_LENGTH]
-        super().__init__(query, position, reason)
-        self.query = query
-        self.position = position
-        self.reason = reason
+    def __post_init__(self) -> None:
+        self.query = self.query[:_MAX_QUERY_LENGTH]
 
     def __str__(self) -> str:
         return f"{self.reason} (at character {self.position + 1})"
@@ -92,35 +86,26 @@ class QueryError(ClientError):
         return f"{before}{line}{after}\n{' ' * (len(before) + self.position - start)}^"
 
 
+@dataclass(eq=False)
 class ParameterError(ClientError):
-    """A URL parameter other than the query is invalid.
+    """A URL parameter other than the query is invalid."""
 
-    Attributes:
-        name: The parameter.
-        value: Its value as received.
-        reason: What it must be, continuing a sentence that begins with the name.
-    """
-
-    def __init__(self, name: str, value: str, reason: str) -> None:
-        super().__init__(name, value, reason)
-        self.name = name
-        self.value = value
-        self.reason = reason
+    name: str
+    #: As received.
+    value: str
+    #: What it must be, continuing a sentence that begins with the name.
+    reason: str
 
     def __str__(self) -> str:
         return f"{self.name} {self.reason}, not {self.value!r}"
 
 
+@dataclass(eq=False)
 class UnauthorizedError(ClientError):
-    """The server is private, and the request has no key that is valid for its path.
+    """The server is private, and the request has no key that is valid for its path."""
 
-    Attributes:
-        path: The requested path. The key that was sent, if any, is not recorded.
-    """
-
-    def __init__(self, path: str) -> None:
-        super().__init__(path)
-        self.path = path
+    #: The requested path. The key that was sent, if any, is not recorded.
+    path: str
 
     def __str__(self) -> str:
         return (
@@ -129,180 +114,117 @@ class UnauthorizedError(ClientError):
         )
 
 
+@dataclass(eq=False)
 class QuotaExceededError(ClientError):
-    """One client requests more new keywords than its quota allows.
+    """One client requests more new keywords than its quota allows."""
 
-    Attributes:
-        client: The client.
-        retry_after: Seconds until the next new keyword is allowed.
-    """
-
-    def __init__(self, client: str, retry_after: float) -> None:
-        super().__init__(client, retry_after)
-        self.client = client
-        self.retry_after = retry_after
+    client: str
+    #: Seconds until the next one is allowed.
+    retry_after: float
 
     def __str__(self) -> str:
         return "too many new keywords; existing feeds are not limited"
 
 
-class SignUpQuotaError(ClientError):
-    """One client subscribes more mail addresses than its quota allows.
-
-    Attributes:
-        client: The client.
-        retry_after: Seconds until the next one is allowed.
-    """
-
-    def __init__(self, client: str, retry_after: float) -> None:
-        super().__init__(client, retry_after)
-        self.client = client
-        self.retry_after = retry_after
+class SignUpQuotaError(QuotaExceededError):
+    """One client subscribes more mail addresses than its quota allows."""
 
     def __str__(self) -> str:
         return "too many subscriptions from your address for now; try again later"
 
 
+@dataclass(eq=False)
 class TokenError(ClientError):
-    """A link of a message is damaged, or a confirmation came too late.
+    """A link of a message is damaged, or a confirmation came too late."""
 
-    Attributes:
-        reason: What to do.
-    """
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
+    #: What to do.
+    reason: str
 
     def __str__(self) -> str:
         return self.reason
 
 
+@dataclass(eq=False)
 class UnknownFeedError(ClientError):
-    """No feed has that name.
+    """No feed has that name."""
 
-    Attributes:
-        name: The requested name.
-        known: Names of configured feeds: all of them if they are few, else similar ones.
-    """
-
-    def __init__(self, name: str, known: Sequence[str] = ()) -> None:
-        super().__init__(name, tuple(known))
-        self.name = name
-        self.known = tuple(known)
+    name: str
+    #: Names of configured feeds: all of them if they are few, else similar ones.
+    known: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"there is no feed called {self.name!r}"
 
 
+@dataclass(eq=False)
 class UpstreamError(FeedsrvError):
-    """Hugging Face failed.
+    """Hugging Face failed."""
 
-    Attributes:
-        url: The requested URL or path.
-        reason: What went wrong, for logs and error messages.
-    """
-
-    def __init__(self, url: str, reason: str) -> None:
-        super().__init__(url, reason)
-        self.url = url
-        self.reason = reason
+    #: The requested URL or path.
+    url: str
+    #: What went wrong, for logs and error messages.
+    reason: str
+    #: Seconds until a request is allowed again. None if upstream does not say.
+    retry_after: float | None = None
+    #: Whether there was no response in time.
+    timed_out: bool = field(default=False, kw_only=True)
+    #: Whether upstream says that there is no such page.
+    is_not_found: bool = field(default=False, kw_only=True)
 
     def __str__(self) -> str:
         return f"{self.reason} ({self.url})"
 
 
 class FetchError(UpstreamError):
-    """There is no usable response.
-
-    Attributes:
-        retry_after: Seconds for which upstream wants no further request. None if not given.
-        timed_out: Whether there was no response in time.
-        is_not_found: Whether upstream says that there is no such page.
-    """
-
-    def __init__(
-        self,
-        url: str,
-        reason: str,
-        retry_after: float | None = None,
-        *,
-        timed_out: bool = False,
-        is_not_found: bool = False,
-    ) -> None:
-        super().__init__(url, reason)
-        self.args = (url, reason, retry_after)
-        self.retry_after = retry_after
-        self.timed_out = timed_out
-        self.is_not_found = is_not_found
+    """There is no usable response."""
 
 
+@dataclass(eq=False)
 class RequestNotSentError(UpstreamError):
-    """No request was sent: the budget is used up, another process is fetching, or we shut down.
+    """No request was sent: the budget is used up, another process is fetching, or we shut down."""
 
-    Attributes:
-        retry_after: Seconds until a request is allowed again.
-    """
-
-    def __init__(self, url: str, reason: str, retry_after: float) -> None:
-        super().__init__(url, reason)
-        self.args = (url, reason, retry_after)
-        self.retry_after = retry_after
+    retry_after: float = 0.0
 
 
 class ParseError(UpstreamError):
     """The response has no list of papers that can be parsed."""
 
 
+@dataclass(eq=False)
 class NoDataYetError(FeedsrvError):
-    """Upstream fails, and nothing is stored that could be served instead.
+    """Upstream fails, and nothing is stored that could be served instead."""
 
-    Attributes:
-        reason: What went wrong, in plain words.
-        retry_after: Whole seconds until a new attempt makes sense.
-        subject: What was not fetched.
-    """
-
-    def __init__(self, reason: str, retry_after: int, subject: str = "nothing") -> None:
-        super().__init__(reason, retry_after, subject)
-        self.reason = reason
-        self.retry_after = retry_after
-        self.subject = subject
+    #: What went wrong, in plain words.
+    reason: str
+    #: Whole seconds until a new attempt makes sense.
+    retry_after: int
+    #: What was not fetched.
+    subject: str = "nothing"
 
     def __str__(self) -> str:
         was_not = "" if self.subject == "nothing" else "not "
         return f"{self.subject} {was_not}fetched from Hugging Face yet: {self.reason}"
 
 
+@dataclass(eq=False)
 class StoreError(FeedsrvError):
-    """The disk or Redis failed.
+    """The disk or Redis failed."""
 
-    Attributes:
-        location: The store's directory, or the URL of Redis without its password.
-        reason: What went wrong, for logs and error messages.
-    """
-
-    def __init__(self, location: str, reason: str) -> None:
-        super().__init__(location, reason)
-        self.location = location
-        self.reason = reason
+    #: The store's directory, or the URL of Redis without its password.
+    location: str
+    reason: str
 
     def __str__(self) -> str:
         return f"the store at {self.location} cannot be used: {self.reason}"
 
 
+@dataclass(eq=False)
 class MailError(FeedsrvError):
-    """A message was not sent.
+    """A message was not sent."""
 
-    Attributes:
-        host: The mail server.
-        reason: What went wrong, for logs and error messages.
-    """
-
-    def __init__(self, host: str, reason: str) -> None:
-        super().__init__(host, reason)
-        self.host = host
-        self.reason = reason
+    #: The mail server.
+    host: str
+    reason: str
 
     def __str__(self) -> str:
         return f"mail cannot be sent through {self.host}: {self.reason}"
@@ -324,20 +246,14 @@ class MailRejectedError(MailError):
     """The mail server will never take one message (RFC 5321 4.2.1: 5yz)."""
 
 
+@dataclass(eq=False)
 class ListenError(FeedsrvError):
-    """The server cannot listen on its address.
+    """The server cannot listen on its address."""
 
-    Attributes:
-        host: The host to listen on.
-        port: The port to listen on.
-        reason: Why it failed; empty if the port is in use.
-    """
-
-    def __init__(self, host: str, port: int, reason: str) -> None:
-        super().__init__(host, port, reason)
-        self.host = host
-        self.port = port
-        self.reason = reason
+    host: str
+    port: int
+    #: Empty if the port is in use.
+    reason: str
 
     def __str__(self) -> str:
         if not self.reason:
@@ -345,18 +261,12 @@ class ListenError(FeedsrvError):
         return f"cannot listen on {self.host} port {self.port}: {self.reason}"
 
 
+@dataclass(eq=False)
 class ExportError(FeedsrvError):
-    """The files of an export could not be written.
+    """The files of an export could not be written."""
 
-    Attributes:
-        directory: The target directory.
-        reason: What went wrong, for logs and error messages.
-    """
-
-    def __init__(self, directory: str, reason: str) -> None:
-        super().__init__(directory, reason)
-        self.directory = directory
-        self.reason = reason
+    directory: str
+    reason: str
 
     def __str__(self) -> str:
         return f"the export to {self.directory} cannot be written: {self.reason}"

@@ -9,8 +9,6 @@ only if its bytes differ: its mtime, and with it the web server's validators, st
     feeds/NAME.atom  .rss  .json     feeds/NAME/index.html     index.html     feeds.opml     static/
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -66,11 +64,6 @@ def export_site(app: Flask, names: Sequence[str], directory: Path) -> Iterator[E
     A feed that fails keeps its previous files. The front page and OPML are written, and files of
     feeds that are no longer configured are removed, only if every feed succeeded.
 
-    Args:
-        app: The application.
-        names: The names of the configured feeds.
-        directory: Where to write; created if missing.
-
     Raises:
         ExportError: The directory cannot be written, or a file that is not ours is in the way.
     """
@@ -124,9 +117,6 @@ def _export_paths(client: Client, name: str, paths: Iterable[str], directory: Pa
             bodies[_file_name(path)] = response.get_data()
     written = sum(_write_file(directory / file, body) for file, body in bodies.items())
     return ExportResult(name, written)
-
-
-# --- files -----------------------------------------------------------------------------------
 
 
 @contextmanager
@@ -185,11 +175,7 @@ def _format_manifest(files: Iterable[str]) -> bytes:
 
 
 def _check_no_foreign_files(directory: Path, files: Iterable[str]) -> None:
-    """Check that no file that an export did not write would be overwritten.
-
-    Raises:
-        ExportError: There is such a file.
-    """
+    """Raise ExportError if a file that an export did not write would be overwritten."""
     foreign = sorted(file for file in files if (directory / file).exists())
     if foreign:
         reason = f"{foreign[0]} was not written by an export; use an empty directory"

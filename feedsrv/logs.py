@@ -1,7 +1,5 @@
 """Log formatting: one line per record, as text or JSON, with secrets redacted."""
 
-from __future__ import annotations
-
 import json
 import logging
 import re
@@ -24,13 +22,9 @@ _LINE_BREAKS = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
 
 
 def configure_logging(log_format: str, secrets: Iterable[str] = ()) -> None:
-    """Send log records to standard error.
+    """Send log records to standard error, with secrets redacted.
 
     Does nothing if the root logger already has handlers, set by a WSGI server or a test.
-
-    Args:
-        log_format: ``text`` or ``json``.
-        secrets: Strings to redact.
     """
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormatter(secrets) if log_format == "json" else TextFormatter(secrets))
@@ -40,11 +34,7 @@ def configure_logging(log_format: str, secrets: Iterable[str] = ()) -> None:
 
 
 def configure_access_log(secrets: Iterable[str] = ()) -> None:
-    """Send the access log to standard output.
-
-    Args:
-        secrets: Strings to redact.
-    """
+    """Send the access log to standard output, with secrets redacted."""
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(TextFormatter(secrets, "%(message)s"))
     logger = logging.getLogger(ACCESS_LOGGER)
@@ -54,12 +44,7 @@ def configure_access_log(secrets: Iterable[str] = ()) -> None:
 
 
 class TextFormatter(logging.Formatter):
-    """Format a record as one line of text, followed by its traceback if it has one.
-
-    Args:
-        secrets: Strings to redact.
-        line: The format of a line.
-    """
+    """Format a record as one line of text, followed by its traceback if it has one."""
 
     def __init__(
         self, secrets: Iterable[str] = (), line: str = "%(asctime)s %(levelname)-7s %(message)s"
@@ -84,11 +69,7 @@ class TextFormatter(logging.Formatter):
 
 
 class JsonFormatter(TextFormatter):
-    """Format a record as a JSON object on one line, with its traceback as ``error``.
-
-    Args:
-        secrets: Strings to redact.
-    """
+    """Format a record as a JSON object on one line, with its traceback as ``error``."""
 
     def format(self, record: logging.LogRecord) -> str:
         fields = {

@@ -1,7 +1,5 @@
 """Mail addresses: the part of RFC 5321 that is in use."""
 
-from __future__ import annotations
-
 import re
 
 #: RFC 5321 4.5.3.1.

@@ -198,6 +198,24 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     first_fetched_at: datetime | None = None
 
 
+class LinkedArtefacts(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """How many artefacts of one kind cite a paper, with the id of one of them."""
+
+    count: int = 0
+    #: ``ada/causal-7b``; empty where none is known.
+    example: str = ""
+
+
+class ArtefactRecord(msgspec.Struct, frozen=True, array_like=True):
+    """Which artefacts cite a paper: models, datasets and Spaces at Hugging Face."""
+
+    #: When the last request was sent, also if it failed (UTC).
+    checked_at: datetime
+    model: LinkedArtefacts = LinkedArtefacts()
+    dataset: LinkedArtefacts = LinkedArtefacts()
+    space: LinkedArtefacts = LinkedArtefacts()
+
+
 #: List days, newest first, each with its stored listing.
 StoredDays = tuple[tuple[Page, Listing | None], ...]
 
@@ -340,3 +358,9 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Incidents = tuple[Incident, ...]
+
+
+class IncidentLog(msgspec.Struct, frozen=True):
+    """Failures that lasted long, the latest first."""
+
+    incidents: Incidents

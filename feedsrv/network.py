@@ -4,8 +4,6 @@ The variables are those of curl, OpenSSL and most programs. httpx reads them too
 IPv6 address in ``NO_PROXY``, and its errors do not name the variable.
 """
 
-from __future__ import annotations
-
 import os
 import ssl
 from collections.abc import Iterator, Mapping
@@ -35,10 +33,6 @@ class NetworkSettings(msgspec.Struct, frozen=True):
 
 def read_network_settings(environ: Mapping[str, str], upstream_url: str) -> NetworkSettings:
     """Return the proxy and the certificates that the environment gives for upstream.
-
-    Args:
-        environ: The environment.
-        upstream_url: The URL that will be connected to.
 
     Raises:
         ConfigError: A variable is invalid; the error lists all problems.
@@ -94,16 +88,9 @@ def _ca_file_problem(path: str) -> str:
 
 def _ca_directory_problem(path: str) -> str:
     # OpenSSL accepts several directories and ignores those that do not exist.
-    if any(_is_directory(each) for each in path.split(os.pathsep)):
+    if any(os.path.isdir(each) for each in path.split(os.pathsep)):  # noqa: PTH112  # never raises
         return ""
     return f"expected a directory of certificates, not {path!r}"
-
-
-def _is_directory(path: str) -> bool:
-    try:
-        return Path(path).is_dir()
-    except OSError:  # a directory above it cannot be entered
-        return False
 
 
 def _key_log_problem(path: str) -> str:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Generator, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import msgspec
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 from hypothesis import settings
 
@@ -16,13 +20,20 @@ from feedsrv.config import Config
 from feedsrv.feeds.service import Service
 from feedsrv.models import Feed
 from feedsrv.monitoring.incidents import subscribe_incident_recorder
+from feedsrv.network import NetworkSettings
 from feedsrv.web.app import create_app
 from tests.support.clock import Clock
+from tests.support.coverage import coverage_paused, is_measured
+from tests.support.flask_caches import CachingEnvironment, CachingRule
+from tests.support.paths import NO_CERTIFICATES, ROOT
 from tests.support.redis_server import RedisServer, run_redis
 from tests.support.samples import FEEDS, PAPERS
 from tests.support.servers import serve_wsgi
 from tests.support.types import MakeClient, MakeService
 from tests.support.upstream import FakeUpstream, Json, make_raw_paper
+
+#: To collect all tests for the few serial ones would take longer than some of them.
+SERIAL_DIRECTORIES = ("system", "replay")
 
 # Few random examples; in CI the same ones each time. For many:
 # pytest --hypothesis-profile=thorough tests/unit
@@ -30,6 +41,12 @@ settings.register_profile("quick", max_examples=100, deadline=None)
 settings.register_profile("ci", max_examples=50, deadline=None, derandomize=True)
 settings.register_profile("thorough", max_examples=2000, deadline=None)
 settings.load_profile("ci" if os.environ.get("FEEDSRV_NO_SKIPS") else "quick")
+
+# Many tests open an application; to compile its templates and rules takes 70 ms each time.
+Flask.jinja_environment = CachingEnvironment
+Flask.url_rule_class = CachingRule
+# httpcore searches for this module, which is not installed, ten times a request.
+sys.modules.setdefault("sniffio", None)  # type: ignore[arg-type]
 
 
 @pytest.fixture(autouse=True)
@@ -87,6 +104,7 @@ def config(upstream: FakeUpstream, tmp_path: Path) -> Config:
         deadline=20.0,  # enough for tests in which nothing hangs, also on a busy machine
         spacing=0.0,
         history_days=1,  # tests of the window make it longer
+        network=NetworkSettings(ca_directory=str(NO_CERTIFICATES)),
         feeds={"causal": causal},
     )
 
@@ -146,6 +164,17 @@ def redis(tmp_path: Path) -> Iterator[RedisServer]:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    for item in items:
+        directory = item.path.relative_to(ROOT / "tests").parts[0]
+        if item.get_closest_marker("serial") and directory not in SERIAL_DIRECTORIES:
+            raise pytest.UsageError(f"make test runs no serial tests of tests/{directory}")
+    gc.freeze()  # no garbage collection looks at the tests themselves
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    with nullcontext() if is_measured(item) else coverage_paused():
+        return (yield)
 
 
 @pytest.hookimpl(tryfirst=True)

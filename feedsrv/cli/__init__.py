@@ -4,8 +4,6 @@ Exit codes: 0 success; 1 an external failure (upstream, disk, port); 2 invalid s
 line; 128 + N when signal N ended a command.
 """
 
-from __future__ import annotations
-
 import errno
 import io
 import os

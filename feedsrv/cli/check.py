@@ -1,7 +1,5 @@
 """``feedsrv check``: whether settings, store, upstream and mail server work."""
 
-from __future__ import annotations
-
 import sys
 from contextlib import closing
 from pathlib import Path

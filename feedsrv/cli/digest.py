@@ -1,7 +1,5 @@
 """``feedsrv digest``: what is new in a feed, once."""
 
-from __future__ import annotations
-
 import re
 from datetime import date, timedelta
 from pathlib import Path
@@ -19,8 +17,8 @@ from feedsrv.feeds.new_papers import build_report, mark_reported
 @click.option(
     "--since",
     metavar="DAY",
-    help="Print all papers since that day, such as 2026-11-20, or since so many days ago, such as"
-    " 7d; the next call prints what it would have printed anyway.",
+    help="Print all papers since a day (2026-11-20), or of the last days (7d). This does not change"
+    " what the next call prints.",
 )
 @click.option(
     "--format",
@@ -35,7 +33,7 @@ from feedsrv.feeds.new_papers import build_report, mark_reported
 def digest_command(
     config_file: Path | None, name: str, since: str | None, format_name: str, demo: bool
 ) -> None:
-    """Print what is new in the feed NAME since the last call; nothing if nothing is.
+    """Print what is new in the feed NAME since the last call, if anything is.
 
     NAME is the name of a configured feed, or several joined with +.
     """
@@ -52,11 +50,7 @@ def digest_command(
 
 
 def _parse_since(text: str, today: date) -> date:
-    """Return the day: as given, or so many days ago.
-
-    Raises:
-        click.BadParameter: It is neither.
-    """
+    """Return the day: as given, or so many days ago; raise BadParameter for anything else."""
     try:
         if match := re.fullmatch(r"(\d{1,4})d", text, re.ASCII):
             return today - timedelta(days=int(match[1]))

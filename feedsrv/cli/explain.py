@@ -1,7 +1,5 @@
 """``feedsrv explain``: how a query is parsed, and which papers match where."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -62,10 +60,7 @@ def explain_command(config_file: Path | None, query: str, limit: int, demo: bool
 def _draw_query(query: Query, prefix: str = "", child_prefix: str = "") -> Iterator[str]:
     """Yield the lines of the query drawn as a tree.
 
-    Args:
-        query: The query.
-        prefix: What precedes the first line: the branch that leads to it.
-        child_prefix: What precedes all other lines.
+    The prefixes precede the first line, which has the branch that leads to it, and all others.
     """
     match query:
         case And(parts) | Or(parts):

@@ -1,7 +1,5 @@
 """``feedsrv export``: the responses of the server as static files."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

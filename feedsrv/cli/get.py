@@ -1,7 +1,5 @@
 """``feedsrv get``: one response on standard output."""
 
-from __future__ import annotations
-
 import os
 import sys
 from http import HTTPStatus

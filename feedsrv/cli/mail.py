@@ -1,9 +1,9 @@
 """``feedsrv mail``: digests to subscribers."""
 
-from __future__ import annotations
-
 import sys
 from collections import Counter
+from collections.abc import Iterable
+from email.message import EmailMessage
 from pathlib import Path
 
 import click
@@ -11,12 +11,10 @@ import click
 from feedsrv.cli.progress import with_progress_bar
 from feedsrv.cli.refresh import refresh_feeds
 from feedsrv.cli.service import load_settings, open_service, sleep
-from feedsrv.errors import ConfigError
+from feedsrv.errors import ConfigError, MailServerError
 from feedsrv.feeds.service import Service
-from feedsrv.mail.delivery import Delivery, build_message, due_messages
-from feedsrv.mail.eml_files import write_eml_files
+from feedsrv.mail.delivery import Delivery, build_message, due_messages, hold_run_lock
 from feedsrv.mail.links import MailLinks
-from feedsrv.mail.run_lock import hold_run_lock
 from feedsrv.mail.smtp import SMTPSender
 from feedsrv.mail.subscriptions import Subscriptions, subscribed_feeds
 from feedsrv.web.urls import public_url_builder
@@ -57,7 +55,7 @@ def _send_due_mail(service: Service, subscriptions: Subscriptions, directory: Pa
     due = due_messages(service, subscriptions)
     links = MailLinks(service.repository, public_url_builder(config))
     if directory is not None:
-        count = write_eml_files((build_message(service, links, each) for each in due), directory)
+        count = _write_eml_files((build_message(service, links, each) for each in due), directory)
         click.echo(f"{directory}: {count} {'message' if count == 1 else 'messages'} written.")
         return 1 if failed else 0
     with SMTPSender(config.mail, config.mail_password, sleep=sleep) as sender:
@@ -71,3 +69,21 @@ def _send_due_mail(service: Service, subscriptions: Subscriptions, directory: Pa
         f"{counts['sent']} sent, {counts['rejected']} rejected, {counts['deferred']} deferred."
     )
     return 1 if failed or counts["rejected"] or counts["deferred"] else 0
+
+
+def _write_eml_files(messages: Iterable[EmailMessage], directory: Path) -> int:
+    """Write the messages to files such as ``0001-ada@example.org.eml``; return how many."""
+    count = 0
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        for message in messages:
+            count += 1
+            file = directory / f"{count:04d}-{_file_name(message['To'])}.eml"
+            file.write_bytes(bytes(message))
+    except OSError as error:
+        raise MailServerError(str(directory), error.strerror or str(error)) from error
+    return count
+
+
+def _file_name(address: str) -> str:
+    return "".join(each if each.isalnum() or each in "@.-_" else "_" for each in address)

@@ -1,7 +1,5 @@
 """``feedsrv serve``: the server."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import click

@@ -1,7 +1,5 @@
 """The settings and the service that the commands use."""
 
-from __future__ import annotations
-
 import os
 import time
 from collections.abc import Iterator

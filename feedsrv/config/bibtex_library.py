@@ -1,7 +1,5 @@
 """The papers of a BibTeX file, to which those of a feed are to be similar."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 
@@ -19,15 +17,7 @@ _MAX_LIBRARY_PAPERS = 200
 
 
 def read_arxiv_ids(file: str, directory: Path) -> tuple[str, ...]:
-    """Return the arXiv ids in a BibTeX file, the newest first.
-
-    Args:
-        file: The path of the file.
-        directory: What the path is relative to.
-
-    Raises:
-        ValueError: There are none.
-    """
+    """Return the arXiv ids in a BibTeX file, newest first; raise ValueError if there are none."""
     path: Path = convert(file, Path)
     try:
         text = read_file(directory / path).decode("utf-8", "replace")

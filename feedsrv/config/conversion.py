@@ -1,7 +1,5 @@
 """Convert values of a file or the environment to the types of settings."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -26,11 +24,7 @@ def convert(value: object, kind: Any, *, is_text: bool = False) -> Any:
 
 
 def _decode_path(kind: type, value: object) -> Path:
-    """Return the path with its ``~`` expanded.
-
-    Raises:
-        ValueError: It is no path, or the home directory of that user is unknown.
-    """
+    """Return the path with its ``~`` expanded; raise ValueError if it is no path of this system."""
     if kind is not Path or not isinstance(value, str | Path) or not str(value).strip():
         raise ValueError
     if "\0" in str(value):
@@ -78,10 +72,7 @@ def table_problems(
 ) -> Iterator[str]:
     """Yield which keys of a table are unknown or invalid, each as the path below it and a message.
 
-    Args:
-        kind: The type of the table.
-        table: The table.
-        hidden: Fields of the type that a table cannot have.
+    The table can have the fields of the type but the hidden ones.
     """
     if not isinstance(table, Mapping):
         yield ": expected a table"

@@ -1,7 +1,5 @@
 """Feeds from the ``[feeds]`` tables of a file."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Read the files that settings name."""
 
-from __future__ import annotations
-
 import errno
 import os
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Settings from the command line, the environment and a file."""
 
-from __future__ import annotations
-
 import errno
 import os
 import re
@@ -30,6 +28,8 @@ from feedsrv.config.validation import (
 from feedsrv.errors import ConfigError
 from feedsrv.mail_address import parse_mail_address
 from feedsrv.network import read_network_settings
+from feedsrv.search.parser import parse_query
+from feedsrv.search.query import has_artefact_condition
 
 #: The included settings file, relative to a clone.
 _DEFAULT_FILE = Path("config/feedsrv.toml")
@@ -62,10 +62,8 @@ def load_config(
 ) -> Config:
     """Return the settings from the command line, the environment and a file.
 
-    Args:
-        file: The settings file; None to use `find_config_file`.
-        environ: The environment.
-        arguments: Settings from the command line, by name; None for an option that was not given.
+    Without a file, it is that of `find_config_file`. The arguments are the settings from the
+    command line, by name; None for an option that was not given.
 
     Raises:
         ConfigError: The file or any setting is invalid; the error lists all problems.
@@ -104,14 +102,7 @@ def build_config(
 ) -> Config:
     """Return the settings from the command line, the environment and parsed TOML.
 
-    Args:
-        data: The parsed file.
-        file: The file's name, for messages.
-        environ: The environment.
-        arguments: Settings from the command line, by name; None for an option that was not given.
-
-    Raises:
-        ConfigError: Any setting is invalid; the error lists all problems.
+    See `load_config`; here, the file is its name, for messages.
     """
     problems: list[str] = []
     settings: dict[str, Any] = {}
@@ -157,6 +148,10 @@ def _missing_settings(config: Config) -> Iterator[str]:
         for feed in config.feeds.values():
             if feed.mail:
                 yield f"feeds.{feed.name}.mail: needs the table [mail] with host and from"
+    if not config.linked_artefacts:
+        for feed in config.feeds.values():
+            if "has:" in feed.query.lower() and has_artefact_condition(parse_query(feed.query)):
+                yield f"feeds.{feed.name}.query: needs linked_artefacts = true"
 
 
 def _given_values(

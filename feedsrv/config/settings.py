@@ -1,7 +1,5 @@
 """All settings, with their types and defaults."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -15,11 +13,7 @@ HUGGING_FACE = "https://huggingface.co"
 
 
 def default_cache_dir() -> Path:
-    """Return the directory of this user's caches.
-
-    Raises:
-        RuntimeError: The user has no home directory.
-    """
+    """Return the directory of this user's caches; raise RuntimeError for one without a home."""
     return Path(platformdirs.user_cache_dir("feedsrv", appauthor=False))
 
 
@@ -73,6 +67,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     spacing: Annotated[float, msgspec.Meta(ge=0, le=60)] = 1.0
     #: Number of list days that a keyword feed covers.
     history_days: Annotated[int, msgspec.Meta(ge=1, le=366)] = 30
+    #: Whether to fetch which models, datasets and Spaces cite the papers of the configured feeds.
+    linked_artefacts: bool = True
     #: Key that clients must send; empty for a public server.
     access_key: str = ""
     #: New keywords per hour for each client of a public server; 0 for no limit.

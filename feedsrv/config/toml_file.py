@@ -1,7 +1,5 @@
 """Read a TOML file; each error names the line."""
 
-from __future__ import annotations
-
 import re
 import tomllib
 from pathlib import Path

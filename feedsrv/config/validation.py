@@ -3,8 +3,6 @@
 A check raises ValueError with what was expected; the loader adds the name and the value.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -1,17 +1,11 @@
 """Ad-hoc feeds: made from a query alone."""
 
-from __future__ import annotations
-
 from feedsrv.models import Feed
 from feedsrv.search.parser import URL_LIMITS, parse_query
 
 
 def adhoc_feed(query: str) -> Feed:
-    """Return the feed of a query; of every paper of the window for an empty one.
-
-    Raises:
-        QueryError: The query is invalid.
-    """
+    """Return the feed of a query; of every paper of the window for an empty one."""
     if not query:
         return Feed(name="all", title="Daily Papers", sources=("daily",))
     name = str(parse_query(query, URL_LIMITS))

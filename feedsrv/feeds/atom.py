@@ -4,8 +4,6 @@ Half of the time that a feed takes goes into writing its entries. Most feeds sha
 others, so written entries are cached, and the feed is joined from bytes.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import lru_cache
 

@@ -5,8 +5,6 @@ correction. Special characters are TeX; letters that TeX has no command for stay
 UTF-8.
 """
 
-from __future__ import annotations
-
 import re
 from calendar import month_abbr
 from collections.abc import Iterator, Sequence

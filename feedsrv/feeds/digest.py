@@ -5,21 +5,20 @@ A paper that was found too late for its own period comes in the next one, so tha
 exactly one digest of a feed.
 """
 
-from __future__ import annotations
-
 import re
 from bisect import bisect_left
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import groupby
 from textwrap import shorten
 from typing import NamedTuple
 
-from feedsrv.feeds.entry import arxiv_url, paper_page_url, pdf_url
+from feedsrv.feeds.entry import arxiv_url, count_authors, paper_links, paper_page_url, pdf_url
 from feedsrv.models import (
     Digest,
     DigestLog,
     DigestPaper,
+    Kind,
     Listing,
     Match,
     Page,
@@ -70,7 +69,8 @@ def listed_periods(
     final = {page for page, listing in days if page in unreadable or _is_final(page, listing)}
     read_days = [_list_day(*each) for each in reversed(days) if each[1] is not None]
     periods = []
-    groups = groupby(reversed(days), key=lambda each: period_key(_list_day(*each), period))
+    kind = Kind(period)
+    groups = groupby(reversed(days), lambda each: Page.of_date(kind, _list_day(*each)).key)
     for index, (key, members) in enumerate(groups):
         lists = tuple(members)
         first_day, last_day = period_days(key)
@@ -84,18 +84,11 @@ def listed_periods(
 
 
 def close_periods(
-    log: DigestLog,
-    matches: Iterable[Match],
-    periods: Sequence[ListedPeriod],
-    title: str,
+    log: DigestLog, matches: Iterable[Match], periods: Sequence[ListedPeriod], title: str
 ) -> DigestLog | None:
     """Return the log with the periods that are closed but not in it yet; None if there are none.
 
-    Args:
-        log: The digests so far; they stay as they are.
-        matches: All papers of the feed.
-        periods: The periods of the window, oldest first.
-        title: The title of the feed.
+    The digests so far stay as they are. The periods are those of the window, oldest first.
     """
     known = {digest.key for digest in log.digests}
     new = {period.key: period for period in periods if period.closed_by and period.key not in known}
@@ -117,14 +110,6 @@ def close_periods(
     recent = digests[-_MAX_DIGESTS].key if len(digests) > _MAX_DIGESTS else ""
     oldest = min(recent, periods[0].key)
     return DigestLog(tuple(digest for digest in digests if digest.key >= oldest))
-
-
-def period_key(day: date, period: Period) -> str:
-    """Return the key of the period that has the day: ``2026-11-24`` or ``2026-W48``."""
-    if period == "day":
-        return day.isoformat()
-    year, week, _ = day.isocalendar()
-    return f"{year}-W{week:02d}"
 
 
 def period_days(key: str) -> tuple[date, date]:
@@ -164,9 +149,6 @@ def count_papers(papers: Sequence[DigestPaper]) -> str:
     return "1 paper" if len(papers) == 1 else f"{len(papers)} papers"
 
 
-# --- periods ---------------------------------------------------------------------------------
-
-
 def _list_day(page: Page, listing: Listing | None) -> date:
     return date.fromisoformat(listing.page.key if listing is not None else page.key)
 
@@ -193,9 +175,6 @@ def _period_of(paper: Paper, periods: Sequence[ListedPeriod]) -> ListedPeriod | 
     return periods[index]
 
 
-# --- papers ----------------------------------------------------------------------------------
-
-
 def _build_digest(period: ListedPeriod, matches: Iterable[Match], title: str) -> Digest:
     papers = rank_papers(matches)
     return Digest(
@@ -215,7 +194,7 @@ def _full_paper(match: Match) -> DigestPaper:
         byline=_byline(paper),
         text=" ".join(paper.ai_summary.split()) or _first_sentences(paper.abstract),
         is_ai_summary=bool(paper.ai_summary),
-        links=tuple(_links(paper)),
+        links=tuple(paper_links(paper).items()),
     )
 
 
@@ -229,29 +208,13 @@ def _linked_url(match: Match) -> str:
     return urls.get(match.feeds[0].link, paper_page_url)(paper) or paper_page_url(paper)
 
 
-def _links(paper: Paper) -> Iterator[tuple[str, str]]:
-    yield "Paper page", paper_page_url(paper)
-    yield from (
-        (title, url)
-        for title, url in (
-            ("arXiv", arxiv_url(paper)),
-            ("PDF", pdf_url(paper)),
-            ("Code", paper.code),
-            ("Project", paper.project),
-        )
-        if url
-    )
-
-
 def _byline(paper: Paper) -> str:
     """Return the first authors and the organization."""
     names, others = paper.authors[:_MAX_AUTHORS], len(paper.authors) - _MAX_AUTHORS
     authors = ", ".join(names)
     if others > 0:
         authors += " and 1 other" if others == 1 else f" and {others} others"
-    if not authors and paper.author_count:
-        authors = "1 author" if paper.author_count == 1 else f"{paper.author_count} authors"
-    return " · ".join(filter(None, [authors, paper.organization]))
+    return " · ".join(filter(None, [authors or count_authors(paper), paper.organization]))
 
 
 def _first_sentences(text: str) -> str:

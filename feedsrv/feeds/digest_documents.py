@@ -1,7 +1,5 @@
 """Digests as documents: entries of a feed, plain text, Markdown, HTML and JSON."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from html import escape
@@ -22,13 +20,7 @@ _MARKDOWN_SPECIAL = re.compile(r"([\\`*_\[\]<>#|~])")
 def build_digest_entries(
     digests: Iterable[Digest], metadata: FeedMetadata, feed_names: Sequence[str]
 ) -> tuple[Entry, ...]:
-    """Return the entries of digests, in the same order.
-
-    Args:
-        digests: The digests of one feed.
-        metadata: The feed's metadata: the entries have their ids and links from it.
-        feed_names: The names of the feed, or of those that are united.
-    """
+    """Return the entries of a feed's digests, in the same order, with the feed's ids and links."""
     return tuple(
         Entry(
             id=digest_id(metadata.id, digest.key),
@@ -57,9 +49,6 @@ def digest_id(feed_id: str, key: str) -> str:
 def period_page_url(key: str) -> str:
     """Return the URL of Hugging Face's page of a period."""
     return f"https://huggingface.co/papers/{'week' if 'W' in key else 'date'}/{key}"
-
-
-# --- HTML ------------------------------------------------------------------------------------
 
 
 def render_digest_html(digest: Digest) -> str:
@@ -95,9 +84,6 @@ def _html_item(paper: DigestPaper) -> str:
 
 def _html_link(title: str, url: str) -> str:
     return f'<a href="{escape(url)}">{escape(title, quote=False)}</a>'
-
-
-# --- plain text ------------------------------------------------------------------------------
 
 
 def render_digest_text(digest: Digest) -> str:
@@ -144,9 +130,6 @@ def wrap_text(text: str, start: str = "") -> list[str]:
 
 def _labelled_text(paper: DigestPaper) -> str:
     return f"{AI_SUMMARY_LABEL} {paper.text}" if paper.is_ai_summary else paper.text
-
-
-# --- Markdown and JSON -----------------------------------------------------------------------
 
 
 def _render_markdown(digest: Digest) -> str:

@@ -1,7 +1,5 @@
 """Close the digests of feeds, once for all processes, and return them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime

@@ -4,8 +4,6 @@ An entry has no counters: votes, comments and stars change hourly, so readers wo
 updated, and conditional requests would never be answered with 304.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, time
 from functools import lru_cache
@@ -89,6 +87,25 @@ def pdf_url(paper: Paper) -> str:
     return f"https://arxiv.org/pdf/{paper.id}" if paper.is_arxiv else ""
 
 
+def paper_links(paper: Paper) -> dict[str, str]:
+    """Return the URLs of the paper's pages by their titles."""
+    urls = {
+        "Paper page": paper_page_url(paper),
+        "arXiv": arxiv_url(paper),
+        "PDF": pdf_url(paper),
+        "Code": paper.code,
+        "Project": paper.project,
+    }
+    return {title: url for title, url in urls.items() if url}
+
+
+def count_authors(paper: Paper) -> str:
+    """Return ``1 author`` or ``7 authors``; empty where their number is unknown."""
+    if not paper.author_count:
+        return ""
+    return "1 author" if paper.author_count == 1 else f"{paper.author_count} authors"
+
+
 def _build_entry(paper: Paper, feeds: tuple[Feed, ...]) -> Entry:
     names = tuple(dict.fromkeys(feed.name for feed in feeds))
     return msgspec.structs.replace(_entry_without_feeds(paper, feeds[0].link), feeds=names)
@@ -116,12 +133,7 @@ def _entry_without_feeds(paper: Paper, link: str) -> Entry:
 
 
 def _links(paper: Paper, target: str) -> Iterator[EntryLink]:
-    """Yield the links: the alternate, then the related ones, then the discussion.
-
-    Args:
-        paper: The paper.
-        target: What the alternate link leads to; see `Feed.link`.
-    """
+    """Yield the links: the alternate (by `Feed.link`), the related ones, the discussion."""
     pages = {
         "huggingface": EntryLink("related", paper_page_url(paper), _HTML_MEDIA_TYPE, "Paper page"),
         "arxiv": EntryLink("related", arxiv_url(paper), _HTML_MEDIA_TYPE, "arXiv"),
@@ -143,27 +155,13 @@ def _links(paper: Paper, target: str) -> Iterator[EntryLink]:
 def _content(paper: Paper) -> Iterator[str]:
     """Yield the HTML paragraphs of the content."""
     # Many readers show only one author, the first or the last, so the content names them all.
-    byline = _byline(paper)
-    if byline:
+    authors = ", ".join(paper.authors) or count_authors(paper)
+    if byline := " — ".join(filter(None, [authors, paper.organization])):
         yield f"<p><em>{escape(byline)}</em></p>"
     if paper.ai_summary:
         yield f"<p><strong>{AI_SUMMARY_LABEL}</strong> {escape(paper.ai_summary)}</p>"
     for paragraph in paper.abstract.split("\n\n"):
         if paragraph:
             yield f"<p>{escape(paragraph)}</p>"
-    urls = {
-        "Paper page": paper_page_url(paper),
-        "arXiv": arxiv_url(paper),
-        "PDF": pdf_url(paper),
-        "Code": paper.code,
-        "Project": paper.project,
-    }
-    links = (f'<a href="{escape(url)}">{title}</a>' for title, url in urls.items() if url)
+    links = (f'<a href="{escape(url)}">{title}</a>' for title, url in paper_links(paper).items())
     yield f"<p>{' · '.join(links)}</p>"
-
-
-def _byline(paper: Paper) -> str:
-    authors = ", ".join(paper.authors)
-    if not authors and paper.author_count:
-        authors = "1 author" if paper.author_count == 1 else f"{paper.author_count} authors"
-    return " — ".join(filter(None, [authors, paper.organization]))

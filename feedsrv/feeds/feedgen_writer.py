@@ -14,8 +14,6 @@ as a new release fixes it:
 - In RSS, dates are formatted by way of the process's locale: `_format_rfc822` replaces that.
 """
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 from email.utils import format_datetime
 
@@ -44,13 +42,7 @@ feedgen.feed.formatRFC2822 = feedgen.entry.formatRFC2822 = _format_rfc822
 
 
 def build_feed(metadata: FeedMetadata, updated: datetime, media_type: str) -> FeedGenerator:
-    """Return feedgen's feed, without entries.
-
-    Args:
-        metadata: The feed-level elements.
-        updated: When the latest entry was updated.
-        media_type: The media type of the document.
-    """
+    """Return feedgen's feed, without entries."""
     feed = FeedGenerator()
     # Extensions write their elements in the order of registration: dc:creator before categories.
     feed.load_extension("dc", atom=False)

@@ -1,7 +1,5 @@
 """The feed formats: media type, title and writer of each."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -36,10 +34,7 @@ def link_headers(
 ) -> Iterator[tuple[str, str]]:
     """Yield the Link headers (RFC 8288 3): the document itself, and the same in other formats.
 
-    Args:
-        metadata: The feed's metadata.
-        suffix: The suffix of the document's format; empty for the HTML page.
-        links: The feed's URL by suffix.
+    The suffix is that of the document's format, empty for the HTML page. The links are by suffix.
     """
     yield "Link", f'<{metadata.self_url}>; rel="self"'
     if suffix:

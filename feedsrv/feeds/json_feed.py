@@ -1,7 +1,5 @@
 """JSON Feed 1.1 (https://www.jsonfeed.org/version/1.1/)."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import msgspec

@@ -1,7 +1,5 @@
 """Feed-level elements: id, title, subtitle and URLs, the same for every format."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from uuid import UUID, uuid5
 
@@ -38,15 +36,7 @@ class FeedMetadata(msgspec.Struct, frozen=True, kw_only=True):
 def feed_metadata(
     feeds: Sequence[Feed], *, demo: bool, self_url: str, page_url: str, icon_url: str
 ) -> FeedMetadata:
-    """Return the metadata of a feed, or of the union of several.
-
-    Args:
-        feeds: The feed, or those to unite.
-        demo: Whether the papers are sample papers, which the title then says.
-        self_url: The URL of the feed itself.
-        page_url: The URL of its HTML page.
-        icon_url: The URL of the icon.
-    """
+    """Return the metadata of a feed, or of the union of several; the title says if it is a demo."""
     title = feeds_title(feeds, demo=demo)
     digest = _DIGEST_ADJECTIVES.get(feeds[0].digest)
     return FeedMetadata(
@@ -76,8 +66,7 @@ def _poll_interval(feed: Feed) -> int:
 def feed_id(definitions: Iterable[str]) -> str:
     """Return the id of a feed, derived from its content and not from its URL (RFC 4287 4.2.6).
 
-    Args:
-        definitions: The definition of each feed of the union; their order does not matter.
+    The order of the definitions, one of each feed of a union, does not matter.
     """
     return uuid_urn(chr(10).join(sorted(set(definitions))))
 

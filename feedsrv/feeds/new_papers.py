@@ -1,7 +1,5 @@
 """What is new in a feed since the last report, for scripts."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from datetime import date, timedelta
 
@@ -35,13 +33,10 @@ class Report(msgspec.Struct, frozen=True):
 
 
 def build_report(service: Service, feeds: Sequence[Feed], since: date | None) -> Report:
-    """Return what is new in a feed, or in the union of several.
+    """Return what is new in a feed, or in the union of several, since the last report.
 
-    Args:
-        service: Gives the papers.
-        feeds: The feeds.
-        since: Report the papers from this day on, reported before or not. None for those since the
-            last report, or of the last seven days if there was none.
+    If there was none, of the last seven days. ``since`` asks for all papers from that day on,
+    reported before or not.
 
     Raises:
         NoDataYetError: Upstream fails, and nothing is stored for any of the feeds.

@@ -1,7 +1,5 @@
 """RSS 2.0, by the rules of the RSS Advisory Board's profile."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from html import escape
 

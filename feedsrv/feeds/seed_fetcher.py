@@ -1,7 +1,5 @@
 """Fetch the papers that queries compare others with (``like:``)."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from datetime import datetime
 

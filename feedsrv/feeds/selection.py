@@ -1,7 +1,5 @@
 """Select the papers of a feed: from listings to matching papers, each paper once."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date
 from threading import Lock
@@ -13,7 +11,13 @@ from cachetools import LRUCache
 from feedsrv.models import Feed, Kind, Listing, Match, Paper
 from feedsrv.search.index import Index
 from feedsrv.search.parser import parse_feed_queries, parse_feed_query
-from feedsrv.search.query import Like, Query, iter_likes, matches, replace_likes
+from feedsrv.search.query import (
+    Query,
+    Undecided,
+    iter_leaves,
+    matches,
+    replace_undecided,
+)
 
 #: The window, trending, the week and the month.
 _MAX_INDEXES = 4
@@ -29,12 +33,12 @@ class Selection(NamedTuple):
 
     papers: tuple[Paper, ...]
     searched_ids: frozenset[str]
-    #: The queries that they match, with what was decided about similar papers.
+    #: The queries that they match, with what was decided about papers.
     queries: tuple[Query, ...]
 
 
-#: Decides which of the papers are similar to others.
-DecideLike = Callable[[Like, Sequence[Paper]], Like]
+#: Returns a part of a query with what is decided about the papers.
+Decide = Callable[[Undecided, Sequence[Paper]], Undecided]
 
 
 class Selector:
@@ -53,18 +57,32 @@ class Selector:
         self._hit_matches: LRUCache[int, bytes] = LRUCache(_MAX_HIT_MATCHES)
         self._lock = Lock()
 
-    def select(self, feed: Feed, listings: Iterable[Listing], decide_like: DecideLike) -> Selection:
-        """Return the papers of the listings that match the feed, each once, newest first."""
+    def select(
+        self,
+        feed: Feed,
+        listings: Iterable[Listing],
+        decide: Decide,
+        change: Callable[[Query], Query] = lambda query: query,
+    ) -> Selection:
+        """Return the papers of the listings that match the feed, each once, newest first.
+
+        Args:
+            feed: The feed.
+            listings: The listings of its sources.
+            decide: Decides about parts of its queries.
+            change: Returns the query to use in place of one of the feed's.
+        """
+        parsed = tuple(map(change, parse_feed_queries(feed)))
         every = tuple(listings)
         if feed.page is not None:  # no index: those of the window and the lists stay
             papers = unite_listings(every)
-            queries = _resolve(parse_feed_queries(feed), papers, decide_like)
+            queries = _resolve(parsed, papers, decide)
             return Selection(_narrow(papers, queries), _ids(papers), queries)
         lists = tuple(each for each in every if each.page.kind is not Kind.SEARCH)
         searches = tuple(each for each in every if each.page.kind is Kind.SEARCH)
         index, hits = self.index_for(lists), unite_listings(searches)
         others = tuple(hit for hit in hits if hit.id not in index.ids)
-        queries = _resolve(parse_feed_queries(feed), (*index.papers, *others), decide_like)
+        queries = _resolve(parsed, (*index.papers, *others), decide)
         has_own = parse_feed_query(feed) is not None
         papers = self._search(feed, queries[0], index, hits) if has_own else index.papers
         seen_ids = index.ids | _ids(others)
@@ -105,7 +123,7 @@ class Selector:
 
         The hits of a keyword change once a day, and readers ask for them every hour.
         """
-        if any(iter_likes(query)):  # whose members change
+        if any(isinstance(leaf, Undecided) for leaf in iter_leaves(query)):  # members change
             return [matches(query, hit) for hit in hits]
         key = hash((query, hits))
         with self._lock:
@@ -118,9 +136,9 @@ class Selector:
 
 
 def _resolve(
-    queries: tuple[Query, ...], papers: Sequence[Paper], decide_like: DecideLike
+    queries: tuple[Query, ...], papers: Sequence[Paper], decide: Decide
 ) -> tuple[Query, ...]:
-    return tuple(replace_likes(each, lambda like: decide_like(like, papers)) for each in queries)
+    return tuple(replace_undecided(each, lambda part: decide(part, papers)) for each in queries)
 
 
 def _ids(papers: Iterable[Paper]) -> frozenset[str]:

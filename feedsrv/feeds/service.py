@@ -12,8 +12,6 @@ What a reader waits for is fetched first. Stale pages and the rest of the window
 background, the newest day first (`feedsrv.upstream.scheduler`).
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 from bisect import bisect
@@ -39,6 +37,7 @@ from feedsrv.errors import (
     UnknownFeedError,
     UpstreamError,
 )
+from feedsrv.feeds.artefacts import Artefacts
 from feedsrv.feeds.digest_logs import DigestLogs
 from feedsrv.feeds.first_matches import FirstMatches
 from feedsrv.feeds.likes import Likes
@@ -68,7 +67,14 @@ from feedsrv.models import (
 from feedsrv.search.index import Index
 from feedsrv.search.near_misses import NearMiss, find_near_misses
 from feedsrv.search.parser import parse_feed_queries, parse_feed_query, parse_query
-from feedsrv.search.query import Like, Query, has_count_condition, iter_likes
+from feedsrv.search.query import (
+    HasArtefact,
+    Query,
+    Undecided,
+    has_changing_condition,
+    iter_likes,
+    with_any_artefacts,
+)
 from feedsrv.search.search_terms import search_terms
 from feedsrv.storage.repository import Repository, open_repository
 from feedsrv.upstream.client import UpstreamClient
@@ -170,13 +176,14 @@ class Service:
         self._cleanup = ExitStack()
         self._now = now
         shutdown = Event()
+        sleep = sleep or shutdown.wait
         self._refresher = Refresher(
             config,
             client,
             repository,
             owner=f"{os.getpid()}-{uuid4().hex}",
             now=now,
-            sleep=sleep or shutdown.wait,
+            sleep=sleep,
             chance=chance,
         )
         #: The search pages of the configured feeds.
@@ -209,9 +216,20 @@ class Service:
             now=now,
         )
         self._first_matches = FirstMatches(repository)
+        self.artefacts = Artefacts(
+            config,
+            repository,
+            client,
+            refresher=self._refresher,
+            scheduler=self._scheduler,
+            select=self._possible_papers,
+            now=now,
+            sleep=sleep,
+            chance=chance,
+        )
         self._digest_logs = DigestLogs(config, repository, self._list_days, self._quota, now=now)
-        self._window = Window((), Index(()), self._decide_like)
-        self._feed_names = sorted(config.feeds)
+        self._window = Window((), Index(()), self._decide)
+        self._feed_names = tuple(sorted(config.feeds))
 
     @classmethod
     def open(
@@ -336,10 +354,16 @@ class Service:
         ttl, lifetime = _freshness(chain.from_iterable(updated.values()))
         if len(selections) < len(results):
             ttl = lifetime = timedelta(0)
-        lifetime = min(lifetime, next_at - now, _next_midnight(now) - now)
+        queries = {each.feed: each.queries for each in selections}
+        lifetime = min(
+            lifetime,
+            next_at - now,
+            _next_midnight(now) - now,
+            self.artefacts.lifetime(chain(*queries.values()), is_page=is_preview),
+        )
         return FeedResult(
             matches=matches[offset : offset + size],
-            queries={each.feed: each.queries for each in selections},
+            queries=queries,
             offset=offset,
             total=len(matches),
             papers_searched=len(frozenset().union(*(each.searched_ids for each in selections))),
@@ -355,10 +379,14 @@ class Service:
         listings = tuple(listing for state in states for listing in state.listings)
         if (states and not listings) or self._seeds.is_seedless(parse_feed_queries(feed)):
             return None
-        decide_like = partial(self._decide_like, is_stored=is_stored)
-        papers, searched_ids, queries = self._selector.select(feed, listings, decide_like)
-        if any(map(has_count_condition, queries)):
-            is_complete = all(state.listings for state in states)
+        decide = partial(self._decide, is_stored=is_stored)
+        papers, searched_ids, queries = self._selector.select(feed, listings, decide)
+        if any(map(has_changing_condition, queries)):
+            is_complete = (
+                all(state.listings for state in states)
+                and self._list_days.is_complete()
+                and self.artefacts.are_known(queries)
+            )
             papers = self._date_matches(feed, papers, is_complete, is_stored=is_stored)
         pages = tuple(listing.page for listing in listings)
         return _FeedSelection(feed, papers, searched_ids, queries, pages)
@@ -441,7 +469,7 @@ class Service:
                 is_known = all(
                     self._likes.is_stored(like) for query in queries for like in iter_likes(query)
                 )
-                if any(map(has_count_condition, queries)) and not self._first_matches.is_stored(
+                if any(map(has_changing_condition, queries)) and not self._first_matches.is_stored(
                     feed
                 ):
                     is_known = False
@@ -466,20 +494,28 @@ class Service:
             self._sources.wait_for(self._seeds.start_fetches([feed], client))
             self._seeds.check(feed)
 
-    def _decide_like(self, like: Like, papers: Iterable[Paper], *, is_stored: bool = False) -> Like:
+    def _decide(
+        self, part: Undecided, papers: Iterable[Paper], *, is_stored: bool = False
+    ) -> Undecided:
+        if isinstance(part, HasArtefact):
+            return msgspec.structs.replace(part, table=self.artefacts.table())
         return self._likes.decide(
-            like,
+            part,
             papers,
             self._list_days.index(),
             is_complete=self._list_days.is_complete(),
             is_stored=is_stored,
         )
 
+    def _possible_papers(self, feed: Feed) -> tuple[Paper, ...]:
+        """Return the stored papers of the feed, and those that artefacts would bring in."""
+        listings = (each for state in self._sources.states(feed) for each in state.listings)
+        return self._selector.select(feed, listings, self._decide, with_any_artefacts).papers
+
     def _date_matches(
         self, feed: Feed, papers: Sequence[Paper], is_complete: bool, *, is_stored: bool
     ) -> tuple[Paper, ...]:
         """Return the papers with the dates of their first match."""
-        is_complete = is_complete and self._list_days.is_complete()
         return self._first_matches.date_matches(
             feed,
             papers,
@@ -511,7 +547,7 @@ class Service:
         """Return the stored papers of the window, and refresh it in the background."""
         days = self.list_days()
         if not self._window.is_current(days):
-            self._window = Window(days, self._list_days.index(), self._decide_like)
+            self._window = Window(days, self._list_days.index(), self._decide)
         self._scheduler.refresh_in_background(self._due_day_pages())
         return self._window
 
@@ -532,7 +568,7 @@ class Service:
         listing = self.repository.get_listing(Page(Kind.SEARCH, search_terms(feed.query)))
         if listing is None:
             return None
-        papers = self._selector.select(feed, [listing], self._decide_like).papers
+        papers = self._selector.select(feed, [listing], self._decide).papers
         return sum(self._window.index.get(paper.id) is None for paper in papers)
 
     def get_failure(self, feed: Feed) -> Failure | None:

@@ -1,7 +1,5 @@
 """Fetch what feeds need from upstream: what readers wait for first, the rest behind it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, wait
 from datetime import datetime

@@ -1,7 +1,5 @@
 """The sources of a feed: which upstream pages they need, what is stored of them, what is due."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import datetime, timedelta
 from itertools import islice
@@ -13,6 +11,7 @@ from feedsrv.models import Feed, Kind, Listing, Page, Source, StoredDays
 from feedsrv.search.parser import parse_feed_queries
 from feedsrv.search.query import iter_likes
 from feedsrv.search.search_terms import search_terms
+from feedsrv.upstream.artefacts import ARTEFACTS_PAGE
 from feedsrv.upstream.policy import newest_day_page, page_to_fetch, pages_covering, remaining_ttl
 
 _ZERO = timedelta(0)
@@ -41,8 +40,8 @@ def search_pages(feeds: Iterable[Feed]) -> frozenset[Page]:
 
 
 def configured_pages(feeds: Collection[Feed]) -> frozenset[Page]:
-    """Return the searches of the feeds, and the papers that they compare others with."""
-    return search_pages(feeds).union(*map(seed_pages, feeds))
+    """Return all pages that are fetched for the feeds alone: searches, and single papers."""
+    return search_pages(feeds).union([ARTEFACTS_PAGE], *map(seed_pages, feeds))
 
 
 def seed_pages(feed: Feed) -> Iterator[Page]:
@@ -74,13 +73,7 @@ def source_state(
 ) -> SourceState:
     """Return what is stored of one source of the feed, and what has to be fetched.
 
-    Args:
-        source: The source.
-        feed: The feed; its query says what to search for.
-        now: The current time (UTC).
-        days: The window of list days.
-        get_listing: Returns the stored listing of a page.
-        may_fetch: Returns whether a page may be fetched now, which a back-off forbids.
+    ``may_fetch`` returns whether a page may be fetched now, which a back-off forbids.
     """
     if source == "daily" and feed.page is None:
         return _daily_state(days, now, may_fetch)

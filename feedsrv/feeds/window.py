@@ -1,16 +1,14 @@
 """The window: the stored list days that keyword feeds cover, searchable."""
 
-from __future__ import annotations
-
 from datetime import date
 from functools import lru_cache
 
 import msgspec
 
-from feedsrv.feeds.selection import DecideLike
+from feedsrv.feeds.selection import Decide
 from feedsrv.models import Listing, Page, Paper, StoredDays
 from feedsrv.search.index import Index
-from feedsrv.search.query import Query, replace_likes
+from feedsrv.search.query import Query, has_artefact_condition, replace_undecided
 
 _MAX_CACHED_QUERIES = 256
 
@@ -31,14 +29,12 @@ class Window:
     Args:
         list_days: The list days, newest first, each with its stored listing.
         index: Their papers.
-        decide_like: Decides which papers are similar to others; by default none is.
+        decide: Decides about the parts of queries that papers alone do not decide; by default no
+            paper matches them.
     """
 
     def __init__(
-        self,
-        list_days: StoredDays,
-        index: Index,
-        decide_like: DecideLike = lambda like, _: like,
+        self, list_days: StoredDays, index: Index, decide: Decide = lambda part, _: part
     ) -> None:
         self.list_days = list_days
         self.index = index
@@ -48,9 +44,8 @@ class Window:
         fetched = (listing.fetched_at for _, listing in list_days if listing is not None)
         #: When the newest stored list was fetched; None where none is stored.
         self.fetched_at = next(fetched, None)
-        self._decide_like = decide_like
-        #: Return the papers that match a query, newest first; all for None.
-        self.search = lru_cache(maxsize=_MAX_CACHED_QUERIES)(self._search)
+        self._decide = decide
+        self._cached_search = lru_cache(maxsize=_MAX_CACHED_QUERIES)(self._search)
 
     def is_current(self, list_days: StoredDays) -> bool:
         """Return whether the window was made of these very listings."""
@@ -62,8 +57,14 @@ class Window:
         )
 
     def resolve(self, query: Query) -> Query:
-        """Return the query with what is decided about similar papers."""
-        return replace_likes(query, lambda like: self._decide_like(like, self.papers))
+        """Return the query with what is decided about its papers."""
+        return replace_undecided(query, lambda part: self._decide(part, self.papers))
+
+    def search(self, query: Query | None) -> tuple[Paper, ...]:
+        """Return the papers that match a query, newest first; all for None."""
+        if query is not None and has_artefact_condition(query):  # they change beside the window
+            return self._search(query)
+        return self._cached_search(query)
 
     def _search(self, query: Query | None) -> tuple[Paper, ...]:
         return self.papers if query is None else self.index.search(self.resolve(query))

@@ -5,11 +5,13 @@ most one message whose acceptance nobody recorded, and the next run repeats that
 Message-ID.
 """
 
-from __future__ import annotations
-
+import fcntl
 import logging
+import os
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from email.message import EmailMessage
+from pathlib import Path
 from platform import node
 from typing import Literal
 
@@ -28,12 +30,7 @@ from feedsrv.feeds.service import ALL_PAPERS, Service
 from feedsrv.mail.links import MailLinks
 from feedsrv.mail.messages import Envelope, Footer, digest_message
 from feedsrv.mail.smtp import SMTPSender
-from feedsrv.mail.subscriptions import (
-    DeliveryRecord,
-    Subscription,
-    Subscriptions,
-    subscribed_feeds,
-)
+from feedsrv.mail.subscriptions import DeliveryRecord, Subscription, Subscriptions, subscribed_feeds
 from feedsrv.models import Digest, Feed
 
 log = logging.getLogger(__name__)
@@ -65,9 +62,6 @@ def due_messages(service: Service, subscriptions: Subscriptions) -> list[DueMess
     """Return the digests that are due, the oldest of each subscription first.
 
     The first message of a subscription is the latest digest, not all that the window holds.
-
-    Raises:
-        StoreError: The store fails, so that nobody knows what was sent.
     """
     digests: dict[str, tuple[Digest, ...]] = {}
     due = []
@@ -103,9 +97,7 @@ def build_message(service: Service, links: MailLinks, due: DueMessage) -> EmailM
         due.digest,
         digest_id(feed_id(map(feed_definition, due.feeds)), due.digest.key),
         Envelope(
-            sender=service.config.mail.sender,
-            recipient=subscription.address,
-            date=service.now(),
+            sender=service.config.mail.sender, recipient=subscription.address, date=service.now()
         ),
         Footer(
             id=subscription.id,
@@ -117,16 +109,30 @@ def build_message(service: Service, links: MailLinks, due: DueMessage) -> EmailM
     )
 
 
-class Delivery:
-    """Sends what is due.
+@contextmanager
+def hold_run_lock(directory: Path) -> Iterator[bool]:
+    """Return whether no other process of this machine sends from the same store.
 
-    Args:
-        service: The feeds.
-        subscriptions: Who gets what; records what was sent.
-        links: The links in messages.
-        sender: Sends messages.
-        sleep: Waits for a number of seconds between two messages.
+    The lock ends with the process, however that ends.
     """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        lock = os.open(directory / "mail.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise StoreError(str(directory), error.strerror or str(error)) from error
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(lock)
+
+
+class Delivery:
+    """Sends what is due, with a pause between two messages, and records it."""
 
     def __init__(
         self,
@@ -201,10 +207,7 @@ class Delivery:
     def _record(self, due: DueMessage, *, through: str, rejection: str = "") -> None:
         """Record what became of a message, and let go of it.
 
-        Args:
-            due: The message.
-            through: The key of its digest; empty for a message to send again.
-            rejection: Why it was rejected.
+        ``through`` is the key of its digest; empty for a message to send again.
         """
 
         def record(stored: DeliveryRecord | None) -> DeliveryRecord:
@@ -224,11 +227,7 @@ class Delivery:
     def _update(
         self, due: DueMessage, change: Callable[[DeliveryRecord | None], DeliveryRecord]
     ) -> DeliveryRecord:
-        """Change the record of a subscription.
-
-        Raises:
-            StoreError: It cannot be written.
-        """
+        """Change the record of a subscription; raise StoreError if it cannot be written."""
         deliveries, name = self._subscriptions.deliveries, due.subscription.id
         record = deliveries.update(name, change)
         if record is None or not deliveries.is_written(name):

@@ -1,7 +1,5 @@
 """Links in messages: to the feed, to confirm a subscription, to end it. Nobody can forge them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from secrets import token_urlsafe
@@ -34,10 +32,7 @@ class _Confirmation(msgspec.Struct, frozen=True):
 class MailLinks:
     """Makes links and reads their tokens.
 
-    Args:
-        repository: Stores the key that signs them.
-        url: Returns the URL of a path of this server, given the path and parameters; None where
-            the server has no URL that mail programs could open.
+    Without ``url``, the server has no URL that mail programs could open, and links are empty.
     """
 
     def __init__(self, repository: Repository, url: Callable[..., str] | None) -> None:
@@ -45,43 +40,30 @@ class MailLinks:
         self._url = url
 
     def page_url(self, subscription: Subscription) -> str:
-        """Return the URL of the feed's page; empty where the server has no URL."""
-        if self._url is None:
-            return ""
-        return self._url(subscription.path, q=subscription.query, digest=subscription.period)
+        """Return the URL of the feed's page."""
+        path, period = subscription.path, subscription.period
+        return self._build_url(path, q=subscription.query, digest=period)
 
     def unsubscribe_url(self, subscription: Subscription) -> str:
-        """Return the URL that ends the subscription; empty where the server has no URL."""
-        if self._url is None:
-            return ""
-        return self._url(UNSUBSCRIBE_PATH, token=self._signer().sign(subscription.id).decode())
+        """Return the URL that ends the subscription."""
+        token = self._signer().sign(subscription.id).decode()
+        return self._build_url(UNSUBSCRIBE_PATH, token=token)
 
     def confirm_url(self, subscription: Subscription, now: datetime) -> str:
-        """Return the URL that confirms the subscription; empty where the server has no URL."""
-        if self._url is None:
-            return ""
+        """Return the URL that confirms the subscription."""
         confirmation = _Confirmation(subscription, now + CONFIRMATION_LIFETIME)
-        return self._url(
-            CONFIRM_PATH, token=self._serializer().dumps(msgspec.to_builtins(confirmation))
-        )
+        token = self._serializer().dumps(msgspec.to_builtins(confirmation))
+        return self._build_url(CONFIRM_PATH, token=token)
 
     def read_unsubscribe_token(self, token: str) -> str:
-        """Return the id of the subscription to end.
-
-        Raises:
-            TokenError: Nobody signed the token.
-        """
+        """Return the id of the subscription to end; raise TokenError if nobody signed the token."""
         try:
             return self._signer().unsign(token.encode("ascii", "replace")).decode()
         except BadData as error:
             raise TokenError("this link is damaged; copy it whole from the message") from error
 
     def read_confirm_token(self, token: str, now: datetime) -> Subscription:
-        """Return the subscription to add.
-
-        Raises:
-            TokenError: Nobody signed the token, or it is too old.
-        """
+        """Return the subscription to add; raise TokenError if the token is not ours, or too old."""
         try:
             data = self._serializer().loads(token)
             confirmation = msgspec.convert(data, _Confirmation)
@@ -90,6 +72,9 @@ class MailLinks:
         if now > confirmation.expires_at:
             raise TokenError("this link is older than 48 hours; subscribe again")
         return confirmation.subscription
+
+    def _build_url(self, path: str, **parameters: object) -> str:
+        return self._url(path, **parameters) if self._url is not None else ""
 
     def _signer(self) -> Signer:
         return Signer(self._secret(), salt="unsubscribe")

@@ -4,8 +4,6 @@ Plain text comes first, then the same as HTML with inline styles, which is what 
 on. Nothing is loaded from anywhere.
 """
 
-from __future__ import annotations
-
 from datetime import datetime
 from email.header import Header
 from email.headerregistry import Address
@@ -94,14 +92,7 @@ class Footer(msgspec.Struct, frozen=True, kw_only=True):
 def digest_message(
     digest: Digest, digest_id: str, envelope: Envelope, footer: Footer
 ) -> EmailMessage:
-    """Return the message for a digest.
-
-    Args:
-        digest: The digest.
-        digest_id: Its id, the same for all recipients.
-        envelope: Sender, recipient and date.
-        footer: The subscription.
-    """
+    """Return the message for a digest, whose id is the same for all recipients."""
     message = _message(digest.title, envelope, message_key=f"{digest_id} {footer.id}")
     host = urlsplit(footer.page_url).hostname or _domain(envelope.sender)
     message["List-Id"] = f"{_phrase(footer.title)} <{footer.id}.{host}>"
@@ -124,13 +115,7 @@ def digest_message(
 
 
 def confirmation_message(envelope: Envelope, footer: Footer, confirm_url: str) -> EmailMessage:
-    """Return the message that asks whether its recipient wants digests.
-
-    Args:
-        envelope: Sender, recipient and date.
-        footer: The subscription that it is about.
-        confirm_url: The page with the button that confirms it.
-    """
+    """Return the message that asks whether its recipient wants digests."""
     title = f"Confirm: {footer.title} by mail, {footer.frequency}"
     message = _message(title, envelope, message_key=confirm_url)
     text = _templates.get_template("confirm.txt").render(footer=footer, confirm_url=confirm_url)

@@ -1,13 +1,10 @@
 """Send messages over SMTP (RFC 5321), one connection for many."""
 
-from __future__ import annotations
-
 import smtplib
 import ssl
 from collections.abc import Callable
 from contextlib import suppress
 from email.message import EmailMessage
-from types import TracebackType
 from typing import Self
 
 from feedsrv.config import MailConfig
@@ -30,10 +27,7 @@ _CLOSING = 421
 class SMTPSender:
     """Sends messages through the mail server of the settings. Use it in a ``with`` statement.
 
-    Args:
-        config: The mail server.
-        password: The password of its user.
-        sleep: Waits for a number of seconds before a new attempt; None for one attempt only.
+    ``sleep`` waits for a number of seconds before a new attempt; None for one attempt only.
     """
 
     def __init__(
@@ -47,12 +41,7 @@ class SMTPSender:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -64,11 +53,7 @@ class SMTPSender:
             connection.close()
 
     def check(self) -> None:
-        """Connect and log in.
-
-        Raises:
-            MailError: That failed.
-        """
+        """Connect and log in; raise MailError if that fails."""
         try:
             self._connect().noop()
         except (OSError, smtplib.SMTPException) as error:

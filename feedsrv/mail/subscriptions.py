@@ -1,7 +1,5 @@
 """Who gets which digest: addresses in the settings, and people who subscribed on the pages."""
 
-from __future__ import annotations
-
 import hashlib
 from base64 import b32encode
 from collections.abc import Iterator
@@ -67,10 +65,6 @@ class Subscriptions:
     """The subscriptions of one server. Safe for threads and processes.
 
     All methods may raise StoreError.
-
-    Args:
-        config: The settings: addresses of feeds.
-        repository: Stores those of visitors.
     """
 
     def __init__(self, config: Config, repository: Repository) -> None:

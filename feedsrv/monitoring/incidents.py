@@ -1,9 +1,7 @@
 """The incident log and its Atom feed: long outages of upstream and changes of its page layout."""
 
-from __future__ import annotations
-
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from html import escape
 
@@ -16,7 +14,6 @@ from feedsrv.feeds.entry import Entry, EntryLink
 from feedsrv.feeds.metadata import FeedMetadata, feed_id
 from feedsrv.feeds.service import Service
 from feedsrv.models import Failure, Incident, Incidents, Page
-from feedsrv.storage.repository import Repository
 from feedsrv.upstream.events import Event, FetchFailed, LayoutChanged, ListingFetched
 
 #: Failures shorter than this are not reported as incidents. Most are shorter, and feeds are served
@@ -28,25 +25,17 @@ ALL_UPSTREAM = "Hugging Face"
 _LAYOUT_PREFIX = "layout of "
 
 
-# --- the log ---------------------------------------------------------------------------------
-
-
 def with_failure(
     incidents: Incidents, page: Page, failure: Failure, outage: Failure | None, now: datetime
 ) -> Incidents:
     """Return the incidents after a page failed again; the same object if nothing changed.
 
-    Args:
-        incidents: The incidents before, newest first.
-        page: The page.
-        failure: How the page fails.
-        outage: How upstream as a whole fails, if it does. Then one incident covers all pages.
-        now: The current time (UTC).
+    While upstream as a whole fails, one incident covers all pages.
     """
     if outage is not None and now - outage.since >= MIN_DURATION:
-        return _open_incident(incidents, ALL_UPSTREAM, _short_reason(outage), outage.since, now)
+        return _open_incident(incidents, ALL_UPSTREAM, short_reason(outage), outage.since, now)
     if now - failure.since >= MIN_DURATION:
-        return _open_incident(incidents, str(page), _short_reason(failure), failure.since, now)
+        return _open_incident(incidents, str(page), short_reason(failure), failure.since, now)
     return incidents
 
 
@@ -58,14 +47,7 @@ def with_layout_change(incidents: Incidents, page: Page, reason: str, now: datet
 def with_success(
     incidents: Incidents, page: Page, *, has_expected_layout: bool, now: datetime
 ) -> Incidents:
-    """Return the incidents after a page was fetched; the same object if nothing changed.
-
-    Args:
-        incidents: The incidents before, newest first.
-        page: The page.
-        has_expected_layout: Whether the page had its data, which ends a change of its layout.
-        now: The current time (UTC).
-    """
+    """Return the incidents after a page was fetched; the same object if nothing changed."""
     resolved = {str(page), ALL_UPSTREAM}
     if has_expected_layout:
         resolved.add(_layout_subject(page))
@@ -79,7 +61,7 @@ def with_success(
     )
 
 
-def _short_reason(failure: Failure) -> str:
+def short_reason(failure: Failure) -> str:
     """Return the reason without the URL, which is for logs."""
     return failure.reason.partition(" (http")[0]
 
@@ -101,59 +83,38 @@ def _open_incident(
     return (opened, *incidents)[:_MAX_INCIDENTS]
 
 
-class IncidentRecorder:
-    """Updates the incident log from the events of the refresher. Safe for threads.
-
-    Args:
-        repository: Stores the incident log.
-        now: The clock (UTC).
-    """
-
-    def __init__(self, repository: Repository, now: Callable[[], datetime]) -> None:
-        self._repository = repository
-        self._now = now
-
-    def handle(self, event: Event) -> None:
-        """Update the incident log; a `feedsrv.upstream.events.Listener`."""
-        now = self._now()
-        match event:
-            case FetchFailed(page, error, failure, outage) if isinstance(error, FetchError):
-                self._update(lambda log: with_failure(log, page, failure, outage, now))
-            case LayoutChanged(page, reason):
-                self._update(lambda log: with_layout_change(log, page, reason, now))
-            case ListingFetched(page, listing):
-                has_data = listing.parsed_from == "data"
-                self._update(
-                    lambda log: with_success(log, page, has_expected_layout=has_data, now=now)
-                )
-
-    def _update(self, change: Callable[[Incidents], Incidents]) -> None:
-        # Most events change nothing: skip the write.
-        incidents = self._repository.get_incidents()
-        if change(incidents) is not incidents:
-            self._repository.update_incidents(change)
-
-
 def subscribe_incident_recorder(service: Service) -> None:
     """Record the incidents of the service in its repository from now on."""
-    service.subscribe(IncidentRecorder(service.repository, service.now).handle)
+
+    def record(event: Event) -> None:
+        def change(incidents: Incidents) -> Incidents:
+            return with_event(incidents, event, service.now())
+
+        # Most events change nothing: skip the write.
+        incidents = service.repository.get_incidents()
+        if change(incidents) is not incidents:
+            service.repository.update_incidents(change)
+
+    service.subscribe(record)
 
 
-# --- the feed --------------------------------------------------------------------------------
+def with_event(incidents: Incidents, event: Event, now: datetime) -> Incidents:
+    """Return the incidents after an event; the same object if nothing changed."""
+    match event:
+        case FetchFailed(page, error, failure, outage) if isinstance(error, FetchError):
+            return with_failure(incidents, page, failure, outage, now)
+        case LayoutChanged(page, reason):
+            return with_layout_change(incidents, page, reason, now)
+        case ListingFetched(page, listing):
+            has_data = listing.parsed_from == "data"
+            return with_success(incidents, page, has_expected_layout=has_data, now=now)
+    return incidents
 
 
 def incident_feed(
     incidents: Incidents, *, server: str, self_url: str, page_url: str, icon_url: str
 ) -> bytes:
-    """Return the incidents as an Atom feed.
-
-    Args:
-        incidents: The incidents.
-        server: Identifies the server; the feed's id is derived from it.
-        self_url: The URL of the feed.
-        page_url: The URL of the status page.
-        icon_url: The URL of the feed's icon.
-    """
+    """Return the incidents as an Atom feed; its id is derived from ``server``."""
     metadata = FeedMetadata(
         id=feed_id([f"status of {server}"]),
         title="feedsrv: status",
@@ -167,12 +128,7 @@ def incident_feed(
 
 
 def incident_entries(incidents: Incidents, page_url: str) -> tuple[Entry, ...]:
-    """Return one entry for each incident and one for its end, newest first.
-
-    Args:
-        incidents: The incidents.
-        page_url: The URL of the status page.
-    """
+    """Return one entry for each incident and one for its end, newest first."""
     entries = (entry for incident in incidents for entry in _entries_for(incident, page_url))
     return tuple(sorted(entries, key=lambda entry: (entry.published, entry.id), reverse=True))
 

@@ -5,8 +5,6 @@ the library's global one, so that services in one process count separately. Coun
 process. Gauges are computed from the `Status` at each scrape.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import product
 
@@ -58,9 +56,7 @@ class Metrics:
     def count_response(self, route: str, status: str) -> None:
         """Count a response that was built by a view.
 
-        Args:
-            route: The URL rule. Never the path: clients could create any number of series.
-            status: The status line, or the status code.
+        By its URL rule, never by its path: clients could create any number of series.
         """
         self._requests.labels(route, status[:3], "no").inc()
 
@@ -117,6 +113,11 @@ class _StatusCollector(Collector):
             status.request_budget.remaining,
         )
         yield _page_counts((*status.days, *status.lists, *status.searches))
+        yield _gauge(
+            "artefact_papers",
+            "Papers that were checked for models, datasets and Spaces that cite them.",
+            status.artefacts.papers,
+        )
         yield _gauge("store_bytes", "Size of the store in bytes.", status.store.bytes)
         yield _gauge(
             "store_failing", "1 while nothing can be stored, else 0.", bool(status.store.error)

@@ -1,7 +1,5 @@
 """The state of the server: what was fetched when, what is stale, what fails."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from typing import Literal
@@ -11,22 +9,17 @@ import msgspec
 from feedsrv import __version__
 from feedsrv.feeds.service import Service
 from feedsrv.models import Failure, Kind, Listing, Page
+from feedsrv.search.artefacts import ArtefactTable
 from feedsrv.storage.repository import Repository
-from feedsrv.upstream.policy import (
-    MAX_REQUESTS,
-    pages_covering,
-    remaining_ttl,
-    requests_left,
-    ttl,
-)
+from feedsrv.upstream.policy import MAX_REQUESTS, pages_covering, remaining_ttl, requests_left, ttl
 from feedsrv.upstream.refresh import RATE_LIMIT_REASON
 
 # /status.json is these structs as JSON. Its keys are public, so a renamed field keeps its old key.
 
-#: A server may have thousands of configured feeds, each with a search.
-_MAX_LISTED_SEARCHES = 50
-
 State = Literal["fresh", "stale", "unread"]
+
+#: Pages for readers do not mention shorter outages: feeds are served from the store meanwhile.
+MIN_OUTAGE = timedelta(hours=1)
 
 
 class PageStatus(
@@ -72,6 +65,13 @@ class RequestBudget(
     limit: int = MAX_REQUESTS
 
 
+class ArtefactStatus(msgspec.Struct, frozen=True):
+    """How many papers were checked for artefacts that cite them, and when the last one was."""
+
+    papers: int
+    last_checked_at: datetime | None
+
+
 class Status(
     msgspec.Struct,
     frozen=True,
@@ -92,14 +92,14 @@ class Status(
     searches: tuple[PageStatus, ...]
     request_budget: RequestBudget
     store: StoreStatus
+    artefacts: ArtefactStatus
     #: Saved pages that could not be parsed: file name and time of the response.
     unparsed_pages: tuple[tuple[str, datetime], ...] = ()
 
     @property
     def outage(self) -> Failure | None:
         """How upstream as a whole fails; None while it works, or limits the rate of requests."""
-        is_limit = self.failure is not None and self.failure.reason == RATE_LIMIT_REASON
-        return None if is_limit else self.failure
+        return None if _is_rate_limit(self.failure) else self.failure
 
     @property
     def is_rate_limited(self) -> bool:
@@ -118,10 +118,23 @@ class Status(
         pages = (*self.days, *self.lists, *self.searches)
         return tuple(page for page in pages if page.failure)
 
-    def listed_searches(self) -> tuple[PageStatus, ...]:
-        """Return the searches that the status page lists: a limited number, failing ones first."""
-        searches = sorted(self.searches, key=lambda page: page.failure is None)
-        return tuple(searches[:_MAX_LISTED_SEARCHES])
+
+def long_outage(service: Service) -> Failure | None:
+    """Return how upstream or its newest list has failed for an hour or more; None if it has not."""
+    pages = (None, service.newest_day())
+    failures = filter(None, map(service.repository.get_failure, pages))
+    return next(
+        (
+            failure
+            for failure in failures
+            if service.now() - failure.since >= MIN_OUTAGE and not _is_rate_limit(failure)
+        ),
+        None,
+    )
+
+
+def _is_rate_limit(failure: Failure | None) -> bool:
+    return failure is not None and failure.reason == RATE_LIMIT_REASON
 
 
 def build_status(service: Service) -> Status:
@@ -145,6 +158,7 @@ def build_status(service: Service) -> Status:
         ),
         request_budget=RequestBudget(remaining=requests_left(repository.get_request_log(), now)),
         store=_store_status(repository, now),
+        artefacts=_artefact_status(service.artefacts.table()),
         unparsed_pages=tuple(
             (dump.path.name, dump.received_at) for dump in repository.unparsed_pages.list_all()
         ),
@@ -169,6 +183,11 @@ def _store_status(repository: Repository, now: datetime) -> StoreStatus:
         error=failure.reason if failure else "",
         since=failure.since if failure else None,
     )
+
+
+def _artefact_status(table: ArtefactTable) -> ArtefactStatus:
+    checks = [record.checked_at for record in table.records.values()]
+    return ArtefactStatus(len(checks), max(checks, default=None))
 
 
 def _page_status(

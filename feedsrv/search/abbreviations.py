@@ -4,8 +4,6 @@ The algorithm is that of Schwartz and Hearst (2003), "A simple algorithm for ide
 abbreviation definitions in biomedical text".
 """
 
-from __future__ import annotations
-
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping

@@ -9,8 +9,6 @@ Folding removes case, accents and typographic variants, and writes Greek letters
 subscripts in plain letters and digits: *π₀*, *pi0* and ``$\pi_0$`` read alike.
 """
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from collections.abc import Iterable

@@ -4,8 +4,6 @@ This highlights exactly what `feedsrv.search.query.matches` finds, because it us
 and patterns. Excluded words are never highlighted.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 
 from feedsrv.search.analysis import tokenize_with_offsets
@@ -29,12 +27,8 @@ def highlight_spans(
 ) -> tuple[Span, ...]:
     """Return where in a field's text the query's words stand, in order and without overlaps.
 
-    Args:
-        query: The query.
-        field: The text's field: title, abstract, keyword, author or org. Of several authors or
-            keywords, the text is one.
-        text: As it is shown.
-        has_keywords: Whether the paper has keywords.
+    Of several authors or keywords, the text is one. ``has_keywords`` says whether the paper has
+    any.
     """
     terms = [
         term
@@ -66,13 +60,7 @@ def segments(text: str, spans: Sequence[Span]) -> Iterator[Segment]:
 
 
 def excerpt(text: str, spans: Sequence[Span], length: int) -> tuple[str, tuple[Span, ...]]:
-    """Return the part of a text around its first span, in whole words, and the spans in it.
-
-    Args:
-        text: The text.
-        spans: Its spans, in order.
-        length: Approximate number of characters of the part.
-    """
+    """Return some characters around a text's first span, in whole words, and the spans in them."""
     if len(text) <= length:
         return text, tuple(spans)
     first = spans[0][0] if spans else 0

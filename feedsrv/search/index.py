@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from heapq import nlargest
+from itertools import islice
 from threading import Lock
 from typing import NamedTuple
 
@@ -26,6 +27,7 @@ from feedsrv.search.query import (
     KEYWORD_FALLBACK_FIELDS,
     And,
     CountCondition,
+    HasArtefact,
     HasLink,
     Like,
     Not,
@@ -43,14 +45,12 @@ _ASCII_ONE = ord("1")
 _MAX_CACHED_EDGES = 2_000
 #: Words of which a prefix lists the papers: the most frequent ones. `a*` has thousands.
 _MAX_FORMS = 50
+#: Strings to look for in a text, at most.
+_MAX_BEGINNINGS = 16
 
 
 class Index:
-    """Papers that can be searched. Safe for threads.
-
-    Args:
-        papers: The papers; results keep their order.
-    """
+    """Papers that can be searched; results keep their order. Safe for threads."""
 
     def __init__(self, papers: Sequence[Paper]) -> None:
         self.papers = tuple(papers)
@@ -127,8 +127,8 @@ class Index:
             case HasLink() | CountCondition():
                 numbers = (n for n in iter_bits(candidates) if matched_value(query, self.papers[n]))
                 return bitset(numbers, len(self.papers))
-            case Like(members=members):
-                return candidates & self._papers_with_ids(members)
+            case HasArtefact() | Like():
+                return candidates & self._papers_with_ids(query.members)
             case Term():
                 return self._evaluate_term(query, candidates)
 
@@ -285,13 +285,7 @@ class _FieldIndex:
 
 
 class _Matcher:
-    """Finds adjacent words that match a pattern in texts.
-
-    Args:
-        pattern: The pattern.
-        edges: Those of its edges that are in any of the texts.
-        words: Returns the words of the texts that agree with an edge.
-    """
+    """Finds adjacent words that match a pattern in texts, by edges and words that any text has."""
 
     def __init__(
         self, pattern: Pattern, edges: Iterable[Edge], words: Callable[[Edge], list[str]]
@@ -301,21 +295,36 @@ class _Matcher:
         for edge in edges:
             for word in words(edge):
                 self._edges.setdefault(word, []).append(edge)
-        self._first_words = [
-            f" {word} "
-            for word, found in self._edges.items()
-            if any(edge.start == 0 for edge in found)
-        ]
+        #: Strings of which one begins each match: two words, because *of* is everywhere.
+        pairs = islice(self._first_pairs(), _MAX_BEGINNINGS + 1)
+        self._beginnings = [f" {first} {second} " for first, second in pairs]
+        if len(self._beginnings) > _MAX_BEGINNINGS or any(map(self._is_whole, self._edges)):
+            self._beginnings = [
+                f" {word} "
+                for word, found in self._edges.items()
+                if any(edge.start == 0 for edge in found)
+            ]
+
+    def _first_pairs(self) -> Iterator[tuple[str, str]]:
+        for first, edges in self._edges.items():
+            ends = {edge.end for edge in edges if edge.start == 0}
+            for second, following in self._edges.items() if ends else ():
+                if any(edge.start in ends for edge in following):
+                    yield first, second
+
+    def _is_whole(self, word: str) -> bool:
+        """Return whether the word alone matches the pattern."""
+        return any(edge.start == 0 and edge.end == self._last for edge in self._edges[word])
 
     def find(self, text: str) -> Iterator[str]:
         """Yield the adjacent words of each match; the text begins and ends with a space."""
-        for word in self._first_words:
-            position = text.find(word)
+        for beginning in self._beginnings:
+            position = text.find(beginning)
             while position >= 0:
                 end = self._end_of_match(position, text)
                 if end >= 0:
                     yield text[position + 1 : end]
-                position = text.find(word, position + 1)
+                position = text.find(beginning, position + 1)
 
     def _end_of_match(self, position: int, text: str) -> int:
         """Return the end of the match after the space at this position; -1 for none."""

@@ -1,7 +1,5 @@
 """Papers that a query just misses, and the word or paper that would bring each of them in."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import islice
@@ -16,9 +14,10 @@ from feedsrv.search.query import (
     Or,
     Query,
     Term,
+    Undecided,
     iter_likes,
     iter_positive_terms,
-    replace_likes,
+    replace_undecided,
 )
 from feedsrv.search.similar import SeedVector, build_seed_vector
 
@@ -50,14 +49,7 @@ class NearMiss(msgspec.Struct, frozen=True):
 def find_near_misses(
     text: str, tree: Query, found: Sequence[Paper], index: Index
 ) -> tuple[NearMiss, ...]:
-    """Return the papers that are most similar to those of a feed and not among them.
-
-    Args:
-        text: The feed's query.
-        tree: The same, parsed, with what was decided about similar papers.
-        found: The papers of the index that match it, the newest first.
-        index: The papers of the window.
-    """
+    """Return the papers that are most similar to those of a feed and not among them."""
     likes = tuple(iter_likes(tree))
     if likes and likes[0].seed_vector is not None:
         misses = _similar_papers(tree, likes[0], likes[0].seed_vector, found, index)
@@ -75,11 +67,11 @@ def _similar_papers(
     """Yield the papers right below the cut-off."""
     for paper in _most_similar(seed_vector, found, index):
         if paper.id not in like.members and not like.library:
-            query = str(replace_likes(tree, partial(_with_id, like, paper.id)))
+            query = str(replace_undecided(tree, partial(_with_id, like, paper.id)))
             yield NearMiss(paper, f"like:{paper.id}", query, 0)
 
 
-def _with_id(like: Like, paper_id: str, other: Like) -> Like:
+def _with_id(like: Like, paper_id: str, other: Undecided) -> Undecided:
     """Return the part with one more paper, if it is the one to change; else as it is."""
     ids = (*like.ids, paper_id)
     return msgspec.structs.replace(like, ids=ids) if other is like else other

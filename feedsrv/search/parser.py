@@ -5,11 +5,10 @@ that can be read as words is treated as words: an unknown field becomes a word, 
 punctuation is ignored, so any paper's title is a valid query.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from functools import lru_cache
+from importlib.resources import files
 from typing import NamedTuple
 
 import msgspec
@@ -24,6 +23,7 @@ from feedsrv.search.query import (
     CountCondition,
     CounterName,
     Field,
+    HasArtefact,
     HasLink,
     Like,
     Not,
@@ -49,26 +49,6 @@ URL_LIMITS = Limits(250, 32)
 CONFIG_LIMITS = Limits(4_000, 400)
 MAX_DEPTH = 8
 
-_GRAMMAR = r"""
-    ?start: any
-    ?any: all (_OR all)*
-    ?all: unary (_AND? unary)*
-    ?unary: atom | _NOT atom -> negated
-    ?atom: "(" any ")" | term
-    term: FIELD? (WORD | QUOTED | VERBATIM)
-
-    _OR.3: /OR(?![^\s()"|])|\|(?:\s*\|)*/
-    _AND.3: /AND(?![^\s()"|])/
-    // A hyphen before other punctuation is no NOT (->), nor is "Stars: a Survey" a condition.
-    _NOT.3: /NOT(?![^\s()"|])|-(?=[^\s)|-])(?![!#-'*-\/:-@\[-`{}~]+(?:[\s)]|$))/
-    FIELD.2: /(?:title|abstract|author|org|keyword|id|by):/i
-        | /has:(?!\s+(?!code|project|media)[^\W_])/i
-        | /(?:upvotes|comments|stars|like):(?!\s+[^\W_])/i
-    VERBATIM.2: /="[^"]*"/
-    QUOTED: /"[^"]*"/
-    WORD: /(?:(?!=")[^\s()"|])+/
-    %ignore /\s+/
-"""
 #: Fields of names and ids, whose words have no forms.
 _NAME_FIELDS = frozenset({"author", "org", "id", "by"})
 #: A complete id: since 2015, arXiv's have five digits. Those of sample papers have three.
@@ -116,16 +96,16 @@ class _SkipPunctuation:
 
 
 _PARSER = Lark(
-    _GRAMMAR, parser="lalr", lexer="basic", maybe_placeholders=False, postlex=_SkipPunctuation()
+    files("feedsrv.search").joinpath("query.lark").read_text("ascii"),
+    parser="lalr",
+    lexer="basic",
+    maybe_placeholders=False,
+    postlex=_SkipPunctuation(),
 )
 
 
 def parse_query(text: str, limits: Limits = CONFIG_LIMITS) -> Query:
-    """Return the query tree of a text.
-
-    Args:
-        text: The query.
-        limits: Its maximum size. Parentheses nest at most 8 deep in any case.
+    """Return the query tree of a text of limited size; parentheses nest at most 8 deep in any case.
 
     Raises:
         QueryError: It cannot be parsed, or is over a limit.
@@ -158,11 +138,7 @@ def _parse(text: str) -> tuple[Query, tuple[int, ...]]:
 
 
 def parse_feed_query(feed: Feed) -> Query | None:
-    """Return the query of a feed, with the papers of its library; None for all papers.
-
-    Raises:
-        QueryError: It cannot be parsed.
-    """
+    """Return the query of a feed, with the papers of its library; None for all papers."""
     query = parse_query(feed.query) if feed.query else None
     if not feed.library:
         return query
@@ -171,11 +147,7 @@ def parse_feed_query(feed: Feed) -> Query | None:
 
 
 def parse_feed_queries(feed: Feed) -> tuple[Query, ...]:
-    """Return all queries that the papers of a feed must match.
-
-    Raises:
-        QueryError: One cannot be parsed.
-    """
+    """Return all queries that the papers of a feed must match."""
     narrowing = parse_query(feed.narrowed_by) if feed.narrowed_by else None
     return tuple(each for each in (parse_feed_query(feed), narrowing) if each is not None)
 
@@ -267,11 +239,14 @@ class _TreeBuilder(Transformer[Token, Query]):
                 reason = f"unknown field {field!r}; use one of {_KNOWN_FIELDS}"
                 raise QueryError(self._text, _position(tokens[0]), reason)
 
-    def _build_has(self, body: str, position: int) -> HasLink:
+    def _build_has(self, body: str, position: int) -> HasLink | HasArtefact:
         match body.lower():
             case "code" | "project" | "media" as link:
                 return HasLink(link)
-        raise QueryError(self._text, position, "has: takes code, project or media")
+            case "model" | "dataset" | "space" as kind:
+                return HasArtefact(kind)
+        reason = "has: takes code, project, media, model, dataset or space"
+        raise QueryError(self._text, position, reason)
 
     def _build_count(self, counter: CounterName, body: str, position: int) -> CountCondition:
         if found := _COMPARISON.fullmatch(body):

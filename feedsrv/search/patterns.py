@@ -57,13 +57,7 @@ class Edge(NamedTuple):
 
 
 class Pattern:
-    """What a term matches: every path of edges from node 0 to the last.
-
-    Args:
-        words: The words of the term.
-        edges: The edges, in any order.
-        last: The last node.
-    """
+    """What a term matches: every path of edges from node 0 to the last."""
 
     def __init__(self, words: Sequence[str], edges: Sequence[Edge], last: int) -> None:
         self.words = tuple(words)
@@ -141,10 +135,7 @@ class Pattern:
 
 @lru_cache(maxsize=4096)
 def build_pattern(
-    words: tuple[str, ...],
-    mode: WordMode = "forms",
-    previous_word: str = "",
-    next_word: str = "",
+    words: tuple[str, ...], mode: WordMode = "forms", previous_word: str = "", next_word: str = ""
 ) -> Pattern:
     """Return the pattern for words that must be adjacent, in this order.
 

@@ -1,6 +1,7 @@
 """The query tree: what a query looks for, whether a paper matches it, and where.
 
-A query is a tree of `And`, `Or` and `Not` over `Term`, `HasLink`, `CountCondition` and `Like`.
+A query is a tree of `And`, `Or` and `Not` over `Term`, `HasLink`, `HasArtefact`, `CountCondition`
+and `Like`.
 `feedsrv.search.parser` makes one from text; ``str`` writes it so that parsing it again gives the
 same tree.
 """
@@ -17,6 +18,7 @@ import msgspec
 
 from feedsrv.models import Paper, PaperTokens
 from feedsrv.search.analysis import fold, tokenize
+from feedsrv.search.artefacts import NO_ARTEFACTS, ArtefactKind, ArtefactTable
 from feedsrv.search.patterns import Pattern, build_pattern, case_matters, find_verbatim
 from feedsrv.search.similar import SeedVector
 
@@ -46,19 +48,14 @@ _OPERATORS: dict[str, Callable[[int, int], bool]] = {
 
 
 class Term(msgspec.Struct, frozen=True):
-    """A word, or adjacent words.
+    """A word, or adjacent words."""
 
-    Attributes:
-        field: Where to look; empty for title, abstract and keywords.
-        text: As typed, without field, quotes and asterisk.
-        mode: How a paper's words must agree.
-        previous_word: The plain word before it in the query. Papers may join it with this one.
-        next_word: The plain word after it, likewise.
-    """
-
+    #: Where to look; empty for title, abstract and keywords.
     field: Field
+    #: As typed, without field, quotes and asterisk.
     text: str
     mode: TermMode
+    #: The plain words before and after it in the query. Papers may join them with this one.
     previous_word: str = ""
     next_word: str = ""
 
@@ -112,7 +109,7 @@ class Term(msgspec.Struct, frozen=True):
             case "exact":
                 how = f"“{self.text}”"
             case "prefix":
-                how = f"words that begin with “{self.text}”"
+                how = f"words starting with “{self.text}”"
             case "phrase":
                 how = f"“{self.text}” side by side, in any form"
             case "forms":
@@ -136,8 +133,29 @@ class HasLink(msgspec.Struct, frozen=True):
         return f"has:{self.link}"
 
     def describe(self) -> str:
-        """Return what it looks for, as a phrase."""
         return f"links {self.link}"
+
+
+class HasArtefact(msgspec.Struct, frozen=True):
+    """A model, dataset or Space at Hugging Face cites the paper.
+
+    No listing says so, and it changes while listings stay. Without a table it matches no paper.
+    """
+
+    kind: ArtefactKind
+    #: What cites which papers.
+    table: ArtefactTable = NO_ARTEFACTS
+
+    def __str__(self) -> str:
+        return f"has:{self.kind}"
+
+    @property
+    def members(self) -> frozenset[str]:
+        """The ids of the papers that it matches."""
+        return self.table.paper_ids[self.kind]
+
+    def describe(self) -> str:
+        return f"cited by a {'Space' if self.kind == 'space' else self.kind} at Hugging Face"
 
 
 class CountCondition(msgspec.Struct, frozen=True):
@@ -151,7 +169,6 @@ class CountCondition(msgspec.Struct, frozen=True):
         return f"{self.counter}:{self.operator}{self.value}"
 
     def describe(self) -> str:
-        """Return what it looks for, as a phrase."""
         return f"{self.counter} {self.operator} {self.value}"
 
 
@@ -160,19 +177,16 @@ class Like(msgspec.Struct, frozen=True):
 
     Which papers are is decided elsewhere, once for each paper, because it depends on when a feed
     was first served. Without that decision it matches none.
-
-    Attributes:
-        ids: Of the papers to be similar to.
-        unlike_ids: Of papers to be different from.
-        library: The name of the feed, where the ids come from its ``like_file``.
-        members: The ids of the papers that are similar.
-        seed_vector: What papers are compared with; None where it is unknown.
     """
 
+    #: Of the papers to be similar to, and to be different from.
     ids: tuple[str, ...]
     unlike_ids: tuple[str, ...] = ()
+    #: The name of the feed, where the ids come from its ``like_file``.
     library: str = ""
+    #: The ids of the papers that are similar.
     members: frozenset[str] = frozenset()
+    #: What papers are compared with; None where it is unknown.
     seed_vector: SeedVector | None = None
 
     def __str__(self) -> str:
@@ -187,7 +201,6 @@ class Like(msgspec.Struct, frozen=True):
         return str(Like(tuple(sorted(set(self.ids))), tuple(sorted(set(self.unlike_ids)))))
 
     def describe(self) -> str:
-        """Return what it looks for, as a phrase."""
         if self.library:
             return f"similar to the {len(self.ids)} papers of the library"
         unlike = f", unlike {', '.join(self.unlike_ids)}" if self.unlike_ids else ""
@@ -227,7 +240,10 @@ class Or(msgspec.Struct, frozen=True):
         )
 
 
-Query = And | Or | Not | Term | HasLink | CountCondition | Like
+#: Conditions that are decided by more than a paper and the query; without that they match none.
+Undecided = HasArtefact | Like
+Leaf = Term | HasLink | CountCondition | Undecided
+Query = And | Or | Not | Leaf
 
 
 def canonical_text(query: Query) -> str:
@@ -266,9 +282,6 @@ def _canonical_term(term: Term, lead: str, mode: TermMode) -> str:
             return f"{lead}{'-'.join(term.words)}"
 
 
-# --- matching one paper ----------------------------------------------------------------------
-
-
 def matches(query: Query, paper: Paper) -> bool:
     """Return whether the paper matches the query."""
     match query:
@@ -283,7 +296,7 @@ def matches(query: Query, paper: Paper) -> bool:
             return any(matches(part, paper) for part in parts)
         case Not(part):
             return not matches(part, paper)
-        case HasLink() | CountCondition() | Like():
+        case HasLink() | HasArtefact() | CountCondition() | Like():
             return bool(matched_value(query, paper))
         case _:
             assert_never(query)
@@ -336,18 +349,22 @@ def match_locations(query: Query, paper: Paper) -> tuple[str, ...]:
             return tuple(dict.fromkeys(locations))
         case Not():
             return ()
-        case HasLink() | CountCondition() | Like():
+        case HasLink() | HasArtefact() | CountCondition() | Like():
             return tuple(filter(None, [matched_value(query, paper)]))
         case _:
             assert_never(query)
 
 
-def matched_value(query: HasLink | CountCondition | Like, paper: Paper) -> str:
+def matched_value(query: HasLink | HasArtefact | CountCondition | Like, paper: Paper) -> str:
     """Return the value that makes the paper match, such as ``upvotes: 31``; empty for no match."""
     match query:
         case HasLink(link):
             linked = getattr(paper, link)
             return f"{link}: {linked if isinstance(linked, str) else linked[0]}" if linked else ""
+        case HasArtefact(kind, table):
+            linked = table.get(kind, paper.id)
+            others = f" and {linked.count - 1} more" if linked.count > 1 and linked.example else ""
+            return f"{kind}: {linked.example or linked.count}{others}" if linked.count else ""
         case CountCondition(counter, sign, number):
             value = getattr(paper, counter)
             return f"{counter}: {value}" if _OPERATORS[sign](value, number) else ""
@@ -363,9 +380,6 @@ def _similarity(like: Like, paper: Paper) -> str:
     return f"like: {like.seed_vector.similarity(paper):.2f} ({words})"
 
 
-# --- what a query looks for ------------------------------------------------------------------
-
-
 def iter_positive_terms(query: Query) -> Iterator[Term]:
     """Yield the terms that a paper may match by: all but the excluded ones."""
     match query:
@@ -374,50 +388,65 @@ def iter_positive_terms(query: Query) -> Iterator[Term]:
         case And(parts) | Or(parts):
             for part in parts:
                 yield from iter_positive_terms(part)
-        case Not() | HasLink() | CountCondition() | Like():
+        case Not() | HasLink() | HasArtefact() | CountCondition() | Like():
             pass
         case _:
             assert_never(query)
 
 
-def iter_likes(query: Query) -> Iterator[Like]:
-    """Yield the parts that compare papers with others, excluded ones too."""
+def iter_leaves(query: Query) -> Iterator[Leaf]:
+    """Yield the terms and conditions of the query, excluded ones too."""
     match query:
-        case Like():
-            yield query
         case And(parts) | Or(parts):
             for part in parts:
-                yield from iter_likes(part)
+                yield from iter_leaves(part)
         case Not(part):
-            yield from iter_likes(part)
+            yield from iter_leaves(part)
         case _:
-            pass
+            yield query
 
 
-def has_count_condition(query: Query) -> bool:
-    """Return whether a part of the query compares a counter."""
+def iter_likes(query: Query) -> Iterator[Like]:
+    """Yield the parts that compare papers with others, excluded ones too."""
+    return (leaf for leaf in iter_leaves(query) if isinstance(leaf, Like))
+
+
+def has_artefact_condition(query: Query) -> bool:
+    """Return whether a part of the query looks for artefacts that cite papers."""
+    return any(isinstance(leaf, HasArtefact) for leaf in iter_leaves(query))
+
+
+def has_changing_condition(query: Query) -> bool:
+    """Return whether a paper can begin to match long after it was listed: counters, artefacts."""
+    return any(isinstance(leaf, CountCondition | HasArtefact) for leaf in iter_leaves(query))
+
+
+def replace_undecided(query: Query, change: Callable[[Undecided], Query]) -> Query:
+    """Return the query with each part replaced that is decided by more than a paper."""
     match query:
-        case CountCondition():
-            return True
-        case And(parts) | Or(parts):
-            return any(map(has_count_condition, parts))
-        case Not(part):
-            return has_count_condition(part)
-        case _:
-            return False
-
-
-def replace_likes(query: Query, change: Callable[[Like], Query]) -> Query:
-    """Return the query with each part that compares papers replaced."""
-    match query:
-        case Like():
+        case HasArtefact() | Like():
             return change(query)
         case And(parts):
-            return And(tuple(replace_likes(part, change) for part in parts))
+            return And(tuple(replace_undecided(part, change) for part in parts))
         case Or(parts):
-            return Or(tuple(replace_likes(part, change) for part in parts))
+            return Or(tuple(replace_undecided(part, change) for part in parts))
         case Not(part):
-            return Not(replace_likes(part, change))
+            return Not(replace_undecided(part, change))
+        case _:
+            return query
+
+
+def with_any_artefacts(query: Query, *, is_negated: bool = False) -> Query:
+    """Return the query of all papers that match with some artefacts, whatever cites them now."""
+    match query:
+        case HasArtefact():
+            return Or(()) if is_negated else And(())  # matches none, or all
+        case And(parts):
+            return And(tuple(with_any_artefacts(part, is_negated=is_negated) for part in parts))
+        case Or(parts):
+            return Or(tuple(with_any_artefacts(part, is_negated=is_negated) for part in parts))
+        case Not(part):
+            return Not(with_any_artefacts(part, is_negated=not is_negated))
         case _:
             return query
 

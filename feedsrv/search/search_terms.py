@@ -1,7 +1,5 @@
 """What to search for on upstream's search page, from the text of a query."""
 
-from __future__ import annotations
-
 import re
 from functools import lru_cache
 
@@ -9,7 +7,8 @@ from feedsrv.search.parser import CONFIG_LIMITS, parse_query
 from feedsrv.search.query import MAX_UPSTREAM_LENGTH, upstream_search_text
 
 _WORD = r"(?!(?:AND|OR|NOT)\b)[A-Za-z0-9]+(?:-[A-Za-z0-9]+)*"
-_CONDITION = r"has:(?:code|project|media)|(?:upvotes|comments|stars):(?:[<>]=?|=)\d{1,9}"
+_HAS = r"has:(?:code|project|media|model|dataset|space)"
+_CONDITION = rf"{_HAS}|(?:upvotes|comments|stars):(?:[<>]=?|=)\d{{1,9}}"
 _TERM = rf'-?(?:(?:title|abstract|keyword):)?(?:{_WORD}\*?|"{_WORD}(?:[ ]{_WORD})*")|{_CONDITION}'
 #: Terms without parentheses, one of them or all of them: most queries of a settings file.
 _PLAIN_QUERY = re.compile(rf"(?:{_TERM})(?:(?: OR)? (?:{_TERM}))*")

@@ -6,8 +6,6 @@ British *-ise*, and the few derivations that are safe for unlisted words (*token
 get wrong, and relations that no rule covers, are listed in ``word_families.txt``.
 """
 
-from __future__ import annotations
-
 import re
 
 #: Longer "words" are data, not English.
@@ -26,11 +24,7 @@ _ABILITY = re.compile(r"(?<=[a-z]{3}[ai])bility$")
 
 
 def stem(word: str) -> str:
-    """Return the part that the regular forms of a word share: *train* of *trains* and *training*.
-
-    Args:
-        word: The word, folded.
-    """
+    """Return the part that regular forms of a word share: *train* of *trains* and *training*."""
     if not (word.isascii() and word.isalpha() and 2 < len(word) <= _MAX_LENGTH):
         return word
     return _strip_final(_strip_derivation(_strip_verb_ending(_strip_plural(word))))

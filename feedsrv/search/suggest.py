@@ -1,7 +1,5 @@
 """Suggest alternatives to a query that matches nothing, matches too much, or could be improved."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
@@ -47,14 +45,7 @@ class Suggestion(msgspec.Struct, frozen=True):
 def suggest(
     query: str, tree: Query, found: Sequence[Paper], index: Index
 ) -> tuple[Suggestion, ...]:
-    """Return what to try instead of a query, the most important first.
-
-    Args:
-        query: The query text.
-        tree: The same, parsed.
-        found: The papers of the index that match it.
-        index: The papers of the window.
-    """
+    """Return what to try instead of a query that finds these papers, the most important first."""
     if not found:
         return (Suggestion("no match", _first_matching(_relaxed_queries(tree, index))),)
     suggestions = []

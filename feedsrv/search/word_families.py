@@ -6,8 +6,6 @@ forms can be related. Both are listed in ``word_families.txt``, which
 of unlisted words.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from functools import cache, lru_cache
 from importlib.resources import files
@@ -101,12 +99,7 @@ def irregular_forms(base: str) -> frozenset[str]:
 
 
 def split_prefix(word: str, min_rest: int = _MIN_REST) -> Iterator[tuple[str, str]]:
-    """Yield each way to split a word into a prefix and the rest.
-
-    Args:
-        word: The word.
-        min_rest: Minimum number of letters of the rest.
-    """
+    """Yield each way to split a word into a prefix and a rest of so many letters at least."""
     for size in _PREFIX_SIZES:
         if len(word) - size < min_rest:
             return

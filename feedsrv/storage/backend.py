@@ -1,7 +1,5 @@
 """The protocol of a storage backend: bytes by area and name."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from enum import StrEnum
 from typing import NamedTuple, Protocol

@@ -1,10 +1,8 @@
 """Circuit breaker: do not call a backend that has just failed."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from threading import Lock
 from typing import Literal
 
@@ -22,10 +20,6 @@ class CircuitBreaker:
     A failed read opens it for reads and writes. A failed write opens it for writes alone: a full
     disk and a read-only replica are still read. While it is open, calls fail at once, so that no
     request waits; `probe` tries again.
-
-    Args:
-        name: The backend, for log lines and errors.
-        clock: Returns seconds that never go backwards.
     """
 
     def __init__(self, name: str, clock: Callable[[], float]) -> None:
@@ -38,17 +32,9 @@ class CircuitBreaker:
         self._allows_writes = True
         self._lock = Lock()
 
-    @contextmanager
-    def guard_read(self) -> Iterator[None]:
-        """Guard a read from the backend; raise StoreError if it fails, or did a moment ago."""
-        with self._guard("reads", allowed=self._allows_reads):
-            yield
-
-    @contextmanager
-    def guard_write(self) -> Iterator[None]:
-        """Guard a write to the backend; raise StoreError if it fails, or did a moment ago."""
-        with self._guard("writes", allowed=self._allows_writes):
-            yield
+    def guard(self, what: Literal["reads", "writes"]) -> AbstractContextManager[None]:
+        """Guard calls of the backend; raise StoreError if one fails, or did a moment ago."""
+        return self._guard(what, self._allows_reads if what == "reads" else self._allows_writes)
 
     def probe(self, read: Callable[[], object], write: Callable[[], object]) -> None:
         """Try again what failed, if it is time to; raise StoreError if it fails."""
@@ -69,7 +55,7 @@ class CircuitBreaker:
             return None if self._allows_writes else (self._reason, self._clock() - self._since)
 
     @contextmanager
-    def _guard(self, what: Literal["reads", "writes"], *, allowed: bool = True) -> Iterator[None]:
+    def _guard(self, what: str, allowed: bool = True) -> Iterator[None]:
         if not allowed:
             raise StoreError(self._name, self._reason)
         try:

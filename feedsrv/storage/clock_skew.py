@@ -4,8 +4,6 @@ A clock that was ahead must not keep anything fresh, blocked or dated in the fut
 again. So what is read from the store is corrected here.
 """
 
-from __future__ import annotations
-
 from datetime import datetime, timedelta
 
 import msgspec

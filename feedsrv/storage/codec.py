@@ -1,7 +1,5 @@
 """Stored records as bytes: compressed JSON."""
 
-from __future__ import annotations
-
 import zlib
 from threading import Lock
 from typing import Any, TypeVar
@@ -28,11 +26,7 @@ def encode(record: msgspec.Struct) -> bytes:
 
 
 def decode(data: bytes, type_: type[RecordT]) -> RecordT:
-    """Return the record.
-
-    Raises:
-        msgspec.DecodeError: The data is damaged, or of another type.
-    """
+    """Return the record; raise `msgspec.DecodeError` for damaged data, or data of another type."""
     decompressor = zlib.decompressobj()
     try:
         text = decompressor.decompress(data, _MAX_BYTES)

@@ -3,26 +3,24 @@
 Conflicts arise when the backend failed and processes changed a record independently.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
 
 import msgspec
 
-from feedsrv.models import DigestLog, Failure, Listing, RequestLog
+from feedsrv.models import DigestLog, Failure, IncidentLog, Listing, RequestLog
+from feedsrv.storage.artefacts import ArtefactBucket
 from feedsrv.storage.clock_skew import is_future
 from feedsrv.storage.last_modified import LastModifiedBucket
 from feedsrv.storage.lease import Lease
-from feedsrv.storage.records import IncidentLog
 
 
 def resolve_conflict(ours: msgspec.Struct, theirs: msgspec.Struct, now: datetime) -> msgspec.Struct:
     """Return the later record; ours where both are of one time, or have none.
 
-    Request logs and Last-Modified values are merged. Of leases and logs of digests the stored one
-    wins: other processes obey the one, and have served the others.
+    Request logs, Last-Modified values and artefacts are merged. Of leases and logs of digests the
+    stored one wins: other processes obey the one, and have served the others.
     """
     match ours, theirs:
         case RequestLog(), RequestLog():
@@ -32,6 +30,8 @@ def resolve_conflict(ours: msgspec.Struct, theirs: msgspec.Struct, now: datetime
             )
         case LastModifiedBucket(), LastModifiedBucket():
             return ours.merge(theirs)
+        case ArtefactBucket(), ArtefactBucket():
+            return ours.merge(theirs, now)
         case (Lease(), Lease()) | (DigestLog(), DigestLog()):
             return theirs
     return theirs if _timestamp(theirs, now) > _timestamp(ours, now) else ours

@@ -6,8 +6,6 @@ Here nothing is pickled or unpickled: values are bytes, names are text, and `_By
 the rest.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 import shutil
@@ -75,12 +73,8 @@ class DiskCache:
     """Bytes by name in one folder. Safe for threads and processes.
 
     Every method but `close` raises StoreError where the files cannot be used. Damaged files are set
-    aside and replaced by empty ones.
-
-    Args:
-        folder: Where the files are; made when first needed.
-        max_bytes: Beyond it, what was stored or touched longest ago is evicted.
-        on_reset: Called when the files were created; what earlier ones held is gone.
+    aside and replaced by empty ones; then ``on_reset`` is called, as when they are first made.
+    Beyond ``max_bytes``, what was stored or touched longest ago is evicted.
     """
 
     def __init__(
@@ -159,8 +153,6 @@ class DiskCache:
         with closing(sqlite3.connect(f"{uri}?mode={mode}", uri=True)) as connection:
             for name, stored in connection.execute(query, (len(prefix), prefix)):
                 yield name, _without_checksum(name, stored)
-
-    # --- the database ------------------------------------------------------------------------
 
     def _run(self, work: Callable[[diskcache.Cache], _Result]) -> _Result:
         """Return the result of the work, of the second attempt where the files were damaged."""
@@ -296,10 +288,7 @@ def _is_damage(cause: Exception) -> bool:
 class DiskBackend:
     """Bytes by area and name in a folder. Safe for threads and processes.
 
-    Args:
-        folder: Where the files are; made when first needed.
-        version: Of what is stored: other versions have folders of their own, but for what is
-            permanent.
+    Versions of what is stored have folders of their own, but for what is permanent.
     """
 
     location = "on disk"

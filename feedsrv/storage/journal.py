@@ -1,7 +1,5 @@
 """The journal: a file in which each process names what it changed, for the others to poll."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The lease: which process may send requests to upstream, by the clock of who asks."""
 
-from __future__ import annotations
-
 from datetime import datetime, timedelta
 
 import msgspec
@@ -23,15 +21,10 @@ class Lease(msgspec.Struct, frozen=True, omit_defaults=True):
 def acquire_lease(
     held: Lease | None, owner: str, now: datetime, length: timedelta, *, is_awaited: bool
 ) -> Lease:
-    """Return the lease after the process asked for it.
+    """Return the lease after a process asked for it; it has the lease if it is the owner then.
 
-    Args:
-        held: The lease before.
-        owner: The process that asks. It has the lease if it is the owner of the result.
-        now: The current time (UTC).
-        length: For how long it wants the lease.
-        is_awaited: Whether a reader waits. Such a process is next: who has the lease cannot take
-            it again before, however soon it asks.
+    A process for which a reader waits is next: who has the lease cannot take it again before,
+    however soon it asks.
     """
     if held is None:
         return Lease(owner, now + length)

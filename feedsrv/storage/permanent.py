@@ -3,8 +3,6 @@
 They are never evicted, and they outlive a change of the version of what else is stored.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Generic
 
@@ -18,20 +16,11 @@ class PermanentValues(Generic[RecordT]):
 
     All methods but `is_written` raise StoreError where the backend fails and memory does not hold
     the value: then nobody knows whether there is one.
-
-    Args:
-        records: Stores them.
-        prefix: What the names of the records begin with.
-        namespace: What they are, in one word: "digests".
-        schema: The version of their type. Values of other versions are left alone.
-        type_: Their type, a msgspec.Struct.
     """
 
-    def __init__(
-        self, records: RecordStore, prefix: str, namespace: str, schema: int, type_: type[RecordT]
-    ) -> None:
+    def __init__(self, records: RecordStore, prefix: str, type_: type[RecordT]) -> None:
         self._records = records
-        self._prefix = f"{prefix}{namespace} v{schema} "
+        self._prefix = prefix
         self._type = type_
 
     def get(self, name: str) -> RecordT | None:
@@ -45,9 +34,7 @@ class PermanentValues(Generic[RecordT]):
     def update(self, name: str, change: Change[RecordT]) -> RecordT | None:
         """Replace a value atomically for all processes; return the one that is stored then.
 
-        Args:
-            name: Its name.
-            change: Gets the value and returns the one to store. It may be called again.
+        The change may be called again with another value.
         """
         return self._records.update(self._key(name), self._type, change)
 

@@ -10,8 +10,6 @@
 Nothing above this module knows whether the backend works.
 """
 
-from __future__ import annotations
-
 import logging
 import weakref
 from collections.abc import Callable, Iterator
@@ -150,8 +148,6 @@ class RecordStore:
         """Return a number that changes when any process stores a versioned record."""
         return self._version
 
-    # --- records -----------------------------------------------------------------------------
-
     def get(self, key: StorageKey, type_: type[RecordT]) -> RecordT | None:
         """Return the record; None where there is none."""
         if not self._opened.is_set():
@@ -161,26 +157,50 @@ class RecordStore:
             is_known = entry.is_current if entry is not None else self._is_absent(key)
             record = _record(entry, type_)
         if not is_known or not self._is_cached(key):
-            record = self._change(key, type_, lambda known: known)
+            record = self.update(key, type_, lambda known: known)
         if record is not None and key.area is Area.EVICTABLE:
             self._touch(key)
         return record
 
     def set(self, key: StorageKey, record: msgspec.Struct) -> None:
         """Store the record, in memory alone until the backend works."""
-        self._change(key, type(record), lambda _: record, is_conditional=False)
+        self.update(key, type(record), lambda _: record, is_conditional=False)
         with self._lock:
             self._version += self._word(key) in self._versioned
 
     def delete(self, key: StorageKey, type_: type[msgspec.Struct]) -> None:
         """Delete the record, in memory alone until the backend works."""
-        self._change(key, type_, lambda _: None, is_conditional=False)
+        self.update(key, type_, lambda _: None, is_conditional=False)
 
     def update(
-        self, key: StorageKey, type_: type[RecordT], change: Change[RecordT]
+        self,
+        key: StorageKey,
+        type_: type[RecordT],
+        change: Change[RecordT],
+        *,
+        is_conditional: bool = True,
     ) -> RecordT | None:
-        """Replace a record atomically for all processes; return the one that is stored then."""
-        return self._change(key, type_, change)
+        """Replace a record atomically for all processes; return the one that is stored then.
+
+        While the backend fails, in memory alone. A change that is not conditional does not depend
+        on the record before.
+        """
+        try:
+            return self._compare_and_set(key, type_, change)
+        except StoreError:
+            with self._lock:
+                entry = self._entry(key)
+                if is_conditional and entry is None and key.area is Area.PERMANENT:
+                    raise  # nobody knows whether there is one
+                known = _record(entry, type_)
+                record = change(known)
+                if record is not known or not is_conditional:
+                    self._is_synchronized = False
+                    entry = _make_entry(type_, record)
+                    if key.area is Area.PERMANENT:
+                        self._unwritten[key] = entry
+                    self._remember(key, entry, self._seen(key))
+                return record
 
     def is_written(self, key: StorageKey) -> bool:
         """Return whether the backend has what memory holds of a permanent record."""
@@ -198,12 +218,10 @@ class RecordStore:
                 if record is not None:
                     yield key.name, record
 
-    # --- the backend -------------------------------------------------------------------------
-
     def poll(self) -> None:
         """See the changes that other processes announced until now."""
         with self._poll_lock, suppress(StoreError):
-            with self._breaker.guard_read():
+            with self._breaker.guard("reads"):
                 keys = self.backend.changes()
             if keys is None:
                 self._invalidate_all()
@@ -212,7 +230,7 @@ class RecordStore:
 
     def size(self) -> int:
         """Return the bytes that the backend takes; 0 where that is unknown."""
-        with suppress(StoreError), self._breaker.guard_read():
+        with suppress(StoreError), self._breaker.guard("reads"):
             return self.backend.size()
         return 0
 
@@ -221,11 +239,7 @@ class RecordStore:
         return self._breaker.failure()
 
     def check(self) -> None:
-        """Write a value to the backend and read it back.
-
-        Raises:
-            StoreError: That failed.
-        """
+        """Write a value to the backend and read it back; raise StoreError if that fails."""
         self._write_probe()
         if self.backend.get(_PROBE) != b"1":
             raise StoreError(self.backend.name, "a value that was written cannot be read")
@@ -244,8 +258,8 @@ class RecordStore:
                 self._load()
             while self._to_touch:
                 key = self._to_touch.pop()
-                with self._breaker.guard_write():  # the same bytes: a database writes only the time
-                    data = self.backend.get(key)
+                with self._breaker.guard("writes"):
+                    data = self.backend.get(key)  # the same: a database writes only the time
                     self.backend.replace(key, data, data, announce=False)
 
     def _write_probe(self) -> None:
@@ -255,7 +269,7 @@ class RecordStore:
         """Read what is stored into memory, as far as there is room."""
         for area in (Area.DURABLE, Area.PERMANENT, Area.EVICTABLE):
             has_room, cache, seen = True, self._memory[area], (None, self._polls)
-            with self._breaker.guard_read():
+            with self._breaker.guard("reads"):
                 for name, data in self.backend.scan(area, self._prefix):
                     key = StorageKey(area, name)
                     with self._lock:
@@ -307,34 +321,6 @@ class RecordStore:
             for key, entry in self._entries():
                 self._memory[key.area][key] = entry._replace(is_current=False)
 
-    # --- memory and backend ------------------------------------------------------------------
-
-    def _change(
-        self,
-        key: StorageKey,
-        type_: type[RecordT],
-        change: Change[RecordT],
-        *,
-        is_conditional: bool = True,
-    ) -> RecordT | None:
-        """Replace the record, in memory alone while the backend fails; return the new one."""
-        try:
-            return self._compare_and_set(key, type_, change)
-        except StoreError:
-            with self._lock:
-                entry = self._entry(key)
-                if is_conditional and entry is None and key.area is Area.PERMANENT:
-                    raise  # nobody knows whether there is one
-                known = _record(entry, type_)
-                record = change(known)
-                if record is not known or not is_conditional:
-                    self._is_synchronized = False
-                    entry = _make_entry(type_, record)
-                    if key.area is Area.PERMANENT:
-                        self._unwritten[key] = entry
-                    self._remember(key, entry, self._seen(key))
-                return record
-
     def _compare_and_set(
         self, key: StorageKey, type_: type[RecordT], change: Change[RecordT]
     ) -> RecordT | None:
@@ -347,14 +333,14 @@ class RecordStore:
         """
         for _ in range(_MAX_ATTEMPTS):
             seen, unwritten = self._seen(key), self._unwritten.get(key)
-            with self._breaker.guard_read():
+            with self._breaker.guard("reads"):
                 data = self.backend.get(key)
             stored = self._decode(key, type_, data)
             record = change(self._resolve(key, type_, data, stored))
             if record != stored:
                 value = None if record is None else encode(record)
                 announce = self._is_cached(key)
-                with self._breaker.guard_write():
+                with self._breaker.guard("writes"):
                     if not self.backend.replace(key, data, value, announce=announce):
                         continue
             with self._lock:

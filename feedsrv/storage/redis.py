@@ -4,10 +4,9 @@ Every redis-py name is used here alone, and this module is imported only where t
 it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.resources import files
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -35,20 +34,6 @@ _CHANGES_KEY = "feedsrv:changes"
 _MAX_CHANGES = 10_000
 #: Values read with one command.
 _BATCH = 50
-#: Store a value, or delete it, if the stored one is the expected one, and announce it, atomically.
-#: An empty value, which nothing decodes, is as good as none.
-_REPLACE = """
-local key, changes = KEYS[1], KEYS[2]
-local expected, value, ttl, announced, writer, max_changes = unpack(ARGV)
-if (redis.call("GET", key) or "") ~= expected then return 0 end
-if value == "" then redis.call("DEL", key)
-elseif ttl == "0" then redis.call("SET", key, value)
-else redis.call("SET", key, value, "EX", ttl) end
-if announced ~= "" then
-  redis.call("XADD", changes, "MAXLEN", "~", max_changes, "*", "by", writer, "name", announced)
-end
-return 1
-"""
 #: What each error is called, by its type or by words in it.
 _REASONS: tuple[tuple[type[Exception] | str, str], ...] = (
     (RedisTimeoutError, f"no response within {_TIMEOUT:g} seconds"),
@@ -63,10 +48,7 @@ _REASONS: tuple[tuple[type[Exception] | str, str], ...] = (
 class RedisBackend:
     """Bytes by area and name in Redis. Safe for threads, processes and machines.
 
-    Args:
-        url: The address, which may hold a password.
-        version: Of what is stored: other versions have names of their own, but for what is
-            permanent.
+    Versions of what is stored have names of their own, but for what is permanent.
     """
 
     location = "in Redis"
@@ -86,7 +68,9 @@ class RedisBackend:
         self._redis: Redis = Redis.from_url(
             url, socket_timeout=_TIMEOUT, socket_connect_timeout=_TIMEOUT, retry=retry
         )
-        self._replace = self._redis.register_script(_REPLACE)
+        self._replace = self._redis.register_script(
+            files("feedsrv.storage").joinpath("replace.lua").read_text("ascii")
+        )
         #: Id of the last change that was seen, empty where there was none; None before the first
         #: look.
         self._last_change: bytes | None = None

@@ -3,8 +3,7 @@
 They are records in memory, written through to a backend (`feedsrv.storage.record_store`).
 """
 
-from __future__ import annotations
-
+import operator
 import time
 import zlib
 from collections.abc import Callable, Collection
@@ -16,7 +15,9 @@ from feedsrv.config import Config
 from feedsrv.errors import ConfigError, StoreError
 from feedsrv.models import (
     FIRST_LIST_DAY,
+    ArtefactRecord,
     Failure,
+    IncidentLog,
     Incidents,
     Kind,
     Listing,
@@ -25,7 +26,9 @@ from feedsrv.models import (
     RequestLog,
     last_list_day,
 )
+from feedsrv.search.artefacts import ArtefactTable
 from feedsrv.storage import lease
+from feedsrv.storage.artefacts import BUCKETS, ArtefactBucket, bucket_number
 from feedsrv.storage.backend import Area, Backend, StorageKey
 from feedsrv.storage.clock_skew import (
     correct_incidents,
@@ -39,12 +42,19 @@ from feedsrv.storage.last_modified import LastModifiedBucket
 from feedsrv.storage.lease import Lease
 from feedsrv.storage.permanent import PermanentValues
 from feedsrv.storage.record_store import RecordStore
-from feedsrv.storage.records import IncidentLog, PageAlias
 from feedsrv.storage.unparsed_pages import UnparsedPages
 
 #: Of the stored records: bump it when a stored listing can no longer be read, or when
 #: `feedsrv.search.analysis` analyzes words in another way. Each version has records of its own.
 SCHEMA_VERSION = 3
+
+
+class PageAlias(msgspec.Struct, frozen=True):
+    """The page that upstream returned for another one: Friday's list on a Saturday."""
+
+    page: Page
+
+
 #: The types of cached records by the first word of their names. Not cached are the lease and the
 #: request log: processes change them too often.
 _TYPES: dict[str, type[msgspec.Struct]] = {
@@ -53,6 +63,7 @@ _TYPES: dict[str, type[msgspec.Struct]] = {
     "failure": Failure,
     "incidents": IncidentLog,
     "last-modified": LastModifiedBucket,
+    "artefacts": ArtefactBucket,
 }
 #: Those that change what feeds hold.
 _VERSIONED = frozenset({"listing", "alias"})
@@ -81,11 +92,8 @@ class Repository:
 
     Args:
         backend: Stores the records.
-        upstream_url: Where listings come from: those of two upstreams do not mix.
-        unparsed_pages: Files of pages that could not be parsed.
+        config: The settings. Listings of two upstreams do not mix.
         configured_searches: The searches of the configured feeds; any other is an ad-hoc one.
-        history_days: How many list days keyword feeds cover.
-        memory_bytes: Bytes of records in memory.
         now: The clock (UTC).
         clock: Returns seconds that never go backwards.
     """
@@ -93,34 +101,38 @@ class Repository:
     def __init__(
         self,
         backend: Backend,
-        upstream_url: str,
-        unparsed_pages: UnparsedPages,
-        *,
+        config: Config,
         configured_searches: Collection[Page],
-        history_days: int,
-        memory_bytes: int,
+        *,
         now: Callable[[], datetime],
         clock: Callable[[], float],
     ) -> None:
-        self.unparsed_pages = unparsed_pages
+        #: Files of pages that could not be parsed.
+        self.unparsed_pages = UnparsedPages(config.cache_dir / "unreadable")
         #: Where records are, as `/status` shows it: "on disk", "in Redis".
         self.location = backend.location
-        self._prefix = f"{upstream_url} "
+        self._prefix = f"{config.upstream_url} "
         self._configured_searches = frozenset(configured_searches)
-        self._history = timedelta(days=history_days * _DAYS_PER_LIST_DAY + _HOLIDAYS)
+        self._history = timedelta(days=config.history_days * _DAYS_PER_LIST_DAY + _HOLIDAYS)
         self._now = now
         self._records = RecordStore(
             backend,
             self._prefix,
             _TYPES,
             versioned=_VERSIONED,
-            memory_bytes=memory_bytes,
+            memory_bytes=config.memory_bytes,
             now=now,
             clock=clock,
         )
         self._lease = self._key(Area.DURABLE, "lease")
         self._request_log = self._key(Area.DURABLE, "requests")
         self._incidents = self._key(Area.DURABLE, "incidents")
+        # Not evictable, or anybody's keywords would cause requests for what was evicted. Not
+        # permanent, because it can be fetched again.
+        self._artefacts = [
+            self._key(Area.DURABLE, f"artefacts {number:02d}") for number in range(BUCKETS)
+        ]
+        self._artefact_cache: tuple[list[ArtefactBucket | None], ArtefactTable] | None = None
 
     def open(self) -> None:
         """Wait until what is stored is in memory, for half a second at most."""
@@ -145,8 +157,6 @@ class Repository:
         days = _PERIOD_DAYS.get(page.kind)
         age = self._history if days is None else timedelta(days=days)
         return page.key < Page.of_date(page.kind, self._now().date() - age).key
-
-    # --- listings and failures ---------------------------------------------------------------
 
     def get_listing(self, page: Page) -> Listing | None:
         """Return the last listing of the page, else that of the page returned in its place.
@@ -184,7 +194,7 @@ class Repository:
         """
         for page in {requested, listing.page, None}:
             if self.get_failure(page) is not None:
-                self._clear_failure(page, listing.fetched_at)
+                self.clear_failure(page, listing.fetched_at)
         self._records.set(self._page_key("listing", listing.page), listing)
         if requested == listing.page:
             return
@@ -207,7 +217,8 @@ class Repository:
         """Store how fetching the page, or upstream as a whole, failed. Its listing stays."""
         self._records.set(self._page_key("failure", page), failure)
 
-    def _clear_failure(self, page: Page | None, now: datetime) -> None:
+    def clear_failure(self, page: Page | None, now: datetime) -> None:
+        """Store that the page, or upstream as a whole, no longer fails."""
         # Not deleted: it is later than a failure that another process may still write.
         self.save_failure(page, Failure(reason="", count=0, at=now, retry_at=now, since=now))
 
@@ -215,19 +226,12 @@ class Repository:
         """Return a number that changes when any process stores a listing, within 0.1 seconds."""
         return self._records.version()
 
-    # --- requests to upstream ----------------------------------------------------------------
-
     def acquire_lease(
         self, owner: str, now: datetime, length: timedelta, *, is_awaited: bool = False
     ) -> bool:
         """Take or extend the right to send requests to upstream; return whether that worked.
 
-        Args:
-            owner: The process.
-            now: The current time (UTC).
-            length: For how long; it may be released before.
-            is_awaited: Whether a reader waits. Such a process is next: who has the lease cannot
-                take it again before, however soon it asks.
+        See `feedsrv.storage.lease.acquire_lease`.
         """
         held = self._records.update(
             self._lease,
@@ -246,9 +250,7 @@ class Repository:
     def update_request_log(self, change: Callable[[RequestLog], RequestLog | None]) -> None:
         """Replace the request log atomically, for all processes.
 
-        Args:
-            change: Gets the log and returns the new one, or None to leave it. May be called again
-                where another process changed the log meanwhile.
+        The change returns None to leave it. It may be called again with another log.
         """
         self._records.update(
             self._request_log,
@@ -262,8 +264,6 @@ class Repository:
 
     def _correct_log(self, stored: RequestLog | None) -> RequestLog:
         return correct_request_log(stored or RequestLog(), self._now())
-
-    # --- Last-Modified -----------------------------------------------------------------------
 
     def last_modified(self, url: str, etag: str, now: datetime) -> datetime | None:
         """Return since when the URL has this ETag, in whole seconds; the same in all processes.
@@ -281,8 +281,6 @@ class Repository:
             )
             bucket = changed or bucket
         return bucket.get(url, now)
-
-    # --- cut-offs ----------------------------------------------------------------------------
 
     def get_newest_hidden(self, feed: str) -> NewestHidden | None:
         """Return where the feed of that name was cut off, as far as that is remembered."""
@@ -312,7 +310,27 @@ class Repository:
             value.changed_at >= start for _, bucket in buckets for value in bucket.urls.values()
         )
 
-    # --- incidents and durable values --------------------------------------------------------
+    def get_artefacts(self) -> ArtefactTable:
+        """Return what is known of artefacts that cite papers; the same object until it changes."""
+        buckets = [self._records.get(key, ArtefactBucket) for key in self._artefacts]
+        cached = self._artefact_cache
+        if cached is None or any(map(operator.is_not, buckets, cached[0])):
+            records = {
+                paper_id: record
+                for bucket in buckets
+                if bucket is not None
+                for paper_id, record in bucket.papers.items()
+            }
+            cached = self._artefact_cache = buckets, ArtefactTable(records)
+        return cached[1]
+
+    def save_artefacts(self, paper_id: str, record: ArtefactRecord) -> None:
+        """Store which artefacts cite a paper."""
+        self._records.update(
+            self._artefacts[bucket_number(paper_id)],
+            ArtefactBucket,
+            lambda stored: (stored or ArtefactBucket({})).with_paper(paper_id, record),
+        )
 
     def get_incidents(self) -> Incidents:
         """Return the incident log, the latest incident first."""
@@ -329,19 +347,9 @@ class Repository:
     def _correct_incidents(self, log: IncidentLog | None) -> Incidents:
         return correct_incidents(log.incidents, self._now()) if log is not None else ()
 
-    def permanent_values(
-        self, namespace: str, type_: type[RecordT], *, schema: int = 1
-    ) -> PermanentValues[RecordT]:
-        """Return the values of a namespace that nobody can fetch again; they are never evicted.
-
-        Args:
-            namespace: What they are, in one word: "digests".
-            type_: Their type, a msgspec.Struct.
-            schema: The version of their type. Values of other versions are left alone.
-        """
-        return PermanentValues(self._records, self._prefix, namespace, schema, type_)
-
-    # --- the backend -------------------------------------------------------------------------
+    def permanent_values(self, namespace: str, type_: type[RecordT]) -> PermanentValues[RecordT]:
+        """Return the values of a namespace, such as "digests", that nobody can fetch again."""
+        return PermanentValues(self._records, f"{self._prefix}{namespace} v1 ", type_)
 
     def size(self) -> int:
         """Return the bytes that the backend takes; 0 where that is unknown."""
@@ -356,24 +364,14 @@ class Repository:
         return StorageFailure(reason, now - timedelta(seconds=seconds))
 
     def check(self) -> str:
-        """Return the backend's name after writing a value to it and reading it back.
-
-        Raises:
-            StoreError: That failed.
-        """
+        """Return the backend's name after `RecordStore.check`, which may raise StoreError."""
         self._records.check()
         return self._records.backend.name
 
     def permanent_size(self) -> tuple[int, int]:
-        """Return how many permanent values are stored, of all upstreams, and their bytes.
-
-        Raises:
-            StoreError: The backend fails.
-        """
+        """Return how many permanent values are stored, of all upstreams, and their bytes."""
         sizes = [len(data) for _, data in self._records.backend.scan(Area.PERMANENT, "")]
         return len(sizes), sum(sizes)
-
-    # --- keys --------------------------------------------------------------------------------
 
     def _page_key(self, word: str, page: Page | None) -> StorageKey:
         is_adhoc = page is not None and self.is_adhoc(page)
@@ -400,25 +398,10 @@ def open_repository(
 ) -> Repository:
     """Return the repository in the backend that the settings ask for.
 
-    Args:
-        config: The settings.
-        configured_searches: The searches of the configured feeds.
-        now: The clock (UTC).
-        clock: Returns seconds that never go backwards.
-
     Raises:
         ConfigError: A library that it takes is not installed.
     """
-    return Repository(
-        _open_backend(config),
-        config.upstream_url,
-        UnparsedPages(config.cache_dir / "unreadable"),
-        configured_searches=configured_searches,
-        history_days=config.history_days,
-        memory_bytes=config.memory_bytes,
-        now=now,
-        clock=clock,
-    )
+    return Repository(_open_backend(config), config, configured_searches, now=now, clock=clock)
 
 
 def _open_backend(config: Config) -> Backend:

@@ -1,7 +1,5 @@
 """Pages that could not be parsed, as files for bug reports."""
 
-from __future__ import annotations
-
 import logging
 import os
 from datetime import UTC, datetime
@@ -23,11 +21,7 @@ class UnparsedPage(NamedTuple):
 
 
 class UnparsedPages:
-    """The last body of each kind that could not be parsed. Never raises.
-
-    Args:
-        folder: Where the files are; made when first needed.
-    """
+    """The last body of each kind that could not be parsed. Never raises."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

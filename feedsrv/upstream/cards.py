@@ -57,13 +57,10 @@ def parse_day_navigation(markup: str, requested: date) -> DayNavigation:
     """Return which day the page lists, by the label above its cards.
 
     The label has no year. The link to the day before tells it, else the nearest one is right.
-
-    Args:
-        markup: The page.
-        requested: The requested day. Upstream may have returned another one.
+    Upstream may have returned another day than the requested one.
     """
     head = markup.partition("<article")[0]
-    links = sorted(filter(None, map(_parse_iso_date, _DAY_HREF.findall(head))))
+    links = sorted(filter(None, map(parse_iso_date, _DAY_HREF.findall(head))))
     years = {requested.year + n for n in (-1, 0, 1)}.union(
         link.year + n for link in links for n in (0, 1)
     )
@@ -89,10 +86,7 @@ def _is_near(day: date, links: list[date]) -> bool:
 def parse_cards(markup: str, *, day: date | None, year: int) -> tuple[Paper, ...]:
     """Return the papers of the page's cards, each once, in page order.
 
-    Args:
-        markup: The page.
-        day: The list day, if the page lists a day.
-        year: The year of dates that are shown without one.
+    The year is that of dates that are shown without one.
     """
     # Imported here because it takes 5 MB of memory, and this fallback is rarely needed.
     from bs4 import BeautifulSoup  # noqa: PLC0415
@@ -184,7 +178,8 @@ def _parse_displayed_date(month: str, day: str, year: str | int) -> date | None:
         return None
 
 
-def _parse_iso_date(text: str) -> date | None:
+def parse_iso_date(text: str) -> date | None:
+    """Return the date; None where the text is none."""
     try:
         return date.fromisoformat(text)
     except ValueError:

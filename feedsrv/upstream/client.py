@@ -19,7 +19,6 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import ExitStack
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from threading import Lock
-from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple, Self
 from wsgiref.types import WSGIApplication
 
@@ -78,16 +77,7 @@ class FetchResult(NamedTuple):
 class UpstreamClient:
     """Sends requests to upstream. Safe for threads.
 
-    Args:
-        upstream_url: Scheme, host and port.
-        agent: The User-Agent.
-        token: A Hugging Face token, for its higher rate limit.
-        network: The proxy and the certificates.
-        app: A WSGI application that answers instead of the network.
-        clock: A monotonic clock, in seconds.
-
-    Attributes:
-        token_was_rejected: Whether upstream rejected the token. It is not sent again.
+    A WSGI application may answer in place of the network. The clock is monotonic.
     """
 
     def __init__(
@@ -117,6 +107,7 @@ class UpstreamClient:
             trust_env=False,  # what the environment gives is in `network`
         )
         self._token = token
+        #: Whether upstream rejected the token, which is not sent again then.
         self.token_was_rejected = False
         self._clock = clock
         self._cleanup = ExitStack()
@@ -128,12 +119,7 @@ class UpstreamClient:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -163,11 +149,8 @@ class UpstreamClient:
     ) -> FetchResult:
         """Return the response for the path, after redirects.
 
-        Args:
-            path: Path and query.
-            deadline: When to give up. It covers connecting, redirects and reading the body.
-            acquire_slot: Called before each redirect is followed. It may wait or raise.
-            validators: Those of the stored response, for a conditional request.
+        The deadline covers connecting, redirects and reading the body. ``acquire_slot`` is called
+        before each redirect is followed; it may wait or raise.
 
         Raises:
             FetchError: There was no usable response in time.
@@ -297,11 +280,7 @@ def _conditional_headers(url: httpx.URL, validators: Validators | None) -> dict[
 
 
 def _redirect_target(url: httpx.URL, location: str) -> httpx.URL:
-    """Return the URL that a redirect leads to.
-
-    Raises:
-        FetchError: It leads to another server or to the login page.
-    """
+    """Return the target of a redirect; raise FetchError for another server or the login page."""
     target = url.join(location)
     origin = (target.scheme, target.host, target.port)
     if origin != (url.scheme, url.host, url.port):

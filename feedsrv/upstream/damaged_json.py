@@ -4,8 +4,6 @@ msgspec rejects a whole document for a single character. This decoder is slower,
 for documents that msgspec rejects.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import re
@@ -46,12 +44,8 @@ _decoder = JSONDecoder(
 def recover_objects(text: str, required_key: str) -> Iterator[Raw]:
     """Yield each object of a damaged list as valid JSON, and each damaged part as it is.
 
-    Lone surrogates become U+FFFD, and numbers that are not finite or too long become null.
-
-    Args:
-        text: The list and what follows it.
-        required_key: A key of each object. Behind a damaged part, an object without it is taken
-            for a part of another one.
+    Lone surrogates become U+FFFD, and numbers that are not finite or too long become null. Behind a
+    damaged part, an object without the required key is taken for a part of another one.
     """
     position, failures = 0, 0
     damaged_from: int | None = None

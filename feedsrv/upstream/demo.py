@@ -1,11 +1,9 @@
 """A fake upstream with sample papers, for the demo and for tests.
 
-A WSGI application that responds like huggingface.co to all requests that feedsrv sends: pages with
-props and rendered cards, redirects from days without a list, and the JSON API. The papers are
-invented, the newest list day is today, and the ids are not arXiv's.
+A WSGI application that responds like huggingface.co to the requests that feedsrv sends while all is
+well: pages with props and rendered cards, redirects from days without a list, and single papers.
+The papers are invented, the newest list day is today, and the ids are not arXiv's.
 """
-
-from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,11 +12,11 @@ from html import escape
 from http import HTTPStatus
 from importlib.resources import files
 from typing import Any
-from urllib.parse import urlencode
 
 from flask import Flask, Response, redirect, request
 from werkzeug.wrappers import Response as BaseResponse
 
+from feedsrv.models import Kind, Page
 from feedsrv.search.analysis import tokenize
 from feedsrv.search.word_families import base_forms
 
@@ -43,14 +41,12 @@ def create_demo_upstream(papers: Sequence[Json], today: Callable[[], date]) -> F
         today: Returns the current day (UTC).
     """
     app = Flask("feedsrv-demo", static_folder=None)
-    site = _Site(papers, today)
+    app.extensions["site"] = site = DemoSite(papers, today)
     views: dict[str, Callable[..., BaseResponse]] = {
         "/papers": site.newest,
         "/papers/date/<day>": site.day,
         "/papers/<any(week, month):period>/<key>": site.period,
         "/papers/trending": site.trending,
-        "/api/daily_papers": site.api_daily,
-        "/api/papers/search": site.api_search,
         "/api/papers/<paper_id>": site.api_paper,
     }
     for rule, view in views.items():
@@ -58,38 +54,40 @@ def create_demo_upstream(papers: Sequence[Json], today: Callable[[], date]) -> F
     return app
 
 
-class _Site:
-    """The views of the fake upstream."""
+class DemoSite:
+    """The papers and the views of the fake upstream."""
 
     def __init__(self, papers: Sequence[Json], today: Callable[[], date]) -> None:
-        self._papers = sorted(papers, key=lambda paper: (paper["day"], -paper["upvotes"]))
+        self._papers = papers
         self._today = today
 
-    def _days(self) -> dict[str, list[Json]]:
+    def days(self) -> dict[str, list[Json]]:
         """Return the entries of each list day, newest first."""
-        oldest = max((paper["day"] for paper in self._papers), default=0)
+        papers = sorted(self._papers, key=lambda paper: (paper["day"], -paper["upvotes"]))
+        oldest = max((paper["day"] for paper in papers), default=0)
         names = _weekdays(self._today(), oldest + 1)
         days: dict[str, list[Json]] = {}
-        for paper in self._papers:
+        for paper in papers:
             day = names[paper["day"]]
             days.setdefault(day, []).append(_entry(paper, day))
         return days
 
-    def _entries(self) -> list[Json]:
-        return [entry for entries in self._days().values() for entry in entries]
+    def entries(self) -> list[Json]:
+        """Return the entries of all list days, newest first."""
+        return [entry for entries in self.days().values() for entry in entries]
 
     def newest(self) -> BaseResponse:
-        days = self._days()
+        days = self.days()
         newest = max(days)
         if query := request.args.get("q"):
-            hits = _search(self._entries(), query)
+            hits = search_entries(self.entries(), query)
             # Upstream's search page also has the newest day's list.
             props = {"dailyPapers": days[newest], "searchResults": hits, "query": {"q": query}}
             return _page(props, hits)
         return redirect(f"/papers/date/{request.args.get('date') or newest}")
 
     def day(self, day: str) -> BaseResponse:
-        days = self._days()
+        days = self.days()
         names = sorted(days)
         nearest = max((name for name in names if name <= day), default=names[0])
         if nearest != day:
@@ -103,42 +101,23 @@ class _Site:
         return _page(props, days[day], day)
 
     def period(self, period: str, key: str) -> BaseResponse:
-        days = self._days()
-        entries = _entries_of_period(days, period, key)
+        days = self.days()
+        entries = entries_of_period(days, period, key)
         if not entries:
             return redirect(f"/papers/{period}/{_period_key(period, max(days))}")
         props = {"dailyPapers": entries, "dateString": key, "periodType": period}
         return _page(props, entries, key)
 
     def trending(self) -> BaseResponse:
-        entries = self._entries()
+        entries = self.entries()
         entries.sort(key=lambda entry: -entry["paper"].get("githubStars", 0))
         return _page({"dailyPapers": entries[:50], "isTrending": True}, entries[:50])
 
-    def api_daily(self) -> BaseResponse:
-        args = request.args
-        if "date" in args:
-            entries = self._days().get(args["date"], [])
-        elif period := next((name for name in ("week", "month") if name in args), ""):
-            entries = _entries_of_period(self._days(), period, args[period])
-        else:
-            entries = self._entries()
-        size, number = args.get("limit", 50, int), args.get("p", 0, int)
-        response = _json(entries[number * size : (number + 1) * size])
-        if (number + 1) * size < len(entries):
-            url = f"{request.base_url}?{urlencode({**args, 'p': number + 1})}"
-            response.headers["Link"] = f'<{url}>; rel="next"'
-        return response
-
     def api_paper(self, paper_id: str) -> BaseResponse:
-        for entry in self._entries():
+        for entry in self.entries():
             if entry["paper"]["id"] == paper_id:
-                return _json(entry["paper"])
+                return json_response(entry["paper"])
         return Response("{}", HTTPStatus.NOT_FOUND, mimetype="application/json")
-
-    def api_search(self) -> BaseResponse:
-        hits = _search(self._entries(), request.args.get("q", ""))
-        return _json(hits[: request.args.get("limit", 20, int)])
 
 
 def _weekdays(newest: date, count: int) -> list[str]:
@@ -181,7 +160,7 @@ def _base_forms(text: str) -> set[str]:
     return {base for word in tokenize(text) for base in base_forms(word)}
 
 
-def _search(entries: Iterable[Json], query: str) -> list[Json]:
+def search_entries(entries: Iterable[Json], query: str) -> list[Json]:
     """Return the entries with any of the query's words, those with the most words first."""
     terms = _base_forms(query)
     scored = []
@@ -192,17 +171,18 @@ def _search(entries: Iterable[Json], query: str) -> list[Json]:
     return [entry for _, entry in sorted(scored, key=lambda pair: -pair[0])]
 
 
-def _entries_of_period(days: Mapping[str, list[Json]], period: str, key: str) -> list[Json]:
+def entries_of_period(days: Mapping[str, list[Json]], period: str, key: str) -> list[Json]:
+    """Return the entries of a week or a month."""
     lists = (entries for day, entries in days.items() if _period_key(period, day) == key)
     return [entry for entries in lists for entry in entries]
 
 
 def _period_key(period: str, day: str) -> str:
-    year, week, _ = date.fromisoformat(day).isocalendar()
-    return f"{year}-W{week:02d}" if period == "week" else day[:7]
+    return Page.of_date(Kind(period), date.fromisoformat(day)).key
 
 
-def _json(value: object) -> BaseResponse:
+def json_response(value: object) -> BaseResponse:
+    """Return the value as a JSON response."""
     return Response(json.dumps(value, ensure_ascii=False), mimetype="application/json")
 
 

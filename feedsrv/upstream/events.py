@@ -1,7 +1,5 @@
 """Events that the refresher emits to listeners such as metrics and the incident log."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import msgspec
@@ -22,18 +20,13 @@ class ListingFetched(msgspec.Struct, frozen=True):
 
 
 class FetchFailed(msgspec.Struct, frozen=True):
-    """A page could not be fetched or parsed.
-
-    Attributes:
-        page: The page.
-        error: What went wrong.
-        failure: The page's consecutive failures, including this one.
-        outage: The consecutive failures of upstream as a whole; None while other pages succeed.
-    """
+    """A page could not be fetched or parsed."""
 
     page: Page
     error: UpstreamError
+    #: The page's consecutive failures, including this one.
     failure: Failure
+    #: Those of upstream as a whole; None while other pages succeed.
     outage: Failure | None
 
 

@@ -9,8 +9,6 @@
 A page without a response is not given up when the API is asked: whichever responds first is used.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -18,7 +16,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
 from threading import Thread
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
@@ -26,15 +24,12 @@ from feedsrv.errors import FetchError, ParseError, RequestNotSentError, Upstream
 from feedsrv.models import Kind, Listing, Page
 from feedsrv.storage.unparsed_pages import UnparsedPages
 from feedsrv.upstream.client import FetchResult, UpstreamClient, Validators
-from feedsrv.upstream.parser import (
-    api_path,
-    count_api_entries,
-    page_path,
-    parse_api_response,
-    parse_page,
-)
+from feedsrv.upstream.parser import count_api_entries, parse_api_response, parse_page
+from feedsrv.upstream.paths import api_path, page_path
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 #: Share of the time for the page alone. After that, the API is asked too.
 _PAGE_SHARE = 0.7
@@ -68,12 +63,7 @@ class FetchedListing(NamedTuple):
 
 
 class ListingFetcher:
-    """Fetches the listing of one page at a time.
-
-    Args:
-        client: Sends the requests.
-        unparsed_pages: Saves responses that could not be parsed, for bug reports.
-    """
+    """Fetches the listing of one page at a time, and saves responses that cannot be parsed."""
 
     def __init__(self, client: UpstreamClient, unparsed_pages: UnparsedPages) -> None:
         self._client = client
@@ -111,7 +101,7 @@ class ListingFetcher:
             return self._fetch_paper(page, now, max_seconds, acquire_slot)
         started = self._client.deadline_after(0)
         deadline = started + max_seconds
-        page_request = _start_request(
+        page_request = start_request(
             partial(self._fetch_page, page, stored, now, deadline, acquire_slot)
         )
         requests = [page_request]
@@ -130,7 +120,7 @@ class ListingFetcher:
             await_response(lambda elapsed: elapsed >= _PAGE_SHARE * awaited_seconds())
             if not _is_final(page_request):
                 fetch_api = partial(self._fetch_api, page, now, deadline, acquire_slot)
-                requests.append(_start_request(fetch_api))
+                requests.append(start_request(fetch_api))
                 # Looking up the host's addresses has no deadline of its own.
                 await_response(lambda elapsed: elapsed > max_seconds + 1)
         finally:
@@ -159,7 +149,7 @@ class ListingFetcher:
             return self._fetch_page(page, None, now, deadline, acquire_slot)
         except FetchError as error:
             # Either may be out of order; only both together say that there is no such paper.
-            if error.is_not_found and getattr(api_error, "is_not_found", False):
+            if error.is_not_found and api_error.is_not_found:
                 reason, retry_after = "there is no such paper", _MISSING_PAPER_BACKOFF
                 raise FetchError(error.url, reason, retry_after, is_not_found=True) from error
             raise (api_error if error.is_not_found else error) from error
@@ -229,9 +219,9 @@ class ListingFetcher:
             raise
 
 
-def _start_request(fetch: Callable[[], FetchedListing]) -> Future[FetchedListing]:
+def start_request(fetch: Callable[[], T]) -> Future[T]:
     """Return the future of a call in a thread that does not keep the process from ending."""
-    future: Future[FetchedListing] = Future()
+    future: Future[T] = Future()
 
     def run() -> None:
         try:
@@ -254,14 +244,11 @@ def _is_final(request: Future[FetchedListing]) -> bool:
 
 
 def _best_listing(
-    page: Page,
-    requests: Sequence[Future[FetchedListing]],
-    on_layout_change: Callable[[str], None],
+    page: Page, requests: Sequence[Future[FetchedListing]], on_layout_change: Callable[[str], None]
 ) -> FetchedListing:
     """Return the listing of the page, else of the API, else what the page had.
 
-    Raises:
-        UpstreamError: There is none. It is the page's error, which says more than the API's.
+    Without any, raise the page's error, which says more than the API's.
     """
     fetched, *of_api = (_outcome(request, page) for request in requests)
     if isinstance(fetched, FetchedListing) and fetched.is_complete:
@@ -270,7 +257,7 @@ def _best_listing(
     if isinstance(error, ParseError) and not _has_page_data(fetched):
         on_layout_change(error.reason)
     (api,) = of_api
-    retry_after = max(getattr(each, "retry_after", None) or 0.0 for each in (fetched, api))
+    retry_after = max(each.retry_after or 0.0 for each in (fetched, api))
     if isinstance(fetched, FetchedListing) and (
         isinstance(api, UpstreamError)
         or (_has_page_data(fetched) and len(fetched.listing.papers) >= len(api.listing.papers))
@@ -329,9 +316,7 @@ def _append(listing: Listing, further: Listing) -> Listing:
     if further.page != listing.page or not papers:
         return listing
     return msgspec.structs.replace(
-        listing,
-        papers=(*listing.papers, *papers),
-        skipped=(*listing.skipped, *further.skipped),
+        listing, papers=(*listing.papers, *papers), skipped=(*listing.skipped, *further.skipped)
     )
 
 

@@ -5,8 +5,6 @@ Titles and abstracts are as arXiv has them: wrapped to lines of 80 characters, a
 without loss becomes Unicode; the rest stays as it is.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from functools import lru_cache

@@ -4,19 +4,15 @@ A page of huggingface.co/papers has its papers as JSON in an attribute, the prop
 script hydrates the page from: ``<div data-target="DailyPapers" data-props="{…}">``. The JSON API's
 entries have the same shape. Without the props, the rendered cards (`feedsrv.upstream.cards`) give
 less. A page without a list of papers is an error, never an empty listing.
-
-The module has all that is known about upstream's URLs and JSON.
 """
-
-from __future__ import annotations
 
 import re
 from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from itertools import chain, islice
-from typing import Annotated, Any, Literal
-from urllib.parse import parse_qs, quote_plus, urlsplit
+from typing import Any, Literal
+from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
@@ -30,10 +26,9 @@ from feedsrv.models import (
     Paper,
     last_list_day,
 )
-from feedsrv.search.analysis import analyze
-from feedsrv.upstream.cards import DayNavigation, arxiv_month, parse_cards, parse_day_navigation
+from feedsrv.upstream.cards import DayNavigation, parse_cards, parse_day_navigation, parse_iso_date
 from feedsrv.upstream.damaged_json import recover_objects
-from feedsrv.upstream.normalize import normalize_line, normalize_paragraphs, normalize_url
+from feedsrv.upstream.paper_json import clamp_dates, parse_paper
 from feedsrv.upstream.tag_scanner import Extractor, extract_first, is_within_limits
 
 #: The most tags of a page; the fullest seen had nine thousand. Parsing takes half a kilobyte of
@@ -49,64 +44,12 @@ _MAX_SKIPPED_PERCENT = 50
 _DATE_PREFIX = re.compile(r"\d{4}-\d\d-\d\d")
 _PERIOD = re.compile(r"\d{4}-W?\d\d", re.ASCII)
 _MAX_WEEK, _MAX_MONTH = 53, 12
-_PAPER_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,63}", re.ASCII)
-#: A Hugging Face handle. Anything else in its place is not shown, searched or linked.
-_HANDLE = re.compile(r"[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
-_ID_VERSION = re.compile(r"(?<=\d)v\d+$")
 #: The parts of damaged props. None of them can be inside a string, where quotes are escaped.
 _PAPERS_KEY = re.compile(r'"(dailyPapers|searchResults)"\s*:\s*(?=\[)')
 _PROPS_FIELD = re.compile(
     r'"(periodType|dateString|date|prevDate|nextDate|isTrending)"\s*:\s*("[^"\\]*"|true)'
 )
 _PROPS_QUERY = re.compile(r'"query"\s*:\s*\{[^{}]*"q"\s*:\s*"[^"]')
-
-# --- the JSON of pages and of the API ------------------------------------------------------------
-
-#: Limits in characters: for names and URLs, and for abstracts, of which arXiv accepts 1,920.
-#: Normalizing some texts takes minutes if they are megabytes long. A paper over a limit is skipped.
-_ShortText = Annotated[str, msgspec.Meta(max_length=5_000)]
-_LongText = Annotated[str, msgspec.Meta(max_length=20_000)]
-#: JSON has numbers of any size.
-_Counter = Annotated[int, msgspec.Meta(ge=-(10**9), le=10**9)]
-
-
-class _Author(msgspec.Struct):
-    name: _ShortText
-    hidden: bool | None = None
-    user: Any = None  # an account, see `_account_handle`
-
-
-class _Organization(msgspec.Struct):
-    name: _ShortText
-    fullname: _ShortText | None = None
-
-
-class _PaperDetails(msgspec.Struct, rename="camel"):
-    id: str
-    title: _ShortText
-    summary: _LongText
-    authors: list[_Author]
-    published_at: datetime
-    upvotes: _Counter
-    submitted_on_daily_at: datetime | None = None
-    submitted_on_daily_by: Any = None
-    media_urls: list[_ShortText] | None = None
-    project_page: _ShortText | None = None
-    github_repo: _ShortText | None = None
-    github_stars: _Counter | None = None
-    ai_summary: _LongText | None = msgspec.field(default=None, name="ai_summary")
-    ai_keywords: list[_ShortText] | None = msgspec.field(default=None, name="ai_keywords")
-    organization: _Organization | None = None
-
-
-class _Entry(msgspec.Struct, rename="camel"):
-    paper: _PaperDetails
-    num_comments: _Counter | None = None
-    submitted_by: Any = None
-    media_urls: list[_ShortText] | None = None
-    media_url: _ShortText | None = None  # in May and June 2024
-    organization: _Organization | None = None
-    submitter_organization: _Organization | None = None  # on four days of September 2025
 
 
 class _Query(msgspec.Struct):
@@ -125,50 +68,6 @@ class _PageProps(msgspec.Struct, rename="camel"):
     date: str | None = None  # in 2024
     prev_date: str | None = None
     next_date: str | None = None
-
-
-# --- URLs ----------------------------------------------------------------------------------------
-
-
-def page_path(page: Page) -> str:
-    """Return the path and query of the page."""
-    match page.kind:
-        case Kind.DAY:
-            return f"/papers/date/{page.key}"
-        case Kind.WEEK:
-            return f"/papers/week/{page.key}"
-        case Kind.MONTH:
-            return f"/papers/month/{page.key}"
-        case Kind.TRENDING:
-            return "/papers/trending"
-        case Kind.SEARCH:
-            return f"/papers?q={quote_plus(page.key)}"
-        case Kind.PAPER:
-            return f"/papers/{page.key}"
-
-
-def api_path(page: Page, today: date) -> str:
-    """Return the path and query of the JSON API's list of the same papers.
-
-    If a day has no list, its page redirects to an earlier day. The API returns an empty list or an
-    error instead, so for today's list the newest papers of any day are requested.
-    """
-    match page.kind:
-        case Kind.DAY if page.key >= today.isoformat():
-            return "/api/daily_papers?limit=100"
-        case Kind.DAY:
-            return f"/api/daily_papers?date={page.key}&limit=100"
-        case Kind.WEEK | Kind.MONTH:
-            return f"/api/daily_papers?{page.kind}={page.key}&limit=100"
-        case Kind.TRENDING:
-            return "/api/daily_papers?sort=trending&limit=50"
-        case Kind.SEARCH:
-            return f"/api/papers/search?q={quote_plus(page.key)}&limit=120"
-        case Kind.PAPER:
-            return f"/api/papers/{page.key}"
-
-
-# --- parsing -------------------------------------------------------------------------------------
 
 
 def parse_page(body: bytes, url: str, *, requested: Page, fetched_at: datetime) -> Listing:
@@ -202,13 +101,7 @@ def parse_page(body: bytes, url: str, *, requested: Page, fetched_at: datetime) 
 
 
 def parse_api_response(body: bytes, url: str, *, requested: Page, fetched_at: datetime) -> Listing:
-    """Return the listing of a JSON API response; see `api_path`.
-
-    Args:
-        body: The response body.
-        url: The final URL, after redirects.
-        requested: The page whose papers were requested.
-        fetched_at: When the response was received (UTC).
+    """Return the listing of a JSON API response (`api_path`); arguments as in `parse_page`.
 
     Raises:
         ParseError: The response is not a list of papers, or is empty.
@@ -271,80 +164,6 @@ def count_api_entries(body: bytes) -> int:
         return 0
 
 
-def _account_handle(account: object) -> str:
-    """Return the handle of an account: its ``user`` in some places, its ``name`` in others.
-
-    Nothing else depends on accounts, so one with an unexpected type spoils no paper.
-    """
-    fields = account if isinstance(account, dict) else {}
-    return _handle(fields.get("user") or fields.get("name"))
-
-
-def _handle(value: object) -> str:
-    return value if isinstance(value, str) and _HANDLE.fullmatch(value) else ""
-
-
-def parse_paper(raw: msgspec.Raw, day: date | None) -> Paper:
-    """Return the paper of one entry, of a page's props or of the API.
-
-    The outer ``publishedAt`` is ignored: until March 2025 it was the time of submission, since then
-    it is the arXiv date, shifted into the previous day.
-
-    Args:
-        raw: The entry's JSON.
-        day: The list day, for entries that do not give it.
-
-    Raises:
-        ValueError: The entry is invalid.
-    """
-    entry = msgspec.json.decode(raw, type=_Entry)
-    paper = entry.paper
-    listed = paper.submitted_on_daily_at
-    org = entry.organization or paper.organization or entry.submitter_organization
-    media = entry.media_urls or paper.media_urls or ([entry.media_url] if entry.media_url else [])
-    visible = [author for author in paper.authors if not author.hidden]
-    authors = tuple(filter(None, (normalize_line(author.name) for author in visible)))
-    handles = map(_account_handle, (author.user for author in visible))
-    submitter = _account_handle(entry.submitted_by or paper.submitted_on_daily_by)
-    paper_id = _ID_VERSION.sub("", paper.id)
-    if not _PAPER_ID.fullmatch(paper_id):
-        raise ValueError(f"invalid paper id {paper_id!r}")
-    return analyze(
-        Paper(
-            id=paper_id,
-            title=normalize_line(paper.title) or paper_id,
-            abstract=normalize_paragraphs(paper.summary),
-            authors=authors,
-            author_count=len(authors),
-            submitted=_to_utc(paper.published_at).date(),
-            listed=_to_utc(listed).date() if listed else day,
-            organization=normalize_line(org.fullname or org.name) if org else "",
-            author_handles=tuple(filter(None, handles)),
-            organization_handle=_handle(org.name) if org else "",
-            submitter=submitter,
-            keywords=_unique(map(normalize_line, paper.ai_keywords or ())),
-            ai_summary=normalize_line(paper.ai_summary or ""),
-            code=normalize_url(paper.github_repo or ""),
-            project=normalize_url(paper.project_page or ""),
-            media=tuple(filter(None, map(normalize_url, media))),
-            upvotes=paper.upvotes,
-            comments=entry.num_comments or 0,
-            stars=paper.github_stars or 0,
-        )
-    )
-
-
-def _unique(texts: Iterable[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(text for text in texts if text))
-
-
-def _to_utc(timestamp: datetime) -> datetime:
-    try:
-        return timestamp.astimezone(UTC) if timestamp.tzinfo else timestamp.replace(tzinfo=UTC)
-    except OverflowError as error:
-        raise ValueError(f"{timestamp} is out of range in UTC") from error
-
-
 def _build_listing(
     page: Page,
     entries: Sequence[msgspec.Raw],
@@ -361,7 +180,7 @@ def _build_listing(
     invalid, day = 0, _list_day(page)
     for number, raw in enumerate(entries, 1):
         try:
-            paper = _clamp_dates(parse_paper(raw, day), day, fetched_at.date())
+            paper = clamp_dates(parse_paper(raw, day), day, fetched_at.date())
             papers.setdefault(paper.id, paper)
         except (ValueError, RecursionError) as error:
             skipped.append(f"{_find_id(raw) or f'paper {number}'}: {error}")
@@ -391,9 +210,6 @@ def _find_id(raw: msgspec.Raw) -> str:
     """Return the id of an invalid entry, or an empty string if none can be found."""
     match = re.search(rb'"id":\s*"([\w.-]{1,64})"', bytes(raw))
     return match[1].decode() if match else ""
-
-
-# --- the props of a page -------------------------------------------------------------------------
 
 
 def extract_props(_tag: str, attributes: Mapping[str, str]) -> str | None:
@@ -489,17 +305,10 @@ def _check_kind(requested: Page, props: _PageProps, url: str) -> None:
         raise ParseError(url, f"{actual} instead of {requested}")
 
 
-# --- the cards of a page -------------------------------------------------------------------------
-
-
 def _listing_from_cards(
     text: str, url: str, requested: Page, fetched_at: datetime, *, props_error: ParseError
 ) -> Listing:
-    """Return the listing of the rendered cards.
-
-    Raises:
-        ParseError: There are no cards. The error is the one given, since the props matter more.
-    """
+    """Return the listing of the rendered cards; without any, raise the error of the props."""
     today, requested_day = fetched_at.date(), _list_day(requested)
     label = parse_day_navigation(text, requested_day) if requested_day else DayNavigation()
     key = _page_key(requested, chain([label.day], _period_labels(text, url)), today)
@@ -514,16 +323,13 @@ def _listing_from_cards(
         raise props_error
     return Listing(
         page=page,
-        papers=tuple(_clamp_dates(paper, day, today) for paper in papers),
+        papers=tuple(clamp_dates(paper, day, today) for paper in papers),
         fetched_at=fetched_at,
         skipped=(f"page data: {props_error.reason}",),
         parsed_from="cards",
         previous_day=_key_from_label(Kind.DAY, label.previous_day, today),
         next_day=_key_from_label(Kind.DAY, label.next_day, today),
     )
-
-
-# --- which day, week or month it is --------------------------------------------------------------
 
 
 def _list_day(page: Page) -> date | None:
@@ -556,10 +362,11 @@ def _key_from_label(kind: Kind, label: str, today: date) -> str:
     There are no lists of days before the first or after tomorrow, whatever the label says.
     """
     first = FIRST_LIST_DAY if kind is Kind.DAY else FIRST_SUBMISSION_DAY
-    day = _parse_day(label)
-    key = _key_of_day(kind, day) if day is not None else _period_key(kind, label)
-    is_within = _key_of_day(kind, first) <= key <= _key_of_day(kind, last_list_day(today))
-    return key if is_within else ""
+    found = _DATE_PREFIX.match(label)
+    day = parse_iso_date(found[0]) if found else None
+    key = Page.of_date(kind, day).key if day is not None else _period_key(kind, label)
+    last = last_list_day(today)
+    return key if Page.of_date(kind, first).key <= key <= Page.of_date(kind, last).key else ""
 
 
 def _period_key(kind: Kind, label: str) -> str:
@@ -568,44 +375,3 @@ def _period_key(kind: Kind, label: str) -> str:
         return ""
     last = _MAX_WEEK if kind is Kind.WEEK else _MAX_MONTH
     return label if 1 <= int(label[-2:]) <= last else ""
-
-
-def _key_of_day(kind: Kind, day: date) -> str:
-    if kind is Kind.DAY:
-        return day.isoformat()
-    if kind is Kind.MONTH:
-        return f"{day:%Y-%m}"
-    year, week, _ = day.isocalendar()
-    return f"{year}-W{week:02d}"
-
-
-def _parse_day(label: str) -> date | None:
-    """Return the date that the label begins with, if it is one."""
-    match = _DATE_PREFIX.match(label)
-    try:
-        return date.fromisoformat(match[0]) if match else None
-    except ValueError:
-        return None
-
-
-# --- the dates of papers -------------------------------------------------------------------------
-
-
-def _clamp_dates(paper: Paper, day: date | None, today: date) -> Paper:
-    """Return the paper with dates that can be: a date in the future would stay on top for ever.
-
-    Args:
-        paper: The paper.
-        day: The day of its list.
-        today: The current day (UTC).
-    """
-    last = last_list_day(today)
-    listed, submitted = paper.listed, paper.submitted
-    if listed is not None and not FIRST_LIST_DAY <= listed <= last:
-        listed = day
-    if not FIRST_SUBMISSION_DAY <= submitted <= last:
-        month = arxiv_month(paper.id) if paper.is_arxiv else None
-        submitted = month if month and month <= last else FIRST_LIST_DAY
-    if (listed, submitted) == (paper.listed, paper.submitted):
-        return paper
-    return msgspec.structs.replace(paper, listed=listed, submitted=submitted)

@@ -5,8 +5,6 @@ How long a listing is fresh (TTL), which list days the window has, how long to w
 request (quota).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from datetime import date, datetime, timedelta
 from functools import lru_cache
@@ -16,26 +14,14 @@ from threading import Lock
 from cachetools import LRUCache
 
 from feedsrv.errors import QuotaExceededError, UpstreamError
-from feedsrv.models import (
-    FIRST_LIST_DAY,
-    Failure,
-    Kind,
-    Listing,
-    Page,
-    RequestLog,
-    last_list_day,
-)
+from feedsrv.models import FIRST_LIST_DAY, Failure, Kind, Listing, Page, RequestLog, last_list_day
 from feedsrv.storage.clock_skew import MAX_CLOCK_SKEW
 
 # --- TTL -----------------------------------------------------------------------------------------
 
 #: The greatest age of a list day in days, and its TTL. The newest list grows all day, and votes and
 #: comments change for some days more.
-_DAY_TTLS = (
-    (0, timedelta(minutes=20)),
-    (2, timedelta(hours=3)),
-    (7, timedelta(hours=12)),
-)
+_DAY_TTLS = ((0, timedelta(minutes=20)), (2, timedelta(hours=3)), (7, timedelta(hours=12)))
 _OLD_DAY_TTL = timedelta(days=7)
 _LIST_TTLS = {
     Kind.WEEK: timedelta(hours=1),
@@ -114,11 +100,6 @@ def list_days(
     A listing names the previous list day, so weekends and holidays are skipped as upstream skips
     them. Before a page that was never fetched, the previous weekday is assumed; once fetched, the
     page tells the real day.
-
-    Args:
-        today: The current day (UTC).
-        count: How many list days to yield at most.
-        get_listing: Returns the stored listing of a page.
     """
     last = last_list_day(today).isoformat()
     return islice(_walk_back(newest_day_page(today), last, get_listing), count)
@@ -186,14 +167,14 @@ def next_failure(
     doublings = min(max(count - 1 - grace, 0), _MAX_DOUBLINGS)
     backoff = min(_INITIAL_BACKOFF * 2**doublings, _MAX_BACKOFF)
     backoff *= 1 - _JITTER + 2 * _JITTER * chance
-    retry_after = timedelta(seconds=getattr(error, "retry_after", None) or 0)
+    retry_after = timedelta(seconds=error.retry_after or 0)
     return Failure(
         reason=str(error),
         count=count,
         at=now,
         retry_at=now + max(backoff, retry_after),
         since=previous.since if previous else now,
-        timed_out=getattr(error, "timed_out", False),
+        timed_out=error.timed_out,
     )
 
 
@@ -201,10 +182,6 @@ def is_backing_off(failure: Failure | None, now: datetime) -> bool:
     """Return whether the failure forbids a request now; a wrong clock does so for an hour at most.
 
     That upstream does not have a paper holds for a day: a library can have hundreds of those.
-
-    Args:
-        failure: How a page failed, or upstream as a whole; None if it did not.
-        now: The current time (UTC).
     """
     if failure is None:
         return False
@@ -255,6 +232,12 @@ def requests_left(request_log: RequestLog, now: datetime) -> int:
     return max(0, MAX_REQUESTS - len(_recent(request_log.times, now)))
 
 
+def is_request_spare(request_log: RequestLog, now: datetime, *, spacing: timedelta) -> bool:
+    """Return whether another request could follow a request now at once."""
+    after = record_request(request_log, now, adhoc=False)
+    return next_request_at(after, now, adhoc=False, spacing=spacing) <= now
+
+
 def record_request(request_log: RequestLog, now: datetime, *, adhoc: bool) -> RequestLog:
     """Return the log with a request that is sent now, and without those that no longer count."""
     start = now - RATE_WINDOW
@@ -281,8 +264,7 @@ _MAX_CLIENTS = 10_000
 class ClientQuota:
     """A token bucket for each client, which limits requests for new keywords. Safe for threads.
 
-    Args:
-        per_hour: The number of new keywords for each client in an hour; 0 for no limit.
+    Its capacity is a part of what is allowed in an hour; 0 is no limit.
     """
 
     def __init__(self, per_hour: int) -> None:
@@ -292,11 +274,7 @@ class ClientQuota:
         self._full_at: LRUCache[str, datetime] = LRUCache(_MAX_CLIENTS)
 
     def consume(self, client: str, now: datetime) -> None:
-        """Take one token of the client.
-
-        Raises:
-            QuotaExceededError: The client's bucket is empty.
-        """
+        """Take one token of the client; raise QuotaExceededError if its bucket is empty."""
         if not self._per_hour:
             return
         interval = _HOUR / self._per_hour  # in which the bucket gains one token

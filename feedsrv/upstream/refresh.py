@@ -5,18 +5,16 @@ upstream at a time; it expires by itself when its holder dies. The request log, 
 their requests together within the rate limit.
 """
 
-from __future__ import annotations
-
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import contextmanager
-from datetime import UTC, date, datetime, timedelta
+from collections.abc import Callable, Collection, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 
 from feedsrv.config import Config
 from feedsrv.errors import FetchError, ParseError, RequestNotSentError, UpstreamError
-from feedsrv.models import Failure, Kind, Listing, Page, Paper, RequestLog
+from feedsrv.models import Failure, Kind, Listing, Page, RequestLog
 from feedsrv.storage.repository import Repository
 from feedsrv.upstream.client import UpstreamClient
 from feedsrv.upstream.events import (
@@ -28,10 +26,12 @@ from feedsrv.upstream.events import (
     RequestSent,
 )
 from feedsrv.upstream.fetch import FetchedListing, ListingFetcher
-from feedsrv.upstream.parser import page_path
+from feedsrv.upstream.merge import keep_list_days, merge_refresh
+from feedsrv.upstream.paths import page_path
 from feedsrv.upstream.policy import (
     RATE_WINDOW,
     is_backing_off,
+    is_request_spare,
     list_days,
     next_failure,
     next_request_at,
@@ -63,14 +63,8 @@ RATE_LIMIT_REASON = "upstream's rate limit is used up"
 class Refresher:
     """Fetches pages and stores their listings. Safe for threads.
 
-    Args:
-        config: The settings.
-        client: Talks to upstream.
-        repository: Stores listings, failures, the lease and the request log.
-        owner: Identifies this refresher as holder of the lease; unique among all processes.
-        now: The clock (UTC).
-        sleep: Waits for a number of seconds; returns true when the server is shutting down.
-        chance: Returns a random number from 0 to 1.
+    The owner identifies this refresher as holder of the lease, among all processes. ``sleep``
+    returns true when the server is shutting down. ``chance`` returns a random number from 0 to 1.
     """
 
     def __init__(
@@ -146,7 +140,9 @@ class Refresher:
         if adhoc and give_up_at < self._adhoc_allowed_at <= now + RATE_WINDOW:
             # The request log would say the same, at the price of three storage reads.
             raise self._budget_error(page, self._adhoc_allowed_at)
-        with self._hold_lease(page, give_up_at, lambda: bool(awaited_pages())):
+        self._acquire_lease(page, give_up_at, lambda: bool(awaited_pages()))
+        with ExitStack() as cleanup:
+            cleanup.callback(self._repository.release_lease, self._owner)
             now = self._now()
             stored = self._repository.get_listing(page)
             if stored is not None and not force and remaining_ttl(page, stored, now) > timedelta(0):
@@ -231,7 +227,7 @@ class Refresher:
         """Record that the page failed; ``previous`` is upstream's failure before the request."""
         now, chance = self._now(), self._chance()
         failure = next_failure(self._repository.get_failure(page), error, now, chance)
-        if page.kind is Kind.PAPER and getattr(error, "is_not_found", False):
+        if page.kind is Kind.PAPER and error.is_not_found:
             failure = msgspec.structs.replace(failure, is_not_found=True)
         self._repository.save_failure(page, failure)
         # Logged once: retries go on for hours, and the recovery is logged too.
@@ -264,8 +260,6 @@ class Refresher:
         self._repository.save_failure(None, outage)
         return outage if outage.count >= _OUTAGE_THRESHOLD else None
 
-    # --- fetching --------------------------------------------------------------------------
-
     def _fetch(
         self,
         page: Page,
@@ -283,8 +277,7 @@ class Refresher:
 
         def on_wait(elapsed: float) -> None:
             nonlocal renewed_at
-            if self._sleep(0):
-                raise RequestNotSentError(page_path(page), "the server is shutting down", 2)
+            self._wait(0, page)
             if elapsed >= deadline * _HANG_SHARE:
                 self._record_hang()
             if elapsed >= deadline and set(awaited_pages()) - {page}:  # others have their turn
@@ -322,14 +315,39 @@ class Refresher:
             hang = msgspec.structs.replace(known, at=now, timed_out=True)
             self._repository.save_failure(None, hang)
 
-    # --- rate limit and lease --------------------------------------------------------------
+    @property
+    def spacing_seconds(self) -> float:
+        """The seconds between two requests."""
+        return self._config.spacing
+
+    @contextmanager
+    def hold_free_lease(self) -> Iterator[bool]:
+        """Hold the lease if no other process has it; yield whether that worked."""
+        length = timedelta(seconds=self._config.deadline + 2)
+        has_lease = self._repository.acquire_lease(self._owner, self._now(), length)
+        try:
+            yield has_lease
+        finally:
+            if has_lease:
+                self._repository.release_lease(self._owner)
+
+    def take_spare_slot(self) -> bool:
+        """Record a request now, if no other one has to wait for it; return whether it has not."""
+        now, spacing = self._now(), timedelta(seconds=self._config.spacing)
+        is_spare = False
+
+        def reserve(request_log: RequestLog) -> RequestLog | None:
+            nonlocal is_spare
+            is_spare = is_request_spare(request_log, now, spacing=spacing)
+            return record_request(request_log, now, adhoc=False) if is_spare else None
+
+        self._repository.update_request_log(reserve)
+        if is_spare:
+            self._emit(RequestSent())
+        return is_spare
 
     def _await_request_slot(self, page: Page, adhoc: bool, give_up_at: datetime) -> None:
-        """Wait until the next request may be sent.
-
-        Raises:
-            RequestNotSentError: That is later than the caller waits.
-        """
+        """Wait until the next request may be sent, but not for longer than the caller waits."""
         while slot := self._reserve_slot(adhoc=adhoc):
             if slot > give_up_at:
                 if adhoc:
@@ -361,27 +379,10 @@ class Refresher:
         if self._sleep(seconds):
             raise RequestNotSentError(page_path(page), "the server is shutting down", 2)
 
-    @contextmanager
-    def _hold_lease(
-        self, page: Page, give_up_at: datetime, is_awaited: Callable[[], bool]
-    ) -> Iterator[None]:
-        self._acquire_lease(page, give_up_at, is_awaited)
-        try:
-            yield
-        finally:
-            self._repository.release_lease(self._owner)
-
     def _acquire_lease(
-        self,
-        page: Page,
-        give_up_at: datetime,
-        is_awaited: Callable[[], bool] = lambda: False,
+        self, page: Page, give_up_at: datetime, is_awaited: Callable[[], bool] = lambda: False
     ) -> None:
-        """Take or extend the lease: one request at a time among all processes on one store.
-
-        Raises:
-            RequestNotSentError: Others held it for longer than the caller waits.
-        """
+        """Take or extend the lease: one request at a time among all processes on one store."""
         # As long as one page can take: a dead holder blocks others no longer than that.
         length = timedelta(seconds=self._config.deadline + 2)
         while not self._repository.acquire_lease(
@@ -391,88 +392,3 @@ class Refresher:
                 reason = "another process is fetching and takes too long"
                 raise RequestNotSentError(page_path(page), reason, 2)
             self._wait(_LEASE_POLL_SECONDS, page)
-
-
-# --- merging with what is stored -------------------------------------------------------------
-
-
-def merge_refresh(stored: Listing | None, fresh: Listing) -> Listing:
-    """Return the listing to store after ``fresh`` was fetched to replace ``stored``.
-
-    A paper whose title or abstract changed is marked as revised at the time of the fetch. A day's
-    list only grows: it is partial early in the day, and a list shorter than the stored one is a
-    fault, so both are united. A fuller source wins: cards hold less than data.
-    """
-    if stored is None or stored.page != fresh.page:  # that of another page, in its place
-        return fresh
-    before = {paper.id: paper for paper in stored.papers}
-    papers = [_merge_paper(before.get(paper.id), paper, fresh) for paper in fresh.papers]
-    if fresh.page.kind is Kind.DAY:
-        fresh_ids = {paper.id for paper in papers}
-        papers += [paper for paper in stored.papers if paper.id not in fresh_ids]
-    return msgspec.structs.replace(
-        fresh,
-        papers=tuple(papers),
-        previous_day=fresh.previous_day or stored.previous_day,
-        next_day=fresh.next_day or stored.next_day,
-        first_fetched_at=stored.first_fetched_at,
-    )
-
-
-def keep_list_days(
-    fresh: Listing, others: Iterable[Listing], may_be_served: Callable[[Listing], bool]
-) -> Listing:
-    """Return the listing with the dates of papers that are in other days' listings too.
-
-    A paper on two list days has the date of the first. But a later date that was served never
-    moves, though the first day is read after it.
-
-    Args:
-        fresh: The listing.
-        others: The stored listings of other days.
-        may_be_served: Returns whether a listing's dates may have been served.
-    """
-    known = {
-        paper.id: (paper.listed, other)
-        for other in others
-        if other.page != fresh.page
-        for paper in other.papers
-        if paper.listed is not None
-    }
-
-    def list_day(paper: Paper) -> date | None:
-        if paper.id not in known:
-            return paper.listed
-        listed, other = known[paper.id]
-        is_later = paper.listed is not None and paper.listed < listed
-        return paper.listed if is_later and not may_be_served(other) else listed
-
-    papers = tuple(
-        paper
-        if (listed := list_day(paper)) == paper.listed
-        else msgspec.structs.replace(paper, listed=listed)
-        for paper in fresh.papers
-    )
-    return fresh if papers == fresh.papers else msgspec.structs.replace(fresh, papers=papers)
-
-
-def _merge_paper(stored: Paper | None, fresh: Paper, listing: Listing) -> Paper:
-    if stored is None:
-        return fresh
-    if listing.parsed_from == "cards":
-        # Cards shorten abstracts and omit authors; only their counters are news.
-        return msgspec.structs.replace(
-            stored,
-            upvotes=fresh.upvotes,
-            comments=fresh.comments or stored.comments,
-            stars=fresh.stars or stored.stars,
-        )
-    if stored.listed:
-        # The first list day stays the paper's date: `published` never moves.
-        fresh = msgspec.structs.replace(fresh, listed=stored.listed)
-    if (stored.title, stored.abstract) == (fresh.title, fresh.abstract):
-        return msgspec.structs.replace(fresh, revised=stored.revised)
-    if not stored.abstract or not stored.authors:
-        # The stored copy came from cards: a fuller source is no revision.
-        return fresh
-    return msgspec.structs.replace(fresh, revised=listing.fetched_at)

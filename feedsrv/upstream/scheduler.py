@@ -1,22 +1,24 @@
-"""Schedule refreshes on one thread: what a reader waits for first, then the background queue.
+"""Schedule refreshes on one thread: what a reader waits for, the background queue, then the rest.
 
 One thread, because requests to upstream are sent one at a time. Each page is fetched once, however
 many requests want it.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from threading import Event, RLock, Timer
+from typing import TypeVar
 
 from feedsrv.errors import RequestNotSentError, UpstreamError
 from feedsrv.models import Kind, Listing, Page
 from feedsrv.upstream.refresh import Refresher
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 #: Pages that can be awaited at the same time: about as many as fit into one deadline. A request for
 #: one more fails at once, so that it holds no thread of the server; the page is fetched later.
@@ -25,6 +27,10 @@ _MAX_AWAITED = 8
 _MAX_QUEUED = 300
 #: Seconds from one probe of an upstream that hangs to the next, at least.
 _MIN_PROBE_INTERVAL = 1.0
+
+#: Does a piece of work, unless its argument returns true: then it must end. Returns the seconds
+#: after which to do the next one; None for not before something else was fetched.
+IdleTask = Callable[[Callable[[], bool]], float | None]
 
 
 class Scheduler:
@@ -55,12 +61,14 @@ class Scheduler:
         self._awaited: dict[Page, Future[Listing]] = {}
         self._queued: dict[Page, None] = {}
         self._probe: Timer | None = None
+        self._idle_task: IdleTask | None = None
+        self._idle_timer: Timer | None = None
 
     def close(self) -> None:
         """End the fetch in progress and drop those that are queued."""
         self._shutdown.set()
-        if self._probe is not None:
-            self._probe.cancel()
+        for timer in filter(None, (self._probe, self._idle_timer)):
+            timer.cancel()
         self._executor.shutdown(cancel_futures=True)
         for future in self._awaited.values():
             future.cancel()
@@ -105,14 +113,18 @@ class Scheduler:
         with self._lock:
             return not self._awaited and not self._queued
 
-    def refresh_and_wait(self, page: Page, *, force: bool, extra_wait: float) -> Listing:
-        """Return the page's listing, fetched after the fetch in progress; see `Refresher.refresh`.
+    def run_when_idle(self, task: IdleTask) -> None:
+        """Run the task, again and again, when no fetch is in progress or queued."""
+        self._idle_task = task
 
-        Raises:
-            UpstreamError: The page could not be fetched or parsed.
-        """
+    def call(self, function: Callable[[], T]) -> T:
+        """Return what the function returns, called after the fetch in progress."""
+        return self._executor.submit(function).result()
+
+    def refresh_and_wait(self, page: Page, *, force: bool, extra_wait: float) -> Listing:
+        """Return the page's listing, fetched after the fetch in progress."""
         refresh = partial(self._refresher.refresh, awaited_pages=lambda: {page} if force else ())
-        return self._executor.submit(refresh, page, force=force, extra_wait=extra_wait).result()
+        return self.call(partial(refresh, page, force=force, extra_wait=extra_wait))
 
     def _is_scheduled(self, page: Page) -> bool:
         with self._lock:
@@ -171,3 +183,33 @@ class Scheduler:
             future.set_exception(error)
         elif future is not None and listing is not None:
             future.set_result(listing)
+        self._schedule_idle_task(0)
+
+    def _schedule_idle_task(self, seconds: float) -> None:
+        with self._lock:
+            is_scheduled = self._idle_timer is not None
+            if self._idle_task is None or is_scheduled or self._is_interrupted():
+                return
+            self._idle_timer = Timer(seconds, self._submit, [self._run_idle_task])
+            self._idle_timer.daemon = True
+            self._idle_timer.start()
+
+    def _run_idle_task(self) -> None:
+        with self._lock:
+            self._idle_timer = None
+        if self._idle_task is None or self._is_interrupted():
+            return  # the end of the next fetch schedules it again
+        try:
+            seconds = self._idle_task(self._is_interrupted)
+        except Exception:
+            log.exception("unexpected error in a background task")
+            return
+        if seconds is not None:
+            self._schedule_idle_task(seconds)
+
+    def _is_interrupted(self) -> bool:
+        return self._shutdown.is_set() or not self.is_idle()
+
+    def _submit(self, function: Callable[[], None]) -> None:
+        with suppress(RuntimeError):  # the executor was shut down meanwhile
+            self._executor.submit(function)

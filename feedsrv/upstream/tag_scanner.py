@@ -5,8 +5,6 @@ back for each tag, so the scan stops at the tag, and limits on the number and de
 the time and memory that a hostile page can take.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any
 

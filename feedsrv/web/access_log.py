@@ -9,8 +9,6 @@ Log analyzers such as GoAccess read it (``--log-format=COMBINED``). A request th
 refuses itself, such as a malformed one, is not logged.
 """
 
-from __future__ import annotations
-
 import logging
 import re
 from collections.abc import Callable, Iterable
@@ -35,13 +33,7 @@ _NO_BODY = {"204", "304"}
 
 
 class AccessLog:
-    """WSGI middleware that logs each response.
-
-    Args:
-        app: The application.
-        config: The settings; trusted proxies decide which client address is logged.
-        now: The clock.
-    """
+    """WSGI middleware that logs each response."""
 
     def __init__(self, app: WSGIApplication, config: Config, now: Callable[[], datetime]) -> None:
         self._app = app

@@ -1,7 +1,5 @@
 """The Flask application: routes, hooks, error handlers, and the response cache in front of them."""
 
-from __future__ import annotations
-
 import logging
 import re
 import time
@@ -18,7 +16,7 @@ from feedsrv.feeds.digest_documents import period_page_url
 from feedsrv.feeds.entry import paper_page_url
 from feedsrv.feeds.service import Service
 from feedsrv.logs import configure_access_log, configure_logging
-from feedsrv.monitoring.incidents import subscribe_incident_recorder
+from feedsrv.monitoring.incidents import short_reason, subscribe_incident_recorder
 from feedsrv.monitoring.metrics import Metrics
 from feedsrv.web.access_log import AccessLog
 from feedsrv.web.auth import authenticate_request, credentials
@@ -73,6 +71,7 @@ def open_app(config: Config) -> Flask:
     configure_access_log(secrets)
     service = Service.open(config)
     subscribe_incident_recorder(service)
+    service.artefacts.refresh_when_idle()
     return create_app(service)
 
 
@@ -84,7 +83,7 @@ def create_app(service: Service) -> Flask:
     # Flask's redirects respect neither public_url nor trusted proxies, but any Host.
     app.url_map.merge_slashes = False
     app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True}
-    for template_filter in (format_period, paper_page_url, period_page_url, *FILTERS):
+    for template_filter in (format_period, paper_page_url, period_page_url, short_reason, *FILTERS):
         app.add_template_filter(template_filter)
     metrics = Metrics()
     service.subscribe(metrics.handle)
@@ -190,11 +189,7 @@ def _error_response(
 ) -> Response:
     """Return the problem as a page for browsers, as problem+json for other clients.
 
-    Args:
-        views: Renders the page.
-        problem: The problem.
-        error: The error that it describes, if it is one of ours.
-        suggestion: The query of the feed that the client may have meant.
+    A suggestion is the query of the feed that the client may have meant.
     """
     page = None
     try:

@@ -4,8 +4,6 @@ The access key opens everything, as ``key=`` in the URL or as the password of HT
 is derived from it and opens one feed, so that the feed's URL can be shared.
 """
 
-from __future__ import annotations
-
 import hmac
 import re
 from base64 import urlsafe_b64encode
@@ -75,18 +73,7 @@ def credentials() -> Credentials:
 def authenticate(
     access_key: str, *, path: str, query: str, key: str, password: str | None
 ) -> Credentials:
-    """Return the credentials of a request.
-
-    Args:
-        access_key: The access key of the server; empty for a public one.
-        path: The path of the request.
-        query: Its query ``q``.
-        key: The key in its URL.
-        password: Its password (HTTP Basic).
-
-    Raises:
-        UnauthorizedError: Neither key nor password opens the path and query.
-    """
+    """Return the credentials of a request; raise UnauthorizedError if no key opens its path."""
     if not access_key:
         return Credentials()
     if password is not None and _equal_in_constant_time(password, access_key):

@@ -1,11 +1,10 @@
 """What all views share: pages, redirects and cacheable responses, with the URLs of this server."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from http import HTTPStatus
+from typing import get_args
 from urllib.parse import quote, urlsplit
 
 from flask import render_template, request
@@ -15,6 +14,7 @@ from feedsrv import __version__
 from feedsrv.errors import ParameterError
 from feedsrv.feeds.formats import FORMATS
 from feedsrv.feeds.service import Service
+from feedsrv.models import DigestPeriod
 from feedsrv.web.auth import credentials
 from feedsrv.web.pages import subscribe_links
 from feedsrv.web.responses import (
@@ -22,29 +22,23 @@ from feedsrv.web.responses import (
     CacheableResponse,
     Header,
     build_cacheable_response,
+    encode_body,
     set_no_store,
+    with_body,
 )
 from feedsrv.web.routing import quote_query_string
 from feedsrv.web.urls import RelativeURLBuilder, URLBuilder, base_url
 
 
 class BaseViews:
-    """The methods that views call to build their responses.
-
-    Args:
-        service: Gives the papers of feeds.
-    """
+    """The methods that views call to build their responses."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
         self._config = service.config
 
     def render_page(self, template: str, **context: object) -> str:
-        """Return a page as HTML.
-
-        Raises:
-            ParameterError: The request has no well-formed host.
-        """
+        """Return a page as HTML; raise ParameterError if the request has no well-formed host."""
         is_static = self._config.static_export
         return render_template(
             template,
@@ -73,11 +67,7 @@ class BaseViews:
         return URLBuilder.from_request(self._config, request, credentials())
 
     def adhoc_feed_url(self, query: str) -> str:
-        """Return the URL of the ad-hoc feed for the name of an unknown feed, or for other words.
-
-        Raises:
-            ParameterError: The request has no well-formed host.
-        """
+        """Return the URL of the ad-hoc feed for the name of an unknown feed, or for other words."""
         return self._url_builder()("/papers", ".atom", q=query)
 
     def path_prefix(self) -> str:
@@ -88,13 +78,7 @@ class BaseViews:
             return request.root_path
 
     def redirect_to(self, path: str) -> Response:
-        """Return a permanent redirect of the current request to another path of the server.
-
-        The query string stays as it is.
-
-        Raises:
-            ParameterError: The request has no well-formed host.
-        """
+        """Return a permanent redirect of the request to another path, with its query string."""
         url = f"{base_url(self._config, request)}{quote(path)}"
         return redirect_response(f"{url}{quote_query_string(request.query_string)}")
 
@@ -118,8 +102,39 @@ class BaseViews:
             headers=headers,
         )
 
+    def _document_response(
+        self, document: bytes, media_type: str, url: str, lifetime: timedelta, headers: list[Header]
+    ) -> Response:
+        """Return the response for a document that is cached for its lifetime."""
+        body, expires_at = encode_body(document), self._service.now() + lifetime
+        cached = self._build_cached_response(
+            body.etag,
+            url=url,
+            media_type=media_type,
+            fresh_until=expires_at,
+            expires_at=expires_at,
+            headers=headers,
+        )
+        return self._respond(with_body(cached, body))
+
     def _respond(self, cached: CacheableResponse) -> Response:
         return CacheableFlaskResponse(cached, request.environ, self._service.now())
+
+    def _subscribe_context(
+        self, path: str, default_digest: DigestPeriod = "none", *, q: str, **params: object
+    ) -> dict[str, object]:
+        """Return what pages show to subscribe to the feed at the path."""
+        url = self._url_builder()
+        return {
+            "links": {name: url(path, f".{name}", q=q, **params) for name in FORMATS},
+            "bib_url": url(path, ".bib", q=q, **params),
+            "path_url": url.without_query_string(path, ".atom", q=q, **params),
+            "digest_urls": {
+                choice: url(path, q=q, digest=choice if choice != default_digest else None)
+                for choice in get_args(DigestPeriod)
+            },
+            "sign_up_fields": self._sign_up_fields(path, q),
+        }
 
     def _sign_up_fields(self, path: str, query: str) -> dict[str, str]:
         """Return the fields of the sign-up form that name the feed; none where there is no form."""

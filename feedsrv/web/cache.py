@@ -10,8 +10,6 @@ A cached response is valid until anything is stored, by any process, or until on
 due to be fetched again.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from threading import Lock
@@ -107,12 +105,8 @@ class ResponseCache:
     ) -> None:
         """Store a response.
 
-        Args:
-            environ: The WSGI environment of the request.
-            cached: The response.
-            version: The version of the store before the response was made: what is stored
-                meanwhile makes it stale.
-            counters: Called for each response from the cache, by its status line.
+        The version is that of the store before the response was made: what is stored meanwhile
+        makes it stale.
         """
         key = self._cache_key(environ)
         size = cached.size() + sum(map(len, key)) + _ENTRY_OVERHEAD

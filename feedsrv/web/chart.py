@@ -1,7 +1,5 @@
 """Bar charts: how many of a feed's papers each list day has."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
@@ -13,7 +11,7 @@ from feedsrv.models import Paper
 from feedsrv.web.filters import format_count, format_number, long_date, short_date
 
 #: In units of the SVG's view box.
-_DAY_WIDTH, _MAX_BAR_HEIGHT = 10, 40
+_DAY_WIDTH, _BAR_WIDTH, _MAX_BAR_HEIGHT = 10, 5, 40
 #: The scale ends at this count at least, so that a single paper does not fill the chart.
 _MIN_SCALE = 3
 
@@ -39,14 +37,25 @@ class Chart(msgspec.Struct, frozen=True, kw_only=True):
     #: The chart in words, for screen readers.
     description: str
 
+    @property
+    def path(self) -> str:
+        """The bars as data of one SVG path, for a chart without labels."""
+        return "".join(
+            f"M{bar.x} 40v-{bar.height:g}h{_BAR_WIDTH}v{bar.height:g}z"
+            for bar in self.bars
+            if bar.height
+        )
+
+    @property
+    def unfetched_path(self) -> str:
+        """The days that are not fetched yet, as data of one SVG path."""
+        return "".join(
+            f"M{bar.x} 0v40h{_BAR_WIDTH}v-40z" for bar in self.bars if not bar.is_fetched
+        )
+
 
 def build_chart(papers: Iterable[Paper], days: Sequence[WindowDay]) -> Chart:
-    """Return the chart of the papers.
-
-    Args:
-        papers: The papers to count.
-        days: The list days, oldest first.
-    """
+    """Return the chart of the papers on the list days, which are the oldest first."""
     counts = Counter(paper.published.date() for paper in papers)
     max_count = max((counts[day.date] for day in days), default=0)
     scale = max(max_count, _MIN_SCALE)
@@ -55,11 +64,16 @@ def build_chart(papers: Iterable[Paper], days: Sequence[WindowDay]) -> Chart:
             _build_bar(index, day, counts[day.date], scale) for index, day in enumerate(days)
         ),
         width=max(1, len(days) * _DAY_WIDTH),
-        first_date=short_date(days[0].date) if days else "",
-        last_date=short_date(days[-1].date) if days else "",
+        first_date=_axis_label(days[0].date) if days else "",
+        last_date=_axis_label(days[-1].date) if days else "",
         max_count=max_count,
         description=_describe(counts, days, max_count),
     )
+
+
+def _axis_label(day: date) -> str:
+    """Return ``24 Nov``: both ends fit beside each other on a phone."""
+    return f"{day.day} {day:%b}"
 
 
 def _build_bar(index: int, day: WindowDay, count: int, scale: int) -> Bar:

@@ -1,11 +1,8 @@
 """The views of feeds, one for each route: in a feed format, or as a page."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial
-from typing import get_args
 
 from flask import Flask, request
 from msgspec.structs import replace
@@ -16,14 +13,14 @@ from feedsrv.errors import ParameterError
 from feedsrv.feeds.adhoc import adhoc_feed
 from feedsrv.feeds.formats import ALL_FORMATS, FORMATS, link_headers
 from feedsrv.feeds.metadata import feed_metadata
-from feedsrv.feeds.opml import render_subscriptions
+from feedsrv.feeds.opml import render_opml
 from feedsrv.feeds.service import DigestResult, FeedResult, Service
 from feedsrv.models import MAX_ENTRIES, DigestPeriod, Feed, Page
 from feedsrv.search.parser import URL_LIMITS, parse_query
 from feedsrv.web.base_views import BaseViews, redirect_response
 from feedsrv.web.pages import page_title, paper_cards
 from feedsrv.web.params import FeedParams, choice_param, feed_params, page_number_param, page_param
-from feedsrv.web.rendering import FeedRenderer, digest_document, feed_document
+from feedsrv.web.rendering import FeedRenderer, feed_document
 from feedsrv.web.responses import encode_body, preconditions_allow_body, with_body
 from feedsrv.web.routing import PERIODS, PaperIdConverter, parse_period
 from feedsrv.web.urls import client_address
@@ -106,17 +103,13 @@ class FeedViews(BaseViews):
         """Return the configured feeds as a list of subscriptions."""
         suffix = choice_param("format", FORMATS, default="atom")
         url = self._url_builder()
-        body = encode_body(render_subscriptions(self._config.feeds.values(), suffix, url))
-        expires_at = self._service.now() + _OPML_LIFETIME
-        cached = self._build_cached_response(
-            body.etag,
-            url=url("/feeds.opml", format=suffix if suffix != "atom" else None),
-            media_type="text/x-opml",
-            fresh_until=expires_at,
-            expires_at=expires_at,
-            headers=[("Content-Disposition", "attachment; filename=feedsrv.opml")],
+        return self._document_response(
+            render_opml(self._config.feeds.values(), suffix, url),
+            "text/x-opml",
+            url("/feeds.opml", format=suffix if suffix != "atom" else None),
+            _OPML_LIFETIME,
+            [("Content-Disposition", "attachment; filename=feedsrv.opml")],
         )
-        return self._respond(with_body(cached, body))
 
     def _feed_response(self, feeds: Sequence[Feed], suffix: str, params: FeedParams) -> Response:
         """Return the feeds as one, in the format of the suffix or, without one, as a page."""
@@ -157,27 +150,14 @@ class FeedViews(BaseViews):
         if not suffix:
             context = {
                 "metadata": metadata,
-                "links": format_urls,
-                "bib_url": feed_url(suffix=".bib"),
-                "path_url": url.without_query_string(path, ".atom", **params._asdict()),
                 "query": "" if request.endpoint == "configured_feeds" else params.q,
                 "digest": feeds[0].digest,
-                "sign_up_fields": self._sign_up_fields(path, params.q),
-                "digest_urls": {
-                    choice: url(
-                        path, q=params.q, digest=choice if choice != default_digest else None
-                    )
-                    for choice in get_args(DigestPeriod)
-                },
+                **self._subscribe_context(path, default_digest, **params._asdict()),
             }
             text = self._feed_page(feeds, result, feed_url, page or 1, **context)
             body = encode_body(text.encode())
             return self._respond(with_body(respond(body.etag, media_type="text/html"), body))
-        document = (
-            feed_document(suffix, metadata, result.matches)
-            if isinstance(result, FeedResult)
-            else digest_document(suffix, metadata, result.digests, feeds)
-        )
+        document = feed_document(suffix, metadata, result, feeds)
         cached = respond(self._renderer.etag(document), media_type=ALL_FORMATS[suffix].media_type)
         if preconditions_allow_body(cached, request.environ):
             cached = with_body(cached, self._renderer.render(document))
@@ -190,11 +170,7 @@ class FeedViews(BaseViews):
         client = client_address(self._config, request)
         if feeds[0].digest == "none":
             return self._service.get_feed(
-                *feeds,
-                limit=limit,
-                page_number=page,
-                client=client,
-                is_preview=page is not None,
+                *feeds, limit=limit, page_number=page, client=client, is_preview=page is not None
             )
         return self._service.get_digests(*feeds, limit=limit, page_number=page or 1, client=client)
 
@@ -208,7 +184,9 @@ class FeedViews(BaseViews):
     ) -> str:
         """Return one page of a feed as HTML."""
         if isinstance(result, FeedResult):
-            template, cards = "feed.html", paper_cards(result.matches, result.queries)
+            template = "feed.html"
+            artefacts = self._service.artefacts.table()
+            cards = paper_cards(result.matches, result.queries, artefacts)
             last = result.offset + len(result.matches)
         else:
             template, cards = "digests.html", ()
@@ -243,22 +221,14 @@ def _common_digest(feeds: Sequence[Feed]) -> DigestPeriod:
 
 
 def _check_format(suffix: str) -> None:
-    """Check the suffix of a feed's path; a page has none.
-
-    Raises:
-        NotFound: There is no such format.
-    """
+    """Raise NotFound if there is no format with the suffix of a feed's path; a page has none."""
     if suffix and suffix not in ALL_FORMATS:
         known = ", ".join(f".{name}" for name in ALL_FORMATS)
-        raise NotFound(f"There is no format .{suffix}; feeds end in one of {known}.")
+        raise NotFound(f"Unknown format .{suffix}; use one of {known}.")
 
 
 def _filter_by_query(feed: Feed, query: str) -> Feed:
-    """Return the feed with the query, which its title then ends with.
-
-    Raises:
-        QueryError: The query is invalid.
-    """
+    """Return the feed with the query, which its title then ends with."""
     if not query:
         return feed
     parse_query(query, URL_LIMITS)

@@ -1,7 +1,5 @@
 """Template filters: numbers, counts, dates and durations in English; data for programs."""
 
-from __future__ import annotations
-
 from datetime import date, datetime, timedelta
 from urllib.parse import urlencode
 

@@ -7,8 +7,6 @@ for cached responses, even outdated ones, for ``/healthz``, and for 503 with Ret
 other requests get.
 """
 
-from __future__ import annotations
-
 import json
 import logging
 from collections.abc import Callable, Iterable
@@ -46,13 +44,7 @@ _HEADERS = (
 
 
 class LoadShedder:
-    """WSGI middleware that refuses requests while too many threads are busy.
-
-    Args:
-        app: The application.
-        threads: The number of threads of the server.
-        clock: Returns monotonic seconds.
-    """
+    """WSGI middleware that refuses requests while too many threads are busy."""
 
     def __init__(self, app: WSGIApplication, threads: int, clock: Callable[[], float]) -> None:
         self._app = app

@@ -1,13 +1,17 @@
 """The views for operators and programs; none of them makes a request to upstream."""
 
-from __future__ import annotations
-
+import json
+from collections.abc import Iterable
 from datetime import timedelta
+from itertools import islice
+from pathlib import Path
+from typing import Any
 
 import msgspec
 from flask import Flask, jsonify
 from werkzeug.wrappers import Response
 
+from feedsrv import __version__
 from feedsrv.errors import NoDataYetError
 from feedsrv.feeds.formats import FORMATS
 from feedsrv.feeds.service import Service
@@ -15,24 +19,22 @@ from feedsrv.monitoring.incidents import incident_feed
 from feedsrv.monitoring.metrics import CONTENT_TYPE, Metrics
 from feedsrv.monitoring.status import build_status
 from feedsrv.web.base_views import BaseViews
-from feedsrv.web.openapi import load_description
 from feedsrv.web.pages import page_title
-from feedsrv.web.responses import encode_body, set_no_store, with_body
+from feedsrv.web.responses import set_no_store
 
 #: Paths that begin so are feeds and pages of keywords, of which there is no end.
 _NOT_FOR_CRAWLERS = ("/papers", "/feeds", "/preview", "/status", "/metrics", "/?q=")
+#: Names of feeds in the OpenAPI description.
+_MAX_EXAMPLES = 50
+#: Rows of a table of the status page.
+_MAX_STATUS_ROWS = 50
 _INCIDENT_FEED_LIFETIME = timedelta(minutes=5)
 #: Seconds after which to ask again whether the server is ready.
 _READY_RETRY_AFTER = 5
 
 
 class OperatorViews(BaseViews):
-    """The views for operators and programs.
-
-    Args:
-        service: Gives the status.
-        metrics: What ``/metrics`` shows.
-    """
+    """The views for operators and programs."""
 
     def __init__(self, service: Service, metrics: Metrics) -> None:
         super().__init__(service)
@@ -52,7 +54,10 @@ class OperatorViews(BaseViews):
     def status_page(self) -> Response:
         """Return the status of the server as a page."""
         return self._html_response(
-            "status.html", status=build_status(self._service), page_title=page_title
+            "status.html",
+            status=build_status(self._service),
+            page_title=page_title,
+            max_rows=_MAX_STATUS_ROWS,
         )
 
     def status_json(self) -> Response:
@@ -72,17 +77,10 @@ class OperatorViews(BaseViews):
             page_url=url("/status"),
             icon_url=url("/static/icon.png"),
         )
-        body = encode_body(document)
-        expires_at = self._service.now() + _INCIDENT_FEED_LIFETIME
-        cached = self._build_cached_response(
-            body.etag,
-            url=self_url,
-            media_type=FORMATS["atom"].media_type,
-            fresh_until=expires_at,
-            expires_at=expires_at,
-            headers=[("Link", f'<{self_url}>; rel="self"')],
+        media_type, link = FORMATS["atom"].media_type, ("Link", f'<{self_url}>; rel="self"')
+        return self._document_response(
+            document, media_type, self_url, _INCIDENT_FEED_LIFETIME, [link]
         )
-        return self._respond(with_body(cached, body))
 
     def healthz(self) -> Response:
         """Return whether the process can answer."""
@@ -101,7 +99,7 @@ class OperatorViews(BaseViews):
 
     def openapi(self) -> Response:
         """Return the OpenAPI description of the server."""
-        return self._revalidated(jsonify(load_description(self._config.feeds)))
+        return self._revalidated(jsonify(_describe_api(self._config.feeds)))
 
     def robots(self) -> Response:
         """Return what crawlers may read: of a public server, the front page without a query."""
@@ -109,3 +107,14 @@ class OperatorViews(BaseViews):
         prefix = self.path_prefix()
         lines = ["User-agent: *", *(f"Disallow: {prefix}{path}" for path in disallowed), ""]
         return self._revalidated(Response("\n".join(lines), mimetype="text/plain"))
+
+
+def _describe_api(feed_names: Iterable[str]) -> dict[str, Any]:
+    """Return the OpenAPI description, with some of the configured feeds as examples."""
+    text = Path(__file__).with_name("openapi.json").read_text("utf-8")
+    description: dict[str, Any] = json.loads(text)
+    description["info"]["version"] = __version__
+    description["components"]["parameters"]["name"]["examples"] = {
+        name: {"value": name} for name in islice(feed_names, _MAX_EXAMPLES)
+    }
+    return description

@@ -1,25 +1,21 @@
 """The views of the front page and of its parts."""
 
-from __future__ import annotations
-
 from functools import partial
-from typing import get_args
 
 from flask import Flask, request, send_from_directory
 from werkzeug.wrappers import Response
 
 from feedsrv.errors import QueryError
-from feedsrv.feeds.formats import FORMATS
-from feedsrv.models import DigestPeriod
+from feedsrv.monitoring.status import long_outage
 from feedsrv.search.parser import URL_LIMITS, parse_query
 from feedsrv.web.base_views import BaseViews
-from feedsrv.web.pages import build_preview, feed_card, invalid_query_preview
+from feedsrv.web.pages import Preview, build_preview, feed_card, query_problem
 from feedsrv.web.params import page_number_param, page_param, query_param
 from feedsrv.web.problems import PROBLEM_TYPES_PATH
 from feedsrv.web.urls import client_address
 
 #: Feeds on one page of the front page.
-_FEEDS_PER_PAGE = 24
+_FEEDS_PER_PAGE = 18
 _STATIC_MAX_AGE = 86_400  # seconds
 
 
@@ -41,16 +37,20 @@ class PageViews(BaseViews):
         feeds, page = tuple(self._config.feeds.values()), page_number_param()
         # A static export has no further pages.
         size = len(feeds) if self._config.static_export else _FEEDS_PER_PAGE
-        offset = (page - 1) * size
+        offset, query = (page - 1) * size, query_param()
+        listed = feeds[offset : offset + size]
+        # Beside the preview of a query, only their titles.
         cards = [
             feed_card(feed, window, self._service.get_failure(feed), today)
-            for feed in feeds[offset : offset + size]
+            for feed in (() if query else listed)
         ]
-        url = partial(self._url_builder(), "/", q=query_param())
+        url = partial(self._url_builder(), "/", q=query)
         return self._html_response(
             "index.html",
             **self._preview_context(),
+            feeds=listed,
             cards=cards,
+            outage=None if self._config.static_export else long_outage(self._service),
             offset=offset,
             feed_count=len(feeds),
             previous_url=url(page=page_param(page - 1)) if page > 1 else "",
@@ -69,22 +69,8 @@ class PageViews(BaseViews):
                 self._service.fetch_seeds(tree, query, client)
             preview = build_preview(query, self._service.window(), self._service.count_older(query))
         except QueryError as error:
-            preview, query = invalid_query_preview(error), ""
-        url = self._url_builder()
-        links = {name: url("/papers", f".{name}", q=query) for name in FORMATS}
-        path_url = url.without_query_string("/papers", ".atom", q=query)
-        digest_urls = {
-            choice: url("/papers", q=query, digest=choice if choice != "none" else None)
-            for choice in get_args(DigestPeriod)
-        }
-        return {
-            "preview": preview,
-            "links": links,
-            "bib_url": url("/papers", ".bib", q=query),
-            "path_url": path_url,
-            "digest_urls": digest_urls,
-            "sign_up_fields": self._sign_up_fields("/papers", query),
-        }
+            preview, query = Preview(query=error.query, problem=query_problem(error)), ""
+        return {"preview": preview, **self._subscribe_context("/papers", q=query)}
 
     def problem_types(self) -> Response:
         """Return the page that describes the types of problems."""

@@ -4,8 +4,6 @@ Titles, names and abstracts come from strangers. Text with highlights is a `mark
 parts were escaped one by one, so that no template needs the ``safe`` filter.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,12 +20,14 @@ from feedsrv.errors import QueryError
 from feedsrv.feeds.window import Window
 from feedsrv.models import Failure, Feed, Kind, Match, Page, Paper
 from feedsrv.search.analysis import tokenize
+from feedsrv.search.artefacts import NO_ARTEFACTS, ArtefactKind, ArtefactTable
 from feedsrv.search.highlight import Span, excerpt, highlight_spans, searches_field, segments
 from feedsrv.search.index import Index
 from feedsrv.search.parser import URL_LIMITS, parse_feed_query, parse_query
 from feedsrv.search.query import (
     Or,
     Query,
+    Term,
     iter_positive_terms,
     match_locations,
     upstream_search_text,
@@ -35,6 +35,7 @@ from feedsrv.search.query import (
 from feedsrv.search.suggest import keyword_query, suggest
 from feedsrv.web.chart import Chart, build_chart
 from feedsrv.web.filters import format_count, format_number, format_share, long_date, sentence
+from feedsrv.web.urls import is_public_url
 
 #: Web-based readers and where each subscribes to a feed. The settings can add others.
 WEB_READERS = {
@@ -47,7 +48,7 @@ WEB_READERS = {
 _MAX_WORD_FORMS = 12
 #: Terms whose words are listed: each takes up to 20 ms, and anybody can request a preview.
 _MAX_LISTED_TERMS = 6
-_MAX_PREVIEW_PAPERS = 8
+_MAX_PREVIEW_PAPERS = 5
 _EXCERPT_LENGTH = 260
 #: Authors that are shown without a click, and those that a brief card highlights at most.
 _MAX_VISIBLE_AUTHORS = 6
@@ -55,6 +56,12 @@ _MAX_SEARCHED_AUTHORS = 60
 #: Papers of a page with highlights. They take longer than the rest of the page, and few people
 #: scroll through two hundred papers.
 _MAX_HIGHLIGHTED_PAPERS = 50
+_ARTEFACT_NOUNS: dict[ArtefactKind, str] = {
+    "model": "model",
+    "dataset": "dataset",
+    "space": "Space",
+}
+_ARTEFACT_PATHS = {"model": "", "dataset": "datasets/", "space": "spaces/"}
 _HIGHLIGHTED_FIELDS = ("title", "abstract", "author", "org", "keyword")
 _LIST_DAYS_PER_WEEK = 5
 #: From this many papers per week on, the frequency is given per day.
@@ -79,6 +86,13 @@ class Keyword(msgspec.Struct, frozen=True):
     is_highlighted: bool
 
 
+class ArtefactLink(NamedTuple):
+    """How many artefacts of one kind cite a paper, in words, and where they are."""
+
+    text: str
+    url: str
+
+
 class PaperCard(msgspec.Struct, frozen=True, kw_only=True):
     """A paper with the words of a query highlighted."""
 
@@ -94,6 +108,8 @@ class PaperCard(msgspec.Struct, frozen=True, kw_only=True):
     matched_fields: tuple[str, ...]
     #: How similar it is to the papers of ``like:``, with the words that weigh most.
     similarities: tuple[str, ...]
+    #: Models, datasets and Spaces that cite it.
+    artefacts: tuple[ArtefactLink, ...] = ()
 
 
 class Hint(msgspec.Struct, frozen=True):
@@ -118,7 +134,10 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
     query: str
     #: Set if the query is invalid; the other fields are empty then.
     problem: QueryProblem | None = None
+    #: All papers if the query is empty.
     total: int = 0
+    #: Papers that the feed has beyond the window, as far as they are stored.
+    older_matches: int = 0
     papers_searched: int = 0
     days_fetched: int = 0
     days: int = 0
@@ -130,6 +149,8 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
     #: The newest matches.
     cards: tuple[PaperCard, ...] = ()
     config_snippet: str = ""
+    #: The query for papers similar to the one that the query names; empty if it names none.
+    similar_query: str = ""
 
 
 class FeedCard(msgspec.Struct, frozen=True, kw_only=True):
@@ -143,23 +164,16 @@ class FeedCard(msgspec.Struct, frozen=True, kw_only=True):
     failure: Failure | None
 
 
-# --- the preview -----------------------------------------------------------------------------
-
-
 def build_preview(query: str, window: Window, older_matches: int | None) -> Preview:
     """Return the preview of a query's feed.
 
-    Args:
-        query: The query text; may be empty.
-        window: The papers to search.
-        older_matches: How many papers beyond the window a stored search has; None without one.
-
-    Raises:
-        QueryError: The query is invalid.
+    ``older_matches`` says how many papers beyond the window a stored search has; None without one.
     """
     days_fetched = sum(day.is_fetched for day in window.days)
     preview = Preview(
         query=query,
+        total=len(window.papers),
+        frequency=_frequency(len(window.papers), days_fetched),
         papers_searched=len(window.papers),
         days_fetched=days_fetched,
         days=len(window.days),
@@ -173,6 +187,7 @@ def build_preview(query: str, window: Window, older_matches: int | None) -> Prev
     return msgspec.structs.replace(
         preview,
         total=len(papers),
+        older_matches=older_matches or 0,
         frequency=_frequency(len(papers), days_fetched),
         chart=build_chart(papers, window.days),
         hints=tuple(_build_hints(query, tree, papers, window, older_matches)),
@@ -181,12 +196,16 @@ def build_preview(query: str, window: Window, older_matches: int | None) -> Prev
             paper_card(paper, tree, is_brief=True) for paper in papers[:_MAX_PREVIEW_PAPERS]
         ),
         config_snippet=config_snippet(query),
+        similar_query=_similar_query(tree),
     )
 
 
-def invalid_query_preview(error: QueryError) -> Preview:
-    """Return the preview of a query that is invalid: only what is wrong with it."""
-    return Preview(query=error.query, problem=query_problem(error))
+def _similar_query(tree: Query) -> str:
+    """Return the query for papers similar to the one that the query names; empty if none."""
+    match tree:
+        case Term("id", paper_id, mode) if mode != "prefix":
+            return f"like:{paper_id}"
+    return ""
 
 
 def query_problem(error: QueryError) -> QueryProblem:
@@ -196,11 +215,7 @@ def query_problem(error: QueryError) -> QueryProblem:
 
 
 def _build_hints(
-    query: str,
-    tree: Query,
-    papers: Sequence[Paper],
-    window: Window,
-    older_matches: int | None,
+    query: str, tree: Query, papers: Sequence[Paper], window: Window, older_matches: int | None
 ) -> Iterator[Hint]:
     """Yield advice on the query: what to try instead, and why."""
     for suggestion in suggest(query, tree, papers, window.index):
@@ -250,20 +265,36 @@ def _frequency(papers: int, days: int) -> str:
     return f"about {format_number(round(per_day))} per weekday"
 
 
-# --- papers ----------------------------------------------------------------------------------
-
-
 def paper_cards(
-    matches: Iterable[Match], queries: Mapping[Feed, tuple[Query, ...]]
+    matches: Iterable[Match],
+    queries: Mapping[Feed, tuple[Query, ...]],
+    artefacts: ArtefactTable = NO_ARTEFACTS,
 ) -> tuple[PaperCard, ...]:
     """Return the cards of a feed's papers, with what the feeds' queries match highlighted."""
     return tuple(
-        paper_card(
-            match.paper,
-            _combined_query(match.feeds, queries) if index < _MAX_HIGHLIGHTED_PAPERS else None,
+        msgspec.structs.replace(
+            paper_card(
+                match.paper,
+                _combined_query(match.feeds, queries) if index < _MAX_HIGHLIGHTED_PAPERS else None,
+            ),
+            artefacts=tuple(_artefact_links(match.paper, artefacts)),
         )
         for index, match in enumerate(matches)
     )
+
+
+def _artefact_links(paper: Paper, artefacts: ArtefactTable) -> Iterator[ArtefactLink]:
+    """Yield a link for each kind of artefacts that cite the paper: to the only one, or to all."""
+    for kind, noun in _ARTEFACT_NOUNS.items():
+        linked = artefacts.get(kind, paper.id)
+        path = f"{_ARTEFACT_PATHS[kind]}{linked.example}"
+        if linked.count > 1 or not linked.example:
+            # Spaces have no page of their own for it; the paper's page shows them.
+            is_space = kind == "space"
+            path = f"papers/{paper.id}" if is_space else f"{kind}s?other=arxiv:{paper.id}"
+        if linked.count:
+            url = f"https://huggingface.co/{path}"
+            yield ArtefactLink(format_count(linked.count, noun), url)
 
 
 def _combined_query(
@@ -308,7 +339,8 @@ def paper_card(paper: Paper, query: Query | None, *, is_brief: bool = False) -> 
     ]
     paragraphs = [(text, spans("abstract", text)) for text in paper.abstract.split("\n\n") if text]
     if is_brief and paragraphs:
-        paragraphs = [excerpt(*_first_highlighted(paragraphs), _EXCERPT_LENGTH)]
+        first = next((paragraph for paragraph in paragraphs if paragraph[1]), paragraphs[0])
+        paragraphs = [excerpt(*first, _EXCERPT_LENGTH)]
     matched = _matched_fields(query, paper) if query is not None else {}
     return PaperCard(
         paper=paper,
@@ -331,13 +363,6 @@ def paper_card(paper: Paper, query: Query | None, *, is_brief: bool = False) -> 
     )
 
 
-def _first_highlighted(
-    paragraphs: Sequence[tuple[str, tuple[Span, ...]]],
-) -> tuple[str, tuple[Span, ...]]:
-    """Return the first paragraph that has a highlight, else the first."""
-    return next((paragraph for paragraph in paragraphs if paragraph[1]), paragraphs[0])
-
-
 def _highlight(text: str, spans: Sequence[Span]) -> Markup:
     if not spans:
         return escape(text)
@@ -355,9 +380,6 @@ def _matched_fields(query: Query, paper: Paper) -> dict[str, tuple[str, ...]]:
         field, _, value = location.partition(": ")
         matched[field] = (*matched.get(field, ()), value)
     return matched
-
-
-# --- feeds -----------------------------------------------------------------------------------
 
 
 def feed_card(feed: Feed, window: Window, failure: Failure | None, today: date) -> FeedCard:
@@ -412,14 +434,12 @@ def page_title(page: Page) -> str:
 
 
 def subscribe_links(readers: Mapping[str, str], feed_url: str) -> tuple[tuple[str, str], ...]:
-    """Return the name of each reader and the URL that subscribes it to a feed.
+    """Return the name of each reader, configured ones first, and the URL that subscribes it.
 
-    Args:
-        readers: Names and URL templates of the configured readers; these come first.
-        feed_url: The URL of the feed.
+    Web-based readers are left out where they cannot reach the feed.
     """
-    quoted = quote(feed_url, safe="")
+    quoted, web_readers = quote(feed_url, safe=""), WEB_READERS if is_public_url(feed_url) else {}
     return tuple(
         (name, template.replace("{url}", quoted))
-        for name, template in {**readers, **WEB_READERS}.items()
+        for name, template in {**readers, **web_readers}.items()
     )

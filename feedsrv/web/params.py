@@ -4,8 +4,6 @@
 ignored, and is not part of the feed's own URL.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Collection
 from typing import NamedTuple, cast, get_args
@@ -39,11 +37,7 @@ PATH_PARAMETERS = (*FeedParams._fields, "key")
 
 
 def feed_params() -> FeedParams:
-    """Return the parameters of the request for a feed.
-
-    Raises:
-        ParameterError: One of them is invalid.
-    """
+    """Return the parameters of the request for a feed; raise ParameterError if one is invalid."""
     digest = choice_param("digest", get_args(DigestPeriod), default="")
     match = choice_param("match", get_args(MatchMode), default="")
     return FeedParams(
@@ -55,11 +49,7 @@ def feed_params() -> FeedParams:
 
 
 def query_param() -> str:
-    """Return the query ``q`` with its white space normalized; empty where there is none.
-
-    Raises:
-        ParameterError: It is not UTF-8.
-    """
+    """Return the query ``q``, normalized in white space; raise ParameterError if not UTF-8."""
     # Werkzeug leaves bytes that are not UTF-8 percent-encoded, as if they had been typed so.
     pairs = parse_qsl(request.query_string.decode("latin-1"), encoding="latin-1")
     raw = next((value for name, value in pairs if name == "q"), "")
@@ -79,11 +69,7 @@ def _undo_encoding(query: str) -> str:
 
 
 def int_param(name: str, maximum: int) -> int | None:
-    """Return the value of the parameter as a number; None where it is absent.
-
-    Raises:
-        ParameterError: It is not a number from 1 to the maximum.
-    """
+    """Return the value of the parameter, from 1 to the maximum; None where it is absent."""
     value = request.args.get(name)
     if value is None:
         return None
@@ -93,11 +79,7 @@ def int_param(name: str, maximum: int) -> int | None:
 
 
 def page_number_param() -> int:
-    """Return the number of the requested page of a feed, from 1.
-
-    Raises:
-        ParameterError: It is not a number from 1 to `MAX_PAGE`.
-    """
+    """Return the number of the requested page of a feed, from 1."""
     return int_param("page", MAX_PAGE) or 1
 
 
@@ -107,21 +89,13 @@ def page_param(page: int | None) -> int | None:
 
 
 def choice_param(name: str, choices: Collection[str], default: str) -> str:
-    """Return the value of the parameter; the default where it is absent.
-
-    Raises:
-        ParameterError: It is not one of the choices.
-    """
+    """Return the value of the parameter; the default where it is absent."""
     value = request.args.get(name)
     return default if value is None else choice_value(name, value, choices)
 
 
 def choice_value(name: str, value: str, choices: Collection[str]) -> str:
-    """Return the value of a parameter.
-
-    Raises:
-        ParameterError: It is not one of the choices.
-    """
+    """Return the value of a parameter; raise ParameterError if it is not one of the choices."""
     if value not in choices:
         raise ParameterError(name, value[:_MAX_SHOWN], f"must be one of {', '.join(choices)}")
     return value

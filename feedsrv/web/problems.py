@@ -1,7 +1,5 @@
 """Errors as problem details (RFC 9457)."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -16,7 +14,6 @@ from feedsrv.errors import (
     NoDataYetError,
     QueryError,
     QuotaExceededError,
-    SignUpQuotaError,
     UnauthorizedError,
 )
 from feedsrv.web.responses import ALLOWED_METHODS, set_no_store
@@ -52,7 +49,7 @@ def problem_from_error(error: FeedsrvError, **facts: object) -> Problem:
                 "position": error.position,
                 "pointer": error.with_caret(),
             }
-        case NoDataYetError() | QuotaExceededError() | SignUpQuotaError():
+        case NoDataYetError() | QuotaExceededError():
             # In seconds: NetNewsWire parses numbers only.
             retry_after = math.ceil(error.retry_after)
             headers["Retry-After"] = str(retry_after)
@@ -83,10 +80,7 @@ def prefers_html(request: Request) -> bool:
 def problem_response(problem: Problem, path_prefix: str, page: str | None = None) -> Response:
     """Return the response for a problem: problem+json, or the page where one is given.
 
-    Args:
-        problem: The problem.
-        path_prefix: The path of this server's URL, for the URL of the problem's type.
-        page: The page.
+    The prefix is the path of this server's URL.
     """
     if page is None:
         # A path, and not a URL: the same on every host (RFC 9457 3.1.1).

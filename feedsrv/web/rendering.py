@@ -1,8 +1,6 @@
 """Render feeds, and remember their ETags."""
 
-from __future__ import annotations
-
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from threading import Lock
 
 import msgspec
@@ -12,6 +10,7 @@ from feedsrv.feeds.digest_documents import build_digest_entries
 from feedsrv.feeds.entry import Entry, build_entries
 from feedsrv.feeds.formats import ALL_FORMATS
 from feedsrv.feeds.metadata import FeedMetadata
+from feedsrv.feeds.service import DigestResult, FeedResult
 from feedsrv.models import Digest, Feed, Match, PaperTokens
 from feedsrv.web.responses import EncodedBody, encode_body
 
@@ -37,31 +36,13 @@ class FeedDocumentInput(msgspec.Struct, frozen=True, cache_hash=True):
 
 
 def feed_document(
-    suffix: str, metadata: FeedMetadata, matches: Sequence[Match]
+    suffix: str, metadata: FeedMetadata, result: FeedResult | DigestResult, feeds: Sequence[Feed]
 ) -> FeedDocumentInput:
-    """Return the document for a feed.
-
-    Args:
-        suffix: The suffix of the format.
-        metadata: What the feed says about itself.
-        matches: Its papers.
-    """
-    return FeedDocumentInput(suffix, metadata, tuple(map(_without_counters, matches)))
-
-
-def digest_document(
-    suffix: str, metadata: FeedMetadata, digests: tuple[Digest, ...], feeds: Iterable[Feed]
-) -> FeedDocumentInput:
-    """Return the document for digests of a feed, or of the union of several.
-
-    Args:
-        suffix: The suffix of the format.
-        metadata: What the feed says about itself.
-        digests: Its digests.
-        feeds: The feeds.
-    """
+    """Return the document for the papers or the digests of a feed, or of the union of several."""
+    if isinstance(result, FeedResult):
+        return FeedDocumentInput(suffix, metadata, tuple(map(_without_counters, result.matches)))
     names = tuple(feed.name for feed in feeds)
-    return FeedDocumentInput(suffix, metadata, digests=digests, feed_names=names)
+    return FeedDocumentInput(suffix, metadata, digests=result.digests, feed_names=names)
 
 
 class FeedRenderer:

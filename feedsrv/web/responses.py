@@ -4,8 +4,6 @@ A view builds a `CachedResponse`. `respond_conditionally` makes from it what is 
 request, in the view and in the response cache alike.
 """
 
-from __future__ import annotations
-
 import gzip
 import hashlib
 import re
@@ -114,14 +112,8 @@ def build_cacheable_response(
 ) -> CacheableResponse:
     """Return a response without a body; `with_body` adds it where a client needs one.
 
-    Args:
-        etag: The hash of the body.
-        media_type: The media type of the body, which is UTF-8.
-        modified: The value of Last-Modified; None for a response without it.
-        poll_after: When the next request may find a change.
-        cacheable_until: Until when this server may send the response again.
-        private: Whether shared caches must not store it.
-        headers: Further header fields.
+    See `CacheableResponse`. The ETag is the hash of the body, which is UTF-8. ``modified`` is the
+    value of Last-Modified.
     """
     # RFC 9110 8.8.1: weak, because it is the same for the plain and the compressed body.
     weak_etag = f'W/"{etag}"'
@@ -151,11 +143,7 @@ def with_body(cached: CacheableResponse, body: EncodedBody) -> CacheableResponse
         *cached.headers,
     )
     plain = (*headers, ("Content-Length", str(len(body.plain))))
-    compressed = (
-        *headers,
-        ("Content-Encoding", "gzip"),
-        ("Content-Length", str(len(body.gzip))),
-    )
+    compressed = (*headers, ("Content-Encoding", "gzip"), ("Content-Length", str(len(body.gzip))))
     return cached._replace(
         representations=(Representation(plain, body.plain), Representation(compressed, body.gzip))
     )
@@ -166,10 +154,7 @@ def evaluate_preconditions(
 ) -> Literal["200 OK", "304 Not Modified", "412 Precondition Failed"]:
     """Return the status that the conditions of the request ask for (RFC 9110 13.2.2).
 
-    Args:
-        etag: The weak ETag of the response.
-        last_modified: Its Last-Modified; may be empty.
-        environ: The WSGI environment of the request.
+    The ETag is weak. Last-Modified may be empty.
     """
     get = environ.get
     if_match, if_none_match = get("HTTP_IF_MATCH"), get("HTTP_IF_NONE_MATCH")
@@ -190,10 +175,7 @@ def evaluate_preconditions(
 def _has_etag(header: str, etag: str, *, weak: bool) -> bool:
     """Return whether the header has the ETag, or what a server that compresses made of it.
 
-    Args:
-        header: The value of If-Match or If-None-Match.
-        etag: The ETag.
-        weak: Whether weak ETags count, as they do for If-None-Match (RFC 9110 13.1.1 and 13.1.2).
+    Weak ETags count for If-None-Match only (RFC 9110 13.1.1 and 13.1.2).
     """
     tags = parse_etags(_OUTER_CODING_SUFFIX.sub("", header))
     if tags.star_tag:
@@ -216,13 +198,7 @@ def preconditions_allow_body(cached: CacheableResponse, environ: WSGIEnvironment
 def respond_conditionally(
     cached: CacheableResponse, environ: WSGIEnvironment, now: datetime
 ) -> HttpResponse:
-    """Return what is sent for this request: 200, 304 or 412, plain or compressed.
-
-    Args:
-        cached: The response; with a body where the request needs one.
-        environ: The WSGI environment of the request.
-        now: The current time.
-    """
+    """Return what is sent for this request: 200, 304 or 412, plain or compressed."""
     max_age = min(max(cached.poll_after - now, _MIN_MAX_AGE), _MAX_MAX_AGE)
     cache_control = _cache_control(cached.cache_scope, max_age.seconds)
     status = evaluate_preconditions(cached.etag, cached.last_modified, environ)
@@ -265,14 +241,10 @@ class CacheableFlaskResponse(FlaskResponse):
 
 
 def add_validators(response: Response, environ: WSGIEnvironment) -> None:
-    """Add validators to a response with a body of its own, and compress it.
+    """Add validators to a response with status 200 and a body of its own, and compress it.
 
     It becomes 304 or 412 where the conditions of the request ask for that. A response that must not
     be stored gets no validators.
-
-    Args:
-        response: A response with status 200.
-        environ: The WSGI environment of the request.
     """
     body = response.get_data()
     headers = response.headers

@@ -6,8 +6,6 @@ each address without one: ``/papers/q/causal.atom`` is ``/papers.atom?q=causal``
 not help: the same program would change its target too.
 """
 
-from __future__ import annotations
-
 import html
 import re
 from collections.abc import Iterable
@@ -46,11 +44,7 @@ _SAFE = "%/:?@!$&'()*+,;=~"
 
 
 class URLRewriter:
-    """WSGI middleware that gives the application the address that was meant.
-
-    Args:
-        app: The application.
-    """
+    """WSGI middleware that gives the application the address that was meant."""
 
     def __init__(self, app: WSGIApplication) -> None:
         self._app = app
@@ -68,12 +62,7 @@ class URLRewriter:
 
 
 def rewrite_url(path: str, query_string: str) -> tuple[str, str]:
-    """Return the path and query string that were meant.
-
-    Args:
-        path: The decoded path, as WSGI has it: bytes as Latin-1.
-        query_string: The encoded query string.
-    """
+    """Return the path and query string that were meant, in WSGI's encoding: bytes as Latin-1."""
     path = path.rstrip(" \t\r\n\\")  # and no byte of another character
     parameters: list[str] = []
     if _PATH_PARAMETER.search(path):

@@ -1,7 +1,5 @@
 """URL routing: path converters, and redirects from addresses that are nearly right."""
 
-from __future__ import annotations
-
 import re
 from datetime import date
 from urllib.parse import quote
@@ -51,11 +49,7 @@ class PaperIdConverter(BaseConverter):
 
 
 def parse_period(kind: Kind, text: str) -> Page:
-    """Return the page of a day, week or month.
-
-    Raises:
-        NotFound: There is no such day, week or month.
-    """
+    """Return the page of a day, week or month; raise NotFound if there is no such period."""
     match = _PERIOD_KEYS[kind].fullmatch(text)
     try:
         numbers = [int(group) for group in match.groups() if group] if match else []
@@ -76,11 +70,6 @@ def nearest_path(path: str, url_map: Map, *, is_known: bool) -> str | None:
 
     Several slashes become one, one at the end is dropped, and the suffix of a format and the fixed
     words are in small letters.
-
-    Args:
-        path: The path of a request.
-        url_map: The routes of the application.
-        is_known: Whether the path has a route.
     """
     meant = re.sub("//+", "/", path).rstrip("/") or "/"
     stem, dot, suffix = meant.rpartition(".")

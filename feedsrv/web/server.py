@@ -10,8 +10,6 @@ The event loop (Rust) reads requests and writes responses, so a slow client occu
 thread runs the application for one request at a time.
 """
 
-from __future__ import annotations
-
 import ctypes
 import errno
 import gc
@@ -235,11 +233,7 @@ def _wait_for_parent() -> None:
 
 
 def _open_listener(host: str, port: int) -> socket.socket:
-    """Return a socket that is bound to the address; for port 0, to a free one.
-
-    Raises:
-        ListenError: The address is in use, or it is not an address of this machine.
-    """
+    """Return a socket that is bound to the address; for port 0, to a free one."""
     try:
         family, _, _, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE

@@ -4,8 +4,6 @@ Nothing is stored before somebody presses the button on the page that the confir
 no answer tells whether an address is known.
 """
 
-from __future__ import annotations
-
 from contextlib import suppress
 from typing import Literal
 
@@ -80,7 +78,7 @@ class SignUpViews(BaseViews):
         """Return the page with the button that subscribes: mail scanners follow links too."""
         subscription = self._confirmed_subscription()
         adverb, title = ADVERBS[subscription.period], self._title(subscription)
-        text = f"The button subscribes {subscription.address} to the papers of {title}, {adverb}."
+        text = f"Press the button to get the papers of {title} at {subscription.address}, {adverb}."
         return self._page("Confirm", text, button="Subscribe")
 
     def confirm(self) -> Response:
@@ -100,7 +98,7 @@ class SignUpViews(BaseViews):
         if subscription is None:
             return self._page("Unsubscribed", "This subscription has ended.")
         title = self._title(subscription)
-        text = f"The button ends the mail with the papers of {title} to {subscription.address}."
+        text = f"Press the button to stop the mail about {title} to {subscription.address}."
         return self._page("Unsubscribe?", text, button="Unsubscribe")
 
     def unsubscribe(self) -> Response:
@@ -109,13 +107,7 @@ class SignUpViews(BaseViews):
         return self._page("Unsubscribed", "This subscription has ended.")
 
     def _requested_subscription(self) -> Subscription:
-        """Return the subscription that the form asks for.
-
-        Raises:
-            ParameterError: A field is missing or invalid.
-            UnknownFeedError: There is no such feed.
-            QueryError: The query is invalid.
-        """
+        """Return the subscription that the form asks for; a wrong field raises a ClientError."""
         form = request.form
         names = tuple(dict.fromkeys(name for name in form.get("feed", "").split("+") if name))
         for name in names:
@@ -138,11 +130,7 @@ class SignUpViews(BaseViews):
         return self._links.read_unsubscribe_token(request.args.get("token", ""))
 
     def _send_confirmation(self, subscription: Subscription) -> None:
-        """Send the message that has the link to `confirm_page`.
-
-        Raises:
-            MailError: That failed.
-        """
+        """Send the message that has the link to `confirm_page`."""
         now, mail = self._service.now(), self._config.mail
         message = confirmation_message(
             Envelope(sender=mail.sender, recipient=subscription.address, date=now),
@@ -170,11 +158,7 @@ class SignUpViews(BaseViews):
 
 
 def _parse_address(text: str) -> str:
-    """Return the address.
-
-    Raises:
-        ParameterError: It is not the address of somebody on the internet.
-    """
+    """Return the address; raise ParameterError if it is not that of somebody on the internet."""
     try:
         address = parse_mail_address(text)
     except ValueError as error:

@@ -1,7 +1,5 @@
 """URLs of this server, and the address of a client, from settings and request headers."""
 
-from __future__ import annotations
-
 import re
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
@@ -23,15 +21,15 @@ _ADDRESS_AND_PORT = re.compile(r"\[(?P<ipv6>[^\]]*)\](?::\w*)?|(?P<ipv4>[^:]*):\
 #: A parameter of an element of Forwarded. Werkzeug's parser ends an unquoted value before a port,
 #: which the standard wants quoted and some proxies do not quote.
 _FORWARDED_PAIR = re.compile(r'(?:^|;)\s*(\w+)\s*=\s*(?:"([^"]*)"|([^;"]*?))\s*(?=;|$)', re.ASCII)
+#: Names that only a local network resolves (RFC 6761, 6762, 8375), and those that routers give.
+_PRIVATE_DOMAINS = (".localhost", ".local", ".home.arpa", ".internal", ".lan", ".home", ".test")
 _PATH_PREFIX = re.compile(r"(?:/[A-Za-z0-9_.~%-]+)*/?")
 
 
 class URLBuilder:
     """Build URLs of this server. Nothing else does.
 
-    Args:
-        base: The URL of the server, without a slash at its end.
-        credentials: Decide which access key goes into a URL.
+    The base has no slash at its end. The credentials decide which access key goes into a URL.
     """
 
     def __init__(self, base: str, credentials: Credentials | None = None) -> None:
@@ -40,21 +38,11 @@ class URLBuilder:
 
     @classmethod
     def from_request(cls, config: Config, request: Request, credentials: Credentials) -> Self:
-        """Return a builder for the URL that the client used to reach this server.
-
-        Raises:
-            ParameterError: The request has no well-formed host.
-        """
+        """Return a builder for the URL that the client used to reach this server."""
         return cls(base_url(config, request), credentials)
 
     def __call__(self, path: str, suffix: str = "", **parameters: object) -> str:
-        """Return a URL.
-
-        Args:
-            path: The path, unquoted.
-            suffix: The suffix of a feed format, with its dot.
-            parameters: The query string, in this order; empty values are left out.
-        """
+        """Return a URL, without empty parameters. The path is unquoted; the suffix has its dot."""
         key = self._credentials.key_for(path, str(parameters.get("q") or ""))
         query = {name: value for name, value in (parameters | {"key": key}).items() if value}
         query_string = f"?{urlencode(query)}" if query else ""
@@ -71,11 +59,7 @@ class URLBuilder:
 
 
 class RelativeURLBuilder(URLBuilder):
-    """Build URLs relative to a page of a static export, so that they work on any host and path.
-
-    Args:
-        path: The path of the page. Pages are directories there.
-    """
+    """Build URLs relative to a page of a static export, so that they work on any host and path."""
 
     def __init__(self, path: str) -> None:
         super().__init__("/".join(".." for part in path.split("/") if part) or ".")
@@ -118,6 +102,15 @@ def base_url(config: Config, request: Request) -> str:
     if not _PATH_PREFIX.fullmatch(prefix):
         raise ParameterError("X-Forwarded-Prefix", prefix, "must be a plain path")
     return f"{scheme}://{host}{prefix}".rstrip("/")
+
+
+def is_public_url(url: str) -> bool:
+    """Return whether servers on the internet can probably reach the host of the URL."""
+    host = urlsplit(url).hostname or ""
+    address = _parse_ip(host)
+    if address is not None:
+        return address.is_global
+    return "." in host and not host.endswith(_PRIVATE_DOMAINS)
 
 
 class ForwardedURLParts(NamedTuple):

@@ -4,8 +4,6 @@ It starts no thread before the first request: a server that forks after the impo
 children without that thread.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 import threading

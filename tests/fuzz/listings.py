@@ -16,10 +16,10 @@ from feedsrv.search.analysis import tokenize
 from feedsrv.upstream.parser import (
     extract_day,
     extract_props,
-    page_path,
     parse_api_response,
     parse_page,
 )
+from feedsrv.upstream.paths import page_path
 from feedsrv.upstream.tag_scanner import extract_first, is_within_limits
 from tests.fuzz.pages import Case
 

@@ -34,7 +34,15 @@ _WORDS = (
     *("\U0001f426", "nai\u0308ve", "ß", "\u0130", "\ufdfa", "x" * 45, "or", "and", "not", "\u05e9"),
 )
 _FIELDS = ("title:", "abstract:", "author:", "org:", "keyword:", "id:", "TITLE:")
-_FACTS = ("has:code", "has:project", "has:media", "upvotes:>=20", "comments:<3", "stars:=100")
+_FACTS = (
+    "has:code",
+    "has:project",
+    "has:media",
+    "has:model",
+    "upvotes:>=20",
+    "comments:<3",
+    "stars:=100",
+)
 _ODD = (
     *(
         '"',

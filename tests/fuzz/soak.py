@@ -39,9 +39,10 @@ from werkzeug.wrappers import Response
 
 from feedsrv.config import Config
 from feedsrv.feeds.service import Service
-from feedsrv.upstream.demo import create_demo_upstream, load_sample_papers
+from feedsrv.upstream.demo import load_sample_papers
 from feedsrv.web.app import create_app
 from feedsrv.web.server import run_server
+from tests.support.upstream import create_upstream
 
 FASTER = 60
 EPOCH = datetime(2026, 11, 24, 6, tzinfo=UTC)
@@ -94,7 +95,7 @@ class Site:
         self.papers = load_sample_papers()
         self.fault: str = ""
         self.requests_by_fault: Counter[str] = Counter()
-        self.app = create_demo_upstream(self.papers, today)
+        self.app = create_upstream(self.papers, today)
 
     def __call__(self, environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
         self.requests_by_fault[self.fault or "all is well"] += 1

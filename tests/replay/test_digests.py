@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
@@ -13,19 +12,17 @@ import msgspec
 import pytest
 
 from feedsrv.config import Config, StoreConfig
-from feedsrv.feeds.digest import period_key
 from feedsrv.feeds.service import Service
-from feedsrv.models import Feed, Listing
+from feedsrv.models import Feed, Kind, Listing, Page
 from feedsrv.search.parser import parse_query
 from feedsrv.search.query import matches
 from feedsrv.web.app import create_app
 from tests.support.clock import Clock
 from tests.support.documents import get_body
-from tests.support.paths import SHARED
 from tests.support.redis_server import RedisServer
+from tests.support.replay import needs_replay, run_replay
 
-REPLAY = SHARED / "replay" / "hf_replay.py"
-pytestmark = pytest.mark.skipif(not REPLAY.exists(), reason="needs the replay in ../shared/replay")
+pytestmark = needs_replay
 LAST_DAY = datetime(2026, 8, 21, 20, tzinfo=UTC)
 FEED = Feed(name="rl", title="Learning", query="reinforcement", sources=("daily",), digest="week")
 
@@ -33,21 +30,14 @@ FEED = Feed(name="rl", title="Learning", query="reinforcement", sources=("daily"
 @pytest.fixture
 def lists(tmp_path: Path) -> Iterator[list[Listing]]:
     """Return the lists of all captured days, oldest first."""
-    command = [sys.executable, str(REPLAY), "--port", "0", "--as-of", "none"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    url = process.stdout.readline().rsplit(" ", 1)[1].strip()
-    config = Config(upstream_url=url, cache_dir=tmp_path / "lists", spacing=0.0, history_days=45)
-    service = Service.open(config, now=lambda: LAST_DAY)
-    try:
-        for _ in service.refresh_stale(FEED):
-            pass
-        yield [listing for _, listing in service.list_days() if listing is not None][::-1]
-    finally:
-        service.close()
-        process.kill()
-        process.wait()
-        process.stdout.close()
+    with run_replay("--as-of", "none") as url:
+        config = Config(
+            upstream_url=url, cache_dir=tmp_path / "lists", spacing=0.0, history_days=45
+        )
+        with closing(Service.open(config, now=lambda: LAST_DAY)) as service:
+            for _ in service.refresh_stale(FEED):
+                pass
+            yield [listing for _, listing in service.list_days() if listing is not None][::-1]
 
 
 def open_server(folder: Path, redis: RedisServer, clock: Clock) -> Service:
@@ -93,7 +83,8 @@ def test_every_matching_paper_is_in_exactly_one_weekly_digest_of_all_servers(
             if matches(query, paper):
                 first_days.setdefault(paper.id, date.fromisoformat(listing.page.key))
     last_week = max(digest.key for digest in digests)
-    expected = {name for name, day in first_days.items() if period_key(day, "week") <= last_week}
+    weeks = {name: Page.of_date(Kind.WEEK, day).key for name, day in first_days.items()}
+    expected = {name for name, week in weeks.items() if week <= last_week}
     assert len(digests) == 8
     assert len(expected) > 50
     assert set(counts) == expected

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 import urllib.request
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -17,12 +15,11 @@ from feedsrv.web.app import create_app
 from tests.integration.upstream.test_faults import fetch_listing
 from tests.support.clock import Clock
 from tests.support.faults import FAULT_OUTCOMES, HANGING, OUTCOMES, SCOPES
-from tests.support.paths import SHARED
+from tests.support.replay import REPLAY, needs_replay, run_replay
 from tests.support.types import MakeService
 from tests.support.waiting import wait_until
 
-REPLAY = SHARED / "replay" / "hf_replay.py"
-pytestmark = pytest.mark.skipif(not REPLAY.exists(), reason="needs the replay in ../shared/replay")
+pytestmark = needs_replay
 
 #: The replay's bomb declares two encodings, which are refused before any decompression.
 REASONS = {"bomb": "unexpected Content-Encoding 'gzip, gzip'", "api-down": "HTTP 500"}
@@ -42,15 +39,8 @@ def fault_names() -> list[str]:
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[str]:
-    command = [sys.executable, str(REPLAY), "--port", "0", "--as-of", "2026-08-21", "--hang", "5.5"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    try:
-        yield process.stdout.readline().rsplit(" ", 1)[1].strip()
-    finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
+    with run_replay("--as-of", "2026-08-21", "--hang", "5.5") as url:
+        yield url
 
 
 @pytest.fixture

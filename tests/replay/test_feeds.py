@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,26 +17,11 @@ from reader import make_reader
 
 from tests.support.http import fetch_body
 from tests.support.paths import SHARED
+from tests.support.replay import needs_replay, run_replay
 from tests.support.server_process import start_server
 from tests.support.waiting import wait_until
 
-REPLAY = SHARED / "replay" / "hf_replay.py"
-pytestmark = pytest.mark.skipif(not REPLAY.exists(), reason="needs the replay in ../shared/replay")
-
-
-@contextmanager
-def run_replay() -> Iterator[str]:
-    """Start the replay as a process; yield its URL."""
-    process = subprocess.Popen(
-        [sys.executable, str(REPLAY), "--port", "0"], stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    try:
-        yield process.stdout.readline().rsplit(" ", 1)[1].strip()
-    finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
+pytestmark = needs_replay
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,8 @@ from feedsrv.models import Kind, Listing, Page, Paper
 from feedsrv.search.analysis import analyze
 from feedsrv.search.parser import URL_LIMITS, parse_query
 from feedsrv.search.query import matches
-from feedsrv.upstream.parser import page_path, parse_api_response, parse_page
+from feedsrv.upstream.parser import parse_api_response, parse_page
+from feedsrv.upstream.paths import page_path
 from tests.support.builders import Json
 from tests.support.paths import SHARED
 

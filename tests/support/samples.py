@@ -24,3 +24,16 @@ PAPERS = [
     make_raw_paper(4, day=1, authors=["李 明", "Zoë Le-Blanc", "Bo <bo@example.org>"]),
     make_raw_paper(5, day=1, title="Causality by the sea: p < 0.05 & <i>more</i>"),
 ]
+
+#: Feeds as pages, configured and not.
+FEED_PAGES = [
+    "/papers",
+    "/papers?q=causal",
+    "/papers?q=%22world+model%22+C%2B%2B&limit=3",
+    "/papers/trending",
+    "/papers/week?q=sea",
+    "/papers/month",
+    "/feeds/causal",
+    "/feeds/causal+sea",
+    "/feeds/empty",
+]

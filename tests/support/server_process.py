@@ -15,7 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 from urllib.parse import urlsplit
 
-from tests.support.paths import ROOT
+from tests.support.paths import NO_CERTIFICATES, ROOT
 from tests.support.waiting import wait_until
 
 
@@ -50,7 +50,7 @@ class ServerProcess:
             stderr=subprocess.PIPE,
             text=True,
             cwd=ROOT,
-            env={**clean, **environ},
+            env={**clean, "SSL_CERT_FILE": "", "SSL_CERT_DIR": str(NO_CERTIFICATES), **environ},
             start_new_session=True,  # signals to its process group must not reach the tests
         )
         self.stderr: list[str] = []

@@ -12,11 +12,13 @@ from hypothesis.strategies import DrawFn, SearchStrategy
 
 from feedsrv.models import FIRST_LIST_DAY, Kind, Listing, Page, Paper
 from feedsrv.search.analysis import analyze
+from feedsrv.search.artefacts import ARTEFACT_KINDS
 from feedsrv.search.parser import URL_LIMITS
 from feedsrv.search.query import (
     And,
     CountCondition,
     Field,
+    HasArtefact,
     HasLink,
     Like,
     Not,
@@ -121,7 +123,19 @@ _TOKENS = (
         "\u201d",
         "*",
     ),
-    *("title:", "abstract:", "author:", "org:", "keyword:", "id:", "has:", "has:code", "foo:", ":"),
+    *(
+        "title:",
+        "abstract:",
+        "author:",
+        "org:",
+        "keyword:",
+        "id:",
+        "has:",
+        "has:code",
+        "has:model",
+        "foo:",
+        ":",
+    ),
     *("stars:", ">5", "->", "``", "''"),
     *(
         '"world model"',
@@ -307,7 +321,8 @@ def _leaves() -> SearchStrategy[Query]:
         st.sampled_from((">=", "<=", ">", "<", "=")),
         st.one_of(st.integers(0, 30), st.integers(0, 999_999_999)),
     )
-    return st.one_of(terms(), terms(), terms(), links, counts, _likes())
+    artefacts = st.builds(HasArtefact, st.sampled_from(ARTEFACT_KINDS))
+    return st.one_of(terms(), terms(), terms(), links, artefacts, counts, _likes())
 
 
 def _likes() -> SearchStrategy[Query]:

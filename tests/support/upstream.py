@@ -5,11 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import date
 from typing import Any
+from urllib.parse import urlencode
 from wsgiref.types import StartResponse, WSGIEnvironment
 
+from flask import Flask, request
 from werkzeug.wrappers import Request, Response
 
-from feedsrv.upstream.demo import create_demo_upstream
+from feedsrv.upstream.demo import (
+    DemoSite,
+    create_demo_upstream,
+    entries_of_period,
+    json_response,
+    search_entries,
+)
 from tests.support.faults import FAULTS
 
 Json = dict[str, Any]
@@ -39,6 +47,35 @@ def papers_of_twelve_days() -> list[Json]:
     ]
 
 
+def create_upstream(papers: Sequence[Json], today: Callable[[], date]) -> Flask:
+    """Return the demo's upstream, with the lists of the JSON API."""
+    app = create_demo_upstream(papers, today)
+    site: DemoSite = app.extensions["site"]
+
+    @app.get("/api/daily_papers")
+    def daily() -> Response:
+        args = request.args
+        if "date" in args:
+            entries = site.days().get(args["date"], [])
+        elif period := next((name for name in ("week", "month") if name in args), ""):
+            entries = entries_of_period(site.days(), period, args[period])
+        else:
+            entries = site.entries()
+        size, number = args.get("limit", 50, int), args.get("p", 0, int)
+        response = json_response(entries[number * size : (number + 1) * size])
+        if (number + 1) * size < len(entries):
+            url = f"{request.base_url}?{urlencode({**args, 'p': number + 1})}"
+            response.headers["Link"] = f'<{url}>; rel="next"'
+        return response
+
+    @app.get("/api/papers/search")
+    def search() -> Response:
+        hits = search_entries(site.entries(), request.args.get("q", ""))
+        return json_response(hits[: request.args.get("limit", 20, int)])
+
+    return app
+
+
 class FakeUpstream:
     """The running upstream: the demo's pages, a log of requests, and faults to inject.
 
@@ -65,6 +102,8 @@ class FakeUpstream:
         self.damage = (b"", b"", "/")
         self.intercept: Callable[[str], Response | None] = lambda path: None
         self._fault = ("", "/")
+        self._listed: list[Json] = []
+        self._pages = create_upstream(self._listed, self._current_day)
 
     def __call__(self, environ: WSGIEnvironment, start: StartResponse) -> Any:
         request = Request(environ)
@@ -74,7 +113,8 @@ class FakeUpstream:
         self.if_none_match.append(request.headers.get("If-None-Match", ""))
         response = self.intercept(path)
         if response is None:
-            response = Response.from_app(create_demo_upstream(self.papers, self.today), environ)
+            self._listed[:] = self.papers
+            response = Response.from_app(self._pages, environ)
             response.headers.extend(self.headers)
             if self.etag and response.status_code == 200:
                 response.headers["ETag"] = self.etag
@@ -86,6 +126,9 @@ class FakeUpstream:
             if name and path.startswith(prefix):
                 return FAULTS[name](response)(environ, start)
         return response(environ, start)
+
+    def _current_day(self) -> date:
+        return self.today()  # which tests replace
 
     def inject_fault(self, name: str, prefix: str = "/") -> None:
         """Inject the named fault into responses to paths with the prefix, until `recover`."""

@@ -1,4 +1,4 @@
-// Optional: without this script, Enter submits the form and the addresses can be selected.
+// Optional: without this script, Enter submits the form and the addresses are links to copy.
 // The server renders the preview; this script only replaces it.
 "use strict";
 
@@ -9,11 +9,8 @@ const debounceDelay = 150; // milliseconds
 
 let timer, abortController;
 
-document.documentElement.classList.add("js");
-
 if (input && preview) {
   let query = input.value.trim();
-  input.form.querySelector("button").hidden = true;
   input.addEventListener("input", () => {
     const typed = input.value.trim().replace(/\s+/g, " ");
     if (typed !== query) schedule((query = typed), debounceDelay);
@@ -74,20 +71,15 @@ document.addEventListener("click", async (event) => {
   await copy(source);
   const label = button.firstChild;
   label.data = "Copied";
-  button.classList.add("done");
   announce("Copied.");
-  setTimeout(() => {
-    label.data = "Copy";
-    button.classList.remove("done");
-  }, 2000);
+  setTimeout(() => (label.data = "Copy"), 2000);
 });
 
 // navigator.clipboard exists only on HTTPS and localhost; execCommand works elsewhere.
 async function copy(source) {
   try {
-    return await navigator.clipboard.writeText(source.value ?? source.textContent);
+    return await navigator.clipboard.writeText(source.textContent);
   } catch {}
-  if (source.select) source.select();
-  else getSelection().selectAllChildren(source);
+  getSelection().selectAllChildren(source);
   document.execCommand("copy");
 }

@@ -40,6 +40,17 @@ def test_refresh_fetches_stale_lists_and_prints_a_line_for_each(
     assert second_run.stdout == "All lists are up to date.\n"
 
 
+def test_refresh_asks_which_artefacts_cite_the_papers_of_the_feeds(
+    run: Run, upstream: FakeUpstream, tmp_path: Path
+) -> None:
+    (tmp_path / "my.toml").write_text("spacing = 0\nhistory_days = 2\n[feeds.a]\nquery = 'fog'\n")
+    for _ in range(2):
+        upstream.fail("/api/papers")
+        command = ("--config", str(tmp_path / "my.toml"), "refresh")
+        assert run(*command, FEEDSRV_UPSTREAM_URL=upstream.url).exit_code == 0, "no list failed"
+    assert [path for path in upstream.requests if "/api/" in path] == ["/api/papers/2611.00003"]
+
+
 def test_refresh_exits_with_1_when_a_fetch_failed(
     run: Run, upstream: FakeUpstream, tmp_path: Path
 ) -> None:

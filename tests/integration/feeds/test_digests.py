@@ -269,7 +269,7 @@ def test_the_pages_offer_papers_days_and_weeks(filled_client: FlaskClient) -> No
         assert "/papers?q=causal&amp;digest=week" in page
         assert "/papers?q=causal&amp;digest=day" in page
     page = filled_client.get("/papers?q=causal&digest=week").text
-    assert "<strong>each week</strong>" in page
+    assert "<strong>Weekly<span> digest</span></strong>" in page
 
 
 def test_a_client_over_its_quota_gets_digests_of_new_keywords_later(

@@ -10,8 +10,7 @@ import pytest
 
 from feedsrv.errors import MailServerError, StoreError
 from feedsrv.feeds.service import Service
-from feedsrv.mail.delivery import DeliveryResult
-from feedsrv.mail.run_lock import hold_run_lock
+from feedsrv.mail.delivery import DeliveryResult, hold_run_lock
 from feedsrv.mail.subscriptions import DeliveryRecord, Subscription, Subscriptions
 from tests.integration.mail.conftest import ADDRESSES, Deliver, causal_feed, mail_config
 from tests.support.clock import Clock
@@ -39,6 +38,17 @@ def outcomes(results: list[DeliveryResult]) -> list[tuple[str, str]]:
     return [(result.address, result.outcome) for result in results]
 
 
+@pytest.fixture
+def later_service(
+    mail_service: Service, deliver: Deliver, upstream: FakeUpstream, clock: Clock
+) -> Service:
+    """Return the service, with digests of two days since the last message."""
+    deliver(mail_service)
+    for _ in range(2):
+        next_day(mail_service, upstream, clock)
+    return mail_service
+
+
 # --- once --------------------------------------------------------------------------------------
 
 
@@ -61,16 +71,9 @@ def test_a_digest_is_sent_once(
 
 
 def test_each_digest_follows_when_its_day_is_closed(
-    mail_service: Service,
-    mail_server: MailServer,
-    deliver: Deliver,
-    upstream: FakeUpstream,
-    clock: Clock,
+    later_service: Service, mail_server: MailServer, deliver: Deliver
 ) -> None:
-    deliver(mail_service)
-    for _ in range(2):  # nobody sends for two days
-        next_day(mail_service, upstream, clock)
-    deliver(mail_service)
+    deliver(later_service)
     subjects = [each.parsed["Subject"] for each in mail_server.messages if each.recipient == ADA]
     assert [subject.partition(", ")[2] for subject in subjects] == [
         "23 November",
@@ -139,18 +142,11 @@ def test_a_deferred_message_is_sent_by_the_next_run(
 
 
 def test_a_later_digest_waits_for_a_deferred_one(
-    mail_service: Service,
-    mail_server: MailServer,
-    deliver: Deliver,
-    upstream: FakeUpstream,
-    clock: Clock,
+    later_service: Service, mail_server: MailServer, deliver: Deliver
 ) -> None:
-    deliver(mail_service)
-    for _ in range(2):
-        next_day(mail_service, upstream, clock)
     mail_server.replies[ADA] = ["450 greylisted"] * 3
-    assert outcomes(deliver(mail_service)) == [(ADA, "deferred"), (BO, "sent"), (BO, "sent")]
-    assert outcomes(deliver(mail_service)) == [(ADA, "sent"), (ADA, "sent")]
+    assert outcomes(deliver(later_service)) == [(ADA, "deferred"), (BO, "sent"), (BO, "sent")]
+    assert outcomes(deliver(later_service)) == [(ADA, "sent"), (ADA, "sent")]
 
 
 def test_a_visitor_whose_mailbox_is_gone_is_unsubscribed_after_three_rejections(

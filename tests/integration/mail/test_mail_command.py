@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from feedsrv.cli import main
-from feedsrv.mail.run_lock import hold_run_lock
+from feedsrv.mail.delivery import hold_run_lock
 from tests.support.mail_server import MailServer
 from tests.support.servers import serve_wsgi
 from tests.support.upstream import FakeUpstream, make_raw_paper

@@ -96,9 +96,14 @@ def warning_messages(caplog: pytest.LogCaptureFixture) -> list[str]:
 # --- faults: each begins on entering the context and ends on leaving it ---------------------------
 
 
+def remove(folder: Path) -> None:
+    """Remove the folder in one step: the thread of the store may be making files in it."""
+    shutil.rmtree(folder.rename(folder.with_name("removed")), ignore_errors=True)
+
+
 @contextmanager
 def deleted(folder: Path) -> Iterator[None]:
-    shutil.rmtree(folder / MINE)
+    remove(folder / MINE)
     yield
 
 
@@ -131,7 +136,7 @@ def emptied(folder: Path) -> Iterator[None]:
 @contextmanager
 def another_program(folder: Path) -> Iterator[None]:
     """Replace the database with a valid one of another program."""
-    shutil.rmtree(folder / MINE / "durable")
+    remove(folder / MINE / "durable")
     database(folder).parent.mkdir()
     with closing(sqlite3.connect(database(folder))) as connection:
         connection.execute("CREATE TABLE Cache (recipe TEXT)")
@@ -140,7 +145,7 @@ def another_program(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def file_instead_of_folder(folder: Path) -> Iterator[None]:
-    shutil.rmtree(folder / MINE)
+    remove(folder / MINE)
     (folder / MINE).write_text("not a folder")
     yield
     (folder / MINE).unlink()

@@ -418,12 +418,6 @@ def test_a_cached_permanent_value_does_not_overwrite_a_newer_stored_one(tmp_path
     assert values_a.get("1") == values_b.get("1") == Subscriber("bo@example.org")
 
 
-def test_values_of_another_schema_are_ignored(store: Repository) -> None:
-    store.permanent_values("subscribers", Subscriber).set("1", Subscriber("ada@example.org"))
-    assert store.permanent_values("subscribers", Subscriber, schema=2).get("1") is None
-    assert not list(store.permanent_values("subscribers", Subscriber, schema=2).scan())
-
-
 def test_a_permanent_value_is_written_once_the_disk_works_and_is_unknown_before(
     tmp_path: Path,
 ) -> None:

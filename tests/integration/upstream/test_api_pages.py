@@ -9,9 +9,8 @@ import pytest
 from werkzeug.wrappers import Response
 
 from feedsrv.models import Kind, Listing, Page
-from feedsrv.upstream.demo import create_demo_upstream
 from tests.support.types import MakeService
-from tests.support.upstream import FakeUpstream, Json, make_raw_paper
+from tests.support.upstream import FakeUpstream, Json, create_upstream, make_raw_paper
 
 TODAY, YESTERDAY = Page(Kind.DAY, "2026-11-24"), Page(Kind.DAY, "2026-11-23")
 
@@ -65,7 +64,7 @@ def serve_pages_of_fifty(upstream: FakeUpstream, *, ignores_page: bool = False) 
 
 
 def upstream_entries(upstream: FakeUpstream) -> list[Json]:
-    client = create_demo_upstream(upstream.papers, upstream.today).test_client()
+    client = create_upstream(upstream.papers, upstream.today).test_client()
     entries: list[Json] = client.get("/api/daily_papers?limit=1000").get_json()
     return entries
 

@@ -12,7 +12,8 @@ from werkzeug.wrappers import Response
 from feedsrv.errors import ParseError, UpstreamError
 from feedsrv.models import Kind, Page
 from feedsrv.upstream.client import UpstreamClient
-from feedsrv.upstream.parser import api_path, page_path, parse_api_response, parse_page
+from feedsrv.upstream.parser import parse_api_response, parse_page
+from feedsrv.upstream.paths import api_path, page_path
 from feedsrv.web.app import create_app
 from tests.support.clock import Clock
 from tests.support.faults import FAULT_OUTCOMES, FAULTS, HANGING, SCOPES

@@ -45,9 +45,9 @@ LINKS = (
 #: The elements of our own pages; there must be no others.
 PAGE_ELEMENTS = {
     *("html", "head", "meta", "title", "link", "script", "body", "header", "nav", "main", "footer"),
-    *("h1", "h2", "h3", "p", "a", "img", "span", "strong", "mark", "small", "code", "pre", "time"),
+    *("h1", "h2", "h3", "p", "a", "b", "img", "span", "strong", "mark", "small", "code", "pre"),
     *("form", "label", "div", "input", "button", "details", "summary", "section", "article"),
-    *("dl", "dt", "dd", "ul", "li", "svg", "rect", "figure", "figcaption"),
+    *("dl", "dt", "dd", "ul", "li", "svg", "rect", "path", "figure", "figcaption", "time"),
     *("table", "caption", "thead", "tbody", "tr", "th", "td"),
 }
 CONTENT_ELEMENTS = {"p", "a", "br", "em", "strong", "ul", "li"}

@@ -13,6 +13,7 @@ from tests.support.clock import Clock
 from tests.support.documents import MarkupCollector, get_body, parse_atom
 from tests.support.feed_readers import require_program, run_program
 from tests.support.html import BROWSER, parse_html, select_one, text_of
+from tests.support.samples import FEED_PAGES
 from tests.support.types import MakeClient
 from tests.support.upstream import FakeUpstream, make_raw_paper
 
@@ -27,20 +28,7 @@ def page(client: FlaskClient, path: str) -> MarkupCollector:
     return found
 
 
-PAGES = [
-    "/papers",
-    "/papers?q=causal",
-    "/papers?q=%22world+model%22+C%2B%2B&limit=3",
-    "/papers/trending",
-    "/papers/week?q=sea",
-    "/papers/month",
-    "/feeds/causal",
-    "/feeds/causal+sea",
-    "/feeds/empty",
-]
-
-
-@pytest.mark.parametrize("path", PAGES)
+@pytest.mark.parametrize("path", FEED_PAGES)
 def test_a_page_advertises_each_format_atom_first(sample_client: FlaskClient, path: str) -> None:
     links = [link for tag, link in page(sample_client, path).tags if tag == "link"]
     found = [link for link in links if link["rel"] == "alternate"]
@@ -69,7 +57,7 @@ def test_a_page_shows_the_entries_of_a_feed_and_the_counters(sample_client: Flas
 def test_a_page_and_its_feed_have_the_same_papers_in_the_same_order(
     sample_client: FlaskClient,
 ) -> None:
-    for path in PAGES:
+    for path in FEED_PAGES:
         hrefs = [tag.get("href", "") for _, tag in page(sample_client, path).tags]
         shown = list(dict.fromkeys(re.findall(r"https://arxiv.org/abs/\S+", " ".join(hrefs))))
         assert shown == [entry.id for entry in parse_atom(get_body(sample_client, path, "atom"))]
@@ -104,9 +92,10 @@ def test_a_feed_page_shows_every_field_of_a_paper(
     ]
     page = parse_html(make_warm_client().get("/papers?q=causal"))
     assert "and 665 other authors" in text_of(select_one(page, ".more-authors summary"))
-    assert "Ada Quill 5 · Harbour AI Lab" in text_of(select_one(page, ".who"))
+    assert text_of(select_one(page, ".who")).endswith(", Ada Quill 4, Ada Quill 5")
     assert text_of(select_one(page, ".facts")) == (
-        "24 November 2026 · 1,512 votes · 1 comment · 1 star · matched in title, abstract"
+        "24 November 2026 · Harbour AI Lab · 1,512 votes · 1 comment · 1 star"
+        " · matched in title, abstract"
     )
     assert [
         text_of(paragraph) for paragraph in page.select(".paper details:not(.more-authors) p")

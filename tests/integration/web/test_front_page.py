@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from datetime import timedelta
 from threading import Event
 from urllib.parse import parse_qs, urlsplit
@@ -10,6 +11,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from feedsrv.feeds.service import Service
+from feedsrv.models import Feed
 from tests.support.clock import Clock
 from tests.support.html import BROWSER, parse_html, select_one, text_of
 from tests.support.types import MakeClient
@@ -34,8 +36,8 @@ def test_front_page_has_the_preview_without_javascript(
     ]
     assert [mark.text for mark in page.select(".paper mark")] == ["causally", "Causal", "Causality"]
     facts = [text_of(line) for line in page.select(".facts")]
-    assert facts[0] == "24 November 2026 · matched in abstract"
-    assert facts[2] == "23 November 2026 · matched in title"
+    assert facts[0] == "24 November 2026 · matched in abstract · more like this"
+    assert facts[2] == "23 November 2026 · matched in title · more like this"
 
 
 def test_front_page_links_the_bibtex_of_the_query(make_warm_client: MakeClient) -> None:
@@ -69,29 +71,65 @@ def test_chart_has_a_description_and_labels(make_warm_client: MakeClient) -> Non
 def test_feed_addresses_are_listed_atom_first_and_work(make_warm_client: MakeClient) -> None:
     client = make_warm_client()
     page = parse_html(client.get('/?q="world+model"+C%2B%2B'))
-    urls = [str(field["value"]) for field in page.select(".subscribe > .address input")]
+    links = page.select(".address a:not(#path-address-atom)")
+    urls = [link.text for link in links]
     assert [urlsplit(url).path for url in urls] == [
         "/papers.atom",
         "/papers.rss",
         "/papers.json",
     ]
-    for url, link in zip(urls, page.select(".subscribe > .address a"), strict=True):
+    for url, link in zip(urls, links, strict=True):
         assert parse_qs(urlsplit(url).query) == {"q": ['"world model" C++']}
         assert link["href"] == url
         assert client.get(url).mimetype == link["type"]
-    for field in page.select(".address input"):
-        assert page.select(f"label[for={field['id']}]")
-        assert page.select(f"button[data-copy={field['id']}]")
+        assert page.select(f"button[data-copy={link['id']}]")
 
 
 def test_subscribe_links_list_configured_readers_first(make_warm_client: MakeClient) -> None:
     readers = {"My FreshRSS": "https://rss.example.org/i/?c=feed&a=add&url_rss={url}"}
-    page = parse_html(make_warm_client(readers=readers).get("/?q=causal"))
+    client = make_warm_client(readers=readers)
+    page = parse_html(client.get("/?q=causal", base_url="http://papers.example.org"))
     links = {text_of(link): str(link["href"]) for link in page.select(".readers a")}
     assert list(links) == ["My FreshRSS", "Feedly", "Inoreader", "NewsBlur", "The Old Reader"]
-    quoted_url = "http%3A%2F%2Flocalhost%2Fpapers.atom%3Fq%3Dcausal"
+    quoted_url = "http%3A%2F%2Fpapers.example.org%2Fpapers.atom%3Fq%3Dcausal"
     assert links["My FreshRSS"].endswith(f"&url_rss={quoted_url}")
     assert all(url.endswith(quoted_url) for url in links.values())
+
+
+def test_web_based_readers_are_not_offered_where_they_cannot_reach_the_server(
+    make_warm_client: MakeClient,
+) -> None:
+    client = make_warm_client(readers={"My FreshRSS": "http://rss.lan/?url={url}"})
+    for base_url in ("http://localhost", "http://192.168.1.7:8000", "http://papers.lan"):
+        page = parse_html(client.get("/?q=causal", base_url=base_url))
+        assert [text_of(link) for link in page.select(".readers a")] == ["My FreshRSS"]
+
+
+def test_front_page_offers_all_papers_and_digests_of_them(make_warm_client: MakeClient) -> None:
+    page = parse_html(make_warm_client(history_days=2).get("/"))
+    assert text_of(select_one(page, "#subscribe")) == "Subscribe to all papers"
+    assert select_one(page, "#address-atom").text == "http://localhost/papers.atom"
+    assert {text_of(link): link["href"] for link in page.select(".choices a")} == {
+        "Daily digest": "http://localhost/papers?digest=day",
+        "Weekly digest": "http://localhost/papers?digest=week",
+    }
+    assert "5 papers from the last 2 days of lists" in text_of(page)
+
+
+def test_preview_says_how_many_older_papers_the_feed_has(make_warm_client: MakeClient) -> None:
+    client = make_warm_client(history_days=1)
+    assert client.get("/papers.atom?q=causal").status_code == 200  # fetches the search
+    page = parse_html(client.get("/?q=causal"))
+    assert "1 older from search" in text_of(page)
+    assert "2 of 3 papers match" in text_of(page)
+    assert "See all 3 with abstracts" in text_of(page)
+
+
+def test_the_address_of_a_paper_leads_to_papers_like_it(make_warm_client: MakeClient) -> None:
+    page = parse_html(make_warm_client().get("/?q=https://arxiv.org/abs/2611.00001"))
+    (link,) = page.select(".note a")
+    assert link["href"] == "http://localhost/?q=like%3A2611.00001"
+    assert text_of(link) == "like:2611.00001"
 
 
 def test_an_invalid_query_is_shown_with_the_error_marked(client: FlaskClient) -> None:
@@ -266,6 +304,60 @@ def test_a_feed_card_shows_since_when_upstream_is_failing(
     wait_until(lambda: b"failing since" in client.get("/").data)
     clock.forward(minutes=5)
     assert "failing since 25 November 2026, 09:30 UTC" in text_of(parse_html(client.get("/")))
+
+
+def test_front_page_mentions_an_outage_of_hours_once(
+    make_warm_client: MakeClient, upstream: FakeUpstream, clock: Clock
+) -> None:
+    client = make_warm_client()
+    upstream.fail()
+    clock.forward(days=1)
+    client.get("/papers.atom")
+    wait_until(lambda: b"failing since" in client.get("/").data)
+    clock.forward(minutes=59)
+    assert "unreachable" not in text_of(parse_html(client.get("/")))
+    clock.forward(hours=2)
+    page = text_of(parse_html(client.get("/")))
+    assert "Hugging Face has been unreachable for 2 hours (HTTP 503)." in page
+    assert "failing since" not in page
+
+
+# --- size ----------------------------------------------------------------------------------------
+
+
+def test_front_page_is_small_with_many_feeds_long_papers_and_a_key(
+    make_warm_client: MakeClient, upstream: FakeUpstream
+) -> None:
+    sentence = "Whether causal fog delays the ferries of the harbour, and for how long. "
+    upstream.papers[:] = [
+        make_raw_paper(
+            number,
+            day=number % 2,
+            title=f"Causal lighthouses and other reasons for late ferries, part {number}",
+            summary=20 * sentence,
+            authors=[f"Ada Augusta Quill {author}" for author in range(60)],
+            organization="Institute of Harbours",
+            organization_handle="harbour-institute",
+            keywords=["causal inference", "causal discovery", "ferry timetables"],
+        )
+        for number in range(1, 40)
+    ]
+    feeds = {
+        f"feed-{number}": Feed(
+            name=f"feed-{number}",
+            title=f"Causal topic number {number}",
+            query='causal OR counterfactual OR "treatment effect" OR "instrumental variable"',
+        )
+        for number in range(40)
+    }
+    client = make_warm_client(history_days=30, feeds=feeds, access_key="k3y" * 10)
+    for query in ("", "q=causal&"):
+        response = client.get(f"/?{query}key={'k3y' * 10}", headers={"Accept-Encoding": "gzip"})
+        assert response.headers["Content-Encoding"] == "gzip"
+        assert len(response.data) < 8_000
+        assert len(gzip.decompress(response.data)) < 30_000
+        response = client.get(f"/?{query}key={'k3y' * 10}")
+        assert parse_html(response).select(".feed" if not query else ".paper")
 
 
 # --- freshness -----------------------------------------------------------------------------------

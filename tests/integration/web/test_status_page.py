@@ -10,12 +10,12 @@ from werkzeug.wrappers import Response
 
 from feedsrv.config import Config
 from feedsrv.feeds.service import Service
-from feedsrv.models import RequestLog
+from feedsrv.models import Feed, RequestLog
 from feedsrv.upstream.policy import MAX_REQUESTS
 from feedsrv.web.app import create_app
 from tests.support.clock import Clock
 from tests.support.html import parse_html, text_of
-from tests.support.types import MakeClient
+from tests.support.types import MakeClient, MakeService
 from tests.support.upstream import FakeUpstream
 from tests.support.waiting import wait_until
 
@@ -30,12 +30,17 @@ def test_status_page_lists_what_was_fetched_and_fetches_nothing(
     assert "Everything works. The newest list was fetched 50 minutes ago." in text_of(page)
     rows = [[text_of(cell) for cell in row.select("th, td")] for row in page.select("tbody tr")]
     assert rows == [
-        ["Week 48 of 2026", "5", "50 minutes ago", "fresh"],
-        ["November 2026", "5", "50 minutes ago", "fresh"],
-        ["Trending", "5", "50 minutes ago", "fresh"],
-        ["causal", "3", "50 minutes ago", "fresh"],
-        ["24 November 2026", "3", "50 minutes ago", "overdue by 30 minutes"],
-        ["23 November 2026", "2", "50 minutes ago", "fresh"],
+        ["Week 48 of 2026", "5", "fetched 50 minutes ago"],
+        ["November 2026", "5", "fetched 50 minutes ago"],
+        ["Trending", "5", "fetched 50 minutes ago"],
+        ["causal", "3", "fetched 50 minutes ago"],
+        ["24 November 2026", "3", "fetched 50 minutes ago, overdue by 30 minutes"],
+        ["23 November 2026", "2", "fetched 50 minutes ago"],
+    ]
+    assert [text_of(summary) for summary in page.select("summary")] == [
+        "Lists 3 fresh",
+        "Searches of the configured feeds 1 fresh",
+        "List days 1 fresh, 1 overdue",
     ]
     assert "60 of 60 left" in text_of(page)
     assert upstream.requests == []
@@ -56,10 +61,11 @@ def test_status_page_shows_what_fails_and_since_when(
         " The next request retries. Readers get the last good copy."
     ) in text_of(page)
     assert json.loads(client.get("/status.json").data)["failure"]["since"] == "2026-11-25T09:30:00Z"
-    (row,) = page.select("tr.bad")
-    assert text_of(row) == (
-        "25 November 2026 – never failing since 25 November 2026, 09:30 UTC: HTTP 503"
-    )
+    rows = page.select("tr.bad")
+    assert rows[0].find_parent("details") is None, "what fails is visible without a click"
+    assert {text_of(row) for row in rows} == {
+        "25 November 2026 – failing since 25 November 2026, 09:30 UTC: HTTP 503"
+    }
 
 
 def test_status_page_of_a_new_server_shows_that_nothing_was_fetched(
@@ -67,8 +73,17 @@ def test_status_page_of_a_new_server_shows_that_nothing_was_fetched(
 ) -> None:
     page = parse_html(client.get("/status"))
     assert "Nothing fetched yet." in text_of(page)
-    assert "never" in text_of(page)
+    assert "not fetched yet" in text_of(page)
     assert upstream.requests == []
+
+
+def test_status_page_of_thousands_of_searches_is_small(make_service: MakeService) -> None:
+    feeds = {f"t{n}": Feed(name=f"t{n}", title=f"T {n}", query=f"fog{n}") for n in range(2_000)}
+    response = create_app(make_service(feeds=feeds)).test_client().get("/status")
+    page = text_of(parse_html(response))
+    assert len(response.data) < 30_000
+    assert "Searches of the configured feeds 2,000 not fetched" in page
+    assert "The first 50 of 2,000." in page
 
 
 def test_status_json_has_the_documented_keys(
@@ -80,7 +95,7 @@ def test_status_json_has_the_documented_keys(
     status = json.loads(response.data)
     assert status.keys() == {
         "version", "at", "failure", "days", "lists", "searches", "allowance", "store",
-        "unreadable",
+        "artefacts", "unreadable",
     }  # fmt: skip
     assert status["days"][0].keys() == {
         "page", "state", "papers", "read_at", "stale_since", "source", "skipped", "failure",
@@ -138,7 +153,7 @@ def test_status_and_error_name_the_list_that_waits_for_the_request_budget(
     page = parse_html(client.get("/status"))
     assert "Everything works" not in text_of(page)
     assert "The request budget is used up. Readers get what is stored" in text_of(page)
-    assert "Trending – never waiting for the request budget" in text_of(page)
+    assert "Trending – waiting for the request budget" in text_of(page)
 
 
 def test_status_and_error_do_not_mention_stored_lists_if_there_are_none(

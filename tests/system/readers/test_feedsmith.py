@@ -16,8 +16,9 @@ import pytest
 from feedsrv.feeds.atom import render_atom
 from feedsrv.feeds.entry import FEED_SCHEME, KEYWORD_SCHEME, Entry
 from feedsrv.feeds.json_feed import render_json_feed
-from feedsrv.feeds.opml import Outline, render_opml
+from feedsrv.feeds.opml import render_opml
 from feedsrv.feeds.rss import render_rss
+from feedsrv.models import Feed
 from tests.support.documents import (
     ARXIV_URL,
     FEED,
@@ -155,22 +156,18 @@ def test_feedsmith_parses_short_feeds(parse: Parse, entries: tuple[Entry, ...]) 
 
 
 def test_feedsmith_parses_the_opml_list(parse: Parse) -> None:
-    expected = Outline(
-        title='Fog & "ferries"',
-        description="About fog",
-        feed_url="http://my.server/feeds/fog.atom",
-        page_url="http://my.server/feeds/fog",
-    )
-    found = parse(render_opml("Daily Papers", [expected]), "opml")
+    feed = Feed(name="fog", title='Fog & "ferries"', query="fog")
+    url = "http://my.server{}{}".format
+    found = parse(render_opml([feed], "atom", lambda path, suffix="": url(path, suffix)), "opml")
     assert found["head"]["title"] == "Daily Papers"
     (group,) = found["body"]["outlines"]
     (outline,) = group["outlines"]
     assert outline == {
         "type": "rss",
-        "text": expected.title,
-        "title": expected.title,
-        "description": expected.description,
-        "xmlUrl": expected.feed_url,
-        "htmlUrl": expected.page_url,
+        "text": feed.title,
+        "title": feed.title,
+        "description": "Papers from Hugging Face Daily Papers that match: fog",
+        "xmlUrl": "http://my.server/feeds/fog.atom",
+        "htmlUrl": "http://my.server/feeds/fog",
         "language": "en",
     }

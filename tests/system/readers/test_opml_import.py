@@ -9,6 +9,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from tests.support.feed_readers import require_program, run_program
+from tests.support.samples import FEED_PAGES
 
 
 @pytest.mark.parametrize("suffix", ["atom", "rss"])
@@ -34,20 +35,7 @@ def test_sfeed_imports_the_list(sample_client: FlaskClient, tmp_path: Path) -> N
     ]
 
 
-PAGES = [
-    "/papers",
-    "/papers?q=causal",
-    "/papers?q=%22world+model%22+C%2B%2B&limit=3",
-    "/papers/trending",
-    "/papers/week?q=sea",
-    "/papers/month",
-    "/feeds/causal",
-    "/feeds/causal+sea",
-    "/feeds/empty",
-]
-
-
-@pytest.mark.parametrize("path", [*PAGES, "/"])
+@pytest.mark.parametrize("path", [*FEED_PAGES, "/"])
 def test_sfeed_discovers_the_feeds_of_a_page(
     sample_client: FlaskClient, tmp_path: Path, path: str
 ) -> None:

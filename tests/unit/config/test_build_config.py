@@ -477,6 +477,14 @@ def test_wrong_settings_of_mail_are_named_by_their_key(data: dict[str, Any], pro
     assert caught.value.problems[0].startswith(problem)
 
 
+@pytest.mark.parametrize("query", ["has:model", "fog -(HAS:space OR tides)", "has: dataset"])
+def test_a_feed_cannot_look_for_artefacts_that_nobody_asks_about(query: str) -> None:
+    feeds = {"a": {"query": query}, "b": {"query": "has:code fog"}}
+    (problem,) = problems({"linked_artefacts": False, "feeds": feeds})
+    assert problem == "my.toml: feeds.a.query: needs linked_artefacts = true"
+    assert build_config({"feeds": feeds}, "my.toml", {}, {}).linked_artefacts
+
+
 def test_addresses_of_the_settings_have_ascii_domains() -> None:
     feeds = {"a": {"mail": [" ada@müller.example"]}}
     config = build_config({"mail": MAIL | {"from": "a@ü.org"}, "feeds": feeds}, "f", {}, {})

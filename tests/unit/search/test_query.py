@@ -14,6 +14,7 @@ from feedsrv.search.parser import parse_query
 from feedsrv.search.query import (
     And,
     CountCondition,
+    HasArtefact,
     HasLink,
     Not,
     Or,
@@ -289,7 +290,7 @@ def test_a_query_matches_exactly_the_expected_papers(query: str, names: str) -> 
         ("-moon", ""),
         ("-(moon OR soup) NOT tides", ""),
         ("-(-moon)", ""),
-        ("has:code upvotes:>=1", ""),
+        ("has:code has:model upvotes:>=1", ""),
     ],
 )
 def test_the_search_text_has_only_words_that_a_match_may_contain(query: str, words: str) -> None:
@@ -359,14 +360,16 @@ def test_match_locations_name_only_the_first_of_many_media() -> None:
         ('title:"world model"', "“world model” side by side, in any form, in title"),
         ('title:="US"', "“US” exactly as written, in title"),
         ("author:ada", "“ada”, in author"),
-        ("diffus*", "words that begin with “diffus”, in title, abstract or keywords"),
+        ("diffus*", "words starting with “diffus”, in title, abstract or keywords"),
         ("has:code", "links code"),
+        ("has:model", "cited by a model at Hugging Face"),
+        ("has:space", "cited by a Space at Hugging Face"),
         ("stars:>=3", "stars >= 3"),
     ],
 )
 def test_a_term_is_described_in_words(query: str, shown: str) -> None:
     tree = parse_query(query)
-    assert isinstance(tree, Term | HasLink | CountCondition)
+    assert isinstance(tree, Term | HasLink | HasArtefact | CountCondition)
     assert tree.describe() == shown
 
 

@@ -7,11 +7,22 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 
-from feedsrv.models import Failure, Incident, Kind, Listing, Page, RequestLog
+from feedsrv.models import (
+    ArtefactRecord,
+    Failure,
+    Incident,
+    IncidentLog,
+    Kind,
+    LinkedArtefacts,
+    Listing,
+    Page,
+    RequestLog,
+)
+from feedsrv.storage.artefacts import ArtefactBucket
 from feedsrv.storage.conflicts import resolve_conflict
 from feedsrv.storage.last_modified import LastModified, LastModifiedBucket
 from feedsrv.storage.lease import Lease
-from feedsrv.storage.records import IncidentLog, PageAlias
+from feedsrv.storage.repository import PageAlias
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 LATER = NOON + timedelta(seconds=1)
@@ -80,3 +91,18 @@ def test_last_modified_values_of_both_are_merged_and_the_later_of_each_url_wins(
         "c": LastModified("4", NOON),
     }
     assert winner(ours, theirs) == winner(theirs, ours) == LastModifiedBucket(merged)
+
+
+def test_of_artefacts_the_later_answer_about_each_paper_wins() -> None:
+    early, late = ArtefactRecord(NOON), ArtefactRecord(LATER, LinkedArtefacts(1, "ada/tides"))
+    ours = ArtefactBucket({"a": early, "b": late, "c": early, "d": early})
+    theirs = ArtefactBucket({"b": early, "c": late, "d": ArtefactRecord(NEXT_YEAR), "e": early})
+    merged = {"a": early, "b": late, "c": late, "d": early, "e": early}
+    assert winner(ours, theirs) == ArtefactBucket(merged)
+
+
+def test_papers_that_upstream_is_no_longer_asked_about_are_forgotten() -> None:
+    bucket = ArtefactBucket({"a": ArtefactRecord(NOON)})
+    two_months_later = ArtefactRecord(NOON + timedelta(days=61))
+    assert bucket.with_paper("b", ArtefactRecord(LATER)).papers.keys() == {"a", "b"}
+    assert bucket.with_paper("b", two_months_later).papers.keys() == {"b"}

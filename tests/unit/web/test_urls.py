@@ -11,7 +11,13 @@ from werkzeug.wrappers import Request
 from feedsrv.config import Config
 from feedsrv.errors import ParameterError
 from feedsrv.web.auth import Credentials, feed_key
-from feedsrv.web.urls import RelativeURLBuilder, URLBuilder, base_url, client_address
+from feedsrv.web.urls import (
+    RelativeURLBuilder,
+    URLBuilder,
+    base_url,
+    client_address,
+    is_public_url,
+)
 
 PROXY, STRANGER = "10.0.0.7", "203.0.113.9"
 DIRECT = "http://127.0.0.1:8000"
@@ -357,3 +363,18 @@ def test_the_forwarded_header_also_names_the_client(
     both = {"Forwarded": forwarded, "X-Forwarded-For": "192.0.2.77"}
     if peer == PROXY:
         assert client_address(config, make_request(both, peer=peer)) == "192.0.2.77"
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        *(("papers.example.org", True), ("8.8.8.8", True), ("[2606:4700::1]:8000", True)),
+        *(("localhost:8000", False), ("127.0.0.1", False), ("[::1]:8000", False)),
+        *(("10.1.2.3", False), ("192.168.1.7:8000", False), ("[fd00::7]", False)),
+        *(("169.254.0.1", False), ("100.64.0.1", False), ("[::ffff:10.0.0.7]", False)),
+        *(("raspberrypi", False), ("raspberrypi.local", False), ("PAPERS.LAN", False)),
+        *(("localhost.example.org", True), ("lan.example.org", True)),
+    ],
+)
+def test_servers_on_the_internet_reach_public_hosts_only(host: str, expected: bool) -> None:
+    assert is_public_url(f"http://{host}/papers.atom?q=causal") is expected

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from feedsrv.models import Kind, Listing, Page, Paper
-from feedsrv.upstream.refresh import merge_refresh
+from feedsrv.upstream.merge import merge_refresh
 from tests.support.builders import (
     DAY,
     FETCHED_AT,

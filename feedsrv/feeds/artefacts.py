@@ -1,0 +1,118 @@
+"""The artefacts that cite the papers of configured feeds: models, datasets and Spaces."""
+
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+
+from feedsrv.config import Config
+from feedsrv.feeds.selection import newest_first
+from feedsrv.models import Feed, Paper
+from feedsrv.search.artefacts import NO_ARTEFACTS, ArtefactTable
+from feedsrv.search.query import Query, has_artefact_condition
+from feedsrv.storage.repository import Repository
+from feedsrv.upstream.artefacts import ArtefactRefresher
+from feedsrv.upstream.client import UpstreamClient
+from feedsrv.upstream.refresh import Refresher
+from feedsrv.upstream.scheduler import Scheduler
+
+#: With more feeds, the whole window is checked: selecting the papers of all of them
+#: takes long, and they have most papers of the window anyway.
+_MAX_FEEDS = 100
+_EVERY_PAPER = Feed(name="", title="", sources=("daily",))
+#: For how long pages, which show artefacts, and feeds of queries that look for them can be cached.
+_LIFETIME = timedelta(seconds=10)
+#: Papers that one batch checks at most, and the longest wait for the next one, in seconds.
+_BATCH_SIZE = 20
+_MAX_BATCH_PAUSE = 2.0
+
+
+class Artefacts:
+    """Checks which artefacts cite the papers of configured feeds. Safe for threads.
+
+    Args:
+        config: The settings.
+        repository: Stores the results, and the listings.
+        client: Talks to upstream.
+        refresher: Gives the right to send requests.
+        scheduler: Has the thread that sends them.
+        select: Returns the stored papers of a feed, and those that artefacts would bring in.
+        now: The clock (UTC).
+        sleep: Waits for a number of seconds; returns true when the server is shutting down.
+        chance: Returns a random number from 0 to 1.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        repository: Repository,
+        client: UpstreamClient,
+        *,
+        refresher: Refresher,
+        scheduler: Scheduler,
+        select: Callable[[Feed], Iterable[Paper]],
+        now: Callable[[], datetime],
+        sleep: Callable[[float], object],
+        chance: Callable[[], float],
+    ) -> None:
+        self._is_enabled = config.linked_artefacts
+        self._spacing = config.spacing
+        feeds = tuple(config.feeds.values())
+        self._feeds = feeds if len(feeds) <= _MAX_FEEDS else (_EVERY_PAPER,)
+        self._repository = repository
+        self._refresher = ArtefactRefresher(
+            client, repository, refresher, self._papers, now=now, chance=chance
+        )
+        self._scheduler = scheduler
+        self._select = select
+        self._sleep = sleep
+        #: The papers to check, and the version of the store that they were selected from.
+        self._cached_papers: tuple[object, tuple[Paper, ...]] = (None, ())
+        self._was_complete = False
+
+    def table(self) -> ArtefactTable:
+        """Return what is known; the same object until it changes."""
+        return self._repository.get_artefacts() if self._is_enabled else NO_ARTEFACTS
+
+    def are_known(self, queries: Iterable[Query]) -> bool:
+        """Return whether a paper that begins to match the queries does so because of new artefacts.
+
+        Before every paper was checked once, it may have had them all the time.
+        """
+        if not self._was_complete and any(map(has_artefact_condition, queries)):
+            records = self.table().records
+            self._was_complete = all(paper.id in records for paper in self._papers())
+            return self._was_complete
+        return True
+
+    def lifetime(self, queries: Iterable[Query], *, is_page: bool) -> timedelta:
+        """Return for how long a feed of the queries can be cached, or its page."""
+        depends = self._is_enabled and (is_page or any(map(has_artefact_condition, queries)))
+        return _LIFETIME if depends else timedelta.max
+
+    def refresh_when_idle(self) -> None:
+        """Check one paper after another whenever nothing else is to be fetched."""
+        if self._is_enabled:
+            self._scheduler.run_when_idle(self._refresher.refresh_next)
+
+    def refresh_batch(self) -> None:
+        """Check the next papers, as long as no other request has to wait."""
+        for _ in range(_BATCH_SIZE if self._is_enabled else 0):
+            pause = self._scheduler.call(self._refresher.refresh_next)
+            if pause is None or pause > max(self._spacing, _MAX_BATCH_PAUSE):
+                return
+            self._sleep(pause)
+
+    def _papers(self) -> tuple[Paper, ...]:
+        """Return the papers that artefacts can cite, newest first."""
+        version = self._repository.version()
+        cached_version, papers = self._cached_papers
+        if version != cached_version:
+            # Artefacts cite papers by their arXiv id.
+            found = {
+                paper.id: paper
+                for feed in self._feeds
+                for paper in self._select(feed)
+                if paper.is_arxiv
+            }
+            papers = newest_first(found.values())
+            self._cached_papers = version, papers
+        return papers

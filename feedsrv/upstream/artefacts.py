@@ -1,0 +1,266 @@
+"""Fetch which models, datasets and Spaces cite a paper: one request for each paper, last of all.
+
+::
+
+    papers ── never checked: the newest first ──────┐
+       └───── due: the oldest check first ──────────┴── may a request be sent? ── stored
+
+A request is sent only when nothing else is to be fetched, no other request has to wait, and there
+were few of these lately. Readers do not notice a failure, so nothing but the back-off records it.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import wait
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from feedsrv.errors import FetchError, ParseError, UpstreamError
+from feedsrv.models import ArtefactRecord, Kind, LinkedArtefacts, Page, Paper
+from feedsrv.storage.clock_skew import is_future
+from feedsrv.storage.repository import Repository
+from feedsrv.upstream.client import FetchResult, UpstreamClient
+from feedsrv.upstream.fetch import start_request
+from feedsrv.upstream.paths import api_path
+from feedsrv.upstream.policy import RATE_WINDOW, next_failure, requests_left
+from feedsrv.upstream.refresh import RATE_LIMIT_REASON, Refresher
+
+#: The key of the failures of all these requests: one that fails makes the others wait.
+ARTEFACTS_PAGE = Page(Kind.PAPER)
+#: Time between two checks of a paper: of the last seven days, which gets most artefacts, or older.
+_NEW_PAPER_AGE = timedelta(days=7)
+_NEW_PAPER_TTL, _OLD_PAPER_TTL = timedelta(days=1), timedelta(days=7)
+#: How many papers all processes together may check in a time.
+_RATE_LIMITS = ((RATE_WINDOW, 20), (timedelta(days=1), 1500))
+#: Seconds for one request.
+_MAX_SECONDS = 4.0
+#: Seconds between two looks at whether something else is to be fetched.
+_POLL_SECONDS = 0.1
+#: Requests in five minutes that are left to lists and readers.
+_MIN_REQUESTS_LEFT = 10
+#: Seconds to wait for requests that go first, for the budget or an upstream that hangs, and at most
+#: after a failure.
+_SHORT_PAUSE, _LONG_PAUSE, _MAX_PAUSE = 2.0, 30.0, 300.0
+
+_REPOSITORY_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(?:/[A-Za-z0-9][\w.-]{0,95})?", re.ASCII)
+_MAX_COUNT = 10**9
+
+
+# --- parsing -------------------------------------------------------------------------------------
+
+
+class _PaperArtefacts(msgspec.Struct, rename="camel"):
+    """The API's description of a paper. Whatever has an unexpected type counts as absent."""
+
+    id: str
+    linked_models: Any = None
+    linked_datasets: Any = None
+    linked_spaces: Any = None
+    num_total_models: Any = None
+    num_total_datasets: Any = None
+    num_total_spaces: Any = None
+
+
+def parse_artefacts(
+    body: bytes, url: str, *, paper_id: str, checked_at: datetime
+) -> ArtefactRecord:
+    """Return the artefacts in an API response about one paper.
+
+    Args:
+        body: The response body.
+        url: Its URL.
+        paper_id: The paper.
+        checked_at: When the response was received (UTC).
+
+    Raises:
+        ParseError: The response does not describe the paper.
+    """
+    try:
+        found = msgspec.json.decode(body, type=_PaperArtefacts)
+    except (ValueError, RecursionError) as error:
+        raise ParseError(url, f"the response has no paper: {error}") from error
+    if found.id.partition("v")[0] != paper_id:
+        raise ParseError(url, f"paper {found.id} instead of {paper_id}")
+    return ArtefactRecord(
+        checked_at,
+        model=_linked(found.linked_models, found.num_total_models),
+        dataset=_linked(found.linked_datasets, found.num_total_datasets),
+        space=_linked(found.linked_spaces, found.num_total_spaces),
+    )
+
+
+def _linked(entries: object, total: object) -> LinkedArtefacts:
+    """Return the artefacts of one kind; upstream lists only some of them, and their number.
+
+    Private ones, which only the owner of a token sees, are not shown to others.
+    """
+    listed = (
+        [each for each in entries if isinstance(each, dict)] if isinstance(entries, list) else []
+    )
+    public = [str(each.get("id")) for each in listed if not each.get("private")]
+    count = total if isinstance(total, int) and len(listed) <= total <= _MAX_COUNT else len(listed)
+    count -= len(listed) - len(public)
+    example = next(filter(_REPOSITORY_ID.fullmatch, public), "")
+    return LinkedArtefacts(count, example if count else "")
+
+
+# --- which paper, and when -----------------------------------------------------------------------
+
+
+def next_paper(
+    papers: Sequence[Paper], records: Mapping[str, ArtefactRecord], now: datetime
+) -> str | None:
+    """Return the id of the paper to check; None if no check is due.
+
+    Args:
+        papers: The papers, newest first.
+        records: The results of earlier checks, by id.
+        now: The current time (UTC).
+    """
+    due: list[tuple[datetime, str]] = []
+    last_old_day = (now - _NEW_PAPER_AGE).date()
+    for paper in papers:
+        record = records.get(paper.id)
+        if record is None or is_future(record.checked_at, now):
+            return paper.id
+        is_new = (paper.listed or paper.submitted) > last_old_day
+        if record.checked_at + (_NEW_PAPER_TTL if is_new else _OLD_PAPER_TTL) <= now:
+            due.append((record.checked_at, paper.id))
+    return min(due)[1] if due else None
+
+
+def next_check_at(checks: Iterable[datetime], now: datetime) -> datetime:
+    """Return when the next paper may be checked: now, or later.
+
+    Args:
+        checks: When each paper was last checked.
+        now: The current time (UTC).
+    """
+    recent = sorted(each for each in checks if each <= now)
+    slots = [now]
+    for window, limit in _RATE_LIMITS:
+        if len(recent) >= limit:
+            slots.append(recent[-limit] + window)
+    return max(slots)
+
+
+# --- fetching ------------------------------------------------------------------------------------
+
+
+class ArtefactRefresher:
+    """Checks papers and stores the results. Safe for processes.
+
+    Args:
+        client: Talks to upstream.
+        repository: Stores the results.
+        refresher: Gives the lease, the request slots and the back-off.
+        papers: Returns the papers to check, newest first.
+        now: The clock (UTC).
+        chance: Returns a random number from 0 to 1.
+    """
+
+    def __init__(
+        self,
+        client: UpstreamClient,
+        repository: Repository,
+        refresher: Refresher,
+        papers: Callable[[], Sequence[Paper]],
+        *,
+        now: Callable[[], datetime],
+        chance: Callable[[], float],
+    ) -> None:
+        self._client = client
+        self._repository = repository
+        self._refresher = refresher
+        self._papers = papers
+        self._now = now
+        self._chance = chance
+
+    def refresh_next(self, is_interrupted: Callable[[], bool] = lambda: False) -> float | None:
+        """Check the paper that is due next, if a request may be sent now.
+
+        Args:
+            is_interrupted: Returns whether the request must be given up for another one.
+
+        Returns:
+            The seconds after which to call again; None if nothing is due.
+        """
+        if pause := self._pause_seconds():
+            return pause
+        if self._due_paper() is None:
+            return None
+        with self._refresher.hold_free_lease() as has_lease:
+            # Another process may have checked it meanwhile.
+            paper_id = self._due_paper() if has_lease and not self._pause_seconds() else None
+            if paper_id is None or not self._refresher.take_spare_slot():
+                return _SHORT_PAUSE
+            self._fetch(paper_id, is_interrupted)
+        return self._refresher.spacing_seconds
+
+    def _due_paper(self) -> str | None:
+        return next_paper(self._papers(), self._repository.get_artefacts().records, self._now())
+
+    def _pause_seconds(self) -> float:
+        """Return for how many seconds no request may be sent."""
+        now, records = self._now(), self._repository.get_artefacts().records
+        allowed_at = next_check_at((each.checked_at for each in records.values()), now)
+        seconds = max(
+            (allowed_at - now).total_seconds(), self._refresher.seconds_until_retry(ARTEFACTS_PAGE)
+        )
+        left = requests_left(self._repository.get_request_log(), now)
+        if self._refresher.is_hanging() or left <= _MIN_REQUESTS_LEFT:
+            seconds = max(seconds, _LONG_PAUSE)
+        return min(seconds, _MAX_PAUSE)
+
+    def _fetch(self, paper_id: str, is_interrupted: Callable[[], bool]) -> None:
+        now = self._now()
+        path = api_path(Page(Kind.PAPER, paper_id), now.date())
+        deadline = self._client.deadline_after(_MAX_SECONDS)
+        request = start_request(
+            partial(self._client.get, path, deadline, acquire_slot=self._follow_redirect)
+        )
+        while not wait([request], _POLL_SECONDS).done:
+            if is_interrupted():
+                self._client.abort()
+                # The back-off keeps a slow upstream from getting the same request again and again.
+                self._record_failure(FetchError(path, "another request goes first"), now)
+                return
+        try:
+            result: FetchResult = request.result()
+            record = parse_artefacts(result.body, result.url, paper_id=paper_id, checked_at=now)
+        except UpstreamError as error:
+            record = self._record_after_error(paper_id, error, now)
+        else:
+            self._record_success(result, now)
+        self._repository.save_artefacts(paper_id, record)
+
+    def _follow_redirect(self) -> None:
+        if not self._refresher.take_spare_slot():
+            raise FetchError(api_path(ARTEFACTS_PAGE, self._now().date()), "a redirect too many")
+
+    def _record_success(self, result: FetchResult, now: datetime) -> None:
+        if result.retry_after:
+            self._record_failure(FetchError(result.url, RATE_LIMIT_REASON, result.retry_after), now)
+        elif self._repository.get_failure(ARTEFACTS_PAGE) is not None:
+            self._repository.clear_failure(ARTEFACTS_PAGE, now)
+
+    def _record_after_error(
+        self, paper_id: str, error: UpstreamError, now: datetime
+    ) -> ArtefactRecord:
+        """Return the record of a paper that has none at upstream, or that could not be fetched.
+
+        Its next check is due as late as after a success: a paper that always fails delays no other.
+        """
+        if getattr(error, "is_not_found", False):
+            return ArtefactRecord(now)
+        self._record_failure(error, now)
+        known = self._repository.get_artefacts().records.get(paper_id)
+        return msgspec.structs.replace(known or ArtefactRecord(now), checked_at=now)
+
+    def _record_failure(self, error: UpstreamError, now: datetime) -> None:
+        previous = self._repository.get_failure(ARTEFACTS_PAGE)
+        failure = next_failure(previous, error, now, self._chance())
+        self._repository.save_failure(ARTEFACTS_PAGE, failure)
