@@ -3,7 +3,7 @@
 #   make run     start the server (with sample papers if Hugging Face is unreachable)
 #   make test    run the test suite on all cores, with its coverage gate
 #   make check   lint, types, import rules; changes nothing
-#   make bench   run the benchmarks, and update docs/performance.md (nginx and wrk are optional)
+#   make bench   run the benchmarks, and update docs/performance.md (nginx, wrk and chromium are optional)
 #   make fuzz    fuzz the parsers; SECONDS=600 SEED=7 for a longer run with other input
 #   make attack  attack a running server for nine minutes: hostile upstream, odd requests, many addresses
 #   make soak    run two servers and twenty readers against a failing upstream for ten minutes
@@ -67,6 +67,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python bench/start.py
 	$(BIN)/python bench/query.py
 	$(BIN)/python bench/keywords.py
+	$(BIN)/python bench/pages.py
 
 # No --emit-index-url: the lock files have packages, versions and hashes, but no package index.
 lock: $(VENV)/.dev

@@ -209,7 +209,7 @@ class LinkedArtefacts(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class ArtefactRecord(msgspec.Struct, frozen=True, array_like=True):
     """Which artefacts cite a paper: models, datasets and Spaces at Hugging Face."""
 
-    #: When upstream was last asked, whatever it answered (UTC).
+    #: When the last request was sent, also if it failed (UTC).
     checked_at: datetime
     model: LinkedArtefacts = LinkedArtefacts()
     dataset: LinkedArtefacts = LinkedArtefacts()

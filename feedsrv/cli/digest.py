@@ -17,8 +17,8 @@ from feedsrv.feeds.new_papers import build_report, mark_reported
 @click.option(
     "--since",
     metavar="DAY",
-    help="Print all papers since that day, such as 2026-11-20, or since so many days ago, such as"
-    " 7d; the next call prints what it would have printed anyway.",
+    help="Print all papers since a day (2026-11-20), or of the last days (7d). This does not change"
+    " what the next call prints.",
 )
 @click.option(
     "--format",
@@ -33,7 +33,7 @@ from feedsrv.feeds.new_papers import build_report, mark_reported
 def digest_command(
     config_file: Path | None, name: str, since: str | None, format_name: str, demo: bool
 ) -> None:
-    """Print what is new in the feed NAME since the last call; nothing if nothing is.
+    """Print what is new in the feed NAME since the last call, if anything is.
 
     NAME is the name of a configured feed, or several joined with +.
     """

@@ -17,10 +17,13 @@ from feedsrv.models import Feed
 @click.command("refresh")
 @click.pass_obj
 def refresh_command(config_file: Path | None) -> None:
-    """Refresh stale lists; safe alongside a running server. For cron."""
+    """Refresh stale lists; safe alongside a running server. For cron.
+
+    Then checks up to twenty papers for models, datasets and Spaces that cite them.
+    """
     with open_service(load_settings(config_file)) as service:
         failed = refresh_stale(service)
-        service.artefacts.ask_now()
+        service.artefacts.refresh_batch()
     if failed:
         click.echo(f"{failed} {'list' if failed == 1 else 'lists'} could not be fetched.")
         sys.exit(1)

@@ -67,7 +67,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     spacing: Annotated[float, msgspec.Meta(ge=0, le=60)] = 1.0
     #: Number of list days that a keyword feed covers.
     history_days: Annotated[int, msgspec.Meta(ge=1, le=366)] = 30
-    #: Whether to ask which models, datasets and Spaces cite the papers of the configured feeds.
+    #: Whether to fetch which models, datasets and Spaces cite the papers of the configured feeds.
     linked_artefacts: bool = True
     #: Key that clients must send; empty for a public server.
     access_key: str = ""

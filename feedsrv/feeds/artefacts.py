@@ -14,23 +14,23 @@ from feedsrv.upstream.client import UpstreamClient
 from feedsrv.upstream.refresh import Refresher
 from feedsrv.upstream.scheduler import Scheduler
 
-#: With more feeds, upstream is asked about the whole window: selecting the papers of all of them
+#: With more feeds, the whole window is checked: selecting the papers of all of them
 #: takes long, and they have most papers of the window anyway.
 _MAX_FEEDS = 100
 _EVERY_PAPER = Feed(name="", title="", sources=("daily",))
 #: For how long pages, which show artefacts, and feeds of queries that look for them can be cached.
 _LIFETIME = timedelta(seconds=10)
-#: Papers that one batch asks about at most, and the longest wait for the next one, in seconds.
+#: Papers that one batch checks at most, and the longest wait for the next one, in seconds.
 _BATCH_SIZE = 20
 _MAX_BATCH_PAUSE = 2.0
 
 
 class Artefacts:
-    """Asks which artefacts cite papers, and knows the answers. Safe for threads.
+    """Checks which artefacts cite the papers of configured feeds. Safe for threads.
 
     Args:
         config: The settings.
-        repository: Stores the answers, and the listings.
+        repository: Stores the results, and the listings.
         client: Talks to upstream.
         refresher: Gives the right to send requests.
         scheduler: Has the thread that sends them.
@@ -64,7 +64,7 @@ class Artefacts:
         self._scheduler = scheduler
         self._select = select
         self._sleep = sleep
-        #: The papers to ask about, and the version of the store that they were selected from.
+        #: The papers to check, and the version of the store that they were selected from.
         self._cached_papers: tuple[object, tuple[Paper, ...]] = (None, ())
         self._was_complete = False
 
@@ -75,7 +75,7 @@ class Artefacts:
     def are_known(self, queries: Iterable[Query]) -> bool:
         """Return whether a paper that begins to match the queries does so because of new artefacts.
 
-        Before upstream was asked about every paper once, it may have had them all the time.
+        Before every paper was checked once, it may have had them all the time.
         """
         if not self._was_complete and any(map(has_artefact_condition, queries)):
             records = self.table().records
@@ -88,13 +88,13 @@ class Artefacts:
         depends = self._is_enabled and (is_page or any(map(has_artefact_condition, queries)))
         return _LIFETIME if depends else timedelta.max
 
-    def ask_when_idle(self) -> None:
-        """Ask about one paper after another whenever nothing else is to be fetched."""
+    def refresh_when_idle(self) -> None:
+        """Check one paper after another whenever nothing else is to be fetched."""
         if self._is_enabled:
             self._scheduler.run_when_idle(self._refresher.refresh_next)
 
-    def ask_now(self) -> None:
-        """Ask about the next papers, as many as that makes nobody wait."""
+    def refresh_batch(self) -> None:
+        """Check the next papers, as long as no other request has to wait."""
         for _ in range(_BATCH_SIZE if self._is_enabled else 0):
             pause = self._scheduler.call(self._refresher.refresh_next)
             if pause is None or pause > max(self._spacing, _MAX_BATCH_PAUSE):

@@ -27,7 +27,7 @@ class FirstMatchLog(msgspec.Struct, frozen=True, omit_defaults=True):
 
     #: By id.
     papers: dict[str, datetime]
-    #: The start of the window when all of it had been fetched for the first time; None before.
+    #: The start of the window when it was complete for the first time; None before.
     start: datetime | None = None
 
 
@@ -63,7 +63,8 @@ class FirstMatches:
             papers: The papers that match now.
             now: The current time (UTC).
             window_ids: The papers of the window.
-            window_start: The start of the window; None unless all of it was fetched.
+            window_start: The start of the window; None while it is incomplete: papers of days that
+                are fetched later have matched before.
             is_stored: Whether to store the dates, as for a feed that somebody subscribes to.
 
         """

@@ -21,10 +21,15 @@ from feedsrv.models import Kind, Page, Paper, PaperTokens
 from feedsrv.search.analysis import analyze
 from feedsrv.search.index import Index
 from feedsrv.search.query import Like
-from feedsrv.search.similar import SeedVector, build_seed_vector, similarity_cutoff
+from feedsrv.search.similar import (
+    WEIGHTS_VERSION,
+    SeedVector,
+    build_seed_vector,
+    similarity_cutoff,
+)
 from feedsrv.storage.repository import Repository
 
-#: With fewer papers, the cut-off is set anew until every day of the window was fetched.
+#: With fewer papers, the cut-off is set anew until the window is complete.
 _ENOUGH_PAPERS = 500
 #: Papers that are no members are remembered while the window has them, and this many more.
 _MAX_OLD_OTHERS = 1000
@@ -43,6 +48,8 @@ class SimilarityDecisions(msgspec.Struct, frozen=True, omit_defaults=True):
     similar_ids: frozenset[str] = frozenset()
     #: Papers that are not similar enough.
     dissimilar_ids: frozenset[str] = frozenset()
+    #: The weights (`feedsrv.search.similar.WEIGHTS_VERSION`) that the cut-off was set with.
+    weights_version: int = 1
 
 
 def _seed_vector_key(_: object, seeds: Iterable[Paper], unlike: Iterable[Paper]) -> Hashable:
@@ -114,7 +121,7 @@ class Likes:
             like: The part of the query.
             papers: The papers to decide about.
             window: The papers of the window, which the cut-off is set by.
-            is_complete: Whether every day of the window was fetched.
+            is_complete: Whether the window is (`feedsrv.feeds.list_days.ListDays.is_complete`).
             is_stored: Whether to store what is decided, as for a feed that somebody subscribes to.
 
         """
@@ -163,18 +170,26 @@ def _decide(
     *,
     is_final: bool,
 ) -> SimilarityDecisions:
-    """Return the decisions about all candidates; those that were stored stay."""
-    members = set(stored.similar_ids if stored else ())
-    others: set[str] = set()
+    """Return the decisions about all candidates; those that were stored stay.
+
+    A final cut-off stays too, unless the weights have changed since. Then it is set again, until it
+    is set with a complete window, for the papers that follow.
+    """
+    final = stored if stored is not None and stored.is_final and stored.ids == ids else None
+    members = set(stored.similar_ids if stored is not None else ())
+    others = set(final.dissimilar_ids if final is not None else ())
     similarities: dict[str, float] = {}
-    if stored is not None and stored.is_final and stored.ids == ids:
-        cutoff, is_final = stored.cutoff, True
-        others.update(stored.dissimilar_ids)
+    version = WEIGHTS_VERSION
+    if final is not None and final.weights_version == WEIGHTS_VERSION:
+        cutoff = final.cutoff
     else:
         pairs = zip(window.papers, window.similarities(seed_vector), strict=True)
         similarities = {paper.id: similarity for paper, similarity in pairs}
         # The papers compared with are no sign of how similar others are.
         cutoff = similarity_cutoff(similarities[each] for each in similarities if each not in ids)
+        if final is not None and not is_final:
+            version = final.weights_version
+    is_final = is_final or final is not None
     for paper in candidates:
         if paper.id not in members and paper.id not in others:
             similarity = similarities.get(paper.id) or seed_vector.similarity(paper)
@@ -182,5 +197,10 @@ def _decide(
     if len(others) > len(candidates) + len(window.ids) + _MAX_OLD_OTHERS:
         others &= {*window.ids, *(paper.id for paper in candidates)}
     return SimilarityDecisions(
-        ids, cutoff, is_final, frozenset(members), frozenset(others if is_final else ())
+        ids,
+        cutoff,
+        is_final,
+        frozenset(members),
+        frozenset(others if is_final else ()),
+        version,
     )

@@ -57,8 +57,9 @@ class ListDays:
         return self._selector.index_for(listings)
 
     def is_complete(self) -> bool:
-        """Return whether every list day was fetched."""
-        return all(listing is not None for _, listing in self.get())
+        """Return whether every list day was fetched, but for those that have failed for days."""
+        unfetched = {page for page, listing in self.get() if listing is None}
+        return not unfetched or unfetched <= self.unreadable_pages()
 
     def count_unfetched(self) -> int:
         """Return how many list days were never fetched."""

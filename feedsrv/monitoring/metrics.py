@@ -115,7 +115,7 @@ class _StatusCollector(Collector):
         yield _page_counts((*status.days, *status.lists, *status.searches))
         yield _gauge(
             "artefact_papers",
-            "Papers of which upstream was asked which models, datasets and Spaces cite them.",
+            "Papers that were checked for models, datasets and Spaces that cite them.",
             status.artefacts.papers,
         )
         yield _gauge("store_bytes", "Size of the store in bytes.", status.store.bytes)

@@ -66,7 +66,7 @@ class RequestBudget(
 
 
 class ArtefactStatus(msgspec.Struct, frozen=True):
-    """Of how many papers upstream was asked which artefacts cite them, and when it last was."""
+    """How many papers were checked for artefacts that cite them, and when the last one was."""
 
     papers: int
     last_checked_at: datetime | None

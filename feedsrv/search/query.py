@@ -109,7 +109,7 @@ class Term(msgspec.Struct, frozen=True):
             case "exact":
                 how = f"“{self.text}”"
             case "prefix":
-                how = f"words that begin with “{self.text}”"
+                how = f"words starting with “{self.text}”"
             case "phrase":
                 how = f"“{self.text}” side by side, in any form"
             case "forms":

@@ -3,6 +3,9 @@
 The document frequencies are a table of the package (``document_frequencies.txt``, written by
 ``scripts/build_document_frequencies.py``), so the similarity of two papers never depends on which
 other papers are stored. A vector has one weight for each word, forms of a word as one.
+
+A word weighs TF times IDF in the seed vector, which papers are compared with, and TF times the root
+of IDF in the vector of a paper: with the whole IDF in both, rare words outweigh the topic.
 """
 
 from __future__ import annotations
@@ -10,16 +13,17 @@ from __future__ import annotations
 import math
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache, lru_cache
 from importlib.resources import files
-from itertools import starmap
 from operator import mul
 from typing import NamedTuple
 
 from feedsrv.models import Paper, PaperTokens
 from feedsrv.search.word_families import base_forms
 
+#: Raise it with any change of the weights: similarities before and after cannot be compared.
+WEIGHTS_VERSION = 2
 #: A word of the title counts as often as two of the abstract.
 _TITLE_WEIGHT = 2
 #: How much the vectors of ``-like:`` count, compared with those of ``like:``.
@@ -43,7 +47,9 @@ class Vector(NamedTuple):
 
 
 class SeedVector:
-    """What papers are compared with: the mean of the vectors of several papers.
+    """What papers are compared with: the mean of the vectors of one or more papers.
+
+    Of one paper alone, it is scaled so that the paper has a similarity of 1 to itself.
 
     Args:
         weights: By word, the greatest first. Negative for words of papers that are to be avoided.
@@ -54,7 +60,7 @@ class SeedVector:
         self.weights = weights
 
     def similarity(self, paper: Paper) -> float:
-        """Return the cosine of the paper's vector with the seed vector, at most 1."""
+        """Return the cosine of the paper's vector with the seed vector; 1 for the only seed."""
         vector = vectorize(paper.tokens)
         return sum(
             self.weights[word] * weight
@@ -120,15 +126,22 @@ def build_seed_vector(like: Sequence[Paper], unlike: Sequence[Paper] = ()) -> Se
     size = _MAX_WORDS_OF_ONE if len(like) == 1 else _MAX_WORDS_OF_SEVERAL
     heaviest = sorted(weights, key=lambda word: (-abs(weights[word]), word))[:size]
     length = math.hypot(*(weights[word] for word in heaviest)) or 1
-    return SeedVector({word: weights[word] / length for word in heaviest})
+    seed_vector = SeedVector({word: weights[word] / length for word in heaviest})
+    if len(like) > 1 or unlike:
+        return seed_vector
+    similarity = seed_vector.similarity(like[0]) or 1
+    return SeedVector({word: seed_vector.weights[word] / similarity for word in heaviest})
 
 
-def _mean_vector(papers: Iterable[Paper]) -> dict[str, float]:
-    vectors = [vectorize(paper.tokens) for paper in papers]
+def _mean_vector(papers: Sequence[Paper]) -> dict[str, float]:
+    # What a single paper is about, it repeats. What several are about, they share.
+    term_frequency = float if len(papers) == 1 else _sublinear_frequency
     weights: dict[str, float] = {}
-    for vector in vectors:
+    for paper in papers:
+        counts = _count_words(paper.tokens.title, paper.tokens.abstract)
+        vector = _unit_vector(counts, term_frequency, _inverse_document_frequency)
         for word, weight in zip(vector.words, vector.weights, strict=True):
-            weights[word] = weights.get(word, 0) + weight / len(vectors)
+            weights[word] = weights.get(word, 0) + weight / len(papers)
     return weights
 
 
@@ -146,6 +159,11 @@ def vectorize(tokens: PaperTokens) -> Vector:
 
 @lru_cache(maxsize=_MAX_CACHED_VECTORS)
 def _vectorize(title: str, abstract: str) -> Vector:
+    return _unit_vector(_count_words(title, abstract), _sublinear_frequency, _root_idf)
+
+
+def _count_words(title: str, abstract: str) -> dict[str, int]:
+    """Return how often each word occurs, forms of a word as one."""
     counts = Counter(abstract.split())
     for word in title.split():
         counts[word] += _TITLE_WEIGHT
@@ -153,14 +171,18 @@ def _vectorize(title: str, abstract: str) -> Vector:
     for base, count in zip(map(_base_form, counts), counts.values(), strict=True):
         frequencies[base] = frequencies.get(base, 0) + count
     frequencies.pop("", None)
-    pairs = zip(
-        map(_sublinear_frequency, frequencies.values()),
-        map(_inverse_document_frequency, frequencies),
-        strict=True,
-    )
-    weights = list(starmap(mul, pairs))
+    return frequencies
+
+
+def _unit_vector(
+    counts: Mapping[str, int],
+    term_frequency: Callable[[int], float],
+    inverse_document_frequency: Callable[[str], float],
+) -> Vector:
+    frequencies = map(term_frequency, counts.values())
+    weights = list(map(mul, frequencies, map(inverse_document_frequency, counts)))
     length = math.hypot(*weights) or 1
-    return Vector(tuple(frequencies), array("f", [weight / length for weight in weights]))
+    return Vector(tuple(counts), array("f", [weight / length for weight in weights]))
 
 
 @cache
@@ -188,6 +210,11 @@ class _Frequencies(NamedTuple):
 def _inverse_document_frequency(word: str) -> float:
     documents, counts = _frequencies()
     return math.log((documents + 1) / (counts.get(word, 1) + 1))
+
+
+@lru_cache(maxsize=65536)
+def _root_idf(word: str) -> float:
+    return math.sqrt(_inverse_document_frequency(word))
 
 
 @cache

@@ -10,7 +10,7 @@ import msgspec
 from feedsrv.models import ArtefactRecord
 
 BUCKETS = 16
-#: How long a paper that upstream is no longer asked about is remembered.
+#: How long a paper that is no longer checked is remembered.
 _MEMORY = timedelta(days=60)
 
 

@@ -127,8 +127,8 @@ class Repository:
         self._lease = self._key(Area.DURABLE, "lease")
         self._request_log = self._key(Area.DURABLE, "requests")
         self._incidents = self._key(Area.DURABLE, "incidents")
-        # Not evictable, or anybody's keywords would make upstream be asked again. Not permanent,
-        # because upstream can be asked again.
+        # Not evictable, or anybody's keywords would cause requests for what was evicted. Not
+        # permanent, because it can be fetched again.
         self._artefacts = [
             self._key(Area.DURABLE, f"artefacts {number:02d}") for number in range(BUCKETS)
         ]

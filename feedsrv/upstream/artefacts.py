@@ -1,13 +1,12 @@
-"""Ask upstream which models, datasets and Spaces cite a paper, one paper at a time.
+"""Fetch which models, datasets and Spaces cite a paper: one request for each paper, last of all.
 
 ::
 
-    papers ── never asked about: the newest first ──┐
-       └───── due: the oldest answer first ─────────┴── may a request be sent? ── stored
+    papers ── never checked: the newest first ──────┐
+       └───── due: the oldest check first ──────────┴── may a request be sent? ── stored
 
-These requests come last: only when nothing else is to be fetched, no other request has to wait, and
-there were few of them lately. A failure is no concern of readers, so nothing but the back-off
-records it.
+A request is sent only when nothing else is to be fetched, no other request has to wait, and there
+were few of these lately. Readers do not notice a failure, so nothing but the back-off records it.
 """
 
 import re
@@ -29,12 +28,12 @@ from feedsrv.upstream.paths import api_path
 from feedsrv.upstream.policy import RATE_WINDOW, next_failure, requests_left
 from feedsrv.upstream.refresh import RATE_LIMIT_REASON, Refresher
 
-#: Stands for all these requests where failures are stored: one that fails makes the others wait.
+#: The key of the failures of all these requests: one that fails makes the others wait.
 ARTEFACTS_PAGE = Page(Kind.PAPER)
-#: How old an answer may be: of papers of the last seven days, which get most artefacts, and others.
+#: Time between two checks of a paper: of the last seven days, which gets most artefacts, or older.
 _NEW_PAPER_AGE = timedelta(days=7)
 _NEW_PAPER_TTL, _OLD_PAPER_TTL = timedelta(days=1), timedelta(days=7)
-#: How many papers may be asked about in a time, over all processes.
+#: How many papers all processes together may check in a time.
 _RATE_LIMITS = ((RATE_WINDOW, 20), (timedelta(days=1), 1500))
 #: Seconds for one request.
 _MAX_SECONDS = 4.0
@@ -114,11 +113,11 @@ def _linked(entries: object, total: object) -> LinkedArtefacts:
 def next_paper(
     papers: Sequence[Paper], records: Mapping[str, ArtefactRecord], now: datetime
 ) -> str | None:
-    """Return the id of the paper to ask about; None if that is due for none.
+    """Return the id of the paper to check; None if no check is due.
 
     Args:
         papers: The papers, newest first.
-        records: What upstream said, by id.
+        records: The results of earlier checks, by id.
         now: The current time (UTC).
     """
     due: list[tuple[datetime, str]] = []
@@ -134,10 +133,10 @@ def next_paper(
 
 
 def next_check_at(checks: Iterable[datetime], now: datetime) -> datetime:
-    """Return when the next paper may be asked about: now, or later.
+    """Return when the next paper may be checked: now, or later.
 
     Args:
-        checks: When upstream was last asked about each paper.
+        checks: When each paper was last checked.
         now: The current time (UTC).
     """
     recent = sorted(each for each in checks if each <= now)
@@ -148,17 +147,17 @@ def next_check_at(checks: Iterable[datetime], now: datetime) -> datetime:
     return max(slots)
 
 
-# --- asking --------------------------------------------------------------------------------------
+# --- fetching ------------------------------------------------------------------------------------
 
 
 class ArtefactRefresher:
-    """Asks about papers and stores the answers. Safe for processes.
+    """Checks papers and stores the results. Safe for processes.
 
     Args:
         client: Talks to upstream.
-        repository: Stores the answers.
+        repository: Stores the results.
         refresher: Gives the lease, the request slots and the back-off.
-        papers: Returns the papers to ask about, newest first.
+        papers: Returns the papers to check, newest first.
         now: The clock (UTC).
         chance: Returns a random number from 0 to 1.
     """
@@ -181,7 +180,7 @@ class ArtefactRefresher:
         self._chance = chance
 
     def refresh_next(self, is_interrupted: Callable[[], bool] = lambda: False) -> float | None:
-        """Ask about the paper whose turn it is, if a request may be sent now.
+        """Check the paper that is due next, if a request may be sent now.
 
         Args:
             is_interrupted: Returns whether the request must be given up for another one.
@@ -194,18 +193,18 @@ class ArtefactRefresher:
         if self._due_paper() is None:
             return None
         with self._refresher.hold_free_lease() as has_lease:
-            # Another process may have asked meanwhile.
+            # Another process may have checked it meanwhile.
             paper_id = self._due_paper() if has_lease and not self._pause_seconds() else None
             if paper_id is None or not self._refresher.take_spare_slot():
                 return _SHORT_PAUSE
-            self._ask(paper_id, is_interrupted)
+            self._fetch(paper_id, is_interrupted)
         return self._refresher.spacing_seconds
 
     def _due_paper(self) -> str | None:
         return next_paper(self._papers(), self._repository.get_artefacts().records, self._now())
 
     def _pause_seconds(self) -> float:
-        """Return for how long nothing may be asked."""
+        """Return for how many seconds no request may be sent."""
         now, records = self._now(), self._repository.get_artefacts().records
         allowed_at = next_check_at((each.checked_at for each in records.values()), now)
         seconds = max(
@@ -216,7 +215,7 @@ class ArtefactRefresher:
             seconds = max(seconds, _LONG_PAUSE)
         return min(seconds, _MAX_PAUSE)
 
-    def _ask(self, paper_id: str, is_interrupted: Callable[[], bool]) -> None:
+    def _fetch(self, paper_id: str, is_interrupted: Callable[[], bool]) -> None:
         now = self._now()
         path = api_path(Page(Kind.PAPER, paper_id), now.date())
         deadline = self._client.deadline_after(_MAX_SECONDS)
@@ -226,7 +225,7 @@ class ArtefactRefresher:
         while not wait([request], _POLL_SECONDS).done:
             if is_interrupted():
                 self._client.abort()
-                # With a back-off, or a slow upstream is asked again and again.
+                # The back-off keeps a slow upstream from getting the same request again and again.
                 self._record_failure(FetchError(path, "another request goes first"), now)
                 return
         try:
@@ -253,7 +252,7 @@ class ArtefactRefresher:
     ) -> ArtefactRecord:
         """Return the record of a paper that has none at upstream, or that could not be fetched.
 
-        It has its turn again when the others had theirs: one that always fails stops none of them.
+        Its next check is due as late as after a success: a paper that always fails delays no other.
         """
         if getattr(error, "is_not_found", False):
             return ArtefactRecord(now)

@@ -71,7 +71,7 @@ def open_app(config: Config) -> Flask:
     configure_access_log(secrets)
     service = Service.open(config)
     subscribe_incident_recorder(service)
-    service.artefacts.ask_when_idle()
+    service.artefacts.refresh_when_idle()
     return create_app(service)
 
 

@@ -224,7 +224,7 @@ def _check_format(suffix: str) -> None:
     """Raise NotFound if there is no format with the suffix of a feed's path; a page has none."""
     if suffix and suffix not in ALL_FORMATS:
         known = ", ".join(f".{name}" for name in ALL_FORMATS)
-        raise NotFound(f"There is no format .{suffix}; feeds end in one of {known}.")
+        raise NotFound(f"Unknown format .{suffix}; use one of {known}.")
 
 
 def _filter_by_query(feed: Feed, query: str) -> Feed:

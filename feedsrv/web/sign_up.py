@@ -78,7 +78,7 @@ class SignUpViews(BaseViews):
         """Return the page with the button that subscribes: mail scanners follow links too."""
         subscription = self._confirmed_subscription()
         adverb, title = ADVERBS[subscription.period], self._title(subscription)
-        text = f"The button subscribes {subscription.address} to the papers of {title}, {adverb}."
+        text = f"Press the button to get the papers of {title} at {subscription.address}, {adverb}."
         return self._page("Confirm", text, button="Subscribe")
 
     def confirm(self) -> Response:
@@ -98,7 +98,7 @@ class SignUpViews(BaseViews):
         if subscription is None:
             return self._page("Unsubscribed", "This subscription has ended.")
         title = self._title(subscription)
-        text = f"The button ends the mail with the papers of {title} to {subscription.address}."
+        text = f"Press the button to stop the mail about {title} to {subscription.address}."
         return self._page("Unsubscribe?", text, button="Unsubscribe")
 
     def unsubscribe(self) -> Response:

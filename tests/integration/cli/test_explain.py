@@ -27,7 +27,7 @@ def test_explain_draws_the_query_and_lists_the_matches_with_their_locations(
         "├── any of",
         "│   ├── upvotes >= 20",
         "│   ├── links code",
-        "│   └── words that begin with “light”, in title",
+        "│   └── words starting with “light”, in title",
         "└── none of",
         "    └── “ferries” in any form, in title, abstract or keywords",
     ]

@@ -57,7 +57,7 @@ def linked(upstream: FakeUpstream) -> Linked:
     return linked
 
 
-def asked(upstream: FakeUpstream) -> list[int]:
+def requested_papers(upstream: FakeUpstream) -> list[int]:
     """Return the numbers of the papers that upstream was asked about."""
     return [int(path[-5:]) for path in upstream.requests if path.startswith("/api/papers/26")]
 
@@ -85,15 +85,15 @@ def published(service: Service, number: int) -> datetime:
 def test_each_paper_of_the_configured_feeds_is_asked_about_once_a_day_the_newest_first(
     service: Service, upstream: FakeUpstream, clock: Clock
 ) -> None:
-    service.artefacts.ask_now()
-    assert sorted(asked(upstream)) == list(range(12))
-    assert sorted(asked(upstream)[:4]) == [0, 1, 2, 3], "those of today"
+    service.artefacts.refresh_batch()
+    assert sorted(requested_papers(upstream)) == list(range(12))
+    assert sorted(requested_papers(upstream)[:4]) == [0, 1, 2, 3], "those of today"
     clock.forward(hours=23)
-    service.artefacts.ask_now()
-    assert len(asked(upstream)) == 12
+    service.artefacts.refresh_batch()
+    assert len(requested_papers(upstream)) == 12
     clock.forward(hours=2)
-    service.artefacts.ask_now()
-    assert len(asked(upstream)) == 24
+    service.artefacts.refresh_batch()
+    assert len(requested_papers(upstream)) == 24
 
 
 def test_papers_of_other_feeds_are_not_asked_about(
@@ -102,8 +102,8 @@ def test_papers_of_other_feeds_are_not_asked_about(
     service = make_service(feeds={"fog": FOG}, history_days=3)
     list(service.refresh_stale())
     service.get_feed(EVERY)
-    service.artefacts.ask_now()
-    assert sorted(asked(upstream)) == [1, 2, 3, 5, 6, 7, 9, 10, 11]
+    service.artefacts.refresh_batch()
+    assert sorted(requested_papers(upstream)) == [1, 2, 3, 5, 6, 7, 9, 10, 11]
 
 
 @pytest.mark.parametrize(
@@ -120,8 +120,8 @@ def test_papers_are_asked_about_that_match_but_for_their_artefacts(
     feed = Feed(name="x", title="x", query=query, sources=("daily",))
     service = make_service(feeds={"x": feed}, history_days=3)
     list(service.refresh_stale())
-    service.artefacts.ask_now()
-    assert len(asked(upstream)) == count
+    service.artefacts.refresh_batch()
+    assert len(requested_papers(upstream)) == count
 
 
 def test_of_more_than_a_hundred_feeds_the_whole_window_is_asked_about(
@@ -131,18 +131,18 @@ def test_of_more_than_a_hundred_feeds_the_whole_window_is_asked_about(
     feeds = {name: Feed(name=name, title=name, query="zeppelin") for name in names}
     service = make_service(feeds=feeds, history_days=3)
     list(service.refresh_stale(EVERY))
-    service.artefacts.ask_now()
-    assert len(asked(upstream)) == 12
+    service.artefacts.refresh_batch()
+    assert len(requested_papers(upstream)) == 12
 
 
 def test_nothing_is_asked_where_that_is_switched_off(
     make_service: MakeService, upstream: FakeUpstream, linked: Linked
 ) -> None:
     service = make_service(feeds={"fog": FOG}, history_days=3, linked_artefacts=False)
-    service.artefacts.ask_when_idle()
+    service.artefacts.refresh_when_idle()
     list(service.refresh_stale())
-    service.artefacts.ask_now()
-    assert asked(upstream) == []
+    service.artefacts.refresh_batch()
+    assert requested_papers(upstream) == []
 
 
 def test_at_most_twenty_papers_are_asked_about_in_five_minutes(
@@ -153,8 +153,8 @@ def test_at_most_twenty_papers_are_asked_about_in_five_minutes(
     list(service.refresh_stale())
     for minutes, count in ((0, 20), (4, 20), (1, 25)):
         clock.forward(minutes=minutes)
-        service.artefacts.ask_now()
-        assert len(asked(upstream)) == count
+        service.artefacts.refresh_batch()
+        assert len(requested_papers(upstream)) == count
 
 
 def test_requests_are_left_to_readers(
@@ -163,8 +163,8 @@ def test_requests_are_left_to_readers(
     service = make_service(feeds=FEEDS)
     service.refresh_page(service.newest_day())
     service.repository.update_request_log(lambda _: RequestLog((clock.now,) * 48))
-    service.artefacts.ask_now()
-    assert len(asked(upstream)) == 2, "ten of sixty requests are left"
+    service.artefacts.refresh_batch()
+    assert len(requested_papers(upstream)) == 2, "ten of sixty requests are left"
 
 
 def test_two_processes_ask_about_each_paper_once(
@@ -173,33 +173,33 @@ def test_two_processes_ask_about_each_paper_once(
     other = make_service(feeds=FEEDS, history_days=3)
     other.warm_up()
     for each in (service, other):
-        each.artefacts.ask_when_idle()
+        each.artefacts.refresh_when_idle()
         each.refresh_page(each.newest_day())
         list(each.refresh_stale())
     for each in (service, other, service):
-        each.artefacts.ask_now()
-    assert sorted(asked(upstream)) == list(range(12))
+        each.artefacts.refresh_batch()
+    assert sorted(requested_papers(upstream)) == list(range(12))
     wait_until(lambda: len(other.artefacts.table().records) == 12)
 
 
 def test_answers_survive_a_restart(
     service: Service, make_service: MakeService, upstream: FakeUpstream
 ) -> None:
-    service.artefacts.ask_now()
+    service.artefacts.refresh_batch()
     service.close()
     again = make_service(feeds=FEEDS, history_days=3)
     assert numbers(again) == [1]
-    again.artefacts.ask_now()
-    assert len(asked(upstream)) == 12
+    again.artefacts.refresh_batch()
+    assert len(requested_papers(upstream)) == 12
 
 
 def test_a_server_asks_when_nothing_else_is_to_be_fetched(
     make_service: MakeService, upstream: FakeUpstream, linked: Linked
 ) -> None:
     service = make_service(feeds=FEEDS, history_days=3)
-    service.artefacts.ask_when_idle()
+    service.artefacts.refresh_when_idle()
     service.get_feed(EVERY)
-    wait_until(lambda: len(asked(upstream)) == 12)
+    wait_until(lambda: len(requested_papers(upstream)) == 12)
     is_artefact = [path.startswith("/api/papers/26") for path in upstream.requests]
     assert is_artefact == sorted(is_artefact), "after the whole window"
 
@@ -210,14 +210,14 @@ def test_a_reader_does_not_wait_for_an_answer_that_does_not_come(
     upstream.recover()
     upstream.inject_fault("timeout", "/api/papers/26")
     service = make_service(feeds=FEEDS, history_days=3)
-    service.artefacts.ask_when_idle()
+    service.artefacts.refresh_when_idle()
     service.get_feed(EVERY)
-    wait_until(lambda: bool(asked(upstream)))
+    wait_until(lambda: bool(requested_papers(upstream)))
     result = service.get_feed(Feed(name="t", title="t", sources=("trending",)))
     assert result.total == 12
     assert service.artefacts.table().records == {}, "nor has the request timed out"
     wait_until(lambda: service.repository.get_failure(ARTEFACTS_PAGE) is not None)
-    assert len(asked(upstream)) == 1, "until a while later"
+    assert len(requested_papers(upstream)) == 1, "until a while later"
 
 
 # --- failures ----------------------------------------------------------------------------------
@@ -227,8 +227,8 @@ def test_a_paper_that_upstream_does_not_have_is_no_failure(
     service: Service, upstream: FakeUpstream, linked: Linked, caplog: pytest.LogCaptureFixture
 ) -> None:
     linked.clear()
-    service.artefacts.ask_now()
-    assert len(asked(upstream)) == 12
+    service.artefacts.refresh_batch()
+    assert len(requested_papers(upstream)) == 12
     assert caplog.records == []
     assert service.get_failure(EVERY) is None
 
@@ -242,33 +242,33 @@ def test_a_failure_makes_the_other_papers_wait_and_no_reader(
     pauses = []
     for _ in range(3):
         begun = clock.now
-        count = len(asked(upstream))
-        while len(asked(upstream)) == count:
-            service.artefacts.ask_now()
+        count = len(requested_papers(upstream))
+        while len(requested_papers(upstream)) == count:
+            service.artefacts.refresh_batch()
             clock.forward(seconds=20)
         pauses.append(clock.now - begun)
     assert pauses[0] < pauses[1] < pauses[2]
-    assert len(set(asked(upstream))) == 3, "each time another paper"
+    assert len(set(requested_papers(upstream))) == 3, "each time another paper"
     assert service.repository.get_failure(None) is None
     assert len(numbers(service, EVERY)) == 12
     upstream.intercept = answer
     clock.forward(minutes=10)
-    service.artefacts.ask_now()
-    assert len(set(asked(upstream))) == len(asked(upstream)) == 12
+    service.artefacts.refresh_batch()
+    assert len(set(requested_papers(upstream))) == len(requested_papers(upstream)) == 12
 
 
 def test_an_answer_that_cannot_be_parsed_does_not_replace_the_last_one(
     service: Service, upstream: FakeUpstream, clock: Clock, linked: Linked
 ) -> None:
-    service.artefacts.ask_now()
+    service.artefacts.refresh_batch()
     clock.forward(days=1)
     upstream.intercept = lambda path: (
         Response("<html>") if path.startswith("/api/papers/26") else None
     )
     for _ in range(12):
-        service.artefacts.ask_now()
+        service.artefacts.refresh_batch()
         clock.forward(hours=1)
-    assert sorted(asked(upstream)[12:]) == list(range(12)), "each time another paper"
+    assert sorted(requested_papers(upstream)[12:]) == list(range(12)), "each time another paper"
     assert numbers(service) == [1]
 
 
@@ -285,15 +285,15 @@ def test_upstreams_own_rate_limit_is_respected(
         return response
 
     upstream.intercept = used_up
-    service.artefacts.ask_now()
-    assert len(asked(upstream)) == 1
+    service.artefacts.refresh_batch()
+    assert len(requested_papers(upstream)) == 1
     clock.forward(seconds=230)
-    service.artefacts.ask_now()
-    assert len(asked(upstream)) == 1
+    service.artefacts.refresh_batch()
+    assert len(requested_papers(upstream)) == 1
     assert service.repository.get_failure(None) is None, "lists have a limit of their own"
     clock.forward(seconds=11)
-    service.artefacts.ask_now()
-    assert len(asked(upstream)) == 2
+    service.artefacts.refresh_batch()
+    assert len(requested_papers(upstream)) == 2
 
 
 # --- feeds and pages ---------------------------------------------------------------------------
@@ -301,7 +301,7 @@ def test_upstreams_own_rate_limit_is_respected(
 
 def test_papers_with_a_model_are_found_once_upstream_was_asked(service: Service) -> None:
     assert numbers(service) == []
-    service.artefacts.ask_now()
+    service.artefacts.refresh_batch()
     assert numbers(service) == [1]
     without = Feed(name="w", title="w", query="fog -has:model", sources=("daily",))
     assert sorted(numbers(service, without)) == [2, 3, 5, 6, 7, 9, 10, 11]
@@ -313,11 +313,11 @@ def test_papers_with_a_model_are_found_once_upstream_was_asked(service: Service)
 def test_a_paper_that_gets_a_model_later_comes_up_on_top_with_the_date_of_that_moment(
     service: Service, linked: Linked, clock: Clock
 ) -> None:
-    service.artefacts.ask_now()
+    service.artefacts.refresh_batch()
     assert published(service, 1).date() == clock.today(), "its list day"
     linked["2611.00007"] = {"model": ["bo/fog"]}
     clock.forward(days=1)
-    service.artefacts.ask_now()
+    service.artefacts.refresh_batch()
     found_at = clock.now
     assert numbers(service) == [7, 1]
     clock.forward(hours=2)
@@ -331,10 +331,10 @@ def test_what_is_found_before_all_papers_were_asked_about_has_its_list_day(
     linked |= {f"2611.{number:05d}": {"model": ["ada/x"]} for number in (2, 30)}
     service = make_service(feeds=FEEDS, history_days=3)
     list(service.refresh_stale())
-    service.artefacts.ask_now()
+    service.artefacts.refresh_batch()
     assert sorted(numbers(service)) == [1, 2]
     clock.forward(minutes=6)
-    service.artefacts.ask_now()
+    service.artefacts.refresh_batch()
     assert sorted(numbers(service)) == [1, 2, 30]
     assert published(service, 30).date() == clock.today() - timedelta(days=4), "a weekend between"
 
@@ -350,7 +350,7 @@ def test_artefacts_change_no_feed_but_those_that_look_for_them(
 
     version = service.store_version()
     linked |= {f"2611.{number:05d}": {"model": ["a/b"], "space": ["a/c"]} for number in range(12)}
-    service.artefacts.ask_now()
+    service.artefacts.refresh_batch()
     assert service.store_version() == version, "so that cached responses stay"
     clock.forward(minutes=2)
     for path, response in zip(paths, before, strict=True):
@@ -368,7 +368,7 @@ def test_a_page_links_the_artefacts_of_each_paper(
     linked["2611.00003"] = {"dataset": ["a/g", "a/h"], "space": ["a/i", "a/j"]}
     client = create_app(service).test_client()
     assert "Cited by" not in client.get("/feeds/every").text
-    service.artefacts.ask_now()
+    service.artefacts.refresh_batch()
     clock.forward(minutes=1)
     lines = [line for line in client.get("/feeds/every").text.splitlines() if "Cited by" in line]
     link = '<a href="https://huggingface.co/{}" rel="noreferrer">{}</a>'

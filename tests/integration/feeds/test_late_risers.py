@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from contextlib import suppress
+from datetime import datetime, timedelta
 
 import feedparser
 import pytest
+from werkzeug import Response
 
+from feedsrv.errors import UpstreamError
 from feedsrv.feeds.service import FeedResult, Service
-from feedsrv.models import Feed
+from feedsrv.models import Feed, Kind, Page
 from tests.support.clock import Clock
 from tests.support.types import MakeClient, MakeService
 from tests.support.upstream import FakeUpstream, Json, make_raw_paper
@@ -112,6 +115,34 @@ def test_days_that_are_fetched_later_are_not_late_risers(
     assert numbers(service.get_feed(POPULAR)) == numbers(service.get_feed(POPULAR))
     assert all(date < clock.now for date in dates(service.get_feed(POPULAR)).values())
     assert {date.hour for date in dates(service.get_feed(POPULAR)).values()} == {0}
+
+
+def test_a_list_day_that_fails_for_days_does_not_prevent_late_risers(
+    make_service: MakeService, upstream: FakeUpstream, clock: Clock
+) -> None:
+    upstream.papers = [make_raw_paper(number, day=number % 6) for number in range(12)]
+    upstream.intercept = lambda path: Response("", 503) if "2026-11-18" in path else None
+    service = make_service(history_days=6)
+
+    def rises(number: int) -> bool:
+        service.get_feed(POPULAR)
+        upstream.papers[number]["upvotes"] = 25
+        for page, listing in service.list_days():
+            if listing is not None:
+                service.refresh_page(page)
+        return dates(service.get_feed(POPULAR))[number] > clock.now - timedelta(hours=1)
+
+    list(service.refresh_stale())
+    assert not rises(0), "the list of a day may follow"
+    for _ in range(2):
+        clock.forward(days=1, hours=2)
+        for paper in upstream.papers:
+            paper["day"] += 1
+        list(service.refresh_stale())
+        clock.forward(minutes=1)
+        with suppress(UpstreamError):
+            service.refresh_page(Page(Kind.DAY, "2026-11-18"))
+    assert rises(1)
 
 
 def test_each_riser_of_ten_days_appears_once_and_on_top(

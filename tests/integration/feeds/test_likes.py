@@ -8,16 +8,19 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
+import msgspec
 import pytest
 from bs4 import BeautifulSoup
 from werkzeug.wrappers import Response
 
 from feedsrv.config import StoreConfig, load_config
 from feedsrv.errors import ConfigError, NoDataYetError, QueryError, QuotaExceededError
+from feedsrv.feeds.likes import SimilarityDecisions
 from feedsrv.feeds.metadata import feed_metadata
 from feedsrv.feeds.service import FeedResult, Service
 from feedsrv.models import Feed, StoredDays
 from feedsrv.search.query import iter_likes
+from feedsrv.search.similar import WEIGHTS_VERSION
 from tests.support.clock import Clock
 from tests.support.html import text_of
 from tests.support.types import MakeClient, MakeService
@@ -231,6 +234,34 @@ def list_days(clock: Clock, upstream: FakeUpstream, count: int) -> Iterator[int]
 
 def _has_days(service: Service, days: StoredDays) -> bool:
     return service.list_days() == days
+
+
+def test_new_weights_set_the_cutoff_again_and_leave_the_entries(
+    like_service: Service, make_service: MakeService, upstream: FakeUpstream, clock: Clock
+) -> None:
+    first = ids_of(like_service.get_feed(like_feed()))
+    stored = like_service.repository.permanent_values("likes", SimilarityDecisions)
+
+    def with_old_weights(decisions: SimilarityDecisions | None) -> SimilarityDecisions:
+        assert decisions is not None
+        weights_version = WEIGHTS_VERSION - 1
+        # So that nothing would be similar enough.
+        return msgspec.structs.replace(decisions, cutoff=1.5, weights_version=weights_version)
+
+    before = stored.get(f"like:{SEED}")
+    stored.update(f"like:{SEED}", with_old_weights)
+    upstream.papers = [paper | {"day": paper["day"] + 1} for paper in upstream.papers]
+    upstream.papers += papers_of_day(6, 0)
+    clock.forward(days=1)
+    service = open_complete(make_service)
+    assert ids_of(service.get_feed(like_feed())) == robot_ids(6) + first[:-1], "the last has left"
+    after = service.repository.permanent_values("likes", SimilarityDecisions).get(f"like:{SEED}")
+    assert before is not None
+    assert after is not None
+    assert after.cutoff < 1
+    assert after.weights_version == WEIGHTS_VERSION
+    assert after.similar_ids > before.similar_ids, "no new ones of the days before"
+    assert after.dissimilar_ids > before.dissimilar_ids
 
 
 @pytest.mark.parametrize("store", ["disk", "redis"])

@@ -97,7 +97,7 @@ def test_an_address_is_stored_when_the_button_was_pressed_and_not_before(
     confirm = subscribe(client, mail_server)
     assert mail_server.recipients() == [CY]
     page = client.get(confirm)
-    assert f"subscribes {CY} to the papers of Causal matters, daily." in page.text
+    assert f"get the papers of Causal matters at {CY}, daily." in page.text
     assert active(sign_up_service) == []
     assert "Subscribed" in client.post(confirm).text
     assert active(sign_up_service) == [
@@ -203,7 +203,7 @@ def test_a_visit_shows_a_button_and_changes_nothing(
     client: FlaskClient, sign_up_service: Service, unsubscribe: str
 ) -> None:
     page = client.get(unsubscribe)
-    assert f"ends the mail with the papers of Causal matters to {CY}." in page.text
+    assert f"stop the mail about Causal matters to {CY}." in page.text
     assert '<form method="post">' in page.text
     assert len(active(sign_up_service)) == 1
     client.post(unsubscribe)

@@ -37,7 +37,7 @@ MINIFLUX = (
     ("path", "status", "sentence"),
     [
         ("/nothing", 404, "Not Found"),
-        ("/papers.pdf", 404, "There is no format .pdf"),
+        ("/papers.pdf", 404, "Unknown format .pdf"),
         ("/feeds/fog%20banks", 404, "There is no feed called 'fog banks'."),
         ("/papers.atom?limit=0", 400, "Limit must be a number from 1 to 200, not '0'."),
         ("/papers?q=fog+OR", 400, "Expected a word or quoted words here."),

@@ -360,7 +360,7 @@ def test_match_locations_name_only_the_first_of_many_media() -> None:
         ('title:"world model"', "“world model” side by side, in any form, in title"),
         ('title:="US"', "“US” exactly as written, in title"),
         ("author:ada", "“ada”, in author"),
-        ("diffus*", "words that begin with “diffus”, in title, abstract or keywords"),
+        ("diffus*", "words starting with “diffus”, in title, abstract or keywords"),
         ("has:code", "links code"),
         ("has:model", "cited by a model at Hugging Face"),
         ("has:space", "cited by a Space at Hugging Face"),

@@ -52,6 +52,16 @@ def similarity(paper: Paper, *others: Paper, unlike: tuple[Paper, ...] = ()) -> 
 
 def test_a_paper_is_most_similar_to_itself() -> None:
     assert similarity(ROBOT, ROBOT) == pytest.approx(1, abs=1e-5)
+    assert max(similarity(other, ROBOT) for other in (ROBOT_TOO, SPEECH)) < 0.9
+
+
+def test_what_a_single_paper_repeats_counts_most() -> None:
+    often = analyzed(title="Kites", abstract="xylograph xylograph xylograph zymology")
+    other = analyzed(title="Kites", abstract="zymology zymology zymology xylograph")
+    candidate = analyzed(title="Dunes", abstract="xylograph")
+    alone = similarity(candidate, often)
+    assert alone > 2 * similarity(candidate, other)
+    assert alone > similarity(candidate, often, often)
 
 
 def test_a_paper_on_the_same_topic_is_more_similar_than_one_on_another() -> None:
@@ -100,7 +110,7 @@ def test_the_index_and_the_profile_give_the_same_similarities() -> None:
 
 def test_the_words_that_weigh_most_are_those_of_the_paper_as_written() -> None:
     words = build_seed_vector([ROBOT]).shared_words(ROBOT_TOO, 3)
-    assert set(words) <= {"tactile", "grasps", "fragile", "robotic", "objects"}
+    assert set(words) <= {"tactile", "grasps", "fragile", "robots", "robotic", "objects"}
     assert len(words) == 3
     assert build_seed_vector([ROBOT]).shared_words(analyzed(title="Kite", abstract=""), 3) == ()
 
