@@ -25,12 +25,11 @@ run: $(VENV)/.run
 
 # Half as many processes more than there are cores, because many tests wait.
 WORKERS = $(shell $(BIN)/python -c "import os; print((os.cpu_count() or 2) * 3 // 2)")
-# Hundreds of processes import the package, so its bytecode is written whatever the environment says.
-test: export PYTHONDONTWRITEBYTECODE =
+# Hundreds of processes import the package, so its bytecode is stored whatever the environment says.
 test: $(VENV)/.dev
 	@rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m pytest --numprocesses $(WORKERS) --dist worksteal -m "not serial"
-	$(BIN)/python -m pytest -m serial tests/system tests/replay
+	PYTHONDONTWRITEBYTECODE= $(BIN)/coverage run -m pytest --numprocesses $(WORKERS) --dist worksteal -m "not serial"
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -m serial tests/system tests/replay
 	@$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 

@@ -88,13 +88,14 @@ def test_after_one_timeout_no_request_waits_until_upstream_has_responded(
     make_service: MakeService, upstream: FakeUpstream, clock: Clock
 ) -> None:
     upstream.inject_fault("timeout")
-    services = [make_service(deadline=DEADLINE) for _ in range(2)]
+    deadline = 5.0  # a request of a busy machine takes less, unless it waits
+    services = [make_service(deadline=deadline) for _ in range(2)]
     clients = [create_app(service).test_client() for service in services]
     assert timed_get(clients[0], "/papers.atom")[0] == 503
     for client in clients:  # two processes with one store
         for path in ("/papers.atom", "/papers/trending.atom", "/papers.atom?q=fog"):
             response_status, seconds = timed_get(client, path)
-            assert (response_status, seconds < AT_ONCE) == (503, True)
+            assert (response_status, seconds < 0.8 * deadline) == (503, True)
     for service in services:
         wait_until(service._scheduler.is_idle)
     upstream.recover()

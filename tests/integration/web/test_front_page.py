@@ -298,29 +298,20 @@ def test_front_page_has_a_card_for_each_configured_feed(make_warm_client: MakeCl
 
 
 def test_a_feed_card_shows_since_when_upstream_is_failing(
-    make_warm_client: MakeClient, upstream: FakeUpstream, clock: Clock
+    outage_client: FlaskClient, clock: Clock
 ) -> None:
-    client = make_warm_client()
-    upstream.fail()
-    clock.forward(days=1)
-    client.get("/papers.atom")
-    wait_until(lambda: b"failing since" in client.get("/").data)
     clock.forward(minutes=5)
-    assert "failing since 25 November 2026, 09:30 UTC" in text_of(parse_html(client.get("/")))
+    page = parse_html(outage_client.get("/"))
+    assert "failing since 25 November 2026, 09:30 UTC" in text_of(page)
 
 
 def test_front_page_mentions_an_outage_of_hours_once(
-    make_warm_client: MakeClient, upstream: FakeUpstream, clock: Clock
+    outage_client: FlaskClient, clock: Clock
 ) -> None:
-    client = make_warm_client()
-    upstream.fail()
-    clock.forward(days=1)
-    client.get("/papers.atom")
-    wait_until(lambda: b"failing since" in client.get("/").data)
     clock.forward(minutes=59)
-    assert "unreachable" not in text_of(parse_html(client.get("/")))
+    assert "unreachable" not in text_of(parse_html(outage_client.get("/")))
     clock.forward(hours=2)
-    page = text_of(parse_html(client.get("/")))
+    page = text_of(parse_html(outage_client.get("/")))
     assert "Hugging Face has been unreachable for 2 hours (HTTP 503)." in page
     assert "failing since" not in page
 

@@ -17,7 +17,6 @@ from tests.support.clock import Clock
 from tests.support.html import parse_html, text_of
 from tests.support.types import MakeClient, MakeService
 from tests.support.upstream import FakeUpstream
-from tests.support.waiting import wait_until
 
 
 def test_status_page_lists_what_was_fetched_and_fetches_nothing(
@@ -47,20 +46,16 @@ def test_status_page_lists_what_was_fetched_and_fetches_nothing(
 
 
 def test_status_page_shows_what_fails_and_since_when(
-    make_warm_client: MakeClient, upstream: FakeUpstream, clock: Clock
+    outage_client: FlaskClient, clock: Clock
 ) -> None:
-    client = make_warm_client()
-    upstream.fail()
-    clock.forward(days=1)
-    client.get("/papers.atom")
-    wait_until(lambda: b"unreachable" in client.get("/status").data)
     clock.forward(minutes=5)
-    page = parse_html(client.get("/status"))
+    page = parse_html(outage_client.get("/status"))
     assert (
         "Hugging Face is unreachable (HTTP 503): first failure 5 minutes ago."
         " The next request retries. Readers get the last good copy."
     ) in text_of(page)
-    assert json.loads(client.get("/status.json").data)["failure"]["since"] == "2026-11-25T09:30:00Z"
+    status = json.loads(outage_client.get("/status.json").data)
+    assert status["failure"]["since"] == "2026-11-25T09:30:00Z"
     rows = page.select("tr.bad")
     assert rows[0].find_parent("details") is None, "what fails is visible without a click"
     assert {text_of(row) for row in rows} == {
