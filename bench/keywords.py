@@ -118,8 +118,10 @@ def run_upstream_process(unlisted: int = 0) -> Iterator[str]:
     command = [sys.executable, __file__, "--upstream", str(unlisted)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        yield f"http://127.0.0.1:{process.stdout.readline().strip()}"
-        process.kill()
+        try:
+            yield f"http://127.0.0.1:{process.stdout.readline().strip()}"
+        finally:
+            process.kill()
 
 
 # --- one number of keywords ----------------------------------------------------------------------

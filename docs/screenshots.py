@@ -1,7 +1,7 @@
 """Update the screenshots in this directory from the demo's papers: ``make screenshots``.
 
 Needs Chromium at /usr/bin/chromium. The screenshots look best with the fonts Inter and P052
-(Debian: fonts-inter, fonts-urw-base35).
+(Debian: fonts-inter, fonts-urw-base35), and need one with Chinese (fonts-droid-fallback).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ DOCS = Path(__file__).parent
 NOW = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
 #: File name, path, width, height, color scheme.
 SCREENSHOTS = (
-    ("page-light", "/?q=diffusion+models", 1000, 1480, "light"),
+    ("page-light", "/?q=diffusion+models", 1000, 1400, "light"),
     ("page-dark", "/", 1000, 1195, "dark"),
     ("page-phone", "/?q=world+model", 390, 844, "light"),
     ("feed", "/papers?q=causal&limit=4", 1000, 1100, "light"),

@@ -29,7 +29,6 @@
 `ERROR_MAP` gives the HTTP status and the exit code of each error that reaches the user.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -82,7 +81,10 @@ class QueryError(ClientError):
         start = max(0, self.position - _CARET_CONTEXT)
         end = self.position + _CARET_CONTEXT
         before, after = "…" if start else "", "…" if end < len(self.query) else ""
-        line = re.sub(r"\s", " ", self.query[start:end])
+        line = "".join(
+            each if each.isprintable() else " " if each.isspace() else "\ufffd"
+            for each in self.query[start:end]
+        )
         return f"{before}{line}{after}\n{' ' * (len(before) + self.position - start)}^"
 
 

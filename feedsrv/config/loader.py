@@ -103,6 +103,9 @@ def build_config(
     """Return the settings from the command line, the environment and parsed TOML.
 
     See `load_config`; here, the file is its name, for messages.
+
+    Raises:
+        ConfigError: Any setting is invalid; the error lists all problems.
     """
     problems: list[str] = []
     settings: dict[str, Any] = {}

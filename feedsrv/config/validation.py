@@ -36,6 +36,8 @@ def quote_value(value: object) -> str:
         text = json.dumps(value, ensure_ascii=False, default=str)
     except RecursionError:
         text = f"a {type(value).__name__} with many levels"
+    except ValueError:  # Python converts no integer of thousands of digits
+        text = "a number with too many digits"
     if len(text) > _MAX_QUOTED_LENGTH:
         text = f"{text[:_MAX_QUOTED_LENGTH]}…"
     return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)

@@ -5,7 +5,11 @@ from feedsrv.search.parser import URL_LIMITS, parse_query
 
 
 def adhoc_feed(query: str) -> Feed:
-    """Return the feed of a query; of every paper of the window for an empty one."""
+    """Return the feed of a query; of every paper of the window for an empty one.
+
+    Raises:
+        QueryError: The query is invalid.
+    """
     if not query:
         return Feed(name="all", title="Daily Papers", sources=("daily",))
     name = str(parse_query(query, URL_LIMITS))

@@ -62,6 +62,9 @@ def due_messages(service: Service, subscriptions: Subscriptions) -> list[DueMess
     """Return the digests that are due, the oldest of each subscription first.
 
     The first message of a subscription is the latest digest, not all that the window holds.
+
+    Raises:
+        StoreError: The store fails, so that nobody knows what was sent.
     """
     digests: dict[str, tuple[Digest, ...]] = {}
     due = []

@@ -138,7 +138,11 @@ def _parse(text: str) -> tuple[Query, tuple[int, ...]]:
 
 
 def parse_feed_query(feed: Feed) -> Query | None:
-    """Return the query of a feed, with the papers of its library; None for all papers."""
+    """Return the query of a feed, with the papers of its library; None for all papers.
+
+    Raises:
+        QueryError: It cannot be parsed.
+    """
     query = parse_query(feed.query) if feed.query else None
     if not feed.library:
         return query
@@ -147,7 +151,11 @@ def parse_feed_query(feed: Feed) -> Query | None:
 
 
 def parse_feed_queries(feed: Feed) -> tuple[Query, ...]:
-    """Return all queries that the papers of a feed must match."""
+    """Return all queries that the papers of a feed must match.
+
+    Raises:
+        QueryError: One cannot be parsed.
+    """
     narrowing = parse_query(feed.narrowed_by) if feed.narrowed_by else None
     return tuple(each for each in (parse_feed_query(feed), narrowing) if each is not None)
 

@@ -369,7 +369,11 @@ class Repository:
         return self._records.backend.name
 
     def permanent_size(self) -> tuple[int, int]:
-        """Return how many permanent values are stored, of all upstreams, and their bytes."""
+        """Return how many permanent values are stored, of all upstreams, and their bytes.
+
+        Raises:
+            StoreError: The backend fails.
+        """
         sizes = [len(data) for _, data in self._records.backend.scan(Area.PERMANENT, "")]
         return len(sizes), sum(sizes)
 

@@ -122,7 +122,11 @@ class Scheduler:
         return self._executor.submit(function).result()
 
     def refresh_and_wait(self, page: Page, *, force: bool, extra_wait: float) -> Listing:
-        """Return the page's listing, fetched after the fetch in progress."""
+        """Return the page's listing, fetched after the fetch in progress.
+
+        Raises:
+            UpstreamError: The page could not be fetched or parsed.
+        """
         refresh = partial(self._refresher.refresh, awaited_pages=lambda: {page} if force else ())
         return self.call(partial(refresh, page, force=force, extra_wait=extra_wait))
 

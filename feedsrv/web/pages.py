@@ -168,6 +168,9 @@ def build_preview(query: str, window: Window, older_matches: int | None) -> Prev
     """Return the preview of a query's feed.
 
     ``older_matches`` says how many papers beyond the window a stored search has; None without one.
+
+    Raises:
+        QueryError: The query is invalid.
     """
     days_fetched = sum(day.is_fetched for day in window.days)
     preview = Preview(

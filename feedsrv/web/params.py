@@ -69,7 +69,11 @@ def _undo_encoding(query: str) -> str:
 
 
 def int_param(name: str, maximum: int) -> int | None:
-    """Return the value of the parameter, from 1 to the maximum; None where it is absent."""
+    """Return the value of the parameter, from 1 to the maximum; None where it is absent.
+
+    Raises:
+        ParameterError: It is not a number from 1 to the maximum.
+    """
     value = request.args.get(name)
     if value is None:
         return None
@@ -89,7 +93,11 @@ def page_param(page: int | None) -> int | None:
 
 
 def choice_param(name: str, choices: Collection[str], default: str) -> str:
-    """Return the value of the parameter; the default where it is absent."""
+    """Return the value of the parameter; the default where it is absent.
+
+    Raises:
+        ParameterError: It is not one of the choices.
+    """
     value = request.args.get(name)
     return default if value is None else choice_value(name, value, choices)
 

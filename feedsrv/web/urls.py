@@ -38,7 +38,11 @@ class URLBuilder:
 
     @classmethod
     def from_request(cls, config: Config, request: Request, credentials: Credentials) -> Self:
-        """Return a builder for the URL that the client used to reach this server."""
+        """Return a builder for the URL that the client used to reach this server.
+
+        Raises:
+            ParameterError: The request has no well-formed host.
+        """
         return cls(base_url(config, request), credentials)
 
     def __call__(self, path: str, suffix: str = "", **parameters: object) -> str:

@@ -469,6 +469,17 @@ def test_a_server_that_ends_finishes_requests_and_releases_the_lease(
     assert lease_is_free(tmp_path, upstream.url)
 
 
+def test_a_worker_that_does_not_end_is_killed_soon_after_the_deadline(tmp_path: Path) -> None:
+    settings = tmp_path / "feedsrv.toml"
+    settings.write_text("deadline = 1\n")
+    with start_server("--demo", global_arguments=["--config", str(settings)]) as server:
+        (worker,) = server.workers()
+        os.kill(worker, signal.SIGSTOP)
+        started = time.monotonic()
+        server.stop()
+        assert time.monotonic() - started < 12
+
+
 def test_the_worker_ends_if_the_main_process_is_killed() -> None:
     with start_server("--demo") as server:
         server.process.kill()

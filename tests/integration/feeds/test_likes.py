@@ -207,6 +207,18 @@ def test_a_paper_that_cannot_be_fetched_now_is_a_temporary_failure(
         like_service.get_feed(like_feed())
 
 
+def test_a_feed_with_only_a_like_and_no_list_is_a_temporary_failure_without_the_paper(
+    make_client: MakeClient, upstream: FakeUpstream
+) -> None:
+    upstream.fail()
+    only_search = Feed(name="alike", title="Alike", query=f"like:{SEED}", sources=("search",))
+    client = make_client(feeds={"alike": only_search})
+    for path in ("/feeds/alike.atom", "/feeds/alike", "/feeds/alike.json?digest=week"):
+        response = client.get(path)
+        assert response.status_code == 503
+        assert int(response.headers["Retry-After"]) > 0
+
+
 def test_unknown_papers_count_against_the_quota_of_a_client(
     make_service: MakeService, seeds: dict[str, Json]
 ) -> None:

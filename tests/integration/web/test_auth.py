@@ -14,6 +14,7 @@ from flask.testing import FlaskClient
 from feedsrv.feeds.service import Service
 from feedsrv.web.app import create_app
 from feedsrv.web.auth import feed_key
+from tests.support.html import BROWSER, parse_html, select_one, text_of
 from tests.support.types import MakeService
 from tests.support.upstream import FakeUpstream
 
@@ -49,6 +50,12 @@ def test_without_a_key_every_response_is_401_with_instructions(
         assert "key=" in response.get_json()["detail"]
         assert "Access-Control-Allow-Origin" not in response.headers
     assert upstream.requests == []
+
+
+def test_the_page_without_a_key_links_nothing_that_needs_one(private_client: FlaskClient) -> None:
+    page = parse_html(private_client.get("/", headers={"Accept": BROWSER}), 401)
+    assert text_of(select_one(page, "h1")) == "Key required"
+    assert not page.select("[href^='http://localhost'], [src], form")
 
 
 def test_healthz_needs_no_key(private_client: FlaskClient) -> None:

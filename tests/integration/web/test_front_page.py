@@ -91,6 +91,9 @@ def test_subscribe_links_list_configured_readers_first(make_warm_client: MakeCli
     page = parse_html(client.get("/?q=causal", base_url="http://papers.example.org"))
     links = {text_of(link): str(link["href"]) for link in page.select(".readers a")}
     assert list(links) == ["My FreshRSS", "Feedly", "Inoreader", "NewsBlur", "The Old Reader"]
+    assert "or add it to My FreshRSS, Feedly, Inoreader, NewsBlur or The Old Reader." in text_of(
+        page
+    )
     quoted_url = "http%3A%2F%2Fpapers.example.org%2Fpapers.atom%3Fq%3Dcausal"
     assert links["My FreshRSS"].endswith(f"&url_rss={quoted_url}")
     assert all(url.endswith(quoted_url) for url in links.values())

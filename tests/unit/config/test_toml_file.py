@@ -62,3 +62,16 @@ def test_a_file_that_is_not_toml_is_named_with_the_line(
     assert found.startswith(f"{file}: invalid TOML: ")
     assert problem in found
     assert "\n" not in found
+
+
+@pytest.mark.parametrize("setting", ["port", "deadline", "host", "feeds.a.limit", "mail.port"])
+@pytest.mark.parametrize("number", ["0x" + "f" * 5000, "[0b" + "1" * 20_000 + "]"])
+def test_a_number_of_thousands_of_digits_is_not_repeated(
+    tmp_path: Path, setting: str, number: str
+) -> None:
+    file = tmp_path / "my.toml"
+    file.write_text(f"{setting} = {number}\n")
+    with pytest.raises(ConfigError) as caught:
+        load_config(file, {})
+    assert f"{setting}: expected " in caught.value.problems[0]
+    assert caught.value.problems[0].endswith(", not a number with too many digits")

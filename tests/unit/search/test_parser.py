@@ -131,6 +131,12 @@ def test_an_error_message_has_a_one_based_position_and_a_caret() -> None:
     assert caught.value.with_caret() == "moon OR has:foo\n            ^"
 
 
+def test_an_error_message_has_no_character_that_a_terminal_would_obey() -> None:
+    with pytest.raises(QueryError) as caught:
+        parse_query("moon \x1b[2J \0 \ud800")
+    assert caught.value.with_caret() == "moon \ufffd[2J \ufffd \ufffd\n     ^"
+
+
 def word(text: str, before: str = "", after: str = "") -> Term:
     return Term("", text, "forms", before, after)
 
