@@ -25,7 +25,7 @@ _BATCH_SIZE = 20
 _MAX_BATCH_PAUSE = 2.0
 
 
-class Artefacts:
+class ArtefactService:
     """Checks which artefacts cite the papers of configured feeds. Safe for threads.
 
     Args:
@@ -72,7 +72,7 @@ class Artefacts:
         """Return what is known; the same object until it changes."""
         return self._repository.get_artefacts() if self._is_enabled else NO_ARTEFACTS
 
-    def are_known(self, queries: Iterable[Query]) -> bool:
+    def all_checked(self, queries: Iterable[Query]) -> bool:
         """Return whether a paper that begins to match the queries does so because of new artefacts.
 
         Before every paper was checked once, it may have had them all the time.
@@ -83,7 +83,7 @@ class Artefacts:
             return self._was_complete
         return True
 
-    def lifetime(self, queries: Iterable[Query], *, is_page: bool) -> timedelta:
+    def cache_lifetime(self, queries: Iterable[Query], *, is_page: bool) -> timedelta:
         """Return for how long a feed of the queries can be cached, or its page."""
         depends = self._is_enabled and (is_page or any(map(has_artefact_condition, queries)))
         return _LIFETIME if depends else timedelta.max
@@ -96,7 +96,7 @@ class Artefacts:
     def refresh_batch(self) -> None:
         """Check the next papers, as long as no other request has to wait."""
         for _ in range(_BATCH_SIZE if self._is_enabled else 0):
-            pause = self._scheduler.call(self._refresher.refresh_next)
+            pause = self._scheduler.run_and_wait(self._refresher.refresh_next)
             if pause is None or pause > max(self._spacing, _MAX_BATCH_PAUSE):
                 return
             self._sleep(pause)

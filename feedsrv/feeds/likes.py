@@ -121,7 +121,7 @@ class Likes:
             like: The part of the query.
             papers: The papers to decide about.
             window: The papers of the window, which the cut-off is set by.
-            is_complete: Whether the window is (`feedsrv.feeds.list_days.ListDays.is_complete`).
+            is_complete: Whether the window is, as `StoredListDays.is_complete` says.
             is_stored: Whether to store what is decided, as for a feed that somebody subscribes to.
 
         """

@@ -5,9 +5,9 @@ from datetime import datetime
 
 from feedsrv.errors import QueryError
 from feedsrv.feeds.likes import Likes
-from feedsrv.feeds.list_days import ListDays
 from feedsrv.feeds.source_fetcher import Fetches
 from feedsrv.feeds.sources import seed_pages
+from feedsrv.feeds.stored_list_days import StoredListDays
 from feedsrv.models import Feed
 from feedsrv.search.query import Query, iter_likes
 from feedsrv.storage.repository import Repository
@@ -41,7 +41,7 @@ class SeedFetcher:
         *,
         refresher: Refresher,
         scheduler: Scheduler,
-        list_days: ListDays,
+        list_days: StoredListDays,
         quota: ClientQuota,
         now: Callable[[], datetime],
     ) -> None:
@@ -64,7 +64,7 @@ class SeedFetcher:
         missing = [
             page
             for page in pages
-            if self._is_missing(page.key) and self._refresher.blocking_failure(page) is None
+            if self._is_unknown(page.key) and self._refresher.blocking_failure(page) is None
         ]
         for page in missing if client else ():
             if self._scheduler.is_new_adhoc(page):
@@ -74,7 +74,7 @@ class SeedFetcher:
         self._scheduler.refresh_in_background(others)
         return fetches
 
-    def check(self, feed: Feed) -> None:
+    def raise_if_not_found(self, feed: Feed) -> None:
         """Check that upstream has the papers that the feed's query names.
 
         A library may have papers that upstream does not have.
@@ -90,10 +90,10 @@ class SeedFetcher:
                 text = feed.query if page.key in feed.query else feed.narrowed_by
                 raise QueryError(text, max(0, text.find(page.key)), reason)
 
-    def is_seedless(self, queries: Iterable[Query]) -> bool:
+    def lacks_seeds(self, queries: Iterable[Query]) -> bool:
         """Return whether a part of the queries has no paper to compare others with."""
         likes = (like for query in queries for like in iter_likes(query))
-        return any(all(map(self._is_missing, like.ids)) for like in likes)
+        return any(all(map(self._is_unknown, like.ids)) for like in likes)
 
-    def _is_missing(self, paper_id: str) -> bool:
-        return self._likes.get_seed(paper_id, self._list_days.index()) is None
+    def _is_unknown(self, paper_id: str) -> bool:
+        return self._likes.get_seed(paper_id, self._list_days.search_index()) is None

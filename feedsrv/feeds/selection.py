@@ -12,17 +12,17 @@ from feedsrv.models import Feed, Kind, Listing, Match, Paper
 from feedsrv.search.index import Index
 from feedsrv.search.parser import parse_feed_queries, parse_feed_query
 from feedsrv.search.query import (
+    ExternalCondition,
     Query,
-    Undecided,
     iter_leaves,
     matches,
-    replace_undecided,
+    replace_external_conditions,
 )
 
 #: The window, trending, the week and the month.
 _MAX_INDEXES = 4
 #: Searches of which the matching hits are remembered, about 300 bytes each.
-_MAX_HIT_MATCHES = 10_000
+_MAX_CACHED_HITS = 10_000
 #: What a feed has at least if it sets no limit, as far as there are so many papers.
 DEFAULT_LIMIT = 50
 _COMPLETE_DAYS = 3
@@ -38,7 +38,7 @@ class Selection(NamedTuple):
 
 
 #: Returns a part of a query with what is decided about the papers.
-Decide = Callable[[Undecided, Sequence[Paper]], Undecided]
+ConditionResolver = Callable[[ExternalCondition, Sequence[Paper]], ExternalCondition]
 
 
 class Selector:
@@ -54,14 +54,14 @@ class Selector:
             _MAX_INDEXES
         )
         #: By the hash of a query and of search hits, which are much larger.
-        self._hit_matches: LRUCache[int, bytes] = LRUCache(_MAX_HIT_MATCHES)
+        self._hit_matches: LRUCache[int, bytes] = LRUCache(_MAX_CACHED_HITS)
         self._lock = Lock()
 
     def select(
         self,
         feed: Feed,
         listings: Iterable[Listing],
-        decide: Decide,
+        decide: ConditionResolver,
         change: Callable[[Query], Query] = lambda query: query,
     ) -> Selection:
         """Return the papers of the listings that match the feed, each once, newest first.
@@ -107,7 +107,7 @@ class Selector:
         if not hits:
             return found
         papers = {paper.id: paper for paper in found}
-        for hit, is_match in zip(hits, self._matching_hits(query, hits), strict=True):
+        for hit, is_match in zip(hits, self._match_search_hits(query, hits), strict=True):
             listed = index.get(hit.id)
             paper = better_copy(listed or hit, hit)
             if paper is listed and feed.match == "strict":
@@ -118,12 +118,14 @@ class Selector:
                 papers.pop(paper.id, None)
         return newest_first(papers.values())
 
-    def _matching_hits(self, query: Query, hits: tuple[Paper, ...]) -> Iterable[int]:
+    def _match_search_hits(self, query: Query, hits: tuple[Paper, ...]) -> Iterable[int]:
         """Return for each search hit whether it matches the query.
 
         The hits of a keyword change once a day, and readers ask for them every hour.
         """
-        if any(isinstance(leaf, Undecided) for leaf in iter_leaves(query)):  # members change
+        if any(
+            isinstance(leaf, ExternalCondition) for leaf in iter_leaves(query)
+        ):  # members change
             return [matches(query, hit) for hit in hits]
         key = hash((query, hits))
         with self._lock:
@@ -136,9 +138,11 @@ class Selector:
 
 
 def _resolve(
-    queries: tuple[Query, ...], papers: Sequence[Paper], decide: Decide
+    queries: tuple[Query, ...], papers: Sequence[Paper], decide: ConditionResolver
 ) -> tuple[Query, ...]:
-    return tuple(replace_undecided(each, lambda part: decide(part, papers)) for each in queries)
+    return tuple(
+        replace_external_conditions(each, lambda part: decide(part, papers)) for each in queries
+    )
 
 
 def _ids(papers: Iterable[Paper]) -> frozenset[str]:

@@ -37,11 +37,10 @@ from feedsrv.errors import (
     UnknownFeedError,
     UpstreamError,
 )
-from feedsrv.feeds.artefacts import Artefacts
-from feedsrv.feeds.digest_logs import DigestLogs
+from feedsrv.feeds.artefacts import ArtefactService
+from feedsrv.feeds.closed_digests import ClosedDigests
 from feedsrv.feeds.first_matches import FirstMatches
 from feedsrv.feeds.likes import Likes
-from feedsrv.feeds.list_days import ListDays
 from feedsrv.feeds.metadata import feed_definition, feed_id
 from feedsrv.feeds.seed_fetcher import SeedFetcher
 from feedsrv.feeds.selection import DEFAULT_LIMIT, Selector, default_limit, merge_feeds
@@ -52,6 +51,7 @@ from feedsrv.feeds.sources import (
     effective_sources,
     search_pages,
 )
+from feedsrv.feeds.stored_list_days import StoredListDays
 from feedsrv.feeds.window import Window
 from feedsrv.models import (
     Digest,
@@ -68,12 +68,12 @@ from feedsrv.search.index import Index
 from feedsrv.search.near_misses import NearMiss, find_near_misses
 from feedsrv.search.parser import parse_feed_queries, parse_feed_query, parse_query
 from feedsrv.search.query import (
+    ExternalCondition,
     HasArtefact,
     Query,
-    Undecided,
+    assume_artefacts,
     has_changing_condition,
     iter_likes,
-    with_any_artefacts,
 )
 from feedsrv.search.search_terms import search_terms
 from feedsrv.storage.repository import Repository, open_repository
@@ -193,7 +193,7 @@ class Service:
         )
         self._quota = ClientQuota(0 if config.access_key else config.new_keywords)
         self._selector = Selector()
-        self._list_days = ListDays(
+        self._list_days = StoredListDays(
             repository, self._selector, history_days=config.history_days, now=now
         )
         self._sources = SourceFetcher(
@@ -216,19 +216,21 @@ class Service:
             now=now,
         )
         self._first_matches = FirstMatches(repository)
-        self.artefacts = Artefacts(
+        self.artefacts = ArtefactService(
             config,
             repository,
             client,
             refresher=self._refresher,
             scheduler=self._scheduler,
-            select=self._possible_papers,
+            select=self._candidate_papers,
             now=now,
             sleep=sleep,
             chance=chance,
         )
-        self._digest_logs = DigestLogs(config, repository, self._list_days, self._quota, now=now)
-        self._window = Window((), Index(()), self._decide)
+        self._closed_digests = ClosedDigests(
+            config, repository, self._list_days, self._quota, now=now
+        )
+        self._window = Window((), Index(()), self._resolve_condition)
         self._feed_names = tuple(sorted(config.feeds))
 
     @classmethod
@@ -323,7 +325,7 @@ class Service:
             NoDataYetError: Upstream fails, and nothing is stored for any of the feeds.
 
         """
-        states = {feed: self._sources.charged_states(feed, client) for feed in feeds}
+        states = {feed: self._sources.states_within_quota(feed, client) for feed in feeds}
         all_states = [state for its_states in states.values() for state in its_states]
         is_stored = not is_preview and self._may_store(feeds, client)
         fetches = {
@@ -332,7 +334,7 @@ class Service:
         }
         waited = self._sources.wait_for(fetches)
         for feed in feeds:
-            self._seeds.check(feed)
+            self._seeds.raise_if_not_found(feed)
         now = self._now()
         updated = {
             feed: with_fetched_listings(its_states, fetches, now)
@@ -351,7 +353,7 @@ class Service:
         if page_number is None:
             matches = self._without_hidden_matches(feeds, limit, matches, size)
         offset = ((page_number or 1) - 1) * size
-        ttl, lifetime = _freshness(chain.from_iterable(updated.values()))
+        ttl, lifetime = _min_ttls(chain.from_iterable(updated.values()))
         if len(selections) < len(results):
             ttl = lifetime = timedelta(0)
         queries = {each.feed: each.queries for each in selections}
@@ -359,7 +361,7 @@ class Service:
             lifetime,
             next_at - now,
             _next_midnight(now) - now,
-            self.artefacts.lifetime(chain(*queries.values()), is_page=is_preview),
+            self.artefacts.cache_lifetime(chain(*queries.values()), is_page=is_preview),
         )
         return FeedResult(
             matches=matches[offset : offset + size],
@@ -377,15 +379,15 @@ class Service:
     ) -> _FeedSelection | None:
         """Return the papers of one feed; None where nothing that it needs is stored."""
         listings = tuple(listing for state in states for listing in state.listings)
-        if (states and not listings) or self._seeds.is_seedless(parse_feed_queries(feed)):
+        if (states and not listings) or self._seeds.lacks_seeds(parse_feed_queries(feed)):
             return None
-        decide = partial(self._decide, is_stored=is_stored)
+        decide = partial(self._resolve_condition, is_stored=is_stored)
         papers, searched_ids, queries = self._selector.select(feed, listings, decide)
         if any(map(has_changing_condition, queries)):
             is_complete = (
                 all(state.listings for state in states)
                 and self._list_days.is_complete()
-                and self.artefacts.are_known(queries)
+                and self.artefacts.all_checked(queries)
             )
             papers = self._date_matches(feed, papers, is_complete, is_stored=is_stored)
         pages = tuple(listing.page for listing in listings)
@@ -399,7 +401,7 @@ class Service:
         When a paper leaves the window, the next older search hit would take its place, and readers
         would show it as new. Papers of the window always stay.
         """
-        start = self._list_days.start()
+        start = self._list_days.window_start()
         has_window = any(feed.page is None and "daily" in feed.sources for feed in feeds)
         if not has_window or not matches or matches[-1].paper.published >= start:
             return matches
@@ -433,7 +435,7 @@ class Service:
         """
         # Read before the papers: a list that arrives meanwhile closes its day the next time.
         days = self.list_days()
-        log = self._digest_logs.get(feeds)
+        log = self._closed_digests.get(feeds)
         try:
             result = self.get_feed(*feeds, limit=ALL_PAPERS, page_number=1, client=client)
         except NoDataYetError as error:
@@ -444,7 +446,7 @@ class Service:
             cacheable_until = self._now() + _MIN_LIFETIME
         else:
             pages = result.pages
-            log = self._digest_logs.close(feeds, result.matches, days, client)
+            log = self._closed_digests.close_due_periods(feeds, result.matches, days, client)
             poll_after, cacheable_until = result.poll_after, result.cacheable_until
         digests = [digest for digest in reversed(log.digests) if digest.papers]
         size = limit or max(feed.limit or DEFAULT_LIMIT for feed in feeds)
@@ -492,25 +494,27 @@ class Service:
         if any(iter_likes(query)):
             feed = Feed(name="", title="", query=text)
             self._sources.wait_for(self._seeds.start_fetches([feed], client))
-            self._seeds.check(feed)
+            self._seeds.raise_if_not_found(feed)
 
-    def _decide(
-        self, part: Undecided, papers: Iterable[Paper], *, is_stored: bool = False
-    ) -> Undecided:
+    def _resolve_condition(
+        self, part: ExternalCondition, papers: Iterable[Paper], *, is_stored: bool = False
+    ) -> ExternalCondition:
         if isinstance(part, HasArtefact):
             return msgspec.structs.replace(part, table=self.artefacts.table())
         return self._likes.decide(
             part,
             papers,
-            self._list_days.index(),
+            self._list_days.search_index(),
             is_complete=self._list_days.is_complete(),
             is_stored=is_stored,
         )
 
-    def _possible_papers(self, feed: Feed) -> tuple[Paper, ...]:
+    def _candidate_papers(self, feed: Feed) -> tuple[Paper, ...]:
         """Return the stored papers of the feed, and those that artefacts would bring in."""
         listings = (each for state in self._sources.states(feed) for each in state.listings)
-        return self._selector.select(feed, listings, self._decide, with_any_artefacts).papers
+        return self._selector.select(
+            feed, listings, self._resolve_condition, assume_artefacts
+        ).papers
 
     def _date_matches(
         self, feed: Feed, papers: Sequence[Paper], is_complete: bool, *, is_stored: bool
@@ -520,8 +524,8 @@ class Service:
             feed,
             papers,
             self._now(),
-            window_ids=self._list_days.index().ids,
-            window_start=self._list_days.start() if is_complete else None,
+            window_ids=self._list_days.search_index().ids,
+            window_start=self._list_days.window_start() if is_complete else None,
             is_stored=is_stored,
         )
 
@@ -547,7 +551,7 @@ class Service:
         """Return the stored papers of the window, and refresh it in the background."""
         days = self.list_days()
         if not self._window.is_current(days):
-            self._window = Window(days, self._list_days.index(), self._decide)
+            self._window = Window(days, self._list_days.search_index(), self._resolve_condition)
         self._scheduler.refresh_in_background(self._due_day_pages())
         return self._window
 
@@ -568,7 +572,7 @@ class Service:
         listing = self.repository.get_listing(Page(Kind.SEARCH, search_terms(feed.query)))
         if listing is None:
             return None
-        papers = self._selector.select(feed, [listing], self._decide).papers
+        papers = self._selector.select(feed, [listing], self._resolve_condition).papers
         return sum(self._window.index.get(paper.id) is None for paper in papers)
 
     def get_failure(self, feed: Feed) -> Failure | None:
@@ -583,11 +587,11 @@ class Service:
         self.repository.open()
         if self.is_ready():
             # The first search builds the index, and loads the grammar and the word families.
-            self._list_days.index().search(parse_query("paper"))
+            self._list_days.search_index().search(parse_query("paper"))
 
     def is_ready(self) -> bool:
         """Return whether there is anything to serve; if not, fetch the first lists."""
-        if self._list_days.index().papers:
+        if self._list_days.search_index().papers:
             return True
         if self.repository.get_listing(Page(Kind.TRENDING)) is not None:
             return True
@@ -649,7 +653,7 @@ def _hash_url(url: str) -> str:
     return hashlib.sha256(url.encode()).hexdigest()[:32]
 
 
-def _freshness(states: Iterable[SourceState]) -> tuple[timedelta, timedelta]:
+def _min_ttls(states: Iterable[SourceState]) -> tuple[timedelta, timedelta]:
     """Return how long the most important pages stay fresh, and how long all pages do."""
     ttls = [(state.main_page_ttl, state.min_ttl) for state in states]
     return (

@@ -8,8 +8,8 @@ from threading import BoundedSemaphore
 import msgspec
 
 from feedsrv.errors import NoDataYetError, QuotaExceededError, RequestNotSentError
-from feedsrv.feeds.list_days import ListDays
 from feedsrv.feeds.sources import SourceState, effective_sources, source_state
+from feedsrv.feeds.stored_list_days import StoredListDays
 from feedsrv.models import Feed, Listing, Page, Source
 from feedsrv.storage.repository import Repository
 from feedsrv.upstream.policy import ClientQuota, remaining_ttl, requests_left
@@ -49,7 +49,7 @@ class SourceFetcher:
         *,
         refresher: Refresher,
         scheduler: Scheduler,
-        list_days: ListDays,
+        list_days: StoredListDays,
         quota: ClientQuota,
         deadline: float,
         now: Callable[[], datetime],
@@ -78,11 +78,11 @@ class SourceFetcher:
         """Return the states of all sources of the feed."""
         return [self.state(source, feed) for source in effective_sources(feed)]
 
-    def charged_states(self, feed: Feed, client: str) -> list[SourceState]:
+    def states_within_quota(self, feed: Feed, client: str) -> list[SourceState]:
         """Return the states of the feed's sources; charge what is new to the client's quota."""
-        return [self._charge(state, client) for state in self.states(feed)]
+        return [self._charge_quota(state, client) for state in self.states(feed)]
 
-    def _charge(self, state: SourceState, client: str) -> SourceState:
+    def _charge_quota(self, state: SourceState, client: str) -> SourceState:
         """Charge a new keyword or an old list to the client's quota.
 
         Where that is used up, return the state without pages to fetch: they come with a later

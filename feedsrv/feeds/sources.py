@@ -11,7 +11,7 @@ from feedsrv.models import Feed, Kind, Listing, Page, Source, StoredDays
 from feedsrv.search.parser import parse_feed_queries
 from feedsrv.search.query import iter_likes
 from feedsrv.search.search_terms import search_terms
-from feedsrv.upstream.artefacts import ARTEFACTS_PAGE
+from feedsrv.upstream.artefacts import ARTEFACT_FAILURE_KEY
 from feedsrv.upstream.policy import newest_day_page, page_to_fetch, pages_covering, remaining_ttl
 
 _ZERO = timedelta(0)
@@ -41,7 +41,7 @@ def search_pages(feeds: Iterable[Feed]) -> frozenset[Page]:
 
 def configured_pages(feeds: Collection[Feed]) -> frozenset[Page]:
     """Return all pages that are fetched for the feeds alone: searches, and single papers."""
-    return search_pages(feeds).union([ARTEFACTS_PAGE], *map(seed_pages, feeds))
+    return search_pages(feeds).union([ARTEFACT_FAILURE_KEY], *map(seed_pages, feeds))
 
 
 def seed_pages(feed: Feed) -> Iterator[Page]:

@@ -5,10 +5,10 @@ from functools import lru_cache
 
 import msgspec
 
-from feedsrv.feeds.selection import Decide
+from feedsrv.feeds.selection import ConditionResolver
 from feedsrv.models import Listing, Page, Paper, StoredDays
 from feedsrv.search.index import Index
-from feedsrv.search.query import Query, has_artefact_condition, replace_undecided
+from feedsrv.search.query import Query, has_artefact_condition, replace_external_conditions
 
 _MAX_CACHED_QUERIES = 256
 
@@ -34,7 +34,7 @@ class Window:
     """
 
     def __init__(
-        self, list_days: StoredDays, index: Index, decide: Decide = lambda part, _: part
+        self, list_days: StoredDays, index: Index, decide: ConditionResolver = lambda part, _: part
     ) -> None:
         self.list_days = list_days
         self.index = index
@@ -58,7 +58,7 @@ class Window:
 
     def resolve(self, query: Query) -> Query:
         """Return the query with what is decided about its papers."""
-        return replace_undecided(query, lambda part: self._decide(part, self.papers))
+        return replace_external_conditions(query, lambda part: self._decide(part, self.papers))
 
     def search(self, query: Query | None) -> tuple[Paper, ...]:
         """Return the papers that match a query, newest first; all for None."""

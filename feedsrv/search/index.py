@@ -296,23 +296,25 @@ class _Matcher:
             for word in words(edge):
                 self._edges.setdefault(word, []).append(edge)
         #: Strings of which one begins each match: two words, because *of* is everywhere.
-        pairs = islice(self._first_pairs(), _MAX_BEGINNINGS + 1)
+        pairs = islice(self._leading_word_pairs(), _MAX_BEGINNINGS + 1)
         self._beginnings = [f" {first} {second} " for first, second in pairs]
-        if len(self._beginnings) > _MAX_BEGINNINGS or any(map(self._is_whole, self._edges)):
+        if len(self._beginnings) > _MAX_BEGINNINGS or any(
+            map(self._is_complete_match, self._edges)
+        ):
             self._beginnings = [
                 f" {word} "
                 for word, found in self._edges.items()
                 if any(edge.start == 0 for edge in found)
             ]
 
-    def _first_pairs(self) -> Iterator[tuple[str, str]]:
+    def _leading_word_pairs(self) -> Iterator[tuple[str, str]]:
         for first, edges in self._edges.items():
             ends = {edge.end for edge in edges if edge.start == 0}
             for second, following in self._edges.items() if ends else ():
                 if any(edge.start in ends for edge in following):
                     yield first, second
 
-    def _is_whole(self, word: str) -> bool:
+    def _is_complete_match(self, word: str) -> bool:
         """Return whether the word alone matches the pattern."""
         return any(edge.start == 0 and edge.end == self._last for edge in self._edges[word])
 

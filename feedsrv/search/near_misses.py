@@ -10,14 +10,14 @@ from feedsrv.models import Paper
 from feedsrv.search.index import Index
 from feedsrv.search.parser import URL_LIMITS, parse_query
 from feedsrv.search.query import (
+    ExternalCondition,
     Like,
     Or,
     Query,
     Term,
-    Undecided,
     iter_likes,
     iter_positive_terms,
-    replace_undecided,
+    replace_external_conditions,
 )
 from feedsrv.search.similar import SeedVector, build_seed_vector
 
@@ -67,11 +67,11 @@ def _similar_papers(
     """Yield the papers right below the cut-off."""
     for paper in _most_similar(seed_vector, found, index):
         if paper.id not in like.members and not like.library:
-            query = str(replace_undecided(tree, partial(_with_id, like, paper.id)))
+            query = str(replace_external_conditions(tree, partial(_with_id, like, paper.id)))
             yield NearMiss(paper, f"like:{paper.id}", query, 0)
 
 
-def _with_id(like: Like, paper_id: str, other: Undecided) -> Undecided:
+def _with_id(like: Like, paper_id: str, other: ExternalCondition) -> ExternalCondition:
     """Return the part with one more paper, if it is the one to change; else as it is."""
     ids = (*like.ids, paper_id)
     return msgspec.structs.replace(like, ids=ids) if other is like else other

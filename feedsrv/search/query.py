@@ -241,8 +241,8 @@ class Or(msgspec.Struct, frozen=True):
 
 
 #: Conditions that are decided by more than a paper and the query; without that they match none.
-Undecided = HasArtefact | Like
-Leaf = Term | HasLink | CountCondition | Undecided
+ExternalCondition = HasArtefact | Like
+Leaf = Term | HasLink | CountCondition | ExternalCondition
 Query = And | Or | Not | Leaf
 
 
@@ -421,32 +421,34 @@ def has_changing_condition(query: Query) -> bool:
     return any(isinstance(leaf, CountCondition | HasArtefact) for leaf in iter_leaves(query))
 
 
-def replace_undecided(query: Query, change: Callable[[Undecided], Query]) -> Query:
+def replace_external_conditions(
+    query: Query, change: Callable[[ExternalCondition], Query]
+) -> Query:
     """Return the query with each part replaced that is decided by more than a paper."""
     match query:
         case HasArtefact() | Like():
             return change(query)
         case And(parts):
-            return And(tuple(replace_undecided(part, change) for part in parts))
+            return And(tuple(replace_external_conditions(part, change) for part in parts))
         case Or(parts):
-            return Or(tuple(replace_undecided(part, change) for part in parts))
+            return Or(tuple(replace_external_conditions(part, change) for part in parts))
         case Not(part):
-            return Not(replace_undecided(part, change))
+            return Not(replace_external_conditions(part, change))
         case _:
             return query
 
 
-def with_any_artefacts(query: Query, *, is_negated: bool = False) -> Query:
+def assume_artefacts(query: Query, *, is_negated: bool = False) -> Query:
     """Return the query of all papers that match with some artefacts, whatever cites them now."""
     match query:
         case HasArtefact():
             return Or(()) if is_negated else And(())  # matches none, or all
         case And(parts):
-            return And(tuple(with_any_artefacts(part, is_negated=is_negated) for part in parts))
+            return And(tuple(assume_artefacts(part, is_negated=is_negated) for part in parts))
         case Or(parts):
-            return Or(tuple(with_any_artefacts(part, is_negated=is_negated) for part in parts))
+            return Or(tuple(assume_artefacts(part, is_negated=is_negated) for part in parts))
         case Not(part):
-            return Not(with_any_artefacts(part, is_negated=not is_negated))
+            return Not(assume_artefacts(part, is_negated=not is_negated))
         case _:
             return query
 

@@ -159,7 +159,7 @@ def vectorize(tokens: PaperTokens) -> Vector:
 
 @lru_cache(maxsize=_MAX_CACHED_VECTORS)
 def _vectorize(title: str, abstract: str) -> Vector:
-    return _unit_vector(_count_words(title, abstract), _sublinear_frequency, _root_idf)
+    return _unit_vector(_count_words(title, abstract), _sublinear_frequency, _sqrt_idf)
 
 
 def _count_words(title: str, abstract: str) -> dict[str, int]:
@@ -213,7 +213,7 @@ def _inverse_document_frequency(word: str) -> float:
 
 
 @lru_cache(maxsize=65536)
-def _root_idf(word: str) -> float:
+def _sqrt_idf(word: str) -> float:
     return math.sqrt(_inverse_document_frequency(word))
 
 

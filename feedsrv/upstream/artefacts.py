@@ -29,12 +29,12 @@ from feedsrv.upstream.policy import RATE_WINDOW, next_failure, requests_left
 from feedsrv.upstream.refresh import RATE_LIMIT_REASON, Refresher
 
 #: The key of the failures of all these requests: one that fails makes the others wait.
-ARTEFACTS_PAGE = Page(Kind.PAPER)
+ARTEFACT_FAILURE_KEY = Page(Kind.PAPER)
 #: Time between two checks of a paper: of the last seven days, which gets most artefacts, or older.
 _NEW_PAPER_AGE = timedelta(days=7)
 _NEW_PAPER_TTL, _OLD_PAPER_TTL = timedelta(days=1), timedelta(days=7)
 #: How many papers all processes together may check in a time.
-_RATE_LIMITS = ((RATE_WINDOW, 20), (timedelta(days=1), 1500))
+_REQUEST_LIMITS = ((RATE_WINDOW, 20), (timedelta(days=1), 1500))
 #: Seconds for one request.
 _MAX_SECONDS = 4.0
 #: Seconds between two looks at whether something else is to be fetched.
@@ -45,7 +45,7 @@ _MIN_REQUESTS_LEFT = 10
 #: after a failure.
 _SHORT_PAUSE, _LONG_PAUSE, _MAX_PAUSE = 2.0, 30.0, 300.0
 
-_REPOSITORY_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(?:/[A-Za-z0-9][\w.-]{0,95})?", re.ASCII)
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(?:/[A-Za-z0-9][\w.-]{0,95})?", re.ASCII)
 _MAX_COUNT = 10**9
 
 
@@ -103,7 +103,7 @@ def _linked(entries: object, total: object) -> LinkedArtefacts:
     public = [str(each.get("id")) for each in listed if not each.get("private")]
     count = total if isinstance(total, int) and len(listed) <= total <= _MAX_COUNT else len(listed)
     count -= len(listed) - len(public)
-    example = next(filter(_REPOSITORY_ID.fullmatch, public), "")
+    example = next(filter(_HUB_ID.fullmatch, public), "")
     return LinkedArtefacts(count, example if count else "")
 
 
@@ -141,7 +141,7 @@ def next_check_at(checks: Iterable[datetime], now: datetime) -> datetime:
     """
     recent = sorted(each for each in checks if each <= now)
     slots = [now]
-    for window, limit in _RATE_LIMITS:
+    for window, limit in _REQUEST_LIMITS:
         if len(recent) >= limit:
             slots.append(recent[-limit] + window)
     return max(slots)
@@ -192,10 +192,10 @@ class ArtefactRefresher:
             return pause
         if self._due_paper() is None:
             return None
-        with self._refresher.hold_free_lease() as has_lease:
+        with self._refresher.try_hold_lease() as has_lease:
             # Another process may have checked it meanwhile.
             paper_id = self._due_paper() if has_lease and not self._pause_seconds() else None
-            if paper_id is None or not self._refresher.take_spare_slot():
+            if paper_id is None or not self._refresher.try_take_spare_slot():
                 return _SHORT_PAUSE
             self._fetch(paper_id, is_interrupted)
         return self._refresher.spacing_seconds
@@ -208,7 +208,8 @@ class ArtefactRefresher:
         now, records = self._now(), self._repository.get_artefacts().records
         allowed_at = next_check_at((each.checked_at for each in records.values()), now)
         seconds = max(
-            (allowed_at - now).total_seconds(), self._refresher.seconds_until_retry(ARTEFACTS_PAGE)
+            (allowed_at - now).total_seconds(),
+            self._refresher.seconds_until_retry(ARTEFACT_FAILURE_KEY),
         )
         left = requests_left(self._repository.get_request_log(), now)
         if self._refresher.is_hanging() or left <= _MIN_REQUESTS_LEFT:
@@ -226,41 +227,41 @@ class ArtefactRefresher:
             if is_interrupted():
                 self._client.abort()
                 # The back-off keeps a slow upstream from getting the same request again and again.
-                self._record_failure(FetchError(path, "another request goes first"), now)
+                self._save_failure(FetchError(path, "another request goes first"), now)
                 return
         try:
             result: FetchResult = request.result()
             record = parse_artefacts(result.body, result.url, paper_id=paper_id, checked_at=now)
         except UpstreamError as error:
-            record = self._record_after_error(paper_id, error, now)
+            record = self._failed_record(paper_id, error, now)
         else:
-            self._record_success(result, now)
+            self._save_success(result, now)
         self._repository.save_artefacts(paper_id, record)
 
     def _follow_redirect(self) -> None:
-        if not self._refresher.take_spare_slot():
-            raise FetchError(api_path(ARTEFACTS_PAGE, self._now().date()), "a redirect too many")
+        if not self._refresher.try_take_spare_slot():
+            raise FetchError(
+                api_path(ARTEFACT_FAILURE_KEY, self._now().date()), "a redirect too many"
+            )
 
-    def _record_success(self, result: FetchResult, now: datetime) -> None:
+    def _save_success(self, result: FetchResult, now: datetime) -> None:
         if result.retry_after:
-            self._record_failure(FetchError(result.url, RATE_LIMIT_REASON, result.retry_after), now)
-        elif self._repository.get_failure(ARTEFACTS_PAGE) is not None:
-            self._repository.clear_failure(ARTEFACTS_PAGE, now)
+            self._save_failure(FetchError(result.url, RATE_LIMIT_REASON, result.retry_after), now)
+        elif self._repository.get_failure(ARTEFACT_FAILURE_KEY) is not None:
+            self._repository.clear_failure(ARTEFACT_FAILURE_KEY, now)
 
-    def _record_after_error(
-        self, paper_id: str, error: UpstreamError, now: datetime
-    ) -> ArtefactRecord:
+    def _failed_record(self, paper_id: str, error: UpstreamError, now: datetime) -> ArtefactRecord:
         """Return the record of a paper that has none at upstream, or that could not be fetched.
 
         Its next check is due as late as after a success: a paper that always fails delays no other.
         """
         if getattr(error, "is_not_found", False):
             return ArtefactRecord(now)
-        self._record_failure(error, now)
+        self._save_failure(error, now)
         known = self._repository.get_artefacts().records.get(paper_id)
         return msgspec.structs.replace(known or ArtefactRecord(now), checked_at=now)
 
-    def _record_failure(self, error: UpstreamError, now: datetime) -> None:
-        previous = self._repository.get_failure(ARTEFACTS_PAGE)
+    def _save_failure(self, error: UpstreamError, now: datetime) -> None:
+        previous = self._repository.get_failure(ARTEFACT_FAILURE_KEY)
         failure = next_failure(previous, error, now, self._chance())
-        self._repository.save_failure(ARTEFACTS_PAGE, failure)
+        self._repository.save_failure(ARTEFACT_FAILURE_KEY, failure)

@@ -46,7 +46,7 @@ _LINK = re.compile(r"\\href\{([^{}\\$]*)\}\{([^{}\\$]*)\}")
 # finding characters and slow at looking behind at each place of a text.
 
 #: Texts without any of these have nothing to convert.
-_MARK = re.compile(r"[\\$^{~`]|''|\*\*|--")
+_TEX_MARK = re.compile(r"[\\$^{~`]|''|\*\*|--")
 #: Left alone: drives and network shares, whose backslashes are no TeX, and displayed formulas.
 _LITERAL = re.compile(r"(?<!\w)(?:[A-Za-z]:\\|\\\\)\S*|\$\$[^$\n]{1,200}\$\$|\\\[[^\n]{1,200}?\\\]")
 _LITERAL_MARKS = (":\\", "\\\\", "$$", "\\[")
@@ -141,7 +141,7 @@ def tex_to_unicode(text: str) -> str:
     plain characters cannot express (with a fraction, a two-letter exponent or an unknown macro)
     stays exactly as it is, including the dollars.
     """
-    if not _MARK.search(text):
+    if not _TEX_MARK.search(text):
         return text
     converted, end = "", 0
     for match in _MATH.finditer(text) if "$" in text or "\\(" in text else ():

@@ -232,7 +232,7 @@ def requests_left(request_log: RequestLog, now: datetime) -> int:
     return max(0, MAX_REQUESTS - len(_recent(request_log.times, now)))
 
 
-def is_request_spare(request_log: RequestLog, now: datetime, *, spacing: timedelta) -> bool:
+def has_spare_request(request_log: RequestLog, now: datetime, *, spacing: timedelta) -> bool:
     """Return whether another request could follow a request now at once."""
     after = record_request(request_log, now, adhoc=False)
     return next_request_at(after, now, adhoc=False, spacing=spacing) <= now

@@ -30,8 +30,8 @@ from feedsrv.upstream.merge import keep_list_days, merge_refresh
 from feedsrv.upstream.paths import page_path
 from feedsrv.upstream.policy import (
     RATE_WINDOW,
+    has_spare_request,
     is_backing_off,
-    is_request_spare,
     list_days,
     next_failure,
     next_request_at,
@@ -321,7 +321,7 @@ class Refresher:
         return self._config.spacing
 
     @contextmanager
-    def hold_free_lease(self) -> Iterator[bool]:
+    def try_hold_lease(self) -> Iterator[bool]:
         """Hold the lease if no other process has it; yield whether that worked."""
         length = timedelta(seconds=self._config.deadline + 2)
         has_lease = self._repository.acquire_lease(self._owner, self._now(), length)
@@ -331,14 +331,14 @@ class Refresher:
             if has_lease:
                 self._repository.release_lease(self._owner)
 
-    def take_spare_slot(self) -> bool:
+    def try_take_spare_slot(self) -> bool:
         """Record a request now, if no other one has to wait for it; return whether it has not."""
         now, spacing = self._now(), timedelta(seconds=self._config.spacing)
         is_spare = False
 
         def reserve(request_log: RequestLog) -> RequestLog | None:
             nonlocal is_spare
-            is_spare = is_request_spare(request_log, now, spacing=spacing)
+            is_spare = has_spare_request(request_log, now, spacing=spacing)
             return record_request(request_log, now, adhoc=False) if is_spare else None
 
         self._repository.update_request_log(reserve)

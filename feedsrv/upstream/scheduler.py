@@ -117,7 +117,7 @@ class Scheduler:
         """Run the task, again and again, when no fetch is in progress or queued."""
         self._idle_task = task
 
-    def call(self, function: Callable[[], T]) -> T:
+    def run_and_wait(self, function: Callable[[], T]) -> T:
         """Return what the function returns, called after the fetch in progress."""
         return self._executor.submit(function).result()
 
@@ -128,7 +128,7 @@ class Scheduler:
             UpstreamError: The page could not be fetched or parsed.
         """
         refresh = partial(self._refresher.refresh, awaited_pages=lambda: {page} if force else ())
-        return self.call(partial(refresh, page, force=force, extra_wait=extra_wait))
+        return self.run_and_wait(partial(refresh, page, force=force, extra_wait=extra_wait))
 
     def _is_scheduled(self, page: Page) -> bool:
         with self._lock:
@@ -192,7 +192,7 @@ class Scheduler:
     def _schedule_idle_task(self, seconds: float) -> None:
         with self._lock:
             is_scheduled = self._idle_timer is not None
-            if self._idle_task is None or is_scheduled or self._is_interrupted():
+            if self._idle_task is None or is_scheduled or self._must_yield():
                 return
             self._idle_timer = Timer(seconds, self._submit, [self._run_idle_task])
             self._idle_timer.daemon = True
@@ -201,17 +201,17 @@ class Scheduler:
     def _run_idle_task(self) -> None:
         with self._lock:
             self._idle_timer = None
-        if self._idle_task is None or self._is_interrupted():
+        if self._idle_task is None or self._must_yield():
             return  # the end of the next fetch schedules it again
         try:
-            seconds = self._idle_task(self._is_interrupted)
+            seconds = self._idle_task(self._must_yield)
         except Exception:
             log.exception("unexpected error in a background task")
             return
         if seconds is not None:
             self._schedule_idle_task(seconds)
 
-    def _is_interrupted(self) -> bool:
+    def _must_yield(self) -> bool:
         return self._shutdown.is_set() or not self.is_idle()
 
     def _submit(self, function: Callable[[], None]) -> None:

@@ -55,9 +55,9 @@ class BaseViews:
 
     def _html_response(self, template: str, **context: object) -> Response:
         response = Response(self.render_page(template, **context), mimetype="text/html")
-        return self._revalidated(response)
+        return self._require_revalidation(response)
 
-    def _revalidated(self, response: Response) -> Response:
+    def _require_revalidation(self, response: Response) -> Response:
         """Return the response with the header that has caches ask each time whether it changed."""
         private = "private, " if self._config.access_key else ""
         response.headers["Cache-Control"] = f"{private}no-cache"
@@ -82,7 +82,7 @@ class BaseViews:
         url = f"{base_url(self._config, request)}{quote(path)}"
         return redirect_response(f"{url}{quote_query_string(request.query_string)}")
 
-    def _build_cached_response(
+    def _build_cacheable_response(
         self,
         etag: str,
         *,
@@ -107,7 +107,7 @@ class BaseViews:
     ) -> Response:
         """Return the response for a document that is cached for its lifetime."""
         body, expires_at = encode_body(document), self._service.now() + lifetime
-        cached = self._build_cached_response(
+        cached = self._build_cacheable_response(
             body.etag,
             url=url,
             media_type=media_type,

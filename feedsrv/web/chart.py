@@ -38,7 +38,7 @@ class Chart(msgspec.Struct, frozen=True, kw_only=True):
     description: str
 
     @property
-    def path(self) -> str:
+    def svg_path(self) -> str:
         """The bars as data of one SVG path, for a chart without labels."""
         return "".join(
             f"M{bar.x} 40v-{bar.height:g}h{_BAR_WIDTH}v{bar.height:g}z"
@@ -47,7 +47,7 @@ class Chart(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     @property
-    def unfetched_path(self) -> str:
+    def svg_unfetched_path(self) -> str:
         """The days that are not fetched yet, as data of one SVG path."""
         return "".join(
             f"M{bar.x} 0v40h{_BAR_WIDTH}v-40z" for bar in self.bars if not bar.is_fetched

@@ -141,7 +141,7 @@ class FeedViews(BaseViews):
             icon_url=url("/static/icon.png"),
         )
         respond = partial(
-            self._build_cached_response,
+            self._build_cacheable_response,
             url=metadata.self_url,
             fresh_until=result.poll_after,
             expires_at=result.cacheable_until,

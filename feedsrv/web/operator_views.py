@@ -99,14 +99,14 @@ class OperatorViews(BaseViews):
 
     def openapi(self) -> Response:
         """Return the OpenAPI description of the server."""
-        return self._revalidated(jsonify(_describe_api(self._config.feeds)))
+        return self._require_revalidation(jsonify(_describe_api(self._config.feeds)))
 
     def robots(self) -> Response:
         """Return what crawlers may read: of a public server, the front page without a query."""
         disallowed = ["/"] if self._config.access_key else _NOT_FOR_CRAWLERS
         prefix = self.path_prefix()
         lines = ["User-agent: *", *(f"Disallow: {prefix}{path}" for path in disallowed), ""]
-        return self._revalidated(Response("\n".join(lines), mimetype="text/plain"))
+        return self._require_revalidation(Response("\n".join(lines), mimetype="text/plain"))
 
 
 def _describe_api(feed_names: Iterable[str]) -> dict[str, Any]:

@@ -137,7 +137,7 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
     #: All papers if the query is empty.
     total: int = 0
     #: Papers that the feed has beyond the window, as far as they are stored.
-    older_matches: int = 0
+    older_match_count: int = 0
     papers_searched: int = 0
     days_fetched: int = 0
     days: int = 0
@@ -150,7 +150,7 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
     cards: tuple[PaperCard, ...] = ()
     config_snippet: str = ""
     #: The query for papers similar to the one that the query names; empty if it names none.
-    similar_query: str = ""
+    similar_papers_query: str = ""
 
 
 class FeedCard(msgspec.Struct, frozen=True, kw_only=True):
@@ -164,10 +164,10 @@ class FeedCard(msgspec.Struct, frozen=True, kw_only=True):
     failure: Failure | None
 
 
-def build_preview(query: str, window: Window, older_matches: int | None) -> Preview:
+def build_preview(query: str, window: Window, older_match_count: int | None) -> Preview:
     """Return the preview of a query's feed.
 
-    ``older_matches`` says how many papers beyond the window a stored search has; None without one.
+    ``older_match_count`` says how many older papers a stored search has; None without one.
 
     Raises:
         QueryError: The query is invalid.
@@ -190,20 +190,20 @@ def build_preview(query: str, window: Window, older_matches: int | None) -> Prev
     return msgspec.structs.replace(
         preview,
         total=len(papers),
-        older_matches=older_matches or 0,
+        older_match_count=older_match_count or 0,
         frequency=_frequency(len(papers), days_fetched),
         chart=build_chart(papers, window.days),
-        hints=tuple(_build_hints(query, tree, papers, window, older_matches)),
+        hints=tuple(_build_hints(query, tree, papers, window, older_match_count)),
         word_forms=tuple(_word_forms(tree, window.index)),
         cards=tuple(
             paper_card(paper, tree, is_brief=True) for paper in papers[:_MAX_PREVIEW_PAPERS]
         ),
         config_snippet=config_snippet(query),
-        similar_query=_similar_query(tree),
+        similar_papers_query=_similar_papers_query(tree),
     )
 
 
-def _similar_query(tree: Query) -> str:
+def _similar_papers_query(tree: Query) -> str:
     """Return the query for papers similar to the one that the query names; empty if none."""
     match tree:
         case Term("id", paper_id, mode) if mode != "prefix":
@@ -218,13 +218,13 @@ def query_problem(error: QueryError) -> QueryProblem:
 
 
 def _build_hints(
-    query: str, tree: Query, papers: Sequence[Paper], window: Window, older_matches: int | None
+    query: str, tree: Query, papers: Sequence[Paper], window: Window, older_match_count: int | None
 ) -> Iterator[Hint]:
     """Yield advice on the query: what to try instead, and why."""
     for suggestion in suggest(query, tree, papers, window.index):
         match suggestion.reason:
             case "no match":
-                message = _no_match_message(tree, len(window.days), older_matches)
+                message = _no_match_message(tree, len(window.days), older_match_count)
             case "too broad":
                 share = format_share(len(papers), len(window.papers))
                 message = f"This matches {share} of all papers, which is a lot for one feed."
@@ -244,13 +244,13 @@ def _word_forms(tree: Query, index: Index) -> Iterator[WordForms]:
             yield WordForms(str(term), forms[:_MAX_WORD_FORMS])
 
 
-def _no_match_message(tree: Query, days: int, older_matches: int | None) -> str:
+def _no_match_message(tree: Query, days: int, older_match_count: int | None) -> str:
     """Return that the window has no match, and what the feed has beyond it."""
     message = f"No papers from the last {format_count(days, 'day')} of lists match."
-    if older_matches:
-        papers = format_count(older_matches, "older paper")
+    if older_match_count:
+        papers = format_count(older_match_count, "older paper")
         return f"{message} The feed also includes {papers} from Hugging Face's search."
-    if older_matches is None and upstream_search_text(tree):
+    if older_match_count is None and upstream_search_text(tree):
         return f"{message} The feed also includes older ones that Hugging Face's search finds."
     return message
 

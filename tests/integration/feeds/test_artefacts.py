@@ -12,7 +12,7 @@ from werkzeug.wrappers import Response
 from feedsrv.feeds.service import Service
 from feedsrv.models import Feed, RequestLog
 from feedsrv.search.artefacts import ArtefactKind
-from feedsrv.upstream.artefacts import ARTEFACTS_PAGE
+from feedsrv.upstream.artefacts import ARTEFACT_FAILURE_KEY
 from feedsrv.web.app import create_app
 from tests.support.clock import Clock
 from tests.support.types import MakeClient, MakeService
@@ -216,7 +216,7 @@ def test_a_reader_does_not_wait_for_an_answer_that_does_not_come(
     result = service.get_feed(Feed(name="t", title="t", sources=("trending",)))
     assert result.total == 12
     assert service.artefacts.table().records == {}, "nor has the request timed out"
-    wait_until(lambda: service.repository.get_failure(ARTEFACTS_PAGE) is not None)
+    wait_until(lambda: service.repository.get_failure(ARTEFACT_FAILURE_KEY) is not None)
     assert len(requested_papers(upstream)) == 1, "until a while later"
 
 

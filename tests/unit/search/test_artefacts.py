@@ -14,16 +14,16 @@ from feedsrv.search.artefacts import ARTEFACT_KINDS, NO_ARTEFACTS, ArtefactTable
 from feedsrv.search.index import Index
 from feedsrv.search.parser import parse_query
 from feedsrv.search.query import (
+    ExternalCondition,
     HasArtefact,
     Query,
-    Undecided,
+    assume_artefacts,
     canonical_text,
     has_artefact_condition,
     has_changing_condition,
     match_locations,
     matches,
-    replace_undecided,
-    with_any_artefacts,
+    replace_external_conditions,
 )
 from tests.support.strategies import make_paper, papers, queries
 
@@ -41,11 +41,11 @@ PAPERS = [make_paper(id=f"2611.0000{number}") for number in (1, 2, 3, 4)]
 
 
 def resolve(query: Query, table: ArtefactTable) -> Query:
-    def look_up(part: Undecided) -> Query:
+    def look_up(part: ExternalCondition) -> Query:
         is_artefact = isinstance(part, HasArtefact)
         return msgspec.structs.replace(part, table=table) if is_artefact else part
 
-    return replace_undecided(query, look_up)
+    return replace_external_conditions(query, look_up)
 
 
 def tables(stored: list[Paper]) -> st.SearchStrategy[ArtefactTable]:
@@ -131,7 +131,7 @@ def test_a_query_with_any_artefacts_finds_whatever_some_artefacts_would(
     data: st.DataObject, query: Query
 ) -> None:
     stored = data.draw(st.lists(papers(), max_size=4, unique_by=lambda paper: paper.id))
-    tree, widest = resolve(query, data.draw(tables(stored))), with_any_artefacts(query)
+    tree, widest = resolve(query, data.draw(tables(stored))), assume_artefacts(query)
     assert all(matches(widest, paper) for paper in stored if matches(tree, paper))
 
 
@@ -142,7 +142,7 @@ def test_a_query_with_any_artefacts_finds_whatever_some_artefacts_would(
 def test_conditions_on_artefacts_alone_exclude_no_paper_that_may_match(
     query: str, finds_all: bool
 ) -> None:
-    widest = with_any_artefacts(parse_query(query))
+    widest = assume_artefacts(parse_query(query))
     assert all(matches(widest, paper) for paper in PAPERS) is finds_all
 
 

@@ -11,7 +11,7 @@ import pytest
 from feedsrv.errors import ParseError
 from feedsrv.models import ArtefactRecord, LinkedArtefacts, RequestLog
 from feedsrv.upstream.artefacts import next_check_at, next_paper, parse_artefacts
-from feedsrv.upstream.policy import is_request_spare
+from feedsrv.upstream.policy import has_spare_request
 from tests.support.builders import make_paper
 
 NOW = datetime(2026, 8, 24, 12, tzinfo=UTC)
@@ -147,4 +147,4 @@ def test_a_request_is_spare_if_another_one_could_follow_at_once(
     seconds_ago: tuple[int, ...], is_spare: bool
 ) -> None:
     request_log = RequestLog(tuple(sorted(NOW - SECOND * ago for ago in seconds_ago)))
-    assert is_request_spare(request_log, NOW, spacing=SECOND) is is_spare
+    assert has_spare_request(request_log, NOW, spacing=SECOND) is is_spare

@@ -74,5 +74,5 @@ def test_a_single_paper_does_not_fill_the_chart() -> None:
 
 def test_a_chart_without_labels_is_two_paths() -> None:
     chart = chart_of({4: 10, 5: 5, 6: 0, 7: None})
-    assert chart.path == "M0 40v-40h5v40zM10 40v-20h5v20z"
-    assert chart.unfetched_path == "M30 0v40h5v-40z"
+    assert chart.svg_path == "M0 40v-40h5v40zM10 40v-20h5v20z"
+    assert chart.svg_unfetched_path == "M30 0v40h5v-40z"

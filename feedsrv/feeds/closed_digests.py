@@ -7,14 +7,14 @@ from datetime import datetime
 from feedsrv.config import Config
 from feedsrv.errors import QuotaExceededError
 from feedsrv.feeds.digest import close_periods, listed_periods
-from feedsrv.feeds.list_days import ListDays
 from feedsrv.feeds.metadata import feed_definition, feed_id, feeds_title
+from feedsrv.feeds.stored_list_days import StoredListDays
 from feedsrv.models import DigestLog, Feed, Match, Period, StoredDays
 from feedsrv.storage.repository import Repository
 from feedsrv.upstream.policy import ClientQuota
 
 
-class DigestLogs:
+class ClosedDigests:
     """The closed digests of each feed. Safe for threads and processes.
 
     Args:
@@ -30,7 +30,7 @@ class DigestLogs:
         self,
         config: Config,
         repository: Repository,
-        list_days: ListDays,
+        list_days: StoredListDays,
         quota: ClientQuota,
         *,
         now: Callable[[], datetime],
@@ -51,7 +51,7 @@ class DigestLogs:
         """
         return self._logs.get(_name(feeds))
 
-    def close(
+    def close_due_periods(
         self, feeds: Sequence[Feed], matches: Iterable[Match], days: StoredDays, client: str
     ) -> DigestLog:
         """Close the periods that are over, unless another process has; return all digests.
@@ -69,7 +69,7 @@ class DigestLogs:
 
         """
         period: Period = "day" if feeds[0].digest == "day" else "week"
-        periods = listed_periods(days, period, self._list_days.unreadable_pages())
+        periods = listed_periods(days, period, self._list_days.unavailable_pages())
         title = feeds_title(feeds, demo=self._config.demo)
 
         def close(stored: DigestLog | None) -> DigestLog | None:

@@ -14,7 +14,7 @@ from feedsrv.upstream.policy import list_days
 _UNREADABLE_AFTER = timedelta(days=2)
 
 
-class ListDays:
+class StoredListDays:
     """The list days of the window and the index of their papers. Safe for threads.
 
     Args:
@@ -51,7 +51,7 @@ class ListDays:
             self._cached = key, now, days
         return days
 
-    def index(self) -> Index:
+    def search_index(self) -> Index:
         """Return the papers of the list days, indexed for searching."""
         listings = (listing for _, listing in self.get() if listing is not None)
         return self._selector.index_for(listings)
@@ -59,20 +59,20 @@ class ListDays:
     def is_complete(self) -> bool:
         """Return whether every list day was fetched, but for those that have failed for days."""
         unfetched = {page for page, listing in self.get() if listing is None}
-        return not unfetched or unfetched <= self.unreadable_pages()
+        return not unfetched or unfetched <= self.unavailable_pages()
 
     def count_unfetched(self) -> int:
         """Return how many list days were never fetched."""
         return sum(listing is None for _, listing in self.get())
 
-    def start(self) -> datetime:
+    def window_start(self) -> datetime:
         """Return the midnight of the oldest list day; of the first one ever without a window."""
         days = self.get()
         page, listing = days[-1] if days else (Page(Kind.DAY, FIRST_LIST_DAY.isoformat()), None)
         key = listing.page.key if listing is not None else page.key
         return datetime.combine(date.fromisoformat(key), time(), UTC)
 
-    def unreadable_pages(self) -> frozenset[Page]:
+    def unavailable_pages(self) -> frozenset[Page]:
         """Return the list days that fail while upstream works, and have for days."""
         days = self.get()
         fetched_at = max((listing.fetched_at for _, listing in days if listing), default=None)
