@@ -39,13 +39,13 @@ _WORD = re.compile(
 )
 #: A possessive 's, which `_WORD` does not match.
 _POSSESSIVE = re.compile(r"(?<=[^\W_])'s(?![^\W_])")
-#: What may be part of a word, or needs a closer look.
-_SIGN_OR_NON_ASCII = re.compile(r"['.+#]|[^\x00-\x7f]")
+#: ASCII characters that are part of some words.
+_SIGNS = "'.+#"
 #: Runs of non-ASCII characters. ASCII text, which is most of an abstract, needs only case folding.
 _NON_ASCII = re.compile(r"[^\x00-\x7f]+")
 #: ASCII characters that are never part of a word, mapped to a space.
 _SEPARATORS = {
-    code: " " for code in range(128) if not chr(code).isalnum() and chr(code) not in "'.+#"
+    code: " " for code in range(128) if not chr(code).isalnum() and chr(code) not in _SIGNS
 }
 _GREEK_NAMES = (
     "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho sigma "
@@ -83,12 +83,14 @@ def tokenize(text: str) -> list[str]:
     """Return the folded words of the text, in order."""
     folded = fold(_without_macros(text))
     # A regular expression takes four times as long, and analysis is half of the cost of a new page.
-    pieces = folded.translate(_SEPARATORS).replace(". ", " ").split()
-    if not _SIGN_OR_NON_ASCII.search(folded):
+    spaced = f"{folded.translate(_SEPARATORS)} ".replace(". ", " ")
+    pieces = spaced.split()
+    if spaced.isascii() and not any(map(spaced.__contains__, _SIGNS)):
         return pieces
-    odd = [at for at, piece in enumerate(pieces) if not piece.isalnum()]
-    for at in reversed(odd):
-        pieces[at : at + 1] = _words(pieces[at])
+    are_words = list(map(str.isalnum, pieces))
+    for at in range(len(pieces) - 1, -1, -1) if not all(are_words) else ():
+        if not are_words[at]:
+            pieces[at : at + 1] = _words(pieces[at])
     return pieces
 
 

@@ -46,7 +46,7 @@ _LINK = re.compile(r"\\href\{([^{}\\$]*)\}\{([^{}\\$]*)\}")
 # finding characters and slow at looking behind at each place of a text.
 
 #: Texts without any of these have nothing to convert.
-_TEX_MARK = re.compile(r"[\\$^{~`]|''|\*\*|--")
+_TEX_MARKS = ("\\", "$", "^", "{", "~", "`", "''", "**", "--")
 #: Left alone: drives and network shares, whose backslashes are no TeX, and displayed formulas.
 _LITERAL = re.compile(r"(?<!\w)(?:[A-Za-z]:\\|\\\\)\S*|\$\$[^$\n]{1,200}\$\$|\\\[[^\n]{1,200}?\\\]")
 _LITERAL_MARKS = (":\\", "\\\\", "$$", "\\[")
@@ -120,6 +120,8 @@ def normalize_url(text: str) -> str:
     Upstream's URLs have leading spaces and even line breaks. Other schemes are refused because a
     ``javascript:`` URL would run as a script in pages. A user name and password are dropped.
     """
+    if not text:  # most papers have no project page
+        return ""
     iri = _URL_FOLD.sub("", replace_forbidden(text).strip())
     try:
         parts = urlsplit(iri)
@@ -141,7 +143,7 @@ def tex_to_unicode(text: str) -> str:
     plain characters cannot express (with a fraction, a two-letter exponent or an unknown macro)
     stays exactly as it is, including the dollars.
     """
-    if not _TEX_MARK.search(text):
+    if not any(map(text.__contains__, _TEX_MARKS)):
         return text
     converted, end = "", 0
     for match in _MATH.finditer(text) if "$" in text or "\\(" in text else ():
