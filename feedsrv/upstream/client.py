@@ -11,6 +11,7 @@ quarter of a second.
 from __future__ import annotations
 
 import logging
+import os
 import re
 import ssl
 import time
@@ -46,6 +47,8 @@ _PLAIN_VALIDATOR = re.compile(r"[\x20-\x7e]{1,256}")
 #: for a year.
 _MAX_RETRY_AFTER = 3600.0
 _RETRY_AFTER_SECONDS = re.compile(r"(\d{1,9})", re.ASCII)
+#: The address in asyncio's message: "Connect call failed ('127.0.0.1', 9)".
+_REFUSED_ADDRESS = re.compile(r"\('([^']+)', (\d+)")
 _RATELIMIT_RESET = re.compile(r"\bt=(\d{1,9})(?!\d)", re.ASCII)
 
 
@@ -256,7 +259,17 @@ def _describe_cause(error: BaseException) -> str:
         error = cause
     if isinstance(error, ExceptionGroup):  # one for each address of the host
         error = error.exceptions[-1]
+    if isinstance(error, OSError) and error.errno and not isinstance(error, ssl.SSLError):
+        return _describe_os_error(error.errno, error.strerror or "")
     return str(error) or type(error).__name__
+
+
+def _describe_os_error(number: int, message: str) -> str:
+    """Return what the operating system says, without numbers of errors and quoted addresses."""
+    if address := _REFUSED_ADDRESS.search(message):
+        host = f"[{address[1]}]" if ":" in address[1] else address[1]
+        return f"{os.strerror(number).lower()} ({host}:{address[2]})"
+    return (message or os.strerror(number)).lower()
 
 
 async def _read_body(response: httpx.Response) -> bytes:

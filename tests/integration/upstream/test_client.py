@@ -414,6 +414,28 @@ def test_the_deadline_applies_when_the_name_server_does_not_respond(
         may_respond.set()
 
 
+def test_a_refused_connection_is_described_in_words() -> None:
+    with (
+        UpstreamClient("http://127.0.0.1:1", agent="feedsrv/test") as client,
+        pytest.raises(FetchError) as caught,
+    ):
+        client.get("/papers", client.deadline_after(5))
+    assert caught.value.reason == "request failed: connection refused (127.0.0.1:1)"
+
+
+def test_an_unknown_host_is_described_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    def getaddrinfo(*args: object, **options: object) -> list[object]:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    with (
+        UpstreamClient("http://upstream.example", agent="feedsrv/test") as client,
+        pytest.raises(FetchError) as caught,
+    ):
+        client.get("/papers", client.deadline_after(5))
+    assert caught.value.reason == "request failed: name or service not known"
+
+
 def test_each_address_that_refuses_a_connection_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     resolve_to(monkeypatch, "127.0.0.2", "127.0.0.3")
     with (
