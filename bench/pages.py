@@ -12,21 +12,17 @@ from __future__ import annotations
 
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
 import msgspec
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from keywords import DAYS, run_upstream_process
 from report import describe_run, format_table, write_section
-from start import get
+from start import full_store, get
 from tests.support.paths import ROOT
 from tests.support.server_process import ServerProcess, start_server
-from tests.support.waiting import wait_until
 
 #: The included feeds.
 SETTINGS = ROOT / "config" / "feedsrv.toml"
@@ -143,21 +139,13 @@ def main() -> None:
     if chromium is None:
         sys.stdout.write("Pages not measured: install chromium\n")
         return
-    with tempfile.TemporaryDirectory() as directory, run_upstream_process() as url:
-        settings = Path(directory) / "feedsrv.toml"
-        settings.write_text(
-            f"history_days = {DAYS}\nspacing = 0\nnew_keywords = 0\n{SETTINGS.read_text()}"
-        )
-        environ = {
-            "FEEDSRV_UPSTREAM_URL": url,
-            "FEEDSRV_CACHE_DIR": f"{directory}/store",
-            "FEEDSRV_CONFIG": str(settings),
-        }
-        with start_server(environ=environ) as server:
-            wait_until(lambda: get(server, "/status.json").count(b'"data"') >= DAYS, timeout=120)
-            for path in PATHS:
-                get(server, path)
-            loads = measure_pages(server, chromium)
+    with (
+        full_store(SETTINGS.read_text("utf-8")) as environ,
+        start_server(environ=environ) as server,
+    ):
+        for path in PATHS:
+            get(server, path)
+        loads = measure_pages(server, chromium)
     rows = (format_row(name, each) for name, each in loads.items())
     header = (
         *("page", "kB plain, target 30 for /", "kB compressed", "requests", "kB in all"),

@@ -12,7 +12,8 @@ from __future__ import annotations
 import http.client
 import tempfile
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from keywords import DAYS, run_upstream_process
@@ -28,6 +29,24 @@ TARGETS = {
     "ms of that response": "25",
     "ms of CPU time of that response": "",
 }
+
+
+@contextmanager
+def full_store(more_settings: str = "") -> Iterator[dict[str, str]]:
+    """Yield the environment of servers on a store that has every list day."""
+    with tempfile.TemporaryDirectory() as directory, run_upstream_process() as url:
+        settings = Path(directory) / "feedsrv.toml"
+        settings.write_text(
+            f"history_days = {DAYS}\nspacing = 0\nnew_keywords = 0\n{more_settings}"
+        )
+        environ = {
+            "FEEDSRV_UPSTREAM_URL": url,
+            "FEEDSRV_CACHE_DIR": f"{directory}/store",
+            "FEEDSRV_CONFIG": str(settings),
+        }
+        with start_server(environ=environ) as server:
+            wait_until(lambda: get(server, "/status.json").count(b'"data"') >= DAYS, timeout=120)
+        yield environ
 
 
 def get(server: ServerProcess, path: str) -> bytes:
@@ -50,16 +69,7 @@ def cpu_seconds(server: ServerProcess) -> float:
 def main() -> None:
     """Measure, and write the table."""
     results: dict[str, list[float]] = {name: [] for name in TARGETS}
-    with tempfile.TemporaryDirectory() as directory, run_upstream_process() as url:
-        settings = Path(directory) / "feedsrv.toml"
-        settings.write_text(f"history_days = {DAYS}\nspacing = 0\nnew_keywords = 0\n")
-        environ = {
-            "FEEDSRV_UPSTREAM_URL": url,
-            "FEEDSRV_CACHE_DIR": f"{directory}/store",
-            "FEEDSRV_CONFIG": str(settings),
-        }
-        with start_server(environ=environ) as server:
-            wait_until(lambda: get(server, "/status.json").count(b'"data"') >= DAYS, timeout=120)
+    with full_store() as environ:
         for _ in range(STARTS):
             began = time.perf_counter()
             with start_server(environ=environ) as server:
