@@ -7,7 +7,7 @@ from datetime import datetime
 from feedsrv.config import Config
 from feedsrv.errors import QuotaExceededError
 from feedsrv.feeds.digest import close_periods, listed_periods
-from feedsrv.feeds.metadata import feed_definition, feed_id, feeds_title
+from feedsrv.feeds.metadata import feeds_id, feeds_title
 from feedsrv.feeds.stored_list_days import StoredListDays
 from feedsrv.models import DigestLog, Feed, Match, Period, StoredDays
 from feedsrv.storage.repository import Repository
@@ -49,7 +49,7 @@ class ClosedDigests:
             StoreError: The store fails, so that nobody knows.
 
         """
-        return self._logs.get(_name(feeds))
+        return self._logs.get(feeds_id(feeds))
 
     def close_due_periods(
         self, feeds: Sequence[Feed], matches: Iterable[Match], days: StoredDays, client: str
@@ -75,7 +75,7 @@ class ClosedDigests:
         def close(stored: DigestLog | None) -> DigestLog | None:
             return close_periods(stored or DigestLog(), matches, periods, title) or stored
 
-        name = _name(feeds)
+        name = feeds_id(feeds)
         log = self._logs.get(name)
         if close(log) != log and self._repository.failure_state(self._now()) is None:
             with suppress(QuotaExceededError):  # then they come with a later request
@@ -84,7 +84,3 @@ class ClosedDigests:
                     self._quota.consume(client, self._now())  # they are stored for good
                 log = self._logs.update(name, close)
         return log or DigestLog()
-
-
-def _name(feeds: Iterable[Feed]) -> str:
-    return feed_id(map(feed_definition, feeds))

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from feedsrv.errors import StoreError
-from feedsrv.feeds.metadata import feed_definition, feed_id
+from feedsrv.feeds.metadata import feeds_id
 from feedsrv.feeds.selection import newest_first
 from feedsrv.models import Feed, Paper
 from feedsrv.storage.clock_skew import is_future
@@ -44,7 +44,7 @@ class FirstMatches:
 
     def is_stored(self, feed: Feed) -> bool:
         """Return whether the feed was ever served."""
-        return self._get(_name(feed)) is not None
+        return self._get(feeds_id([feed])) is not None
 
     def date_matches(
         self,
@@ -68,7 +68,7 @@ class FirstMatches:
             is_stored: Whether to store the dates, as for a feed that somebody subscribes to.
 
         """
-        name = _name(feed)
+        name = feeds_id([feed])
 
         def extend(log: FirstMatchLog | None) -> FirstMatchLog:
             return _extend(log, papers, now, window_ids, window_start)
@@ -85,10 +85,6 @@ class FirstMatches:
         with suppress(StoreError):
             return self._logs.get(name)
         return None
-
-
-def _name(feed: Feed) -> str:
-    return feed_id([feed_definition(feed)])
 
 
 def _extend(

@@ -40,7 +40,7 @@ def feed_metadata(
     title = feeds_title(feeds, demo=demo)
     digest = _DIGEST_ADJECTIVES.get(feeds[0].digest)
     return FeedMetadata(
-        id=feed_id(map(feed_definition, feeds)),
+        id=feeds_id(feeds),
         title=f"{title} ({digest})" if digest else title,
         subtitle="; ".join(dict.fromkeys(map(feed_description, feeds))),
         self_url=self_url,
@@ -69,6 +69,11 @@ def feed_id(definitions: Iterable[str]) -> str:
     The order of the definitions, one of each feed of a union, does not matter.
     """
     return uuid_urn(chr(10).join(sorted(set(definitions))))
+
+
+def feeds_id(feeds: Iterable[Feed]) -> str:
+    """Return the id of the feeds as one; their order does not matter."""
+    return feed_id(map(feed_definition, feeds))
 
 
 def uuid_urn(name: str) -> str:

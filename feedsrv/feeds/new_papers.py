@@ -6,7 +6,7 @@ from datetime import date, timedelta
 import msgspec
 
 from feedsrv.feeds.digest import count_papers, rank_papers
-from feedsrv.feeds.metadata import feed_definition, feed_id, feeds_title
+from feedsrv.feeds.metadata import feeds_id, feeds_title
 from feedsrv.feeds.service import ALL_PAPERS, Service
 from feedsrv.models import Digest, Feed, Match
 from feedsrv.storage.permanent import PermanentValues
@@ -44,7 +44,7 @@ def build_report(service: Service, feeds: Sequence[Feed], since: date | None) ->
     """
     now = service.now()
     first_day = now.date() - _FIRST_REPORT
-    last = _reported(service).get(_name(feeds)) or ReportedPapers(first_day, ())
+    last = _reported(service).get(feeds_id(feeds)) or ReportedPapers(first_day, ())
     first_day = min(last.since, first_day)  # whatever the clock said
     matches = service.get_feed(*feeds, limit=ALL_PAPERS, page_number=1).matches
     known = frozenset(last.ids)
@@ -65,7 +65,7 @@ def build_report(service: Service, feeds: Sequence[Feed], since: date | None) ->
 
 def mark_reported(service: Service, feeds: Sequence[Feed], report: Report) -> None:
     """Have the next report leave out what this one had."""
-    _reported(service).set(_name(feeds), report.reported)
+    _reported(service).set(feeds_id(feeds), report.reported)
 
 
 def _is_new(match: Match, first_day: date, known: frozenset[str], since: date | None) -> bool:
@@ -75,7 +75,3 @@ def _is_new(match: Match, first_day: date, known: frozenset[str], since: date | 
 
 def _reported(service: Service) -> PermanentValues[ReportedPapers]:
     return service.repository.permanent_values("reported", ReportedPapers)
-
-
-def _name(feeds: Sequence[Feed]) -> str:
-    return feed_id(map(feed_definition, feeds))

@@ -41,7 +41,7 @@ from feedsrv.feeds.artefacts import ArtefactService
 from feedsrv.feeds.closed_digests import ClosedDigests
 from feedsrv.feeds.first_matches import FirstMatches
 from feedsrv.feeds.likes import Likes
-from feedsrv.feeds.metadata import feed_definition, feed_id
+from feedsrv.feeds.metadata import feeds_id
 from feedsrv.feeds.seed_fetcher import SeedFetcher
 from feedsrv.feeds.selection import DEFAULT_LIMIT, Selector, default_limit, merge_feeds
 from feedsrv.feeds.source_fetcher import SourceFetcher, with_fetched_listings
@@ -406,7 +406,7 @@ class Service:
         if not has_window or not matches or matches[-1].paper.published >= start:
             return matches
         limit = limit or max(feed.limit for feed in feeds)
-        name = f"{feed_id(map(feed_definition, feeds))} {limit}"
+        name = f"{feeds_id(feeds)} {limit}"
         if len(matches) > size:
             cutoff = self.repository.raise_newest_hidden(name, matches[size].paper.published)
         elif (stored := self.repository.get_newest_hidden(name)) is not None:
@@ -468,13 +468,11 @@ class Service:
         try:
             for feed in feeds if client else ():
                 queries = parse_feed_queries(feed)
-                is_known = all(
-                    self._likes.is_stored(like) for query in queries for like in iter_likes(query)
+                likes = (like for query in queries for like in iter_likes(query))
+                is_dated = any(map(has_changing_condition, queries))
+                is_known = all(map(self._likes.is_stored, likes)) and (
+                    not is_dated or self._first_matches.is_stored(feed)
                 )
-                if any(map(has_changing_condition, queries)) and not self._first_matches.is_stored(
-                    feed
-                ):
-                    is_known = False
                 if not is_known:
                     self._quota.consume(client, self._now())
         except QuotaExceededError:

@@ -25,7 +25,7 @@ from feedsrv.errors import (
     StoreError,
 )
 from feedsrv.feeds.digest_documents import digest_id
-from feedsrv.feeds.metadata import feed_definition, feed_id, feeds_title
+from feedsrv.feeds.metadata import feeds_id, feeds_title
 from feedsrv.feeds.service import ALL_PAPERS, Service
 from feedsrv.mail.links import MailLinks
 from feedsrv.mail.messages import Envelope, Footer, digest_message
@@ -72,7 +72,7 @@ def due_messages(service: Service, subscriptions: Subscriptions) -> list[DueMess
         feeds = subscribed_feeds(service, subscription)
         if not feeds:
             continue
-        name = feed_id(map(feed_definition, feeds))
+        name = feeds_id(feeds)
         if name not in digests:
             digests[name] = _closed_digests(service, feeds)
         delivery = subscriptions.deliveries.get(subscription.id)
@@ -98,7 +98,7 @@ def build_message(service: Service, links: MailLinks, due: DueMessage) -> EmailM
     subscription = due.subscription
     return digest_message(
         due.digest,
-        digest_id(feed_id(map(feed_definition, due.feeds)), due.digest.key),
+        digest_id(feeds_id(due.feeds), due.digest.key),
         Envelope(
             sender=service.config.mail.sender, recipient=subscription.address, date=service.now()
         ),

@@ -206,7 +206,7 @@ class Scheduler:
         try:
             seconds = self._idle_task(self._must_yield)
         except Exception:
-            log.exception("unexpected error in a background task")
+            log.exception("Idle task failed: unexpected error")
             return
         if seconds is not None:
             self._schedule_idle_task(seconds)
