@@ -1,6 +1,6 @@
 """Fetch the papers that queries compare others with (``like:``)."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
 from feedsrv.errors import QueryError
@@ -61,10 +61,11 @@ class SeedFetcher:
 
         """
         pages = dict.fromkeys(page for feed in feeds for page in seed_pages(feed))
+        unknown = self._unknown_ids([page.key for page in pages])
         missing = [
             page
             for page in pages
-            if self._is_unknown(page.key) and self._refresher.blocking_failure(page) is None
+            if page.key in unknown and self._refresher.blocking_failure(page) is None
         ]
         for page in missing if client else ():
             if self._scheduler.is_new_adhoc(page):
@@ -92,8 +93,12 @@ class SeedFetcher:
 
     def lacks_seeds(self, queries: Iterable[Query]) -> bool:
         """Return whether a part of the queries has no paper to compare others with."""
-        likes = (like for query in queries for like in iter_likes(query))
-        return any(all(map(self._is_unknown, like.ids)) for like in likes)
+        likes = [like for query in queries for like in iter_likes(query)]
+        unknown = self._unknown_ids([paper_id for like in likes for paper_id in like.ids])
+        return any(unknown.issuperset(like.ids) for like in likes)
 
-    def _is_unknown(self, paper_id: str) -> bool:
-        return self._likes.get_seed(paper_id, self._list_days.search_index()) is None
+    def _unknown_ids(self, paper_ids: Sequence[str]) -> frozenset[str]:
+        if not paper_ids:
+            return frozenset()
+        window = self._list_days.search_index()
+        return frozenset(each for each in paper_ids if self._likes.get_seed(each, window) is None)

@@ -255,7 +255,7 @@ class ArtefactRefresher:
 
         Its next check is due as late as after a success: a paper that always fails delays no other.
         """
-        if getattr(error, "is_not_found", False):
+        if error.is_not_found:
             return ArtefactRecord(now)
         self._save_failure(error, now)
         known = self._repository.get_artefacts().records.get(paper_id)
