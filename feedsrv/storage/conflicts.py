@@ -16,8 +16,13 @@ from feedsrv.storage.last_modified import LastModifiedBucket
 from feedsrv.storage.lease import Lease
 
 
-def resolve_conflict(ours: msgspec.Struct, theirs: msgspec.Struct, now: datetime) -> msgspec.Struct:
-    """Return the later record; ours where both are of one time, or have none.
+def resolve_conflict(
+    ours: msgspec.Struct, theirs: msgspec.Struct, now: datetime, *, was_ours_stored: bool
+) -> msgspec.Struct:
+    """Return the later record.
+
+    Where both are of one time, or have none, ours wins unless it was stored once: then it is what
+    the other process read and changed.
 
     Request logs, Last-Modified values and artefacts are merged. Of leases and logs of digests the
     stored one wins: other processes obey the one, and have served the others.
@@ -34,7 +39,10 @@ def resolve_conflict(ours: msgspec.Struct, theirs: msgspec.Struct, now: datetime
             return ours.merge(theirs, now)
         case (Lease(), Lease()) | (DigestLog(), DigestLog()):
             return theirs
-    return theirs if _timestamp(theirs, now) > _timestamp(ours, now) else ours
+    our_time, their_time = _timestamp(ours, now), _timestamp(theirs, now)
+    if our_time == their_time:
+        return theirs if was_ours_stored else ours
+    return ours if our_time > their_time else theirs
 
 
 def _merge_times(one: Iterable[datetime], other: Iterable[datetime]) -> tuple[datetime, ...]:

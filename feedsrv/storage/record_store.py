@@ -58,6 +58,8 @@ class _Entry(NamedTuple):
     record: msgspec.Struct | None
     #: Whether nobody is known to have changed it in the backend since.
     is_current: bool
+    #: Whether the backend had it once.
+    was_stored: bool
     #: Bytes of memory, about.
     size: int
 
@@ -196,7 +198,7 @@ class RecordStore:
                 record = change(known)
                 if record is not known or not is_conditional:
                     self._is_synchronized = False
-                    entry = _make_entry(type_, record)
+                    entry = _make_entry(type_, record)._replace(was_stored=False)
                     if key.area is Area.PERMANENT:
                         self._unwritten[key] = entry
                     self._remember(key, entry, self._seen(key))
@@ -365,7 +367,8 @@ class RecordStore:
             return None if was_deleted and not self._may_have_lost else ours
         if ours is None or self._is_synchronized or (is_permanent and not is_unwritten):
             return stored
-        winner = resolve_conflict(ours, stored, self._now())
+        was_stored = entry is not None and entry.was_stored
+        winner = resolve_conflict(ours, stored, self._now(), was_ours_stored=was_stored)
         return winner if isinstance(winner, type_) else stored
 
     def _remember(self, key: StorageKey, entry: _Entry, seen: tuple[object, int]) -> None:
@@ -453,6 +456,7 @@ def _make_entry(type_: type[msgspec.Struct], record: msgspec.Struct | None) -> _
         type_,
         record,
         is_current=True,
+        was_stored=True,
         size=_BYTES_PER_RECORD + int(json_bytes * _BYTES_PER_JSON_BYTE),
     )
 

@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -98,7 +98,9 @@ def warning_messages(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 def remove(folder: Path) -> None:
     """Remove the folder in one step: the thread of the store may be making files in it."""
-    shutil.rmtree(folder.rename(folder.with_name("removed")), ignore_errors=True)
+    removed = folder.with_name("removed")
+    shutil.rmtree(removed, ignore_errors=True)
+    shutil.rmtree(folder.rename(removed), ignore_errors=True)
 
 
 @contextmanager
@@ -145,8 +147,12 @@ def another_program(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def file_instead_of_folder(folder: Path) -> Iterator[None]:
-    remove(folder / MINE)
-    (folder / MINE).write_text("not a folder")
+    is_file = False
+    while not is_file:
+        remove(folder / MINE)
+        with suppress(IsADirectoryError):  # the server has made the folder again meanwhile
+            (folder / MINE).write_text("not a folder")
+            is_file = True
     yield
     (folder / MINE).unlink()
 

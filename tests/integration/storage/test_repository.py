@@ -418,6 +418,21 @@ def test_a_cached_permanent_value_does_not_overwrite_a_newer_stored_one(tmp_path
     assert values_a.get("1") == values_b.get("1") == Subscriber("bo@example.org")
 
 
+def test_a_process_that_rereads_everything_does_not_restore_the_listing_that_another_replaced(
+    tmp_path: Path,
+) -> None:
+    """A refresh can change the dates in a listing, but not the time at which it was fetched."""
+    stores = [disk_store(tmp_path, UPSTREAM) for _ in range(2)]
+    stores[1].save_listing(make_listing(), FRIDAY)
+    stores[1]._records._closing.set()
+    stores[1]._records._thread.join()
+    replaced = msgspec.structs.replace(make_listing(), skipped=("one",))
+    stores[0].save_listing(replaced, FRIDAY)
+    stores[1]._records._invalidate_all()
+    stores[1]._records.run_maintenance()
+    assert [store.get_listing(FRIDAY) for store in stores] == [replaced, replaced]
+
+
 def test_a_permanent_value_is_written_once_the_disk_works_and_is_unknown_before(
     tmp_path: Path,
 ) -> None:

@@ -42,8 +42,10 @@ def make_incidents(at: datetime) -> IncidentLog:
     return IncidentLog((Incident(subject="day", reason="x", since=NOON, reported_at=at),))
 
 
-def winner(ours: msgspec.Struct, theirs: msgspec.Struct) -> msgspec.Struct:
-    return resolve_conflict(ours, theirs, LATER)
+def winner(
+    ours: msgspec.Struct, theirs: msgspec.Struct, *, was_ours_stored: bool = False
+) -> msgspec.Struct:
+    return resolve_conflict(ours, theirs, LATER, was_ours_stored=was_ours_stored)
 
 
 @pytest.mark.parametrize(
@@ -55,8 +57,9 @@ def winner(ours: msgspec.Struct, theirs: msgspec.Struct) -> msgspec.Struct:
     ],
 )
 def test_the_later_record_wins(early: msgspec.Struct, late: msgspec.Struct) -> None:
-    assert winner(early, late) == late
-    assert winner(late, early) == late
+    for was_stored in (False, True):
+        assert winner(early, late, was_ours_stored=was_stored) == late
+        assert winner(late, early, was_ours_stored=was_stored) == late
 
 
 def test_a_record_of_a_wrong_clock_loses() -> None:
@@ -65,11 +68,15 @@ def test_a_record_of_a_wrong_clock_loses() -> None:
         assert winner(make(NOON), make(NEXT_YEAR)) == make(NOON)
 
 
-def test_our_record_wins_if_both_times_are_equal_or_missing() -> None:
-    ours = make_failure(NOON)
-    assert winner(ours, msgspec.structs.replace(ours, reason="theirs")) is ours
-    alias, other = PageAlias(FRIDAY), PageAlias(Page(Kind.DAY, "2026-11-19"))
-    assert winner(alias, other) is alias
+def test_of_two_records_of_equal_or_no_time_ours_wins_unless_it_was_stored_once() -> None:
+    failure = make_failure(NOON)
+    pairs = [
+        (failure, msgspec.structs.replace(failure, reason="theirs")),
+        (PageAlias(FRIDAY), PageAlias(Page(Kind.DAY, "2026-11-19"))),
+    ]
+    for ours, theirs in pairs:
+        assert winner(ours, theirs) is ours
+        assert winner(ours, theirs, was_ours_stored=True) is theirs
 
 
 def test_the_stored_lease_wins() -> None:
