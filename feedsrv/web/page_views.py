@@ -8,9 +8,10 @@ from werkzeug.wrappers import Response
 from feedsrv.errors import QueryError
 from feedsrv.monitoring.status import long_outage
 from feedsrv.search.parser import URL_LIMITS, parse_query
-from feedsrv.web.base_views import BaseViews
+from feedsrv.web.base_views import BaseViews, redirect_response
 from feedsrv.web.pages import Preview, build_preview, feed_card, query_problem
 from feedsrv.web.params import page_number_param, page_param, query_param
+from feedsrv.web.pasted_query import list_path
 from feedsrv.web.problems import PROBLEM_TYPES_PATH
 from feedsrv.web.urls import client_address
 
@@ -33,6 +34,8 @@ class PageViews(BaseViews):
 
     def index(self) -> Response:
         """Return the front page: a preview of the query, and the configured feeds."""
+        if path := list_path(query_param()):
+            return redirect_response(self._url_builder()(path))
         window, today = self._service.window(), self._service.now().date()
         feeds, page = tuple(self._config.feeds.values()), page_number_param()
         # A static export has no further pages.

@@ -13,6 +13,7 @@ from flask import request
 
 from feedsrv.errors import ParameterError
 from feedsrv.models import MAX_ENTRIES, DigestPeriod, MatchMode
+from feedsrv.web.pasted_query import query_from_pasted
 
 #: Characters of a value that an error repeats.
 _MAX_SHOWN = 100
@@ -49,7 +50,7 @@ def feed_params() -> FeedParams:
 
 
 def query_param() -> str:
-    """Return the query ``q``, normalized in white space; raise ParameterError if not UTF-8."""
+    """Return the query that ``q`` means, with single spaces; raise ParameterError if not UTF-8."""
     # Werkzeug leaves bytes that are not UTF-8 percent-encoded, as if they had been typed so.
     pairs = parse_qsl(request.query_string.decode("latin-1"), encoding="latin-1")
     raw = next((value for name, value in pairs if name == "q"), "")
@@ -57,7 +58,7 @@ def query_param() -> str:
         query = raw.encode("latin-1").decode()
     except UnicodeDecodeError as error:
         raise ParameterError("q", raw, "must be encoded as UTF-8") from error
-    return " ".join(_undo_encoding(query).split())
+    return query_from_pasted(" ".join(_undo_encoding(query).split()))
 
 
 def _undo_encoding(query: str) -> str:
