@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property, lru_cache
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from typing import Literal, NamedTuple
 
 from feedsrv.search.analysis import tokenize_with_offsets
@@ -35,6 +35,8 @@ _PARTICLES = frozenset({"down", "in", "off", "on", "out", "over", "up"})
 _MIN_BEFORE_PARTICLE = 3
 #: *AI* is not *a i*, but *kNN* is *k-NN*.
 _MIN_JOINED = 3
+#: Letters of an abbreviation that may be apart: *i.i.d.* is *iid*. *U.S.* is not *us*.
+_MIN_INITIALS, _MAX_INITIALS = 3, 4
 #: Only at a border of a digit and a letter may more words be one: *H 2 O*.
 _MAX_JOINED = 2
 
@@ -203,6 +205,9 @@ def may_join(first: str, last: str) -> bool:
 
 def _joined_words(words: tuple[str, ...]) -> Iterator[tuple[int, str]]:
     """Yield each word that a text may have for the first words, with the number of words."""
+    initials = "".join(takewhile(_is_letter, words))
+    if _MIN_INITIALS <= len(initials) <= _MAX_INITIALS:
+        yield len(initials), initials
     joined = words[0]
     for count, (word, following) in enumerate(pairwise(words), 2):
         at_digit = word[-1].isdigit() or following[0].isdigit()
@@ -214,9 +219,16 @@ def _joined_words(words: tuple[str, ...]) -> Iterator[tuple[int, str]]:
             return
 
 
+def _is_letter(word: str) -> bool:
+    return len(word) == 1 and word.isascii() and word.isalpha()
+
+
 def _split_edges(word: str, start: int, mode: WordMode) -> Iterator[Edge]:
     """Yield the edges for a word that a text may have in two parts, or in more parts at digits."""
     end = start + len(word)
+    if _MIN_INITIALS <= len(word) <= _MAX_INITIALS and all(map(_is_letter, word)):
+        for at, letter in enumerate(word, start):
+            yield Edge(at, at + 1, letter, "exact")
     digit_cuts = []
     for cut in range(1, len(word)):
         first, last = word[:cut], word[cut:]

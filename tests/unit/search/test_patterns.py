@@ -25,6 +25,9 @@ SPELLINGS = [
     ["\u03c00.5", "pi0.5", r"$\pi_{0.5}$", "\u03c0 0.5"],
     ["VILA\u00b2", "VILA2", "VILA$^2$", "VILA-2"],
     ["\u03b2-VAE", "beta-VAE", r"$\beta$-VAE"],
+    ["non-i.i.d.", "non-IID", "non i. i. d."],
+    ["Q, K, V", "QKV", "Q-K-V"],
+    ["Ph.D.", "PhD"],
     ["world model", "world models", "world-model", "worldmodel"],
 ]
 words = st.sampled_from(
@@ -68,6 +71,9 @@ def test_all_spellings_match_each_other(spellings: list[str]) -> None:
         ("notable", "not able"),
         ("main", "MA in"),
         ("AI", "a i"),
+        ("US", "the U.S."),
+        ("U.S.", "for us"),
+        ("IID", "i, d"),
         ("C", "C++"),
         ("nonlinear", "linear"),
         ("finetuning", "fine words, tuning"),
