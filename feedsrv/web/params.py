@@ -13,7 +13,7 @@ from flask import request
 
 from feedsrv.errors import ParameterError
 from feedsrv.models import MAX_ENTRIES, DigestPeriod, MatchMode
-from feedsrv.web.pasted_query import query_from_pasted
+from feedsrv.web.pasted_query import list_path, query_from_pasted
 
 #: Characters of a value that an error repeats.
 _MAX_SHOWN = 100
@@ -53,7 +53,13 @@ def query_param() -> str:
     """Return the query that ``q`` means, with single spaces; raise ParameterError if not UTF-8."""
     # Werkzeug leaves bytes that are not UTF-8 percent-encoded, as if they had been typed so.
     pairs = parse_qsl(request.query_string.decode("latin-1"), encoding="latin-1")
-    raw = next((value for name, value in pairs if name == "q"), "")
+    queries = [_decode_query(value) for name, value in pairs if name == "q"]
+    # The query of an address that was added to this one unencoded is a second parameter.
+    is_address_with_query = len(queries) > 1 and list_path(queries[0])
+    return queries[1 if is_address_with_query else 0] if queries else ""
+
+
+def _decode_query(raw: str) -> str:
     try:
         query = raw.encode("latin-1").decode()
     except UnicodeDecodeError as error:
