@@ -62,6 +62,8 @@ class PageViews(BaseViews):
 
     def preview(self) -> Response:
         """Return a part of a page: what a feed of the query would contain."""
+        if path := list_path(query_param()):
+            return redirect_response(self._url_builder()(path))  # page.js goes there
         return self._html_response("preview.html", **self._preview_context())
 
     def _preview_context(self) -> dict[str, object]:
