@@ -29,6 +29,7 @@ from werkzeug.test import run_wsgi_app
 
 from feedsrv.config import build_config
 from feedsrv.feeds.service import Service
+from feedsrv.feeds.service_factory import create_service
 from feedsrv.models import Failure
 from feedsrv.web.app import create_app
 from keywords import DAYS, START, Clock, make_papers, run_upstream_process
@@ -52,7 +53,7 @@ def open_service(directory: str, url: str) -> Iterator[Service]:
     config = build_config(
         {"feeds": {"model": {"title": "Models", "query": "model"}}}, "", {}, arguments
     )
-    with closing(Service.open(config, now=clock, sleep=clock.forward)) as service:
+    with closing(create_service(config, now=clock, sleep=clock.forward)) as service:
         yield service
 
 

@@ -32,7 +32,7 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 from werkzeug.serving import BaseWSGIServer, make_server
 
 from feedsrv.config import Config
-from feedsrv.feeds.service import Service
+from feedsrv.feeds.service_factory import create_service
 from feedsrv.upstream.demo import create_demo_upstream
 from feedsrv.web.app import create_app
 from nginx import run_nginx
@@ -116,7 +116,7 @@ def run_feedsrv(clock: Clock, directory: Path) -> Iterator[tuple[str, CountingMi
         history_days=1,
         new_keywords=0,
     )
-    service = Service.open(config, now=clock)
+    service = create_service(config, now=clock)
     counts = CountingMiddleware(create_app(service))
     server = serve_in_thread(counts)
     try:

@@ -20,6 +20,7 @@ from werkzeug.serving import make_server
 
 from feedsrv.config import load_config
 from feedsrv.feeds.service import Service
+from feedsrv.feeds.service_factory import create_service
 from feedsrv.mail.messages import Envelope, Footer, digest_message
 from feedsrv.models import Feed
 from feedsrv.web.app import create_app
@@ -57,7 +58,7 @@ def run_server(directory: Path) -> Iterator[tuple[str, Service]]:
     config = msgspec.structs.replace(
         config, demo=True, spacing=0.0, history_days=10, public_url="http://localhost:8000"
     )
-    service = Service.open(config, now=lambda: NOW, chance=lambda: 0.5)
+    service = create_service(config, now=lambda: NOW, chance=lambda: 0.5)
     for _ in service.refresh_stale():
         pass
     httpd = make_server("127.0.0.1", 8000, create_app(service), threaded=True)

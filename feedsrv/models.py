@@ -238,7 +238,7 @@ class Feed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     #: As the user wrote it. Empty for all papers.
     query: str = ""
     sources: Annotated[tuple[Source, ...], msgspec.Meta(min_length=1)] = ("daily", "search")
-    #: 0 if it is not set; see `feedsrv.feeds.selection.default_limit`.
+    #: 0 if it is not set; see `feedsrv.feeds.limits.default_limit`.
     limit: Annotated[int, msgspec.Meta(ge=1, le=MAX_ENTRIES)] = 0
     #: What the entries link to.
     link: Literal["huggingface", "arxiv", "pdf"] = "huggingface"

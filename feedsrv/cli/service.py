@@ -8,6 +8,7 @@ from pathlib import Path
 
 from feedsrv.config import Config, load_config
 from feedsrv.feeds.service import Service
+from feedsrv.feeds.service_factory import create_service
 from feedsrv.logs import configure_logging
 from feedsrv.monitoring.incidents import subscribe_incident_recorder
 
@@ -25,6 +26,6 @@ def load_settings(config_file: Path | None, **arguments: object) -> Config:
 @contextmanager
 def open_service(config: Config) -> Iterator[Service]:
     """Open a service that records incidents, and close it afterwards."""
-    with closing(Service.open(config)) as service:
+    with closing(create_service(config)) as service:
         subscribe_incident_recorder(service)
         yield service

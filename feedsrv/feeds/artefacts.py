@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 
 from feedsrv.config import Config
-from feedsrv.feeds.selection import newest_first
+from feedsrv.feeds.deduplication import newest_first
 from feedsrv.models import Feed, Paper
 from feedsrv.search.artefacts import NO_ARTEFACTS, ArtefactTable
 from feedsrv.search.query import Query, has_artefact_condition

@@ -12,8 +12,8 @@ from datetime import datetime, timedelta
 import msgspec
 
 from feedsrv.errors import StoreError
+from feedsrv.feeds.deduplication import newest_first
 from feedsrv.feeds.metadata import feeds_id
-from feedsrv.feeds.selection import newest_first
 from feedsrv.models import Feed, Paper
 from feedsrv.storage.clock_skew import is_future
 from feedsrv.storage.repository import Repository

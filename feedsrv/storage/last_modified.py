@@ -8,6 +8,7 @@ none, until the clock is past the last one that was sent.
 
 from __future__ import annotations
 
+import hashlib
 from datetime import datetime, timedelta
 
 import msgspec
@@ -59,3 +60,8 @@ class LastModifiedBucket(msgspec.Struct, frozen=True):
             if url not in urls or urls[url].changed_at <= value.changed_at:
                 urls[url] = value
         return LastModifiedBucket(urls)
+
+
+def hash_url(url: str) -> str:
+    """Return a name for the URL that does not reveal the key of a private server."""
+    return hashlib.sha256(url.encode()).hexdigest()[:32]

@@ -38,7 +38,7 @@ from feedsrv.storage.clock_skew import (
 )
 from feedsrv.storage.codec import RecordT
 from feedsrv.storage.disk import DiskBackend
-from feedsrv.storage.last_modified import LastModifiedBucket
+from feedsrv.storage.last_modified import LastModifiedBucket, hash_url
 from feedsrv.storage.lease import Lease
 from feedsrv.storage.permanent import PermanentValues
 from feedsrv.storage.record_store import RecordStore
@@ -269,8 +269,10 @@ class Repository:
         """Return since when the URL has this ETag, in whole seconds; the same in all processes.
 
         A change is later than the one before by a second at least, even where the clock says
-        otherwise. None while that lies in the future: the clock is wrong, or was.
+        otherwise: newsboat drops a body whose Last-Modified did not rise. None while that lies in
+        the future: the clock is wrong, or was.
         """
+        url = hash_url(url)
         key = self._bucket_key(url)
         bucket = self._records.get(key, LastModifiedBucket) or LastModifiedBucket({})
         if not bucket.is_up_to_date(url, etag):

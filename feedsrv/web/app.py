@@ -15,6 +15,7 @@ from feedsrv.feeds.digest import format_period
 from feedsrv.feeds.digest_documents import period_page_url
 from feedsrv.feeds.entry import paper_page_url
 from feedsrv.feeds.service import Service
+from feedsrv.feeds.service_factory import create_service
 from feedsrv.logs import configure_access_log, configure_logging
 from feedsrv.monitoring.incidents import short_reason, subscribe_incident_recorder
 from feedsrv.monitoring.metrics import Metrics
@@ -69,7 +70,7 @@ def open_app(config: Config) -> Flask:
     secrets = [config.access_key, config.hf_token, config.mail_password]
     configure_logging(config.log_format, secrets)
     configure_access_log(secrets)
-    service = Service.open(config)
+    service = create_service(config)
     subscribe_incident_recorder(service)
     service.artefacts.refresh_when_idle()
     return create_app(service)
@@ -96,7 +97,7 @@ def create_app(service: Service) -> Flask:
     cache = ResponseCache(
         shedder,
         is_overloaded=shedder.is_overloaded,
-        version=service.store_version,
+        version=service.repository.version,
         now=service.now,
         max_bytes=service.config.response_cache_bytes,
         trusted_proxies=service.config.trusted_proxies,
@@ -120,7 +121,7 @@ def _register_hooks(
     @app.before_request
     def before_request() -> Response | None:
         # Before anything is read: what is stored meanwhile makes the response stale.
-        g.version = service.store_version()
+        g.version = service.repository.version()
         if request.method == "OPTIONS" and isinstance(request.routing_exception, MethodNotAllowed):
             return options_response(request.path, private=private)
         # Werkzeug drops all slashes at the beginning but one.

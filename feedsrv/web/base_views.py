@@ -95,7 +95,7 @@ class BaseViews:
         return build_cacheable_response(
             etag,
             media_type=media_type,
-            modified=self._service.last_modified(url, etag),
+            modified=self._service.repository.last_modified(url, etag, self._service.now()),
             poll_after=fresh_until,
             cacheable_until=expires_at,
             private=bool(self._config.access_key),

@@ -10,7 +10,7 @@ from feedsrv.feeds.digest_documents import build_digest_entries
 from feedsrv.feeds.entry import Entry, build_entries
 from feedsrv.feeds.formats import ALL_FORMATS
 from feedsrv.feeds.metadata import FeedMetadata
-from feedsrv.feeds.service import DigestResult, FeedResult
+from feedsrv.feeds.results import DigestResult, FeedResult
 from feedsrv.models import Digest, Feed, Match, PaperTokens
 from feedsrv.web.responses import EncodedBody, encode_body
 

@@ -13,6 +13,7 @@ import pytest
 
 from feedsrv.config import Config, StoreConfig
 from feedsrv.feeds.service import Service
+from feedsrv.feeds.service_factory import create_service
 from feedsrv.models import Feed, Kind, Listing, Page
 from feedsrv.search.parser import parse_query
 from feedsrv.search.query import matches
@@ -34,7 +35,7 @@ def lists(tmp_path: Path) -> Iterator[list[Listing]]:
         config = Config(
             upstream_url=url, cache_dir=tmp_path / "lists", spacing=0.0, history_days=45
         )
-        with closing(Service.open(config, now=lambda: LAST_DAY)) as service:
+        with closing(create_service(config, now=lambda: LAST_DAY)) as service:
             for _ in service.refresh_stale(FEED):
                 pass
             yield [listing for _, listing in service.list_days() if listing is not None][::-1]
@@ -48,7 +49,7 @@ def open_server(folder: Path, redis: RedisServer, clock: Clock) -> Service:
         public_url="https://papers.example.org",
         feeds={"rl": FEED},
     )
-    return Service.open(config, now=clock)
+    return create_service(config, now=clock)
 
 
 def test_every_matching_paper_is_in_exactly_one_weekly_digest_of_all_servers(

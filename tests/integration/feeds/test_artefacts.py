@@ -348,10 +348,10 @@ def test_artefacts_change_no_feed_but_those_that_look_for_them(
     paths = [f"/feeds/every.{suffix}" for suffix in ("atom", "rss", "json", "bib")]
     before = [client.get(path) for path in paths]
 
-    version = service.store_version()
+    version = service.repository.version()
     linked |= {f"2611.{number:05d}": {"model": ["a/b"], "space": ["a/c"]} for number in range(12)}
     service.artefacts.refresh_batch()
-    assert service.store_version() == version, "so that cached responses stay"
+    assert service.repository.version() == version, "so that cached responses stay"
     clock.forward(minutes=2)
     for path, response in zip(paths, before, strict=True):
         again = client.get(path)

@@ -10,7 +10,7 @@ import pytest
 from werkzeug.test import EnvironBuilder
 from werkzeug.wrappers import Response
 
-from feedsrv.feeds.service import FeedResult
+from feedsrv.feeds.results import FeedResult
 from feedsrv.models import Feed
 from feedsrv.upstream.demo import create_demo_upstream
 from tests.support.clock import Clock

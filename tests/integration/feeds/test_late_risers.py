@@ -10,7 +10,8 @@ import pytest
 from werkzeug import Response
 
 from feedsrv.errors import UpstreamError
-from feedsrv.feeds.service import FeedResult, Service
+from feedsrv.feeds.results import FeedResult
+from feedsrv.feeds.service import Service
 from feedsrv.models import Feed, Kind, Page
 from tests.support.clock import Clock
 from tests.support.types import MakeClient, MakeService

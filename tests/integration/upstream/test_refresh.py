@@ -11,7 +11,8 @@ from werkzeug.wrappers import Response
 
 from feedsrv.config import Config
 from feedsrv.errors import NoDataYetError, RequestNotSentError
-from feedsrv.feeds.service import FeedResult, Service
+from feedsrv.feeds.results import FeedResult
+from feedsrv.feeds.service import Service
 from feedsrv.models import Feed, Kind, Page
 from feedsrv.upstream.client import UpstreamClient
 from feedsrv.upstream.refresh import Refresher

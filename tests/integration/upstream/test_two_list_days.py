@@ -6,7 +6,7 @@ from datetime import date
 
 import pytest
 
-from feedsrv.feeds.selection import unite_listings
+from feedsrv.feeds.deduplication import unite_listings
 from feedsrv.feeds.service import Service
 from feedsrv.models import Feed, Kind, Page
 from feedsrv.web.app import create_app

@@ -23,9 +23,9 @@ from hypothesis import strategies as st
 from lxml import etree
 from lxml.isoschematron import Schematron
 
+from feedsrv.feeds.deduplication import unite_listings
 from feedsrv.feeds.entry import FEED_SCHEME, KEYWORD_SCHEME
 from feedsrv.feeds.metadata import feed_definition, feed_id
-from feedsrv.feeds.selection import unite_listings
 from feedsrv.models import Feed, Kind, Listing, Page, Paper
 from feedsrv.monitoring import incidents
 from feedsrv.monitoring.incidents import incident_feed

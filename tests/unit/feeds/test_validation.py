@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 
+from feedsrv.feeds.deduplication import merge_feeds
 from feedsrv.feeds.entry import build_entries
 from feedsrv.feeds.formats import FORMATS
-from feedsrv.feeds.selection import merge_feeds
 from feedsrv.models import Feed
 from feedsrv.upstream.parser import parse_page
 from tests.support.builders import (
