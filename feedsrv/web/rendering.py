@@ -15,7 +15,8 @@ from feedsrv.models import Digest, Feed, Match, PaperTokens
 from feedsrv.web.responses import EncodedBody, encode_body
 
 _MAX_ETAGS = 50_000
-_MAX_BODIES = 32
+#: A body is rendered for its ETag, and needed again at once.
+_MAX_BODIES = 8
 
 
 class FeedDocumentInput(msgspec.Struct, frozen=True, cache_hash=True):

@@ -66,7 +66,8 @@ class Representation(NamedTuple):
     """The body of a response in one encoding, with all header fields but Cache-Control."""
 
     headers: tuple[Header, ...]
-    body: bytes
+    #: None for a plain body that was dropped: see `without_plain_body`.
+    body: bytes | None
 
 
 class CacheableResponse(NamedTuple):
@@ -89,7 +90,7 @@ class CacheableResponse(NamedTuple):
 
     def size(self) -> int:
         """Return the bytes that the bodies take."""
-        return sum(len(representation.body) for representation in self.representations)
+        return sum(len(each.body) for each in self.representations if each.body is not None)
 
 
 class HttpResponse(NamedTuple):
@@ -149,6 +150,38 @@ def with_body(cached: CacheableResponse, body: EncodedBody) -> CacheableResponse
     )
 
 
+def without_plain_body(cached: CacheableResponse) -> CacheableResponse:
+    """Return the response with its compressed body alone, a seventh of both."""
+    if not cached.representations:
+        return cached
+    plain, compressed = cached.representations
+    return cached._replace(representations=(plain._replace(body=None), compressed))
+
+
+def with_plain_body(cached: CacheableResponse) -> CacheableResponse:
+    """Return the response with both bodies in memory."""
+    plain, compressed = cached.representations
+    return cached._replace(
+        representations=(plain._replace(body=_plain_body(cached.representations)), compressed)
+    )
+
+
+def needs_plain_body(cached: CacheableResponse, environ: WSGIEnvironment) -> bool:
+    """Return whether the response to the request would have to be decompressed."""
+    return (
+        bool(cached.representations)
+        and cached.representations[0].body is None
+        and environ["REQUEST_METHOD"] != "HEAD"
+        and not accepts_gzip(environ)
+        and preconditions_allow_body(cached, environ)
+    )
+
+
+def _plain_body(representations: tuple[Representation, ...]) -> bytes:
+    plain, compressed = (each.body for each in representations)
+    return plain if plain is not None else gzip.decompress(compressed or b"")
+
+
 def evaluate_preconditions(
     etag: str, last_modified: str, environ: WSGIEnvironment
 ) -> Literal["200 OK", "304 Not Modified", "412 Precondition Failed"]:
@@ -204,10 +237,12 @@ def respond_conditionally(
     status = evaluate_preconditions(cached.etag, cached.last_modified, environ)
     match status:
         case "200 OK":
-            wants_gzip = _accepts_gzip(environ.get("HTTP_ACCEPT_ENCODING", ""))
-            headers, body = cached.representations[wants_gzip]
-            is_head = environ["REQUEST_METHOD"] == "HEAD"
-            return HttpResponse(OK, [*headers, cache_control], b"" if is_head else body)
+            headers, body = cached.representations[accepts_gzip(environ)]
+            if environ["REQUEST_METHOD"] == "HEAD":
+                body = b""
+            elif body is None:
+                body = _plain_body(cached.representations)
+            return HttpResponse(OK, [*headers, cache_control], body)
         case "412 Precondition Failed":
             headers = (*cached.headers, cache_control, ("Content-Length", "0"))
             return HttpResponse(status, [*headers], b"")
@@ -220,7 +255,9 @@ def _cache_control(scope: str, max_age: int) -> Header:
     return "Cache-Control", f"{scope}, max-age={max_age}, {_STALE_DIRECTIVES}"
 
 
-def _accepts_gzip(accept_encoding: str) -> bool:
+def accepts_gzip(environ: WSGIEnvironment) -> bool:
+    """Return whether the client wants a compressed body."""
+    accept_encoding = environ.get("HTTP_ACCEPT_ENCODING", "")
     return len(accept_encoding) <= _MAX_ACCEPT_ENCODING and _parse_accepts_gzip(accept_encoding)
 
 
@@ -260,7 +297,7 @@ def add_validators(response: Response, environ: WSGIEnvironment) -> None:
             if status == NOT_MODIFIED:
                 headers.remove("Content-Length")  # RFC 9110 8.6: it would be that of a 200
             return
-    if len(body) >= _MIN_COMPRESSED_SIZE and _accepts_gzip(environ.get("HTTP_ACCEPT_ENCODING", "")):
+    if len(body) >= _MIN_COMPRESSED_SIZE and accepts_gzip(environ):
         compressed = encode_body(body).gzip
         if len(compressed) < len(body):
             headers["Content-Encoding"] = "gzip"
