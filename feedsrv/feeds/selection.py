@@ -9,6 +9,7 @@ import msgspec
 
 from feedsrv.errors import QuotaExceededError
 from feedsrv.feeds.artefacts import ArtefactService
+from feedsrv.feeds.client_quota import ClientQuota
 from feedsrv.feeds.first_matches import FirstMatches
 from feedsrv.feeds.likes import Likes
 from feedsrv.feeds.listing_search import ListingSearcher
@@ -25,7 +26,6 @@ from feedsrv.search.query import (
     has_changing_condition,
     iter_likes,
 )
-from feedsrv.upstream.policy import ClientQuota
 
 
 class Selection(NamedTuple):

@@ -23,6 +23,7 @@ from uuid import uuid4
 from feedsrv.config import Config
 from feedsrv.errors import NoDataYetError, UnknownFeedError, UpstreamError
 from feedsrv.feeds.artefacts import ArtefactService
+from feedsrv.feeds.client_quota import ClientQuota
 from feedsrv.feeds.closed_digests import ClosedDigests
 from feedsrv.feeds.cutoffs import Cutoffs
 from feedsrv.feeds.deduplication import merge_feeds
@@ -51,7 +52,7 @@ from feedsrv.search.search_terms import search_terms
 from feedsrv.storage.repository import Repository
 from feedsrv.upstream.client import UpstreamClient
 from feedsrv.upstream.events import Listener
-from feedsrv.upstream.policy import ClientQuota, newest_day_page
+from feedsrv.upstream.policy import newest_day_page
 from feedsrv.upstream.refresh import Refresher
 from feedsrv.upstream.scheduler import Scheduler
 

@@ -13,11 +13,12 @@ from feedsrv.errors import (
     RequestNotSentError,
     UpstreamError,
 )
+from feedsrv.feeds.client_quota import ClientQuota
 from feedsrv.feeds.sources import SourceState, effective_sources, source_state
 from feedsrv.feeds.stored_list_days import StoredListDays
 from feedsrv.models import Feed, Listing, Page, Source
 from feedsrv.storage.repository import Repository
-from feedsrv.upstream.policy import ClientQuota, remaining_ttl, requests_left
+from feedsrv.upstream.policy import remaining_ttl, requests_left
 from feedsrv.upstream.refresh import Refresher
 from feedsrv.upstream.scheduler import Scheduler
 
