@@ -9,14 +9,9 @@ from cachetools import LRUCache
 from feedsrv.feeds.deduplication import better_copy, newest_first, unite_listings
 from feedsrv.models import Feed, Kind, Listing, Paper
 from feedsrv.search.index import Index
+from feedsrv.search.matching import matches
 from feedsrv.search.parser import parse_feed_queries, parse_feed_query
-from feedsrv.search.query import (
-    ExternalCondition,
-    Query,
-    iter_leaves,
-    matches,
-    replace_external_conditions,
-)
+from feedsrv.search.query import ExternalCondition, Query, iter_leaves, replace_external_conditions
 
 #: The window, trending, the week and the month.
 _MAX_INDEXES = 4

@@ -3,7 +3,7 @@
 For each field, the index lists the papers that have each word. A set of papers is an integer with
 one bit for each, so AND, OR and NOT of queries are operations on integers. The papers themselves
 are read only if words must be adjacent, and only the papers that have all the words.
-`feedsrv.search.query.matches` defines what a match is.
+`feedsrv.search.matching.matches` defines what a match is.
 """
 
 from __future__ import annotations
@@ -22,9 +22,14 @@ from cachetools import LRUCache, cachedmethod
 from feedsrv.models import Paper
 from feedsrv.search.abbreviations import collect_long_forms
 from feedsrv.search.analysis import FIELD_BOUNDARY, tokenize
+from feedsrv.search.matching import (
+    KEYWORD_FALLBACK_FIELDS,
+    field_tokens,
+    matched_value,
+    term_matches,
+)
 from feedsrv.search.patterns import Edge, Pattern
 from feedsrv.search.query import (
-    KEYWORD_FALLBACK_FIELDS,
     And,
     CountCondition,
     HasArtefact,
@@ -34,9 +39,6 @@ from feedsrv.search.query import (
     Or,
     Query,
     Term,
-    field_tokens,
-    matched_value,
-    term_matches,
 )
 from feedsrv.search.similar import SeedVector, SimilarityIndex
 from feedsrv.search.word_families import base_forms, form_prefixes, related_base_forms

@@ -15,8 +15,8 @@ from feedsrv.config import Config, StoreConfig
 from feedsrv.feeds.service import Service
 from feedsrv.feeds.service_factory import create_service
 from feedsrv.models import Feed, Kind, Listing, Page
+from feedsrv.search.matching import matches
 from feedsrv.search.parser import parse_query
-from feedsrv.search.query import matches
 from feedsrv.web.app import create_app
 from tests.support.clock import Clock
 from tests.support.documents import get_body

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from feedsrv.models import ArtefactRecord, LinkedArtefacts, Paper
 from feedsrv.search.artefacts import ARTEFACT_KINDS, NO_ARTEFACTS, ArtefactTable
 from feedsrv.search.index import Index
+from feedsrv.search.matching import match_locations, matches
 from feedsrv.search.parser import parse_query
 from feedsrv.search.query import (
     ExternalCondition,
@@ -21,8 +22,6 @@ from feedsrv.search.query import (
     canonical_text,
     has_artefact_condition,
     has_changing_condition,
-    match_locations,
-    matches,
     replace_external_conditions,
 )
 from tests.support.strategies import make_paper, papers, queries

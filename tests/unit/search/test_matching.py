@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import pytest
 
+from feedsrv.search.matching import matches
 from feedsrv.search.parser import parse_query
-from feedsrv.search.query import matches
 from tests.support.paths import SHARED
 from tests.support.strategies import make_paper
 

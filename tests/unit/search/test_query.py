@@ -10,6 +10,7 @@ from feedsrv.errors import QueryError
 from feedsrv.models import Paper
 from feedsrv.search.analysis import tokenize
 from feedsrv.search.index import Index
+from feedsrv.search.matching import match_locations, matches
 from feedsrv.search.parser import parse_query
 from feedsrv.search.query import (
     And,
@@ -21,10 +22,8 @@ from feedsrv.search.query import (
     Query,
     Term,
     iter_positive_terms,
-    match_locations,
-    matches,
-    upstream_search_text,
 )
+from feedsrv.search.search_terms import upstream_search_text
 from tests.support.strategies import (
     VOCABULARY,
     make_paper,
