@@ -23,6 +23,7 @@ from feedsrv.web.access_log import AccessLog
 from feedsrv.web.auth import authenticate_request, credentials
 from feedsrv.web.base_views import BaseViews
 from feedsrv.web.cache import ResponseCache
+from feedsrv.web.conditional_requests import NOT_MODIFIED, OK, PRECONDITION_FAILED
 from feedsrv.web.feed_views import FeedViews
 from feedsrv.web.filters import FILTERS
 from feedsrv.web.load_shedding import LoadShedder
@@ -36,17 +37,10 @@ from feedsrv.web.problems import (
     problem_from_http_error,
     problem_response,
 )
-from feedsrv.web.responses import (
-    NOT_MODIFIED,
-    OK,
-    PRECONDITION_FAILED,
-    CacheableFlaskResponse,
-    add_validators,
-    options_response,
-    security_headers,
-)
+from feedsrv.web.responses import CacheableFlaskResponse, add_validators
 from feedsrv.web.rewriting import URLRewriter
 from feedsrv.web.routing import nearest_path
+from feedsrv.web.security_headers import options_response, security_headers
 from feedsrv.web.sign_up import SignUpViews
 
 log = logging.getLogger(__name__)

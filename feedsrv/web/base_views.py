@@ -16,13 +16,13 @@ from feedsrv.feeds.formats import FORMATS
 from feedsrv.feeds.service import Service
 from feedsrv.models import DigestPeriod
 from feedsrv.web.auth import credentials
+from feedsrv.web.content_encoding import encode_body
 from feedsrv.web.pages import subscribe_links
 from feedsrv.web.responses import (
     CacheableFlaskResponse,
     CacheableResponse,
     Header,
     build_cacheable_response,
-    encode_body,
     set_no_store,
     with_body,
 )

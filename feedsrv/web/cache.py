@@ -18,9 +18,9 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from cachetools import FIFOCache
 
+from feedsrv.web.content_encoding import accepts_gzip
 from feedsrv.web.responses import (
     CacheableResponse,
-    accepts_gzip,
     needs_plain_body,
     preconditions_allow_body,
     respond_conditionally,

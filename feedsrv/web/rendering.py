@@ -12,7 +12,7 @@ from feedsrv.feeds.formats import ALL_FORMATS
 from feedsrv.feeds.metadata import FeedMetadata
 from feedsrv.feeds.results import DigestResult, FeedResult
 from feedsrv.models import Digest, Feed, Match, PaperTokens
-from feedsrv.web.responses import EncodedBody, encode_body
+from feedsrv.web.content_encoding import EncodedBody, encode_body
 
 _MAX_ETAGS = 50_000
 #: A body is rendered for its ETag, and needed again at once.
