@@ -5,7 +5,8 @@ from pathlib import Path
 
 import click
 
-from feedsrv.cli.service import load_settings, open_service
+from feedsrv.cli.service import open_service
+from feedsrv.cli.settings import load_settings
 from feedsrv.models import MAX_ENTRIES, Feed
 from feedsrv.search.matching import match_locations
 from feedsrv.search.parser import parse_query
