@@ -328,7 +328,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     timed_out: bool = False
 
 
-class NewestHidden(msgspec.Struct, frozen=True):
+class FeedCutoff(msgspec.Struct, frozen=True):
     """Where a feed that has reached its limit was cut off."""
 
     #: When the newest paper that newer ones pushed out was published.

@@ -37,8 +37,8 @@ class Cutoffs:
         limit = limit or max(feed.limit for feed in feeds)
         name = f"{feeds_id(feeds)} {limit}"
         if len(matches) > size:
-            cutoff = self._repository.raise_newest_hidden(name, matches[size].paper.published)
-        elif (stored := self._repository.get_newest_hidden(name)) is not None:
+            cutoff = self._repository.raise_cutoff(name, matches[size].paper.published)
+        elif (stored := self._repository.get_cutoff(name)) is not None:
             cutoff = stored
         else:
             return matches

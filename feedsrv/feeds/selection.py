@@ -8,7 +8,7 @@ from typing import NamedTuple
 import msgspec
 
 from feedsrv.errors import QuotaExceededError
-from feedsrv.feeds.artefacts import ArtefactService
+from feedsrv.feeds.artefact_fetcher import ArtefactFetcher
 from feedsrv.feeds.client_quota import ClientQuota
 from feedsrv.feeds.first_matches import FirstMatches
 from feedsrv.feeds.likes import Likes
@@ -22,8 +22,8 @@ from feedsrv.search.query import (
     ExternalCondition,
     HasArtefact,
     Query,
-    assume_artefacts,
     has_changing_condition,
+    ignore_artefacts,
     iter_likes,
 )
 
@@ -63,7 +63,7 @@ class Selector:
         likes: Likes,
         seeds: SeedFetcher,
         first_matches: FirstMatches,
-        artefacts: ArtefactService,
+        artefacts: ArtefactFetcher,
         quota: ClientQuota,
         now: Callable[[], datetime],
     ) -> None:
@@ -132,7 +132,7 @@ class Selector:
         """Return the papers of the feed, and those that artefacts would bring in."""
         listings = (listing for state in states for listing in state.listings)
         return self._searcher.search(
-            feed, listings, self.resolve_condition, assume_artefacts
+            feed, listings, self.resolve_condition, ignore_artefacts
         ).papers
 
     def _date_matches(

@@ -22,7 +22,7 @@ from uuid import uuid4
 
 from feedsrv.config import Config
 from feedsrv.errors import NoDataYetError, UnknownFeedError, UpstreamError
-from feedsrv.feeds.artefacts import ArtefactService
+from feedsrv.feeds.artefact_fetcher import ArtefactFetcher
 from feedsrv.feeds.client_quota import ClientQuota
 from feedsrv.feeds.closed_digests import ClosedDigests
 from feedsrv.feeds.cutoffs import Cutoffs
@@ -131,7 +131,7 @@ class Service:
             now=now,
         )
         self._first_matches = FirstMatches(repository)
-        self.artefacts = ArtefactService(
+        self.artefacts = ArtefactFetcher(
             config,
             repository,
             client,

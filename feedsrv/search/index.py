@@ -48,7 +48,7 @@ _MAX_CACHED_EDGES = 2_000
 #: Words of which a prefix lists the papers: the most frequent ones. `a*` has thousands.
 _MAX_FORMS = 50
 #: Strings to look for in a text, at most.
-_MAX_BEGINNINGS = 16
+_MAX_MATCH_PREFIXES = 16
 
 
 class Index:
@@ -298,12 +298,12 @@ class _Matcher:
             for word in words(edge):
                 self._edges.setdefault(word, []).append(edge)
         #: Strings of which one begins each match: two words, because *of* is everywhere.
-        pairs = islice(self._leading_word_pairs(), _MAX_BEGINNINGS + 1)
-        self._beginnings = [f" {first} {second} " for first, second in pairs]
-        if len(self._beginnings) > _MAX_BEGINNINGS or any(
+        pairs = islice(self._leading_word_pairs(), _MAX_MATCH_PREFIXES + 1)
+        self._match_prefixes = [f" {first} {second} " for first, second in pairs]
+        if len(self._match_prefixes) > _MAX_MATCH_PREFIXES or any(
             map(self._is_complete_match, self._edges)
         ):
-            self._beginnings = [
+            self._match_prefixes = [
                 f" {word} "
                 for word, found in self._edges.items()
                 if any(edge.start == 0 for edge in found)
@@ -322,13 +322,13 @@ class _Matcher:
 
     def find(self, text: str) -> Iterator[str]:
         """Yield the adjacent words of each match; the text begins and ends with a space."""
-        for beginning in self._beginnings:
-            position = text.find(beginning)
+        for prefix in self._match_prefixes:
+            position = text.find(prefix)
             while position >= 0:
                 end = self._end_of_match(position, text)
                 if end >= 0:
                     yield text[position + 1 : end]
-                position = text.find(beginning, position + 1)
+                position = text.find(prefix, position + 1)
 
     def _end_of_match(self, position: int, text: str) -> int:
         """Return the end of the match after the space at this position; -1 for none."""

@@ -103,24 +103,24 @@ class Pattern:
         # Most texts are decided by these searches, which take a hundredth of the time.
         if f" {' '.join(self.words)} " in padded:
             return True
-        if not any(beginning in padded for beginning in self._beginnings):
+        if not any(prefix in padded for prefix in self._match_prefixes):
             return False
         return next(self.find(text.split()), None) is not None
 
     @cached_property
-    def _beginnings(self) -> tuple[str, ...]:
+    def _match_prefixes(self) -> tuple[str, ...]:
         """Strings of which one precedes or begins each match in a text between spaces."""
-        beginnings: set[str] = set()
+        prefixes: set[str] = set()
         for edge in self.edges:
             if edge.start == 0:
                 match edge.mode:
                     case "exact":
-                        beginnings.add(f" {edge.word} ")
+                        prefixes.add(f" {edge.word} ")
                     case "prefix":
-                        beginnings.add(f" {edge.word}")
+                        prefixes.add(f" {edge.word}")
                     case "forms":
-                        beginnings.update(f" {prefix}" for prefix in form_prefixes(edge.word))
-        return tuple(beginnings)
+                        prefixes.update(f" {prefix}" for prefix in form_prefixes(edge.word))
+        return tuple(prefixes)
 
     def _edges_for(self, word: str) -> Sequence[Edge]:
         edges: Sequence[Edge] = self._by_word.get(word, ())

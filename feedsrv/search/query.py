@@ -16,7 +16,7 @@ from typing import Literal, assert_never
 import msgspec
 
 from feedsrv.search.analysis import fold, tokenize
-from feedsrv.search.artefacts import NO_ARTEFACTS, ArtefactKind, ArtefactTable
+from feedsrv.search.artefact_table import NO_ARTEFACTS, ArtefactKind, ArtefactTable
 from feedsrv.search.patterns import Pattern, build_pattern, case_matters
 from feedsrv.search.similar import SeedVector
 
@@ -324,16 +324,16 @@ def replace_external_conditions(
             return query
 
 
-def assume_artefacts(query: Query, *, is_negated: bool = False) -> Query:
+def ignore_artefacts(query: Query, *, is_negated: bool = False) -> Query:
     """Return the query of all papers that match with some artefacts, whatever cites them now."""
     match query:
         case HasArtefact():
             return Or(()) if is_negated else And(())  # matches none, or all
         case And(parts):
-            return And(tuple(assume_artefacts(part, is_negated=is_negated) for part in parts))
+            return And(tuple(ignore_artefacts(part, is_negated=is_negated) for part in parts))
         case Or(parts):
-            return Or(tuple(assume_artefacts(part, is_negated=is_negated) for part in parts))
+            return Or(tuple(ignore_artefacts(part, is_negated=is_negated) for part in parts))
         case Not(part):
-            return Not(assume_artefacts(part, is_negated=not is_negated))
+            return Not(ignore_artefacts(part, is_negated=not is_negated))
         case _:
             return query

@@ -20,7 +20,7 @@ from feedsrv.errors import QueryError
 from feedsrv.feeds.window import Window
 from feedsrv.models import Failure, Feed, Kind, Match, Page, Paper
 from feedsrv.search.analysis import tokenize
-from feedsrv.search.artefacts import NO_ARTEFACTS, ArtefactKind, ArtefactTable
+from feedsrv.search.artefact_table import NO_ARTEFACTS, ArtefactKind, ArtefactTable
 from feedsrv.search.highlight import Span, excerpt, highlight_spans, searches_field, segments
 from feedsrv.search.index import Index
 from feedsrv.search.matching import match_locations

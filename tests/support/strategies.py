@@ -12,7 +12,7 @@ from hypothesis.strategies import DrawFn, SearchStrategy
 
 from feedsrv.models import FIRST_LIST_DAY, Kind, Listing, Page, Paper
 from feedsrv.search.analysis import analyze
-from feedsrv.search.artefacts import ARTEFACT_KINDS
+from feedsrv.search.artefact_table import ARTEFACT_KINDS
 from feedsrv.search.parser import URL_LIMITS
 from feedsrv.search.query import (
     And,

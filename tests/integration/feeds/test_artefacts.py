@@ -11,8 +11,8 @@ from werkzeug.wrappers import Response
 
 from feedsrv.feeds.service import Service
 from feedsrv.models import Feed, RequestLog
-from feedsrv.search.artefacts import ArtefactKind
-from feedsrv.upstream.artefacts import ARTEFACT_FAILURE_KEY
+from feedsrv.search.artefact_table import ArtefactKind
+from feedsrv.upstream.artefact_refresh import ARTEFACT_FAILURE_KEY
 from feedsrv.web.app import create_app
 from tests.support.clock import Clock
 from tests.support.types import MakeClient, MakeService
