@@ -10,8 +10,6 @@ has loaded the store beforehand, as `feedsrv serve` does. *All from the store* i
 loading, as under another WSGI server.
 """
 
-from __future__ import annotations
-
 import subprocess
 import sys
 import tempfile

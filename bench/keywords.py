@@ -9,8 +9,6 @@ results of the last day, as many as fit. Upstream is a separate process. The fir
 counted; in the second, all polls are repeated.
 """
 
-from __future__ import annotations
-
 import argparse
 import gc
 import subprocess

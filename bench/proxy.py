@@ -8,8 +8,6 @@ every half hour. Time runs sixty times as fast: feedsrv has such a clock, and th
 Cache-Control headers are divided by sixty.
 """
 
-from __future__ import annotations
-
 import argparse
 import heapq
 import http.client

@@ -4,8 +4,6 @@ Needs Chromium at /usr/bin/chromium. The screenshots look best with the fonts In
 (Debian: fonts-inter, fonts-urw-base35), and need one with Chinese (fonts-droid-fallback).
 """
 
-from __future__ import annotations
-
 import sys
 import tempfile
 import threading

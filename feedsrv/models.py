@@ -5,14 +5,12 @@ Dates are UTC calendar days; datetimes are aware and in UTC. Text is normalized 
 XML forbids.
 """
 
-from __future__ import annotations
-
 import re
 import zlib
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from functools import lru_cache
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import msgspec
 
@@ -67,7 +65,7 @@ class Page(msgspec.Struct, frozen=True):
     key: str = ""
 
     @classmethod
-    def of_date(cls, kind: Kind, day: date) -> Page:
+    def of_date(cls, kind: Kind, day: date) -> Self:
         """Return the page of a kind that covers the day."""
         match kind:
             case Kind.DAY:

@@ -1,7 +1,5 @@
 """Fixtures: a settable clock, an upstream on loopback, and a service that uses both."""
 
-from __future__ import annotations
-
 import gc
 import logging
 import os

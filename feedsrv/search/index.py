@@ -6,8 +6,6 @@ are read only if words must be adjacent, and only the papers that have all the w
 `feedsrv.search.matching.matches` defines what a match is.
 """
 
-from __future__ import annotations
-
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -167,7 +165,7 @@ class Index:
         adjacent = field.filter_adjacent(term.pattern, edges, unsure)
         return certain & among | bitset(adjacent, len(self.papers))
 
-    def _field(self, name: str) -> _FieldIndex:
+    def _field(self, name: str) -> "_FieldIndex":
         field = self._fields.get(name)
         if field is None:
             with self._lock:

@@ -6,8 +6,6 @@ in letters and digits; each edge is one word of a text. *fine-tuning* matches *f
 (`feedsrv.search.index`), the evaluator and the highlighter all follow the same edges.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property, lru_cache
 from itertools import pairwise
@@ -51,7 +49,7 @@ class Edge(NamedTuple):
     word: str
     mode: WordMode
 
-    def spans(self, pattern: Pattern) -> bool:
+    def spans(self, pattern: "Pattern") -> bool:
         """Return whether the edge alone is a match."""
         return self.start == 0 and self.end == pattern.last
 

@@ -6,8 +6,6 @@ and `Like`.
 same tree.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterator
 from functools import lru_cache
@@ -194,7 +192,7 @@ class Like(msgspec.Struct, frozen=True):
 class Not(msgspec.Struct, frozen=True):
     """The opposite of a query."""
 
-    part: Query
+    part: "Query"
 
     def __str__(self) -> str:
         is_group = isinstance(self.part, And | Or | Not)
@@ -207,7 +205,7 @@ class Not(msgspec.Struct, frozen=True):
 class And(msgspec.Struct, frozen=True):
     """Every part."""
 
-    parts: tuple[Query, ...]
+    parts: "tuple[Query, ...]"
 
     def __str__(self) -> str:
         return " ".join(f"({part})" if isinstance(part, Or) else str(part) for part in self.parts)
@@ -216,7 +214,7 @@ class And(msgspec.Struct, frozen=True):
 class Or(msgspec.Struct, frozen=True):
     """At least one part."""
 
-    parts: tuple[Query, ...]
+    parts: "tuple[Query, ...]"
 
     def __str__(self) -> str:
         return " OR ".join(

@@ -8,8 +8,6 @@ they wait for, and anyio races the addresses of a host (RFC 8305): one that does
 quarter of a second.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 import re
@@ -172,7 +170,7 @@ class UpstreamClient:
             url = result
         raise FetchError(str(url), "too many redirects")
 
-    def _running_event_loop(self) -> BlockingPortal:
+    def _running_event_loop(self) -> "BlockingPortal":
         """Return the event loop; it starts with the first request, after a server has forked."""
         from anyio.from_thread import start_blocking_portal  # noqa: PLC0415  # loads asyncio
 

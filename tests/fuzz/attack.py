@@ -14,8 +14,6 @@ Meanwhile a feed that was served before must be 200 and valid. Each case depends
 and its number.
 """
 
-from __future__ import annotations
-
 import argparse
 import http.client
 import mmap

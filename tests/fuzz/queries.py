@@ -1,7 +1,5 @@
 """Realistic queries with damage, and invariants of the parsed queries."""
 
-from __future__ import annotations
-
 from datetime import date
 from random import Random
 

@@ -9,8 +9,6 @@ fails if a feed that was served once is ever an error, if Last-Modified does not
 change, or if memory or open files grow.
 """
 
-from __future__ import annotations
-
 import gzip
 import http.client
 import json

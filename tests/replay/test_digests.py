@@ -1,7 +1,5 @@
 """Nine weeks of real lists, day by day, on two servers that share one Redis."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing

@@ -1,7 +1,5 @@
 """Parsing of captured pages, if their directory exists. The tests contain none of their text."""
 
-from __future__ import annotations
-
 import gzip
 import importlib.util
 import json

@@ -1,7 +1,5 @@
 """Repositories on disk and in Redis, and functions to inspect them."""
 
-from __future__ import annotations
-
 import gc
 import time
 from collections.abc import Callable, Collection

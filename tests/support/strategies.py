@@ -1,7 +1,5 @@
 """Hypothesis strategies: papers, listings, queries and unusual texts."""
 
-from __future__ import annotations
-
 from datetime import UTC, date, datetime, time, timedelta
 from importlib.resources import files
 from typing import Any, Literal

@@ -1,7 +1,5 @@
 """Which modules are loaded, and when: a Raspberry Pi has little memory and CPU."""
 
-from __future__ import annotations
-
 import json
 import re
 import subprocess

@@ -1,7 +1,5 @@
 """Models, datasets and Spaces that cite papers: what upstream is asked, and what feeds have."""
 
-from __future__ import annotations
-
 import json
 from datetime import datetime, timedelta
 from typing import Any

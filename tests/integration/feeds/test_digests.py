@@ -1,7 +1,5 @@
 """Digest feeds: periods closed by later lists, unchanged once served, in every format."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress

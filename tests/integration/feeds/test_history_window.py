@@ -1,7 +1,5 @@
 """The window of list days: filled and refreshed in the background, by one or more processes."""
 
-from __future__ import annotations
-
 import threading
 from datetime import UTC, date, datetime, timedelta
 

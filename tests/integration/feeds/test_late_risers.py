@@ -1,7 +1,5 @@
 """Feeds of queries with counters: the date of a paper is that of its first match."""
 
-from __future__ import annotations
-
 from contextlib import suppress
 from datetime import datetime, timedelta
 

@@ -1,7 +1,5 @@
 """Feeds of similar papers: their entries, and the stability of the entries."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from datetime import timedelta

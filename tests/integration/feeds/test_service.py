@@ -1,7 +1,5 @@
 """The service: fetching, freshness, failures and the options of feeds."""
 
-from __future__ import annotations
-
 import threading
 import time
 

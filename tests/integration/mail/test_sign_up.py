@@ -1,7 +1,5 @@
 """Subscriptions by mail: double opt-in, one-click unsubscribe, limits."""
 
-from __future__ import annotations
-
 import re
 from base64 import b64encode
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Disk faults: listings are served, one line is logged, and everything is rewritten."""
 
-from __future__ import annotations
-
 import logging
 import os
 import random

@@ -1,7 +1,5 @@
 """Refreshing one page: validators, lease, rate limit and budget."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from unittest.mock import Mock
 

@@ -1,7 +1,5 @@
 """A paper on two list days: the date of the first, unless the later was served; later data."""
 
-from __future__ import annotations
-
 from datetime import date
 
 import pytest

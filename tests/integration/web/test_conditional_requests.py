@@ -1,7 +1,5 @@
 """Validators, conditional requests, HEAD and compression (RFC 9110), byte by byte over sockets."""
 
-from __future__ import annotations
-
 import gzip
 import socket
 from collections.abc import Callable, Iterator

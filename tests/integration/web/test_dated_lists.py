@@ -1,7 +1,5 @@
 """Hugging Face's own paths: the lists of one day, week or month."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from typing import Any

@@ -1,7 +1,5 @@
 """A server with thousands of configured feeds: pages and errors stay small."""
 
-from __future__ import annotations
-
 import re
 import time
 from collections.abc import Iterator, Mapping

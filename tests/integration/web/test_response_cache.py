@@ -1,7 +1,5 @@
 """The response cache sends what the views would send, until something changes."""
 
-from __future__ import annotations
-
 from itertools import product
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """The URLs of this server in its responses."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterator

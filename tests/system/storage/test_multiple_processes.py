@@ -1,7 +1,5 @@
 """Several server processes on one store."""
 
-from __future__ import annotations
-
 import itertools
 import random
 from collections.abc import Iterator

@@ -4,8 +4,6 @@ The tests that need the schemas of RFC 4287 are skipped without them; those with
 run.
 """
 
-from __future__ import annotations
-
 import locale
 import re
 import threading

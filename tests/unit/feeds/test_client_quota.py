@@ -1,7 +1,5 @@
 """The quota of new keywords, with the time as a value."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 
 import pytest

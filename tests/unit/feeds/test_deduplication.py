@@ -1,7 +1,5 @@
 """The union of listings: each paper once."""
 
-from __future__ import annotations
-
 from datetime import date
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Atom, RSS and JSON Feed have the same entries for any papers."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime

@@ -1,7 +1,5 @@
 """How many papers a feed has."""
 
-from __future__ import annotations
-
 from datetime import date, timedelta
 
 import pytest

@@ -1,7 +1,5 @@
 """Feeds of dirty data follow the important rules of the W3C feed validator."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 
 import msgspec

@@ -1,7 +1,5 @@
 """``has:model``, ``has:dataset`` and ``has:space``: papers that artefacts cite."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 
 import msgspec

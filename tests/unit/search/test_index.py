@@ -1,7 +1,5 @@
 """An index returns the same papers as matching each of them."""
 
-from __future__ import annotations
-
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st

@@ -1,7 +1,5 @@
 """Tables of expected matches: query, text, whether it should match, and the rule."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import NamedTuple
 

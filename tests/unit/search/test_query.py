@@ -1,7 +1,5 @@
 """The query language: matches, match locations, and properties of all queries."""
 
-from __future__ import annotations
-
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st

@@ -1,7 +1,5 @@
 """Which of two records wins after processes were disconnected from each other."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 
 import msgspec

@@ -1,7 +1,5 @@
 """Which artefacts an API response has."""
 
-from __future__ import annotations
-
 import json
 from datetime import UTC, datetime
 from typing import Any

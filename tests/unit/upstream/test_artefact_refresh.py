@@ -1,7 +1,5 @@
 """Which papers are checked for artefacts, and when."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 
 import pytest

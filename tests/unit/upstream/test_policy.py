@@ -1,7 +1,5 @@
 """TTLs, the window, backoff and rate limits, with the time as a value."""
 
-from __future__ import annotations
-
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 

@@ -1,7 +1,5 @@
 """View models of the HTML pages."""
 
-from __future__ import annotations
-
 import tomllib
 from urllib.parse import parse_qs, urlsplit
 
