@@ -375,6 +375,7 @@ class Service:
         if self.is_ready():
             # The first search builds the index, and loads the grammar and the word families.
             self._list_days.search_index().search(parse_query("paper"))
+            self._client.warm_up()
 
     def is_ready(self) -> bool:
         """Return whether there is anything to serve; if not, fetch the first lists."""

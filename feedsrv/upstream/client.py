@@ -127,6 +127,10 @@ class UpstreamClient:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def warm_up(self) -> None:
+        """Start the event loop, which the first request would start otherwise."""
+        self._running_event_loop()
+
     def close(self) -> None:
         """End the event loop."""
         self._cleanup.close()
