@@ -205,7 +205,7 @@ def test_the_documented_fault_table_matches_the_observed_behaviour(
     monkeypatch: pytest.MonkeyPatch,
     observe: Callable[[Callable[..., Repository]], tuple[Observer, Callable[[], None]]],
 ) -> None:
-    monkeypatch.setattr("feedsrv.storage.disk._LOCK_TIMEOUT", 0.1)
+    monkeypatch.setattr("feedsrv.storage.disk_cache._LOCK_TIMEOUT", 0.1)
     rows = [HEADER, "|---|---|---|---|---|---|"]
     folder = tmp_path / "disk"
 
