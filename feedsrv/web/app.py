@@ -29,7 +29,7 @@ from feedsrv.web.filters import FILTERS
 from feedsrv.web.load_shedding import LoadShedder
 from feedsrv.web.operator_views import OperatorViews
 from feedsrv.web.page_views import PageViews
-from feedsrv.web.pages import query_problem
+from feedsrv.web.preview import query_problem
 from feedsrv.web.problems import (
     Problem,
     prefers_html,
