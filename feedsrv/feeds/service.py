@@ -51,8 +51,10 @@ from feedsrv.search.query import Query, iter_likes
 from feedsrv.search.search_terms import search_terms
 from feedsrv.storage.repository import Repository
 from feedsrv.upstream.client import UpstreamClient
-from feedsrv.upstream.events import Listener
+from feedsrv.upstream.events import EventEmitter, Listener
+from feedsrv.upstream.failure_tracker import FailureTracker
 from feedsrv.upstream.policy import newest_day_page
+from feedsrv.upstream.rate_limiter import RateLimiter
 from feedsrv.upstream.refresh import Refresher
 from feedsrv.upstream.scheduler import Scheduler
 
@@ -92,19 +94,29 @@ class Service:
         self._now = now
         shutdown = Event()
         sleep = sleep or shutdown.wait
-        self._refresher = Refresher(
+        self._events = EventEmitter()
+        self._failures = FailureTracker(repository, events=self._events, now=now, chance=chance)
+        rate_limiter = RateLimiter(
+            config,
+            repository,
+            owner=f"{os.getpid()}-{uuid4().hex}",
+            events=self._events,
+            now=now,
+            sleep=sleep,
+        )
+        refresher = Refresher(
             config,
             client,
             repository,
-            owner=f"{os.getpid()}-{uuid4().hex}",
+            rate_limiter=rate_limiter,
+            failures=self._failures,
+            events=self._events,
             now=now,
-            sleep=sleep,
-            chance=chance,
         )
         #: The search pages of the configured feeds.
         self.configured_searches = search_pages(config.feeds.values())
         self._scheduler = Scheduler(
-            self._refresher, repository.is_adhoc, self._due_day_pages, shutdown
+            refresher, self._failures, repository.is_adhoc, self._due_day_pages, shutdown
         )
         self._quota = ClientQuota(0 if config.access_key else config.new_keywords)
         self._searcher = ListingSearcher()
@@ -113,7 +125,7 @@ class Service:
         )
         self._sources = SourceFetcher(
             repository,
-            refresher=self._refresher,
+            failures=self._failures,
             scheduler=self._scheduler,
             list_days=self._list_days,
             quota=self._quota,
@@ -124,7 +136,7 @@ class Service:
         self._seeds = SeedFetcher(
             repository,
             self._likes,
-            refresher=self._refresher,
+            failures=self._failures,
             scheduler=self._scheduler,
             list_days=self._list_days,
             quota=self._quota,
@@ -135,7 +147,8 @@ class Service:
             config,
             repository,
             client,
-            refresher=self._refresher,
+            rate_limiter=rate_limiter,
+            failures=self._failures,
             scheduler=self._scheduler,
             select=self._candidate_papers,
             now=now,
@@ -167,8 +180,8 @@ class Service:
         self._cleanup()
 
     def subscribe(self, listener: Listener) -> None:
-        """Call the listener for each event of the refresher (`feedsrv.upstream.events`)."""
-        self._refresher.subscribe(listener)
+        """Call the listener for each event of fetching (`feedsrv.upstream.events`)."""
+        self._events.subscribe(listener)
 
     def now(self) -> datetime:
         """Return the current time (UTC)."""

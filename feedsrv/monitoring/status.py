@@ -11,8 +11,8 @@ from feedsrv.feeds.service import Service
 from feedsrv.models import Failure, Kind, Listing, Page
 from feedsrv.search.artefact_table import ArtefactTable
 from feedsrv.storage.repository import Repository
+from feedsrv.upstream.failure_tracker import RATE_LIMIT_REASON
 from feedsrv.upstream.policy import MAX_REQUESTS, pages_covering, remaining_ttl, requests_left, ttl
-from feedsrv.upstream.refresh import RATE_LIMIT_REASON
 
 # /status.json is these structs as JSON. Its keys are public, so a renamed field keeps its old key.
 
