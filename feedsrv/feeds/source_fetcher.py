@@ -161,6 +161,10 @@ class SourceFetcher:
         states = (state for feed in feeds for state in self.states(feed))
         return tuple(dict.fromkeys(page for state in states for page in state.due_pages))
 
+    def due_day_pages(self) -> tuple[Page, ...]:
+        """Return the list days of the window that are due."""
+        return self.state("daily", Feed(name="", title="")).due_pages
+
     def no_data_error(
         self, states: Sequence[SourceState], fetches: Fetches, waited: float
     ) -> NoDataYetError | QuotaExceededError:

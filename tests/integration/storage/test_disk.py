@@ -733,7 +733,7 @@ def test_configured_searches_are_durable_and_others_evictable(
     service = make_service()
     service.get_feed(service.get_configured_feed("causal"))
     service.get_feed(Feed(name="x", title="x", query="lighthouse"))
-    wait_until(service._scheduler.is_idle)
+    wait_until(service.scheduler.is_idle)
     for part, word in (("durable", "causal"), ("evictable", "lighthouse")):
         with closing(sqlite3.connect(database(tmp_path / "store", part))) as connection:
             names = connection.execute("SELECT key FROM Cache WHERE key LIKE '% listing search%'")
