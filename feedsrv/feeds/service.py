@@ -24,12 +24,7 @@ from feedsrv.feeds.artefact_fetcher import ArtefactFetcher
 from feedsrv.feeds.closed_digests import ClosedDigests
 from feedsrv.feeds.cutoffs import Cutoffs
 from feedsrv.feeds.deduplication import merge_feeds
-from feedsrv.feeds.lifetimes import (
-    MIN_LIFETIME,
-    cacheable_until,
-    poll_after,
-    split_future_matches,
-)
+from feedsrv.feeds.lifetimes import MIN_LIFETIME, cacheable_until, poll_after, split_future_matches
 from feedsrv.feeds.limits import ALL_PAPERS, DEFAULT_LIMIT, common_limit
 from feedsrv.feeds.listing_search import ListingSearcher
 from feedsrv.feeds.results import DigestResult, FeedResult

@@ -7,12 +7,7 @@ from threading import BoundedSemaphore
 
 import msgspec
 
-from feedsrv.errors import (
-    NoDataYetError,
-    QuotaExceededError,
-    RequestNotSentError,
-    UpstreamError,
-)
+from feedsrv.errors import NoDataYetError, QuotaExceededError, RequestNotSentError, UpstreamError
 from feedsrv.feeds.client_quota import ClientQuota
 from feedsrv.feeds.sources import SourceState, effective_sources, source_state
 from feedsrv.feeds.stored_list_days import StoredListDays

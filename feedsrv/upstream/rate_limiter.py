@@ -15,12 +15,7 @@ from feedsrv.models import Page, RequestLog
 from feedsrv.storage.repository import Repository
 from feedsrv.upstream.events import EventEmitter, RequestSent
 from feedsrv.upstream.paths import page_path
-from feedsrv.upstream.policy import (
-    RATE_WINDOW,
-    has_spare_request,
-    next_request_at,
-    record_request,
-)
+from feedsrv.upstream.policy import RATE_WINDOW, has_spare_request, next_request_at, record_request
 
 #: Seconds between two attempts to take a lease that another process holds.
 _LEASE_POLL_SECONDS = 0.05
