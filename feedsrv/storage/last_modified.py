@@ -41,6 +41,10 @@ class LastModifiedBucket(msgspec.Struct, frozen=True):
         is_recent = url in list(self.urls)[-_BUCKET_SIZE // 2 :]
         return value is not None and value.etag == etag and is_recent
 
+    def has_other_etag(self, url: str, etag: str) -> bool:
+        """Return whether the URL had another ETag before."""
+        return url in self.urls and self.urls[url].etag != etag
+
     def with_etag(self, url: str, etag: str, now: datetime) -> "LastModifiedBucket":
         """Return the bucket with the URL's value last, and without those used longest ago."""
         urls = dict(self.urls)

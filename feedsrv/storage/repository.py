@@ -8,6 +8,7 @@ import time
 import zlib
 from collections.abc import Callable, Collection
 from datetime import date, datetime, timedelta
+from functools import partial
 
 import msgspec
 
@@ -47,6 +48,8 @@ from feedsrv.storage.unparsed_pages import UnparsedPages
 #: Of the stored records: bump it when a stored listing can no longer be read, or when
 #: `feedsrv.search.analysis` analyzes words in another way. Each version has records of its own.
 SCHEMA_VERSION = 3
+#: Attempts to change a bucket of Last-Modified values that others change too.
+_MAX_BUCKET_CHANGES = 100
 
 
 class PageRedirect(msgspec.Struct, frozen=True):
@@ -265,24 +268,33 @@ class Repository:
     def _correct_log(self, stored: RequestLog | None) -> RequestLog:
         return correct_request_log(stored or RequestLog(), self._now())
 
-    def last_modified(self, url: str, etag: str, now: datetime) -> datetime | None:
+    def last_modified(
+        self, url: str, etag: str, now: datetime, *, version: int | None = None
+    ) -> datetime | None:
         """Return since when the URL has this ETag, in whole seconds; the same in all processes.
 
         A change is later than the one before by a second at least, even where the clock says
         otherwise: newsboat drops a body whose Last-Modified did not rise. None while that lies in
         the future: the clock is wrong, or was.
+
+        None too if the response was made from version ``version`` of the store and another process
+        has sent a later one meanwhile: to change the ETag back and forth would give the later
+        response two times.
         """
         url = hash_url(url)
         key = self._bucket_key(url)
         bucket = self._records.get(key, LastModifiedBucket) or LastModifiedBucket({})
-        if not bucket.is_up_to_date(url, etag):
-            changed = self._records.update(
-                key,
-                LastModifiedBucket,
-                lambda stored: (stored or LastModifiedBucket({})).with_etag(url, etag, now),
-            )
-            bucket = changed or bucket
-        return bucket.get(url, now)
+        for _ in range(_MAX_BUCKET_CHANGES):
+            if bucket.is_up_to_date(url, etag):
+                return bucket.get(url, now)
+            if version is not None and bucket.has_other_etag(url, etag):
+                self._records.poll()
+                if self.version() != version:
+                    return None
+            change = partial(_with_etag, known=bucket, url=url, etag=etag, now=now)
+            changed = self._records.update(key, LastModifiedBucket, change)
+            bucket = changed or LastModifiedBucket({})
+        return None
 
     def get_cutoff(self, feed: str) -> FeedCutoff | None:
         """Return where the feed of that name was cut off, as far as that is remembered."""
@@ -420,3 +432,11 @@ def _open_backend(config: Config) -> Backend:
         problem = "store: url: needs a library more: pip install 'feedsrv[redis]'"
         raise ConfigError([problem]) from error
     return RedisBackend(config.store.url, SCHEMA_VERSION)
+
+
+def _with_etag(
+    stored: LastModifiedBucket | None, known: LastModifiedBucket, url: str, etag: str, now: datetime
+) -> LastModifiedBucket | None:
+    """Return the bucket with the ETag of the URL, unless others have changed it meanwhile."""
+    bucket = stored or LastModifiedBucket({})
+    return bucket.with_etag(url, etag, now) if bucket == known else stored

@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import get_args
 from urllib.parse import quote, urlsplit
 
-from flask import render_template, request
+from flask import g, render_template, request
 from werkzeug.wrappers import Response
 
 from feedsrv import __version__
@@ -95,7 +95,9 @@ class BaseViews:
         return build_cacheable_response(
             etag,
             media_type=media_type,
-            modified=self._service.repository.last_modified(url, etag, self._service.now()),
+            modified=self._service.repository.last_modified(
+                url, etag, self._service.now(), version=g.version
+            ),
             poll_after=fresh_until,
             cacheable_until=expires_at,
             private=bool(self._config.access_key),

@@ -212,7 +212,7 @@ FAULTS = [
     (emptied, ""),
     (another_program, "is damaged (no such column"),
     # Between the two steps of the fault the folder is missing, which may be detected first.
-    (file_instead_of_folder, "cannot be used: [Errno"),
+    (file_instead_of_folder, "cannot be used: "),
     (full, "database or disk is full"),
     (read_only, "attempt to write a readonly database"),
     (locked, "database is locked"),
