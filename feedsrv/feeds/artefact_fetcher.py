@@ -11,7 +11,8 @@ from feedsrv.search.query import Query, has_artefact_condition
 from feedsrv.storage.repository import Repository
 from feedsrv.upstream.artefact_refresh import ArtefactRefresher
 from feedsrv.upstream.client import UpstreamClient
-from feedsrv.upstream.refresh import Refresher
+from feedsrv.upstream.failure_tracker import FailureTracker
+from feedsrv.upstream.rate_limiter import RateLimiter
 from feedsrv.upstream.scheduler import Scheduler
 
 #: With more feeds, the whole window is checked: selecting the papers of all of them
@@ -32,7 +33,8 @@ class ArtefactFetcher:
         config: The settings.
         repository: Stores the results, and the listings.
         client: Talks to upstream.
-        refresher: Gives the right to send requests.
+        rate_limiter: Says when a request may be sent.
+        failures: Says whether upstream fails.
         scheduler: Has the thread that sends them.
         select: Returns the stored papers of a feed, and those that artefacts would bring in.
         now: The clock (UTC).
@@ -46,7 +48,8 @@ class ArtefactFetcher:
         repository: Repository,
         client: UpstreamClient,
         *,
-        refresher: Refresher,
+        rate_limiter: RateLimiter,
+        failures: FailureTracker,
         scheduler: Scheduler,
         select: Callable[[Feed], Iterable[Paper]],
         now: Callable[[], datetime],
@@ -59,7 +62,13 @@ class ArtefactFetcher:
         self._feeds = feeds if len(feeds) <= _MAX_FEEDS else (_EVERY_PAPER,)
         self._repository = repository
         self._refresher = ArtefactRefresher(
-            client, repository, refresher, self._papers, now=now, chance=chance
+            client,
+            repository,
+            self._papers,
+            rate_limiter=rate_limiter,
+            failures=failures,
+            now=now,
+            chance=chance,
         )
         self._scheduler = scheduler
         self._select = select

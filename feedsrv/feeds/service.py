@@ -12,167 +12,79 @@ What a reader waits for is fetched first. Stale pages and the rest of the window
 background, the newest day first (`feedsrv.upstream.scheduler`).
 """
 
-import os
 from bisect import bisect
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import chain
-from threading import Event
-from uuid import uuid4
 
 from feedsrv.config import Config
 from feedsrv.errors import NoDataYetError, UnknownFeedError, UpstreamError
 from feedsrv.feeds.artefact_fetcher import ArtefactFetcher
-from feedsrv.feeds.client_quota import ClientQuota
 from feedsrv.feeds.closed_digests import ClosedDigests
 from feedsrv.feeds.cutoffs import Cutoffs
 from feedsrv.feeds.deduplication import merge_feeds
-from feedsrv.feeds.first_matches import FirstMatches
-from feedsrv.feeds.lifetimes import (
-    MIN_LIFETIME,
-    cacheable_until,
-    poll_after,
-    split_future_matches,
-)
-from feedsrv.feeds.likes import Likes
+from feedsrv.feeds.lifetimes import MIN_LIFETIME, cacheable_until, poll_after, split_future_matches
 from feedsrv.feeds.limits import ALL_PAPERS, DEFAULT_LIMIT, common_limit
 from feedsrv.feeds.listing_search import ListingSearcher
 from feedsrv.feeds.results import DigestResult, FeedResult
 from feedsrv.feeds.seed_fetcher import SeedFetcher
 from feedsrv.feeds.selection import Selection, Selector
 from feedsrv.feeds.source_fetcher import SourceFetcher, with_fetched_listings
-from feedsrv.feeds.sources import SourceState, effective_sources, search_pages
+from feedsrv.feeds.sources import SourceState, effective_sources
 from feedsrv.feeds.stored_list_days import StoredListDays
 from feedsrv.feeds.window import Window
-from feedsrv.models import Failure, Feed, Kind, Listing, Page, Paper, StoredDays
+from feedsrv.models import Failure, Feed, Kind, Listing, Page, StoredDays
 from feedsrv.search.index import Index
 from feedsrv.search.parser import parse_query
 from feedsrv.search.query import Query, iter_likes
 from feedsrv.search.search_terms import search_terms
 from feedsrv.storage.repository import Repository
 from feedsrv.upstream.client import UpstreamClient
-from feedsrv.upstream.events import Listener
+from feedsrv.upstream.events import EventEmitter
 from feedsrv.upstream.policy import newest_day_page
-from feedsrv.upstream.refresh import Refresher
 from feedsrv.upstream.scheduler import Scheduler
 
 #: Names of feeds that a request for an unknown one is told: its neighbours in the alphabet.
 _SIMILAR_NAMES = 20
 
 
+@dataclass(kw_only=True, eq=False)
 class Service:
     """Feeds from upstream and the store. Safe for threads.
 
-    Args:
-        config: The settings.
-        client: Talks to upstream; closed with the service.
-        repository: Stores listings; closed with the service.
-        now: The clock (UTC).
-        sleep: Waits for a number of seconds; by default until then or until the service is closed.
-        chance: Returns a random number from 0 to 1.
-        cleanup: Called when everything is closed.
-
+    `feedsrv.feeds.service_factory` puts its parts together.
     """
 
-    def __init__(
-        self,
-        config: Config,
-        client: UpstreamClient,
-        repository: Repository,
-        *,
-        now: Callable[[], datetime],
-        sleep: Callable[[float], object] | None = None,
-        chance: Callable[[], float],
-        cleanup: Callable[[], object] = lambda: None,
-    ) -> None:
-        self.config = config
-        self.repository = repository
-        self._client = client
-        self._cleanup = cleanup
-        self._now = now
-        shutdown = Event()
-        sleep = sleep or shutdown.wait
-        self._refresher = Refresher(
-            config,
-            client,
-            repository,
-            owner=f"{os.getpid()}-{uuid4().hex}",
-            now=now,
-            sleep=sleep,
-            chance=chance,
-        )
-        #: The search pages of the configured feeds.
-        self.configured_searches = search_pages(config.feeds.values())
-        self._scheduler = Scheduler(
-            self._refresher, repository.is_adhoc, self._due_day_pages, shutdown
-        )
-        self._quota = ClientQuota(0 if config.access_key else config.new_keywords)
-        self._searcher = ListingSearcher()
-        self._list_days = StoredListDays(
-            repository, self._searcher, history_days=config.history_days, now=now
-        )
-        self._sources = SourceFetcher(
-            repository,
-            refresher=self._refresher,
-            scheduler=self._scheduler,
-            list_days=self._list_days,
-            quota=self._quota,
-            deadline=config.deadline,
-            now=now,
-        )
-        self._likes = Likes(repository)
-        self._seeds = SeedFetcher(
-            repository,
-            self._likes,
-            refresher=self._refresher,
-            scheduler=self._scheduler,
-            list_days=self._list_days,
-            quota=self._quota,
-            now=now,
-        )
-        self._first_matches = FirstMatches(repository)
-        self.artefacts = ArtefactFetcher(
-            config,
-            repository,
-            client,
-            refresher=self._refresher,
-            scheduler=self._scheduler,
-            select=self._candidate_papers,
-            now=now,
-            sleep=sleep,
-            chance=chance,
-        )
-        self._closed_digests = ClosedDigests(
-            config, repository, self._list_days, self._quota, now=now
-        )
-        self._selector = Selector(
-            self._searcher,
-            list_days=self._list_days,
-            likes=self._likes,
-            seeds=self._seeds,
-            first_matches=self._first_matches,
-            artefacts=self.artefacts,
-            quota=self._quota,
-            now=now,
-        )
-        self._cutoffs = Cutoffs(repository, self._list_days)
-        self._window = Window((), Index(()), self._selector.resolve_condition)
-        self._feed_names = tuple(sorted(config.feeds))
+    config: Config
+    client: UpstreamClient
+    repository: Repository
+    #: The clock (UTC).
+    now: Callable[[], datetime]
+    #: What happens while pages are fetched.
+    events: EventEmitter
+    scheduler: Scheduler
+    stored_list_days: StoredListDays
+    sources: SourceFetcher
+    seeds: SeedFetcher
+    searcher: ListingSearcher
+    selector: Selector
+    artefacts: ArtefactFetcher
+    cutoffs: Cutoffs
+    closed_digests: ClosedDigests
+    #: Called when everything is closed.
+    cleanup: Callable[[], object]
+
+    def __post_init__(self) -> None:
+        self._window = Window((), Index(()), self.selector.resolve_condition)
+        self._feed_names = tuple(sorted(self.config.feeds))
 
     def close(self) -> None:
         """Finish the fetch in progress, drop those that are queued, close network and store."""
-        self._scheduler.close()
-        self._client.close()
+        self.scheduler.close()
+        self.client.close()
         self.repository.close()
-        self._cleanup()
-
-    def subscribe(self, listener: Listener) -> None:
-        """Call the listener for each event of the refresher (`feedsrv.upstream.events`)."""
-        self._refresher.subscribe(listener)
-
-    def now(self) -> datetime:
-        """Return the current time (UTC)."""
-        return self._now()
+        self.cleanup()
 
     # --- one request -----------------------------------------------------------------------
 
@@ -218,13 +130,12 @@ class Service:
             NoDataYetError: Upstream fails, and nothing is stored for any of the feeds.
 
         """
-        states, selections = self._select(feeds, client, is_preview=is_preview)
-        now = self._now()
+        states, selections, now = self._select(feeds, client, is_preview=is_preview)
         merged = merge_feeds([(each.feed, each.papers) for each in selections])
         matches, next_at = split_future_matches(merged, now)
         size = limit or common_limit(feeds, matches)
         if page_number is None:
-            matches = self._cutoffs.without_pushed_out(feeds, limit, matches, size)
+            matches = self.cutoffs.without_pushed_out(feeds, limit, matches, size)
         offset = ((page_number or 1) - 1) * size
         queries = {each.feed: each.queries for each in selections}
         lifetime = self.artefacts.cache_lifetime(chain(*queries.values()), is_page=is_preview)
@@ -244,34 +155,37 @@ class Service:
 
     def _select(
         self, feeds: Sequence[Feed], client: str, *, is_preview: bool
-    ) -> tuple[list[SourceState], list[Selection]]:
-        """Fetch what the feeds lack; return the states of all sources and what each feed selects.
+    ) -> tuple[list[SourceState], list[Selection], datetime]:
+        """Fetch what the feeds lack, and select their papers.
 
-        A feed of which nothing is stored selects nothing.
+        Returns:
+            The states of all sources, the selections of all feeds of which anything is stored, and
+            the time of these states.
+
         """
-        before = {feed: self._sources.states_within_quota(feed, client) for feed in feeds}
+        before = {feed: self.sources.states_within_quota(feed, client) for feed in feeds}
         all_before = list(chain(*before.values()))
-        is_stored = not is_preview and self._selector.may_store(feeds, client)
+        is_stored = not is_preview and self.selector.may_store(feeds, client)
         fetches = {
-            **self._sources.start_fetches(all_before),
-            **self._seeds.start_fetches(feeds, client),
+            **self.sources.start_fetches(all_before),
+            **self.seeds.start_fetches(feeds, client),
         }
-        waited = self._sources.wait_for(fetches)
+        waited = self.sources.wait_for(fetches)
         for feed in feeds:
-            self._seeds.raise_if_not_found(feed)
-        now = self._now()
+            self.seeds.raise_if_not_found(feed)
+        now = self.now()
         states = {
             feed: with_fetched_listings(its_states, fetches, now)
             for feed, its_states in before.items()
         }
         selected = (
-            self._selector.select(feed, its_states, is_stored=is_stored)
+            self.selector.select(feed, its_states, is_stored=is_stored)
             for feed, its_states in states.items()
         )
         selections = [selection for selection in selected if selection is not None]
         if not selections:
-            raise self._sources.no_data_error(all_before, fetches, waited)
-        return list(chain(*states.values())), selections
+            raise self.sources.no_data_error(all_before, fetches, waited)
+        return list(chain(*states.values())), selections, now
 
     def get_digests(
         self, *feeds: Feed, limit: int | None = None, page_number: int = 1, client: str = ""
@@ -292,18 +206,18 @@ class Service:
         """
         # Read before the papers: a list that arrives meanwhile closes its day the next time.
         days = self.list_days()
-        log = self._closed_digests.get(feeds)
+        log = self.closed_digests.get(feeds)
         try:
             result = self.get_feed(*feeds, limit=ALL_PAPERS, page_number=1, client=client)
         except NoDataYetError as error:
             if log is None:
                 raise
             pages: tuple[Page, ...] = ()
-            poll_after = self._now() + timedelta(seconds=error.retry_after)
-            cacheable_until = self._now() + MIN_LIFETIME
+            poll_after = self.now() + timedelta(seconds=error.retry_after)
+            cacheable_until = self.now() + MIN_LIFETIME
         else:
             pages = result.pages
-            log = self._closed_digests.close_due_periods(feeds, result.matches, days, client)
+            log = self.closed_digests.close_due_periods(feeds, result.matches, days, client)
             poll_after, cacheable_until = result.poll_after, result.cacheable_until
         digests = [digest for digest in reversed(log.digests) if digest.papers]
         size = limit or max(feed.limit or DEFAULT_LIMIT for feed in feeds)
@@ -329,26 +243,23 @@ class Service:
         """
         if any(iter_likes(query)):
             feed = Feed(name="", title="", query=text)
-            self._sources.wait_for(self._seeds.start_fetches([feed], client))
-            self._seeds.raise_if_not_found(feed)
-
-    def _candidate_papers(self, feed: Feed) -> tuple[Paper, ...]:
-        return self._selector.candidate_papers(feed, self._sources.states(feed))
+            self.sources.wait_for(self.seeds.start_fetches([feed], client))
+            self.seeds.raise_if_not_found(feed)
 
     # --- what is stored --------------------------------------------------------------------
 
     def list_days(self) -> StoredDays:
         """Return the list days of the window; the same object until something is stored."""
-        return self._list_days.get()
+        return self.stored_list_days.get()
 
     def window(self) -> Window:
         """Return the stored papers of the window, and refresh it in the background."""
         days = self.list_days()
         if not self._window.is_current(days):
             self._window = Window(
-                days, self._list_days.search_index(), self._selector.resolve_condition
+                days, self.stored_list_days.search_index(), self.selector.resolve_condition
             )
-        self._scheduler.refresh_in_background(self._due_day_pages())
+        self.scheduler.refresh_in_background(self.sources.due_day_pages())
         return self._window
 
     def count_older(self, query: str) -> int | None:
@@ -359,7 +270,7 @@ class Service:
         listing = self.repository.get_listing(Page(Kind.SEARCH, search_terms(feed.query)))
         if listing is None:
             return None
-        papers = self._searcher.search(feed, [listing], self._selector.resolve_condition).papers
+        papers = self.searcher.search(feed, [listing], self.selector.resolve_condition).papers
         return sum(self._window.index.get(paper.id) is None for paper in papers)
 
     def get_failure(self, feed: Feed) -> Failure | None:
@@ -374,23 +285,23 @@ class Service:
         self.repository.open()
         if self.is_ready():
             # The first search builds the index, and loads the grammar and the word families.
-            self._list_days.search_index().search(parse_query("paper"))
-            self._client.warm_up()
+            self.stored_list_days.search_index().search(parse_query("paper"))
+            self.client.warm_up()
 
     def is_ready(self) -> bool:
         """Return whether there is anything to serve; if not, fetch the first lists."""
-        if self._list_days.search_index().papers:
+        if self.stored_list_days.search_index().papers:
             return True
         if self.repository.get_listing(Page(Kind.TRENDING)) is not None:
             return True
-        self._scheduler.refresh_in_background(self._due_day_pages())
+        self.scheduler.refresh_in_background(self.sources.due_day_pages())
         return False
 
     # --- refreshing ------------------------------------------------------------------------
 
     def newest_day(self) -> Page:
         """Return the page to fetch for the newest list day."""
-        return newest_day_page(self._now().date())
+        return newest_day_page(self.now().date())
 
     def refresh_page(self, page: Page) -> Listing:
         """Return the page's listing, fetched now whatever is stored.
@@ -399,11 +310,7 @@ class Service:
             UpstreamError: It could not be fetched or parsed.
 
         """
-        return self._scheduler.refresh_and_wait(page, force=True, extra_wait=0)
-
-    def token_was_rejected(self) -> bool:
-        """Return whether upstream rejected the Hugging Face token; pages are fetched without it."""
-        return self._client.token_was_rejected
+        return self.scheduler.refresh_and_wait(page, force=True, extra_wait=0)
 
     def refresh_stale(self, *feeds: Feed) -> Iterator[tuple[Page, Listing | UpstreamError, int]]:
         """Fetch the stale pages of the feeds; by default of all lists and configured feeds.
@@ -411,7 +318,4 @@ class Service:
         As `SourceFetcher.refresh_stale`.
         """
         lists = Feed(name="", title="", sources=("daily", "trending", "week", "month"))
-        return self._sources.refresh_stale(feeds or (lists, *self.config.feeds.values()))
-
-    def _due_day_pages(self) -> tuple[Page, ...]:
-        return self._sources.state("daily", Feed(name="", title="")).due_pages
+        return self.sources.refresh_stale(feeds or (lists, *self.config.feeds.values()))

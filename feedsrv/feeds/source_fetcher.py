@@ -7,19 +7,14 @@ from threading import BoundedSemaphore
 
 import msgspec
 
-from feedsrv.errors import (
-    NoDataYetError,
-    QuotaExceededError,
-    RequestNotSentError,
-    UpstreamError,
-)
+from feedsrv.errors import NoDataYetError, QuotaExceededError, RequestNotSentError, UpstreamError
 from feedsrv.feeds.client_quota import ClientQuota
 from feedsrv.feeds.sources import SourceState, effective_sources, source_state
 from feedsrv.feeds.stored_list_days import StoredListDays
 from feedsrv.models import Feed, Listing, Page, Source
 from feedsrv.storage.repository import Repository
+from feedsrv.upstream.failure_tracker import FailureTracker
 from feedsrv.upstream.policy import remaining_ttl, requests_left
-from feedsrv.upstream.refresh import Refresher
 from feedsrv.upstream.scheduler import Scheduler
 
 #: Seconds after which to try again where nothing better is known.
@@ -42,7 +37,7 @@ class SourceFetcher:
 
     Args:
         repository: Stores listings and failures.
-        refresher: Knows what may be fetched now.
+        failures: Says what may be fetched now.
         scheduler: Fetches in the background.
         list_days: The window.
         quota: Of new keywords, for each client.
@@ -55,7 +50,7 @@ class SourceFetcher:
         self,
         repository: Repository,
         *,
-        refresher: Refresher,
+        failures: FailureTracker,
         scheduler: Scheduler,
         list_days: StoredListDays,
         quota: ClientQuota,
@@ -63,7 +58,7 @@ class SourceFetcher:
         now: Callable[[], datetime],
     ) -> None:
         self._repository = repository
-        self._refresher = refresher
+        self._failures = failures
         self._scheduler = scheduler
         self._list_days = list_days
         self._quota = quota
@@ -79,7 +74,7 @@ class SourceFetcher:
             now=self._now(),
             days=self._list_days.get(),
             get_listing=self._repository.get_listing,
-            may_fetch=lambda page: self._refresher.blocking_failure(page) is None,
+            may_fetch=lambda page: self._failures.blocking_failure(page) is None,
         )
 
     def states(self, feed: Feed) -> list[SourceState]:
@@ -110,7 +105,7 @@ class SourceFetcher:
 
         While upstream hangs, everything is queued: the first response shows that it hangs no more.
         """
-        awaited = () if self._refresher.is_hanging() else states
+        awaited = () if self._failures.is_hanging() else states
         fetches = {
             state.main_page: self._scheduler.fetch_for_request(state.main_page)
             for state in awaited
@@ -161,6 +156,10 @@ class SourceFetcher:
         states = (state for feed in feeds for state in self.states(feed))
         return tuple(dict.fromkeys(page for state in states for page in state.due_pages))
 
+    def due_day_pages(self) -> tuple[Page, ...]:
+        """Return the list days of the window that are due."""
+        return self.state("daily", Feed(name="", title="")).due_pages
+
     def no_data_error(
         self, states: Sequence[SourceState], fetches: Fetches, waited: float
     ) -> NoDataYetError | QuotaExceededError:
@@ -178,9 +177,7 @@ class SourceFetcher:
         pages = dict.fromkeys([*(state.main_page for state in states), *fetches])
         done = (fetch for fetch in fetches.values() if fetch.done() and not fetch.cancelled())
         cause = next((fetch.exception() for fetch in done), None)
-        failures = [
-            failure for page in pages if (failure := self._refresher.blocking_failure(page))
-        ]
+        failures = [failure for page in pages if (failure := self._failures.blocking_failure(page))]
         reason, retry_after = f"no response within {waited:g} seconds", float(_DEFAULT_RETRY_AFTER)
         outage = self._repository.get_failure(None)
         if outage is not None and not waited:

@@ -15,7 +15,7 @@ Span = tuple[int, int]
 Segment = tuple[str, bool]
 
 
-def searches_field(query: Query, field: str, *, has_keywords: bool = True) -> bool:
+def searches_field(query: Query, field: str, *, has_keywords: bool) -> bool:
     """Return whether the query looks for words in that field of a paper."""
     return any(
         field in searched_fields(term, has_keywords=has_keywords)

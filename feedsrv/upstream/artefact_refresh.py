@@ -22,10 +22,11 @@ from feedsrv.storage.clock_skew import is_future
 from feedsrv.storage.repository import Repository
 from feedsrv.upstream.artefact_json import parse_artefacts
 from feedsrv.upstream.client import FetchResult, UpstreamClient
+from feedsrv.upstream.failure_tracker import RATE_LIMIT_REASON, FailureTracker
 from feedsrv.upstream.fetch import start_request
 from feedsrv.upstream.paths import api_path
 from feedsrv.upstream.policy import RATE_WINDOW, next_failure, requests_left
-from feedsrv.upstream.refresh import RATE_LIMIT_REASON, Refresher
+from feedsrv.upstream.rate_limiter import RateLimiter
 
 #: The key of the failures of all these requests: one that fails makes the others wait.
 ARTEFACT_FAILURE_KEY = Page(Kind.PAPER)
@@ -93,8 +94,9 @@ class ArtefactRefresher:
     Args:
         client: Talks to upstream.
         repository: Stores the results.
-        refresher: Gives the lease, the request slots and the back-off.
         papers: Returns the papers to check, newest first.
+        rate_limiter: Says when a request may be sent.
+        failures: Says whether upstream fails.
         now: The clock (UTC).
         chance: Returns a random number from 0 to 1.
     """
@@ -103,15 +105,17 @@ class ArtefactRefresher:
         self,
         client: UpstreamClient,
         repository: Repository,
-        refresher: Refresher,
         papers: Callable[[], Sequence[Paper]],
         *,
+        rate_limiter: RateLimiter,
+        failures: FailureTracker,
         now: Callable[[], datetime],
         chance: Callable[[], float],
     ) -> None:
         self._client = client
         self._repository = repository
-        self._refresher = refresher
+        self._rate_limiter = rate_limiter
+        self._failures = failures
         self._papers = papers
         self._now = now
         self._chance = chance
@@ -129,13 +133,13 @@ class ArtefactRefresher:
             return pause
         if self._due_paper() is None:
             return None
-        with self._refresher.try_hold_lease() as has_lease:
+        with self._rate_limiter.try_hold_lease() as has_lease:
             # Another process may have checked it meanwhile.
             paper_id = self._due_paper() if has_lease and not self._pause_seconds() else None
-            if paper_id is None or not self._refresher.try_take_spare_slot():
+            if paper_id is None or not self._rate_limiter.try_take_spare_slot():
                 return _SHORT_PAUSE
             self._fetch(paper_id, is_interrupted)
-        return self._refresher.spacing_seconds
+        return self._rate_limiter.spacing_seconds
 
     def _due_paper(self) -> str | None:
         return next_paper(self._papers(), self._repository.get_artefacts().records, self._now())
@@ -146,10 +150,10 @@ class ArtefactRefresher:
         allowed_at = next_check_at((each.checked_at for each in records.values()), now)
         seconds = max(
             (allowed_at - now).total_seconds(),
-            self._refresher.seconds_until_retry(ARTEFACT_FAILURE_KEY),
+            self._failures.seconds_until_retry(ARTEFACT_FAILURE_KEY),
         )
         left = requests_left(self._repository.get_request_log(), now)
-        if self._refresher.is_hanging() or left <= _MIN_REQUESTS_LEFT:
+        if self._failures.is_hanging() or left <= _MIN_REQUESTS_LEFT:
             seconds = max(seconds, _LONG_PAUSE)
         return min(seconds, _MAX_PAUSE)
 
@@ -176,7 +180,7 @@ class ArtefactRefresher:
         self._repository.save_artefacts(paper_id, record)
 
     def _follow_redirect(self) -> None:
-        if not self._refresher.try_take_spare_slot():
+        if not self._rate_limiter.try_take_spare_slot():
             raise FetchError(
                 api_path(ARTEFACT_FAILURE_KEY, self._now().date()), "a redirect too many"
             )

@@ -29,7 +29,7 @@ from feedsrv.web.filters import FILTERS
 from feedsrv.web.load_shedding import LoadShedder
 from feedsrv.web.operator_views import OperatorViews
 from feedsrv.web.page_views import PageViews
-from feedsrv.web.pages import query_problem
+from feedsrv.web.preview import query_problem
 from feedsrv.web.problems import (
     Problem,
     prefers_html,
@@ -81,7 +81,7 @@ def create_app(service: Service) -> Flask:
     for template_filter in (format_period, paper_page_url, period_page_url, short_reason, *FILTERS):
         app.add_template_filter(template_filter)
     metrics = Metrics()
-    service.subscribe(metrics.handle)
+    service.events.subscribe(metrics.handle)
     FeedViews(service).register(app)
     PageViews(service).register(app)
     OperatorViews(service, metrics).register(app)

@@ -71,8 +71,8 @@ class ResponseCache:
         version: Callable[[], object],
         now: Callable[[], datetime],
         max_bytes: int,
-        is_overloaded: Callable[[], bool] = lambda: False,
-        trusted_proxies: tuple[str, ...] = (),
+        is_overloaded: Callable[[], bool],
+        trusted_proxies: tuple[str, ...],
     ) -> None:
         self._app = app
         self._is_overloaded = is_overloaded

@@ -20,7 +20,8 @@ from feedsrv.models import MAX_ENTRIES, DigestPeriod, Feed, Page
 from feedsrv.search.parser import URL_LIMITS, parse_query
 from feedsrv.web.base_views import BaseViews, redirect_response
 from feedsrv.web.content_encoding import encode_body
-from feedsrv.web.pages import page_title, paper_cards
+from feedsrv.web.pages import page_title
+from feedsrv.web.paper_cards import paper_cards
 from feedsrv.web.params import FeedParams, choice_param, feed_params, page_number_param, page_param
 from feedsrv.web.rendering import FeedRenderer, feed_document
 from feedsrv.web.responses import preconditions_allow_body, with_body

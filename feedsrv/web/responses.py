@@ -77,7 +77,7 @@ def build_cacheable_response(
     poll_after: datetime,
     cacheable_until: datetime,
     private: bool,
-    headers: Iterable[Header] = (),
+    headers: Iterable[Header],
 ) -> CacheableResponse:
     """Return a response without a body; `with_body` adds it where a client needs one.
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from feedsrv.config import Config, StoreConfig
 from feedsrv.models import Page, RequestLog
 from feedsrv.storage.backend import Area
-from feedsrv.storage.disk import DiskBackend, DiskCache
+from feedsrv.storage.disk import DiskBackend
+from feedsrv.storage.disk_cache import DiskCache
 from feedsrv.storage.last_modified import LastModifiedBucket, hash_url
 from feedsrv.storage.repository import Repository, open_repository
 from feedsrv.upstream.policy import next_request_at, record_request

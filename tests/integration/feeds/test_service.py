@@ -395,7 +395,7 @@ def test_an_awaited_list_day_is_fetched_before_searches(
     first.wait(10)
     day = threading.Thread(target=service.get_feed, args=(make_feed("", "daily"),))
     day.start()
-    wait_until(lambda: service.newest_day() in service._scheduler._awaited)
+    wait_until(lambda: service.newest_day() in service.scheduler._awaited)
     gate.set()
     for thread in (*keywords, day):
         thread.join()

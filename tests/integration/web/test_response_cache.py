@@ -121,7 +121,7 @@ def counted(service: Service) -> ViewCounter:
     warm_up = create_app(service)
     for path in ("/papers.atom?q=causal", "/papers/trending.atom"):
         get(warm_up, path)
-    wait_until(service._scheduler.is_idle)
+    wait_until(service.scheduler.is_idle)
     return ViewCounter(create_app(service))
 
 

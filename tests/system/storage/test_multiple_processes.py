@@ -66,7 +66,7 @@ def refresh_forever(url: str, folder: str) -> None:
     """Refresh pages endlessly, in a process that will be killed."""
     config = Config(upstream_url=url, cache_dir=Path(folder), spacing=0, deadline=2)
     service = create_service(config)
-    pages = service._sources.due_pages(
+    pages = service.sources.due_pages(
         [Feed(name="all", title="all", sources=("daily", "trending"))]
     )
     for page in itertools.cycle(pages or [service.newest_day()]):
