@@ -8,8 +8,6 @@ hundreds of authors. Results are CPU time in milliseconds, the minimum of a few 
 caches.
 """
 
-from __future__ import annotations
-
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -23,7 +21,8 @@ from feedsrv.search import parser
 from feedsrv.search.analysis import analyze
 from feedsrv.search.index import Index
 from feedsrv.search.parser import URL_LIMITS, parse_query
-from feedsrv.web.pages import build_preview, paper_cards
+from feedsrv.web.paper_cards import paper_cards
+from feedsrv.web.preview import build_preview
 from report import describe_run, format_table, write_section
 
 PAPERS, DAYS, RUNS = 1500, 30, 3

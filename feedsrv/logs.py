@@ -33,7 +33,7 @@ def configure_logging(log_format: str, secrets: Iterable[str] = ()) -> None:
     logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
-def configure_access_log(secrets: Iterable[str] = ()) -> None:
+def configure_access_log(secrets: Iterable[str]) -> None:
     """Send the access log to standard output, with secrets redacted."""
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(TextFormatter(secrets, "%(message)s"))

@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 import msgspec
 
-from feedsrv.cli.service import ENVIRON, load_settings, open_service, sleep
+from feedsrv.cli.service import open_service, sleep
+from feedsrv.cli.settings import ENVIRON, load_settings
 from feedsrv.config import Config, find_config_file
 from feedsrv.errors import MailError, StoreError, UpstreamError
 from feedsrv.feeds.service import Service
@@ -93,7 +94,7 @@ def _check_token(service: Service) -> bool:
     except UpstreamError as error:
         click.echo(f"token      FAILED: with FEEDSRV_HF_TOKEN: {error}")
         return False
-    if service.token_was_rejected():
+    if service.client.token_was_rejected:
         click.echo("token      FAILED: FEEDSRV_HF_TOKEN is invalid or has expired (HTTP 401)")
         return False
     click.echo("token      OK, FEEDSRV_HF_TOKEN is accepted")

@@ -21,12 +21,7 @@ from feedsrv.models import Kind, Page, Paper, PaperTokens
 from feedsrv.search.analysis import analyze
 from feedsrv.search.index import Index
 from feedsrv.search.query import Like
-from feedsrv.search.similar import (
-    WEIGHTS_VERSION,
-    SeedVector,
-    build_seed_vector,
-    similarity_cutoff,
-)
+from feedsrv.search.similar import WEIGHTS_VERSION, SeedVector, build_seed_vector, similarity_cutoff
 from feedsrv.storage.repository import Repository
 
 #: With fewer papers, the cut-off is set anew until the window is complete.

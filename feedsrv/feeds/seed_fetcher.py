@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
 from feedsrv.errors import QueryError
+from feedsrv.feeds.client_quota import ClientQuota
 from feedsrv.feeds.likes import Likes
 from feedsrv.feeds.source_fetcher import Fetches
 from feedsrv.feeds.sources import seed_pages
@@ -11,8 +12,7 @@ from feedsrv.feeds.stored_list_days import StoredListDays
 from feedsrv.models import Feed
 from feedsrv.search.query import Query, iter_likes
 from feedsrv.storage.repository import Repository
-from feedsrv.upstream.policy import ClientQuota
-from feedsrv.upstream.refresh import Refresher
+from feedsrv.upstream.failure_tracker import FailureTracker
 from feedsrv.upstream.scheduler import Scheduler
 
 #: Papers to compare with that a request waits for: as many as fit into the deadline. Those of a
@@ -26,7 +26,7 @@ class SeedFetcher:
     Args:
         repository: Stores failures.
         likes: Stores the papers.
-        refresher: Knows what may be fetched now.
+        failures: Says what may be fetched now.
         scheduler: Fetches in the background.
         list_days: The window, which may have the papers.
         quota: Of new keywords, for each client.
@@ -39,7 +39,7 @@ class SeedFetcher:
         repository: Repository,
         likes: Likes,
         *,
-        refresher: Refresher,
+        failures: FailureTracker,
         scheduler: Scheduler,
         list_days: StoredListDays,
         quota: ClientQuota,
@@ -47,7 +47,7 @@ class SeedFetcher:
     ) -> None:
         self._repository = repository
         self._likes = likes
-        self._refresher = refresher
+        self._failures = failures
         self._scheduler = scheduler
         self._list_days = list_days
         self._quota = quota
@@ -65,7 +65,7 @@ class SeedFetcher:
         missing = [
             page
             for page in pages
-            if page.key in unknown and self._refresher.blocking_failure(page) is None
+            if page.key in unknown and self._failures.blocking_failure(page) is None
         ]
         for page in missing if client else ():
             if self._scheduler.is_new_adhoc(page):

@@ -1,19 +1,20 @@
 """Fetch what feeds need from upstream: what readers wait for first, the rest behind it."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
 from datetime import datetime
 from threading import BoundedSemaphore
 
 import msgspec
 
-from feedsrv.errors import NoDataYetError, QuotaExceededError, RequestNotSentError
+from feedsrv.errors import NoDataYetError, QuotaExceededError, RequestNotSentError, UpstreamError
+from feedsrv.feeds.client_quota import ClientQuota
 from feedsrv.feeds.sources import SourceState, effective_sources, source_state
 from feedsrv.feeds.stored_list_days import StoredListDays
 from feedsrv.models import Feed, Listing, Page, Source
 from feedsrv.storage.repository import Repository
-from feedsrv.upstream.policy import ClientQuota, remaining_ttl, requests_left
-from feedsrv.upstream.refresh import Refresher
+from feedsrv.upstream.failure_tracker import FailureTracker
+from feedsrv.upstream.policy import remaining_ttl, requests_left
 from feedsrv.upstream.scheduler import Scheduler
 
 #: Seconds after which to try again where nothing better is known.
@@ -24,6 +25,8 @@ _MAX_RETRY_AFTER = 3600
 #: `_SHORT_WAIT` seconds, enough for a page that does not hang.
 _MAX_FULL_WAITS = 16
 _SHORT_WAIT = 1.0
+#: Seconds that a batch refresh waits for its slot: longer than a rate limit can be used up.
+_BATCH_WAIT = 600.0
 
 #: The fetches of pages that a request waits for.
 Fetches = Mapping[Page, Future[Listing]]
@@ -34,7 +37,7 @@ class SourceFetcher:
 
     Args:
         repository: Stores listings and failures.
-        refresher: Knows what may be fetched now.
+        failures: Says what may be fetched now.
         scheduler: Fetches in the background.
         list_days: The window.
         quota: Of new keywords, for each client.
@@ -47,7 +50,7 @@ class SourceFetcher:
         self,
         repository: Repository,
         *,
-        refresher: Refresher,
+        failures: FailureTracker,
         scheduler: Scheduler,
         list_days: StoredListDays,
         quota: ClientQuota,
@@ -55,7 +58,7 @@ class SourceFetcher:
         now: Callable[[], datetime],
     ) -> None:
         self._repository = repository
-        self._refresher = refresher
+        self._failures = failures
         self._scheduler = scheduler
         self._list_days = list_days
         self._quota = quota
@@ -71,7 +74,7 @@ class SourceFetcher:
             now=self._now(),
             days=self._list_days.get(),
             get_listing=self._repository.get_listing,
-            may_fetch=lambda page: self._refresher.blocking_failure(page) is None,
+            may_fetch=lambda page: self._failures.blocking_failure(page) is None,
         )
 
     def states(self, feed: Feed) -> list[SourceState]:
@@ -102,7 +105,7 @@ class SourceFetcher:
 
         While upstream hangs, everything is queued: the first response shows that it hangs no more.
         """
-        awaited = () if self._refresher.is_hanging() else states
+        awaited = () if self._failures.is_hanging() else states
         fetches = {
             state.main_page: self._scheduler.fetch_for_request(state.main_page)
             for state in awaited
@@ -126,6 +129,37 @@ class SourceFetcher:
                 self._full_waits.release()
         return seconds
 
+    def refresh_stale(
+        self, feeds: Collection[Feed]
+    ) -> Iterator[tuple[Page, Listing | UpstreamError, int]]:
+        """Fetch the stale pages of the feeds, one after another.
+
+        Yields each page with its listing or error, and how many pages are left, as far as that is
+        known. Waits for the rate limit as long as it takes.
+        """
+        tried: set[Page] = set()
+        while due := [page for page in self.due_pages(feeds) if page not in tried]:
+            tried.add(due[0])
+            result: Listing | UpstreamError
+            try:
+                result = self._scheduler.refresh_and_wait(
+                    due[0], force=False, extra_wait=_BATCH_WAIT
+                )
+            except UpstreamError as error:
+                result = error
+            # Without the next day, which is due already.
+            days_left = max(0, self._list_days.count_unfetched() - 1)
+            yield due[0], result, days_left + len(due) - 1
+
+    def due_pages(self, feeds: Iterable[Feed]) -> tuple[Page, ...]:
+        """Return every page of the feeds that is due."""
+        states = (state for feed in feeds for state in self.states(feed))
+        return tuple(dict.fromkeys(page for state in states for page in state.due_pages))
+
+    def due_day_pages(self) -> tuple[Page, ...]:
+        """Return the list days of the window that are due."""
+        return self.state("daily", Feed(name="", title="")).due_pages
+
     def no_data_error(
         self, states: Sequence[SourceState], fetches: Fetches, waited: float
     ) -> NoDataYetError | QuotaExceededError:
@@ -143,9 +177,7 @@ class SourceFetcher:
         pages = dict.fromkeys([*(state.main_page for state in states), *fetches])
         done = (fetch for fetch in fetches.values() if fetch.done() and not fetch.cancelled())
         cause = next((fetch.exception() for fetch in done), None)
-        failures = [
-            failure for page in pages if (failure := self._refresher.blocking_failure(page))
-        ]
+        failures = [failure for page in pages if (failure := self._failures.blocking_failure(page))]
         reason, retry_after = f"no response within {waited:g} seconds", float(_DEFAULT_RETRY_AFTER)
         outage = self._repository.get_failure(None)
         if outage is not None and not waited:

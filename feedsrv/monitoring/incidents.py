@@ -95,7 +95,7 @@ def subscribe_incident_recorder(service: Service) -> None:
         if change(incidents) is not incidents:
             service.repository.update_incidents(change)
 
-    service.subscribe(record)
+    service.events.subscribe(record)
 
 
 def with_event(incidents: Incidents, event: Event, now: datetime) -> Incidents:

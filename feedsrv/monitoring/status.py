@@ -8,11 +8,12 @@ import msgspec
 
 from feedsrv import __version__
 from feedsrv.feeds.service import Service
+from feedsrv.feeds.sources import search_pages
 from feedsrv.models import Failure, Kind, Listing, Page
-from feedsrv.search.artefacts import ArtefactTable
+from feedsrv.search.artefact_table import ArtefactTable
 from feedsrv.storage.repository import Repository
+from feedsrv.upstream.failure_tracker import RATE_LIMIT_REASON
 from feedsrv.upstream.policy import MAX_REQUESTS, pages_covering, remaining_ttl, requests_left, ttl
-from feedsrv.upstream.refresh import RATE_LIMIT_REASON
 
 # /status.json is these structs as JSON. Its keys are public, so a renamed field keeps its old key.
 
@@ -154,7 +155,7 @@ def build_status(service: Service) -> Status:
         ),
         searches=tuple(
             page_status(page, repository.get_listing(page))
-            for page in sorted(service.configured_searches, key=str)
+            for page in sorted(search_pages(service.config.feeds.values()), key=str)
         ),
         request_budget=RequestBudget(remaining=requests_left(repository.get_request_log(), now)),
         store=_store_status(repository, now),

@@ -1,30 +1,21 @@
-"""Inverted index: finds the papers that match a query without scanning every paper.
+"""Find the papers that match a query without scanning every paper.
 
-For each field, the index lists the papers that have each word. A set of papers is an integer with
-one bit for each, so AND, OR and NOT of queries are operations on integers. The papers themselves
-are read only if words must be adjacent, and only the papers that have all the words.
-`feedsrv.search.query.matches` defines what a match is.
+A set of papers is an integer with one bit for each, so AND, OR and NOT of queries are operations on
+integers. `feedsrv.search.matching.matches` defines what a match is.
 """
 
-from __future__ import annotations
-
-from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
-from heapq import nlargest
-from itertools import islice
 from threading import Lock
-from typing import NamedTuple
-
-from cachetools import LRUCache, cachedmethod
 
 from feedsrv.models import Paper
 from feedsrv.search.abbreviations import collect_long_forms
-from feedsrv.search.analysis import FIELD_BOUNDARY, tokenize
-from feedsrv.search.patterns import Edge, Pattern
+from feedsrv.search.analysis import tokenize
+from feedsrv.search.bitsets import bitset, iter_bits
+from feedsrv.search.field_index import FieldIndex
+from feedsrv.search.matching import KEYWORD_FALLBACK_FIELDS, matched_value, term_matches
 from feedsrv.search.query import (
-    KEYWORD_FALLBACK_FIELDS,
     And,
     CountCondition,
     HasArtefact,
@@ -34,19 +25,8 @@ from feedsrv.search.query import (
     Or,
     Query,
     Term,
-    field_tokens,
-    matched_value,
-    term_matches,
 )
 from feedsrv.search.similar import SeedVector, SimilarityIndex
-from feedsrv.search.word_families import base_forms, form_prefixes, related_base_forms
-
-_ASCII_ONE = ord("1")
-_MAX_CACHED_EDGES = 2_000
-#: Words of which a prefix lists the papers: the most frequent ones. `a*` has thousands.
-_MAX_FORMS = 50
-#: Strings to look for in a text, at most.
-_MAX_BEGINNINGS = 16
 
 
 class Index:
@@ -57,7 +37,7 @@ class Index:
         self._numbers = {paper.id: number for number, paper in enumerate(self.papers)}
         self.ids = frozenset(self._numbers)
         self._all = (1 << len(self.papers)) - 1
-        self._fields: dict[str, _FieldIndex] = {}
+        self._fields: dict[str, FieldIndex] = {}
         self._lock = Lock()
 
     def get(self, paper_id: str) -> Paper | None:
@@ -165,194 +145,9 @@ class Index:
         adjacent = field.filter_adjacent(term.pattern, edges, unsure)
         return certain & among | bitset(adjacent, len(self.papers))
 
-    def _field(self, name: str) -> _FieldIndex:
+    def _field(self, name: str) -> FieldIndex:
         field = self._fields.get(name)
         if field is None:
             with self._lock:
-                field = self._fields.setdefault(name, _FieldIndex(self.papers, name))
+                field = self._fields.setdefault(name, FieldIndex(self.papers, name))
         return field
-
-
-def _edge_key(_: object, edge: Edge) -> tuple[str, str]:
-    return edge.word, edge.mode
-
-
-class _Candidates(NamedTuple):
-    """Papers that may match a pattern, and how."""
-
-    #: Those that match, as one word.
-    certain: int
-    #: Those that have all the words, adjacent or not, and the certain ones.
-    possible: int
-    #: The edges of the pattern by which papers may match.
-    edges: list[Edge]
-
-
-class _FieldIndex:
-    """The words of one field, each with the papers that have it."""
-
-    def __init__(self, papers: Sequence[Paper], name: str) -> None:
-        self._size = len(papers)
-        self._texts = [field_tokens(paper.tokens, name) for paper in papers]
-        self._papers: dict[str, list[int]] = {}
-        for number, text in enumerate(self._texts):
-            for word in set(text.split()):
-                self._papers.setdefault(word, []).append(number)
-        self._papers.pop(FIELD_BOUNDARY, None)
-        self._cached_papers: LRUCache[tuple[str, str], int] = LRUCache(_MAX_CACHED_EDGES)
-        self._cached_words: LRUCache[tuple[str, str], list[str]] = LRUCache(_MAX_CACHED_EDGES)
-        self._lock = Lock()
-
-    def candidates(self, pattern: Pattern) -> _Candidates:
-        """Return the papers that may match the pattern, by their words alone."""
-        reached = {0: (1 << self._size) - 1}
-        certain, edges = 0, []
-        for edge in pattern.edges:  # sorted: all edges into a node come before those out of it
-            if edge.start not in reached:
-                continue
-            papers = reached[edge.start] & self._papers_with_edge(edge)
-            if papers:
-                edges.append(edge)
-                reached[edge.end] = reached.get(edge.end, 0) | papers
-                if edge.spans(pattern):
-                    certain |= papers
-        return _Candidates(certain, reached.get(pattern.last, 0) if edges else 0, edges)
-
-    def filter_adjacent(
-        self, pattern: Pattern, edges: Iterable[Edge], numbers: Iterable[int]
-    ) -> Iterator[int]:
-        """Yield the numbers of those papers in which the words are adjacent."""
-        as_written = f" {' '.join(pattern.words)} "
-        rare_spellings: _Matcher | None = None
-        for number in numbers:
-            text = f" {self._texts[number]} "
-            # Most papers have the words as they are in the query, and this takes no time.
-            if as_written in text:
-                yield number
-                continue
-            rare_spellings = rare_spellings or _Matcher(pattern, edges, self.words)
-            if next(rare_spellings.find(text), None) is not None:
-                yield number
-
-    def matched_forms(self, pattern: Pattern) -> Iterator[tuple[str, int]]:
-        """Yield the words, or adjacent words, that match the pattern, with their papers."""
-        _, possible, edges = self.candidates(pattern)
-        for edge in edges:
-            if edge.spans(pattern):
-                frequent = nlargest(_MAX_FORMS, self.words(edge), key=self._count)
-                for word in frequent:
-                    yield word, bitset(self._papers[word], self._size)
-        matcher = _Matcher(pattern, [edge for edge in edges if not edge.spans(pattern)], self.words)
-        for number in iter_bits(possible):
-            for form in matcher.find(f" {self._texts[number]} "):
-                yield form, 1 << number
-
-    def _count(self, word: str) -> int:
-        return len(self._papers[word])
-
-    @cachedmethod(lambda self: self._cached_papers, _edge_key, lock=lambda self: self._lock)
-    def _papers_with_edge(self, edge: Edge) -> int:
-        numbers = (number for word in self.words(edge) for number in self._papers[word])
-        return bitset(numbers, self._size)
-
-    @cachedmethod(lambda self: self._cached_words, _edge_key, lock=lambda self: self._lock)
-    def words(self, edge: Edge) -> list[str]:
-        """Return the words of the field that agree with an edge of a pattern."""
-        match edge.mode:
-            case "exact":
-                return [edge.word] if edge.word in self._papers else []
-            case "prefix":
-                return list(self._words_with_prefix(edge.word))
-            case "forms":
-                bases = related_base_forms(edge.word)
-                return [
-                    word
-                    for prefix in form_prefixes(edge.word)
-                    for word in self._words_with_prefix(prefix)
-                    if not bases.isdisjoint(base_forms(word))
-                ]
-
-    def _words_with_prefix(self, prefix: str) -> Iterator[str]:
-        words = self._sorted_words
-        for number in range(bisect_left(words, prefix), len(words)):
-            if not words[number].startswith(prefix):
-                return
-            yield words[number]
-
-    @cached_property
-    def _sorted_words(self) -> list[str]:
-        return sorted(self._papers)
-
-
-class _Matcher:
-    """Finds adjacent words that match a pattern in texts, by edges and words that any text has."""
-
-    def __init__(
-        self, pattern: Pattern, edges: Iterable[Edge], words: Callable[[Edge], list[str]]
-    ) -> None:
-        self._last = pattern.last
-        self._edges: dict[str, list[Edge]] = {}
-        for edge in edges:
-            for word in words(edge):
-                self._edges.setdefault(word, []).append(edge)
-        #: Strings of which one begins each match: two words, because *of* is everywhere.
-        pairs = islice(self._leading_word_pairs(), _MAX_BEGINNINGS + 1)
-        self._beginnings = [f" {first} {second} " for first, second in pairs]
-        if len(self._beginnings) > _MAX_BEGINNINGS or any(
-            map(self._is_complete_match, self._edges)
-        ):
-            self._beginnings = [
-                f" {word} "
-                for word, found in self._edges.items()
-                if any(edge.start == 0 for edge in found)
-            ]
-
-    def _leading_word_pairs(self) -> Iterator[tuple[str, str]]:
-        for first, edges in self._edges.items():
-            ends = {edge.end for edge in edges if edge.start == 0}
-            for second, following in self._edges.items() if ends else ():
-                if any(edge.start in ends for edge in following):
-                    yield first, second
-
-    def _is_complete_match(self, word: str) -> bool:
-        """Return whether the word alone matches the pattern."""
-        return any(edge.start == 0 and edge.end == self._last for edge in self._edges[word])
-
-    def find(self, text: str) -> Iterator[str]:
-        """Yield the adjacent words of each match; the text begins and ends with a space."""
-        for beginning in self._beginnings:
-            position = text.find(beginning)
-            while position >= 0:
-                end = self._end_of_match(position, text)
-                if end >= 0:
-                    yield text[position + 1 : end]
-                position = text.find(beginning, position + 1)
-
-    def _end_of_match(self, position: int, text: str) -> int:
-        """Return the end of the match after the space at this position; -1 for none."""
-        nodes = {0}
-        while nodes:
-            end = text.find(" ", position + 1)
-            edges = self._edges.get(text[position + 1 : end], ())
-            nodes = {edge.end for edge in edges if edge.start in nodes}
-            if self._last in nodes:
-                return end
-            position = end
-        return -1
-
-
-def bitset(numbers: Iterable[int], size: int) -> int:
-    """Return the set of the numbers, all below ``size``, as an integer with one bit for each."""
-    bits = bytearray(b"0" * (size or 1))
-    for number in numbers:
-        bits[~number] = _ASCII_ONE
-    return int(bits, 2)
-
-
-def iter_bits(bits: int) -> Iterator[int]:
-    """Yield the numbers of a set, in ascending order."""
-    text = bin(bits)[:1:-1]
-    number = text.find("1")
-    while number >= 0:
-        yield number
-        number = text.find("1", number + 1)

@@ -8,6 +8,7 @@ import time
 import zlib
 from collections.abc import Callable, Collection
 from datetime import date, datetime, timedelta
+from functools import partial
 
 import msgspec
 
@@ -17,18 +18,18 @@ from feedsrv.models import (
     FIRST_LIST_DAY,
     ArtefactRecord,
     Failure,
+    FeedCutoff,
     IncidentLog,
     Incidents,
     Kind,
     Listing,
-    NewestHidden,
     Page,
     RequestLog,
     last_list_day,
 )
-from feedsrv.search.artefacts import ArtefactTable
+from feedsrv.search.artefact_table import ArtefactTable
 from feedsrv.storage import lease
-from feedsrv.storage.artefacts import BUCKETS, ArtefactBucket, bucket_number
+from feedsrv.storage.artefact_buckets import BUCKETS, ArtefactBucket, bucket_number
 from feedsrv.storage.backend import Area, Backend, StorageKey
 from feedsrv.storage.clock_skew import (
     correct_incidents,
@@ -38,7 +39,7 @@ from feedsrv.storage.clock_skew import (
 )
 from feedsrv.storage.codec import RecordT
 from feedsrv.storage.disk import DiskBackend
-from feedsrv.storage.last_modified import LastModifiedBucket
+from feedsrv.storage.last_modified import LastModifiedBucket, hash_url
 from feedsrv.storage.lease import Lease
 from feedsrv.storage.permanent import PermanentValues
 from feedsrv.storage.record_store import RecordStore
@@ -47,9 +48,11 @@ from feedsrv.storage.unparsed_pages import UnparsedPages
 #: Of the stored records: bump it when a stored listing can no longer be read, or when
 #: `feedsrv.search.analysis` analyzes words in another way. Each version has records of its own.
 SCHEMA_VERSION = 3
+#: Attempts to change a bucket of Last-Modified values that others change too.
+_MAX_BUCKET_CHANGES = 100
 
 
-class PageAlias(msgspec.Struct, frozen=True):
+class PageRedirect(msgspec.Struct, frozen=True):
     """The page that upstream returned for another one: Friday's list on a Saturday."""
 
     page: Page
@@ -59,7 +62,7 @@ class PageAlias(msgspec.Struct, frozen=True):
 #: request log: processes change them too often.
 _TYPES: dict[str, type[msgspec.Struct]] = {
     "listing": Listing,
-    "alias": PageAlias,
+    "alias": PageRedirect,
     "failure": Failure,
     "incidents": IncidentLog,
     "last-modified": LastModifiedBucket,
@@ -166,8 +169,8 @@ class Repository:
         listing = self._listing(page)
         # A search is always returned as requested.
         if listing is None and page.kind is not Kind.SEARCH:
-            alias = self._records.get(self._page_key("alias", page), PageAlias)
-            listing = self._listing(alias.page) if alias is not None else None
+            redirect = self._records.get(self._page_key("alias", page), PageRedirect)
+            listing = self._listing(redirect.page) if redirect is not None else None
         return listing
 
     def _listing(self, page: Page) -> Listing | None:
@@ -200,7 +203,7 @@ class Repository:
             return
         own = self._listing(requested)
         if own is None:
-            self._records.set(self._page_key("alias", requested), PageAlias(listing.page))
+            self._records.set(self._page_key("alias", requested), PageRedirect(listing.page))
         else:
             own = msgspec.structs.replace(own, fetched_at=listing.fetched_at)
             self._records.set(self._page_key("listing", requested), own)
@@ -265,36 +268,47 @@ class Repository:
     def _correct_log(self, stored: RequestLog | None) -> RequestLog:
         return correct_request_log(stored or RequestLog(), self._now())
 
-    def last_modified(self, url: str, etag: str, now: datetime) -> datetime | None:
+    def last_modified(
+        self, url: str, etag: str, now: datetime, *, version: int | None = None
+    ) -> datetime | None:
         """Return since when the URL has this ETag, in whole seconds; the same in all processes.
 
         A change is later than the one before by a second at least, even where the clock says
-        otherwise. None while that lies in the future: the clock is wrong, or was.
+        otherwise: newsboat drops a body whose Last-Modified did not rise. None while that lies in
+        the future: the clock is wrong, or was.
+
+        None too if the response was made from version ``version`` of the store and another process
+        has sent a later one meanwhile: to change the ETag back and forth would give the later
+        response two times.
         """
+        url = hash_url(url)
         key = self._bucket_key(url)
         bucket = self._records.get(key, LastModifiedBucket) or LastModifiedBucket({})
-        if not bucket.is_up_to_date(url, etag):
-            changed = self._records.update(
-                key,
-                LastModifiedBucket,
-                lambda stored: (stored or LastModifiedBucket({})).with_etag(url, etag, now),
-            )
-            bucket = changed or bucket
-        return bucket.get(url, now)
+        for _ in range(_MAX_BUCKET_CHANGES):
+            if bucket.is_up_to_date(url, etag):
+                return bucket.get(url, now)
+            if version is not None and bucket.has_other_etag(url, etag):
+                self._records.poll()
+                if self.version() != version:
+                    return None
+            change = partial(_with_etag, known=bucket, url=url, etag=etag, now=now)
+            changed = self._records.update(key, LastModifiedBucket, change)
+            bucket = changed or LastModifiedBucket({})
+        return None
 
-    def get_newest_hidden(self, feed: str) -> NewestHidden | None:
+    def get_cutoff(self, feed: str) -> FeedCutoff | None:
         """Return where the feed of that name was cut off, as far as that is remembered."""
-        return self._records.get(self._newest_hidden_key(feed), NewestHidden)
+        return self._records.get(self._cutoff_key(feed), FeedCutoff)
 
-    def raise_newest_hidden(self, feed: str, published: datetime) -> NewestHidden:
+    def raise_cutoff(self, feed: str, published: datetime) -> FeedCutoff:
         """Remember that a paper of that date was pushed out of the feed; return the newest one."""
-        cutoff = self.get_newest_hidden(feed)
+        cutoff = self.get_cutoff(feed)
         if cutoff is None or cutoff.published < published:
-            cutoff = NewestHidden(published)
-            self._records.set(self._newest_hidden_key(feed), cutoff)
+            cutoff = FeedCutoff(published)
+            self._records.set(self._cutoff_key(feed), cutoff)
         return cutoff
 
-    def _newest_hidden_key(self, feed: str) -> StorageKey:
+    def _cutoff_key(self, feed: str) -> StorageKey:
         # Evictable like the searches of ad-hoc feeds: anybody can ask for another feed.
         return StorageKey(Area.EVICTABLE, f"{self._prefix}cutoff {feed}")
 
@@ -418,3 +432,11 @@ def _open_backend(config: Config) -> Backend:
         problem = "store: url: needs a library more: pip install 'feedsrv[redis]'"
         raise ConfigError([problem]) from error
     return RedisBackend(config.store.url, SCHEMA_VERSION)
+
+
+def _with_etag(
+    stored: LastModifiedBucket | None, known: LastModifiedBucket, url: str, etag: str, now: datetime
+) -> LastModifiedBucket | None:
+    """Return the bucket with the ETag of the URL, unless others have changed it meanwhile."""
+    bucket = stored or LastModifiedBucket({})
+    return bucket.with_etag(url, etag, now) if bucket == known else stored

@@ -1,4 +1,4 @@
-"""Events that the refresher emits to listeners such as metrics and the incident log."""
+"""Events of fetching, for listeners such as metrics and the incident log."""
 
 from collections.abc import Callable
 
@@ -39,3 +39,19 @@ class LayoutChanged(msgspec.Struct, frozen=True):
 
 Event = RequestSent | ListingFetched | FetchFailed | LayoutChanged
 Listener = Callable[[Event], None]
+
+
+class EventEmitter:
+    """Calls listeners for each event."""
+
+    def __init__(self) -> None:
+        self._listeners: list[Listener] = []
+
+    def subscribe(self, listener: Listener) -> None:
+        """Call the listener for each event from now on, in the thread where it happens."""
+        self._listeners.append(listener)
+
+    def emit(self, event: Event) -> None:
+        """Call all listeners."""
+        for listener in self._listeners:
+            listener(event)

@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from feedsrv.errors import RequestNotSentError, UpstreamError
 from feedsrv.models import Kind, Listing, Page
+from feedsrv.upstream.failure_tracker import FailureTracker
 from feedsrv.upstream.refresh import Refresher
 
 log = logging.getLogger(__name__)
@@ -38,6 +39,7 @@ class Scheduler:
 
     Args:
         refresher: Fetches one page.
+        failures: Says what may be fetched now.
         is_adhoc: Returns whether only requests for this very page or keyword need a page.
         due_days: Returns the list days to fetch, the newest first. Called again after each day that
             was fetched, because a page names the list day before its own.
@@ -47,11 +49,13 @@ class Scheduler:
     def __init__(
         self,
         refresher: Refresher,
+        failures: FailureTracker,
         is_adhoc: Callable[[Page], bool],
         due_days: Callable[[], Iterable[Page]],
         shutdown: Event,
     ) -> None:
         self._refresher = refresher
+        self._failures = failures
         self._is_adhoc = is_adhoc
         self._due_days = due_days
         self._shutdown = shutdown
@@ -97,7 +101,7 @@ class Scheduler:
         """Queue the pages after those that requests wait for."""
         for page in pages:
             # First without a storage lookup: many readers ask for the same few pages.
-            if self._is_scheduled(page) or self._refresher.blocking_failure(page) is not None:
+            if self._is_scheduled(page) or self._failures.blocking_failure(page) is not None:
                 continue
             with self._lock:
                 if not self._is_scheduled(page) and len(self._queued) < _MAX_QUEUED:
@@ -146,8 +150,8 @@ class Scheduler:
     def _schedule_probe(self, page: Page) -> None:
         """While upstream hangs, try again by ourselves: no reader waits to find out."""
         is_scheduled = self._probe is not None and self._probe.is_alive()
-        if self._refresher.is_hanging() and not is_scheduled and not self._shutdown.is_set():
-            seconds = max(self._refresher.seconds_until_retry(page), _MIN_PROBE_INTERVAL)
+        if self._failures.is_hanging() and not is_scheduled and not self._shutdown.is_set():
+            seconds = max(self._failures.seconds_until_retry(page), _MIN_PROBE_INTERVAL)
             self._probe = Timer(seconds, self._send_probe, [page])
             self._probe.daemon = True
             self._probe.start()

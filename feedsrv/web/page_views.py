@@ -9,9 +9,10 @@ from feedsrv.errors import QueryError
 from feedsrv.monitoring.status import long_outage
 from feedsrv.search.parser import URL_LIMITS, parse_query
 from feedsrv.web.base_views import BaseViews, redirect_response
-from feedsrv.web.pages import Preview, build_preview, feed_card, query_problem
+from feedsrv.web.pages import feed_card
 from feedsrv.web.params import page_number_param, page_param, query_param
 from feedsrv.web.pasted_query import list_path
+from feedsrv.web.preview import Preview, build_preview, query_problem
 from feedsrv.web.problems import PROBLEM_TYPES_PATH
 from feedsrv.web.urls import client_address
 

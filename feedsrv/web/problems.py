@@ -16,7 +16,8 @@ from feedsrv.errors import (
     QuotaExceededError,
     UnauthorizedError,
 )
-from feedsrv.web.responses import ALLOWED_METHODS, set_no_store
+from feedsrv.web.responses import set_no_store
+from feedsrv.web.security_headers import ALLOWED_METHODS
 
 #: The page that describes the types of problems.
 PROBLEM_TYPES_PATH = "/problems"
@@ -77,7 +78,7 @@ def prefers_html(request: Request) -> bool:
     return accepted["text/html"] > max(accepted[other] for other in others)
 
 
-def problem_response(problem: Problem, path_prefix: str, page: str | None = None) -> Response:
+def problem_response(problem: Problem, path_prefix: str, page: str | None) -> Response:
     """Return the response for a problem: problem+json, or the page where one is given.
 
     The prefix is the path of this server's URL.

@@ -1,7 +1,5 @@
 """The log: its format follows the settings, and an outage is logged once."""
 
-from __future__ import annotations
-
 import json
 import logging
 import os
@@ -52,6 +50,6 @@ def test_an_outage_is_logged_once_when_it_begins_and_once_when_it_ends(
     upstream.recover()
     client.get("/papers/trending.atom")
     client.get("/papers/trending.atom")
-    wait_until(service._scheduler.is_idle)
+    wait_until(service.scheduler.is_idle)
     recoveries = [message for message in caplog.messages if "recovered" in message]
     assert recoveries == ["trending: recovered, had failed since 2026-11-24 09:30:00 UTC"]

@@ -3,8 +3,6 @@
 `upstream/test_faults.py` has every fault, at the level of the client and the parser.
 """
 
-from __future__ import annotations
-
 import re
 import socket
 import threading
@@ -97,9 +95,9 @@ def test_a_stored_feed_is_served_unchanged_during_an_outage_and_updated_after_it
         gate.clear()
         response = client.get(FEED)
         assert (response.status_code, response.data) == (200, stored)
-        assert fault in HANGING or not service._scheduler.is_idle(), "before upstream answered"
+        assert fault in HANGING or not service.scheduler.is_idle(), "before upstream answered"
         gate.set()
-        wait_until(service._scheduler.is_idle)
+        wait_until(service.scheduler.is_idle)
     assert client.get(FEED).data == stored, "nor does what was read meanwhile change it"
     assert len(upstream.requests) > 3, "upstream was asked each time"
     upstream.recover()

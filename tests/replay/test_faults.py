@@ -1,7 +1,5 @@
 """Every fault that the replay of the site can inject, with real papers."""
 
-from __future__ import annotations
-
 import json
 import re
 import urllib.request
@@ -105,6 +103,6 @@ def test_a_feed_of_real_pages_fails_as_expected_and_a_stored_one_is_served_uncha
     control(fault=fault, times=1_000_000, path=SCOPES[scope])
     clock.forward(minutes=31)
     response = client.get(FEED)
-    wait_until(service._scheduler.is_idle)
+    wait_until(service.scheduler.is_idle)
     assert (response.status_code, response.data) == (200, stored)
     assert client.get(FEED).data == stored

@@ -1,7 +1,5 @@
 """The window of list days: filled and refreshed in the background, by one or more processes."""
 
-from __future__ import annotations
-
 import threading
 from datetime import UTC, date, datetime, timedelta
 
@@ -10,7 +8,7 @@ import pytest
 from werkzeug.test import EnvironBuilder
 from werkzeug.wrappers import Response
 
-from feedsrv.feeds.service import FeedResult
+from feedsrv.feeds.results import FeedResult
 from feedsrv.models import Feed
 from feedsrv.upstream.demo import create_demo_upstream
 from tests.support.clock import Clock
@@ -165,7 +163,7 @@ def test_a_paper_beyond_the_limit_does_not_return_when_the_window_moves(
         upstream.papers.append(make_raw_paper(1000 + days, title="Tides"))
         clock.forward(days=1)
         service.get_feed(feed)
-        wait_until(service._scheduler.is_idle)
+        wait_until(service.scheduler.is_idle)
         remaining = set(paper_numbers(service.get_feed(feed)))
         assert remaining < set(numbers), "some have left the window, and none came in their place"
     assert 98 in paper_numbers(service.get_feed(feed, page_number=1)), "people may look further"
@@ -267,7 +265,7 @@ def test_in_ten_days_each_paper_appears_once_and_requests_do_not_grow_with_feeds
             assert len(result.matches) == len({each.paper.id for each in result.matches})
         for each in result.matches:
             published.setdefault(int(each.paper.id[-5:]), set()).add(each.paper.published)
-        wait_until(service._scheduler.is_idle)
+        wait_until(service.scheduler.is_idle)
         clock.forward(hours=2)
         if clock.now.hour == 0:
             per_day.append(len(upstream.requests) - requests_before)

@@ -1,7 +1,5 @@
 """The service: fetching, freshness, failures and the options of feeds."""
 
-from __future__ import annotations
-
 import threading
 import time
 
@@ -9,7 +7,8 @@ import pytest
 from werkzeug.wrappers import Response
 
 from feedsrv.errors import NoDataYetError, ParseError, UnknownFeedError, UpstreamError
-from feedsrv.feeds.service import FeedResult, Service
+from feedsrv.feeds.results import FeedResult
+from feedsrv.feeds.service import Service
 from feedsrv.models import Feed, Kind, Page, Source
 from tests.support.clock import Clock
 from tests.support.types import MakeService
@@ -396,7 +395,7 @@ def test_an_awaited_list_day_is_fetched_before_searches(
     first.wait(10)
     day = threading.Thread(target=service.get_feed, args=(make_feed("", "daily"),))
     day.start()
-    wait_until(lambda: service.newest_day() in service._scheduler._awaited)
+    wait_until(lambda: service.newest_day() in service.scheduler._awaited)
     gate.set()
     for thread in (*keywords, day):
         thread.join()

@@ -1,7 +1,5 @@
 """Upstream fails for three days, returns with another layout, and then with the old one."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import feedparser
@@ -25,7 +23,7 @@ def poll(service: Service, clock: Clock, times: int) -> Iterator[dict[str, bytes
         clock.forward(hours=4)
         responses = {path: client.get(path) for path in FEEDS}
         assert {response.status_code for response in responses.values()} == {200}
-        wait_until(service._scheduler.is_idle)
+        wait_until(service.scheduler.is_idle)
         yield {path: response.data for path, response in responses.items()}
 
 
@@ -41,7 +39,7 @@ def service(make_service: MakeService) -> Service:
     client = create_app(service).test_client()
     for path in FEEDS:
         assert client.get(path).status_code == 200
-    wait_until(service._scheduler.is_idle)
+    wait_until(service.scheduler.is_idle)
     return service
 
 

@@ -1,7 +1,5 @@
 """Prometheus metrics and the readiness probe."""
 
-from __future__ import annotations
-
 import subprocess
 
 import pytest
@@ -62,7 +60,7 @@ def test_unknown_paths_make_no_series(service: Service) -> None:
 def test_cached_responses_are_counted_separately(service: Service) -> None:
     client = make_client(service)
     client.get(FEED)
-    wait_until(service._scheduler.is_idle)
+    wait_until(service.scheduler.is_idle)
     etag = client.get(FEED).headers["ETag"]  # rendered again, because the refresh stored a listing
     before = response_count(client, "/papers.<suffix>", "200", "yes")
     client.get(FEED)
@@ -93,7 +91,7 @@ def test_gauges_show_the_current_state(
     assert b"feedsrv_newest_list_age_seconds" not in client.get("/metrics").data
     assert metric_value(client, "feedsrv_upstream_allowance_left") == 60
     client.get(FEED)
-    wait_until(service._scheduler.is_idle)
+    wait_until(service.scheduler.is_idle)
     clock.forward(minutes=5)
     assert metric_value(client, "feedsrv_newest_list_age_seconds") == 300
     assert metric_value(client, "feedsrv_lists", state="fresh") == 1
@@ -102,13 +100,13 @@ def test_gauges_show_the_current_state(
     upstream.fail()
     clock.forward(hours=1)
     client.get(FEED)
-    wait_until(service._scheduler.is_idle)
+    wait_until(service.scheduler.is_idle)
     clock.forward(hours=2)
     assert metric_value(client, "feedsrv_upstream_failing_seconds") == 0, (
         "nothing was fetched since"
     )
     client.get(FEED)
-    wait_until(service._scheduler.is_idle)
+    wait_until(service.scheduler.is_idle)
     assert metric_value(client, "feedsrv_upstream_failing_seconds") == 7200
 
 
@@ -172,7 +170,7 @@ def test_readyz_is_503_without_lists_and_respects_the_backoff(
     upstream.fail()
     client = make_client(service)
     client.get("/readyz")
-    wait_until(lambda: service._scheduler.is_idle() and len(upstream.requests) > 0)
+    wait_until(lambda: service.scheduler.is_idle() and len(upstream.requests) > 0)
     request_count = len(upstream.requests)
     assert [client.get("/readyz").status_code for _ in range(5)] == [503] * 5
     assert len(upstream.requests) == request_count

@@ -1,7 +1,5 @@
 """Disk faults: listings are served, one line is logged, and everything is rewritten."""
 
-from __future__ import annotations
-
 import logging
 import os
 import random
@@ -26,7 +24,7 @@ from feedsrv.errors import StoreError
 from feedsrv.models import Feed, Kind, Listing, Page
 from feedsrv.storage import disk
 from feedsrv.storage.backend import Area, StorageKey
-from feedsrv.storage.disk import DiskCache
+from feedsrv.storage.disk_cache import DiskCache
 from feedsrv.storage.journal import Journal
 from feedsrv.storage.last_modified import LastModifiedBucket
 from feedsrv.storage.repository import SCHEMA_VERSION, Repository
@@ -214,7 +212,7 @@ FAULTS = [
     (emptied, ""),
     (another_program, "is damaged (no such column"),
     # Between the two steps of the fault the folder is missing, which may be detected first.
-    (file_instead_of_folder, "cannot be used: [Errno"),
+    (file_instead_of_folder, "cannot be used: "),
     (full, "database or disk is full"),
     (read_only, "attempt to write a readonly database"),
     (locked, "database is locked"),
@@ -224,7 +222,7 @@ LASTING_FAULTS = [file_instead_of_folder, full, read_only, locked]
 
 @pytest.fixture
 def _short_lock_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("feedsrv.storage.disk._LOCK_TIMEOUT", 0.1)
+    monkeypatch.setattr("feedsrv.storage.disk_cache._LOCK_TIMEOUT", 0.1)
 
 
 @pytest.mark.usefixtures("_short_lock_timeout")
@@ -344,7 +342,7 @@ def test_no_request_waits_while_listings_are_rewritten(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("feedsrv.storage.disk._LOCK_TIMEOUT", 0.1)
+    monkeypatch.setattr("feedsrv.storage.disk_cache._LOCK_TIMEOUT", 0.1)
     reconnect(store)
     store.save_listing(make_listing(DAYS[0]), DAYS[0])
     with locked(tmp_path):
@@ -454,7 +452,7 @@ import os, sys, pathlib, sqlite3
 from feedsrv.storage.backend import Area, StorageKey
 from feedsrv.storage.journal import Journal
 from feedsrv.storage.last_modified import LastModifiedBucket
-from feedsrv.storage.disk import DiskCache
+from feedsrv.storage.disk_cache import DiskCache
 folder = pathlib.Path(sys.argv[1])
 files = DiskCache(folder, 10_000_000)
 for number in range(9):
@@ -575,7 +573,7 @@ def test_a_connection_that_cannot_end_its_transaction_releases_its_lock(
 
     with pytest.raises(StoreError, match="not authorized"):
         cache_a._run(fail)
-    monkeypatch.setattr("feedsrv.storage.disk._LOCK_TIMEOUT", 0.1)
+    monkeypatch.setattr("feedsrv.storage.disk_cache._LOCK_TIMEOUT", 0.1)
     put(cache_b, "a", b"3")
     assert cache_a.get("a") == b"3"
     for files in (cache_a, cache_b):
@@ -721,7 +719,7 @@ def test_last_modified_values_take_bounded_space_and_polled_urls_are_not_evicted
             assert store.last_modified("http://a.b/polled", "etag", later) == NOON
     (bucket,) = (
         entry.record
-        for _, entry in store._records._entries()
+        for _, entry in store._records._memory.items()
         if isinstance(entry.record, LastModifiedBucket)
     )
     assert len(bucket.urls) == 16
@@ -735,7 +733,7 @@ def test_configured_searches_are_durable_and_others_evictable(
     service = make_service()
     service.get_feed(service.get_configured_feed("causal"))
     service.get_feed(Feed(name="x", title="x", query="lighthouse"))
-    wait_until(service._scheduler.is_idle)
+    wait_until(service.scheduler.is_idle)
     for part, word in (("durable", "causal"), ("evictable", "lighthouse")):
         with closing(sqlite3.connect(database(tmp_path / "store", part))) as connection:
             names = connection.execute("SELECT key FROM Cache WHERE key LIKE '% listing search%'")

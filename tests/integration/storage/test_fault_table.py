@@ -1,7 +1,5 @@
 """Storage faults in each backend and their effect on readers, as documented in a table."""
 
-from __future__ import annotations
-
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -14,6 +12,7 @@ from flask.testing import FlaskClient
 
 from feedsrv.config import Config
 from feedsrv.feeds.service import Service
+from feedsrv.feeds.service_factory import build_service
 from feedsrv.models import Kind, Listing, Page
 from feedsrv.storage.repository import Repository
 from feedsrv.upstream.client import UpstreamClient
@@ -150,7 +149,7 @@ class Observer:
             repository._records.run_maintenance()
             repository.save_listing(large, large.page)
             during, new = self._client.get(FEED), self._client.get(path)
-            wait_until(self._service._scheduler.is_idle)
+            wait_until(self._service.scheduler.is_idle)
             failure = repository.failure_state(self._service.now())
         pass_time()
         wait_until(self._is_recovered)
@@ -189,7 +188,7 @@ def observe(
             repository = open_store(clock=lambda: seconds[0], now=clock)
             client = UpstreamClient(config.upstream_url, agent="test")
             service = stack.enter_context(
-                closing(Service(config, client, repository, now=clock, chance=lambda: 0.5))
+                closing(build_service(config, client, repository, now=clock, chance=lambda: 0.5))
             )
 
             def pass_time() -> None:
@@ -207,7 +206,7 @@ def test_the_documented_fault_table_matches_the_observed_behaviour(
     monkeypatch: pytest.MonkeyPatch,
     observe: Callable[[Callable[..., Repository]], tuple[Observer, Callable[[], None]]],
 ) -> None:
-    monkeypatch.setattr("feedsrv.storage.disk._LOCK_TIMEOUT", 0.1)
+    monkeypatch.setattr("feedsrv.storage.disk_cache._LOCK_TIMEOUT", 0.1)
     rows = [HEADER, "|---|---|---|---|---|---|"]
     folder = tmp_path / "disk"
 

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import pickle
 import sqlite3
 import zlib
@@ -457,3 +455,25 @@ def test_a_permanent_value_is_written_once_the_disk_works_and_is_unknown_before(
     assert reopened.permanent_values("subscribers", Subscriber).get("1") == Subscriber(
         "ada@example.org"
     )
+
+
+def test_a_response_that_is_outdated_in_another_process_has_no_last_modified(
+    tmp_path: Path,
+) -> None:
+    """Otherwise the later response would have another Last-Modified from then on."""
+    stores = [disk_store(tmp_path, UPSTREAM) for _ in range(2)]
+    slow, fast = stores
+    slow.save_listing(make_listing(), FRIDAY)
+    fast.get_listing(FRIDAY)
+    slow.last_modified("http://a/", "old", NOON)
+    for store in stores:
+        store._records._closing.set()
+        store._records._thread.join()
+        store._records.poll()
+    version = slow.version()
+    fast.save_listing(msgspec.structs.replace(make_listing(), skipped=("one",)), FRIDAY)
+    first = fast.last_modified("http://a/", "new", NOON, version=fast.version())
+    assert first == NOON + timedelta(seconds=1)
+    assert slow.last_modified("http://a/", "older", NOON, version=version) is None
+    for store in stores:
+        assert store.last_modified("http://a/", "new", NOON, version=store.version()) == first

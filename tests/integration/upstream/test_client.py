@@ -1,7 +1,5 @@
 """The HTTP client: redirects, errors, decompression and the deadline."""
 
-from __future__ import annotations
-
 import gzip
 import socket
 import time
@@ -37,6 +35,13 @@ def serving_socket(
 ) -> Iterator[Callable[..., FetchResult]]:
     with serve_tcp(handler) as url, UpstreamClient(url, agent="feedsrv/test") as client:
         yield lambda seconds=5.0: client.get("/papers", client.deadline_after(seconds))
+
+
+def test_no_request_waits_for_the_event_loop_after_a_warm_up() -> None:
+    with UpstreamClient("http://127.0.0.1:9", agent="feedsrv/test") as client:
+        assert client._event_loop is None, "a server forks before it uses the client"
+        client.warm_up()
+        assert client._event_loop is not None
 
 
 def test_the_result_has_the_final_url_after_redirects() -> None:

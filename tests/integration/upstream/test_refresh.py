@@ -1,7 +1,5 @@
 """Refreshing one page: validators, lease, rate limit and budget."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from unittest.mock import Mock
 
@@ -11,9 +9,13 @@ from werkzeug.wrappers import Response
 
 from feedsrv.config import Config
 from feedsrv.errors import NoDataYetError, RequestNotSentError
-from feedsrv.feeds.service import FeedResult, Service
+from feedsrv.feeds.results import FeedResult
+from feedsrv.feeds.service import Service
 from feedsrv.models import Feed, Kind, Page
 from feedsrv.upstream.client import UpstreamClient
+from feedsrv.upstream.events import EventEmitter
+from feedsrv.upstream.failure_tracker import FailureTracker
+from feedsrv.upstream.rate_limiter import RateLimiter
 from feedsrv.upstream.refresh import Refresher
 from tests.support.clock import Clock
 from tests.support.stores import disk_store
@@ -134,16 +136,18 @@ def make_refresher(config: Config, owner: str, clock: Clock, waits: list[float])
         waits.append(seconds)
         clock.forward(seconds=seconds)
 
+    client = UpstreamClient(
+        config.upstream_url, agent="feedsrv/test", clock=lambda: clock().timestamp()
+    )
+    store, events = disk_store(config.cache_dir, config.upstream_url), EventEmitter()
     return Refresher(
         config,
-        UpstreamClient(
-            config.upstream_url, agent="feedsrv/test", clock=lambda: clock().timestamp()
-        ),
-        disk_store(config.cache_dir, config.upstream_url),
-        owner=owner,
+        client,
+        store,
+        rate_limiter=RateLimiter(config, store, owner=owner, events=events, now=clock, sleep=sleep),
+        failures=FailureTracker(store, events=events, now=clock, chance=lambda: 0.5),
+        events=events,
         now=clock,
-        sleep=sleep,
-        chance=lambda: 0.5,
     )
 
 
@@ -194,7 +198,8 @@ def test_after_a_long_wait_the_lease_is_acquired_again(
     refresher = make_refresher(config, "x", clock, [])
     for _ in range(60):
         refresher.refresh(Page(Kind.TRENDING), force=True)
-    started, pause = clock(), refresher._wait
+    rate_limiter = refresher._rate_limiter
+    started, pause = clock(), rate_limiter.wait
 
     def wait_while_another_process_acquires_the_lease(seconds: float, page: Page) -> None:
         pause(seconds, page)
@@ -203,6 +208,8 @@ def test_after_a_long_wait_the_lease_is_acquired_again(
                 "another process", clock(), timedelta(seconds=3)
             )
 
-    monkeypatch.setattr(refresher, "_wait", wait_while_another_process_acquires_the_lease)
+    monkeypatch.setattr(
+        refresher._rate_limiter, "wait", wait_while_another_process_acquires_the_lease
+    )
     assert refresher.refresh(Page(Kind.MONTH, "2026-11"), extra_wait=600).papers
     assert timedelta(seconds=303) <= clock() - started <= timedelta(seconds=304)

@@ -1,7 +1,5 @@
 """Upstream is slow, or hangs: how long requests wait, and what is fetched."""
 
-from __future__ import annotations
-
 import threading
 import time
 from collections.abc import Iterator
@@ -97,7 +95,7 @@ def test_after_one_timeout_no_request_waits_until_upstream_has_responded(
             response_status, seconds = timed_get(client, path)
             assert (response_status, seconds < 0.8 * deadline) == (503, True)
     for service in services:
-        wait_until(service._scheduler.is_idle)
+        wait_until(service.scheduler.is_idle)
     upstream.recover()
     clock.forward(minutes=40)
     wait_until(lambda: clients[1].get("/papers/trending.atom").status_code == 200)
@@ -111,13 +109,13 @@ def test_an_error_response_shows_that_upstream_does_not_hang(
     client = create_app(service).test_client()
     upstream.inject_fault("timeout")
     client.get("/papers.atom")
-    wait_until(service._scheduler.is_idle)
-    assert service._refresher.is_hanging()
+    wait_until(service.scheduler.is_idle)
+    assert service.sources._failures.is_hanging()
     upstream.inject_fault("nolist")
     clock.forward(minutes=2)
     client.get("/papers.atom")
-    wait_until(service._scheduler.is_idle)
-    assert not service._refresher.is_hanging()
+    wait_until(service.scheduler.is_idle)
+    assert not service.sources._failures.is_hanging()
 
 
 def test_while_upstream_hangs_requests_are_retried_without_a_reader(
@@ -128,10 +126,10 @@ def test_while_upstream_hangs_requests_are_retried_without_a_reader(
 ) -> None:
     monkeypatch.setattr(scheduler, "_MIN_PROBE_INTERVAL", 0.05)
     service = make_service(deadline=0.3)
-    monkeypatch.setattr(service._refresher, "seconds_until_retry", lambda page: 0.05)
+    monkeypatch.setattr(service.sources._failures, "seconds_until_retry", lambda page: 0.05)
     upstream.inject_fault("timeout")
     assert create_app(service).test_client().get("/papers/trending.atom").status_code == 503
-    wait_until(service._scheduler.is_idle)
+    wait_until(service.scheduler.is_idle)
     upstream.recover()
     clock.forward(minutes=2)
     wait_until(lambda: service.repository.get_listing(Page(Kind.TRENDING)) is not None)
@@ -147,7 +145,7 @@ def test_a_hanging_page_does_not_block_others_after_the_deadline(
     with_trending = threading.Thread(target=client.get, args=["/papers/trending.atom"])
     with_trending.start()
     wait_until(lambda: "/papers/trending" in upstream.requests)
-    future = service._scheduler.fetch_for_request(service.newest_day())
+    future = service.scheduler.fetch_for_request(service.newest_day())
     assert future.result(timeout=2.5 * DEADLINE).papers, "sooner than the three deadlines of a page"
     with_trending.join()
 
@@ -157,7 +155,7 @@ def test_closing_the_service_ends_a_fetch_that_hangs(
 ) -> None:
     upstream.inject_fault("timeout")
     service = make_service(deadline=20.0)
-    service._scheduler.refresh_in_background([service.newest_day()])
+    service.scheduler.refresh_in_background([service.newest_day()])
     wait_until(lambda: bool(upstream.requests))
     started = time.monotonic()
     service.close()

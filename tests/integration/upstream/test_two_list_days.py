@@ -1,12 +1,10 @@
 """A paper on two list days: the date of the first, unless the later was served; later data."""
 
-from __future__ import annotations
-
 from datetime import date
 
 import pytest
 
-from feedsrv.feeds.selection import unite_listings
+from feedsrv.feeds.deduplication import unite_listings
 from feedsrv.feeds.service import Service
 from feedsrv.models import Feed, Kind, Page
 from feedsrv.web.app import create_app
@@ -62,7 +60,7 @@ def test_a_served_date_does_not_change_while_the_window_fills(
     upstream.recover()
     for _ in range(2):
         clock.forward(minutes=30)
-        wait_until(service._scheduler.is_idle)
+        wait_until(service.scheduler.is_idle)
         list(service.refresh_stale())
         assert Page(Kind.DAY, "2026-11-18") in {
             page for page, stored in service.list_days() if stored

@@ -1,7 +1,5 @@
 """Hugging Face's own paths: the lists of one day, week or month."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -13,6 +11,7 @@ from werkzeug.test import TestResponse
 
 from feedsrv.config import Config
 from feedsrv.feeds.service import Service
+from feedsrv.feeds.service_factory import create_service
 from feedsrv.models import Feed, Kind, Page
 from feedsrv.web.app import create_app
 from tests.support.clock import Clock
@@ -55,7 +54,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlaskClient]:
             new_keywords=0,
             feeds={"causal": Feed(name="causal", title="Causal matters", query="causal")},
         )
-        service = Service.open(config, now=clock)
+        service = create_service(config, now=clock)
         yield create_app(service).test_client()
         service.close()
 
@@ -269,7 +268,7 @@ def test_a_list_is_fetched_once_and_then_stored(
         client.get(path)
         clock.forward(hours=3)
         client.get(path.replace("atom", "json"))
-        wait_until(service._scheduler.is_idle)
+        wait_until(service.scheduler.is_idle)
     assert upstream.requests == ["/papers/date/2026-10-27", "/papers/week/2026-W44"]
     upstream.fail()
     clock.forward(days=30)
@@ -281,12 +280,12 @@ def test_dates_without_a_list_cause_no_request_each(
 ) -> None:
     client.get("/papers/date/2020-01-01.atom")
     client.get("/papers/date/2030-01-01.atom")
-    wait_until(service._scheduler.is_idle)
+    wait_until(service.scheduler.is_idle)
     requests = list(upstream.requests)
     for year in range(1000, 2020, 20):
         assert client.get(f"/papers/date/{year}-05-05.atom").status_code == 200
         assert client.get(f"/papers/date/{year + 1100}-05-05.atom").status_code == 200
-    wait_until(service._scheduler.is_idle)
+    wait_until(service.scheduler.is_idle)
     assert upstream.requests == requests
 
 
@@ -304,7 +303,7 @@ def test_only_lists_beyond_the_window_can_be_evicted(client: FlaskClient, servic
     ]
     for path in paths:
         client.get(f"/papers/{path}.atom")
-    wait_until(service._scheduler.is_idle)
+    wait_until(service.scheduler.is_idle)
     assert names(service, "evictable") == {
         "listing day 2025-12-30",
         # The lists that upstream returned instead.
@@ -334,11 +333,11 @@ def test_crawling_all_dates_does_not_rebuild_the_index_of_the_window(
     service = make_service(new_keywords=0)
     client = create_app(service).test_client()
     client.get("/papers.atom?q=causal")
-    wait_until(service._scheduler.is_idle)
-    index = service._list_days.search_index()
+    wait_until(service.scheduler.is_idle)
+    index = service.stored_list_days.search_index()
     for day in range(1, 29):
         assert client.get(f"/papers/date/2026-11-{day:02d}.atom").status_code == 200
-    assert service._list_days.search_index() is index
+    assert service.stored_list_days.search_index() is index
 
 
 def test_old_lists_share_the_request_budget_of_new_keywords(
@@ -347,7 +346,7 @@ def test_old_lists_share_the_request_budget_of_new_keywords(
     service = make_service(new_keywords=0)
     client = create_app(service).test_client()
     client.get("/papers.atom")
-    wait_until(service._scheduler.is_idle)
+    wait_until(service.scheduler.is_idle)
     days = [f"2026-0{month}-{day:02d}" for month in (2, 3) for day in range(1, 27)]
     statuses = [client.get(f"/papers/date/{day}.atom").status_code for day in days]
     assert statuses.count(200) <= 30

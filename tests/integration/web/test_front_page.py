@@ -1,7 +1,5 @@
 """The HTML pages: their content, and the escaping of untrusted text."""
 
-from __future__ import annotations
-
 import gzip
 from datetime import timedelta
 from threading import Event
@@ -236,12 +234,12 @@ def test_previews_fetch_the_window_but_no_search(
     assert "Loading papers for the first time" in text_of(first)
     assert first.select("[data-reload-seconds]")
     may_respond.set()
-    wait_until(service._scheduler.is_idle)
+    wait_until(service.scheduler.is_idle)
     requests = list(upstream.requests)
     for length in range(1, 7):
         page = parse_html(client.get(f"/preview?q={'causal'[:length]}"))
         assert "Loading papers for the first time" not in text_of(page)
-    wait_until(service._scheduler.is_idle)
+    wait_until(service.scheduler.is_idle)
     assert upstream.requests == requests == ["/papers/date/2026-11-24"]
 
 

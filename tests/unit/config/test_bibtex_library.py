@@ -1,7 +1,5 @@
 """The arXiv ids of a BibTeX file."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """What people paste in place of a query."""
 
-from __future__ import annotations
-
 import pytest
 
 from feedsrv.web.pasted_query import list_path, query_from_pasted

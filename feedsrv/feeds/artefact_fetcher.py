@@ -1,17 +1,18 @@
-"""The artefacts that cite the papers of configured feeds: models, datasets and Spaces."""
+"""Fetch which models, datasets and Spaces cite the papers of configured feeds."""
 
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 
 from feedsrv.config import Config
-from feedsrv.feeds.selection import newest_first
+from feedsrv.feeds.deduplication import newest_first
 from feedsrv.models import Feed, Paper
-from feedsrv.search.artefacts import NO_ARTEFACTS, ArtefactTable
+from feedsrv.search.artefact_table import NO_ARTEFACTS, ArtefactTable
 from feedsrv.search.query import Query, has_artefact_condition
 from feedsrv.storage.repository import Repository
-from feedsrv.upstream.artefacts import ArtefactRefresher
+from feedsrv.upstream.artefact_refresh import ArtefactRefresher
 from feedsrv.upstream.client import UpstreamClient
-from feedsrv.upstream.refresh import Refresher
+from feedsrv.upstream.failure_tracker import FailureTracker
+from feedsrv.upstream.rate_limiter import RateLimiter
 from feedsrv.upstream.scheduler import Scheduler
 
 #: With more feeds, the whole window is checked: selecting the papers of all of them
@@ -25,14 +26,15 @@ _BATCH_SIZE = 20
 _MAX_BATCH_PAUSE = 2.0
 
 
-class ArtefactService:
+class ArtefactFetcher:
     """Checks which artefacts cite the papers of configured feeds. Safe for threads.
 
     Args:
         config: The settings.
         repository: Stores the results, and the listings.
         client: Talks to upstream.
-        refresher: Gives the right to send requests.
+        rate_limiter: Says when a request may be sent.
+        failures: Says whether upstream fails.
         scheduler: Has the thread that sends them.
         select: Returns the stored papers of a feed, and those that artefacts would bring in.
         now: The clock (UTC).
@@ -46,7 +48,8 @@ class ArtefactService:
         repository: Repository,
         client: UpstreamClient,
         *,
-        refresher: Refresher,
+        rate_limiter: RateLimiter,
+        failures: FailureTracker,
         scheduler: Scheduler,
         select: Callable[[Feed], Iterable[Paper]],
         now: Callable[[], datetime],
@@ -59,7 +62,13 @@ class ArtefactService:
         self._feeds = feeds if len(feeds) <= _MAX_FEEDS else (_EVERY_PAPER,)
         self._repository = repository
         self._refresher = ArtefactRefresher(
-            client, repository, refresher, self._papers, now=now, chance=chance
+            client,
+            repository,
+            self._papers,
+            rate_limiter=rate_limiter,
+            failures=failures,
+            now=now,
+            chance=chance,
         )
         self._scheduler = scheduler
         self._select = select

@@ -9,24 +9,24 @@ A request is sent only when nothing else is to be fetched, no other request has 
 were few of these lately. Readers do not notice a failure, so nothing but the back-off records it.
 """
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import wait
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
 
 import msgspec
 
-from feedsrv.errors import FetchError, ParseError, UpstreamError
-from feedsrv.models import ArtefactRecord, Kind, LinkedArtefacts, Page, Paper
+from feedsrv.errors import FetchError, UpstreamError
+from feedsrv.models import ArtefactRecord, Kind, Page, Paper
 from feedsrv.storage.clock_skew import is_future
 from feedsrv.storage.repository import Repository
+from feedsrv.upstream.artefact_json import parse_artefacts
 from feedsrv.upstream.client import FetchResult, UpstreamClient
+from feedsrv.upstream.failure_tracker import RATE_LIMIT_REASON, FailureTracker
 from feedsrv.upstream.fetch import start_request
 from feedsrv.upstream.paths import api_path
 from feedsrv.upstream.policy import RATE_WINDOW, next_failure, requests_left
-from feedsrv.upstream.refresh import RATE_LIMIT_REASON, Refresher
+from feedsrv.upstream.rate_limiter import RateLimiter
 
 #: The key of the failures of all these requests: one that fails makes the others wait.
 ARTEFACT_FAILURE_KEY = Page(Kind.PAPER)
@@ -44,68 +44,6 @@ _MIN_REQUESTS_LEFT = 10
 #: Seconds to wait for requests that go first, for the budget or an upstream that hangs, and at most
 #: after a failure.
 _SHORT_PAUSE, _LONG_PAUSE, _MAX_PAUSE = 2.0, 30.0, 300.0
-
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(?:/[A-Za-z0-9][\w.-]{0,95})?", re.ASCII)
-_MAX_COUNT = 10**9
-
-
-# --- parsing -------------------------------------------------------------------------------------
-
-
-class _PaperArtefacts(msgspec.Struct, rename="camel"):
-    """The API's description of a paper. Whatever has an unexpected type counts as absent."""
-
-    id: str
-    linked_models: Any = None
-    linked_datasets: Any = None
-    linked_spaces: Any = None
-    num_total_models: Any = None
-    num_total_datasets: Any = None
-    num_total_spaces: Any = None
-
-
-def parse_artefacts(
-    body: bytes, url: str, *, paper_id: str, checked_at: datetime
-) -> ArtefactRecord:
-    """Return the artefacts in an API response about one paper.
-
-    Args:
-        body: The response body.
-        url: Its URL.
-        paper_id: The paper.
-        checked_at: When the response was received (UTC).
-
-    Raises:
-        ParseError: The response does not describe the paper.
-    """
-    try:
-        found = msgspec.json.decode(body, type=_PaperArtefacts)
-    except (ValueError, RecursionError) as error:
-        raise ParseError(url, f"the response has no paper: {error}") from error
-    if found.id.partition("v")[0] != paper_id:
-        raise ParseError(url, f"paper {found.id} instead of {paper_id}")
-    return ArtefactRecord(
-        checked_at,
-        model=_linked(found.linked_models, found.num_total_models),
-        dataset=_linked(found.linked_datasets, found.num_total_datasets),
-        space=_linked(found.linked_spaces, found.num_total_spaces),
-    )
-
-
-def _linked(entries: object, total: object) -> LinkedArtefacts:
-    """Return the artefacts of one kind; upstream lists only some of them, and their number.
-
-    Private ones, which only the owner of a token sees, are not shown to others.
-    """
-    listed = (
-        [each for each in entries if isinstance(each, dict)] if isinstance(entries, list) else []
-    )
-    public = [str(each.get("id")) for each in listed if not each.get("private")]
-    count = total if isinstance(total, int) and len(listed) <= total <= _MAX_COUNT else len(listed)
-    count -= len(listed) - len(public)
-    example = next(filter(_HUB_ID.fullmatch, public), "")
-    return LinkedArtefacts(count, example if count else "")
-
 
 # --- which paper, and when -----------------------------------------------------------------------
 
@@ -156,8 +94,9 @@ class ArtefactRefresher:
     Args:
         client: Talks to upstream.
         repository: Stores the results.
-        refresher: Gives the lease, the request slots and the back-off.
         papers: Returns the papers to check, newest first.
+        rate_limiter: Says when a request may be sent.
+        failures: Says whether upstream fails.
         now: The clock (UTC).
         chance: Returns a random number from 0 to 1.
     """
@@ -166,15 +105,17 @@ class ArtefactRefresher:
         self,
         client: UpstreamClient,
         repository: Repository,
-        refresher: Refresher,
         papers: Callable[[], Sequence[Paper]],
         *,
+        rate_limiter: RateLimiter,
+        failures: FailureTracker,
         now: Callable[[], datetime],
         chance: Callable[[], float],
     ) -> None:
         self._client = client
         self._repository = repository
-        self._refresher = refresher
+        self._rate_limiter = rate_limiter
+        self._failures = failures
         self._papers = papers
         self._now = now
         self._chance = chance
@@ -192,13 +133,13 @@ class ArtefactRefresher:
             return pause
         if self._due_paper() is None:
             return None
-        with self._refresher.try_hold_lease() as has_lease:
+        with self._rate_limiter.try_hold_lease() as has_lease:
             # Another process may have checked it meanwhile.
             paper_id = self._due_paper() if has_lease and not self._pause_seconds() else None
-            if paper_id is None or not self._refresher.try_take_spare_slot():
+            if paper_id is None or not self._rate_limiter.try_take_spare_slot():
                 return _SHORT_PAUSE
             self._fetch(paper_id, is_interrupted)
-        return self._refresher.spacing_seconds
+        return self._rate_limiter.spacing_seconds
 
     def _due_paper(self) -> str | None:
         return next_paper(self._papers(), self._repository.get_artefacts().records, self._now())
@@ -209,10 +150,10 @@ class ArtefactRefresher:
         allowed_at = next_check_at((each.checked_at for each in records.values()), now)
         seconds = max(
             (allowed_at - now).total_seconds(),
-            self._refresher.seconds_until_retry(ARTEFACT_FAILURE_KEY),
+            self._failures.seconds_until_retry(ARTEFACT_FAILURE_KEY),
         )
         left = requests_left(self._repository.get_request_log(), now)
-        if self._refresher.is_hanging() or left <= _MIN_REQUESTS_LEFT:
+        if self._failures.is_hanging() or left <= _MIN_REQUESTS_LEFT:
             seconds = max(seconds, _LONG_PAUSE)
         return min(seconds, _MAX_PAUSE)
 
@@ -239,7 +180,7 @@ class ArtefactRefresher:
         self._repository.save_artefacts(paper_id, record)
 
     def _follow_redirect(self) -> None:
-        if not self._refresher.try_take_spare_slot():
+        if not self._rate_limiter.try_take_spare_slot():
             raise FetchError(
                 api_path(ARTEFACT_FAILURE_KEY, self._now().date()), "a redirect too many"
             )

@@ -1,0 +1,175 @@
+"""Create a service from the settings."""
+
+import os
+from collections.abc import Callable
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from random import random as _random  # noqa: TID251  # the default source of chance
+from tempfile import TemporaryDirectory
+from threading import Event
+from uuid import uuid4
+
+import msgspec
+
+from feedsrv.config import Config
+from feedsrv.feeds.artefact_fetcher import ArtefactFetcher
+from feedsrv.feeds.client_quota import ClientQuota
+from feedsrv.feeds.closed_digests import ClosedDigests
+from feedsrv.feeds.cutoffs import Cutoffs
+from feedsrv.feeds.first_matches import FirstMatches
+from feedsrv.feeds.likes import Likes
+from feedsrv.feeds.listing_search import ListingSearcher
+from feedsrv.feeds.seed_fetcher import SeedFetcher
+from feedsrv.feeds.selection import Selector
+from feedsrv.feeds.service import Service
+from feedsrv.feeds.source_fetcher import SourceFetcher
+from feedsrv.feeds.sources import configured_pages
+from feedsrv.feeds.stored_list_days import StoredListDays
+from feedsrv.storage.repository import Repository, open_repository
+from feedsrv.upstream.client import UpstreamClient, open_client
+from feedsrv.upstream.events import EventEmitter
+from feedsrv.upstream.failure_tracker import FailureTracker
+from feedsrv.upstream.rate_limiter import RateLimiter
+from feedsrv.upstream.refresh import Refresher
+from feedsrv.upstream.scheduler import Scheduler
+
+
+def _utc_now() -> datetime:
+    """Read the clock; the only place that does."""
+    return datetime.now(UTC)  # noqa: TID251  # the default clock
+
+
+def create_service(
+    config: Config,
+    *,
+    now: Callable[[], datetime] = _utc_now,
+    sleep: Callable[[float], object] | None = None,
+    chance: Callable[[], float] = _random,
+) -> Service:
+    """Return a service with the client and the repository that the settings ask for."""
+    cleanup = ExitStack()
+    if config.demo:  # the sample papers must not get into another store
+        directory = cleanup.enter_context(TemporaryDirectory(prefix="feedsrv-demo-"))
+        config = msgspec.structs.replace(config, cache_dir=Path(directory))
+    client = open_client(config, now)
+    repository = open_repository(config, configured_pages(config.feeds.values()), now=now)
+    return build_service(
+        config, client, repository, now=now, sleep=sleep, chance=chance, cleanup=cleanup.close
+    )
+
+
+def build_service(
+    config: Config,
+    client: UpstreamClient,
+    repository: Repository,
+    *,
+    now: Callable[[], datetime],
+    sleep: Callable[[float], object] | None = None,
+    chance: Callable[[], float],
+    cleanup: Callable[[], object] = lambda: None,
+) -> Service:
+    """Return a service with all its parts.
+
+    Args:
+        config: The settings.
+        client: Talks to upstream; closed with the service.
+        repository: Stores listings; closed with the service.
+        now: The clock (UTC).
+        sleep: Waits for a number of seconds; by default until then or until the service is closed.
+        chance: Returns a random number from 0 to 1.
+        cleanup: Called when everything is closed.
+
+    """
+    shutdown = Event()
+    sleep = sleep or shutdown.wait
+    events = EventEmitter()
+    failures = FailureTracker(repository, events=events, now=now, chance=chance)
+    rate_limiter = RateLimiter(
+        config,
+        repository,
+        owner=f"{os.getpid()}-{uuid4().hex}",
+        events=events,
+        now=now,
+        sleep=sleep,
+    )
+    refresher = Refresher(
+        config,
+        client,
+        repository,
+        rate_limiter=rate_limiter,
+        failures=failures,
+        events=events,
+        now=now,
+    )
+    scheduler = Scheduler(
+        refresher,
+        failures,
+        repository.is_adhoc,
+        lambda: sources.due_day_pages(),  # noqa: PLW0108  # `sources` is made below
+        shutdown,
+    )
+    quota = ClientQuota(0 if config.access_key else config.new_keywords)
+    searcher = ListingSearcher()
+    list_days = StoredListDays(repository, searcher, history_days=config.history_days, now=now)
+    sources = SourceFetcher(
+        repository,
+        failures=failures,
+        scheduler=scheduler,
+        list_days=list_days,
+        quota=quota,
+        deadline=config.deadline,
+        now=now,
+    )
+    likes = Likes(repository)
+    seeds = SeedFetcher(
+        repository,
+        likes,
+        failures=failures,
+        scheduler=scheduler,
+        list_days=list_days,
+        quota=quota,
+        now=now,
+    )
+    first_matches = FirstMatches(repository)
+    artefacts = ArtefactFetcher(
+        config,
+        repository,
+        client,
+        rate_limiter=rate_limiter,
+        failures=failures,
+        scheduler=scheduler,
+        select=lambda feed: selector.candidate_papers(feed, sources.states(feed)),
+        now=now,
+        sleep=sleep,
+        chance=chance,
+    )
+    closed_digests = ClosedDigests(config, repository, list_days, quota, now=now)
+    selector = Selector(
+        searcher,
+        list_days=list_days,
+        likes=likes,
+        seeds=seeds,
+        first_matches=first_matches,
+        artefacts=artefacts,
+        quota=quota,
+        now=now,
+    )
+    cutoffs = Cutoffs(repository, list_days)
+    return Service(
+        config=config,
+        client=client,
+        repository=repository,
+        now=now,
+        events=events,
+        scheduler=scheduler,
+        stored_list_days=list_days,
+        sources=sources,
+        seeds=seeds,
+        searcher=searcher,
+        selector=selector,
+        artefacts=artefacts,
+        cutoffs=cutoffs,
+        closed_digests=closed_digests,
+        cleanup=cleanup,
+    )
