@@ -55,14 +55,16 @@ _NAME_FIELDS = frozenset({"author", "org", "id", "by"})
 _PAPER_ID = re.compile(
     r"(?:0[7-9]|1[0-4])\d\d\.\d{4}|(?:1[5-9]|[2-9]\d)\d\d\.\d{5}|sample-\d{3}", re.ASCII
 )
+#: A name as in bibliographies, family name first.
+_FAMILY_NAME_FIRST = re.compile(r"([^,]+), *+(?!(?:jr|sr|[iv]+)\b)([^,]+)", re.IGNORECASE)
 #: A version at the end of an id, which no paper's own id has.
 _ID_VERSION = re.compile(r"(?<=\d)(?:v\d+)+$", re.IGNORECASE)
 _COMPARISON = re.compile(r"(>=|<=|>|<|=)(\d{1,9})")
 _ASCII_COMPARISON = str.maketrans({"\u2265": ">=", "\u2a7e": ">=", "\u2264": "<=", "\u2a7d": "<="})
 #: An arXiv id with punctuation around it, or an address of any site or a DOI that ends with one.
 _PAPER_URL = re.compile(
-    r"(?:[^\s\w]*|\S*?(?:/|\barxiv[:.]|\beprint\W{1,3}))(\d\d(?:0[1-9]|1[0-2])\.\d{4,5})"
-    r"(?:v\d+)?(?:\.pdf)?(?:[/?#]\S*|[^\s\w*]*)",
+    r"(?:[\[<{]*|\S*?(?:/|\barxiv[:.]|\beprint\W{1,3}))(\d\d(?:0[1-9]|1[0-2])\.\d{4,5})"
+    r"(?:v\d+)?(?:\.pdf)?(?:[/?#]\S*|[\]>},;.]*)",
     re.IGNORECASE | re.ASCII,
 )
 #: White space and semicolons after the ids of ``like:`` that are not the last.
@@ -299,6 +301,8 @@ class _TreeBuilder(Transformer[Token, Query]):
         if body[0] == "!" and len(body) > 1 and tokenize(body):
             reason = "to exclude a word, write -word"
             raise QueryError(self._text, position, reason)
+        if body[0] == "-" and body[1:2] != "-":  # not a NOT where it stands, but one when formatted
+            body = body[1:]
         is_prefix = body.endswith("*")
         text = body.rstrip("*") if is_prefix else body
         return self._create_term(field, text, "prefix" if is_prefix else "forms", position)
@@ -306,6 +310,8 @@ class _TreeBuilder(Transformer[Token, Query]):
     def _create_term(self, field: Field, text: str, mode: TermMode, position: int) -> Term:
         if field in _NAME_FIELDS and mode != "prefix":
             mode = "exact"
+        if field == "author" and (names := _FAMILY_NAME_FIRST.fullmatch(text)):
+            text = f"{names[2]} {names[1]}"
         if field == "id":
             text = _ID_VERSION.sub("", text)
         term = Term(field, text, mode)

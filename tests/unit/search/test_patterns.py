@@ -26,6 +26,9 @@ SPELLINGS = [
     ["non-i.i.d.", "non-IID", "non i. i. d."],
     ["Q, K, V", "QKV", "Q-K-V"],
     ["Ph.D.", "PhD"],
+    ["8x7B", "8\u00d77B", "8 \u00d7 7B"],
+    ["X100", "X100s"],
+    ["SE(3)", "SE3", "SE 3"],
     ["world model", "world models", "world-model", "worldmodel"],
 ]
 words = st.sampled_from(
@@ -69,6 +72,7 @@ def test_all_spellings_match_each_other(spellings: list[str]) -> None:
         ("notable", "not able"),
         ("main", "MA in"),
         ("AI", "a i"),
+        ("10", "10s"),
         ("US", "the U.S."),
         ("U.S.", "for us"),
         ("IID", "i, d"),
