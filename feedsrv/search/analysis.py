@@ -52,8 +52,8 @@ _GREEK_NAMES = (
     "tau upsilon phi chi psi omega"
 )
 _GREEK = dict(zip("αβγδεζηθικλμνξοπρστυφχψω", _GREEK_NAMES.split(), strict=True))
-#: Characters that NFKD does not decompose, the multiplication sign, which is an x in names and sizes,
-#: and the soft hyphen, which is removed.
+#: Characters that NFKD does not decompose, the multiplication sign, which is also written as x, and
+#: the soft hyphen, which is removed.
 _VARIANTS = str.maketrans(
     _GREEK | dict(zip("łøđ\u00d7\u2019\u02bc", "lodx''", strict=True)) | {"\u00ad": ""}
 )
