@@ -338,7 +338,7 @@ class Relations:
         """Return whether the dictionary links only rare senses of the words."""
         shares = self._hop_share if source == "hop" else self._linked_share
         is_regular = kind in _NEVER_WEAK or any(word.endswith("sis") for word in pair)
-        return source != "rule" and not is_regular and shares.get(pair, 1) < _MIN_LINKED_SHARE
+        return not is_regular and shares.get(pair, 1) < _MIN_LINKED_SHARE
 
     def _is_related(
         self, pair: Pair, source: Source, kind: str, needed: float, evidence: Evidence
@@ -358,10 +358,13 @@ class Relations:
             return self._is_irregular_relative(kind, shape, needed if is_weak else 1, evidence)
         if source == "link" and kind == "adjective of noun" and self._are_substitutes(evidence):
             return True
+        may_be_trusted = kind in _TRUSTED and (
+            _is_regular_action(pair, kind)
+            or not self._is_weak(pair, source, kind)
+            or evidence.counts[2] > 1
+        )
         return evidence.lift >= needed or (
-            kind in _TRUSTED
-            and (_is_regular_action(pair, kind) or not self._is_weak(pair, source, kind))
-            and self._is_trusted(pair, source, shape, evidence)
+            may_be_trusted and self._is_trusted(pair, source, shape, evidence)
         )
 
     def _is_irregular_relative(
