@@ -7,7 +7,9 @@ from feedsrv.upstream.normalize import tex_to_unicode
 from feedsrv.web.routing import PERIODS
 
 #: The address of a list or feed, here or at Hugging Face.
-_LIST_URL = re.compile(r"https?://[\w.:-]+(?:/\S*)?/papers(?:[./?#]\S*)?", re.IGNORECASE | re.ASCII)
+_LIST_URL = re.compile(
+    r"https?://[\w.:-]+(?:/[\w.~-]+){0,4}/papers(?:[./?#]\S*)?", re.IGNORECASE | re.ASCII
+)
 _HUGGING_FACE = {"huggingface.co", "www.huggingface.co", "hf.co"}
 _LIST_PATH = re.compile(rf"/papers(?:/trending|/(?:{'|'.join(PERIODS)})/[\w-]+)?", re.ASCII)
 _LIST_NUMBER = re.compile(r"(?:\d{1,3}[.)]|\(\d{1,3}\)|\[\d{1,3}\])\s+(?!(?:AND|OR)\b)(?=\w)")
