@@ -69,7 +69,8 @@ def _decode_query(raw: str) -> str:
 
 def _undo_encoding(query: str) -> str:
     """Return the query without what programs do to an address: encode it twice, add to it."""
-    if " " not in query and _ENCODED_BYTE.search(query):
+    is_address = "://" in query  # with a query string that is encoded as it should be
+    if not is_address and " " not in query and _ENCODED_BYTE.search(query):
         decoded = unquote_plus(query)
         query = query if "\ufffd" in decoded else decoded
     return _ADDED_WORD.sub("", query)

@@ -16,6 +16,8 @@ from tests.support.waiting import wait_until
 KEY = "k3y-of/the+lighthouse"
 #: https://huggingface.co/papers?q=causal+sea
 HF_SEARCH = "https%3A%2F%2Fhuggingface.co%2Fpapers%3Fq%3Dcausal%2Bsea"
+#: https://huggingface.co/papers?q=%22R%26D%20sea%22
+HF_PHRASE = "https%3A%2F%2Fhuggingface.co%2Fpapers%3Fq%3D%2522R%2526D%2520sea%2522"
 HF = "https://huggingface.co/papers"
 FEED = "/papers.atom?q=causal"
 
@@ -58,6 +60,7 @@ def test_a_changed_url_has_the_same_feed_byte_for_byte(
         ("/papers.atom?q=causal%2520sea", "/papers.atom?q=causal+sea"),
         (f"/papers.atom?q={HF_SEARCH}", "/papers.atom?q=causal+sea"),
         (f"/papers.atom?q={HF}?q=causal+sea", "/papers.atom?q=causal+sea"),
+        (f"/papers.atom?q={HF_PHRASE}", "/papers.atom?q=%22R%26D+sea%22"),
         ("/papers.atom?q=1.%20Causal%20sea", "/papers.atom?q=Causal+sea"),
         ("/papers.atom?q=%2522by%2520the%2520sea%2522", "/papers.atom?q=%22by+the+sea%22"),
         ("/papers.atom?q=causal&amp;limit=1", "/papers.atom?q=causal&limit=1"),
