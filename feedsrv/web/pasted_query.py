@@ -12,6 +12,13 @@ _LIST_URL = re.compile(
 )
 _HUGGING_FACE = {"huggingface.co", "www.huggingface.co", "hf.co"}
 _LIST_PATH = re.compile(rf"/papers(?:/trending|/(?:{'|'.join(PERIODS)})/[\w-]+)?", re.ASCII)
+#: The page of an organization or a person. Hugging Face's own pages have the other names.
+_PROFILE_URL = re.compile(
+    r"https?://(?:www\.)?(?:huggingface|hf)\.co/(?:organizations/)?(?!(?:papers|models|datasets|spaces"
+    r"|docs|blog|posts|tasks|learn|chat|join|login|pricing|enterprise|settings|collections)\b)"
+    r"([\w-][\w.-]*)(?:/papers|/activity/\w+)?/?(?:[?#]\S*)?",
+    re.IGNORECASE | re.ASCII,
+)
 _LIST_NUMBER = re.compile(r"(?:\d{1,3}[.)]|\(\d{1,3}\)|\[\d{1,3}\])\s+(?!(?:AND|OR)\b)(?=\w)")
 #: "arXiv 2510.12345", and the category in "arXiv:2510.12345 [cs.CL]".
 _ARXIV_LABEL = re.compile(r"\barxiv:?\s+(?=\d{4}\.\d{4,5})", re.IGNORECASE)
@@ -24,6 +31,8 @@ _BRACES = str.maketrans("", "", "{}")
 
 def query_from_pasted(text: str) -> str:
     """Return the query that a text means, which is nearly always the text itself."""
+    if profile := _PROFILE_URL.fullmatch(text):
+        return f"org:{profile[1]} OR author:@{profile[1]}"
     if _LIST_URL.fullmatch(text):
         return parse_qs(urlsplit(text).query).get("q", [text])[0]
     if field := _BIBTEX_FIELD.fullmatch(text):

@@ -17,6 +17,11 @@ HF = "https://huggingface.co/papers"
         ("http://www.huggingface.co/papers/?q=moon", "moon"),
         ("https://feeds.example.org/papers.atom?q=moon&limit=9", "moon"),
         ("https://example.org/feedsrv/papers/week.rss?q=moon", "moon"),
+        # organizations and people
+        ("https://huggingface.co/harbour-lab", "org:harbour-lab OR author:@harbour-lab"),
+        ("https://hf.co/ada?tab=papers", "org:ada OR author:@ada"),
+        ("https://huggingface.co/organizations/Lab/activity/papers", "org:Lab OR author:@Lab"),
+        ("http://www.huggingface.co/Lab/papers/", "org:Lab OR author:@Lab"),
         # citations
         ("arXiv 2611.00001", "2611.00001"),
         ("arXiv: 2611.00001v2", "2611.00001v2"),
@@ -48,7 +53,8 @@ def test_the_query_is_what_was_meant(pasted: str, query: str) -> None:
     [
         *("moon", "(1) OR (2)", "3D moons", "2.5 moons", "[moon]", "title:moon", "a = b", "1."),
         *("arXiv moons", "https://example.org/papersonly?q=moon", HF, f"{HF}/2611.00001"),
-        *("$\\frac{a}{b}$ moons", "", "https://huggingface.co/Lab?q=moon"),
+        *("$\\frac{a}{b}$ moons", "", "https://huggingface.co/Lab/moon-7B"),
+        *("https://huggingface.co/datasets", "https://huggingface.co/blog/moon"),
         *("http://[moon/papers?q=tides", "http://\u2100/papers?q=tides"),
     ],
 )
