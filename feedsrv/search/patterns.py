@@ -35,6 +35,8 @@ _MIN_BEFORE_PARTICLE = 3
 _MIN_JOINED = 3
 #: Letters of an abbreviation that may be apart: *i.i.d.* is *iid*. *U.S.* is not *us*.
 _MIN_INITIALS, _MAX_INITIALS = 3, 4
+#: Letters on each side of a 2 that stands for *to*. *H2O* is not *h to o*.
+_MIN_NAME_PART = 2
 #: Only at a border of a digit and a letter may more words be one: *H 2 O*.
 _MAX_JOINED = 2
 
@@ -159,6 +161,8 @@ def build_pattern(
                 joined_mode = mode if number + count == len(words) else inner
                 edges.append(Edge(start, start + len(joined), joined, joined_mode))
         start = end
+    if mode != "exact":
+        edges += _edges_of_to(words, mode, inner)
     first, last = words[0], words[-1]
     if previous_word and may_join(previous_word, first):
         joined_mode = mode if len(words) == 1 else inner
@@ -238,6 +242,28 @@ def _split_edges(word: str, start: int, mode: WordMode) -> Iterator[Edge]:
             digit_cuts.append(cut)
     for cut, next_cut in pairwise(digit_cuts):
         yield Edge(start + cut, start + next_cut, word[cut:next_cut], "exact")
+        if (
+            word[cut:next_cut] == "2"
+            and _is_name_part(word[:cut])
+            and _is_name_part(word[next_cut:])
+        ):
+            yield Edge(start + cut, start + next_cut, "to", "exact")
+
+
+def _edges_of_to(words: tuple[str, ...], mode: WordMode, inner: WordMode) -> Iterator[Edge]:
+    """Yield the edges for *to* between words, for which names have a 2: *sim2real*."""
+    start = 0
+    for number, (before, word, after) in enumerate(zip(words, words[1:], words[2:], strict=False)):
+        if word == "to" and _is_name_part(before) and _is_name_part(after):
+            to, end = start + len(before), start + len(before) + len(word)
+            after_mode = mode if number + 3 == len(words) else inner
+            yield Edge(to, end, "2", "exact")
+            yield Edge(start, end + len(after), f"{before}2{after}", after_mode)
+        start += len(before)
+
+
+def _is_name_part(word: str) -> bool:
+    return word.isalpha() and len(word) >= _MIN_NAME_PART
 
 
 def case_matters(literal: str) -> bool:
