@@ -200,7 +200,9 @@ def may_join(first: str, last: str) -> bool:
     if first[-1].isdigit() or last[0].isdigit():
         # *A100* is not *a 100*.
         return first[-1].isdigit() != last[0].isdigit() and "a" not in {first, last}
-    if first in _NOT_FIRST or last in _NOT_LAST or len(first) + len(last) < _MIN_JOINED:
+    if first in _NOT_FIRST or not _NOT_LAST.isdisjoint({last, last.removesuffix("s")}):
+        return False  # the plural is a form: *hands* is not *h and*
+    if len(first) + len(last) < _MIN_JOINED:
         return False
     return last not in _PARTICLES or len(first) >= _MIN_BEFORE_PARTICLE
 
