@@ -62,9 +62,9 @@ class ArtefactFetcher:
         self._feeds = feeds if len(feeds) <= _MAX_FEEDS else (_EVERY_PAPER,)
         self._repository = repository
         self._refresher = ArtefactRefresher(
-            client,
-            repository,
-            self._papers,
+            client=client,
+            repository=repository,
+            papers=self._papers,
             rate_limiter=rate_limiter,
             failures=failures,
             now=now,

@@ -6,8 +6,10 @@ others, so written entries are cached, and the feed is joined from bytes.
 
 from collections.abc import Sequence
 from functools import lru_cache
+from threading import Lock
 
 import msgspec
+from cachetools import LRUCache, cached
 from lxml import etree
 
 from feedsrv.feeds.entry import FEED_SCHEME, Entry, latest_update
@@ -30,7 +32,8 @@ def _render_entry(entry: Entry) -> bytes:
     return b"".join((start, *map(_feed_category, entry.feeds), _ENTRY_END))
 
 
-@lru_cache(maxsize=2048)
+# By the hash of the entry, which is half as large as its XML.
+@cached(LRUCache(2048), key=hash, lock=Lock())
 def _entry_xml(entry: Entry) -> bytes:
     feed_entry = build_entry(entry)
     feed_entry.content(entry.content, type="html")

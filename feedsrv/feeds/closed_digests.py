@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 
 from feedsrv.config import Config
@@ -14,33 +15,21 @@ from feedsrv.models import DigestLog, Feed, Match, Period, StoredDays
 from feedsrv.storage.repository import Repository
 
 
+@dataclass(kw_only=True, eq=False)
 class ClosedDigests:
-    """The closed digests of each feed. Safe for threads and processes.
+    """The closed digests of each feed. Safe for threads and processes."""
 
-    Args:
-        config: The settings.
-        repository: Stores the digests for good.
-        list_days: The window.
-        quota: Of new keywords, for each client.
-        now: The clock (UTC).
+    config: Config
+    repository: Repository
+    #: The window.
+    list_days: StoredListDays
+    #: Of new keywords, for each client.
+    quota: ClientQuota
+    #: The clock (UTC).
+    now: Callable[[], datetime]
 
-    """
-
-    def __init__(
-        self,
-        config: Config,
-        repository: Repository,
-        list_days: StoredListDays,
-        quota: ClientQuota,
-        *,
-        now: Callable[[], datetime],
-    ) -> None:
-        self._config = config
-        self._repository = repository
-        self._list_days = list_days
-        self._quota = quota
-        self._now = now
-        self._logs = repository.permanent_values("digests", DigestLog)
+    def __post_init__(self) -> None:
+        self._logs = self.repository.permanent_values("digests", DigestLog)
 
     def get(self, feeds: Iterable[Feed]) -> DigestLog | None:
         """Return the digests of the feeds together; None if none was ever closed.
@@ -69,18 +58,18 @@ class ClosedDigests:
 
         """
         period: Period = "day" if feeds[0].digest == "day" else "week"
-        periods = listed_periods(days, period, self._list_days.unavailable_pages())
-        title = feeds_title(feeds, demo=self._config.demo)
+        periods = listed_periods(days, period, self.list_days.unavailable_pages())
+        title = feeds_title(feeds, demo=self.config.demo)
 
         def close(stored: DigestLog | None) -> DigestLog | None:
             return close_periods(stored or DigestLog(), matches, periods, title) or stored
 
         name = feeds_id(feeds)
         log = self._logs.get(name)
-        if close(log) != log and self._repository.failure_state(self._now()) is None:
+        if close(log) != log and self.repository.failure_state(self.now()) is None:
             with suppress(QuotaExceededError):  # then they come with a later request
-                is_configured = all(feed.name in self._config.feeds for feed in feeds)
+                is_configured = all(feed.name in self.config.feeds for feed in feeds)
                 if log is None and client and not is_configured:
-                    self._quota.consume(client, self._now())  # they are stored for good
+                    self.quota.consume(client, self.now())  # they are stored for good
                 log = self._logs.update(name, close)
         return log or DigestLog()

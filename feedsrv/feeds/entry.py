@@ -111,7 +111,7 @@ def _build_entry(paper: Paper, feeds: tuple[Feed, ...]) -> Entry:
     return msgspec.structs.replace(_entry_without_feeds(paper, feeds[0].link), feeds=names)
 
 
-@lru_cache(maxsize=2048)
+@lru_cache(maxsize=256)
 def _entry_without_feeds(paper: Paper, link: str) -> Entry:
     """Return the entry without the names of feeds, so that all feeds share the cached one."""
     return Entry(

@@ -1,6 +1,7 @@
 """Fetch the papers that queries compare others with (``like:``)."""
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from feedsrv.errors import QueryError
@@ -20,38 +21,23 @@ from feedsrv.upstream.scheduler import Scheduler
 _MAX_AWAITED_SEEDS = 4
 
 
+@dataclass(kw_only=True, eq=False)
 class SeedFetcher:
-    """Fetches papers to compare others with, once. Safe for threads.
+    """Fetches papers to compare others with, once. Safe for threads."""
 
-    Args:
-        repository: Stores failures.
-        likes: Stores the papers.
-        failures: Says what may be fetched now.
-        scheduler: Fetches in the background.
-        list_days: The window, which may have the papers.
-        quota: Of new keywords, for each client.
-        now: The clock (UTC).
-
-    """
-
-    def __init__(
-        self,
-        repository: Repository,
-        likes: Likes,
-        *,
-        failures: FailureTracker,
-        scheduler: Scheduler,
-        list_days: StoredListDays,
-        quota: ClientQuota,
-        now: Callable[[], datetime],
-    ) -> None:
-        self._repository = repository
-        self._likes = likes
-        self._failures = failures
-        self._scheduler = scheduler
-        self._list_days = list_days
-        self._quota = quota
-        self._now = now
+    repository: Repository
+    #: Stores the papers.
+    likes: Likes
+    #: Says what may be fetched now.
+    failures: FailureTracker
+    #: Fetches in the background.
+    scheduler: Scheduler
+    #: The window, which may have the papers.
+    list_days: StoredListDays
+    #: Of new keywords, for each client.
+    quota: ClientQuota
+    #: The clock (UTC).
+    now: Callable[[], datetime]
 
     def start_fetches(self, feeds: Iterable[Feed], client: str) -> Fetches:
         """Start to fetch the papers that are unknown; return the fetches to wait for.
@@ -65,14 +51,14 @@ class SeedFetcher:
         missing = [
             page
             for page in pages
-            if page.key in unknown and self._failures.blocking_failure(page) is None
+            if page.key in unknown and self.failures.blocking_failure(page) is None
         ]
         for page in missing if client else ():
-            if self._scheduler.is_new_adhoc(page):
-                self._quota.consume(client, self._now())
+            if self.scheduler.is_new_adhoc(page):
+                self.quota.consume(client, self.now())
         awaited, others = missing[:_MAX_AWAITED_SEEDS], missing[_MAX_AWAITED_SEEDS:]
-        fetches = {page: self._scheduler.fetch_for_request(page) for page in awaited}
-        self._scheduler.refresh_in_background(others)
+        fetches = {page: self.scheduler.fetch_for_request(page) for page in awaited}
+        self.scheduler.refresh_in_background(others)
         return fetches
 
     def raise_if_not_found(self, feed: Feed) -> None:
@@ -85,7 +71,7 @@ class SeedFetcher:
 
         """
         for page in seed_pages(feed) if not feed.library else ():
-            failure = self._repository.get_failure(page)
+            failure = self.repository.get_failure(page)
             if failure is not None and failure.is_not_found:
                 reason = f"Hugging Face has no paper {page.key}"
                 text = feed.query if page.key in feed.query else feed.narrowed_by
@@ -100,5 +86,5 @@ class SeedFetcher:
     def _unknown_ids(self, paper_ids: Sequence[str]) -> frozenset[str]:
         if not paper_ids:
             return frozenset()
-        window = self._list_days.search_index()
-        return frozenset(each for each in paper_ids if self._likes.get_seed(each, window) is None)
+        window = self.list_days.search_index()
+        return frozenset(each for each in paper_ids if self.likes.get_seed(each, window) is None)

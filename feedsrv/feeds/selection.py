@@ -1,6 +1,7 @@
 """Select the papers of a feed from what is stored of its sources."""
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import NamedTuple
@@ -40,56 +41,41 @@ class Selection(NamedTuple):
     pages: tuple[Page, ...]
 
 
+@dataclass(kw_only=True, eq=False)
 class Selector:
-    """Selects the papers of feeds. Safe for threads.
+    """Selects the papers of feeds. Safe for threads."""
 
-    Args:
-        searcher: Searches the listings.
-        list_days: The window.
-        likes: Decides which papers are similar to others.
-        seeds: Fetches the papers that others are compared with.
-        first_matches: Dates papers by when they first matched.
-        artefacts: Checks which artefacts cite papers.
-        quota: Of new keywords, for each client.
-        now: The clock (UTC).
-
-    """
-
-    def __init__(
-        self,
-        searcher: ListingSearcher,
-        *,
-        list_days: StoredListDays,
-        likes: Likes,
-        seeds: SeedFetcher,
-        first_matches: FirstMatches,
-        artefacts: ArtefactFetcher,
-        quota: ClientQuota,
-        now: Callable[[], datetime],
-    ) -> None:
-        self._searcher = searcher
-        self._list_days = list_days
-        self._likes = likes
-        self._seeds = seeds
-        self._first_matches = first_matches
-        self._artefacts = artefacts
-        self._quota = quota
-        self._now = now
+    #: Searches the listings.
+    searcher: ListingSearcher
+    #: The window.
+    list_days: StoredListDays
+    #: Decides which papers are similar to others.
+    likes: Likes
+    #: Fetches the papers that others are compared with.
+    seeds: SeedFetcher
+    #: Dates papers by when they first matched.
+    first_matches: FirstMatches
+    #: Checks which artefacts cite papers.
+    artefacts: ArtefactFetcher
+    #: Of new keywords, for each client.
+    quota: ClientQuota
+    #: The clock (UTC).
+    now: Callable[[], datetime]
 
     def select(
         self, feed: Feed, states: Sequence[SourceState], *, is_stored: bool
     ) -> Selection | None:
         """Return the papers of one feed; None where nothing that it needs is stored."""
         listings = tuple(listing for state in states for listing in state.listings)
-        if (states and not listings) or self._seeds.lacks_seeds(parse_feed_queries(feed)):
+        if (states and not listings) or self.seeds.lacks_seeds(parse_feed_queries(feed)):
             return None
         decide = partial(self.resolve_condition, is_stored=is_stored)
-        papers, searched_ids, queries = self._searcher.search(feed, listings, decide)
+        papers, searched_ids, queries = self.searcher.search(feed, listings, decide)
         if any(map(has_changing_condition, queries)):
             is_complete = (
                 all(state.listings for state in states)
-                and self._list_days.is_complete()
-                and self._artefacts.all_checked(queries)
+                and self.list_days.is_complete()
+                and self.artefacts.all_checked(queries)
             )
             papers = self._date_matches(feed, papers, is_complete, is_stored=is_stored)
         pages = tuple(listing.page for listing in listings)
@@ -105,11 +91,11 @@ class Selector:
                 queries = parse_feed_queries(feed)
                 likes = (like for query in queries for like in iter_likes(query))
                 is_dated = any(map(has_changing_condition, queries))
-                is_known = all(map(self._likes.is_stored, likes)) and (
-                    not is_dated or self._first_matches.is_stored(feed)
+                is_known = all(map(self.likes.is_stored, likes)) and (
+                    not is_dated or self.first_matches.is_stored(feed)
                 )
                 if not is_known:
-                    self._quota.consume(client, self._now())
+                    self.quota.consume(client, self.now())
         except QuotaExceededError:
             return False
         return True
@@ -119,31 +105,29 @@ class Selector:
     ) -> ExternalCondition:
         """Return a part of a query with what is decided about the papers."""
         if isinstance(part, HasArtefact):
-            return msgspec.structs.replace(part, table=self._artefacts.table())
-        return self._likes.decide(
+            return msgspec.structs.replace(part, table=self.artefacts.table())
+        return self.likes.decide(
             part,
             papers,
-            self._list_days.search_index(),
-            is_complete=self._list_days.is_complete(),
+            self.list_days.search_index(),
+            is_complete=self.list_days.is_complete(),
             is_stored=is_stored,
         )
 
     def candidate_papers(self, feed: Feed, states: Iterable[SourceState]) -> tuple[Paper, ...]:
         """Return the papers of the feed, and those that artefacts would bring in."""
         listings = (listing for state in states for listing in state.listings)
-        return self._searcher.search(
-            feed, listings, self.resolve_condition, ignore_artefacts
-        ).papers
+        return self.searcher.search(feed, listings, self.resolve_condition, ignore_artefacts).papers
 
     def _date_matches(
         self, feed: Feed, papers: Sequence[Paper], is_complete: bool, *, is_stored: bool
     ) -> tuple[Paper, ...]:
         """Return the papers with the dates of their first match."""
-        return self._first_matches.date_matches(
+        return self.first_matches.date_matches(
             feed,
             papers,
-            self._now(),
-            window_ids=self._list_days.search_index().ids,
-            window_start=self._list_days.window_start() if is_complete else None,
+            self.now(),
+            window_ids=self.list_days.search_index().ids,
+            window_start=self.list_days.window_start() if is_complete else None,
             is_stored=is_stored,
         )

@@ -84,19 +84,19 @@ def build_service(
     shutdown = Event()
     sleep = sleep or shutdown.wait
     events = EventEmitter()
-    failures = FailureTracker(repository, events=events, now=now, chance=chance)
+    failures = FailureTracker(repository=repository, events=events, now=now, chance=chance)
     rate_limiter = RateLimiter(
-        config,
-        repository,
+        config=config,
+        repository=repository,
         owner=f"{os.getpid()}-{uuid4().hex}",
         events=events,
         now=now,
         sleep=sleep,
     )
     refresher = Refresher(
-        config,
-        client,
-        repository,
+        config=config,
+        client=client,
+        repository=repository,
         rate_limiter=rate_limiter,
         failures=failures,
         events=events,
@@ -111,9 +111,11 @@ def build_service(
     )
     quota = ClientQuota(0 if config.access_key else config.new_keywords)
     searcher = ListingSearcher()
-    list_days = StoredListDays(repository, searcher, history_days=config.history_days, now=now)
+    list_days = StoredListDays(
+        repository=repository, searcher=searcher, history_days=config.history_days, now=now
+    )
     sources = SourceFetcher(
-        repository,
+        repository=repository,
         failures=failures,
         scheduler=scheduler,
         list_days=list_days,
@@ -123,8 +125,8 @@ def build_service(
     )
     likes = Likes(repository)
     seeds = SeedFetcher(
-        repository,
-        likes,
+        repository=repository,
+        likes=likes,
         failures=failures,
         scheduler=scheduler,
         list_days=list_days,
@@ -144,9 +146,11 @@ def build_service(
         sleep=sleep,
         chance=chance,
     )
-    closed_digests = ClosedDigests(config, repository, list_days, quota, now=now)
+    closed_digests = ClosedDigests(
+        config=config, repository=repository, list_days=list_days, quota=quota, now=now
+    )
     selector = Selector(
-        searcher,
+        searcher=searcher,
         list_days=list_days,
         likes=likes,
         seeds=seeds,
@@ -155,7 +159,7 @@ def build_service(
         quota=quota,
         now=now,
     )
-    cutoffs = Cutoffs(repository, list_days)
+    cutoffs = Cutoffs(repository=repository, list_days=list_days)
     return Service(
         config=config,
         client=client,

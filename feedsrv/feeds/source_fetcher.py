@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
+from dataclasses import dataclass
 from datetime import datetime
 from threading import BoundedSemaphore
 
@@ -32,38 +33,25 @@ _BATCH_WAIT = 600.0
 Fetches = Mapping[Page, Future[Listing]]
 
 
+@dataclass(kw_only=True, eq=False)
 class SourceFetcher:
-    """Fetches the pages of feeds. Safe for threads.
+    """Fetches the pages of feeds. Safe for threads."""
 
-    Args:
-        repository: Stores listings and failures.
-        failures: Says what may be fetched now.
-        scheduler: Fetches in the background.
-        list_days: The window.
-        quota: Of new keywords, for each client.
-        deadline: Seconds that a request waits at most.
-        now: The clock (UTC).
+    repository: Repository
+    #: Says what may be fetched now.
+    failures: FailureTracker
+    #: Fetches in the background.
+    scheduler: Scheduler
+    #: The window.
+    list_days: StoredListDays
+    #: Of new keywords, for each client.
+    quota: ClientQuota
+    #: Seconds that a request waits at most.
+    deadline: float
+    #: The clock (UTC).
+    now: Callable[[], datetime]
 
-    """
-
-    def __init__(
-        self,
-        repository: Repository,
-        *,
-        failures: FailureTracker,
-        scheduler: Scheduler,
-        list_days: StoredListDays,
-        quota: ClientQuota,
-        deadline: float,
-        now: Callable[[], datetime],
-    ) -> None:
-        self._repository = repository
-        self._failures = failures
-        self._scheduler = scheduler
-        self._list_days = list_days
-        self._quota = quota
-        self._deadline = deadline
-        self._now = now
+    def __post_init__(self) -> None:
         self._full_waits = BoundedSemaphore(_MAX_FULL_WAITS)
 
     def state(self, source: Source, feed: Feed) -> SourceState:
@@ -71,10 +59,10 @@ class SourceFetcher:
         return source_state(
             source,
             feed,
-            now=self._now(),
-            days=self._list_days.get(),
-            get_listing=self._repository.get_listing,
-            may_fetch=lambda page: self._failures.blocking_failure(page) is None,
+            now=self.now(),
+            days=self.list_days.get(),
+            get_listing=self.repository.get_listing,
+            may_fetch=lambda page: self.failures.blocking_failure(page) is None,
         )
 
     def states(self, feed: Feed) -> list[SourceState]:
@@ -92,10 +80,10 @@ class SourceFetcher:
         request.
         """
         is_new = bool(state.due_pages) and not state.listings
-        if not client or not is_new or not self._scheduler.is_new_adhoc(state.main_page):
+        if not client or not is_new or not self.scheduler.is_new_adhoc(state.main_page):
             return state
         try:
-            self._quota.consume(client, self._now())
+            self.quota.consume(client, self.now())
         except QuotaExceededError as error:
             return msgspec.structs.replace(state, due_pages=(), quota_error=error)
         return state
@@ -105,13 +93,13 @@ class SourceFetcher:
 
         While upstream hangs, everything is queued: the first response shows that it hangs no more.
         """
-        awaited = () if self._failures.is_hanging() else states
+        awaited = () if self.failures.is_hanging() else states
         fetches = {
-            state.main_page: self._scheduler.fetch_for_request(state.main_page)
+            state.main_page: self.scheduler.fetch_for_request(state.main_page)
             for state in awaited
             if not state.listings and state.main_page in state.due_pages
         }
-        self._scheduler.refresh_in_background(
+        self.scheduler.refresh_in_background(
             page for state in states for page in state.due_pages if page not in fetches
         )
         return fetches
@@ -121,7 +109,7 @@ class SourceFetcher:
         if not fetches:
             return 0.0
         may_wait = self._full_waits.acquire(blocking=False)
-        seconds = self._deadline if may_wait else min(_SHORT_WAIT, self._deadline)
+        seconds = self.deadline if may_wait else min(_SHORT_WAIT, self.deadline)
         try:
             wait(fetches.values(), timeout=seconds)
         finally:
@@ -142,13 +130,13 @@ class SourceFetcher:
             tried.add(due[0])
             result: Listing | UpstreamError
             try:
-                result = self._scheduler.refresh_and_wait(
+                result = self.scheduler.refresh_and_wait(
                     due[0], force=False, extra_wait=_BATCH_WAIT
                 )
             except UpstreamError as error:
                 result = error
             # Without the next day, which is due already.
-            days_left = max(0, self._list_days.count_unfetched() - 1)
+            days_left = max(0, self.list_days.count_unfetched() - 1)
             yield due[0], result, days_left + len(due) - 1
 
     def due_pages(self, feeds: Iterable[Feed]) -> tuple[Page, ...]:
@@ -177,21 +165,21 @@ class SourceFetcher:
         pages = dict.fromkeys([*(state.main_page for state in states), *fetches])
         done = (fetch for fetch in fetches.values() if fetch.done() and not fetch.cancelled())
         cause = next((fetch.exception() for fetch in done), None)
-        failures = [failure for page in pages if (failure := self._failures.blocking_failure(page))]
+        failures = [failure for page in pages if (failure := self.failures.blocking_failure(page))]
         reason, retry_after = f"no response within {waited:g} seconds", float(_DEFAULT_RETRY_AFTER)
-        outage = self._repository.get_failure(None)
+        outage = self.repository.get_failure(None)
         if outage is not None and not waited:
             reason = outage.reason
         if failures:
             first = min(failures, key=lambda failure: failure.retry_at)
-            reason, retry_after = first.reason, (first.retry_at - self._now()).total_seconds()
+            reason, retry_after = first.reason, (first.retry_at - self.now()).total_seconds()
         elif isinstance(cause, RequestNotSentError):
             reason, retry_after = str(cause), cause.retry_after
         elif cause is not None:
             reason = "an unexpected error; see the server's log"
-        elif not requests_left(self._repository.get_request_log(), self._now()):
+        elif not requests_left(self.repository.get_request_log(), self.now()):
             reason = "the request budget is used up"
-        has_days = any(listing is not None for _, listing in self._list_days.get())
+        has_days = any(listing is not None for _, listing in self.list_days.get())
         subject = " and ".join(map(str, pages)) if has_days else "nothing"
         seconds = min(max(1, round(retry_after)), _MAX_RETRY_AFTER)
         error = NoDataYetError(reason, seconds, subject)

@@ -1,6 +1,7 @@
 """The stored list days of the window, which keyword feeds cover."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
 from feedsrv.feeds.listing_search import ListingSearcher
@@ -14,47 +15,37 @@ from feedsrv.upstream.policy import list_days
 _UNREADABLE_AFTER = timedelta(days=2)
 
 
+@dataclass(kw_only=True, eq=False)
 class StoredListDays:
-    """The list days of the window and the index of their papers. Safe for threads.
+    """The list days of the window and the index of their papers. Safe for threads."""
 
-    Args:
-        repository: Stores the listings.
-        searcher: Builds the index.
-        history_days: How many list days the window has.
-        now: The clock (UTC).
+    repository: Repository
+    #: Builds the index.
+    searcher: ListingSearcher
+    #: How many list days the window has.
+    history_days: int
+    #: The clock (UTC).
+    now: Callable[[], datetime]
 
-    """
-
-    def __init__(
-        self,
-        repository: Repository,
-        searcher: ListingSearcher,
-        *,
-        history_days: int,
-        now: Callable[[], datetime],
-    ) -> None:
-        self._repository = repository
-        self._searcher = searcher
-        self._history_days = history_days
-        self._now = now
+    def __post_init__(self) -> None:
         #: The window, the version of the store that it was made from, and when.
-        self._cached: tuple[object, datetime, StoredDays] = (None, now(), ())
+        self._cached: tuple[object, datetime, StoredDays] = (None, self.now(), ())
 
     def get(self) -> StoredDays:
         """Return the list days, newest first; the same object until something is stored."""
-        now = self._now()
-        key = self._repository.version(), now.date()
+        now = self.now()
+        key = self.repository.version(), now.date()
         cached_key, made_at, days = self._cached
         if key != cached_key or is_future(made_at, now):
-            get_listing = self._repository.get_listing
-            days = tuple(list_days(now.date(), self._history_days, get_listing))
+            get_listing = self.repository.get_listing
+            days = tuple(list_days(now.date(), self.history_days, get_listing))
             self._cached = key, now, days
         return days
 
     def search_index(self) -> Index:
         """Return the papers of the list days, indexed for searching."""
         listings = (listing for _, listing in self.get() if listing is not None)
-        return self._searcher.index_for(listings)
+        return self.searcher.index_for(listings)
 
     def is_complete(self) -> bool:
         """Return whether every list day was fetched, but for those that have failed for days."""
@@ -76,7 +67,7 @@ class StoredListDays:
         """Return the list days that fail while upstream works, and have for days."""
         days = self.get()
         fetched_at = max((listing.fetched_at for _, listing in days if listing), default=None)
-        failures = ((page, self._repository.get_failure(page)) for page, _ in days)
+        failures = ((page, self.repository.get_failure(page)) for page, _ in days)
         return frozenset(
             page
             for page, failure in failures

@@ -184,6 +184,9 @@ class DiskCache:
                     disk_min_file_size=64_000_000,
                     # A file that is cut short while it is mapped kills whoever reads it (SIGBUS).
                     sqlite_mmap_size=0,
+                    # Pages for each thread: diskcache's 8,192 are 32 MB, and the system caches
+                    # files anyway.
+                    sqlite_cache_size=256,
                     size_limit=self._max_bytes,
                     # At each set diskcache would evict ten values, large or small: `replace`
                     # evicts as much as has to be.

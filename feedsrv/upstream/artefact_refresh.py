@@ -11,6 +11,7 @@ were few of these lately. Readers do not notice a failure, so nothing but the ba
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import wait
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -88,37 +89,23 @@ def next_check_at(checks: Iterable[datetime], now: datetime) -> datetime:
 # --- fetching ------------------------------------------------------------------------------------
 
 
+@dataclass(kw_only=True, eq=False)
 class ArtefactRefresher:
-    """Checks papers and stores the results. Safe for processes.
+    """Checks papers and stores the results. Safe for processes."""
 
-    Args:
-        client: Talks to upstream.
-        repository: Stores the results.
-        papers: Returns the papers to check, newest first.
-        rate_limiter: Says when a request may be sent.
-        failures: Says whether upstream fails.
-        now: The clock (UTC).
-        chance: Returns a random number from 0 to 1.
-    """
-
-    def __init__(
-        self,
-        client: UpstreamClient,
-        repository: Repository,
-        papers: Callable[[], Sequence[Paper]],
-        *,
-        rate_limiter: RateLimiter,
-        failures: FailureTracker,
-        now: Callable[[], datetime],
-        chance: Callable[[], float],
-    ) -> None:
-        self._client = client
-        self._repository = repository
-        self._rate_limiter = rate_limiter
-        self._failures = failures
-        self._papers = papers
-        self._now = now
-        self._chance = chance
+    #: Talks to upstream.
+    client: UpstreamClient
+    repository: Repository
+    #: Returns the papers to check, newest first.
+    papers: Callable[[], Sequence[Paper]]
+    #: Says when a request may be sent.
+    rate_limiter: RateLimiter
+    #: Says whether upstream fails.
+    failures: FailureTracker
+    #: The clock (UTC).
+    now: Callable[[], datetime]
+    #: Returns a random number from 0 to 1.
+    chance: Callable[[], float]
 
     def refresh_next(self, is_interrupted: Callable[[], bool] = lambda: False) -> float | None:
         """Check the paper that is due next, if a request may be sent now.
@@ -133,40 +120,40 @@ class ArtefactRefresher:
             return pause
         if self._due_paper() is None:
             return None
-        with self._rate_limiter.try_hold_lease() as has_lease:
+        with self.rate_limiter.try_hold_lease() as has_lease:
             # Another process may have checked it meanwhile.
             paper_id = self._due_paper() if has_lease and not self._pause_seconds() else None
-            if paper_id is None or not self._rate_limiter.try_take_spare_slot():
+            if paper_id is None or not self.rate_limiter.try_take_spare_slot():
                 return _SHORT_PAUSE
             self._fetch(paper_id, is_interrupted)
-        return self._rate_limiter.spacing_seconds
+        return self.rate_limiter.spacing_seconds
 
     def _due_paper(self) -> str | None:
-        return next_paper(self._papers(), self._repository.get_artefacts().records, self._now())
+        return next_paper(self.papers(), self.repository.get_artefacts().records, self.now())
 
     def _pause_seconds(self) -> float:
         """Return for how many seconds no request may be sent."""
-        now, records = self._now(), self._repository.get_artefacts().records
+        now, records = self.now(), self.repository.get_artefacts().records
         allowed_at = next_check_at((each.checked_at for each in records.values()), now)
         seconds = max(
             (allowed_at - now).total_seconds(),
-            self._failures.seconds_until_retry(ARTEFACT_FAILURE_KEY),
+            self.failures.seconds_until_retry(ARTEFACT_FAILURE_KEY),
         )
-        left = requests_left(self._repository.get_request_log(), now)
-        if self._failures.is_hanging() or left <= _MIN_REQUESTS_LEFT:
+        left = requests_left(self.repository.get_request_log(), now)
+        if self.failures.is_hanging() or left <= _MIN_REQUESTS_LEFT:
             seconds = max(seconds, _LONG_PAUSE)
         return min(seconds, _MAX_PAUSE)
 
     def _fetch(self, paper_id: str, is_interrupted: Callable[[], bool]) -> None:
-        now = self._now()
+        now = self.now()
         path = api_path(Page(Kind.PAPER, paper_id), now.date())
-        deadline = self._client.deadline_after(_MAX_SECONDS)
+        deadline = self.client.deadline_after(_MAX_SECONDS)
         request = start_request(
-            partial(self._client.get, path, deadline, acquire_slot=self._follow_redirect)
+            partial(self.client.get, path, deadline, acquire_slot=self._follow_redirect)
         )
         while not wait([request], _POLL_SECONDS).done:
             if is_interrupted():
-                self._client.abort()
+                self.client.abort()
                 # The back-off keeps a slow upstream from getting the same request again and again.
                 self._save_failure(FetchError(path, "another request goes first"), now)
                 return
@@ -177,19 +164,19 @@ class ArtefactRefresher:
             record = self._failed_record(paper_id, error, now)
         else:
             self._save_success(result, now)
-        self._repository.save_artefacts(paper_id, record)
+        self.repository.save_artefacts(paper_id, record)
 
     def _follow_redirect(self) -> None:
-        if not self._rate_limiter.try_take_spare_slot():
+        if not self.rate_limiter.try_take_spare_slot():
             raise FetchError(
-                api_path(ARTEFACT_FAILURE_KEY, self._now().date()), "a redirect too many"
+                api_path(ARTEFACT_FAILURE_KEY, self.now().date()), "a redirect too many"
             )
 
     def _save_success(self, result: FetchResult, now: datetime) -> None:
         if result.retry_after:
             self._save_failure(FetchError(result.url, RATE_LIMIT_REASON, result.retry_after), now)
-        elif self._repository.get_failure(ARTEFACT_FAILURE_KEY) is not None:
-            self._repository.clear_failure(ARTEFACT_FAILURE_KEY, now)
+        elif self.repository.get_failure(ARTEFACT_FAILURE_KEY) is not None:
+            self.repository.clear_failure(ARTEFACT_FAILURE_KEY, now)
 
     def _failed_record(self, paper_id: str, error: UpstreamError, now: datetime) -> ArtefactRecord:
         """Return the record of a paper that has none at upstream, or that could not be fetched.
@@ -199,10 +186,10 @@ class ArtefactRefresher:
         if error.is_not_found:
             return ArtefactRecord(now)
         self._save_failure(error, now)
-        known = self._repository.get_artefacts().records.get(paper_id)
+        known = self.repository.get_artefacts().records.get(paper_id)
         return msgspec.structs.replace(known or ArtefactRecord(now), checked_at=now)
 
     def _save_failure(self, error: UpstreamError, now: datetime) -> None:
-        previous = self._repository.get_failure(ARTEFACT_FAILURE_KEY)
-        failure = next_failure(previous, error, now, self._chance())
-        self._repository.save_failure(ARTEFACT_FAILURE_KEY, failure)
+        previous = self.repository.get_failure(ARTEFACT_FAILURE_KEY)
+        failure = next_failure(previous, error, now, self.chance())
+        self.repository.save_failure(ARTEFACT_FAILURE_KEY, failure)

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import msgspec
@@ -22,34 +23,22 @@ _OUTAGE_THRESHOLD = 2
 RATE_LIMIT_REASON = "upstream's rate limit is used up"
 
 
+@dataclass(kw_only=True, eq=False)
 class FailureTracker:
-    """Records failures to fetch pages. Safe for threads and processes.
+    """Records failures to fetch pages. Safe for threads and processes."""
 
-    Args:
-        repository: Stores the failures.
-        events: Told of each failure.
-        now: The clock (UTC).
-        chance: Returns a random number from 0 to 1.
-
-    """
-
-    def __init__(
-        self,
-        repository: Repository,
-        *,
-        events: EventEmitter,
-        now: Callable[[], datetime],
-        chance: Callable[[], float],
-    ) -> None:
-        self._repository = repository
-        self._events = events
-        self._now = now
-        self._chance = chance
+    repository: Repository
+    #: Told of each failure.
+    events: EventEmitter
+    #: The clock (UTC).
+    now: Callable[[], datetime]
+    #: Returns a random number from 0 to 1.
+    chance: Callable[[], float]
 
     def blocking_failure(self, page: Page) -> Failure | None:
         """Return the failure that forbids fetching the page now; None where it may be fetched."""
-        now = self._now()
-        failure, outage = self._repository.get_failure(page), self._repository.get_failure(None)
+        now = self.now()
+        failure, outage = self.repository.get_failure(page), self.repository.get_failure(None)
         if is_backing_off(failure, now):
             return failure
         if outage is not None and outage.count >= _OUTAGE_THRESHOLD and is_backing_off(outage, now):
@@ -59,32 +48,32 @@ class FailureTracker:
     def seconds_until_retry(self, page: Page) -> float:
         """Return for how long the page may not be fetched."""
         failure = self.blocking_failure(page)
-        return (failure.retry_at - self._now()).total_seconds() if failure is not None else 0.0
+        return (failure.retry_at - self.now()).total_seconds() if failure is not None else 0.0
 
     def is_hanging(self) -> bool:
         """Return whether upstream as a whole does not respond: then nobody waits for it."""
-        outage = self._repository.get_failure(None)
+        outage = self.repository.get_failure(None)
         if outage is None or not outage.timed_out:
             return False
-        return self._now() - outage.at < _MAX_HANG_AGE
+        return self.now() - outage.at < _MAX_HANG_AGE
 
     def record_hang(self) -> None:
         """Record that upstream has taken as long as a reader waits."""
-        known, now = self._repository.get_failure(None), self._now()
+        known, now = self.repository.get_failure(None), self.now()
         if known is None:
             reason = "timed out"
             known = Failure(reason=reason, count=1, at=now, retry_at=now, since=now)
         if not known.timed_out:
             hang = msgspec.structs.replace(known, at=now, timed_out=True)
-            self._repository.save_failure(None, hang)
+            self.repository.save_failure(None, hang)
 
     def record_failure(self, page: Page, error: UpstreamError, previous: Failure | None) -> None:
         """Record that the page failed; ``previous`` is upstream's failure before the request."""
-        now, chance = self._now(), self._chance()
-        failure = next_failure(self._repository.get_failure(page), error, now, chance)
+        now, chance = self.now(), self.chance()
+        failure = next_failure(self.repository.get_failure(page), error, now, chance)
         if page.kind is Kind.PAPER and error.is_not_found:
             failure = msgspec.structs.replace(failure, is_not_found=True)
-        self._repository.save_failure(page, failure)
+        self.repository.save_failure(page, failure)
         # Logged once: retries go on for hours, and the recovery is logged too.
         is_new = failure.count == 1 and (previous is None or previous.count < _OUTAGE_THRESHOLD)
         log.log(
@@ -97,9 +86,9 @@ class FailureTracker:
         outage = None
         if isinstance(error, FetchError) and not failure.is_not_found:
             outage = self._record_outage(previous, error, now, chance)
-        elif (hang := self._repository.get_failure(None)) is not None:  # there was a response
-            self._repository.save_failure(None, msgspec.structs.replace(hang, timed_out=False))
-        self._events.emit(FetchFailed(page, error, failure, outage))
+        elif (hang := self.repository.get_failure(None)) is not None:  # there was a response
+            self.repository.save_failure(None, msgspec.structs.replace(hang, timed_out=False))
+        self.events.emit(FetchFailed(page, error, failure, outage))
 
     def _record_outage(
         self, previous: Failure | None, error: FetchError, now: datetime, chance: float
@@ -112,12 +101,12 @@ class FailureTracker:
         if error.retry_after:
             count = max(_OUTAGE_THRESHOLD, outage.count)
             outage = msgspec.structs.replace(outage, count=count)
-        self._repository.save_failure(None, outage)
+        self.repository.save_failure(None, outage)
         return outage if outage.count >= _OUTAGE_THRESHOLD else None
 
     def log_recovery(self, page: Page) -> None:
         """Log that a page that failed, or upstream as a whole, works again."""
-        failure = self._repository.get_failure(page) or self._repository.get_failure(None)
+        failure = self.repository.get_failure(page) or self.repository.get_failure(None)
         since = failure.since if failure is not None else None
         # A single failure, or a spent rate limit, was not logged as an outage.
         if failure is not None and since is not None and since < failure.at:
@@ -125,7 +114,7 @@ class FailureTracker:
 
     def pause_requests(self, retry_after: float) -> None:
         """Send nothing until upstream allows the next request."""
-        now = self._now()
+        now = self.now()
         failure = Failure(
             reason=RATE_LIMIT_REASON,
             count=_OUTAGE_THRESHOLD,
@@ -133,4 +122,4 @@ class FailureTracker:
             retry_at=now + timedelta(seconds=retry_after),
             since=now,
         )
-        self._repository.save_failure(None, failure)
+        self.repository.save_failure(None, failure)

@@ -7,6 +7,7 @@ their requests together within the rate limit.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from feedsrv.config import Config
@@ -23,56 +24,43 @@ _LEASE_POLL_SECONDS = 0.05
 _MAX_WAIT = timedelta(minutes=15)
 
 
+@dataclass(kw_only=True, eq=False)
 class RateLimiter:
-    """Gives the right to send requests. Safe for threads and processes.
+    """Gives the right to send requests. Safe for threads and processes."""
 
-    Args:
-        config: The settings.
-        repository: Stores the lease and the request log.
-        owner: Identifies this process as holder of the lease.
-        events: Told of each request.
-        now: The clock (UTC).
-        sleep: Waits for a number of seconds; returns true when the server is shutting down.
+    config: Config
+    repository: Repository
+    #: Identifies this process as holder of the lease.
+    owner: str
+    #: Told of each request.
+    events: EventEmitter
+    #: The clock (UTC).
+    now: Callable[[], datetime]
+    #: Waits for a number of seconds; returns true when the server is shutting down.
+    sleep: Callable[[float], object]
 
-    """
-
-    def __init__(
-        self,
-        config: Config,
-        repository: Repository,
-        *,
-        owner: str,
-        events: EventEmitter,
-        now: Callable[[], datetime],
-        sleep: Callable[[float], object],
-    ) -> None:
-        self._config = config
-        self._repository = repository
-        self._owner = owner
-        self._events = events
-        self._now = now
-        self._sleep = sleep
+    def __post_init__(self) -> None:
         #: Earliest moment at which an ad-hoc search may be sent, as far as this process knows.
         self._adhoc_allowed_at = datetime.min.replace(tzinfo=UTC)
 
     @property
     def spacing_seconds(self) -> float:
         """The seconds between two requests."""
-        return self._config.spacing
+        return self.config.spacing
 
     def check_adhoc_budget(self, page: Page, give_up_at: datetime) -> None:
         """Raise RequestNotSentError where no ad-hoc search may be sent until then, as is known.
 
         The request log would say the same, at the price of three storage reads.
         """
-        if give_up_at < self._adhoc_allowed_at <= self._now() + RATE_WINDOW:
+        if give_up_at < self._adhoc_allowed_at <= self.now() + RATE_WINDOW:
             raise self._budget_error(page, self._adhoc_allowed_at)
 
     @contextmanager
     def try_hold_lease(self) -> Iterator[bool]:
         """Hold the lease if no other process has it; yield whether that worked."""
-        length = timedelta(seconds=self._config.deadline + 2)
-        has_lease = self._repository.acquire_lease(self._owner, self._now(), length)
+        length = timedelta(seconds=self.config.deadline + 2)
+        has_lease = self.repository.acquire_lease(self.owner, self.now(), length)
         try:
             yield has_lease
         finally:
@@ -81,7 +69,7 @@ class RateLimiter:
 
     def try_take_spare_slot(self) -> bool:
         """Record a request now, if no other one has to wait for it; return whether it has not."""
-        now, spacing = self._now(), timedelta(seconds=self._config.spacing)
+        now, spacing = self.now(), timedelta(seconds=self.config.spacing)
         is_spare = False
 
         def reserve(request_log: RequestLog) -> RequestLog | None:
@@ -89,9 +77,9 @@ class RateLimiter:
             is_spare = has_spare_request(request_log, now, spacing=spacing)
             return record_request(request_log, now, adhoc=False) if is_spare else None
 
-        self._repository.update_request_log(reserve)
+        self.repository.update_request_log(reserve)
         if is_spare:
-            self._events.emit(RequestSent())
+            self.events.emit(RequestSent())
         return is_spare
 
     def await_slot(self, page: Page, adhoc: bool, give_up_at: datetime) -> None:
@@ -101,14 +89,14 @@ class RateLimiter:
                 if adhoc:
                     self._adhoc_allowed_at = slot
                 raise self._budget_error(page, slot)
-            seconds = (slot - self._now()).total_seconds()
+            seconds = (slot - self.now()).total_seconds()
             self.wait(max(seconds, _LEASE_POLL_SECONDS), page)
             self.acquire_lease(page, give_up_at)  # it may have expired meanwhile
-        self._events.emit(RequestSent())
+        self.events.emit(RequestSent())
 
     def _reserve_slot(self, *, adhoc: bool) -> datetime | None:
         """Record a request now and return None, or return when one will be allowed."""
-        now, spacing = self._now(), timedelta(seconds=self._config.spacing)
+        now, spacing = self.now(), timedelta(seconds=self.config.spacing)
         slot = now
 
         def reserve(request_log: RequestLog) -> RequestLog | None:
@@ -116,16 +104,16 @@ class RateLimiter:
             slot = next_request_at(request_log, now, adhoc=adhoc, spacing=spacing)
             return record_request(request_log, now, adhoc=adhoc) if slot <= now else None
 
-        self._repository.update_request_log(reserve)
+        self.repository.update_request_log(reserve)
         return slot if slot > now else None
 
     def _budget_error(self, page: Page, until: datetime) -> RequestNotSentError:
-        retry_after = (until - self._now()).total_seconds()
+        retry_after = (until - self.now()).total_seconds()
         return RequestNotSentError(page_path(page), "the request budget is used up", retry_after)
 
     def wait(self, seconds: float, page: Page) -> None:
         """Wait; raise RequestNotSentError where the server is shutting down."""
-        if self._sleep(seconds):
+        if self.sleep(seconds):
             raise RequestNotSentError(page_path(page), "the server is shutting down", 2)
 
     def acquire_lease(
@@ -133,15 +121,15 @@ class RateLimiter:
     ) -> None:
         """Take or extend the lease: one request at a time among all processes on one store."""
         # As long as one page can take: a dead holder blocks others no longer than that.
-        length = timedelta(seconds=self._config.deadline + 2)
-        while not self._repository.acquire_lease(
-            self._owner, self._now(), length, is_awaited=is_awaited()
+        length = timedelta(seconds=self.config.deadline + 2)
+        while not self.repository.acquire_lease(
+            self.owner, self.now(), length, is_awaited=is_awaited()
         ):
-            if not self._now() < give_up_at < self._now() + _MAX_WAIT:  # or the clock was set back
+            if not self.now() < give_up_at < self.now() + _MAX_WAIT:  # or the clock was set back
                 reason = "another process is fetching and takes too long"
                 raise RequestNotSentError(page_path(page), reason, 2)
             self.wait(_LEASE_POLL_SECONDS, page)
 
     def release_lease(self) -> None:
         """End the lease, if this process still has it."""
-        self._repository.release_lease(self._owner)
+        self.repository.release_lease(self.owner)

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Collection
 from contextlib import ExitStack
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import msgspec
@@ -31,38 +32,25 @@ _HANG_SHARE = 0.9
 _LEASE_RENEWALS = 4
 
 
+@dataclass(kw_only=True, eq=False)
 class Refresher:
-    """Fetches pages and stores their listings. Safe for threads.
+    """Fetches pages and stores their listings. Safe for threads."""
 
-    Args:
-        config: The settings.
-        client: Talks to upstream.
-        repository: Stores the listings.
-        rate_limiter: Says when a request may be sent.
-        failures: Records failures, and says what may be fetched.
-        events: Told what happened, in the thread that refreshes.
-        now: The clock (UTC).
+    config: Config
+    #: Talks to upstream.
+    client: UpstreamClient
+    repository: Repository
+    #: Says when a request may be sent.
+    rate_limiter: RateLimiter
+    #: Records failures, and says what may be fetched.
+    failures: FailureTracker
+    #: Told what happened, in the thread that refreshes.
+    events: EventEmitter
+    #: The clock (UTC).
+    now: Callable[[], datetime]
 
-    """
-
-    def __init__(
-        self,
-        config: Config,
-        client: UpstreamClient,
-        repository: Repository,
-        *,
-        rate_limiter: RateLimiter,
-        failures: FailureTracker,
-        events: EventEmitter,
-        now: Callable[[], datetime],
-    ) -> None:
-        self._config = config
-        self._fetcher = ListingFetcher(client, repository.unparsed_pages)
-        self._repository = repository
-        self._rate_limiter = rate_limiter
-        self._failures = failures
-        self._events = events
-        self._now = now
+    def __post_init__(self) -> None:
+        self._fetcher = ListingFetcher(self.client, self.repository.unparsed_pages)
 
     def refresh(
         self,
@@ -87,73 +75,71 @@ class Refresher:
         Raises:
             UpstreamError: The page could not be fetched or parsed.
         """
-        now = self._now()
-        give_up_at = now + timedelta(seconds=self._config.deadline + extra_wait)
+        now = self.now()
+        give_up_at = now + timedelta(seconds=self.config.deadline + extra_wait)
         if adhoc:
-            self._rate_limiter.check_adhoc_budget(page, give_up_at)
-        self._rate_limiter.acquire_lease(page, give_up_at, lambda: bool(awaited_pages()))
+            self.rate_limiter.check_adhoc_budget(page, give_up_at)
+        self.rate_limiter.acquire_lease(page, give_up_at, lambda: bool(awaited_pages()))
         with ExitStack() as cleanup:
-            cleanup.callback(self._rate_limiter.release_lease)
-            now = self._now()
-            stored = self._repository.get_listing(page)
+            cleanup.callback(self.rate_limiter.release_lease)
+            now = self.now()
+            stored = self.repository.get_listing(page)
             if stored is not None and not force and remaining_ttl(page, stored, now) > timedelta(0):
                 return stored
-            failure = self._failures.blocking_failure(page)
+            failure = self.failures.blocking_failure(page)
             if failure is not None and not force:
                 retry_after = (failure.retry_at - now).total_seconds()
                 raise FetchError(page_path(page), failure.reason, retry_after)
-            outage = self._repository.get_failure(None)
+            outage = self.repository.get_failure(None)
             try:
                 fetched = self._fetch(
                     page,
                     stored,
                     adhoc=adhoc,
                     give_up_at=give_up_at,
-                    max_seconds=self._config.deadline * (1 if force else _BACKGROUND_FACTOR),
+                    max_seconds=self.config.deadline * (1 if force else _BACKGROUND_FACTOR),
                     awaited_pages=awaited_pages,
                 )
             except RequestNotSentError:
                 raise  # no request was sent, so nothing failed
             except UpstreamError as error:
-                self._failures.record_failure(page, error, outage)
+                self.failures.record_failure(page, error, outage)
                 raise
             except Exception:
                 # Without a back-off, a page that crashes the parser is fetched at every request.
                 unexpected = ParseError(page_path(page), "an unexpected error; see the log")
-                self._failures.record_failure(page, unexpected, outage)
+                self.failures.record_failure(page, unexpected, outage)
                 raise
             listing = self._save(page, fetched.listing)
             if fetched.retry_after:
-                self._failures.pause_requests(fetched.retry_after)
+                self.failures.pause_requests(fetched.retry_after)
             return listing
 
     def _save(self, requested: Page, fresh: Listing) -> Listing:
-        stored = self._repository.get_listing(fresh.page)
+        stored = self.repository.get_listing(fresh.page)
         for skipped in fresh.skipped:
             is_known = stored is not None and skipped in stored.skipped
             level = logging.DEBUG if is_known else logging.WARNING
             log.log(level, "%s: could not parse %s", fresh.page, skipped)
-        self._failures.log_recovery(requested)
-        days = list_days(
-            self._now().date(), self._config.history_days, self._repository.get_listing
-        )
+        self.failures.log_recovery(requested)
+        days = list_days(self.now().date(), self.config.history_days, self.repository.get_listing)
         others = [listing for _, listing in days if listing is not None]
         if stored is None or stored.page != fresh.page:
             fresh = msgspec.structs.replace(fresh, first_fetched_at=fresh.fetched_at)
         listing = merge_refresh(stored, keep_list_days(fresh, others, self._may_be_served))
-        self._repository.save_listing(listing, requested)
+        self.repository.save_listing(listing, requested)
         for other in others:
             dated = keep_list_days(other, [listing], lambda _: True)
             if dated is not other:
-                self._repository.save_listing(dated, dated.page)
-        self._events.emit(ListingFetched(requested, fresh))
+                self.repository.save_listing(dated, dated.page)
+        self.events.emit(ListingFetched(requested, fresh))
         log.info("%s: fetched, %d papers", listing.page, len(listing.papers))
         return listing
 
     def _may_be_served(self, day: Listing) -> bool:
         """Return whether a response may have had a paper of the day with its date."""
         since = day.first_fetched_at
-        return since is None or self._repository.was_response_changed_since(since)
+        return since is None or self.repository.was_response_changed_since(since)
 
     def _fetch(
         self,
@@ -165,30 +151,30 @@ class Refresher:
         max_seconds: float,
         awaited_pages: Callable[[], Collection[Page]],
     ) -> FetchedListing:
-        deadline, renewed_at = self._config.deadline, 0.0
+        deadline, renewed_at = self.config.deadline, 0.0
 
         def acquire_slot() -> None:
-            self._rate_limiter.await_slot(page, adhoc, give_up_at)
+            self.rate_limiter.await_slot(page, adhoc, give_up_at)
 
         def on_wait(elapsed: float) -> None:
             nonlocal renewed_at
-            self._rate_limiter.wait(0, page)  # not while the server is shutting down
+            self.rate_limiter.wait(0, page)  # not while the server is shutting down
             if elapsed >= deadline * _HANG_SHARE:
-                self._failures.record_hang()
+                self.failures.record_hang()
             if elapsed >= deadline and set(awaited_pages()) - {page}:  # others have their turn
                 raise FetchError(page_path(page), "timed out", timed_out=True)
             if elapsed >= renewed_at + deadline / _LEASE_RENEWALS:
                 renewed_at = elapsed
-                self._rate_limiter.acquire_lease(page, give_up_at)
+                self.rate_limiter.acquire_lease(page, give_up_at)
 
         acquire_slot()  # before the deadline starts: waiting for a slot is not upstream's fault
         return self._fetcher.fetch(
             page,
             stored,
-            self._now(),
+            self.now(),
             max_seconds=max_seconds,
             awaited_seconds=lambda: deadline if awaited_pages() else max_seconds,
             acquire_slot=acquire_slot,
             on_wait=on_wait,
-            on_layout_change=lambda reason: self._events.emit(LayoutChanged(page, reason)),
+            on_layout_change=lambda reason: self.events.emit(LayoutChanged(page, reason)),
         )

@@ -235,5 +235,5 @@ def test_dates_of_new_feeds_are_stored_within_the_quota_of_a_client(
     for _ in range(2):
         assert service.get_feed(POPULAR, client="192.0.2.1").matches
         assert service.get_feed(starred, client="192.0.2.1").matches
-    assert service.selector._first_matches.is_stored(POPULAR)
-    assert not service.selector._first_matches.is_stored(starred)
+    assert service.selector.first_matches.is_stored(POPULAR)
+    assert not service.selector.first_matches.is_stored(starred)

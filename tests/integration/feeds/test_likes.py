@@ -341,9 +341,9 @@ def test_a_preview_stores_no_decision(like_service: Service) -> None:
     (query,) = like_service.get_feed(like_feed(), is_preview=True).queries[like_feed()]
     (like,) = iter_likes(query)
     assert like.members
-    assert not like_service.seeds._likes.is_stored(like)
+    assert not like_service.seeds.likes.is_stored(like)
     like_service.get_feed(like_feed())
-    assert like_service.seeds._likes.is_stored(like)
+    assert like_service.seeds.likes.is_stored(like)
 
 
 # --- a library -----------------------------------------------------------------------------------

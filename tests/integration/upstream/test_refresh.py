@@ -141,11 +141,13 @@ def make_refresher(config: Config, owner: str, clock: Clock, waits: list[float])
     )
     store, events = disk_store(config.cache_dir, config.upstream_url), EventEmitter()
     return Refresher(
-        config,
-        client,
-        store,
-        rate_limiter=RateLimiter(config, store, owner=owner, events=events, now=clock, sleep=sleep),
-        failures=FailureTracker(store, events=events, now=clock, chance=lambda: 0.5),
+        config=config,
+        client=client,
+        repository=store,
+        rate_limiter=RateLimiter(
+            config=config, repository=store, owner=owner, events=events, now=clock, sleep=sleep
+        ),
+        failures=FailureTracker(repository=store, events=events, now=clock, chance=lambda: 0.5),
         events=events,
         now=clock,
     )
@@ -198,18 +200,18 @@ def test_after_a_long_wait_the_lease_is_acquired_again(
     refresher = make_refresher(config, "x", clock, [])
     for _ in range(60):
         refresher.refresh(Page(Kind.TRENDING), force=True)
-    rate_limiter = refresher._rate_limiter
+    rate_limiter = refresher.rate_limiter
     started, pause = clock(), rate_limiter.wait
 
     def wait_while_another_process_acquires_the_lease(seconds: float, page: Page) -> None:
         pause(seconds, page)
         if seconds > 100:
-            assert refresher._repository.acquire_lease(
+            assert refresher.repository.acquire_lease(
                 "another process", clock(), timedelta(seconds=3)
             )
 
     monkeypatch.setattr(
-        refresher._rate_limiter, "wait", wait_while_another_process_acquires_the_lease
+        refresher.rate_limiter, "wait", wait_while_another_process_acquires_the_lease
     )
     assert refresher.refresh(Page(Kind.MONTH, "2026-11"), extra_wait=600).papers
     assert timedelta(seconds=303) <= clock() - started <= timedelta(seconds=304)

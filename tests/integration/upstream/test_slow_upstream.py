@@ -110,12 +110,12 @@ def test_an_error_response_shows_that_upstream_does_not_hang(
     upstream.inject_fault("timeout")
     client.get("/papers.atom")
     wait_until(service.scheduler.is_idle)
-    assert service.sources._failures.is_hanging()
+    assert service.sources.failures.is_hanging()
     upstream.inject_fault("nolist")
     clock.forward(minutes=2)
     client.get("/papers.atom")
     wait_until(service.scheduler.is_idle)
-    assert not service.sources._failures.is_hanging()
+    assert not service.sources.failures.is_hanging()
 
 
 def test_while_upstream_hangs_requests_are_retried_without_a_reader(
@@ -126,7 +126,7 @@ def test_while_upstream_hangs_requests_are_retried_without_a_reader(
 ) -> None:
     monkeypatch.setattr(scheduler, "_MIN_PROBE_INTERVAL", 0.05)
     service = make_service(deadline=0.3)
-    monkeypatch.setattr(service.sources._failures, "seconds_until_retry", lambda page: 0.05)
+    monkeypatch.setattr(service.sources.failures, "seconds_until_retry", lambda page: 0.05)
     upstream.inject_fault("timeout")
     assert create_app(service).test_client().get("/papers/trending.atom").status_code == 503
     wait_until(service.scheduler.is_idle)
