@@ -277,7 +277,7 @@ class _TreeBuilder(Transformer[Token, Query]):
         raise QueryError(self._text, position, reason)
 
     def _build_like(self, body: str, position: int) -> Like:
-        ids = [_paper_id(text) for text in re.split(r"[,;\s]+", body.strip('=",;'))]
+        ids = [parse_paper_id(text) for text in re.split(r"[,;\s]+", body.strip('=",;'))]
         if not all(ids):
             reason = "like: takes ids of papers, such as like:2510.12345,2509.01234"
             raise QueryError(self._text, position, reason)
@@ -321,7 +321,7 @@ class _TreeBuilder(Transformer[Token, Query]):
         return term
 
 
-def _paper_id(text: str) -> str:
+def parse_paper_id(text: str) -> str:
     """Return the id of a paper from its id or address, without a version; empty for no id.
 
     What somebody who is typing has not finished is no id: upstream would be asked for each part.

@@ -3,6 +3,7 @@
 import re
 from urllib.parse import parse_qs, urlsplit
 
+from feedsrv.search.parser import parse_paper_id
 from feedsrv.upstream.normalize import tex_to_unicode
 from feedsrv.web.routing import PERIODS
 
@@ -23,6 +24,7 @@ _LIST_NUMBER = re.compile(r"(?:\d{1,3}[.)]|\(\d{1,3}\)|\[\d{1,3}\])\s+(?!(?:AND|
 #: "arXiv 2510.12345", and the category in "arXiv:2510.12345 [cs.CL]".
 _ARXIV_LABEL = re.compile(r"\barxiv:?\s+(?=\d{4}\.\d{4,5})", re.IGNORECASE)
 _ARXIV_CATEGORY = re.compile(r"(\d{4}\.\d{4,5}(?:v\d+)?)\s+\[[a-z-]+(?:\.[A-Za-z-]+)?\]")
+_ID_SEPARATOR = re.compile(r"[\s,;]+")
 _BIBTEX_FIELD = re.compile(
     r"(?:title|eprint|doi|url)\s*=\s*(?:\{(.*)\}|\"(.*)\"),?", re.IGNORECASE | re.DOTALL
 )
@@ -38,6 +40,9 @@ def query_from_pasted(text: str) -> str:
     if field := _BIBTEX_FIELD.fullmatch(text):
         text = field[1] or field[2] or ""
     text = _ARXIV_CATEGORY.sub(r"\1", _ARXIV_LABEL.sub("", text))
+    ids = [parse_paper_id(word) for word in _ID_SEPARATOR.split(text) if word]
+    if len(ids) > 1 and all(ids):
+        return " OR ".join(ids)
     if match := _LIST_NUMBER.match(text):
         text = text[match.end() :]
     return _without_tex(text) if "\\" in text or "{" in text else text

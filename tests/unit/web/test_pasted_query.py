@@ -27,6 +27,10 @@ HF = "https://huggingface.co/papers"
         ("arXiv: 2611.00001v2", "2611.00001v2"),
         ("arXiv:2611.00001v2 [cs.CL]", "arXiv:2611.00001v2"),
         ("2611.00001 [astro-ph.EP] Moons", "2611.00001 Moons"),
+        ("2611.00001 2611.00002v2", "2611.00001 OR 2611.00002"),
+        ("2611.00001,2611.00002;", "2611.00001 OR 2611.00002"),
+        (f"{HF}/2611.00001, https://arxiv.org/abs/2611.00002", "2611.00001 OR 2611.00002"),
+        ("arXiv:2611.00001 arXiv:2611.00002 [cs.RO]", "2611.00001 OR 2611.00002"),
         # BibTeX
         ("title={Tidal {M}oons of {LLM}s},", "Tidal Moons of LLMs"),
         ("title = {{Tidal Moons}},", "Tidal Moons"),
@@ -52,6 +56,7 @@ def test_the_query_is_what_was_meant(pasted: str, query: str) -> None:
     "query",
     [
         *("moon", "(1) OR (2)", "3D moons", "2.5 moons", "[moon]", "title:moon", "a = b", "1."),
+        *("2611.00001 moons", "2611.00001 OR 2611.00002", "like:2611.00001,2611.00002"),
         *("arXiv moons", "https://example.org/papersonly?q=moon", HF, f"{HF}/2611.00001"),
         *("$\\frac{a}{b}$ moons", "", "https://huggingface.co/Lab/moon-7B"),
         *("https://huggingface.co/datasets", "https://huggingface.co/blog/moon"),
