@@ -10,8 +10,6 @@ has loaded the store beforehand, as `feedsrv serve` does. *All from the store* i
 loading, as under another WSGI server.
 """
 
-from __future__ import annotations
-
 import subprocess
 import sys
 import tempfile
@@ -29,6 +27,7 @@ from werkzeug.test import run_wsgi_app
 
 from feedsrv.config import build_config
 from feedsrv.feeds.service import Service
+from feedsrv.feeds.service_factory import create_service
 from feedsrv.models import Failure
 from feedsrv.web.app import create_app
 from keywords import DAYS, START, Clock, make_papers, run_upstream_process
@@ -52,7 +51,7 @@ def open_service(directory: str, url: str) -> Iterator[Service]:
     config = build_config(
         {"feeds": {"model": {"title": "Models", "query": "model"}}}, "", {}, arguments
     )
-    with closing(Service.open(config, now=clock, sleep=clock.forward)) as service:
+    with closing(create_service(config, now=clock, sleep=clock.forward)) as service:
         yield service
 
 

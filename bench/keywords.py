@@ -9,8 +9,6 @@ results of the last day, as many as fit. Upstream is a separate process. The fir
 counted; in the second, all polls are repeated.
 """
 
-from __future__ import annotations
-
 import argparse
 import gc
 import subprocess
@@ -36,6 +34,7 @@ from werkzeug.wrappers import Response
 
 from feedsrv.config import Config
 from feedsrv.feeds.service import Service
+from feedsrv.feeds.service_factory import create_service
 from feedsrv.models import Kind, Page
 from feedsrv.monitoring.status import build_status
 from feedsrv.search.search_terms import search_terms
@@ -174,7 +173,7 @@ def measure(url: str, number: int) -> Cost:
             spacing=0.0,
             history_days=DAYS,
         )
-        service = Service.open(config, now=clock, sleep=clock.forward)
+        service = create_service(config, now=clock, sleep=clock.forward)
         app = create_app(service)
         for _ in service.refresh_stale():
             pass

@@ -1,7 +1,5 @@
 """Run nginx with deploy/nginx.conf: for the tests, and for a benchmark."""
 
-from __future__ import annotations
-
 import os
 import re
 import socket

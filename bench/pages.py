@@ -8,8 +8,6 @@ of latency and 1.6 Mbit/s. Paints and layout shifts are from Chromium's trace. *
 page while a query is typed. Without Chromium, nothing is measured.
 """
 
-from __future__ import annotations
-
 import shutil
 import sys
 from collections.abc import Iterator

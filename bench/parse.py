@@ -6,8 +6,6 @@ The page is as large as real ones: 1.7 MB, 100 papers, 50 tags per card. Its pap
 Both are timed in turn; memory is the peak of a process that does nothing else.
 """
 
-from __future__ import annotations
-
 import json
 import statistics
 import subprocess

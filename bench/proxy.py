@@ -8,8 +8,6 @@ every half hour. Time runs sixty times as fast: feedsrv has such a clock, and th
 Cache-Control headers are divided by sixty.
 """
 
-from __future__ import annotations
-
 import argparse
 import heapq
 import http.client
@@ -32,7 +30,7 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 from werkzeug.serving import BaseWSGIServer, make_server
 
 from feedsrv.config import Config
-from feedsrv.feeds.service import Service
+from feedsrv.feeds.service_factory import create_service
 from feedsrv.upstream.demo import create_demo_upstream
 from feedsrv.web.app import create_app
 from nginx import run_nginx
@@ -116,7 +114,7 @@ def run_feedsrv(clock: Clock, directory: Path) -> Iterator[tuple[str, CountingMi
         history_days=1,
         new_keywords=0,
     )
-    service = Service.open(config, now=clock)
+    service = create_service(config, now=clock)
     counts = CountingMiddleware(create_app(service))
     server = serve_in_thread(counts)
     try:

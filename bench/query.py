@@ -8,8 +8,6 @@ hundreds of authors. Results are CPU time in milliseconds, the minimum of a few 
 caches.
 """
 
-from __future__ import annotations
-
 import random
 import time
 from collections.abc import Callable, Iterator

@@ -1,7 +1,5 @@
 """Format the results of a benchmark, and write them into a page of the documentation."""
 
-from __future__ import annotations
-
 import os
 import platform
 import sys

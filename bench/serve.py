@@ -9,8 +9,6 @@ the same web server as feedsrv. The three are measured in turn, round after roun
 load on the machine affects all of them; the result is the median of the ratios within a round.
 """
 
-from __future__ import annotations
-
 import argparse
 import re
 import shutil

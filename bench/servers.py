@@ -1,7 +1,5 @@
 """The servers to compare: nginx, feedsrv and a bare Flask application, with one feed."""
 
-from __future__ import annotations
-
 import gzip
 import os
 import random

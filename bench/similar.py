@@ -20,8 +20,6 @@ language model wrote the keywords, for half of the papers only, and rarely all t
 papers on a topic count as papers on something else.
 """
 
-from __future__ import annotations
-
 import argparse
 import gzip
 import json

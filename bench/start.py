@@ -7,8 +7,6 @@ the first response begins with the start of the process, and the response is a k
 fifty entries.
 """
 
-from __future__ import annotations
-
 import http.client
 import tempfile
 import time

@@ -4,8 +4,6 @@ Needs Chromium at /usr/bin/chromium. The screenshots look best with the fonts In
 (Debian: fonts-inter, fonts-urw-base35), and need one with Chinese (fonts-droid-fallback).
 """
 
-from __future__ import annotations
-
 import sys
 import tempfile
 import threading
@@ -20,6 +18,7 @@ from werkzeug.serving import make_server
 
 from feedsrv.config import load_config
 from feedsrv.feeds.service import Service
+from feedsrv.feeds.service_factory import create_service
 from feedsrv.mail.messages import Envelope, Footer, digest_message
 from feedsrv.models import Feed
 from feedsrv.web.app import create_app
@@ -57,7 +56,7 @@ def run_server(directory: Path) -> Iterator[tuple[str, Service]]:
     config = msgspec.structs.replace(
         config, demo=True, spacing=0.0, history_days=10, public_url="http://localhost:8000"
     )
-    service = Service.open(config, now=lambda: NOW, chance=lambda: 0.5)
+    service = create_service(config, now=lambda: NOW, chance=lambda: 0.5)
     for _ in service.refresh_stale():
         pass
     httpd = make_server("127.0.0.1", 8000, create_app(service), threaded=True)

@@ -5,14 +5,12 @@ Dates are UTC calendar days; datetimes are aware and in UTC. Text is normalized 
 XML forbids.
 """
 
-from __future__ import annotations
-
 import re
 import zlib
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from functools import lru_cache
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import msgspec
 
@@ -67,7 +65,7 @@ class Page(msgspec.Struct, frozen=True):
     key: str = ""
 
     @classmethod
-    def of_date(cls, kind: Kind, day: date) -> Page:
+    def of_date(cls, kind: Kind, day: date) -> Self:
         """Return the page of a kind that covers the day."""
         match kind:
             case Kind.DAY:
@@ -238,7 +236,7 @@ class Feed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     #: As the user wrote it. Empty for all papers.
     query: str = ""
     sources: Annotated[tuple[Source, ...], msgspec.Meta(min_length=1)] = ("daily", "search")
-    #: 0 if it is not set; see `feedsrv.feeds.selection.default_limit`.
+    #: 0 if it is not set; see `feedsrv.feeds.limits.default_limit`.
     limit: Annotated[int, msgspec.Meta(ge=1, le=MAX_ENTRIES)] = 0
     #: What the entries link to.
     link: Literal["huggingface", "arxiv", "pdf"] = "huggingface"
@@ -328,7 +326,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     timed_out: bool = False
 
 
-class NewestHidden(msgspec.Struct, frozen=True):
+class FeedCutoff(msgspec.Struct, frozen=True):
     """Where a feed that has reached its limit was cut off."""
 
     #: When the newest paper that newer ones pushed out was published.

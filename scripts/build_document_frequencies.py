@@ -6,8 +6,6 @@ The file has one line for each paper: the words of its title and abstract, in an
 compressed with gzip. The forms of a word count as one word, as in `feedsrv.search.similar`.
 """
 
-from __future__ import annotations
-
 import argparse
 import gzip
 from collections import Counter

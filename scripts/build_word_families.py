@@ -17,8 +17,6 @@ texts; papers of other years give a slightly different table. A build takes abou
 ``tests/unit/search`` checks a table: what it must relate, what it must not, and its size.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator

@@ -1,7 +1,5 @@
 """The lemmas of each form, by WordNet's rules and the words of papers."""
 
-from __future__ import annotations
-
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator

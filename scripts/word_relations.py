@@ -5,8 +5,6 @@ different things. Papers show it: words with the same meaning occur in the same 
 than by chance (Xu & Croft, "Corpus-based stemming using cooccurrence of word variants", 1998).
 """
 
-from __future__ import annotations
-
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator

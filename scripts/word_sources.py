@@ -1,7 +1,5 @@
 """Readers of the two sources: WordNet 3.0, and the words of papers."""
 
-from __future__ import annotations
-
 import gzip
 import re
 from collections import Counter, defaultdict
@@ -27,7 +25,7 @@ class Link(NamedTuple):
     other: str
     other_pos: PartOfSpeech
 
-    def reversed(self) -> Link:
+    def reversed(self) -> "Link":
         """Return the same link from its other end."""
         return Link(self.other, self.other_pos, self.word, self.pos)
 

@@ -1,7 +1,5 @@
 """Fixtures: a settable clock, an upstream on loopback, and a service that uses both."""
 
-from __future__ import annotations
-
 import gc
 import logging
 import os
@@ -17,6 +15,7 @@ from hypothesis import settings
 
 from feedsrv.config import Config
 from feedsrv.feeds.service import Service
+from feedsrv.feeds.service_factory import create_service
 from feedsrv.models import Feed
 from feedsrv.monitoring.incidents import subscribe_incident_recorder
 from feedsrv.network import NetworkSettings
@@ -114,7 +113,7 @@ def make_service(config: Config, clock: Clock) -> Iterator[MakeService]:
     opened: list[Service] = []
 
     def make(**changes: object) -> Service:
-        service = Service.open(
+        service = create_service(
             msgspec.structs.replace(config, **changes), now=clock, chance=lambda: 0.5
         )
         subscribe_incident_recorder(service)
@@ -150,7 +149,7 @@ def sample_client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlaskCli
         config = Config(
             upstream_url=url, cache_dir=folder, feeds=FEEDS, spacing=0.0, history_days=1
         )
-        service = Service.open(config, now=clock)
+        service = create_service(config, now=clock)
         yield create_app(service).test_client()
         service.close()
 

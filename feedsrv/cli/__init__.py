@@ -12,25 +12,38 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import click
 
 from feedsrv import __version__
-from feedsrv.cli.check import check_command
-from feedsrv.cli.digest import digest_command
-from feedsrv.cli.explain import explain_command
-from feedsrv.cli.export import export_command
-from feedsrv.cli.get import get_command
-from feedsrv.cli.mail import mail_command
-from feedsrv.cli.refresh import refresh_command
-from feedsrv.cli.serve import serve_command
 from feedsrv.errors import ERROR_MAP, FeedsrvError, QueryError
 
+_COMMANDS = ("check", "digest", "explain", "export", "get", "mail", "refresh", "serve")
 
-class _ErrorHandlingGroup(click.Group):
-    """A command group that turns our errors into messages and the exit codes of `ERROR_MAP`."""
+
+class _CommandGroup(click.Group):
+    """A command group that turns our errors into messages and the exit codes of `ERROR_MAP`.
+
+    It imports the module of a command when the command is called: the main process of the server
+    needs few of them.
+    """
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
+        return list(_COMMANDS)
+
+    def get_command(
+        self,
+        ctx: click.Context,  # noqa: ARG002  # click's signature
+        cmd_name: str,
+    ) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module: Any = import_module(f"feedsrv.cli.{cmd_name}")
+        command: click.Command = getattr(module, f"{cmd_name}_command")
+        return command
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -63,17 +76,7 @@ def _discard_output() -> None:
 
 
 @click.group(
-    cls=_ErrorHandlingGroup,
-    commands=[
-        check_command,
-        digest_command,
-        explain_command,
-        export_command,
-        get_command,
-        mail_command,
-        refresh_command,
-        serve_command,
-    ],
+    cls=_CommandGroup,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.version_option(__version__, message="feedsrv %(version)s")

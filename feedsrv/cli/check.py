@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 import msgspec
 
-from feedsrv.cli.service import ENVIRON, load_settings, open_service, sleep
+from feedsrv.cli.service import open_service, sleep
+from feedsrv.cli.settings import ENVIRON, load_settings
 from feedsrv.config import Config, find_config_file
 from feedsrv.errors import MailError, StoreError, UpstreamError
 from feedsrv.feeds.service import Service

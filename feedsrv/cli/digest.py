@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from feedsrv.cli.refresh import refresh_feeds
-from feedsrv.cli.service import load_settings, open_service
+from feedsrv.cli.service import open_service
+from feedsrv.cli.settings import load_settings
 from feedsrv.feeds.digest_documents import DIGEST_FORMATS
 from feedsrv.feeds.new_papers import build_report, mark_reported
 

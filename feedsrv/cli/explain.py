@@ -5,18 +5,13 @@ from pathlib import Path
 
 import click
 
-from feedsrv.cli.service import load_settings, open_service
+from feedsrv.cli.service import open_service
+from feedsrv.cli.settings import load_settings
 from feedsrv.models import MAX_ENTRIES, Feed
+from feedsrv.search.matching import match_locations
 from feedsrv.search.parser import parse_query
-from feedsrv.search.query import (
-    And,
-    Not,
-    Or,
-    Query,
-    iter_positive_terms,
-    match_locations,
-    upstream_search_text,
-)
+from feedsrv.search.query import And, Not, Or, Query, iter_positive_terms
+from feedsrv.search.search_terms import upstream_search_text
 
 
 # A query may begin with a hyphen, so there are no short options here, not even -h.

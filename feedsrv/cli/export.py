@@ -7,7 +7,8 @@ import click
 
 from feedsrv.cli.progress import with_progress_bar
 from feedsrv.cli.refresh import refresh_stale
-from feedsrv.cli.service import load_settings, open_service
+from feedsrv.cli.service import open_service
+from feedsrv.cli.settings import load_settings
 from feedsrv.export import export_config, export_site
 from feedsrv.web.app import create_app
 

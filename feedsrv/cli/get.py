@@ -9,7 +9,8 @@ from urllib.parse import quote
 import click
 from werkzeug.test import Client, EnvironBuilder
 
-from feedsrv.cli.service import load_settings, open_service
+from feedsrv.cli.service import open_service
+from feedsrv.cli.settings import load_settings
 from feedsrv.web.app import create_app
 
 

@@ -10,7 +10,8 @@ import click
 
 from feedsrv.cli.progress import with_progress_bar
 from feedsrv.cli.refresh import refresh_feeds
-from feedsrv.cli.service import load_settings, open_service, sleep
+from feedsrv.cli.service import open_service, sleep
+from feedsrv.cli.settings import load_settings
 from feedsrv.errors import ConfigError, MailServerError
 from feedsrv.feeds.service import Service
 from feedsrv.mail.delivery import Delivery, build_message, due_messages, hold_run_lock

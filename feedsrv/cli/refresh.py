@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 
 from feedsrv.cli.progress import refresh_display
-from feedsrv.cli.service import load_settings, open_service
+from feedsrv.cli.service import open_service
+from feedsrv.cli.settings import load_settings
 from feedsrv.errors import UpstreamError
 from feedsrv.feeds.service import Service
 from feedsrv.models import Feed

@@ -6,7 +6,7 @@ import click
 import msgspec
 
 from feedsrv import __version__
-from feedsrv.cli.service import ENVIRON, load_settings, open_service
+from feedsrv.cli.settings import ENVIRON, load_settings
 from feedsrv.config import Config
 from feedsrv.errors import FeedsrvError
 from feedsrv.models import Feed
@@ -36,6 +36,8 @@ def serve_command(
 
 def _upstream_is_reachable(config: Config) -> bool:
     """Return whether there are papers to serve: fetched now, or stored earlier."""
+    from feedsrv.cli.service import open_service  # noqa: PLC0415  # the worker has the service
+
     with open_service(config) as service:
         try:
             service.get_feed(Feed(name="probe", title="probe", sources=("daily",)))

@@ -77,7 +77,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     #: memory.
     memory_bytes: Annotated[int, msgspec.Meta(ge=0)] = 48_000_000
     #: Maximum size in bytes of each process's response cache.
-    response_cache_bytes: Annotated[int, msgspec.Meta(ge=0)] = 16_000_000
+    response_cache_bytes: Annotated[int, msgspec.Meta(ge=0)] = 8_000_000
     log_format: Literal["text", "json"] = "text"
     #: Log each request on standard output, in the combined log format.
     access_log: bool = False

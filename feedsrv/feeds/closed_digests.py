@@ -6,12 +6,12 @@ from datetime import datetime
 
 from feedsrv.config import Config
 from feedsrv.errors import QuotaExceededError
+from feedsrv.feeds.client_quota import ClientQuota
 from feedsrv.feeds.digest import close_periods, listed_periods
 from feedsrv.feeds.metadata import feeds_id, feeds_title
 from feedsrv.feeds.stored_list_days import StoredListDays
 from feedsrv.models import DigestLog, Feed, Match, Period, StoredDays
 from feedsrv.storage.repository import Repository
-from feedsrv.upstream.policy import ClientQuota
 
 
 class ClosedDigests:

@@ -12,8 +12,8 @@ from datetime import datetime, timedelta
 import msgspec
 
 from feedsrv.errors import StoreError
+from feedsrv.feeds.deduplication import newest_first
 from feedsrv.feeds.metadata import feeds_id
-from feedsrv.feeds.selection import newest_first
 from feedsrv.models import Feed, Paper
 from feedsrv.storage.clock_skew import is_future
 from feedsrv.storage.repository import Repository
@@ -79,7 +79,7 @@ class FirstMatches:
             with suppress(StoreError):
                 # Another process may have seen them first.
                 log = self._logs.update(name, extend) or log
-        return newest_first(_dated(paper, log.papers.get(paper.id)) for paper in papers)
+        return newest_first(_dated(paper, log.papers.get(paper.id), now) for paper in papers)
 
     def _get(self, name: str) -> FirstMatchLog | None:
         with suppress(StoreError):
@@ -98,8 +98,6 @@ def _extend(
     known, start = (log.papers, log.start) if log is not None else ({}, None)
     if start is not None and is_future(start, now):
         start = None
-    if any(is_future(moment, now) for moment in known.values()):
-        known = {each: moment for each, moment in known.items() if not is_future(moment, now)}
     # A longer window has papers that matched before anybody looked.
     new = {
         paper.id: paper.published
@@ -119,7 +117,12 @@ def _extend(
     return FirstMatchLog(kept | new, start or window_start)
 
 
-def _dated(paper: Paper, matched_at: datetime | None) -> Paper:
-    if matched_at is None or matched_at <= paper.published:
+def _dated(paper: Paper, matched_at: datetime | None, now: datetime) -> Paper:
+    """Return the paper with the date, or with its list day alone where that is as good.
+
+    A date in the future is ignored and not dropped: it is right if the clock is behind now, as that
+    of a Raspberry Pi is until it has the time from the network.
+    """
+    if matched_at is None or matched_at <= paper.published or is_future(matched_at, now):
         return paper
     return msgspec.structs.replace(paper, matched_at=matched_at)

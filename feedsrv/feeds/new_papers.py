@@ -6,8 +6,9 @@ from datetime import date, timedelta
 import msgspec
 
 from feedsrv.feeds.digest import count_papers, rank_papers
+from feedsrv.feeds.limits import ALL_PAPERS
 from feedsrv.feeds.metadata import feeds_id, feeds_title
-from feedsrv.feeds.service import ALL_PAPERS, Service
+from feedsrv.feeds.service import Service
 from feedsrv.models import Digest, Feed, Match
 from feedsrv.storage.permanent import PermanentValues
 

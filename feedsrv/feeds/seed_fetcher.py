@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
 from feedsrv.errors import QueryError
+from feedsrv.feeds.client_quota import ClientQuota
 from feedsrv.feeds.likes import Likes
 from feedsrv.feeds.source_fetcher import Fetches
 from feedsrv.feeds.sources import seed_pages
@@ -11,7 +12,6 @@ from feedsrv.feeds.stored_list_days import StoredListDays
 from feedsrv.models import Feed
 from feedsrv.search.query import Query, iter_likes
 from feedsrv.storage.repository import Repository
-from feedsrv.upstream.policy import ClientQuota
 from feedsrv.upstream.refresh import Refresher
 from feedsrv.upstream.scheduler import Scheduler
 

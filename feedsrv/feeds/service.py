@@ -12,139 +12,52 @@ What a reader waits for is fetched first. Stale pages and the rest of the window
 background, the newest day first (`feedsrv.upstream.scheduler`).
 """
 
-import hashlib
 import os
 from bisect import bisect
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
-from datetime import UTC, datetime, time, timedelta
-from functools import partial
-from itertools import chain, takewhile
-from pathlib import Path
-from random import random as _random  # noqa: TID251  # the default source of chance
-from tempfile import TemporaryDirectory
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timedelta
+from itertools import chain
 from threading import Event
-from typing import NamedTuple, Self
 from uuid import uuid4
 
-import msgspec
-
-from feedsrv import __version__
 from feedsrv.config import Config
-from feedsrv.errors import (
-    NoDataYetError,
-    QuotaExceededError,
-    UnknownFeedError,
-    UpstreamError,
-)
-from feedsrv.feeds.artefacts import ArtefactService
+from feedsrv.errors import NoDataYetError, UnknownFeedError, UpstreamError
+from feedsrv.feeds.artefact_fetcher import ArtefactFetcher
+from feedsrv.feeds.client_quota import ClientQuota
 from feedsrv.feeds.closed_digests import ClosedDigests
+from feedsrv.feeds.cutoffs import Cutoffs
+from feedsrv.feeds.deduplication import merge_feeds
 from feedsrv.feeds.first_matches import FirstMatches
-from feedsrv.feeds.likes import Likes
-from feedsrv.feeds.metadata import feeds_id
-from feedsrv.feeds.seed_fetcher import SeedFetcher
-from feedsrv.feeds.selection import DEFAULT_LIMIT, Selector, default_limit, merge_feeds
-from feedsrv.feeds.source_fetcher import SourceFetcher, with_fetched_listings
-from feedsrv.feeds.sources import (
-    SourceState,
-    configured_pages,
-    effective_sources,
-    search_pages,
+from feedsrv.feeds.lifetimes import (
+    MIN_LIFETIME,
+    cacheable_until,
+    poll_after,
+    split_future_matches,
 )
+from feedsrv.feeds.likes import Likes
+from feedsrv.feeds.limits import ALL_PAPERS, DEFAULT_LIMIT, common_limit
+from feedsrv.feeds.listing_search import ListingSearcher
+from feedsrv.feeds.results import DigestResult, FeedResult
+from feedsrv.feeds.seed_fetcher import SeedFetcher
+from feedsrv.feeds.selection import Selection, Selector
+from feedsrv.feeds.source_fetcher import SourceFetcher, with_fetched_listings
+from feedsrv.feeds.sources import SourceState, effective_sources, search_pages
 from feedsrv.feeds.stored_list_days import StoredListDays
 from feedsrv.feeds.window import Window
-from feedsrv.models import (
-    Digest,
-    Failure,
-    Feed,
-    Kind,
-    Listing,
-    Match,
-    Page,
-    Paper,
-    StoredDays,
-)
+from feedsrv.models import Failure, Feed, Kind, Listing, Page, Paper, StoredDays
 from feedsrv.search.index import Index
-from feedsrv.search.near_misses import NearMiss, find_near_misses
-from feedsrv.search.parser import parse_feed_queries, parse_feed_query, parse_query
-from feedsrv.search.query import (
-    ExternalCondition,
-    HasArtefact,
-    Query,
-    assume_artefacts,
-    has_changing_condition,
-    iter_likes,
-)
+from feedsrv.search.parser import parse_query
+from feedsrv.search.query import Query, iter_likes
 from feedsrv.search.search_terms import search_terms
-from feedsrv.storage.repository import Repository, open_repository
+from feedsrv.storage.repository import Repository
 from feedsrv.upstream.client import UpstreamClient
-from feedsrv.upstream.demo import create_demo_upstream, load_sample_papers
 from feedsrv.upstream.events import Listener
-from feedsrv.upstream.policy import (
-    ClientQuota,
-    newest_day_page,
-)
+from feedsrv.upstream.policy import newest_day_page
 from feedsrv.upstream.refresh import Refresher
 from feedsrv.upstream.scheduler import Scheduler
 
-#: Minimum lifetime of a result while a refresh is pending.
-_MIN_LIFETIME = timedelta(seconds=1)
-_MAX_LIFETIME = timedelta(days=1)
-#: More papers than a feed can have.
-ALL_PAPERS = 1_000_000
 #: Names of feeds that a request for an unknown one is told: its neighbours in the alphabet.
 _SIMILAR_NAMES = 20
-#: Seconds that a batch refresh waits for its slot: longer than a rate limit can be used up.
-_BATCH_WAIT = 600.0
-
-
-def _utc_now() -> datetime:
-    """Read the clock; the only place that does."""
-    return datetime.now(UTC)  # noqa: TID251  # the default clock
-
-
-class FeedResult(msgspec.Struct, frozen=True, kw_only=True):
-    """The papers of one feed, or of several together, at this moment."""
-
-    #: The requested part of the matching papers, newest first.
-    matches: tuple[Match, ...]
-    #: The queries of each feed, with what was decided about similar papers.
-    queries: dict[Feed, tuple[Query, ...]]
-    #: How many matching papers come before these, and how many match in all.
-    offset: int
-    total: int
-    #: How many papers were searched.
-    papers_searched: int
-    #: When clients should poll again (max-age).
-    poll_after: datetime
-    #: Until when this result can be cached here, unless the store changes first.
-    cacheable_until: datetime
-    #: The pages whose lists were searched. One may have been returned in place of another.
-    pages: tuple[Page, ...] = ()
-
-
-class DigestResult(msgspec.Struct, frozen=True, kw_only=True):
-    """The digests of one feed, or of several together, at this moment."""
-
-    #: The requested part of the digests, newest first.
-    digests: tuple[Digest, ...]
-    #: How many digests come before these, and how many there are.
-    offset: int
-    total: int
-    #: As in `FeedResult`.
-    poll_after: datetime
-    cacheable_until: datetime
-    pages: tuple[Page, ...] = ()
-
-
-class _FeedSelection(NamedTuple):
-    """What one feed selects from the stored lists; see `feedsrv.feeds.selection.Selection`."""
-
-    feed: Feed
-    papers: tuple[Paper, ...]
-    searched_ids: frozenset[str]
-    queries: tuple[Query, ...]
-    pages: tuple[Page, ...]
 
 
 class Service:
@@ -157,6 +70,7 @@ class Service:
         now: The clock (UTC).
         sleep: Waits for a number of seconds; by default until then or until the service is closed.
         chance: Returns a random number from 0 to 1.
+        cleanup: Called when everything is closed.
 
     """
 
@@ -166,14 +80,15 @@ class Service:
         client: UpstreamClient,
         repository: Repository,
         *,
-        now: Callable[[], datetime] = _utc_now,
+        now: Callable[[], datetime],
         sleep: Callable[[float], object] | None = None,
-        chance: Callable[[], float] = _random,
+        chance: Callable[[], float],
+        cleanup: Callable[[], object] = lambda: None,
     ) -> None:
         self.config = config
         self.repository = repository
         self._client = client
-        self._cleanup = ExitStack()
+        self._cleanup = cleanup
         self._now = now
         shutdown = Event()
         sleep = sleep or shutdown.wait
@@ -192,9 +107,9 @@ class Service:
             self._refresher, repository.is_adhoc, self._due_day_pages, shutdown
         )
         self._quota = ClientQuota(0 if config.access_key else config.new_keywords)
-        self._selector = Selector()
+        self._searcher = ListingSearcher()
         self._list_days = StoredListDays(
-            repository, self._selector, history_days=config.history_days, now=now
+            repository, self._searcher, history_days=config.history_days, now=now
         )
         self._sources = SourceFetcher(
             repository,
@@ -216,7 +131,7 @@ class Service:
             now=now,
         )
         self._first_matches = FirstMatches(repository)
-        self.artefacts = ArtefactService(
+        self.artefacts = ArtefactFetcher(
             config,
             repository,
             client,
@@ -230,48 +145,26 @@ class Service:
         self._closed_digests = ClosedDigests(
             config, repository, self._list_days, self._quota, now=now
         )
-        self._window = Window((), Index(()), self._resolve_condition)
+        self._selector = Selector(
+            self._searcher,
+            list_days=self._list_days,
+            likes=self._likes,
+            seeds=self._seeds,
+            first_matches=self._first_matches,
+            artefacts=self.artefacts,
+            quota=self._quota,
+            now=now,
+        )
+        self._cutoffs = Cutoffs(repository, self._list_days)
+        self._window = Window((), Index(()), self._selector.resolve_condition)
         self._feed_names = tuple(sorted(config.feeds))
-
-    @classmethod
-    def open(
-        cls,
-        config: Config,
-        *,
-        now: Callable[[], datetime] = _utc_now,
-        sleep: Callable[[float], object] | None = None,
-        chance: Callable[[], float] = _random,
-    ) -> Self:
-        """Return a service with the client and the repository that the settings ask for."""
-        cleanup = ExitStack()
-        if config.demo:  # the sample papers must not get into another store
-            directory = cleanup.enter_context(TemporaryDirectory(prefix="feedsrv-demo-"))
-            config = msgspec.structs.replace(config, cache_dir=Path(directory))
-        app = (
-            create_demo_upstream(load_sample_papers(), lambda: now().date())
-            if config.demo
-            else None
-        )
-        contact = config.contact or config.public_url or "no contact given"
-        agent = f"feedsrv/{__version__} (feed server; {contact})"
-        client = UpstreamClient(
-            config.upstream_url,
-            agent=agent,
-            token=config.hf_token,
-            network=config.network,
-            app=app,
-        )
-        repository = open_repository(config, configured_pages(config.feeds.values()), now=now)
-        service = cls(config, client, repository, now=now, sleep=sleep, chance=chance)
-        service._cleanup = cleanup
-        return service
 
     def close(self) -> None:
         """Finish the fetch in progress, drop those that are queued, close network and store."""
         self._scheduler.close()
         self._client.close()
         self.repository.close()
-        self._cleanup.close()
+        self._cleanup()
 
     def subscribe(self, listener: Listener) -> None:
         """Call the listener for each event of the refresher (`feedsrv.upstream.events`)."""
@@ -325,96 +218,60 @@ class Service:
             NoDataYetError: Upstream fails, and nothing is stored for any of the feeds.
 
         """
-        states = {feed: self._sources.states_within_quota(feed, client) for feed in feeds}
-        all_states = [state for its_states in states.values() for state in its_states]
-        is_stored = not is_preview and self._may_store(feeds, client)
-        fetches = {
-            **self._sources.start_fetches(all_states),
-            **self._seeds.start_fetches(feeds, client),
-        }
-        waited = self._sources.wait_for(fetches)
-        for feed in feeds:
-            self._seeds.raise_if_not_found(feed)
+        states, selections = self._select(feeds, client, is_preview=is_preview)
         now = self._now()
-        updated = {
-            feed: with_fetched_listings(its_states, fetches, now)
-            for feed, its_states in states.items()
-        }
-        results = [
-            self._select(feed, its_states, is_stored=is_stored)
-            for feed, its_states in updated.items()
-        ]
-        selections = [selection for selection in results if selection is not None]
-        if not selections:
-            raise self._sources.no_data_error(all_states, fetches, waited)
         merged = merge_feeds([(each.feed, each.papers) for each in selections])
-        matches, next_at = _split_future_matches(merged, now)
-        size = limit or _default_limit(feeds, matches)
+        matches, next_at = split_future_matches(merged, now)
+        size = limit or common_limit(feeds, matches)
         if page_number is None:
-            matches = self._without_hidden_matches(feeds, limit, matches, size)
+            matches = self._cutoffs.without_pushed_out(feeds, limit, matches, size)
         offset = ((page_number or 1) - 1) * size
-        ttl, lifetime = _min_ttls(chain.from_iterable(updated.values()))
-        if len(selections) < len(results):
-            ttl = lifetime = timedelta(0)
         queries = {each.feed: each.queries for each in selections}
-        lifetime = min(
-            lifetime,
-            next_at - now,
-            _next_midnight(now) - now,
-            self.artefacts.cache_lifetime(chain(*queries.values()), is_page=is_preview),
-        )
+        lifetime = self.artefacts.cache_lifetime(chain(*queries.values()), is_page=is_preview)
+        is_complete = len(selections) == len({*feeds})
         return FeedResult(
             matches=matches[offset : offset + size],
             queries=queries,
             offset=offset,
             total=len(matches),
             papers_searched=len(frozenset().union(*(each.searched_ids for each in selections))),
-            poll_after=now + min(ttl, _MAX_LIFETIME),
-            cacheable_until=now + max(_MIN_LIFETIME, lifetime),
+            poll_after=poll_after(states, now, is_complete=is_complete),
+            cacheable_until=cacheable_until(
+                states, now, next_at - now, lifetime, is_complete=is_complete
+            ),
             pages=tuple(dict.fromkeys(page for each in selections for page in each.pages)),
         )
 
     def _select(
-        self, feed: Feed, states: Sequence[SourceState], *, is_stored: bool
-    ) -> _FeedSelection | None:
-        """Return the papers of one feed; None where nothing that it needs is stored."""
-        listings = tuple(listing for state in states for listing in state.listings)
-        if (states and not listings) or self._seeds.lacks_seeds(parse_feed_queries(feed)):
-            return None
-        decide = partial(self._resolve_condition, is_stored=is_stored)
-        papers, searched_ids, queries = self._selector.select(feed, listings, decide)
-        if any(map(has_changing_condition, queries)):
-            is_complete = (
-                all(state.listings for state in states)
-                and self._list_days.is_complete()
-                and self.artefacts.all_checked(queries)
-            )
-            papers = self._date_matches(feed, papers, is_complete, is_stored=is_stored)
-        pages = tuple(listing.page for listing in listings)
-        return _FeedSelection(feed, papers, searched_ids, queries, pages)
+        self, feeds: Sequence[Feed], client: str, *, is_preview: bool
+    ) -> tuple[list[SourceState], list[Selection]]:
+        """Fetch what the feeds lack; return the states of all sources and what each feed selects.
 
-    def _without_hidden_matches(
-        self, feeds: Sequence[Feed], limit: int | None, matches: tuple[Match, ...], size: int
-    ) -> tuple[Match, ...]:
-        """Return the matches without old ones that newer ones pushed out of the feed before.
-
-        When a paper leaves the window, the next older search hit would take its place, and readers
-        would show it as new. Papers of the window always stay.
+        A feed of which nothing is stored selects nothing.
         """
-        start = self._list_days.window_start()
-        has_window = any(feed.page is None and "daily" in feed.sources for feed in feeds)
-        if not has_window or not matches or matches[-1].paper.published >= start:
-            return matches
-        limit = limit or max(feed.limit for feed in feeds)
-        name = f"{feeds_id(feeds)} {limit}"
-        if len(matches) > size:
-            cutoff = self.repository.raise_newest_hidden(name, matches[size].paper.published)
-        elif (stored := self.repository.get_newest_hidden(name)) is not None:
-            cutoff = stored
-        else:
-            return matches
-        latest_hidden = min(cutoff.published, start - timedelta(microseconds=1))
-        return tuple(match for match in matches if match.paper.published > latest_hidden)
+        before = {feed: self._sources.states_within_quota(feed, client) for feed in feeds}
+        all_before = list(chain(*before.values()))
+        is_stored = not is_preview and self._selector.may_store(feeds, client)
+        fetches = {
+            **self._sources.start_fetches(all_before),
+            **self._seeds.start_fetches(feeds, client),
+        }
+        waited = self._sources.wait_for(fetches)
+        for feed in feeds:
+            self._seeds.raise_if_not_found(feed)
+        now = self._now()
+        states = {
+            feed: with_fetched_listings(its_states, fetches, now)
+            for feed, its_states in before.items()
+        }
+        selected = (
+            self._selector.select(feed, its_states, is_stored=is_stored)
+            for feed, its_states in states.items()
+        )
+        selections = [selection for selection in selected if selection is not None]
+        if not selections:
+            raise self._sources.no_data_error(all_before, fetches, waited)
+        return list(chain(*states.values())), selections
 
     def get_digests(
         self, *feeds: Feed, limit: int | None = None, page_number: int = 1, client: str = ""
@@ -443,7 +300,7 @@ class Service:
                 raise
             pages: tuple[Page, ...] = ()
             poll_after = self._now() + timedelta(seconds=error.retry_after)
-            cacheable_until = self._now() + _MIN_LIFETIME
+            cacheable_until = self._now() + MIN_LIFETIME
         else:
             pages = result.pages
             log = self._closed_digests.close_due_periods(feeds, result.matches, days, client)
@@ -460,25 +317,6 @@ class Service:
             pages=pages,
         )
 
-    def _may_store(self, feeds: Iterable[Feed], client: str) -> bool:
-        """Return whether what is decided for good about the feeds may be stored.
-
-        It may for feeds that are known. For others the client's quota is charged.
-        """
-        try:
-            for feed in feeds if client else ():
-                queries = parse_feed_queries(feed)
-                likes = (like for query in queries for like in iter_likes(query))
-                is_dated = any(map(has_changing_condition, queries))
-                is_known = all(map(self._likes.is_stored, likes)) and (
-                    not is_dated or self._first_matches.is_stored(feed)
-                )
-                if not is_known:
-                    self._quota.consume(client, self._now())
-        except QuotaExceededError:
-            return False
-        return True
-
     # --- papers to compare with ------------------------------------------------------------
 
     def fetch_seeds(self, query: Query, text: str, client: str) -> None:
@@ -494,50 +332,8 @@ class Service:
             self._sources.wait_for(self._seeds.start_fetches([feed], client))
             self._seeds.raise_if_not_found(feed)
 
-    def _resolve_condition(
-        self, part: ExternalCondition, papers: Iterable[Paper], *, is_stored: bool = False
-    ) -> ExternalCondition:
-        if isinstance(part, HasArtefact):
-            return msgspec.structs.replace(part, table=self.artefacts.table())
-        return self._likes.decide(
-            part,
-            papers,
-            self._list_days.search_index(),
-            is_complete=self._list_days.is_complete(),
-            is_stored=is_stored,
-        )
-
     def _candidate_papers(self, feed: Feed) -> tuple[Paper, ...]:
-        """Return the stored papers of the feed, and those that artefacts would bring in."""
-        listings = (each for state in self._sources.states(feed) for each in state.listings)
-        return self._selector.select(
-            feed, listings, self._resolve_condition, assume_artefacts
-        ).papers
-
-    def _date_matches(
-        self, feed: Feed, papers: Sequence[Paper], is_complete: bool, *, is_stored: bool
-    ) -> tuple[Paper, ...]:
-        """Return the papers with the dates of their first match."""
-        return self._first_matches.date_matches(
-            feed,
-            papers,
-            self._now(),
-            window_ids=self._list_days.search_index().ids,
-            window_start=self._list_days.window_start() if is_complete else None,
-            is_stored=is_stored,
-        )
-
-    def store_version(self) -> object:
-        """Return a value that changes whenever any process stores something."""
-        return self.repository.version()
-
-    def last_modified(self, url: str, etag: str) -> datetime | None:
-        """Return since when the URL has answered with this ETag, for Last-Modified.
-
-        It rises by at least a second with each change and never falls, whichever process asks:
-        newsboat drops a body whose Last-Modified did not rise. None while it lies in the future.
-        """
-        return self.repository.last_modified(_hash_url(url), etag, self._now())
+        return self._selector.candidate_papers(feed, self._sources.states(feed))
 
     # --- what is stored --------------------------------------------------------------------
 
@@ -549,18 +345,11 @@ class Service:
         """Return the stored papers of the window, and refresh it in the background."""
         days = self.list_days()
         if not self._window.is_current(days):
-            self._window = Window(days, self._list_days.search_index(), self._resolve_condition)
+            self._window = Window(
+                days, self._list_days.search_index(), self._selector.resolve_condition
+            )
         self._scheduler.refresh_in_background(self._due_day_pages())
         return self._window
-
-    def near_misses(self, feed: Feed) -> tuple[NearMiss, ...]:
-        """Return papers of the window that the feed just misses, and what would bring them in."""
-        query = parse_feed_query(feed)
-        if query is None:
-            return ()
-        window = self.window()
-        tree = window.resolve(query)
-        return find_near_misses(feed.query, tree, window.search(query), window.index)
 
     def count_older(self, query: str) -> int | None:
         """Return how many papers beyond the window a stored search has; None without one."""
@@ -570,7 +359,7 @@ class Service:
         listing = self.repository.get_listing(Page(Kind.SEARCH, search_terms(feed.query)))
         if listing is None:
             return None
-        papers = self._selector.select(feed, [listing], self._resolve_condition).papers
+        papers = self._searcher.search(feed, [listing], self._selector.resolve_condition).papers
         return sum(self._window.index.get(paper.id) is None for paper in papers)
 
     def get_failure(self, feed: Feed) -> Failure | None:
@@ -618,66 +407,10 @@ class Service:
     def refresh_stale(self, *feeds: Feed) -> Iterator[tuple[Page, Listing | UpstreamError, int]]:
         """Fetch the stale pages of the feeds; by default of all lists and configured feeds.
 
-        Yields each page with its listing or error, and how many pages are left, as far as that is
-        known. Waits for the rate limit as long as it takes.
+        As `SourceFetcher.refresh_stale`.
         """
-        tried: set[Page] = set()
         lists = Feed(name="", title="", sources=("daily", "trending", "week", "month"))
-        feeds = feeds or (lists, *self.config.feeds.values())
-        while due := [page for page in self._due_pages(feeds) if page not in tried]:
-            tried.add(due[0])
-            result: Listing | UpstreamError
-            try:
-                result = self._scheduler.refresh_and_wait(
-                    due[0], force=False, extra_wait=_BATCH_WAIT
-                )
-            except UpstreamError as error:
-                result = error
-            # Without the next day, which is due already.
-            days_left = max(0, self._list_days.count_unfetched() - 1)
-            yield due[0], result, days_left + len(due) - 1
-
-    def _due_pages(self, feeds: Iterable[Feed]) -> tuple[Page, ...]:
-        """Return every page of the feeds that is due."""
-        states = (state for feed in feeds for state in self._sources.states(feed))
-        return tuple(dict.fromkeys(page for state in states for page in state.due_pages))
+        return self._sources.refresh_stale(feeds or (lists, *self.config.feeds.values()))
 
     def _due_day_pages(self) -> tuple[Page, ...]:
         return self._sources.state("daily", Feed(name="", title="")).due_pages
-
-
-def _hash_url(url: str) -> str:
-    """Return a name for the URL that does not reveal the key of a private server."""
-    return hashlib.sha256(url.encode()).hexdigest()[:32]
-
-
-def _min_ttls(states: Iterable[SourceState]) -> tuple[timedelta, timedelta]:
-    """Return how long the most important pages stay fresh, and how long all pages do."""
-    ttls = [(state.main_page_ttl, state.min_ttl) for state in states]
-    return (
-        min((main_page_ttl for main_page_ttl, _ in ttls), default=_MAX_LIFETIME),
-        min((min_ttl for _, min_ttl in ttls), default=_MAX_LIFETIME),
-    )
-
-
-def _next_midnight(now: datetime) -> datetime:
-    """Return when the window moves on."""
-    return datetime.combine(now.date() + timedelta(days=1), time(), UTC)
-
-
-def _default_limit(feeds: Iterable[Feed], matches: Sequence[Match]) -> int:
-    """Return how many papers the feeds have together, if the request does not say."""
-    return max(feed.limit or default_limit(matches) for feed in feeds)
-
-
-def _split_future_matches(
-    matches: tuple[Match, ...], now: datetime
-) -> tuple[tuple[Match, ...], datetime]:
-    """Return the matches that are published already, and when the next one will be.
-
-    A paper is listed from midnight on, and published within the first hour of its list day. No feed
-    has a date in the future.
-    """
-    future = sum(1 for _ in takewhile(lambda match: match.paper.published > now, matches))
-    next_at = matches[future - 1].paper.published if future else now + _MAX_LIFETIME
-    return matches[future:], next_at

@@ -1,18 +1,24 @@
 """Fetch what feeds need from upstream: what readers wait for first, the rest behind it."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
 from datetime import datetime
 from threading import BoundedSemaphore
 
 import msgspec
 
-from feedsrv.errors import NoDataYetError, QuotaExceededError, RequestNotSentError
+from feedsrv.errors import (
+    NoDataYetError,
+    QuotaExceededError,
+    RequestNotSentError,
+    UpstreamError,
+)
+from feedsrv.feeds.client_quota import ClientQuota
 from feedsrv.feeds.sources import SourceState, effective_sources, source_state
 from feedsrv.feeds.stored_list_days import StoredListDays
 from feedsrv.models import Feed, Listing, Page, Source
 from feedsrv.storage.repository import Repository
-from feedsrv.upstream.policy import ClientQuota, remaining_ttl, requests_left
+from feedsrv.upstream.policy import remaining_ttl, requests_left
 from feedsrv.upstream.refresh import Refresher
 from feedsrv.upstream.scheduler import Scheduler
 
@@ -24,6 +30,8 @@ _MAX_RETRY_AFTER = 3600
 #: `_SHORT_WAIT` seconds, enough for a page that does not hang.
 _MAX_FULL_WAITS = 16
 _SHORT_WAIT = 1.0
+#: Seconds that a batch refresh waits for its slot: longer than a rate limit can be used up.
+_BATCH_WAIT = 600.0
 
 #: The fetches of pages that a request waits for.
 Fetches = Mapping[Page, Future[Listing]]
@@ -125,6 +133,33 @@ class SourceFetcher:
             if may_wait:
                 self._full_waits.release()
         return seconds
+
+    def refresh_stale(
+        self, feeds: Collection[Feed]
+    ) -> Iterator[tuple[Page, Listing | UpstreamError, int]]:
+        """Fetch the stale pages of the feeds, one after another.
+
+        Yields each page with its listing or error, and how many pages are left, as far as that is
+        known. Waits for the rate limit as long as it takes.
+        """
+        tried: set[Page] = set()
+        while due := [page for page in self.due_pages(feeds) if page not in tried]:
+            tried.add(due[0])
+            result: Listing | UpstreamError
+            try:
+                result = self._scheduler.refresh_and_wait(
+                    due[0], force=False, extra_wait=_BATCH_WAIT
+                )
+            except UpstreamError as error:
+                result = error
+            # Without the next day, which is due already.
+            days_left = max(0, self._list_days.count_unfetched() - 1)
+            yield due[0], result, days_left + len(due) - 1
+
+    def due_pages(self, feeds: Iterable[Feed]) -> tuple[Page, ...]:
+        """Return every page of the feeds that is due."""
+        states = (state for feed in feeds for state in self.states(feed))
+        return tuple(dict.fromkeys(page for state in states for page in state.due_pages))
 
     def no_data_error(
         self, states: Sequence[SourceState], fetches: Fetches, waited: float

@@ -11,7 +11,7 @@ from feedsrv.models import Feed, Kind, Listing, Page, Source, StoredDays
 from feedsrv.search.parser import parse_feed_queries
 from feedsrv.search.query import iter_likes
 from feedsrv.search.search_terms import search_terms
-from feedsrv.upstream.artefacts import ARTEFACT_FAILURE_KEY
+from feedsrv.upstream.artefact_refresh import ARTEFACT_FAILURE_KEY
 from feedsrv.upstream.policy import newest_day_page, page_to_fetch, pages_covering, remaining_ttl
 
 _ZERO = timedelta(0)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
 
-from feedsrv.feeds.selection import Selector
+from feedsrv.feeds.listing_search import ListingSearcher
 from feedsrv.models import FIRST_LIST_DAY, Kind, Page, StoredDays
 from feedsrv.search.index import Index
 from feedsrv.storage.clock_skew import is_future
@@ -19,7 +19,7 @@ class StoredListDays:
 
     Args:
         repository: Stores the listings.
-        selector: Builds the index.
+        searcher: Builds the index.
         history_days: How many list days the window has.
         now: The clock (UTC).
 
@@ -28,13 +28,13 @@ class StoredListDays:
     def __init__(
         self,
         repository: Repository,
-        selector: Selector,
+        searcher: ListingSearcher,
         *,
         history_days: int,
         now: Callable[[], datetime],
     ) -> None:
         self._repository = repository
-        self._selector = selector
+        self._searcher = searcher
         self._history_days = history_days
         self._now = now
         #: The window, the version of the store that it was made from, and when.
@@ -54,7 +54,7 @@ class StoredListDays:
     def search_index(self) -> Index:
         """Return the papers of the list days, indexed for searching."""
         listings = (listing for _, listing in self.get() if listing is not None)
-        return self._selector.index_for(listings)
+        return self._searcher.index_for(listings)
 
     def is_complete(self) -> bool:
         """Return whether every list day was fetched, but for those that have failed for days."""

@@ -5,9 +5,11 @@ from functools import lru_cache
 
 import msgspec
 
-from feedsrv.feeds.selection import ConditionResolver
-from feedsrv.models import Listing, Page, Paper, StoredDays
+from feedsrv.feeds.listing_search import ConditionResolver
+from feedsrv.models import Feed, Listing, Page, Paper, StoredDays
 from feedsrv.search.index import Index
+from feedsrv.search.near_misses import NearMiss, find_near_misses
+from feedsrv.search.parser import parse_feed_query
 from feedsrv.search.query import Query, has_artefact_condition, replace_external_conditions
 
 _MAX_CACHED_QUERIES = 256
@@ -65,6 +67,13 @@ class Window:
         if query is not None and has_artefact_condition(query):  # they change beside the window
             return self._search(query)
         return self._cached_search(query)
+
+    def near_misses(self, feed: Feed) -> tuple[NearMiss, ...]:
+        """Return papers that the feed just misses, and what would bring them in."""
+        query = parse_feed_query(feed)
+        if query is None:
+            return ()
+        return find_near_misses(feed.query, self.resolve(query), self.search(query), self.index)
 
     def _search(self, query: Query | None) -> tuple[Paper, ...]:
         return self.papers if query is None else self.index.search(self.resolve(query))

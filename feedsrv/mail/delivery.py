@@ -25,8 +25,9 @@ from feedsrv.errors import (
     StoreError,
 )
 from feedsrv.feeds.digest_documents import digest_id
+from feedsrv.feeds.limits import ALL_PAPERS
 from feedsrv.feeds.metadata import feeds_id, feeds_title
-from feedsrv.feeds.service import ALL_PAPERS, Service
+from feedsrv.feeds.service import Service
 from feedsrv.mail.links import MailLinks
 from feedsrv.mail.messages import Envelope, Footer, digest_message
 from feedsrv.mail.smtp import SMTPSender

@@ -9,7 +9,7 @@ import msgspec
 from feedsrv import __version__
 from feedsrv.feeds.service import Service
 from feedsrv.models import Failure, Kind, Listing, Page
-from feedsrv.search.artefacts import ArtefactTable
+from feedsrv.search.artefact_table import ArtefactTable
 from feedsrv.storage.repository import Repository
 from feedsrv.upstream.policy import MAX_REQUESTS, pages_covering, remaining_ttl, requests_left, ttl
 from feedsrv.upstream.refresh import RATE_LIMIT_REASON

@@ -1,14 +1,15 @@
 """Highlight what a query found: spans of a text, segments to mark up, excerpts.
 
-This highlights exactly what `feedsrv.search.query.matches` finds, because it uses the same tokens
-and patterns. Excluded words are never highlighted.
+This highlights exactly what `feedsrv.search.matching.matches` finds, because it uses the same
+tokens and patterns. Excluded words are never highlighted.
 """
 
 from collections.abc import Iterator, Sequence
 
 from feedsrv.search.analysis import tokenize_with_offsets
+from feedsrv.search.matching import searched_fields
 from feedsrv.search.patterns import find_verbatim
-from feedsrv.search.query import Query, iter_positive_terms, searched_fields
+from feedsrv.search.query import Query, iter_positive_terms
 
 Span = tuple[int, int]
 Segment = tuple[str, bool]

@@ -3,10 +3,8 @@
 For each field, the index lists the papers that have each word. A set of papers is an integer with
 one bit for each, so AND, OR and NOT of queries are operations on integers. The papers themselves
 are read only if words must be adjacent, and only the papers that have all the words.
-`feedsrv.search.query.matches` defines what a match is.
+`feedsrv.search.matching.matches` defines what a match is.
 """
-
-from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
@@ -22,9 +20,14 @@ from cachetools import LRUCache, cachedmethod
 from feedsrv.models import Paper
 from feedsrv.search.abbreviations import collect_long_forms
 from feedsrv.search.analysis import FIELD_BOUNDARY, tokenize
+from feedsrv.search.matching import (
+    KEYWORD_FALLBACK_FIELDS,
+    field_tokens,
+    matched_value,
+    term_matches,
+)
 from feedsrv.search.patterns import Edge, Pattern
 from feedsrv.search.query import (
-    KEYWORD_FALLBACK_FIELDS,
     And,
     CountCondition,
     HasArtefact,
@@ -34,9 +37,6 @@ from feedsrv.search.query import (
     Or,
     Query,
     Term,
-    field_tokens,
-    matched_value,
-    term_matches,
 )
 from feedsrv.search.similar import SeedVector, SimilarityIndex
 from feedsrv.search.word_families import base_forms, form_prefixes, related_base_forms
@@ -46,7 +46,7 @@ _MAX_CACHED_EDGES = 2_000
 #: Words of which a prefix lists the papers: the most frequent ones. `a*` has thousands.
 _MAX_FORMS = 50
 #: Strings to look for in a text, at most.
-_MAX_BEGINNINGS = 16
+_MAX_MATCH_PREFIXES = 16
 
 
 class Index:
@@ -167,7 +167,7 @@ class Index:
         adjacent = field.filter_adjacent(term.pattern, edges, iter_bits(unsure))
         return certain & among | bitset(adjacent, len(self.papers))
 
-    def _field(self, name: str) -> _FieldIndex:
+    def _field(self, name: str) -> "_FieldIndex":
         field = self._fields.get(name)
         if field is None:
             with self._lock:
@@ -313,12 +313,12 @@ class _Matcher:
             for word in words(edge):
                 self._edges.setdefault(word, []).append(edge)
         #: Strings of which one begins each match: two words, because *of* is everywhere.
-        pairs = islice(self._leading_word_pairs(), _MAX_BEGINNINGS + 1)
-        self._beginnings = [f" {first} {second} " for first, second in pairs]
-        if len(self._beginnings) > _MAX_BEGINNINGS or any(
+        pairs = islice(self._leading_word_pairs(), _MAX_MATCH_PREFIXES + 1)
+        self._match_prefixes = [f" {first} {second} " for first, second in pairs]
+        if len(self._match_prefixes) > _MAX_MATCH_PREFIXES or any(
             map(self._is_complete_match, self._edges)
         ):
-            self._beginnings = [
+            self._match_prefixes = [
                 f" {word} "
                 for word, found in self._edges.items()
                 if any(edge.start == 0 for edge in found)
@@ -337,13 +337,13 @@ class _Matcher:
 
     def find(self, text: str) -> Iterator[str]:
         """Yield the adjacent words of each match; the text begins and ends with a space."""
-        for beginning in self._beginnings:
-            position = text.find(beginning)
+        for prefix in self._match_prefixes:
+            position = text.find(prefix)
             while position >= 0:
                 end = self._end_of_match(position, text)
                 if end >= 0:
                     yield text[position + 1 : end]
-                position = text.find(beginning, position + 1)
+                position = text.find(prefix, position + 1)
 
     def _end_of_match(self, position: int, text: str) -> int:
         """Return the end of the match after the space at this position; -1 for none."""

@@ -6,8 +6,6 @@ in letters and digits; each edge is one word of a text. *fine-tuning* matches *f
 (`feedsrv.search.index`), the evaluator and the highlighter all follow the same edges.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property, lru_cache
 from itertools import pairwise
@@ -51,7 +49,7 @@ class Edge(NamedTuple):
     word: str
     mode: WordMode
 
-    def spans(self, pattern: Pattern) -> bool:
+    def spans(self, pattern: "Pattern") -> bool:
         """Return whether the edge alone is a match."""
         return self.start == 0 and self.end == pattern.last
 
@@ -91,24 +89,24 @@ class Pattern:
         # Most texts are decided by these searches, which take a hundredth of the time.
         if f" {' '.join(self.words)} " in padded:
             return True
-        if not any(beginning in padded for beginning in self._beginnings):
+        if not any(prefix in padded for prefix in self._match_prefixes):
             return False
         return next(self.find(text.split()), None) is not None
 
     @cached_property
-    def _beginnings(self) -> tuple[str, ...]:
+    def _match_prefixes(self) -> tuple[str, ...]:
         """Strings of which one precedes or begins each match in a text between spaces."""
-        beginnings: set[str] = set()
+        prefixes: set[str] = set()
         for edge in self.edges:
             if edge.start == 0:
                 match edge.mode:
                     case "exact":
-                        beginnings.add(f" {edge.word} ")
+                        prefixes.add(f" {edge.word} ")
                     case "prefix":
-                        beginnings.add(f" {edge.word}")
+                        prefixes.add(f" {edge.word}")
                     case "forms":
-                        beginnings.update(f" {prefix}" for prefix in form_prefixes(edge.word))
-        return tuple(beginnings)
+                        prefixes.update(f" {prefix}" for prefix in form_prefixes(edge.word))
+        return tuple(prefixes)
 
     @cached_property
     def _by_word(self) -> dict[str, list[Edge]]:

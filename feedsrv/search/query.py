@@ -1,4 +1,4 @@
-"""The query tree: what a query looks for, whether a paper matches it, and where.
+"""The query tree: what a query looks for.
 
 A query is a tree of `And`, `Or` and `Not` over `Term`, `HasLink`, `HasArtefact`, `CountCondition`
 and `Like`.
@@ -6,9 +6,6 @@ and `Like`.
 same tree.
 """
 
-from __future__ import annotations
-
-import operator
 import re
 from collections.abc import Callable, Iterator
 from functools import lru_cache
@@ -16,14 +13,10 @@ from typing import Literal, assert_never
 
 import msgspec
 
-from feedsrv.models import Paper, PaperTokens
 from feedsrv.search.analysis import fold, tokenize
-from feedsrv.search.artefacts import NO_ARTEFACTS, ArtefactKind, ArtefactTable
-from feedsrv.search.patterns import Pattern, build_pattern, case_matters, find_verbatim
+from feedsrv.search.artefact_table import NO_ARTEFACTS, ArtefactKind, ArtefactTable
+from feedsrv.search.patterns import Pattern, build_pattern, case_matters
 from feedsrv.search.similar import SeedVector
-
-#: Characters of what upstream's search takes.
-MAX_UPSTREAM_LENGTH = 250
 
 Field = Literal["", "title", "abstract", "author", "org", "keyword", "id", "by"]
 LinkKind = Literal["code", "project", "media"]
@@ -32,19 +25,8 @@ CounterName = Literal["upvotes", "comments", "stars"]
 #: prefix: the start of a word; exact: a name or id.
 TermMode = Literal["forms", "phrase", "verbatim", "prefix", "exact"]
 
-#: Words that show why a paper is similar.
-_MAX_SHARED_WORDS = 5
 #: Fields of a term without one.
 DEFAULT_FIELDS = ("title", "abstract", "keyword")
-#: Fields of a ``keyword:`` term for a paper without keywords: upstream had none for weeks.
-KEYWORD_FALLBACK_FIELDS = ("title", "abstract")
-_OPERATORS: dict[str, Callable[[int, int], bool]] = {
-    ">=": operator.ge,
-    "<=": operator.le,
-    ">": operator.gt,
-    "<": operator.lt,
-    "=": operator.eq,
-}
 
 
 class Term(msgspec.Struct, frozen=True):
@@ -210,7 +192,7 @@ class Like(msgspec.Struct, frozen=True):
 class Not(msgspec.Struct, frozen=True):
     """The opposite of a query."""
 
-    part: Query
+    part: "Query"
 
     def __str__(self) -> str:
         is_group = isinstance(self.part, And | Or | Not)
@@ -223,7 +205,7 @@ class Not(msgspec.Struct, frozen=True):
 class And(msgspec.Struct, frozen=True):
     """Every part."""
 
-    parts: tuple[Query, ...]
+    parts: "tuple[Query, ...]"
 
     def __str__(self) -> str:
         return " ".join(f"({part})" if isinstance(part, Or) else str(part) for part in self.parts)
@@ -232,7 +214,7 @@ class And(msgspec.Struct, frozen=True):
 class Or(msgspec.Struct, frozen=True):
     """At least one part."""
 
-    parts: tuple[Query, ...]
+    parts: "tuple[Query, ...]"
 
     def __str__(self) -> str:
         return " OR ".join(
@@ -280,104 +262,6 @@ def _canonical_term(term: Term, lead: str, mode: TermMode) -> str:
             return f"{lead}{'-'.join(term.words)}*"
         case "forms":
             return f"{lead}{'-'.join(term.words)}"
-
-
-def matches(query: Query, paper: Paper) -> bool:
-    """Return whether the paper matches the query."""
-    match query:
-        case Term():
-            return any(
-                term_matches(query, field, paper)
-                for field in searched_fields(query, has_keywords=bool(paper.keywords))
-            )
-        case And(parts):
-            return all(matches(part, paper) for part in parts)
-        case Or(parts):
-            return any(matches(part, paper) for part in parts)
-        case Not(part):
-            return not matches(part, paper)
-        case HasLink() | HasArtefact() | CountCondition() | Like():
-            return bool(matched_value(query, paper))
-        case _:
-            assert_never(query)
-
-
-def searched_fields(term: Term, *, has_keywords: bool) -> tuple[str, ...]:
-    """Return the fields that a term searches, in a paper with or without keywords."""
-    is_fallback = term.field == "keyword" and not has_keywords
-    return KEYWORD_FALLBACK_FIELDS if is_fallback else term.fields
-
-
-def term_matches(term: Term, field: str, paper: Paper) -> bool:
-    """Return whether the term matches in that field of the paper."""
-    if not term.pattern.matches(field_tokens(paper.tokens, field)):
-        return False
-    return term.mode != "verbatim" or any(find_verbatim(term.text, _field_text(field, paper)))
-
-
-def field_tokens(tokens: PaperTokens, field: str) -> str:
-    """Return the words of a field, separated by spaces."""
-    return str(getattr(tokens, field))
-
-
-def _field_text(field: str, paper: Paper) -> str:
-    match field:
-        case "title":
-            return paper.title
-        case "abstract":
-            return paper.abstract
-        case "keyword":
-            return "\n".join(paper.keywords)
-        case "author":
-            return "\n".join(paper.authors)
-        case _:
-            return paper.organization
-
-
-def match_locations(query: Query, paper: Paper) -> tuple[str, ...]:
-    """Return where the paper matched, such as ``title: diffus*`` and ``upvotes: 31``."""
-    match query:
-        case Term():
-            shown = str(msgspec.structs.replace(query, field=""))
-            return tuple(
-                f"{field}: {shown}"
-                for field in searched_fields(query, has_keywords=bool(paper.keywords))
-                if term_matches(query, field, paper)
-            )
-        case And(parts) | Or(parts):
-            locations = (place for part in parts for place in match_locations(part, paper))
-            return tuple(dict.fromkeys(locations))
-        case Not():
-            return ()
-        case HasLink() | HasArtefact() | CountCondition() | Like():
-            return tuple(filter(None, [matched_value(query, paper)]))
-        case _:
-            assert_never(query)
-
-
-def matched_value(query: HasLink | HasArtefact | CountCondition | Like, paper: Paper) -> str:
-    """Return the value that makes the paper match, such as ``upvotes: 31``; empty for no match."""
-    match query:
-        case HasLink(link):
-            linked = getattr(paper, link)
-            return f"{link}: {linked if isinstance(linked, str) else linked[0]}" if linked else ""
-        case HasArtefact(kind, table):
-            linked = table.get(kind, paper.id)
-            others = f" and {linked.count - 1} more" if linked.count > 1 and linked.example else ""
-            return f"{kind}: {linked.example or linked.count}{others}" if linked.count else ""
-        case CountCondition(counter, sign, number):
-            value = getattr(paper, counter)
-            return f"{counter}: {value}" if _OPERATORS[sign](value, number) else ""
-        case Like(members=members):
-            return _similarity(query, paper) if paper.id in members else ""
-
-
-def _similarity(like: Like, paper: Paper) -> str:
-    """Return how similar the paper is, and the words that weigh most."""
-    if like.seed_vector is None:
-        return "like"
-    words = ", ".join(like.seed_vector.shared_words(paper, _MAX_SHARED_WORDS))
-    return f"like: {like.seed_vector.similarity(paper):.2f} ({words})"
 
 
 def iter_positive_terms(query: Query) -> Iterator[Term]:
@@ -438,26 +322,16 @@ def replace_external_conditions(
             return query
 
 
-def assume_artefacts(query: Query, *, is_negated: bool = False) -> Query:
+def ignore_artefacts(query: Query, *, is_negated: bool = False) -> Query:
     """Return the query of all papers that match with some artefacts, whatever cites them now."""
     match query:
         case HasArtefact():
             return Or(()) if is_negated else And(())  # matches none, or all
         case And(parts):
-            return And(tuple(assume_artefacts(part, is_negated=is_negated) for part in parts))
+            return And(tuple(ignore_artefacts(part, is_negated=is_negated) for part in parts))
         case Or(parts):
-            return Or(tuple(assume_artefacts(part, is_negated=is_negated) for part in parts))
+            return Or(tuple(ignore_artefacts(part, is_negated=is_negated) for part in parts))
         case Not(part):
-            return Not(assume_artefacts(part, is_negated=not is_negated))
+            return Not(ignore_artefacts(part, is_negated=not is_negated))
         case _:
             return query
-
-
-def upstream_search_text(query: Query) -> str:
-    """Return the text to send to upstream's search: the words that are not excluded, as typed.
-
-    Empty for a query of exclusions, links and counters alone: there is nothing to search for.
-    Upstream takes no more than 250 characters.
-    """
-    words = (word for term in iter_positive_terms(query) for word in term.text.split())
-    return " ".join(dict.fromkeys(words))[:MAX_UPSTREAM_LENGTH].strip()

@@ -1,10 +1,13 @@
-"""What to search for on upstream's search page, from the text of a query."""
+"""What to search for on upstream's search page, from a query."""
 
 import re
 from functools import lru_cache
 
 from feedsrv.search.parser import CONFIG_LIMITS, parse_query
-from feedsrv.search.query import MAX_UPSTREAM_LENGTH, upstream_search_text
+from feedsrv.search.query import Query, iter_positive_terms
+
+#: Characters of what upstream's search takes.
+MAX_UPSTREAM_LENGTH = 250
 
 _WORD = r"(?!(?:AND|OR|NOT)\b)[A-Za-z0-9]+(?:-[A-Za-z0-9]+)*"
 _HAS = r"has:(?:code|project|media|model|dataset|space)"
@@ -32,4 +35,14 @@ def search_terms(query: str) -> str:
     if len(query) > 2 * CONFIG_LIMITS.terms or not _PLAIN_QUERY.fullmatch(query):
         return upstream_search_text(parse_query(query))
     words = _MARKS.sub("", _NO_SEARCH_TERM.sub("", query)).split()
+    return " ".join(dict.fromkeys(words))[:MAX_UPSTREAM_LENGTH].strip()
+
+
+def upstream_search_text(query: Query) -> str:
+    """Return the text to send to upstream's search: the words that are not excluded, as typed.
+
+    Empty for a query of exclusions, links and counters alone: there is nothing to search for.
+    Upstream takes no more than 250 characters.
+    """
+    words = (word for term in iter_positive_terms(query) for word in term.text.split())
     return " ".join(dict.fromkeys(words))[:MAX_UPSTREAM_LENGTH].strip()

@@ -8,8 +8,6 @@ A word weighs TF times IDF in the seed vector, which papers are compared with, a
 of IDF in the vector of a paper: with the whole IDF in both, rare words outweigh the topic.
 """
 
-from __future__ import annotations
-
 import math
 from array import array
 from collections import Counter
@@ -43,7 +41,7 @@ class Vector(NamedTuple):
     """The words of a paper, each with its weight; the vector has length 1."""
 
     words: tuple[str, ...]
-    weights: array[float]
+    weights: "array[float]"
 
 
 class SeedVector:

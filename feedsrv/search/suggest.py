@@ -11,15 +11,8 @@ from feedsrv.models import Paper
 from feedsrv.search.analysis import tokenize
 from feedsrv.search.index import Index
 from feedsrv.search.parser import URL_LIMITS, normalize_punctuation, parse_query
-from feedsrv.search.query import (
-    And,
-    Not,
-    Or,
-    Query,
-    Term,
-    iter_positive_terms,
-    upstream_search_text,
-)
+from feedsrv.search.query import And, Not, Or, Query, Term, iter_positive_terms
+from feedsrv.search.search_terms import upstream_search_text
 
 #: A query that matches more than one paper in four is too broad for a feed, provided that there are
 #: enough papers to judge.

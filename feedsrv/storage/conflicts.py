@@ -10,7 +10,7 @@ from datetime import datetime
 import msgspec
 
 from feedsrv.models import DigestLog, Failure, IncidentLog, Listing, RequestLog
-from feedsrv.storage.artefacts import ArtefactBucket
+from feedsrv.storage.artefact_buckets import ArtefactBucket
 from feedsrv.storage.clock_skew import is_future
 from feedsrv.storage.last_modified import LastModifiedBucket
 from feedsrv.storage.lease import Lease

@@ -6,8 +6,7 @@ by more than the clocks of several machines may differ. So after the clock was s
 none, until the clock is past the last one that was sent.
 """
 
-from __future__ import annotations
-
+import hashlib
 from datetime import datetime, timedelta
 
 import msgspec
@@ -42,7 +41,7 @@ class LastModifiedBucket(msgspec.Struct, frozen=True):
         is_recent = url in list(self.urls)[-_BUCKET_SIZE // 2 :]
         return value is not None and value.etag == etag and is_recent
 
-    def with_etag(self, url: str, etag: str, now: datetime) -> LastModifiedBucket:
+    def with_etag(self, url: str, etag: str, now: datetime) -> "LastModifiedBucket":
         """Return the bucket with the URL's value last, and without those used longest ago."""
         urls = dict(self.urls)
         value = urls.pop(url, None)
@@ -52,10 +51,15 @@ class LastModifiedBucket(msgspec.Struct, frozen=True):
         recent = list(urls.items())[-(_BUCKET_SIZE - 1) :]
         return LastModifiedBucket(dict([*recent, (url, value)]))
 
-    def merge(self, other: LastModifiedBucket) -> LastModifiedBucket:
+    def merge(self, other: "LastModifiedBucket") -> "LastModifiedBucket":
         """Return the values of both, the later one of each URL."""
         urls = dict(other.urls)
         for url, value in self.urls.items():
             if url not in urls or urls[url].changed_at <= value.changed_at:
                 urls[url] = value
         return LastModifiedBucket(urls)
+
+
+def hash_url(url: str) -> str:
+    """Return a name for the URL that does not reveal the key of a private server."""
+    return hashlib.sha256(url.encode()).hexdigest()[:32]

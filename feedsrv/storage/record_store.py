@@ -16,16 +16,16 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import datetime
 from threading import Event, RLock, Thread
-from typing import NamedTuple
 
 import msgspec
-from cachetools import LRUCache, TTLCache
+from cachetools import TTLCache
 
 from feedsrv.errors import StoreError
 from feedsrv.storage.backend import Area, Backend, StorageKey
 from feedsrv.storage.circuit_breaker import CircuitBreaker
 from feedsrv.storage.codec import RecordT, decode, encode
 from feedsrv.storage.conflicts import resolve_conflict
+from feedsrv.storage.record_memory import RecordMemory, Snapshot, make_entry, record_of
 
 log = logging.getLogger(__name__)
 
@@ -33,11 +33,6 @@ log = logging.getLogger(__name__)
 _POLL_SECONDS = 0.1
 #: Seconds that opening waits for a backend that answers slowly.
 _MAX_OPEN_SECONDS = 0.5
-#: Bytes of memory per byte of JSON, and per record: measured with listings of sample papers.
-_BYTES_PER_JSON_BYTE = 1.4
-_BYTES_PER_RECORD = 1_000
-#: One part of memory in so many is for evictable records, so that they push out no others.
-_EVICTABLE_DIVISOR = 4
 #: Seconds between two touches of an evictable record that somebody polls. The searches of others
 #: can fill its area within an hour; a touch is a small write.
 _TOUCH_INTERVAL = 600.0
@@ -49,19 +44,6 @@ _PROBE = StorageKey(Area.DURABLE, "probe")
 #: Gets a record, or None where there is none, and returns the one to store instead. It may be
 #: called again where another process changed the record meanwhile.
 Change = Callable[[RecordT | None], RecordT | None]
-
-
-class _Entry(NamedTuple):
-    """A record in memory; None for one that is known to be absent."""
-
-    type: type[msgspec.Struct]
-    record: msgspec.Struct | None
-    #: Whether nobody is known to have changed it in the backend since.
-    is_current: bool
-    #: Whether the backend had it once.
-    was_stored: bool
-    #: Bytes of memory, about.
-    size: int
 
 
 class RecordStore:
@@ -99,17 +81,8 @@ class RecordStore:
         self._versioned = versioned
         self._now = now
         self._breaker = CircuitBreaker(backend.name, clock)
-        evictable = memory_bytes // _EVICTABLE_DIVISOR
-        durable: LRUCache[StorageKey, _Entry] = _lru_cache(memory_bytes - evictable)
-        self._memory: dict[Area, LRUCache[StorageKey, _Entry]] = {
-            Area.PERMANENT: durable,
-            Area.DURABLE: durable,
-            Area.EVICTABLE: _lru_cache(evictable),
-        }
-        #: Permanent records that could not be written. Nothing drops them.
-        self._unwritten: dict[StorageKey, _Entry] = {}
-        #: Durable and permanent records in the backend, complete once it was loaded.
-        self._stored_keys: set[StorageKey] = set()
+        self._memory = RecordMemory(memory_bytes)
+        self._lock = self._memory.lock
         self._is_loaded = False
         #: Whether the backend has all that memory holds, or something later.
         self._is_synchronized = True
@@ -117,11 +90,8 @@ class RecordStore:
         self._may_have_lost = False
         self._touched: TTLCache[StorageKey, None] = TTLCache(_MAX_TOUCHED, _TOUCH_INTERVAL, clock)
         self._to_touch: set[StorageKey] = set()
-        #: Counts polls that found changes by others: what was read before one may be outdated.
-        self._polls = 0
         self._version = 0
         self._has_logged_damage = False
-        self._lock = RLock()
         self._poll_lock = RLock()
         self._closing, self._opened = Event(), Event()
         self._thread = Thread(
@@ -155,9 +125,9 @@ class RecordStore:
         if not self._opened.is_set():
             self.open()
         with self._lock:
-            entry = self._entry(key)
+            entry = self._memory.get(key)
             is_known = entry.is_current if entry is not None else self._is_absent(key)
-            record = _record(entry, type_)
+            record = record_of(entry, type_)
         if not is_known or not self._is_cached(key):
             record = self.update(key, type_, lambda known: known)
         if record is not None and key.area is Area.EVICTABLE:
@@ -191,30 +161,28 @@ class RecordStore:
             return self._compare_and_set(key, type_, change)
         except StoreError:
             with self._lock:
-                entry = self._entry(key)
+                entry = self._memory.get(key)
                 if is_conditional and entry is None and key.area is Area.PERMANENT:
                     raise  # nobody knows whether there is one
-                known = _record(entry, type_)
+                known = record_of(entry, type_)
                 record = change(known)
                 if record is not known or not is_conditional:
                     self._is_synchronized = False
-                    entry = _make_entry(type_, record)._replace(was_stored=False)
+                    entry = make_entry(type_, record)._replace(was_stored=False)
                     if key.area is Area.PERMANENT:
-                        self._unwritten[key] = entry
-                    self._remember(key, entry, self._seen(key))
+                        self._memory.unwritten[key] = entry
+                    self._memory.put(key, entry, self._memory.snapshot(key))
                 return record
 
     def is_written(self, key: StorageKey) -> bool:
         """Return whether the backend has what memory holds of a permanent record."""
-        return key not in self._unwritten
+        return key not in self._memory.unwritten
 
     def scan(self, area: Area, prefix: str, type_: type[RecordT]) -> Iterator[tuple[str, RecordT]]:
         """Yield the name and the record of all whose names begin with the prefix, by name."""
         if not self._is_loaded:
             self._load()
-        with self._lock:
-            keys = {*self._stored_keys, *self._unwritten, *self._memory[area]}
-        for key in sorted(keys):
+        for key in sorted(self._memory.keys(area)):
             if key.area is area and key.name.startswith(prefix):
                 record = self.get(key, type_)
                 if record is not None:
@@ -270,58 +238,49 @@ class RecordStore:
     def _load(self) -> None:
         """Read what is stored into memory, as far as there is room."""
         for area in (Area.DURABLE, Area.PERMANENT, Area.EVICTABLE):
-            has_room, cache, seen = True, self._memory[area], (None, self._polls)
+            has_room, seen = True, Snapshot(None, self._memory.polls)
             with self._breaker.guard("reads"):
                 for name, data in self.backend.scan(area, self._prefix):
                     key = StorageKey(area, name)
                     with self._lock:
                         if area is not Area.EVICTABLE:
-                            self._stored_keys.add(key)
+                            self._memory.stored_keys.add(key)
                         elif not has_room:
                             break
-                        is_wanted = has_room and key not in cache
+                        is_wanted = has_room and key not in self._memory
                     type_ = self._types.get(self._word(key))
                     if type_ is None or not is_wanted:
                         continue
-                    entry = _make_entry(type_, self._decode(key, type_, data))
+                    entry = make_entry(type_, self._decode(key, type_, data))
                     with self._lock:
-                        has_room = cache.currsize + 2 * entry.size < cache.maxsize
-                        if has_room and entry.record is not None and key not in cache:
-                            self._remember(key, entry, seen)
+                        has_room = self._memory.has_room(area, 2 * entry.size)
+                        if has_room and entry.record is not None and key not in self._memory:
+                            self._memory.put(key, entry, seen)
         self._is_loaded = True
 
     def _synchronize(self) -> None:
         """Write everything that memory holds where the backend lacks it or has an older record."""
         with self._lock:
-            entries = [*self._unwritten.items(), *self._entries()]
+            entries = [*self._memory.unwritten.items(), *self._memory.items()]
         with suppress(StoreError):
             for key, entry in entries:
-                if entry.record is not None or key in self._unwritten:
+                if entry.record is not None or key in self._memory.unwritten:
                     self._compare_and_set(key, entry.type, lambda known: known)
             self._is_synchronized, self._may_have_lost = True, False
 
     def _invalidate(self, keys: frozenset[StorageKey]) -> None:
         with self._lock:
-            self._polls += 1
-            for key in keys:
-                if key.area is not Area.EVICTABLE:
-                    self._stored_keys.add(key)
-                entry = self._memory[key.area].get(key)
-                if entry is not None:
-                    self._memory[key.area][key] = entry._replace(is_current=False)
+            self._memory.invalidate(keys)
             if any(self._word(key) in self._versioned for key in keys):
                 self._version += 1
 
     def _invalidate_all(self) -> None:
         """Reread everything: the backend lost what it had, or does not know what changed."""
         with self._lock:
-            self._polls += 1
             self._version += 1
             self._is_loaded = self._is_synchronized = False
             self._may_have_lost = True
-            self._stored_keys.clear()
-            for key, entry in self._entries():
-                self._memory[key.area][key] = entry._replace(is_current=False)
+            self._memory.invalidate_all()
 
     def _compare_and_set(
         self, key: StorageKey, type_: type[RecordT], change: Change[RecordT]
@@ -334,7 +293,7 @@ class RecordStore:
             StoreError: The backend fails.
         """
         for _ in range(_MAX_ATTEMPTS):
-            seen, unwritten = self._seen(key), self._unwritten.get(key)
+            seen, unwritten = self._memory.snapshot(key), self._memory.unwritten.get(key)
             with self._breaker.guard("reads"):
                 data = self.backend.get(key)
             stored = self._decode(key, type_, data)
@@ -346,9 +305,9 @@ class RecordStore:
                     if not self.backend.replace(key, data, value, announce=announce):
                         continue
             with self._lock:
-                if self._unwritten.get(key) is unwritten:
-                    self._unwritten.pop(key, None)
-                self._remember(key, _make_entry(type_, record), seen)
+                if self._memory.unwritten.get(key) is unwritten:
+                    self._memory.unwritten.pop(key, None)
+                self._memory.put(key, make_entry(type_, record), seen)
             return record
         raise StoreError(self.backend.name, "others change one value all the time")
 
@@ -357,11 +316,11 @@ class RecordStore:
     ) -> RecordT | None:
         """Return what is stored, or what memory holds where the backend lost or never had it."""
         with self._lock:
-            entry = self._entry(key)
-        ours = _record(entry, type_)
+            entry = self._memory.get(key)
+        ours = record_of(entry, type_)
         if stored == ours:  # the same object until another one is stored
             return ours
-        is_permanent, is_unwritten = key.area is Area.PERMANENT, key in self._unwritten
+        is_permanent, is_unwritten = key.area is Area.PERMANENT, key in self._memory.unwritten
         if stored is None or (ours is None and is_unwritten):
             was_deleted = data is None and is_permanent and not is_unwritten
             return None if was_deleted and not self._may_have_lost else ours
@@ -371,37 +330,10 @@ class RecordStore:
         winner = resolve_conflict(ours, stored, self._now(), was_ours_stored=was_stored)
         return winner if isinstance(winner, type_) else stored
 
-    def _remember(self, key: StorageKey, entry: _Entry, seen: tuple[object, int]) -> None:
-        """Put the entry into memory; ``seen`` is what `_seen` returned before it was read."""
-        cache = self._memory[key.area]
-        if entry.record is not None and key.area is not Area.EVICTABLE:
-            self._stored_keys.add(key)
-        before, polls = self._seen(key)
-        if before is not seen[0]:  # another thread stored one meanwhile, perhaps a later one
-            entry = cache.get(key, entry)
-        entry = entry._replace(is_current=before is seen[0] and polls == seen[1])
-        if entry.size <= cache.maxsize:
-            cache[key] = entry
-        else:
-            cache.pop(key, None)
-
-    def _seen(self, key: StorageKey) -> tuple[object, int]:
-        """Return the record in memory, and the number of polls until now."""
-        with self._lock:
-            entry = self._memory[key.area].get(key)
-            return None if entry is None else entry.record, self._polls
-
-    def _entry(self, key: StorageKey) -> _Entry | None:
-        return self._unwritten.get(key) or self._memory[key.area].get(key)
-
-    def _entries(self) -> list[tuple[StorageKey, _Entry]]:
-        caches = self._memory[Area.DURABLE], self._memory[Area.EVICTABLE]
-        return [item for cache in caches for item in cache.items()]
-
     def _is_absent(self, key: StorageKey) -> bool:
         """Return whether the backend is known not to have it."""
         is_listed = self._is_loaded and key.area is not Area.EVICTABLE
-        return is_listed and key not in self._stored_keys
+        return is_listed and key not in self._memory.stored_keys
 
     def _is_cached(self, key: StorageKey) -> bool:
         return key.area is Area.PERMANENT or self._word(key) in self._types
@@ -444,23 +376,3 @@ def _maintain(reference: weakref.ref[RecordStore], closing: Event, opened: Event
         closing.wait(_POLL_SECONDS)
     if (store := reference()) is not None:
         store.backend.close()  # this thread's connections
-
-
-def _lru_cache(max_bytes: int) -> LRUCache[StorageKey, _Entry]:
-    return LRUCache(max_bytes, lambda entry: entry.size)
-
-
-def _make_entry(type_: type[msgspec.Struct], record: msgspec.Struct | None) -> _Entry:
-    json_bytes = 0 if record is None else len(msgspec.json.encode(record))
-    return _Entry(
-        type_,
-        record,
-        is_current=True,
-        was_stored=True,
-        size=_BYTES_PER_RECORD + int(json_bytes * _BYTES_PER_JSON_BYTE),
-    )
-
-
-def _record(entry: _Entry | None, type_: type[RecordT]) -> RecordT | None:
-    record = entry.record if entry is not None else None
-    return record if isinstance(record, type_) else None

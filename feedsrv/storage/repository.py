@@ -17,18 +17,18 @@ from feedsrv.models import (
     FIRST_LIST_DAY,
     ArtefactRecord,
     Failure,
+    FeedCutoff,
     IncidentLog,
     Incidents,
     Kind,
     Listing,
-    NewestHidden,
     Page,
     RequestLog,
     last_list_day,
 )
-from feedsrv.search.artefacts import ArtefactTable
+from feedsrv.search.artefact_table import ArtefactTable
 from feedsrv.storage import lease
-from feedsrv.storage.artefacts import BUCKETS, ArtefactBucket, bucket_number
+from feedsrv.storage.artefact_buckets import BUCKETS, ArtefactBucket, bucket_number
 from feedsrv.storage.backend import Area, Backend, StorageKey
 from feedsrv.storage.clock_skew import (
     correct_incidents,
@@ -38,7 +38,7 @@ from feedsrv.storage.clock_skew import (
 )
 from feedsrv.storage.codec import RecordT
 from feedsrv.storage.disk import DiskBackend
-from feedsrv.storage.last_modified import LastModifiedBucket
+from feedsrv.storage.last_modified import LastModifiedBucket, hash_url
 from feedsrv.storage.lease import Lease
 from feedsrv.storage.permanent import PermanentValues
 from feedsrv.storage.record_store import RecordStore
@@ -49,7 +49,7 @@ from feedsrv.storage.unparsed_pages import UnparsedPages
 SCHEMA_VERSION = 3
 
 
-class PageAlias(msgspec.Struct, frozen=True):
+class PageRedirect(msgspec.Struct, frozen=True):
     """The page that upstream returned for another one: Friday's list on a Saturday."""
 
     page: Page
@@ -59,7 +59,7 @@ class PageAlias(msgspec.Struct, frozen=True):
 #: request log: processes change them too often.
 _TYPES: dict[str, type[msgspec.Struct]] = {
     "listing": Listing,
-    "alias": PageAlias,
+    "alias": PageRedirect,
     "failure": Failure,
     "incidents": IncidentLog,
     "last-modified": LastModifiedBucket,
@@ -166,8 +166,8 @@ class Repository:
         listing = self._listing(page)
         # A search is always returned as requested.
         if listing is None and page.kind is not Kind.SEARCH:
-            alias = self._records.get(self._page_key("alias", page), PageAlias)
-            listing = self._listing(alias.page) if alias is not None else None
+            redirect = self._records.get(self._page_key("alias", page), PageRedirect)
+            listing = self._listing(redirect.page) if redirect is not None else None
         return listing
 
     def _listing(self, page: Page) -> Listing | None:
@@ -200,7 +200,7 @@ class Repository:
             return
         own = self._listing(requested)
         if own is None:
-            self._records.set(self._page_key("alias", requested), PageAlias(listing.page))
+            self._records.set(self._page_key("alias", requested), PageRedirect(listing.page))
         else:
             own = msgspec.structs.replace(own, fetched_at=listing.fetched_at)
             self._records.set(self._page_key("listing", requested), own)
@@ -269,8 +269,10 @@ class Repository:
         """Return since when the URL has this ETag, in whole seconds; the same in all processes.
 
         A change is later than the one before by a second at least, even where the clock says
-        otherwise. None while that lies in the future: the clock is wrong, or was.
+        otherwise: newsboat drops a body whose Last-Modified did not rise. None while that lies in
+        the future: the clock is wrong, or was.
         """
+        url = hash_url(url)
         key = self._bucket_key(url)
         bucket = self._records.get(key, LastModifiedBucket) or LastModifiedBucket({})
         if not bucket.is_up_to_date(url, etag):
@@ -282,19 +284,19 @@ class Repository:
             bucket = changed or bucket
         return bucket.get(url, now)
 
-    def get_newest_hidden(self, feed: str) -> NewestHidden | None:
+    def get_cutoff(self, feed: str) -> FeedCutoff | None:
         """Return where the feed of that name was cut off, as far as that is remembered."""
-        return self._records.get(self._newest_hidden_key(feed), NewestHidden)
+        return self._records.get(self._cutoff_key(feed), FeedCutoff)
 
-    def raise_newest_hidden(self, feed: str, published: datetime) -> NewestHidden:
+    def raise_cutoff(self, feed: str, published: datetime) -> FeedCutoff:
         """Remember that a paper of that date was pushed out of the feed; return the newest one."""
-        cutoff = self.get_newest_hidden(feed)
+        cutoff = self.get_cutoff(feed)
         if cutoff is None or cutoff.published < published:
-            cutoff = NewestHidden(published)
-            self._records.set(self._newest_hidden_key(feed), cutoff)
+            cutoff = FeedCutoff(published)
+            self._records.set(self._cutoff_key(feed), cutoff)
         return cutoff
 
-    def _newest_hidden_key(self, feed: str) -> StorageKey:
+    def _cutoff_key(self, feed: str) -> StorageKey:
         # Evictable like the searches of ad-hoc feeds: anybody can ask for another feed.
         return StorageKey(Area.EVICTABLE, f"{self._prefix}cutoff {feed}")
 

@@ -7,8 +7,6 @@ stable from 2023 to 2026: ``article``, ``h3 a[href^="/papers/"]``, and the upvot
 page.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from datetime import date, datetime
@@ -101,7 +99,7 @@ def parse_cards(markup: str, *, day: date | None, year: int) -> tuple[Paper, ...
     return tuple(papers.values())
 
 
-def _parse_card(article: Tag, day: date | None, year: int) -> Paper | None:
+def _parse_card(article: "Tag", day: date | None, year: int) -> Paper | None:
     heading = article.select_one('h3 a[href^="/papers/"]')
     match = _PAPER_HREF.fullmatch(str(heading["href"])) if heading else None
     if heading is None or match is None:
@@ -124,12 +122,12 @@ def _parse_card(article: Tag, day: date | None, year: int) -> Paper | None:
     )
 
 
-def _text(tag: Tag) -> str:
+def _text(tag: "Tag") -> str:
     """Return the tag's text on one line, without spaces around inline tags such as highlights."""
     return " ".join("".join(tag.strings).split())[:_MAX_TEXT_LENGTH]
 
 
-def _label(tag: Tag) -> str:
+def _label(tag: "Tag") -> str:
     """Return the text of a short label, or an empty string if the text is too long for one."""
     length = 0
     for string in tag.strings:
@@ -139,7 +137,7 @@ def _label(tag: Tag) -> str:
     return _text(tag)
 
 
-def _abstract(article: Tag) -> str:
+def _abstract(article: "Tag") -> str:
     for tag in article.select('p, a[href^="/papers/"]'):
         text = _text(tag)
         if tag.name == "p" or (len(text) > _MIN_ABSTRACT_LENGTH and tag.find_parent("h3") is None):
@@ -147,14 +145,14 @@ def _abstract(article: Tag) -> str:
     return ""
 
 
-def _author_count(article: Tag) -> int:
+def _author_count(article: "Tag") -> int:
     for item in article.select("li"):
         if count := _AUTHOR_COUNT.search(_label(item)):
             return int(count[1])
     return 0
 
 
-def _organization(article: Tag) -> str:
+def _organization(article: "Tag") -> str:
     """Return the organization's name: the first link to ``/NAME``."""
     for tag in article.find_all("a", href=re.compile(r"^/[\w.-]+$")):
         if name := _label(tag):
@@ -162,7 +160,7 @@ def _organization(article: Tag) -> str:
     return ""
 
 
-def _submission_date(article: Tag, year: int) -> date | None:
+def _submission_date(article: "Tag", year: int) -> date | None:
     for text in _label_texts(article):
         if match := _DATE.search(text):
             month, day, shown_year = match.groups()
@@ -186,7 +184,7 @@ def parse_iso_date(text: str) -> date | None:
         return None
 
 
-def _label_texts(article: Tag) -> Iterator[str]:
+def _label_texts(article: "Tag") -> Iterator[str]:
     """Yield the short labels of the card, except those in a title, an abstract or a link."""
     for tag in article.select("span, time"):
         text = _label(tag)
@@ -194,7 +192,7 @@ def _label_texts(article: Tag) -> Iterator[str]:
             yield text
 
 
-def _upvotes(article: Tag) -> int:
+def _upvotes(article: "Tag") -> int:
     """Return the number in the upvote control; it shows a hyphen for none."""
     for control in article.select('a[href^="/login?next=%2Fpapers%2F"], label'):
         if match := _NUMBER.fullmatch(_label(control).removeprefix("Upvote").strip()):
@@ -202,12 +200,12 @@ def _upvotes(article: Tag) -> int:
     return 0
 
 
-def _find_number(tag: Tag | None) -> int:
+def _find_number(tag: "Tag | None") -> int:
     match = _NUMBER.search(_label(tag)) if tag else None
     return _parse_number(match) if match else 0
 
 
-def _find_stars(article: Tag) -> int:
+def _find_stars(article: "Tag") -> int:
     """Return the number in a link to the paper that has an icon and a number only."""
     for link in article.select('a[href^="/papers/"]:has(svg)'):
         match = _NUMBER.fullmatch(_label(link))

@@ -8,8 +8,6 @@ they wait for, and anyio races the addresses of a host (RFC 8305): one that does
 quarter of a second.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 import re
@@ -18,6 +16,7 @@ import time
 import zlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import ExitStack
+from datetime import datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple, Self
@@ -26,8 +25,11 @@ from wsgiref.types import WSGIApplication
 import anyio
 import httpx
 
+from feedsrv import __version__
+from feedsrv.config import Config
 from feedsrv.errors import FetchError
 from feedsrv.network import NetworkSettings
+from feedsrv.upstream.demo import create_demo_upstream, load_sample_papers
 
 if TYPE_CHECKING:
     from anyio.from_thread import BlockingPortal
@@ -168,7 +170,7 @@ class UpstreamClient:
             url = result
         raise FetchError(str(url), "too many redirects")
 
-    def _running_event_loop(self) -> BlockingPortal:
+    def _running_event_loop(self) -> "BlockingPortal":
         """Return the event loop; it starts with the first request, after a server has forked."""
         from anyio.from_thread import start_blocking_portal  # noqa: PLC0415  # loads asyncio
 
@@ -357,3 +359,16 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
         is_used_up = ";r=0;" in ratelimit.replace(" ", "")
         match = _RATELIMIT_RESET.search(ratelimit) if is_used_up else None
     return min(float(match[1]), _MAX_RETRY_AFTER) if match else None
+
+
+def open_client(config: Config, now: Callable[[], datetime]) -> UpstreamClient:
+    """Return a client for the upstream that the settings name, or for the fake one of the demo."""
+    contact = config.contact or config.public_url or "no contact given"
+    app = create_demo_upstream(load_sample_papers(), lambda: now().date()) if config.demo else None
+    return UpstreamClient(
+        config.upstream_url,
+        agent=f"feedsrv/{__version__} (feed server; {contact})",
+        token=config.hf_token,
+        network=config.network,
+        app=app,
+    )

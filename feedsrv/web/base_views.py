@@ -16,13 +16,13 @@ from feedsrv.feeds.formats import FORMATS
 from feedsrv.feeds.service import Service
 from feedsrv.models import DigestPeriod
 from feedsrv.web.auth import credentials
+from feedsrv.web.content_encoding import encode_body
 from feedsrv.web.pages import subscribe_links
 from feedsrv.web.responses import (
     CacheableFlaskResponse,
     CacheableResponse,
     Header,
     build_cacheable_response,
-    encode_body,
     set_no_store,
     with_body,
 )
@@ -95,7 +95,7 @@ class BaseViews:
         return build_cacheable_response(
             etag,
             media_type=media_type,
-            modified=self._service.last_modified(url, etag),
+            modified=self._service.repository.last_modified(url, etag, self._service.now()),
             poll_after=fresh_until,
             cacheable_until=expires_at,
             private=bool(self._config.access_key),

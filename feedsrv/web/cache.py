@@ -18,7 +18,15 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from cachetools import FIFOCache
 
-from feedsrv.web.responses import CacheableResponse, preconditions_allow_body, respond_conditionally
+from feedsrv.web.content_encoding import accepts_gzip
+from feedsrv.web.responses import (
+    CacheableResponse,
+    needs_plain_body,
+    preconditions_allow_body,
+    respond_conditionally,
+    with_plain_body,
+    without_plain_body,
+)
 from feedsrv.web.urls import forwarded_url_parts, is_trusted_proxy
 
 _METHODS = {"GET", "HEAD"}
@@ -91,6 +99,9 @@ class ResponseCache:
         # An outdated feed is better than 503: some readers drop feeds that fail.
         if not is_usable or not (is_current or self._is_overloaded()):
             return self._app(environ, start_response)
+        if needs_plain_body(cached, environ):
+            cached = with_plain_body(cached)
+            self.store(environ, cached, entry.version, entry.counters)
         status, headers, body = respond_conditionally(cached, environ, now)
         entry.counters[status]()
         start_response(status, headers)
@@ -106,8 +117,10 @@ class ResponseCache:
         """Store a response.
 
         The version is that of the store before the response was made: what is stored meanwhile
-        makes it stale.
+        makes it stale. Most readers accept gzip, so plain bodies are kept for the others alone.
         """
+        if accepts_gzip(environ):
+            cached = without_plain_body(cached)
         key = self._cache_key(environ)
         size = cached.size() + sum(map(len, key)) + _ENTRY_OVERHEAD
         with self._write_lock:

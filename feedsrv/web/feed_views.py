@@ -14,14 +14,16 @@ from feedsrv.feeds.adhoc import adhoc_feed
 from feedsrv.feeds.formats import ALL_FORMATS, FORMATS, link_headers
 from feedsrv.feeds.metadata import feed_metadata
 from feedsrv.feeds.opml import render_opml
-from feedsrv.feeds.service import DigestResult, FeedResult, Service
+from feedsrv.feeds.results import DigestResult, FeedResult
+from feedsrv.feeds.service import Service
 from feedsrv.models import MAX_ENTRIES, DigestPeriod, Feed, Page
 from feedsrv.search.parser import URL_LIMITS, parse_query
 from feedsrv.web.base_views import BaseViews, redirect_response
+from feedsrv.web.content_encoding import encode_body
 from feedsrv.web.pages import page_title, paper_cards
 from feedsrv.web.params import FeedParams, choice_param, feed_params, page_number_param, page_param
 from feedsrv.web.rendering import FeedRenderer, feed_document
-from feedsrv.web.responses import encode_body, preconditions_allow_body, with_body
+from feedsrv.web.responses import preconditions_allow_body, with_body
 from feedsrv.web.routing import PERIODS, PaperIdConverter, parse_period
 from feedsrv.web.urls import client_address
 
@@ -202,7 +204,7 @@ class FeedViews(BaseViews):
             newer_url=feed_url(page=page_param(page - 1)) if page > 1 else "",
             older_url=feed_url(page=page + 1) if has_older else "",
             page_number=page,
-            near_misses=self._service.near_misses(feeds[0]) if has_near_misses else (),
+            near_misses=self._service.window().near_misses(feeds[0]) if has_near_misses else (),
             **context,
         )
 

@@ -17,8 +17,8 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 log = logging.getLogger(__name__)
 
 #: Seconds for which all threads may be busy while no request is served; an error of the server does
-#: not count. If too many requests wait for upstream, each further one waits for one second
-#: (`feedsrv.feeds.service`). This is less, so that it has passed when the first of them ends.
+#: not count. If too many requests wait for upstream, each further one waits for one second (see
+#: `feedsrv.feeds.source_fetcher`). This is less, so that it has passed when the first of them ends.
 MAX_STALL_SECONDS = 0.9
 #: Seconds for which all threads may be busy in any case: a container's health check waits for four.
 MAX_BUSY_SECONDS = 2.5

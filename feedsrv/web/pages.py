@@ -20,18 +20,13 @@ from feedsrv.errors import QueryError
 from feedsrv.feeds.window import Window
 from feedsrv.models import Failure, Feed, Kind, Match, Page, Paper
 from feedsrv.search.analysis import tokenize
-from feedsrv.search.artefacts import NO_ARTEFACTS, ArtefactKind, ArtefactTable
+from feedsrv.search.artefact_table import NO_ARTEFACTS, ArtefactKind, ArtefactTable
 from feedsrv.search.highlight import Span, excerpt, highlight_spans, searches_field, segments
 from feedsrv.search.index import Index
+from feedsrv.search.matching import match_locations
 from feedsrv.search.parser import URL_LIMITS, parse_feed_query, parse_query
-from feedsrv.search.query import (
-    Or,
-    Query,
-    Term,
-    iter_positive_terms,
-    match_locations,
-    upstream_search_text,
-)
+from feedsrv.search.query import Or, Query, Term, iter_positive_terms
+from feedsrv.search.search_terms import upstream_search_text
 from feedsrv.search.suggest import keyword_query, suggest
 from feedsrv.web.chart import Chart, build_chart
 from feedsrv.web.filters import format_count, format_number, format_share, long_date, sentence

@@ -16,7 +16,8 @@ from feedsrv.errors import (
     QuotaExceededError,
     UnauthorizedError,
 )
-from feedsrv.web.responses import ALLOWED_METHODS, set_no_store
+from feedsrv.web.responses import set_no_store
+from feedsrv.web.security_headers import ALLOWED_METHODS
 
 #: The page that describes the types of problems.
 PROBLEM_TYPES_PATH = "/problems"

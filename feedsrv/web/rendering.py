@@ -10,12 +10,13 @@ from feedsrv.feeds.digest_documents import build_digest_entries
 from feedsrv.feeds.entry import Entry, build_entries
 from feedsrv.feeds.formats import ALL_FORMATS
 from feedsrv.feeds.metadata import FeedMetadata
-from feedsrv.feeds.service import DigestResult, FeedResult
+from feedsrv.feeds.results import DigestResult, FeedResult
 from feedsrv.models import Digest, Feed, Match, PaperTokens
-from feedsrv.web.responses import EncodedBody, encode_body
+from feedsrv.web.content_encoding import EncodedBody, encode_body
 
 _MAX_ETAGS = 50_000
-_MAX_BODIES = 32
+#: A body is rendered for its ETag, and needed again at once.
+_MAX_BODIES = 8
 
 
 class FeedDocumentInput(msgspec.Struct, frozen=True, cache_hash=True):

@@ -23,12 +23,14 @@ import threading
 from collections.abc import Callable, MutableMapping
 from contextlib import suppress
 from functools import partial
-from typing import Any
-
-from flask import Flask
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from feedsrv.config import Config
 from feedsrv.errors import ListenError
+
+if TYPE_CHECKING:
+    from flask import Flask  # the worker imports it
 
 _APPLICATION = "feedsrv.web.wsgi:app"
 #: Connections that a worker keeps open. granian calls this backpressure; it counts connections, not
@@ -77,7 +79,7 @@ _POLL_SECONDS = 0.02
 _SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 
 
-def _load_app() -> Flask:
+def _load_app() -> "Flask":
     from feedsrv.web.wsgi import app  # noqa: PLC0415  # it opens the store
 
     return app
@@ -87,7 +89,7 @@ def run_server(
     config: Config,
     environ: MutableMapping[str, str],
     on_started: Callable[[int], None],
-    load_app: Callable[[], Flask] = _load_app,
+    load_app: "Callable[[], Flask]" = _load_app,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then finish the requests in progress.
 
@@ -114,8 +116,11 @@ def run_server(
     from granian.server import MPServer  # noqa: PLC0415
 
     if sys.platform == "linux":
-        # A forked worker shares the memory of imported modules. Python 3.14 has another default.
-        multiprocessing.set_start_method("fork", force=True)
+        multiprocessing.set_start_method("fork", force=True)  # Python 3.14 has another default
+        # Workers share what was imported before. One alone does not need it shared: it writes to a
+        # third of its pages (reference counts), and the main process would have copies of those.
+        if config.workers > 1:
+            import_module("feedsrv.web.app")
         for parameter, setting in _MALLOPT.items():
             with suppress(AttributeError):  # another C library
                 ctypes.CDLL(None).mallopt(parameter, setting)
@@ -179,7 +184,7 @@ def run_server(
     server.serve(target_loader=partial(_start_worker, load_app, listener_fd))
 
 
-def _start_worker(load_app: Callable[[], Flask], listener_fd: int, _target: str) -> Flask:
+def _start_worker(load_app: "Callable[[], Flask]", listener_fd: int, _target: str) -> "Flask":
     """Return the application, with its caches filled; called by granian in the worker."""
     if sys.platform != "win32":
         _handle_signals(listener_fd)

@@ -13,6 +13,7 @@ from werkzeug.wrappers import Response
 
 from feedsrv.errors import ParameterError, QuotaExceededError, SignUpQuotaError
 from feedsrv.feeds.adhoc import adhoc_feed
+from feedsrv.feeds.client_quota import ClientQuota
 from feedsrv.feeds.metadata import feeds_title
 from feedsrv.feeds.service import Service
 from feedsrv.mail.links import CONFIRM_PATH, SUBSCRIBE_PATH, UNSUBSCRIBE_PATH, MailLinks
@@ -20,7 +21,6 @@ from feedsrv.mail.messages import ADVERBS, Envelope, Footer, confirmation_messag
 from feedsrv.mail.smtp import SMTPSender
 from feedsrv.mail.subscriptions import Subscription, Subscriptions, subscribed_feeds
 from feedsrv.mail_address import parse_mail_address
-from feedsrv.upstream.policy import ClientQuota
 from feedsrv.web.base_views import BaseViews
 from feedsrv.web.params import choice_value
 from feedsrv.web.responses import set_no_store

@@ -10,8 +10,6 @@ With a time limit, a server is attacked too (`tests.fuzz.attack`).
 Each case depends only on the seed and its number, so a run can be repeated on any machine.
 """
 
-from __future__ import annotations
-
 import argparse
 import faulthandler
 import os
@@ -55,7 +53,7 @@ class Summary:
     #: CPU time in seconds and number of the slowest case.
     slowest: tuple[float, int] = (0.0, 0)
 
-    def add(self, other: Summary) -> None:
+    def add(self, other: "Summary") -> None:
         """Add the cases of another summary."""
         self.outcomes += other.outcomes
         self.crashes += other.crashes

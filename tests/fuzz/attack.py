@@ -14,8 +14,6 @@ Meanwhile a feed that was served before must be 200 and valid. Each case depends
 and its number.
 """
 
-from __future__ import annotations
-
 import argparse
 import http.client
 import mmap
@@ -44,7 +42,7 @@ from werkzeug.serving import make_server
 from werkzeug.wrappers import Response
 
 from feedsrv.config import Config
-from feedsrv.feeds.service import Service
+from feedsrv.feeds.service_factory import create_service
 from feedsrv.logs import configure_logging
 from feedsrv.models import FIRST_LIST_DAY, Feed, Kind
 from feedsrv.web.app import create_app
@@ -108,7 +106,7 @@ def serve(url: str, folder: str, port: str) -> None:
     configure_logging("text")
 
     def load_app() -> Flask:
-        service = Service.open(config, now=SharedClock(Path(folder, "clock")))
+        service = create_service(config, now=SharedClock(Path(folder, "clock")))
         threading._register_atexit(service.close)  # type: ignore[attr-defined]  # as wsgi.py does
         return create_app(service)
 

@@ -1,7 +1,5 @@
 """Lists with one randomly damaged paper: the others must be intact."""
 
-from __future__ import annotations
-
 import json
 from random import Random
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """Invariants of the listings parsed from damaged pages."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from datetime import UTC, date, datetime

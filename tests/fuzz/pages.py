@@ -1,7 +1,5 @@
 """Pages as Hugging Face writes them, with damage."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterator
 from copy import deepcopy

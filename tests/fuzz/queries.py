@@ -1,22 +1,15 @@
 """Realistic queries with damage, and invariants of the parsed queries."""
 
-from __future__ import annotations
-
 from datetime import date
 from random import Random
 
 from feedsrv.errors import QueryError
 from feedsrv.models import XML_FORBIDDEN, Paper
 from feedsrv.search.analysis import analyze
+from feedsrv.search.matching import match_locations, matches
 from feedsrv.search.parser import CONFIG_LIMITS, parse_query
-from feedsrv.search.query import (
-    MAX_UPSTREAM_LENGTH,
-    Not,
-    canonical_text,
-    match_locations,
-    matches,
-    upstream_search_text,
-)
+from feedsrv.search.query import Not, canonical_text
+from feedsrv.search.search_terms import MAX_UPSTREAM_LENGTH, upstream_search_text
 
 _WORDS = (
     *("causal", "causally", "world", "model", "models", "diffusion", "ai", "3d", "c++", "c#"),

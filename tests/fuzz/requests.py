@@ -1,7 +1,5 @@
 """Requests for an attack on a server: odd ones as raw bytes, and distinct addresses."""
 
-from __future__ import annotations
-
 from datetime import date, timedelta
 from random import Random
 from urllib.parse import quote

@@ -1,7 +1,5 @@
 """Upstream responses for an attack on a server: correct ones, and random damage to them."""
 
-from __future__ import annotations
-
 import gzip
 import json
 from collections.abc import Callable, Iterable

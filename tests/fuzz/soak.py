@@ -9,8 +9,6 @@ fails if a feed that was served once is ever an error, if Last-Modified does not
 change, or if memory or open files grow.
 """
 
-from __future__ import annotations
-
 import gzip
 import http.client
 import json
@@ -38,7 +36,7 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 from werkzeug.wrappers import Response
 
 from feedsrv.config import Config
-from feedsrv.feeds.service import Service
+from feedsrv.feeds.service_factory import create_service
 from feedsrv.upstream.demo import load_sample_papers
 from feedsrv.web.app import create_app
 from feedsrv.web.server import run_server
@@ -131,7 +129,7 @@ def serve(url: str, folder: str, port: str, since: str) -> None:
     )
 
     def load_app() -> Flask:
-        service = Service.open(config, now=clock(float(since)))
+        service = create_service(config, now=clock(float(since)))
         threading._register_atexit(service.close)  # type: ignore[attr-defined]  # as wsgi.py does
         return create_app(service)
 

@@ -4,8 +4,6 @@ Each case acts while the clock is wrong. Once the clock is right again, the runn
 recovered within an hour, and a restarted one at once.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta

@@ -1,7 +1,5 @@
 """Static exports: the files, what happens when upstream fails, and the command."""
 
-from __future__ import annotations
-
 import os
 import posixpath
 import re

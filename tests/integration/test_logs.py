@@ -1,7 +1,5 @@
 """The log: its format follows the settings, and an outage is logged once."""
 
-from __future__ import annotations
-
 import json
 import logging
 import os

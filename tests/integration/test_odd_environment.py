@@ -1,7 +1,5 @@
 """Odd environments, arguments and streams: one line of message and an exit code, no traceback."""
 
-from __future__ import annotations
-
 import os
 import re
 import signal

@@ -3,8 +3,6 @@
 `upstream/test_faults.py` has every fault, at the level of the client and the parser.
 """
 
-from __future__ import annotations
-
 import re
 import socket
 import threading

@@ -1,7 +1,5 @@
 """Nine weeks of real lists, day by day, on two servers that share one Redis."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
@@ -13,9 +11,10 @@ import pytest
 
 from feedsrv.config import Config, StoreConfig
 from feedsrv.feeds.service import Service
+from feedsrv.feeds.service_factory import create_service
 from feedsrv.models import Feed, Kind, Listing, Page
+from feedsrv.search.matching import matches
 from feedsrv.search.parser import parse_query
-from feedsrv.search.query import matches
 from feedsrv.web.app import create_app
 from tests.support.clock import Clock
 from tests.support.documents import get_body
@@ -34,7 +33,7 @@ def lists(tmp_path: Path) -> Iterator[list[Listing]]:
         config = Config(
             upstream_url=url, cache_dir=tmp_path / "lists", spacing=0.0, history_days=45
         )
-        with closing(Service.open(config, now=lambda: LAST_DAY)) as service:
+        with closing(create_service(config, now=lambda: LAST_DAY)) as service:
             for _ in service.refresh_stale(FEED):
                 pass
             yield [listing for _, listing in service.list_days() if listing is not None][::-1]
@@ -48,7 +47,7 @@ def open_server(folder: Path, redis: RedisServer, clock: Clock) -> Service:
         public_url="https://papers.example.org",
         feeds={"rl": FEED},
     )
-    return Service.open(config, now=clock)
+    return create_service(config, now=clock)
 
 
 def test_every_matching_paper_is_in_exactly_one_weekly_digest_of_all_servers(

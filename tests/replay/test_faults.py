@@ -1,7 +1,5 @@
 """Every fault that the replay of the site can inject, with real papers."""
 
-from __future__ import annotations
-
 import json
 import re
 import urllib.request

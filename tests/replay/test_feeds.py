@@ -1,7 +1,5 @@
 """Feeds of a server whose upstream is a replay of the site with real papers."""
 
-from __future__ import annotations
-
 import json
 import re
 import time

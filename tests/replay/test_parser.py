@@ -1,7 +1,5 @@
 """Parsing of captured pages, if their directory exists. The tests contain none of their text."""
 
-from __future__ import annotations
-
 import gzip
 import importlib.util
 import json
@@ -16,8 +14,8 @@ import pytest
 
 from feedsrv.models import Kind, Listing, Page, Paper
 from feedsrv.search.analysis import analyze
+from feedsrv.search.matching import matches
 from feedsrv.search.parser import URL_LIMITS, parse_query
-from feedsrv.search.query import matches
 from feedsrv.upstream.parser import parse_api_response, parse_page
 from feedsrv.upstream.paths import page_path
 from tests.support.builders import Json

@@ -1,7 +1,5 @@
 """Builders of upstream's JSON entries and pages, and of papers and listings."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime

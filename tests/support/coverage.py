@@ -3,8 +3,6 @@
 Measuring doubles the CPU time of a test and of the processes that it starts.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 import threading

@@ -1,7 +1,5 @@
 """Feed documents, and parsers that reduce each format to the same entries."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from datetime import UTC, date, datetime

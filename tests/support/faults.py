@@ -1,7 +1,5 @@
 """Faults of upstream: each replaces a correct response with a faulty one."""
 
-from __future__ import annotations
-
 import json
 import re
 import select
@@ -21,7 +19,7 @@ from tests.support.builders import Json
 _PROPS = re.compile(r'data-target="DailyPapers" data-props="([^"]*)"')
 
 
-def _respond(status: int, body: str | bytes = "Sorry", **headers: str) -> _Fault:
+def _respond(status: int, body: str | bytes = "Sorry", **headers: str) -> "_Fault":
     header_fields = {name.replace("_", "-"): value for name, value in headers.items()}
     return lambda correct: Response(body, status, header_fields)
 

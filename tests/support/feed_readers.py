@@ -3,8 +3,6 @@
 Each reader stores its state in its own folder, which it uses again at the next poll.
 """
 
-from __future__ import annotations
-
 import mailbox
 import os
 import shutil

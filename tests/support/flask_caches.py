@@ -1,7 +1,5 @@
 """Compiled templates and URL rules, shared by the applications of a test process."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from types import CodeType
 from typing import Any, ClassVar

@@ -8,8 +8,6 @@ The separate process leaves the interpreter to the measured client. It prints
 a line when all clients are connected.
 """
 
-from __future__ import annotations
-
 import selectors
 import socket
 import struct

@@ -1,7 +1,5 @@
 """HTML pages, parsed."""
 
-from __future__ import annotations
-
 from bs4 import BeautifulSoup, Tag
 from werkzeug.test import TestResponse
 

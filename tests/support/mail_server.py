@@ -1,7 +1,5 @@
 """A real mail server on loopback, with faults to inject."""
 
-from __future__ import annotations
-
 import asyncio
 import ssl
 import subprocess

@@ -1,7 +1,5 @@
 """Functions of test modules, called in separate processes."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

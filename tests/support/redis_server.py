@@ -1,7 +1,5 @@
 """A Redis server for one test."""
 
-from __future__ import annotations
-
 import shutil
 import socket
 import subprocess

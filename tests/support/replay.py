@@ -1,7 +1,5 @@
 """The replay of the real site, if it is beside the clone."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from collections.abc import Iterator

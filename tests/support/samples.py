@@ -1,7 +1,5 @@
 """Papers and feeds of a server that stay as they are."""
 
-from __future__ import annotations
-
 from feedsrv.models import Feed
 from tests.support.upstream import make_raw_paper
 

@@ -1,7 +1,5 @@
 """``feedsrv serve`` as a process, with its worker, its output and its memory."""
 
-from __future__ import annotations
-
 import os
 import re
 import signal

@@ -1,7 +1,5 @@
 """Repositories on disk and in Redis, and functions to inspect them."""
 
-from __future__ import annotations
-
 import gc
 import time
 from collections.abc import Callable, Collection
@@ -12,7 +10,7 @@ from feedsrv.config import Config, StoreConfig
 from feedsrv.models import Page, RequestLog
 from feedsrv.storage.backend import Area
 from feedsrv.storage.disk import DiskBackend, DiskCache
-from feedsrv.storage.last_modified import LastModifiedBucket
+from feedsrv.storage.last_modified import LastModifiedBucket, hash_url
 from feedsrv.storage.repository import Repository, open_repository
 from feedsrv.upstream.policy import next_request_at, record_request
 
@@ -87,5 +85,6 @@ def reconnect(store: Repository) -> None:
 
 def has_last_modified(store: Repository, url: str) -> bool:
     """Return whether the store has a Last-Modified value of the URL."""
-    bucket = store._records.get(store._bucket_key(url), LastModifiedBucket)
-    return bucket is not None and url in bucket.urls
+    name = hash_url(url)
+    bucket = store._records.get(store._bucket_key(name), LastModifiedBucket)
+    return bucket is not None and name in bucket.urls

@@ -1,7 +1,5 @@
 """Hypothesis strategies: papers, listings, queries and unusual texts."""
 
-from __future__ import annotations
-
 from datetime import UTC, date, datetime, time, timedelta
 from importlib.resources import files
 from typing import Any, Literal
@@ -12,7 +10,7 @@ from hypothesis.strategies import DrawFn, SearchStrategy
 
 from feedsrv.models import FIRST_LIST_DAY, Kind, Listing, Page, Paper
 from feedsrv.search.analysis import analyze
-from feedsrv.search.artefacts import ARTEFACT_KINDS
+from feedsrv.search.artefact_table import ARTEFACT_KINDS
 from feedsrv.search.parser import URL_LIMITS
 from feedsrv.search.query import (
     And,

@@ -1,7 +1,5 @@
 """Types of fixtures."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from flask.testing import FlaskClient

@@ -1,7 +1,5 @@
 """A fake upstream on loopback: the demo's pages, a request log, and faults to inject."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from datetime import date
 from typing import Any

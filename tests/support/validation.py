@@ -3,8 +3,6 @@
 The names of its messages are in parentheses. The schemas of RFC 4287 check the structure.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections import Counter

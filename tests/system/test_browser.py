@@ -1,7 +1,5 @@
 """The pages in Chromium, driven by Playwright."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Callable, Iterator
 from itertools import cycle

@@ -4,8 +4,6 @@ Every fenced block is run or parsed, by the language named after its fence. A la
 in `CHECKS`, or a command that is in neither `RUN` nor `NOT_RUN`, is a failure.
 """
 
-from __future__ import annotations
-
 import configparser
 import json
 import os

@@ -1,7 +1,5 @@
 """The built packages can be installed and run outside a clone."""
 
-from __future__ import annotations
-
 import os
 import re
 import subprocess

@@ -1,7 +1,5 @@
 """Commands ended by a signal; test_server.py tests the server."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

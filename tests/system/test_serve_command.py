@@ -1,7 +1,5 @@
 """What ``feedsrv serve`` serves; test_server.py tests its behaviour as a server."""
 
-from __future__ import annotations
-
 import urllib.error
 from datetime import UTC, datetime
 from pathlib import Path

@@ -1,7 +1,5 @@
 """``feedsrv serve`` as a process: hostile clients, odd requests, its end, and its reload."""
 
-from __future__ import annotations
-
 import http.client
 import os
 import re

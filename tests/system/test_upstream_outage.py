@@ -1,7 +1,5 @@
 """Threads and memory of a server process while upstream hangs or sends endless responses."""
 
-from __future__ import annotations
-
 import re
 import time
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """The application under other WSGI servers, and below a path prefix."""
 
-from __future__ import annotations
-
 import os
 import re
 import signal

@@ -1,7 +1,5 @@
 """Log lines: redaction and formats."""
 
-from __future__ import annotations
-
 import json
 import logging
 

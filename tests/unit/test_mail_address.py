@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import pytest
 
 from feedsrv.mail_address import parse_mail_address

@@ -1,7 +1,5 @@
 """The dates and the id of a paper."""
 
-from __future__ import annotations
-
 from datetime import UTC, date, datetime, timedelta
 
 import pytest

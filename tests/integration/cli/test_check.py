@@ -1,7 +1,5 @@
 """`feedsrv check`."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta

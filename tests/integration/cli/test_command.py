@@ -1,7 +1,5 @@
 """What all commands have in common."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """`feedsrv digest`: the new papers of a feed, printed once."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta

@@ -1,7 +1,5 @@
 """`feedsrv explain`."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from click.testing import Result

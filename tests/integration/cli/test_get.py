@@ -1,7 +1,5 @@
 """`feedsrv get`."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from wsgiref.types import StartResponse, WSGIEnvironment
 

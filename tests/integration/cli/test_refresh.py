@@ -1,7 +1,5 @@
 """`feedsrv refresh`."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import re

@@ -1,7 +1,5 @@
 """Models, datasets and Spaces that cite papers: what upstream is asked, and what feeds have."""
 
-from __future__ import annotations
-
 import json
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,8 +9,8 @@ from werkzeug.wrappers import Response
 
 from feedsrv.feeds.service import Service
 from feedsrv.models import Feed, RequestLog
-from feedsrv.search.artefacts import ArtefactKind
-from feedsrv.upstream.artefacts import ARTEFACT_FAILURE_KEY
+from feedsrv.search.artefact_table import ArtefactKind
+from feedsrv.upstream.artefact_refresh import ARTEFACT_FAILURE_KEY
 from feedsrv.web.app import create_app
 from tests.support.clock import Clock
 from tests.support.types import MakeClient, MakeService
@@ -348,10 +346,10 @@ def test_artefacts_change_no_feed_but_those_that_look_for_them(
     paths = [f"/feeds/every.{suffix}" for suffix in ("atom", "rss", "json", "bib")]
     before = [client.get(path) for path in paths]
 
-    version = service.store_version()
+    version = service.repository.version()
     linked |= {f"2611.{number:05d}": {"model": ["a/b"], "space": ["a/c"]} for number in range(12)}
     service.artefacts.refresh_batch()
-    assert service.store_version() == version, "so that cached responses stay"
+    assert service.repository.version() == version, "so that cached responses stay"
     clock.forward(minutes=2)
     for path, response in zip(paths, before, strict=True):
         again = client.get(path)

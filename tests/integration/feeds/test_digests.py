@@ -1,7 +1,5 @@
 """Digest feeds: periods closed by later lists, unchanged once served, in every format."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,6 +13,7 @@ from werkzeug.wrappers import Response
 from feedsrv.config import Config, StoreConfig
 from feedsrv.errors import UpstreamError
 from feedsrv.feeds.service import Service
+from feedsrv.feeds.service_factory import create_service
 from feedsrv.models import Digest, Feed, Kind, Page
 from feedsrv.web.app import create_app
 from tests.support.clock import Clock
@@ -186,7 +185,7 @@ def filled_client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlaskCli
             spacing=0.0,
             history_days=8,
         )
-        service = Service.open(config, now=clock)
+        service = create_service(config, now=clock)
         fill_window(service)
         yield create_app(service).test_client()
         service.close()

@@ -1,7 +1,5 @@
 """Every URL gives the same papers in Atom, RSS and JSON Feed."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

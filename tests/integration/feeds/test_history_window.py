@@ -1,7 +1,5 @@
 """The window of list days: filled and refreshed in the background, by one or more processes."""
 
-from __future__ import annotations
-
 import threading
 from datetime import UTC, date, datetime, timedelta
 
@@ -10,7 +8,7 @@ import pytest
 from werkzeug.test import EnvironBuilder
 from werkzeug.wrappers import Response
 
-from feedsrv.feeds.service import FeedResult
+from feedsrv.feeds.results import FeedResult
 from feedsrv.models import Feed
 from feedsrv.upstream.demo import create_demo_upstream
 from tests.support.clock import Clock

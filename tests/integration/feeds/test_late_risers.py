@@ -1,7 +1,5 @@
 """Feeds of queries with counters: the date of a paper is that of its first match."""
 
-from __future__ import annotations
-
 from contextlib import suppress
 from datetime import datetime, timedelta
 
@@ -10,7 +8,8 @@ import pytest
 from werkzeug import Response
 
 from feedsrv.errors import UpstreamError
-from feedsrv.feeds.service import FeedResult, Service
+from feedsrv.feeds.results import FeedResult
+from feedsrv.feeds.service import Service
 from feedsrv.models import Feed, Kind, Page
 from tests.support.clock import Clock
 from tests.support.types import MakeClient, MakeService
@@ -86,6 +85,39 @@ def test_the_date_does_not_change_with_the_votes(
             assert first is not None
             assert first.hour > 0, "not the list day"
         clock.forward(hours=1)
+
+
+@pytest.mark.parametrize("behind", [timedelta(hours=1), timedelta(days=1), timedelta(days=400)])
+def test_the_dates_survive_a_clock_that_is_behind_for_a_while(
+    three_days: Service, upstream: FakeUpstream, clock: Clock, behind: timedelta
+) -> None:
+    three_days.get_feed(POPULAR)
+    clock.forward(hours=2)
+    upstream.papers[2]["upvotes"] = 25
+    refresh(three_days)
+    before = dates(three_days.get_feed(POPULAR))
+    clock.now -= behind
+    upstream.papers[3]["upvotes"] = 25
+    with suppress(UpstreamError):
+        refresh(three_days)
+        assert all(date <= clock.now for date in dates(three_days.get_feed(POPULAR)).values())
+    clock.now += behind
+    refresh(three_days)
+    assert before.items() <= dates(three_days.get_feed(POPULAR)).items()
+
+
+def test_dates_of_a_clock_that_was_ahead_are_those_of_the_list_days(
+    three_days: Service, upstream: FakeUpstream, clock: Clock
+) -> None:
+    three_days.get_feed(POPULAR)
+    clock.forward(hours=8)
+    upstream.papers[2]["upvotes"] = 25
+    refresh(three_days)
+    three_days.get_feed(POPULAR)
+    clock.forward(hours=-8)
+    refresh(three_days)
+    now, listed = clock.now, dates(three_days.get_feed(EVERY))
+    assert dates(three_days.get_feed(POPULAR))[2] == listed[2] < now
 
 
 def test_a_union_has_the_earliest_date(

@@ -1,7 +1,5 @@
 """Feeds of similar papers: their entries, and the stability of the entries."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from datetime import timedelta
@@ -17,7 +15,8 @@ from feedsrv.config import StoreConfig, load_config
 from feedsrv.errors import ConfigError, NoDataYetError, QueryError, QuotaExceededError
 from feedsrv.feeds.likes import SimilarityDecisions
 from feedsrv.feeds.metadata import feed_metadata
-from feedsrv.feeds.service import FeedResult, Service
+from feedsrv.feeds.results import FeedResult
+from feedsrv.feeds.service import Service
 from feedsrv.models import Feed, StoredDays
 from feedsrv.search.query import iter_likes
 from feedsrv.search.similar import WEIGHTS_VERSION

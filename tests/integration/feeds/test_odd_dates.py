@@ -1,7 +1,5 @@
 """Impossible dates, from upstream or from the clock of the server."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 
 import pytest

@@ -1,7 +1,5 @@
 """The service: fetching, freshness, failures and the options of feeds."""
 
-from __future__ import annotations
-
 import threading
 import time
 
@@ -9,7 +7,8 @@ import pytest
 from werkzeug.wrappers import Response
 
 from feedsrv.errors import NoDataYetError, ParseError, UnknownFeedError, UpstreamError
-from feedsrv.feeds.service import FeedResult, Service
+from feedsrv.feeds.results import FeedResult
+from feedsrv.feeds.service import Service
 from feedsrv.models import Feed, Kind, Page, Source
 from tests.support.clock import Clock
 from tests.support.types import MakeService

@@ -1,7 +1,5 @@
 """Unions of feeds."""
 
-from __future__ import annotations
-
 import json
 import time
 

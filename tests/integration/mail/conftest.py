@@ -1,7 +1,5 @@
 """Fixtures: a mail server, and digests to send through it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 
 import msgspec

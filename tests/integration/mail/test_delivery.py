@@ -1,7 +1,5 @@
 """Who gets which digest, once."""
 
-from __future__ import annotations
-
 from collections import Counter
 from datetime import date, timedelta
 from pathlib import Path

@@ -1,7 +1,5 @@
 """`feedsrv mail`, in-process."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from email import message_from_bytes

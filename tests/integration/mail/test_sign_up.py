@@ -1,7 +1,5 @@
 """Subscriptions by mail: double opt-in, one-click unsubscribe, limits."""
 
-from __future__ import annotations
-
 import re
 from base64 import b64encode
 from collections.abc import Iterator
@@ -14,6 +12,7 @@ from werkzeug.test import TestResponse
 
 from feedsrv.config import Config
 from feedsrv.feeds.service import Service
+from feedsrv.feeds.service_factory import create_service
 from feedsrv.mail.subscriptions import Subscription, Subscriptions
 from feedsrv.web.app import create_app
 from tests.integration.mail.conftest import ADDRESSES, Deliver, causal_feed, mail_config
@@ -43,7 +42,7 @@ def refusing(
     """Return a client for requests that are refused, and the messages that follow all the same."""
     with serve_mail() as server:
         config = Config(cache_dir=tmp_path_factory.mktemp("store"), **settings(server))
-        service = Service.open(config, now=Clock())
+        service = create_service(config, now=Clock())
         yield create_app(service).test_client(), server.messages
         service.close()
 

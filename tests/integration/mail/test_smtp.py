@@ -1,7 +1,5 @@
 """Sending over sockets: TLS, logins, and mail servers that refuse."""
 
-from __future__ import annotations
-
 import socket
 from contextlib import closing
 from email.message import EmailMessage

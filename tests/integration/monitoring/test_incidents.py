@@ -1,7 +1,5 @@
 """The incident feed: one entry for each incident and one for its end."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Upstream fails for three days, returns with another layout, and then with the old one."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import feedparser

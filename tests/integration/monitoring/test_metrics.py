@@ -1,7 +1,5 @@
 """Prometheus metrics and the readiness probe."""
 
-from __future__ import annotations
-
 import subprocess
 
 import pytest

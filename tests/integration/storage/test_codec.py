@@ -1,7 +1,5 @@
 """Decoding stored records in several threads."""
 
-from __future__ import annotations
-
 import os
 import sys
 import threading

@@ -1,7 +1,5 @@
 """Disk faults: listings are served, one line is logged, and everything is rewritten."""
 
-from __future__ import annotations
-
 import logging
 import os
 import random
@@ -721,7 +719,7 @@ def test_last_modified_values_take_bounded_space_and_polled_urls_are_not_evicted
             assert store.last_modified("http://a.b/polled", "etag", later) == NOON
     (bucket,) = (
         entry.record
-        for _, entry in store._records._entries()
+        for _, entry in store._records._memory.items()
         if isinstance(entry.record, LastModifiedBucket)
     )
     assert len(bucket.urls) == 16

@@ -1,7 +1,5 @@
 """Storage faults in each backend and their effect on readers, as documented in a table."""
 
-from __future__ import annotations
-
 import os
 import signal
 from collections.abc import Callable, Iterator

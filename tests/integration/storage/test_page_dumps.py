@@ -1,7 +1,5 @@
 """Pages that could not be parsed are saved for bug reports."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """All pages of the JSON API's lists, where the HTML page has no list that can be parsed."""
 
-from __future__ import annotations
-
 import json
 from urllib.parse import parse_qs, urlsplit
 

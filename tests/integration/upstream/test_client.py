@@ -1,7 +1,5 @@
 """The HTTP client: redirects, errors, decompression and the deadline."""
 
-from __future__ import annotations
-
 import gzip
 import socket
 import time

@@ -1,7 +1,5 @@
 """The outcome of each fault of upstream: in the client and the parser, and in one refresh."""
 
-from __future__ import annotations
-
 import re
 import socket
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Refreshing one page: validators, lease, rate limit and budget."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from unittest.mock import Mock
 
@@ -11,7 +9,8 @@ from werkzeug.wrappers import Response
 
 from feedsrv.config import Config
 from feedsrv.errors import NoDataYetError, RequestNotSentError
-from feedsrv.feeds.service import FeedResult, Service
+from feedsrv.feeds.results import FeedResult
+from feedsrv.feeds.service import Service
 from feedsrv.models import Feed, Kind, Page
 from feedsrv.upstream.client import UpstreamClient
 from feedsrv.upstream.refresh import Refresher

@@ -1,7 +1,5 @@
 """Upstream is slow, or hangs: how long requests wait, and what is fetched."""
 
-from __future__ import annotations
-
 import threading
 import time
 from collections.abc import Iterator

@@ -1,12 +1,10 @@
 """A paper on two list days: the date of the first, unless the later was served; later data."""
 
-from __future__ import annotations
-
 from datetime import date
 
 import pytest
 
-from feedsrv.feeds.selection import unite_listings
+from feedsrv.feeds.deduplication import unite_listings
 from feedsrv.feeds.service import Service
 from feedsrv.models import Feed, Kind, Page
 from feedsrv.web.app import create_app

@@ -1,7 +1,5 @@
 """The access log: its fields, and what must never be in it."""
 
-from __future__ import annotations
-
 import logging
 import re
 from collections.abc import Iterator

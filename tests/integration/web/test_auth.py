@@ -1,7 +1,5 @@
 """Private servers: which key opens which URL, and which keys a response contains."""
 
-from __future__ import annotations
-
 import json
 import logging
 import re

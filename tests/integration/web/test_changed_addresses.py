@@ -1,7 +1,5 @@
 """URLs that programs have changed, and the form of a URL without a question mark."""
 
-from __future__ import annotations
-
 from collections import Counter
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The quota of new keywords for each client."""
 
-from __future__ import annotations
-
 import pytest
 from flask.testing import FlaskClient
 

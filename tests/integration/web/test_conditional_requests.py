@@ -1,7 +1,5 @@
 """Validators, conditional requests, HEAD and compression (RFC 9110), byte by byte over sockets."""
 
-from __future__ import annotations
-
 import gzip
 import socket
 from collections.abc import Callable, Iterator
@@ -20,6 +18,7 @@ from werkzeug.datastructures import Headers
 
 from feedsrv.config import Config
 from feedsrv.feeds.service import Service
+from feedsrv.feeds.service_factory import create_service
 from feedsrv.models import Feed, Kind, Page
 from feedsrv.web.app import create_app
 from tests.support.clock import Clock
@@ -100,7 +99,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Return a server whose papers do not change."""
     causal = Feed(name="causal", title="Causal matters", query="causal")
     folder = tmp_path_factory.mktemp("store")
-    service = Service.open(
+    service = create_service(
         Config(demo=True, spacing=0.0, history_days=1, cache_dir=folder, feeds={"causal": causal}),
         now=Clock(),
     )

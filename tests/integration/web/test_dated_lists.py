@@ -1,7 +1,5 @@
 """Hugging Face's own paths: the lists of one day, week or month."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -13,6 +11,7 @@ from werkzeug.test import TestResponse
 
 from feedsrv.config import Config
 from feedsrv.feeds.service import Service
+from feedsrv.feeds.service_factory import create_service
 from feedsrv.models import Feed, Kind, Page
 from feedsrv.web.app import create_app
 from tests.support.clock import Clock
@@ -55,7 +54,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlaskClient]:
             new_keywords=0,
             feeds={"causal": Feed(name="causal", title="Causal matters", query="causal")},
         )
-        service = Service.open(config, now=clock)
+        service = create_service(config, now=clock)
         yield create_app(service).test_client()
         service.close()
 

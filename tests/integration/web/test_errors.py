@@ -1,7 +1,5 @@
 """Error responses: pages for browsers, problem+json for other clients."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

@@ -1,7 +1,5 @@
 """Titles, names and abstracts are untrusted: their markup is shown, not interpreted."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from itertools import cycle

@@ -1,7 +1,5 @@
 """The HTML page of a feed."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit

@@ -1,7 +1,5 @@
 """The HTML pages: their content, and the escaping of untrusted text."""
 
-from __future__ import annotations
-
 import gzip
 from datetime import timedelta
 from threading import Event

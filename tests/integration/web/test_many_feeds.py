@@ -1,7 +1,5 @@
 """A server with thousands of configured feeds: pages and errors stay small."""
 
-from __future__ import annotations
-
 import re
 import time
 from collections.abc import Iterator, Mapping
@@ -10,7 +8,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from feedsrv.config import Config, build_config
-from feedsrv.feeds.service import Service
+from feedsrv.feeds.service_factory import create_service
 from feedsrv.models import Feed
 from feedsrv.web.app import create_app
 from feedsrv.web.auth import feed_key
@@ -38,7 +36,7 @@ def many_feeds_client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flas
     clock, directory = Clock(), tmp_path_factory.mktemp("store")
     with serve_wsgi(FakeUpstream(PAPERS, clock.today)) as url:
         config = Config(upstream_url=url, cache_dir=directory, feeds=dict(FEEDS), history_days=1)
-        service = Service.open(config, now=clock)
+        service = create_service(config, now=clock)
         service.refresh_page(service.newest_day())
         yield create_app(service).test_client()
         service.close()

@@ -1,7 +1,5 @@
 """The OpenAPI description, compared with the application that it describes."""
 
-from __future__ import annotations
-
 import re
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """The OPML list of configured feeds."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

@@ -1,7 +1,5 @@
 """Requests of web pages of other origins: OPTIONS and CORS (Fetch standard)."""
 
-from __future__ import annotations
-
 import pytest
 from flask.testing import FlaskClient
 

@@ -1,7 +1,5 @@
 """The response cache sends what the views would send, until something changes."""
 
-from __future__ import annotations
-
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -369,6 +367,23 @@ def test_entries_take_no_more_memory_than_allowed(make_service: MakeService) -> 
     assert counted.count == 1, "the first was evicted"
     entries = cache_of(counted.app)._entries
     assert 0 < entries.currsize <= entries.maxsize == 40_000
+
+
+def test_plain_bodies_are_in_memory_only_for_clients_that_do_not_accept_gzip(
+    counted: ViewCounter, make_service: MakeService
+) -> None:
+    expected = get(create_app(make_service(response_cache_bytes=0)), "/papers.atom")
+    cache = cache_of(counted.app)
+    compressed = get(counted, "/papers.atom", Accept_Encoding="gzip")
+    size = cache._entries.currsize
+    head = send(counted, make_environ("/papers.atom", method="HEAD"))
+    assert (head[1], head[2]) == (expected[1], b"")
+    assert cache._entries.currsize == size
+    for _ in range(2):
+        assert get(counted, "/papers.atom") == expected
+        assert cache._entries.currsize == size + len(expected[2])
+    assert get(counted, "/papers.atom", Accept_Encoding="gzip") == compressed
+    assert counted.count == 1
 
 
 def test_a_cache_of_no_size_is_no_cache(make_service: MakeService) -> None:

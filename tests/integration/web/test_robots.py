@@ -1,7 +1,5 @@
 """robots.txt: the paths that crawlers may request."""
 
-from __future__ import annotations
-
 from urllib.robotparser import RobotFileParser
 
 import pytest

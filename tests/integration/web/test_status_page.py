@@ -1,7 +1,5 @@
 """The status page."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

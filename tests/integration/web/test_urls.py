@@ -1,7 +1,5 @@
 """The URLs of this server in its responses."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterator
@@ -13,7 +11,7 @@ from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.test import Client
 
 from feedsrv.config import Config
-from feedsrv.feeds.service import Service
+from feedsrv.feeds.service_factory import create_service
 from feedsrv.models import Feed
 from feedsrv.web.app import create_app
 from tests.support.clock import Clock
@@ -38,7 +36,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlaskClient]:
         trusted_proxies=(PROXY,),
         feeds={"causal": Feed(name="causal", title="Causal matters", query="causal")},
     )
-    service = Service.open(config, now=Clock())
+    service = create_service(config, now=Clock())
     yield create_app(service).test_client()
     service.close()
 

@@ -1,7 +1,5 @@
 """Feeds, errors and probes over HTTP."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 from urllib.parse import parse_qs, urlsplit

@@ -1,7 +1,5 @@
 """The Caddyfile."""
 
-from __future__ import annotations
-
 import os
 import re
 import socket

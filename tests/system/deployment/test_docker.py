@@ -1,7 +1,5 @@
 """Dockerfile, compose.yaml and Procfile."""
 
-from __future__ import annotations
-
 import json
 import re
 import shlex

@@ -1,7 +1,5 @@
 """The workflow of deploy/github-pages.yml: what it runs, and what a failed run leaves."""
 
-from __future__ import annotations
-
 import os
 import re
 import shlex

@@ -1,7 +1,5 @@
 """The nginx configuration in deploy/, tested with nginx."""
 
-from __future__ import annotations
-
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator

@@ -1,7 +1,5 @@
 """The alerts, dashboard and monitoring page in docs/ use existing metrics."""
 
-from __future__ import annotations
-
 import json
 import re
 import subprocess

@@ -1,7 +1,5 @@
 """The systemd unit."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """`feedsrv mail`, killed again and again while it sends."""
 
-from __future__ import annotations
-
 import multiprocessing
 import random
 from collections import Counter

@@ -1,7 +1,5 @@
 """Digest feeds in feed readers: one new item per period, without duplicates."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """Exported files, served statically and polled by newsboat."""
 
-from __future__ import annotations
-
 import os
 import re
 import subprocess

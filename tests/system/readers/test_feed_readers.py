@@ -1,7 +1,5 @@
 """Feed readers subscribe to a running server, over real sockets."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from pathlib import Path
 

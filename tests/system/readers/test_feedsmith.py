@@ -1,7 +1,5 @@
 """Feeds parsed by feedsmith, an npm library that returns every element."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import subprocess

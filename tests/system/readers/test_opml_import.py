@@ -1,7 +1,5 @@
 """Feed readers import the OPML list and discover the feeds of a page."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

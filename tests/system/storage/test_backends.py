@@ -1,7 +1,5 @@
 """The repository with each backend: disk, and a real Redis."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor

@@ -1,7 +1,5 @@
 """Processes killed while they write."""
 
-from __future__ import annotations
-
 import itertools
 import os
 import random

@@ -1,7 +1,5 @@
 """Damage to the database files at random places, and many writers at once."""
 
-from __future__ import annotations
-
 import gc
 import logging
 import random

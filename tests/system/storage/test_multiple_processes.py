@@ -1,7 +1,5 @@
 """Several server processes on one store."""
 
-from __future__ import annotations
-
 import itertools
 import random
 from collections.abc import Iterator
@@ -15,7 +13,7 @@ import pytest
 
 from feedsrv.config import Config
 from feedsrv.errors import UpstreamError
-from feedsrv.feeds.service import Service
+from feedsrv.feeds.service_factory import create_service
 from feedsrv.models import Feed
 from tests.support.clock import Clock
 from tests.support.http import fetch_body
@@ -67,8 +65,10 @@ def test_two_processes_fetch_each_page_once_for_two_hundred_requests(
 def refresh_forever(url: str, folder: str) -> None:
     """Refresh pages endlessly, in a process that will be killed."""
     config = Config(upstream_url=url, cache_dir=Path(folder), spacing=0, deadline=2)
-    service = Service.open(config)
-    pages = service._due_pages([Feed(name="all", title="all", sources=("daily", "trending"))])
+    service = create_service(config)
+    pages = service._sources.due_pages(
+        [Feed(name="all", title="all", sources=("daily", "trending"))]
+    )
     for page in itertools.cycle(pages or [service.newest_day()]):
         with suppress(UpstreamError):
             service.refresh_page(page)

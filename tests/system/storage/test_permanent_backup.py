@@ -1,7 +1,5 @@
 """A backup of the permanent area, restored as docs/self-hosting.md says."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

@@ -1,7 +1,5 @@
 """Redis faults: stores serve from memory, log one line, and rewrite everything."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import os

@@ -1,7 +1,5 @@
 """Three servers on one Redis behave like one, towards upstream and towards readers."""
 
-from __future__ import annotations
-
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator

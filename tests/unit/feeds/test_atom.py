@@ -4,8 +4,6 @@ The tests that need the schemas of RFC 4287 are skipped without them; those with
 run.
 """
 
-from __future__ import annotations
-
 import locale
 import re
 import threading
@@ -23,9 +21,9 @@ from hypothesis import strategies as st
 from lxml import etree
 from lxml.isoschematron import Schematron
 
+from feedsrv.feeds.deduplication import unite_listings
 from feedsrv.feeds.entry import FEED_SCHEME, KEYWORD_SCHEME
 from feedsrv.feeds.metadata import feed_definition, feed_id
-from feedsrv.feeds.selection import unite_listings
 from feedsrv.models import Feed, Kind, Listing, Page, Paper
 from feedsrv.monitoring import incidents
 from feedsrv.monitoring.incidents import incident_feed

@@ -1,7 +1,5 @@
 """BibTeX, parsed by two libraries of reference managers."""
 
-from __future__ import annotations
-
 import warnings
 from datetime import date
 

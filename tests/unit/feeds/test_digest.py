@@ -1,7 +1,5 @@
 """Digests: closing of periods, their papers, and their documents."""
 
-from __future__ import annotations
-
 import json
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any

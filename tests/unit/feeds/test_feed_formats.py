@@ -1,7 +1,5 @@
 """Atom, RSS and JSON Feed have the same entries for any papers."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -11,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from feedsrv.feeds.atom import render_atom
+from feedsrv.feeds.deduplication import unite_listings
 from feedsrv.feeds.json_feed import render_json_feed
 from feedsrv.feeds.rss import render_rss
-from feedsrv.feeds.selection import unite_listings
 from feedsrv.models import Kind, Listing, Page, Paper
 from tests.support.documents import (
     EDGE_CASE_PAPERS,

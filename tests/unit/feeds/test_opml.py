@@ -1,7 +1,5 @@
 """OPML 2.0 documents."""
 
-from __future__ import annotations
-
 from feedsrv.feeds.opml import render_opml
 from feedsrv.models import Feed
 from tests.support.documents import parse_opml

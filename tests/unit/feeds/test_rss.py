@@ -1,7 +1,5 @@
 """RSS 2.0."""
 
-from __future__ import annotations
-
 import locale
 import threading
 from datetime import UTC, datetime, timedelta, timezone

@@ -1,15 +1,13 @@
 """Feeds of dirty data follow the important rules of the W3C feed validator."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 
 import msgspec
 import pytest
 
+from feedsrv.feeds.deduplication import merge_feeds
 from feedsrv.feeds.entry import build_entries
 from feedsrv.feeds.formats import FORMATS
-from feedsrv.feeds.selection import merge_feeds
 from feedsrv.models import Feed
 from feedsrv.upstream.parser import parse_page
 from tests.support.builders import (

@@ -1,7 +1,5 @@
 """The searchable window of list days."""
 
-from __future__ import annotations
-
 import msgspec
 
 from feedsrv.feeds.window import Window

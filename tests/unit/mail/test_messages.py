@@ -1,7 +1,5 @@
 """Messages: headers, plain text, HTML."""
 
-from __future__ import annotations
-
 import re
 from datetime import UTC, datetime
 from email import message_from_bytes

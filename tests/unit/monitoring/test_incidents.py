@@ -1,7 +1,5 @@
 """The incident log."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 
 from feedsrv.models import Failure, Incidents, Kind, Page

@@ -1,7 +1,5 @@
 """Abbreviations that papers define, and their long forms."""
 
-from __future__ import annotations
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

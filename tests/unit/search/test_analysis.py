@@ -1,7 +1,5 @@
 """Tokens: their boundaries, their normalization, and the analysis of papers."""
 
-from __future__ import annotations
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

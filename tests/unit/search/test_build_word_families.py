@@ -1,7 +1,5 @@
 """The script that builds the table of word families from a dictionary and papers."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,8 +5,9 @@ from hypothesis import strategies as st
 from feedsrv.models import Paper
 from feedsrv.search.analysis import tokenize, tokenize_with_offsets
 from feedsrv.search.highlight import excerpt, highlight_spans, segments
+from feedsrv.search.matching import match_locations
 from feedsrv.search.parser import parse_query
-from feedsrv.search.query import Query, Term, match_locations
+from feedsrv.search.query import Query, Term
 from tests.support.strategies import papers, queries, terms, texts
 
 

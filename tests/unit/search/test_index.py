@@ -1,16 +1,15 @@
 """An index returns the same papers as matching each of them."""
 
-from __future__ import annotations
-
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from feedsrv.models import Paper
 from feedsrv.search.index import Index
+from feedsrv.search.matching import matches
 from feedsrv.search.parser import parse_query
 from feedsrv.search.patterns import Edge
-from feedsrv.search.query import Query, Term, iter_positive_terms, matches
+from feedsrv.search.query import Query, Term, iter_positive_terms
 from feedsrv.search.word_families import base_forms, related_base_forms
 from tests.support.strategies import (
     LISTED_WORDS,

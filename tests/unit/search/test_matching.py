@@ -1,14 +1,12 @@
 """Tables of expected matches: query, text, whether it should match, and the rule."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
+from feedsrv.search.matching import matches
 from feedsrv.search.parser import parse_query
-from feedsrv.search.query import matches
 from tests.support.paths import SHARED
 from tests.support.strategies import make_paper
 

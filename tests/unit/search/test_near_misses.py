@@ -1,7 +1,5 @@
 """Papers that a query nearly matches, and additions that would match them."""
 
-from __future__ import annotations
-
 import pytest
 
 from feedsrv.models import Paper

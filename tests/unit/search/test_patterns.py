@@ -1,7 +1,5 @@
 """Matches of a term in all spellings, and their positions."""
 
-from __future__ import annotations
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,7 +1,5 @@
 """The query language: matches, match locations, and properties of all queries."""
 
-from __future__ import annotations
-
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -10,6 +8,7 @@ from feedsrv.errors import QueryError
 from feedsrv.models import Paper
 from feedsrv.search.analysis import tokenize
 from feedsrv.search.index import Index
+from feedsrv.search.matching import match_locations, matches
 from feedsrv.search.parser import parse_query
 from feedsrv.search.query import (
     And,
@@ -21,10 +20,8 @@ from feedsrv.search.query import (
     Query,
     Term,
     iter_positive_terms,
-    match_locations,
-    matches,
-    upstream_search_text,
 )
+from feedsrv.search.search_terms import upstream_search_text
 from tests.support.strategies import (
     VOCABULARY,
     make_paper,

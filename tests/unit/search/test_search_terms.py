@@ -1,15 +1,12 @@
 """The words of a query that are sent to upstream's search."""
 
-from __future__ import annotations
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from feedsrv.errors import QueryError
 from feedsrv.search.parser import parse_query
-from feedsrv.search.query import upstream_search_text
-from feedsrv.search.search_terms import search_terms
+from feedsrv.search.search_terms import search_terms, upstream_search_text
 
 PLAIN_TERMS = (
     *("fog", "low-res", "3D", "or", "tide*", '"fog bank"', "title:fog", 'keyword:"fog bank"'),

@@ -1,7 +1,5 @@
 """Similarity of papers: vectors, profiles, the cut-off, and the shipped table."""
 
-from __future__ import annotations
-
 import gzip
 from pathlib import Path
 

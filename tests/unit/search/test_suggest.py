@@ -1,7 +1,5 @@
 """Suggestions of other queries."""
 
-from __future__ import annotations
-
 from feedsrv.models import Paper
 from feedsrv.search.analysis import analyze
 from feedsrv.search.index import Index

@@ -4,8 +4,6 @@ Two kinds of titles cannot be told from a query that means something else: one t
 name of a field (``Author: ...``), and one with a negative number (``-3.2`` excludes 3.2).
 """
 
-from __future__ import annotations
-
 import pytest
 
 from feedsrv.search.index import Index

@@ -1,7 +1,5 @@
 """Forms of words: the rules, the table, and their consistency."""
 
-from __future__ import annotations
-
 from importlib.resources import files
 
 import pytest

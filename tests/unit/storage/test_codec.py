@@ -1,7 +1,5 @@
 """Records as bytes."""
 
-from __future__ import annotations
-
 from contextlib import suppress
 from datetime import UTC, datetime
 

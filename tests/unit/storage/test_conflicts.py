@@ -1,7 +1,5 @@
 """Which of two records wins after processes were disconnected from each other."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -18,11 +16,11 @@ from feedsrv.models import (
     Page,
     RequestLog,
 )
-from feedsrv.storage.artefacts import ArtefactBucket
+from feedsrv.storage.artefact_buckets import ArtefactBucket
 from feedsrv.storage.conflicts import resolve_conflict
 from feedsrv.storage.last_modified import LastModified, LastModifiedBucket
 from feedsrv.storage.lease import Lease
-from feedsrv.storage.repository import PageAlias
+from feedsrv.storage.repository import PageRedirect
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 LATER = NOON + timedelta(seconds=1)
@@ -72,7 +70,7 @@ def test_of_two_records_of_equal_or_no_time_ours_wins_unless_it_was_stored_once(
     failure = make_failure(NOON)
     pairs = [
         (failure, msgspec.structs.replace(failure, reason="theirs")),
-        (PageAlias(FRIDAY), PageAlias(Page(Kind.DAY, "2026-11-19"))),
+        (PageRedirect(FRIDAY), PageRedirect(Page(Kind.DAY, "2026-11-19"))),
     ]
     for ours, theirs in pairs:
         assert winner(ours, theirs) is ours

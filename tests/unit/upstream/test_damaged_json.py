@@ -1,7 +1,5 @@
 """A bad character in the JSON of a page or of the API loses one paper at most."""
 
-from __future__ import annotations
-
 import json
 import re
 import time

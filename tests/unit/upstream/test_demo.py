@@ -1,7 +1,5 @@
 """The bundled sample papers."""
 
-from __future__ import annotations
-
 from feedsrv.upstream.demo import load_sample_papers
 
 

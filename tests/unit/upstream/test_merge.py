@@ -1,7 +1,5 @@
 """A fetched listing merged with the stored one."""
 
-from __future__ import annotations
-
 from datetime import date, datetime, timedelta
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Normalized text: characters, lines, paragraphs, URLs and TeX."""
 
-from __future__ import annotations
-
 import re
 import time
 

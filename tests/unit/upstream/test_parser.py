@@ -1,7 +1,5 @@
 """Pages of all years with their expected listings, and damaged or hostile content."""
 
-from __future__ import annotations
-
 import copy
 import json
 import re

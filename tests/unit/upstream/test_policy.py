@@ -1,7 +1,5 @@
 """TTLs, the window, backoff and rate limits, with the time as a value."""
 
-from __future__ import annotations
-
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 
@@ -9,10 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feedsrv.errors import FetchError, ParseError, QuotaExceededError
+from feedsrv.errors import FetchError, ParseError
 from feedsrv.models import Failure, Kind, Listing, Page, RequestLog
 from feedsrv.upstream.policy import (
-    ClientQuota,
     list_days,
     newest_day_page,
     next_failure,
@@ -413,35 +410,3 @@ def test_old_requests_are_removed_from_the_log() -> None:
 def test_requests_logged_while_the_clock_was_ahead_do_not_count() -> None:
     request_log = RequestLog((NOON + timedelta(days=3),) * 60)
     assert next_request_at(request_log, NOON, adhoc=False, spacing=SECOND) == NOON
-
-
-# --- client quota ------------------------------------------------------------------------------
-
-
-def test_a_client_may_use_a_quarter_of_its_quota_at_once_and_the_rest_over_the_hour() -> None:
-    quota = ClientQuota(per_hour=12)
-    for _ in range(3):
-        quota.consume("a", NOON)
-    with pytest.raises(QuotaExceededError) as caught:
-        quota.consume("a", NOON)
-    assert caught.value.retry_after == 300
-    quota.consume("b", NOON)  # another client has its own quota
-    quota.consume("a", NOON + timedelta(minutes=5))
-    with pytest.raises(QuotaExceededError):
-        quota.consume("a", NOON + timedelta(minutes=5))
-
-
-def test_the_least_recently_used_clients_are_evicted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("feedsrv.upstream.policy._MAX_CLIENTS", 2)
-    quota = ClientQuota(per_hour=4)
-    for client in ("a", "b", "c"):
-        quota.consume(client, NOON)
-    quota.consume("a", NOON)
-    with pytest.raises(QuotaExceededError):
-        quota.consume("c", NOON)
-
-
-def test_a_quota_of_zero_is_no_limit() -> None:
-    quota = ClientQuota(per_hour=0)
-    for _ in range(1000):
-        quota.consume("a", NOON)

@@ -1,7 +1,5 @@
 """The tag scanner against BeautifulSoup's tree of the whole page, and its limits."""
 
-from __future__ import annotations
-
 from html import escape
 from unittest.mock import patch
 

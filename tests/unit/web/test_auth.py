@@ -1,7 +1,5 @@
 """Access keys: which key opens which URL, and which keys a response may contain."""
 
-from __future__ import annotations
-
 import re
 
 import pytest

@@ -1,7 +1,5 @@
 """Bar charts of papers per list day."""
 
-from __future__ import annotations
-
 from datetime import date
 
 import pytest

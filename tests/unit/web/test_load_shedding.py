@@ -1,7 +1,5 @@
 """Which requests are refused under overload, and when."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor

@@ -1,7 +1,5 @@
 """View models of the HTML pages."""
 
-from __future__ import annotations
-
 import tomllib
 from urllib.parse import parse_qs, urlsplit
 
@@ -15,8 +13,9 @@ from feedsrv.feeds.window import Window
 from feedsrv.models import Kind, Page, Paper
 from feedsrv.search.analysis import analyze
 from feedsrv.search.index import Index
+from feedsrv.search.matching import matches
 from feedsrv.search.parser import parse_query
-from feedsrv.search.query import Query, matches
+from feedsrv.search.query import Query
 from feedsrv.web.pages import (
     build_preview,
     config_snippet,

@@ -1,7 +1,5 @@
 """URLs as programs change them, and the intended URLs."""
 
-from __future__ import annotations
-
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import pytest

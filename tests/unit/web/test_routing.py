@@ -1,7 +1,5 @@
 """Keys of dated lists, and redirects of nearly correct URLs."""
 
-from __future__ import annotations
-
 import pytest
 from werkzeug.exceptions import NotFound
 from werkzeug.routing import Map, Rule

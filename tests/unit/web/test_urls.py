@@ -1,7 +1,5 @@
 """URLs of the server and addresses of clients, from settings and request headers."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

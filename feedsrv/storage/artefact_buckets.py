@@ -1,7 +1,5 @@
 """Artefact records in buckets: one value in the backend for each paper would be too many."""
 
-from __future__ import annotations
-
 import zlib
 from datetime import datetime, timedelta
 
@@ -24,13 +22,13 @@ class ArtefactBucket(msgspec.Struct, frozen=True):
 
     papers: dict[str, ArtefactRecord]
 
-    def with_paper(self, paper_id: str, record: ArtefactRecord) -> ArtefactBucket:
+    def with_paper(self, paper_id: str, record: ArtefactRecord) -> "ArtefactBucket":
         """Return the bucket with what upstream has just said about a paper."""
         oldest = record.checked_at - _MEMORY
         papers = {key: known for key, known in self.papers.items() if known.checked_at > oldest}
         return ArtefactBucket(papers | {paper_id: record})
 
-    def merge(self, other: ArtefactBucket, now: datetime) -> ArtefactBucket:
+    def merge(self, other: "ArtefactBucket", now: datetime) -> "ArtefactBucket":
         """Return the later record of each paper."""
         papers = dict(self.papers)
         for paper_id, record in other.papers.items():

@@ -1,15 +1,15 @@
-"""The artefacts that cite the papers of configured feeds: models, datasets and Spaces."""
+"""Fetch which models, datasets and Spaces cite the papers of configured feeds."""
 
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 
 from feedsrv.config import Config
-from feedsrv.feeds.selection import newest_first
+from feedsrv.feeds.deduplication import newest_first
 from feedsrv.models import Feed, Paper
-from feedsrv.search.artefacts import NO_ARTEFACTS, ArtefactTable
+from feedsrv.search.artefact_table import NO_ARTEFACTS, ArtefactTable
 from feedsrv.search.query import Query, has_artefact_condition
 from feedsrv.storage.repository import Repository
-from feedsrv.upstream.artefacts import ArtefactRefresher
+from feedsrv.upstream.artefact_refresh import ArtefactRefresher
 from feedsrv.upstream.client import UpstreamClient
 from feedsrv.upstream.refresh import Refresher
 from feedsrv.upstream.scheduler import Scheduler
@@ -25,7 +25,7 @@ _BATCH_SIZE = 20
 _MAX_BATCH_PAUSE = 2.0
 
 
-class ArtefactService:
+class ArtefactFetcher:
     """Checks which artefacts cite the papers of configured feeds. Safe for threads.
 
     Args:

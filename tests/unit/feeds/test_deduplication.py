@@ -1,16 +1,14 @@
 """The union of listings: each paper once."""
 
-from __future__ import annotations
-
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feedsrv.feeds.selection import default_limit, merge_feeds, newest_first, unite_listings
-from feedsrv.models import Feed, Kind, Page, Paper
+from feedsrv.feeds.deduplication import unite_listings
+from feedsrv.models import Kind, Page, Paper
 from tests.support.builders import make_card_paper, make_listing, make_paper
 
 SEARCH = Page(Kind.SEARCH, "kites")
@@ -95,42 +93,3 @@ def test_the_union_has_each_paper_once_newest_first(found: list[list[Any]]) -> N
     for paper in united:
         days = [p.listed for each in lists for p in each.papers if p.id == paper.id and p.listed]
         assert paper.listed == min(days)
-
-
-# --- how many papers a feed has ----------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("papers_per_day", "limit"),
-    [
-        ([], 50),
-        ([10], 50),
-        ([62], 62),
-        ([62, 1], 63),
-        ([20, 20, 20, 20], 60),
-        ([1, 1, 1, 90], 50),
-        ([92, 92, 92, 92], 276),
-    ],
-    ids=str,
-)
-def test_a_feed_has_fifty_papers_or_its_three_newest_list_days(
-    papers_per_day: list[int], limit: int
-) -> None:
-    papers = [
-        make_paper(f"2608.{day}{number:04d}", listed=date(2026, 8, 7) - timedelta(days=day))
-        for day, count in enumerate(papers_per_day)
-        for number in range(count)
-    ]
-    matches = merge_feeds([(Feed(name="x", title="x"), papers)])
-    assert default_limit(matches) == limit
-
-
-def test_search_hits_without_a_list_day_do_not_count_as_list_days() -> None:
-    listed = [make_paper(f"2608.{n:05d}", listed=date(2026, 8, 4)) for n in range(60)]
-    hits = [
-        make_paper(f"2607.{n:05d}", listed=None, submitted=date(2026, 8, 5 + n)) for n in range(5)
-    ]
-    assert (
-        default_limit(merge_feeds([(Feed(name="x", title="x"), newest_first([*listed, *hits]))]))
-        == 65
-    )

@@ -1,7 +1,5 @@
 """``has:model``, ``has:dataset`` and ``has:space``: papers that artefacts cite."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 
 import msgspec
@@ -10,19 +8,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from feedsrv.models import ArtefactRecord, LinkedArtefacts, Paper
-from feedsrv.search.artefacts import ARTEFACT_KINDS, NO_ARTEFACTS, ArtefactTable
+from feedsrv.search.artefact_table import ARTEFACT_KINDS, NO_ARTEFACTS, ArtefactTable
 from feedsrv.search.index import Index
+from feedsrv.search.matching import match_locations, matches
 from feedsrv.search.parser import parse_query
 from feedsrv.search.query import (
     ExternalCondition,
     HasArtefact,
     Query,
-    assume_artefacts,
     canonical_text,
     has_artefact_condition,
     has_changing_condition,
-    match_locations,
-    matches,
+    ignore_artefacts,
     replace_external_conditions,
 )
 from tests.support.strategies import make_paper, papers, queries
@@ -131,7 +128,7 @@ def test_a_query_with_any_artefacts_finds_whatever_some_artefacts_would(
     data: st.DataObject, query: Query
 ) -> None:
     stored = data.draw(st.lists(papers(), max_size=4, unique_by=lambda paper: paper.id))
-    tree, widest = resolve(query, data.draw(tables(stored))), assume_artefacts(query)
+    tree, widest = resolve(query, data.draw(tables(stored))), ignore_artefacts(query)
     assert all(matches(widest, paper) for paper in stored if matches(tree, paper))
 
 
@@ -142,7 +139,7 @@ def test_a_query_with_any_artefacts_finds_whatever_some_artefacts_would(
 def test_conditions_on_artefacts_alone_exclude_no_paper_that_may_match(
     query: str, finds_all: bool
 ) -> None:
-    widest = assume_artefacts(parse_query(query))
+    widest = ignore_artefacts(parse_query(query))
     assert all(matches(widest, paper) for paper in PAPERS) is finds_all
 
 
