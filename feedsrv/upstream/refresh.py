@@ -137,9 +137,8 @@ class Refresher:
         """
         now = self._now()
         give_up_at = now + timedelta(seconds=self._config.deadline + extra_wait)
-        if adhoc and give_up_at < self._adhoc_allowed_at <= now + RATE_WINDOW:
-            # The request log would say the same, at the price of three storage reads.
-            raise self._budget_error(page, self._adhoc_allowed_at)
+        if adhoc and (refusal := self.adhoc_refusal(page, extra_wait)) is not None:
+            raise refusal
         self._acquire_lease(page, give_up_at, lambda: bool(awaited_pages()))
         with ExitStack() as cleanup:
             cleanup.callback(self._repository.release_lease, self._owner)
@@ -175,6 +174,16 @@ class Refresher:
             if fetched.retry_after:
                 self._pause_requests(fetched.retry_after)
             return listing
+
+    def adhoc_refusal(self, page: Page, extra_wait: float = 0) -> RequestNotSentError | None:
+        """Return the error of an ad-hoc page that nobody waits long enough for; None if unknown.
+
+        The request log would say the same, at the price of three storage reads.
+        """
+        now, allowed_at = self._now(), self._adhoc_allowed_at
+        give_up_at = now + timedelta(seconds=self._config.deadline + extra_wait)
+        is_refused = give_up_at < allowed_at <= now + RATE_WINDOW
+        return self._budget_error(page, allowed_at) if is_refused else None
 
     def _save(self, requested: Page, fresh: Listing) -> Listing:
         stored = self._repository.get_listing(fresh.page)
