@@ -24,8 +24,8 @@ from itertools import product
 from pathlib import Path
 
 from feedsrv.search.stemmer import stem, strip_inflection
-from feedsrv.search.word_families import split_prefix
-from word_lemmas import Lemmas
+from feedsrv.search.word_families import look_up_base_forms
+from word_lemmas import PREPOSITIONS, Lemmas
 from word_relations import Relations
 from word_sources import PARTS_OF_SPEECH, Papers, WordNet
 
@@ -127,7 +127,7 @@ class Table:
     def _is_inflected(self, word: str, other: str) -> bool:
         """Return whether one of two lemmas is only the other with -ed or -ing."""
         form, lemma = (word, other) if word.endswith(_VERBAL) else (other, word)
-        if not form.endswith(_VERBAL):
+        if not form.endswith(_VERBAL) or form in PREPOSITIONS:
             return False
         if lemma.endswith(_VERBAL):
             return not {form, lemma} <= self._net.parts_of_speech.keys()
@@ -154,20 +154,9 @@ class Table:
             changed = False
             for wanted in by_stem.values():
                 for form, bases in wanted.items():
-                    if frozenset(self._look_up(form)) != bases:
+                    if frozenset(look_up_base_forms(form, self.exceptions)) != bases:
                         self.exceptions[form] = bases
                         changed = True
-
-    def _look_up(self, form: str) -> Iterable[str]:
-        """Return the same as `feedsrv.search.word_families.base_forms` with this table."""
-        stemmed = stem(form)
-        for known in (form, stemmed):
-            if known in self.exceptions:
-                return self.exceptions[known]
-        for prefix, rest in split_prefix(form):
-            if rest in self.exceptions:
-                return [prefix + base for base in self.exceptions[rest]]
-        return [stemmed]
 
     def _group(self) -> Iterator[tuple[str, ...]]:
         """Yield groups of base forms such that any two related ones are in one group."""
@@ -206,7 +195,9 @@ class Table:
         return sum(self._net.uses[lemma, pos] for pos in PARTS_OF_SPEECH)
 
     def _bases_of(self, lemma: str) -> Iterable[str]:
-        return [self.bases[lemma]] if lemma in self.bases else self._look_up(lemma)
+        if lemma in self.bases:
+            return [self.bases[lemma]]
+        return look_up_base_forms(lemma, self.exceptions)
 
 
 def main() -> None:

@@ -17,6 +17,10 @@ _CLOSED_CLASS = (
     "with would yet you your"
 )
 CLOSED_CLASS = frozenset(_CLOSED_CLASS.split())
+#: Participles that papers use as prepositions: *based on*, *code-based*. Not a form of *base*.
+PREPOSITIONS = frozenset({"based"})
+#: Minimum number of letters before and in the irregular form that a compound ends with.
+_MIN_HEAD, _MIN_IRREGULAR = 2, 3
 #: WordNet's rules of detachment (MORPHY(7WN)): ending of the form, ending of the lemma.
 _ENDINGS: dict[PartOfSpeech, tuple[tuple[str, str], ...]] = {
     "n": (
@@ -167,11 +171,14 @@ class Lemmas:
     def _readings(self, form: str) -> set[tuple[str, str]]:
         """Return the possible lemmas with their part of speech; "own" if the form is a lemma."""
         net = self._net
+        if form in PREPOSITIONS:
+            return {(form, "own")}
         if self._is_plural_of_abbreviation(form):
             return {(form[:-1], "n")}
         found = {(form, "own")} if form in net.parts_of_speech else set()
         found.update(self._irregular_readings(form))
         found.update(self._regular_readings(form))
+        found.update(self._compound_readings(form))
         if not found or {pos for _, pos in found} == {"a"}:
             if unlisted := self._unlisted_lemma(form):
                 found.add((unlisted, "n"))
@@ -194,6 +201,16 @@ class Lemmas:
                 continue
             if {"a": self._papers.count(lemma), "v": self._net.uses[lemma, "v"]}.get(pos, 1):
                 yield lemma, pos
+
+    def _compound_readings(self, form: str) -> Iterator[tuple[str, str]]:
+        """Yield the lemmas of an unlisted compound with an irregular form: *jailbroken*."""
+        if form in self._net.parts_of_speech or form.endswith(("s", *_VERBAL)):
+            return
+        for cut in range(_MIN_HEAD, len(form) - _MIN_IRREGULAR + 1):
+            head, rest = form[:cut], form[cut:]
+            for lemma, pos in self._irregular_readings(rest):
+                if self._is_listed(head + lemma):
+                    yield head + lemma, pos
 
     def _regular_readings(self, form: str) -> Iterator[tuple[str, str]]:
         for pos, endings in _ENDINGS.items():
@@ -236,9 +253,8 @@ class Lemmas:
             if rest == form or len(rest) < 3:
                 continue
             for lemma in (rest + "e", rest, rest[:-1] if rest[-1] == rest[-2] else ""):
-                if self._is_listed(lemma) and (
-                    self._papers.count(lemma + "s") or self._papers.count(lemma + "d")
-                ):
+                others = lemma + "s", lemma + "d", *({rest + "ed", rest + "ing"} - {form})
+                if self._is_listed(lemma) and any(map(self._papers.count, others)):
                     return lemma
         return ""
 

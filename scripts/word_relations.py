@@ -43,6 +43,12 @@ _TRUSTED = frozenset(_NEEDED_LIFT) - {
     "-ize of adjective",
 }
 _MIN_EXPECTED = 0.3
+#: WordNet links senses: a *letter* is also somebody who lets a house. A link between senses that
+#: make up less of the use of a word is weak, unless the ending is regular. Minimum lift of a weak
+#: link: of a verb and its noun in *-ion* and the like, and of other words.
+_MIN_LINKED_SHARE = 0.1
+_WEAK_ACTION_LIFT, _WEAK_LIFT = 1.4, 2.2
+_NEVER_WEAK = frozenset({"adverb", "noun in -ness", "quality", "able"})
 #: The more papers have a word, the smaller the greatest possible ratio.
 _COMMON = 15
 #: Verbs of nearly every abstract (we propose, we introduce) are weaker evidence than their nouns.
@@ -156,6 +162,10 @@ class Relations:
     def __init__(self, net: WordNet, papers: Papers, lemmas: Lemmas) -> None:
         self._net, self._papers, self._lemmas = net, papers, lemmas
         self._precedents = Counter(_endings(link.word, link.other)[1:] for link in net.links)
+        #: The pairs that WordNet links, with how much of the use of both words is linked.
+        self._linked_share: dict[Pair, float] = defaultdict(float)
+        #: The same for the weaker link of two hops over a verb.
+        self._hop_share: dict[Pair, float] = defaultdict(float)
         #: Each pair, sorted, with the reason in words.
         self.accepted: dict[Pair, str] = {}
         self.rejected: dict[Pair, str] = {}
@@ -221,6 +231,12 @@ class Relations:
         for word in self._lemmas.of_word(link.word):
             for other in self._lemmas.of_word(link.other):
                 if word < other:
+                    share = min(
+                        self._net.linked_share(link.word, link.other),
+                        self._net.linked_share(link.other, link.word),
+                    )
+                    pair = word, other
+                    self._linked_share[pair] = max(self._linked_share[pair], share)
                     yield (word, other), (link.pos, link.other_pos, source)
 
     def _regular(self) -> dict[Pair, set[Candidate]]:
@@ -265,6 +281,8 @@ class Relations:
         for verb, words in near.items():
             for (word, pos), (other, other_pos) in combinations(sorted(words), 2):
                 pair = word, other
+                share = min(self._linked_share.get(_pair(verb, each), 1) for each in pair)
+                self._hop_share[pair] = max(self._hop_share[pair], share)
                 if (
                     word != other
                     and verb not in pair
@@ -312,7 +330,15 @@ class Relations:
         most = self._papers.size / max(count, other_count, 1)
         if most < _COMMON and needed > 1:
             needed **= math.log(most) / math.log(_COMMON)
-        return needed
+        if not self._is_weak(pair, source, kind):
+            return needed
+        return max(needed, _WEAK_ACTION_LIFT if _is_regular_action(pair, kind) else _WEAK_LIFT)
+
+    def _is_weak(self, pair: Pair, source: Source, kind: str) -> bool:
+        """Return whether the dictionary links only rare senses of the words."""
+        shares = self._hop_share if source == "hop" else self._linked_share
+        is_regular = kind in _NEVER_WEAK or any(word.endswith("sis") for word in pair)
+        return not is_regular and shares.get(pair, 1) < _MIN_LINKED_SHARE
 
     def _is_related(
         self, pair: Pair, source: Source, kind: str, needed: float, evidence: Evidence
@@ -328,22 +354,27 @@ class Relations:
         ):
             return source != "hop" and is_regular and evidence.lift >= 3
         if source in {"link", "near"} and not is_regular:
-            return self._is_irregular_relative(kind, shape, needed, evidence)
+            is_weak = self._is_weak(pair, source, kind)
+            return self._is_irregular_relative(kind, shape, needed if is_weak else 1, evidence)
         if source == "link" and kind == "adjective of noun" and self._are_substitutes(evidence):
             return True
+        may_be_trusted = kind in _TRUSTED and (
+            _is_regular_action(pair, kind)
+            or not self._is_weak(pair, source, kind)
+            or evidence.counts[2] > 1
+        )
         return evidence.lift >= needed or (
-            kind in _TRUSTED and self._is_trusted(pair, source, shape, evidence)
+            may_be_trusted and self._is_trusted(pair, source, shape, evidence)
         )
 
     def _is_irregular_relative(
         self, kind: str, shape: Shape, needed: float, evidence: Evidence
     ) -> bool:
         """Return whether two words with a rare pair of endings are related: *grow*, *growth*."""
-        if shape.shared >= 4 and evidence.lift >= max(3, needed) and evidence.counts[2] >= 4:
+        if shape.shared >= 4 and evidence.lift >= 3 and evidence.counts[2] >= 4:
             return True
-        return (
-            kind == "action" and shape.shared >= max(6, 0.8 * shape.shortest) and evidence.lift >= 1
-        )
+        is_close = kind == "action" and shape.shared >= max(6, 0.8 * shape.shortest)
+        return is_close and evidence.lift >= needed
 
     def _are_substitutes(self, evidence: Evidence) -> bool:
         """Return whether two words are so common that papers use one instead of the other.
@@ -386,6 +417,11 @@ def _is_plausible(pair: Pair, source: Source, shape: Shape) -> bool:
     if source == "near" and any(word.endswith("ing") for word in pair):
         return False
     return source != "hop" or shape.shared > 3
+
+
+def _is_regular_action(pair: Pair, kind: str) -> bool:
+    """Return whether a word is the noun of a verb with a regular ending."""
+    return kind == "action" and any(word.endswith(_NOUNS) for word in pair)
 
 
 def _kind(pair: Pair, candidate: Candidate) -> str:

@@ -12,6 +12,7 @@ from feedsrv.search.matching import match_locations
 from feedsrv.search.parser import parse_query
 from feedsrv.search.query import And, Not, Or, Query, iter_positive_terms
 from feedsrv.search.search_terms import upstream_search_text
+from feedsrv.web.pasted_query import query_from_pasted
 
 
 # A query may begin with a hyphen, so there are no short options here, not even -h.
@@ -31,6 +32,7 @@ from feedsrv.search.search_terms import upstream_search_text
 def explain_command(config_file: Path | None, query: str, limit: int, demo: bool) -> None:
     """Show how a query is parsed, and which papers match and where."""
     config = load_settings(config_file, demo=demo or None)
+    query = query_from_pasted(query)  # as in the address of a feed
     tree = parse_query(query)
     click.echo("\n".join(_draw_query(tree)))
     terms = upstream_search_text(tree)

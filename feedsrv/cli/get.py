@@ -1,6 +1,7 @@
 """``feedsrv get``: one response on standard output."""
 
 import os
+import re
 import sys
 from http import HTTPStatus
 from pathlib import Path
@@ -12,6 +13,8 @@ from werkzeug.test import Client, EnvironBuilder
 from feedsrv.cli.service import open_service
 from feedsrv.cli.settings import load_settings
 from feedsrv.web.app import create_app
+
+_SCHEME_AND_HOST = re.compile(r"^https?://[^/?#]*", re.IGNORECASE)
 
 
 @click.command("get")
@@ -38,6 +41,7 @@ def get_command(config_file: Path | None, urlpath: str, include: bool, demo: boo
 
 def _split_target(urlpath: str) -> tuple[str, str]:
     """Return the path and the query string, with all that a URL cannot hold percent-encoded."""
+    urlpath = _SCHEME_AND_HOST.sub("", urlpath)  # whatever host a copied URL has
     # Bytes of the command line that are not UTF-8 stay what they are.
     target = quote(os.fsencode(urlpath.partition("#")[0]), safe="!$%&'()*+,-./:;=?@_~")
     path, _, query = target.partition("?")

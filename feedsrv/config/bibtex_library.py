@@ -7,9 +7,11 @@ from feedsrv.config.conversion import convert
 from feedsrv.config.files import read_file
 from feedsrv.config.validation import quote_value
 
-#: An arXiv id in BibTeX: as eprint, in a DOI or URL, or as "arXiv:2510.12345".
+#: An arXiv id in BibTeX: as eprint or arxivId, in a DOI or an address, as "arXiv:2510.12345", or as
+#: DBLP's volume "abs/2510.12345".
 _BIBTEX_ARXIV_ID = re.compile(
-    r"(?:\barxiv(?:\.org/(?:abs|pdf)/|[.:]\s*)|\beprint\s*=\s*[{\"]\s*)(\d{4}\.\d{4,5})(?!\d)",
+    r"(?:\b(?:eprint|arxiv(?:id)?)\s*=[\s{\"]*|\barxiv(?:[.:]\s*|\s+)|\b(?:abs|pdf|html|papers)/)"
+    r"(\d\d(?:0[1-9]|1[0-2])\.\d{4,5})(?!\d)",
     re.IGNORECASE | re.ASCII,
 )
 #: Papers of a library that others are compared with: the newest.

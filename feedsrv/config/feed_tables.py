@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from textwrap import indent
 
 import msgspec
 
@@ -61,7 +62,7 @@ def _query_problems(query: str, sources: object) -> Iterator[str]:
     try:
         terms = search_terms(query)
     except QueryError as error:
-        yield f".query: {error}\n{error.with_caret()}"
+        yield f".query: {error}\n{indent(error.with_caret(), '  ')}"
         return
     if isinstance(sources, list) and sources and not terms and all(s == "search" for s in sources):
         yield '.query: has no words to search for; add "daily" to sources'

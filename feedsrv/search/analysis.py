@@ -52,9 +52,10 @@ _GREEK_NAMES = (
     "tau upsilon phi chi psi omega"
 )
 _GREEK = dict(zip("αβγδεζηθικλμνξοπρστυφχψω", _GREEK_NAMES.split(), strict=True))
-#: Characters that NFKD does not decompose, and the soft hyphen, which is removed.
+#: Characters that NFKD does not decompose, the multiplication sign, which is also written as x, and
+#: the soft hyphen, which is removed.
 _VARIANTS = str.maketrans(
-    _GREEK | dict(zip("łøđ\u2019\u02bc", "lod''", strict=True)) | {"\u00ad": ""}
+    _GREEK | dict(zip("łøđ\u00d7\u2019\u02bc", "lodx''", strict=True)) | {"\u00ad": ""}
 )
 #: TeX macros that only change the appearance, \ell, and the \var prefix. They are not words.
 _TEX_FORMATTING = re.compile(

@@ -55,20 +55,28 @@ _NAME_FIELDS = frozenset({"author", "org", "id", "by"})
 _PAPER_ID = re.compile(
     r"(?:0[7-9]|1[0-4])\d\d\.\d{4}|(?:1[5-9]|[2-9]\d)\d\d\.\d{5}|sample-\d{3}", re.ASCII
 )
+#: A name as in bibliographies, family name first.
+_FAMILY_NAME_FIRST = re.compile(r"([^,]+), *+(?!(?:jr|sr|[iv]+)\b)([^,]+)", re.IGNORECASE)
 #: A version at the end of an id, which no paper's own id has.
 _ID_VERSION = re.compile(r"(?<=\d)(?:v\d+)+$", re.IGNORECASE)
 _COMPARISON = re.compile(r"(>=|<=|>|<|=)(\d{1,9})")
-#: An arXiv id, or the address of a paper at arXiv or Hugging Face.
+_ASCII_COMPARISON = str.maketrans({"\u2265": ">=", "\u2a7e": ">=", "\u2264": "<=", "\u2a7d": "<="})
+#: An arXiv id with punctuation around it, or an address of any site or a DOI that ends with one.
 _PAPER_URL = re.compile(
-    r"(?:(?:https?://)?(?:www\.|export\.)?(?:arxiv\.org/(?:abs|pdf|html)|huggingface\.co/papers"
-    r"|hf\.co/papers)/|arxiv:)?(\d{4}\.\d{4,5})(?:v\d+)?(?:\.pdf)?(?:[?#]\S*)?/?",
+    r"(?:[\[<{]*|\S*?(?:/|\barxiv[:.]|\beprint\W{1,3}))(\d\d(?:0[1-9]|1[0-2])\.\d{4,5})"
+    r"(?:v\d+)?(?:\.pdf)?(?:[/?#]\S*|[\]>},;.]*)",
     re.IGNORECASE | re.ASCII,
+)
+#: White space and semicolons after the ids of ``like:`` that are not the last.
+_ID_SEPARATORS = re.compile(r"\s*[,;][\s,;]*")
+_LIKE_IDS = re.compile(
+    r"\blike:\s*[^\s,;()|]+(?:\s*[,;]\s*[^\s,;()|]*\d{4}\.\d{4,5}[^\s,;()|]*)+", re.IGNORECASE
 )
 #: Typographic and full-width punctuation, mapped to ASCII one to one so that positions do not
 #: shift. An em dash becomes a space, not a NOT. A minus sign (U+2212) before a number is no NOT
 #: either, so it is not listed.
 _ASCII_PUNCTUATION = {code: chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F)} | str.maketrans(
-    "\u3000\u2014“”„‟«»「」\u2019\u2018\u2013\u2010\u2011", '  """"""""\'\'---'
+    "\u3000\u2014“”„‟«»「」『』〝〞❝❞\u2019\u2018\u2013\u2010\u2011", '  """"""""""""""\'\'---'
 )
 #: A quotation with TeX's marks, or with one of them: ``moon'' or "moon''.
 _TEX_QUOTATION = re.compile(r"""("[^"]*")|(``|")([^"]*?)''""")
@@ -169,7 +177,13 @@ def parse_feed_queries(feed: Feed) -> tuple[Query, ...]:
 
 def normalize_punctuation(text: str) -> str:
     """Return the text, as long as before, with ASCII marks for typographic and TeX ones."""
-    return _TEX_QUOTATION.sub(_replace_tex_marks, text.translate(_ASCII_PUNCTUATION))
+    plain = _TEX_QUOTATION.sub(_replace_tex_marks, text.translate(_ASCII_PUNCTUATION))
+    return _LIKE_IDS.sub(_join_ids, plain)
+
+
+def _join_ids(found: re.Match[str]) -> str:
+    """Return ids after each other as one word, with commas in place of all that separates them."""
+    return _ID_SEPARATORS.sub(lambda separator: "," * len(separator[0]), found[0])
 
 
 def _replace_tex_marks(found: re.Match[str]) -> str:
@@ -263,13 +277,13 @@ class _TreeBuilder(Transformer[Token, Query]):
         raise QueryError(self._text, position, reason)
 
     def _build_count(self, counter: CounterName, body: str, position: int) -> CountCondition:
-        if found := _COMPARISON.fullmatch(body):
+        if found := _COMPARISON.fullmatch(body.translate(_ASCII_COMPARISON)):
             return CountCondition(counter, found[1], int(found[2]))
         reason = f"expected one of >= > <= < = and a number, as in {counter}:>=20"
         raise QueryError(self._text, position, reason)
 
     def _build_like(self, body: str, position: int) -> Like:
-        ids = [_paper_id(text) for text in re.split(r"[,\s]+", body.strip('="'))]
+        ids = [_paper_id(text) for text in re.split(r"[,;\s]+", body.strip('=",;'))]
         if not all(ids):
             reason = "like: takes ids of papers, such as like:2510.12345,2509.01234"
             raise QueryError(self._text, position, reason)
@@ -281,8 +295,11 @@ class _TreeBuilder(Transformer[Token, Query]):
         if token.type == "WORD":
             return self._build_word(field, body, position)
         text = " ".join(body.removeprefix("=").strip('"').split())
-        mode: TermMode = "verbatim" if token.type == "VERBATIM" else "phrase"
-        return self._create_term(field, text, mode, position)
+        if token.type == "VERBATIM":
+            return self._create_term(field, text, "verbatim", position)
+        if field in {"", "id"} and (paper_url := _PAPER_URL.fullmatch(text)):
+            return Term("id", paper_url[1], "exact")
+        return self._create_term(field, text, "phrase", position)
 
     def _build_word(self, field: Field, body: str, position: int) -> Term:
         if field in {"", "id"} and (paper_url := _PAPER_URL.fullmatch(body)):
@@ -290,6 +307,8 @@ class _TreeBuilder(Transformer[Token, Query]):
         if body[0] == "!" and len(body) > 1 and tokenize(body):
             reason = "to exclude a word, write -word"
             raise QueryError(self._text, position, reason)
+        if body[0] == "-" and body[1:2] != "-":  # not a NOT where it stands, but one when formatted
+            body = body[1:]
         is_prefix = body.endswith("*")
         text = body.rstrip("*") if is_prefix else body
         return self._create_term(field, text, "prefix" if is_prefix else "forms", position)
@@ -297,6 +316,8 @@ class _TreeBuilder(Transformer[Token, Query]):
     def _create_term(self, field: Field, text: str, mode: TermMode, position: int) -> Term:
         if field in _NAME_FIELDS and mode != "prefix":
             mode = "exact"
+        if field == "author" and (names := _FAMILY_NAME_FIRST.fullmatch(text)):
+            text = f"{names[2]} {names[1]}"
         if field == "id":
             text = _ID_VERSION.sub("", text)
         term = Term(field, text, mode)

@@ -8,7 +8,7 @@ in letters and digits; each edge is one word of a text. *fine-tuning* matches *f
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property, lru_cache
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from typing import Literal, NamedTuple
 
 from feedsrv.search.analysis import tokenize_with_offsets
@@ -33,6 +33,10 @@ _PARTICLES = frozenset({"down", "in", "off", "on", "out", "over", "up"})
 _MIN_BEFORE_PARTICLE = 3
 #: *AI* is not *a i*, but *kNN* is *k-NN*.
 _MIN_JOINED = 3
+#: Letters of an abbreviation that may be apart: *i.i.d.* is *iid*. *U.S.* is not *us*.
+_MIN_INITIALS, _MAX_INITIALS = 3, 4
+#: Letters on each side of a 2 that stands for *to*. *H2O* is not *h to o*.
+_MIN_NAME_PART = 2
 #: Only at a border of a digit and a letter may more words be one: *H 2 O*.
 _MAX_JOINED = 2
 
@@ -166,6 +170,8 @@ def build_pattern(
                 joined_mode = mode if number + count == len(words) else inner
                 edges.append(Edge(start, start + len(joined), joined, joined_mode))
         start = end
+    if mode != "exact":
+        edges += _edges_of_to(words, mode, inner)
     first, last = words[0], words[-1]
     if previous_word and may_join(previous_word, first):
         joined_mode = mode if len(words) == 1 else inner
@@ -203,13 +209,18 @@ def may_join(first: str, last: str) -> bool:
     if first[-1].isdigit() or last[0].isdigit():
         # *A100* is not *a 100*.
         return first[-1].isdigit() != last[0].isdigit() and "a" not in {first, last}
-    if first in _NOT_FIRST or last in _NOT_LAST or len(first) + len(last) < _MIN_JOINED:
+    if first in _NOT_FIRST or not _NOT_LAST.isdisjoint({last, last.removesuffix("s")}):
+        return False  # the plural is a form: *hands* is not *h and*
+    if len(first) + len(last) < _MIN_JOINED:
         return False
     return last not in _PARTICLES or len(first) >= _MIN_BEFORE_PARTICLE
 
 
 def _joined_words(words: tuple[str, ...]) -> Iterator[tuple[int, str]]:
     """Yield each word that a text may have for the first words, with the number of words."""
+    initials = "".join(takewhile(_is_letter, words))
+    if _MIN_INITIALS <= len(initials) <= _MAX_INITIALS:
+        yield len(initials), initials
     joined = words[0]
     for count, (word, following) in enumerate(pairwise(words), 2):
         at_digit = word[-1].isdigit() or following[0].isdigit()
@@ -221,6 +232,10 @@ def _joined_words(words: tuple[str, ...]) -> Iterator[tuple[int, str]]:
             return
 
 
+def _is_letter(word: str) -> bool:
+    return len(word) == 1 and word.isascii() and word.isalpha()
+
+
 @lru_cache(maxsize=4096)
 def _split_edges(word: str, start: int, mode: WordMode) -> tuple[Edge, ...]:
     """Return the edges for a word that a text may have in two parts, or in more parts at digits."""
@@ -229,6 +244,9 @@ def _split_edges(word: str, start: int, mode: WordMode) -> tuple[Edge, ...]:
 
 def _iter_split_edges(word: str, start: int, mode: WordMode) -> Iterator[Edge]:
     end = start + len(word)
+    if _MIN_INITIALS <= len(word) <= _MAX_INITIALS and all(map(_is_letter, word)):
+        for at, letter in enumerate(word, start):
+            yield Edge(at, at + 1, letter, "exact")
     digit_cuts = []
     for cut in range(1, len(word)):
         first, last = word[:cut], word[cut:]
@@ -240,6 +258,28 @@ def _iter_split_edges(word: str, start: int, mode: WordMode) -> Iterator[Edge]:
             digit_cuts.append(cut)
     for cut, next_cut in pairwise(digit_cuts):
         yield Edge(start + cut, start + next_cut, word[cut:next_cut], "exact")
+        if (
+            word[cut:next_cut] == "2"
+            and _is_name_part(word[:cut])
+            and _is_name_part(word[next_cut:])
+        ):
+            yield Edge(start + cut, start + next_cut, "to", "exact")
+
+
+def _edges_of_to(words: tuple[str, ...], mode: WordMode, inner: WordMode) -> Iterator[Edge]:
+    """Yield the edges for *to* between words, for which names have a 2: *sim2real*."""
+    start = 0
+    for number, (before, word, after) in enumerate(zip(words, words[1:], words[2:], strict=False)):
+        if word == "to" and _is_name_part(before) and _is_name_part(after):
+            to, end = start + len(before), start + len(before) + len(word)
+            after_mode = mode if number + 3 == len(words) else inner
+            yield Edge(to, end, "2", "exact")
+            yield Edge(start, end + len(after), f"{before}2{after}", after_mode)
+        start += len(before)
+
+
+def _is_name_part(word: str) -> bool:
+    return word.isalpha() and len(word) >= _MIN_NAME_PART
 
 
 def case_matters(literal: str) -> bool:

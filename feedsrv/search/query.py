@@ -58,6 +58,8 @@ class Term(msgspec.Struct, frozen=True):
     @property
     def words(self) -> tuple[str, ...]:
         """The folded words of the text."""
+        if self.field in {"author", "by"} and self.text.startswith("@"):
+            return (fold(self.text),)  # a handle, see `feedsrv.search.analysis.analyze`
         # The parts of an id: `id:2510` finds the papers of a month.
         return _words(self.text.replace(".", " ") if self.field == "id" else self.text)
 
@@ -101,8 +103,6 @@ class Term(msgspec.Struct, frozen=True):
 
 @lru_cache(maxsize=4096)
 def _words(text: str) -> tuple[str, ...]:
-    if text.startswith("@"):  # a Hugging Face handle, see `feedsrv.search.analysis.analyze`
-        return (fold(text),)
     return tuple(tokenize(text))
 
 

@@ -6,7 +6,7 @@ forms can be related. Both are listed in ``word_families.txt``, which
 of unlisted words.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache, lru_cache
 from importlib.resources import files
 from typing import NamedTuple
@@ -56,13 +56,20 @@ def _table() -> _Table:
 @lru_cache(maxsize=65536)
 def base_forms(word: str) -> tuple[str, ...]:
     """Return the base forms that a word may be a form of; nearly always one."""
-    bases, stemmed = _table().bases, stem(word)
-    listed = bases.get(word) or bases.get(stemmed)
-    if listed:
-        return listed
+    return look_up_base_forms(word, _table().bases)
+
+
+def look_up_base_forms(word: str, listed: Mapping[str, Iterable[str]]) -> tuple[str, ...]:
+    """Return the base forms of a word, given those of listed forms and stems."""
+    stemmed = stem(word)
+    if found := listed.get(word) or listed.get(stemmed):
+        return tuple(found)
     for prefix, rest in split_prefix(word):
-        if rest in bases:
-            return tuple(prefix + base for base in bases[rest])
+        found = listed.get(rest)
+        if not found and len(rest_stem := stem(rest)) >= _MIN_REST:
+            found = listed.get(rest_stem)
+        if found:
+            return tuple(prefix + base for base in found)
     return (stemmed,)
 
 

@@ -24,7 +24,8 @@ _PARAGRAPH_BREAK = re.compile(r"\n[^\S\n]*\n\s*|\n[^\S\n]+(?=\S)")
 # `\(…\)`, or `$…$` by pandoc's rules, so that "from $5 to $10" is not a formula: no space next to
 # the dollars inside, and no digit after them (unless there is a TeX character inside).
 _MATH = re.compile(
-    r"(?<![\\$])\$(?!\s)((?=[^$\n]*[\\^_])[^$\n]{1,200}?|[^$\n]{1,200}?(?=\$(?!\d)))(?<![\s\\])\$(?!\$)"
+    r"(?<![\\$])\$(?!\s)((?=[^$\n]*[\\^_])[^$\n]{1,200}?|[<>=+\-]{1,2}"
+    r"|[^$\n]{1,200}?(?=\$(?!\d)))(?<![\s\\])\$(?!\$)"
     r"|\\\(([^\n$]{1,200}?)\\\)"
 )
 _MACRO = re.compile(r"\\([A-Za-z]+|.)", re.DOTALL)
@@ -51,7 +52,7 @@ _TEX_MARKS = ("\\", "$", "^", "{", "~", "`", "''", "**", "--")
 _LITERAL = re.compile(r"(?<!\w)(?:[A-Za-z]:\\|\\\\)\S*|\$\$[^$\n]{1,200}\$\$|\\\[[^\n]{1,200}?\\\]")
 _LITERAL_MARKS = (":\\", "\\\\", "$$", "\\[")
 _ACCENT = re.compile(
-    r"""\\(?:["'`^~=.](?:\{\\?[A-Za-z]\}|[A-Za-z])|[uvHck]\{[A-Za-z]\})"""
+    r"""\\(?:["'`^~=.](?:\{\\?[A-Za-z]\}|[A-Za-z])|[bcdHkruv]\{[A-Za-z]\})"""
     r"""|\\(?:ss|ae|AE|oe|OE|aa|AA|o|O|l|L)(?:\{\}|\s+(?=\w)|(?![A-Za-z{]))"""
 )
 _ESCAPED_CHARACTER = re.compile(r"\\([%&#_${}*+<>/]|\.(?!\w))")
@@ -69,7 +70,10 @@ _FUNCTIONS = {
     *("log", "ln", "exp", "sin", "cos", "tan", "min", "max", "sup", "inf", "arg", "det", "dim"),
     *("lim", "LaTeX", "TeX"),
 }
+#: TeX puts a space there: *n log n*.
+_FUNCTION_AFTER_LETTER = re.compile(rf"(?<=[\w)\]}}])(\\(?:{'|'.join(sorted(_FUNCTIONS))})\b)")
 _SYMBOLS = {"%": "%", "&": "&", "#": "#", "sim": "~", ",": " ", ";": " ", ":": " ", " ": " "} | {
+    "colon": ":",
     "lt": "<",
     "gt": ">",
     "textless": "<",
@@ -174,6 +178,7 @@ def _convert_macros(tex: str) -> str:
     tex = _ACCENT.sub(lambda match: _latex_to_text(match[0].strip()), tex)
     tex = _ABBREVIATION.sub(lambda match: _abbreviation(match[1]), tex)
     tex = _EMPTY_MACRO.sub("", tex)
+    tex = _FUNCTION_AFTER_LETTER.sub(r" \1", tex)
     tex = _WORD_MACRO.sub(lambda match: _macro_symbol(match[1]) or match[0], tex)
     tex = _SPACE_OR_HYPHEN.sub(lambda match: "" if match[1] in "-@" else " ", tex)
     tex = _ESCAPED_CHARACTER.sub(r"\1", tex)
@@ -215,7 +220,8 @@ def _convert_braced_script(match: re.Match[str]) -> str:
 
 def _convert_formula(tex: str) -> str:
     """Return the formula as Unicode, or an empty string if that would lose something."""
-    plain = _MACRO.sub(lambda match: _macro_symbol(match[1]) or match[0], tex)
+    plain = _FUNCTION_AFTER_LETTER.sub(r" \1", tex)
+    plain = _MACRO.sub(lambda match: _macro_symbol(match[1]) or match[0], plain)
     plain = _MATH_FONT.sub(_convert_math_font, plain)
     plain = _SCRIPT.sub(_convert_script, _convert_fonts(plain))
     return "" if set(plain) & set("\\^_{}") else plain.strip()
@@ -246,7 +252,7 @@ _TYPOGRAPHY: tuple[tuple[str, re.Pattern[str], str | Callable[[re.Match[str]], s
     ("`", re.compile(r"`(?<![\w`]`)(\w[^`'\n]{0,100})'(?![\w'])"), "‘\\1’"),
     ("**", re.compile(r"\*\*(?<![\w*]\*\*)(?=\S)([^*\n]{1,200}?)(?<=\S)\*\*(?![\w*])"), "\\1"),
     ("{", re.compile(r"\{([,=:]?)\}"), _convert_group),
-    ("{", re.compile(r"([\^_])\{(?<=[\w)\]|].\{)([^{}\\\s]{1,20})\}"), _convert_braced_script),
+    ("{", re.compile(r"([\^_])\{(?<=[\w)\]}|].\{)([^{}\\\s]{1,20})\}"), _convert_braced_script),
     ("^", re.compile(r"\^(?<=[\w)\]]\^)(-?\d{1,4}|∘)(?![\w.^{])"), _convert_power),
     ("~", re.compile(r"(?<!\w)([A-Za-z]{2,}\.?|\w\.)~(?=[A-Z0-9(\[\\])"), "\\1 "),
     ("---", re.compile(r"---(?<!----)(?!-)"), "—"),

@@ -23,6 +23,7 @@ from feedsrv.web.content_encoding import encode_body
 from feedsrv.web.pages import page_title
 from feedsrv.web.paper_cards import paper_cards
 from feedsrv.web.params import FeedParams, choice_param, feed_params, page_number_param, page_param
+from feedsrv.web.pasted_query import list_path
 from feedsrv.web.rendering import FeedRenderer, feed_document
 from feedsrv.web.responses import preconditions_allow_body, with_body
 from feedsrv.web.routing import PERIODS, PaperIdConverter, parse_period
@@ -63,6 +64,8 @@ class FeedViews(BaseViews):
             if key := request.args.get(period):  # as in Hugging Face's own addresses
                 return self._redirect(f"/papers/{period}/{parse_period(kind, key).key}", suffix)
         params = feed_params()
+        if path := list_path(params.q):
+            return self._redirect(path, suffix, q="")
         return self._feed_response([adhoc_feed(params.q)], suffix, params)
 
     def listing(self, listing: str, suffix: str = "") -> Response:

@@ -8,9 +8,10 @@ from werkzeug.wrappers import Response
 from feedsrv.errors import QueryError
 from feedsrv.monitoring.status import long_outage
 from feedsrv.search.parser import URL_LIMITS, parse_query
-from feedsrv.web.base_views import BaseViews
+from feedsrv.web.base_views import BaseViews, redirect_response
 from feedsrv.web.pages import feed_card
 from feedsrv.web.params import page_number_param, page_param, query_param
+from feedsrv.web.pasted_query import list_path
 from feedsrv.web.preview import Preview, build_preview, query_problem
 from feedsrv.web.problems import PROBLEM_TYPES_PATH
 from feedsrv.web.urls import client_address
@@ -34,6 +35,8 @@ class PageViews(BaseViews):
 
     def index(self) -> Response:
         """Return the front page: a preview of the query, and the configured feeds."""
+        if path := list_path(query_param()):
+            return redirect_response(self._url_builder()(path))
         window, today = self._service.window(), self._service.now().date()
         feeds, page = tuple(self._config.feeds.values()), page_number_param()
         # A static export has no further pages.
@@ -60,6 +63,8 @@ class PageViews(BaseViews):
 
     def preview(self) -> Response:
         """Return a part of a page: what a feed of the query would contain."""
+        if path := list_path(query_param()):
+            return redirect_response(self._url_builder()(path))  # page.js goes there
         return self._html_response("preview.html", **self._preview_context())
 
     def _preview_context(self) -> dict[str, object]:

@@ -13,6 +13,7 @@ from flask import request
 
 from feedsrv.errors import ParameterError
 from feedsrv.models import MAX_ENTRIES, DigestPeriod, MatchMode
+from feedsrv.web.pasted_query import list_path, query_from_pasted
 
 #: Characters of a value that an error repeats.
 _MAX_SHOWN = 100
@@ -49,20 +50,27 @@ def feed_params() -> FeedParams:
 
 
 def query_param() -> str:
-    """Return the query ``q``, normalized in white space; raise ParameterError if not UTF-8."""
+    """Return the query that ``q`` means, with single spaces; raise ParameterError if not UTF-8."""
     # Werkzeug leaves bytes that are not UTF-8 percent-encoded, as if they had been typed so.
     pairs = parse_qsl(request.query_string.decode("latin-1"), encoding="latin-1")
-    raw = next((value for name, value in pairs if name == "q"), "")
+    queries = [_decode_query(value) for name, value in pairs if name == "q"]
+    # The query of an address that was added to this one unencoded is a second parameter.
+    is_address_with_query = len(queries) > 1 and list_path(queries[0])
+    return queries[1 if is_address_with_query else 0] if queries else ""
+
+
+def _decode_query(raw: str) -> str:
     try:
         query = raw.encode("latin-1").decode()
     except UnicodeDecodeError as error:
         raise ParameterError("q", raw, "must be encoded as UTF-8") from error
-    return " ".join(_undo_encoding(query).split())
+    return query_from_pasted(" ".join(_undo_encoding(query).split()))
 
 
 def _undo_encoding(query: str) -> str:
     """Return the query without what programs do to an address: encode it twice, add to it."""
-    if " " not in query and _ENCODED_BYTE.search(query):
+    is_address = "://" in query  # with a query string that is encoded as it should be
+    if not is_address and " " not in query and _ENCODED_BYTE.search(query):
         decoded = unquote_plus(query)
         query = query if "\ufffd" in decoded else decoded
     return _ADDED_WORD.sub("", query)

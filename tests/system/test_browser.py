@@ -134,6 +134,12 @@ def test_copying_works_without_the_clipboard_api(
     assert page.locator("#q").input_value().endswith(expected)
 
 
+def test_pasting_the_address_of_a_list_opens_that_list(open_page: Open, site: str) -> None:
+    page = open_page(site)
+    page.locator("#q").fill("https://huggingface.co/papers/date/2026-11-24")
+    page.wait_for_url(f"{site}/papers/date/2026-11-24")
+
+
 def test_preview_shows_the_last_query_and_keeps_it_after_a_reload(
     open_page: Open, site: str
 ) -> None:

@@ -35,6 +35,8 @@ async function update(query, isReload) {
   preview.ariaBusy = "true";
   try {
     const response = await fetch(previewUrl, { signal: abortController.signal });
+    // The address of a list was pasted.
+    if (response.redirected) return location.assign(response.url);
     if (!response.ok) throw new Error(response.statusText);
     const content = new DOMParser().parseFromString(await response.text(), "text/html");
     preview.replaceChildren(...content.body.childNodes);

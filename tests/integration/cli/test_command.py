@@ -23,7 +23,7 @@ def test_invalid_settings_are_all_reported_and_exit_with_2(run: Run, tmp_path: P
             "feeds.a.query",
         ):
             assert fragment in result.stderr
-        assert "\n(a\n" in result.stderr.replace("feedsrv: (a", "(a"), "a caret marks the position"
+        assert "\n  (a\n    ^\n" in result.stderr, "a caret marks the position"
 
 
 def test_the_version_is_printed_by_the_command_and_the_module(run: Run) -> None:

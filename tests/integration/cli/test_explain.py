@@ -41,6 +41,11 @@ def test_explain_draws_the_query_and_lists_the_matches_with_their_locations(
     assert "2611.00003" not in matches
 
 
+def test_explain_parses_what_is_pasted_as_the_address_of_a_feed_does(run: Run) -> None:
+    pasted = run("explain", "--demo", "https://huggingface.co/papers?q=causal+planners")
+    assert pasted.stdout == run("explain", "--demo", "causal planners").stdout
+
+
 def test_explain_reports_a_query_without_search_terms(run: Run) -> None:
     result = run("explain", "--demo", "-hallucination", "--limit", "2")
     assert "Hugging Face search: none" in result.stdout

@@ -14,8 +14,9 @@ from tests.support.upstream import FakeUpstream
 Run = Callable[..., Result]
 
 
-def test_get_prints_the_feed(run: Run, upstream: FakeUpstream) -> None:
-    result = run("get", "/papers.atom?q=causal", FEEDSRV_UPSTREAM_URL=upstream.url)
+@pytest.mark.parametrize("host", ["", "http://localhost:8000", "https://huggingface.co"])
+def test_get_prints_the_feed(run: Run, upstream: FakeUpstream, host: str) -> None:
+    result = run("get", f"{host}/papers.atom?q=causal", FEEDSRV_UPSTREAM_URL=upstream.url)
     assert result.exit_code == 0
     feed = feedparser.parse(result.stdout_bytes)
     assert not feed.bozo

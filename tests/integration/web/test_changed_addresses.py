@@ -14,6 +14,11 @@ from tests.support.types import MakeClient, MakeService
 from tests.support.waiting import wait_until
 
 KEY = "k3y-of/the+lighthouse"
+#: https://huggingface.co/papers?q=causal+sea
+HF_SEARCH = "https%3A%2F%2Fhuggingface.co%2Fpapers%3Fq%3Dcausal%2Bsea"
+#: https://huggingface.co/papers?q=%22R%26D%20sea%22
+HF_PHRASE = "https%3A%2F%2Fhuggingface.co%2Fpapers%3Fq%3D%2522R%2526D%2520sea%2522"
+HF = "https://huggingface.co/papers"
 FEED = "/papers.atom?q=causal"
 
 
@@ -53,6 +58,10 @@ def test_a_changed_url_has_the_same_feed_byte_for_byte(
     ("address", "canonical"),
     [
         ("/papers.atom?q=causal%2520sea", "/papers.atom?q=causal+sea"),
+        (f"/papers.atom?q={HF_SEARCH}", "/papers.atom?q=causal+sea"),
+        (f"/papers.atom?q={HF}?q=causal+sea", "/papers.atom?q=causal+sea"),
+        (f"/papers.atom?q={HF_PHRASE}", "/papers.atom?q=%22R%26D+sea%22"),
+        ("/papers.atom?q=1.%20Causal%20sea", "/papers.atom?q=Causal+sea"),
         ("/papers.atom?q=%2522by%2520the%2520sea%2522", "/papers.atom?q=%22by+the+sea%22"),
         ("/papers.atom?q=causal&amp;limit=1", "/papers.atom?q=causal&limit=1"),
         (
@@ -217,3 +226,15 @@ def test_the_front_page_advertises_only_the_feeds_of_its_query(
     everything = discovered(sample_client, "/")
     assert everything[:3] == [f"http://localhost/papers.{name}" for name in formats]
     assert "http://localhost/feeds/sea.atom" in everything
+
+
+@pytest.mark.parametrize(
+    ("query", "location"),
+    [(HF, "/papers.rss?limit=5"), (f"{HF}/week/2026-W48", "/papers/week/2026-W48.rss?limit=5")],
+)
+def test_the_feed_of_the_address_of_a_list_is_that_list(
+    sample_client: FlaskClient, query: str, location: str
+) -> None:
+    response = sample_client.get("/papers.rss", query_string={"q": query, "limit": "5"})
+    assert response.status_code == 308
+    assert response.headers["Location"] == f"http://localhost{location}"

@@ -38,6 +38,14 @@ def test_front_page_has_the_preview_without_javascript(
     assert facts[2] == "23 November 2026 · matched in title · more like this"
 
 
+def test_front_page_redirects_from_the_pasted_address_of_a_list(
+    make_warm_client: MakeClient,
+) -> None:
+    response = make_warm_client().get("/?q=https://huggingface.co/papers/date/2026-11-24")
+    assert response.status_code == 308
+    assert response.headers["Location"] == "http://localhost/papers/date/2026-11-24"
+
+
 def test_front_page_links_the_bibtex_of_the_query(make_warm_client: MakeClient) -> None:
     client = make_warm_client(history_days=2)
     link = select_one(parse_html(client.get("/?q=causal")), ".bibtex a")

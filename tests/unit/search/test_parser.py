@@ -20,6 +20,7 @@ from feedsrv.search.query import (
 )
 from tests.support.strategies import queries, query_texts
 
+LIKE_THREE = "like:2611.00001,2611.00002,2611.00003 kite"
 NEST8 = "(" * 8 + "moon" + ")" * 8
 
 
@@ -158,8 +159,11 @@ def word(text: str, before: str = "", after: str = "") -> Term:
         ("author:A", Term("author", "A", "exact")),
         ("author:A*", Term("author", "A", "prefix")),
         ('author:"Ada  Quill"', Term("author", "Ada Quill", "exact")),
+        ('author:"Quill, Ada"', Term("author", "Ada Quill", "exact")),
+        ('author:"Quill, Jr."', Term("author", "Quill, Jr.", "exact")),
         ("author:@ada", Term("author", "@ada", "exact")),
         ("by:@ada", Term("by", "@ada", "exact")),
+        ("stars:\u2264100", CountCondition("stars", "<=", 100)),
         ('keyword:"A b"', Term("keyword", "A b", "phrase")),
         ("id:2601.00001v4", Term("id", "2601.00001", "exact")),
         ("HAS:Media", HasLink("media")),
@@ -169,6 +173,10 @@ def word(text: str, before: str = "", after: str = "") -> Term:
         ("a b OR c", Or((And((word("a", after="b"), word("b", "a"))), word("c")))),
         ("a (b OR c)", And((word("a"), Or((word("b"), word("c")))))),
         ("a -b c", And((word("a"), Not(word("b")), word("c")))),
+        ("a(b)-c", And((word("a", after="b"), word("b", "a", "c"), word("c", "b")))),
+        ('"a"-b', And((Term("", "a", "phrase"), word("b")))),
+        ("(-a)", Not(word("a"))),
+        ("a|-b", Or((word("a"), Not(word("b"))))),
         ("a-b c", And((word("a-b", after="c"), word("c", "b")))),
     ],
 )
@@ -185,6 +193,8 @@ def test_a_query_is_parsed_to_a_flat_tree(query: str, tree: Query) -> None:
         ("\u201cworld model\u201d \u2013survey", '"world model" -survey'),
         ("\u00abworld model\u00bb", '"world model"'),
         ("robot\u3000\uff5c\u3000drone", "robot | drone"),
+        ("\u300eworld model\u300f", '"world model"'),
+        ("upvotes:\u226520", "upvotes:>=20"),
         ("upvotes\uff1a\uff1e\uff1d\uff12\uff10", "upvotes:>=20"),
         ("diffus\uff0a", "diffus*"),
         ("``world model''", '"world model"'),
@@ -240,10 +250,22 @@ def test_text_without_query_syntax_is_parsed_as_words(query: str, words: str) ->
             "https://hf.co/papers/2510.12345?x=1",
         ),
         *("https://arxiv.org/html/2510.12345v2", "https://export.arxiv.org/abs/2510.12345/"),
+        *("https://browse.arxiv.org/pdf/2510.12345v1", "https://example.org/abs/2510.12345v1.pdf"),
+        *("https://huggingface.co/api/papers/2510.12345", "doi:10.48550/arXiv.2510.12345"),
+        *("https://doi.org/10.48550/arXiv.2510.12345", "<https://arxiv.org/abs/2510.12345>"),
+        *("2510.12345.", "2510.12345,", "[2510.12345]", "https://arxiv.org/abs/2510.12345."),
+        *('"https://arxiv.org/abs/2510.12345"', 'id:"arXiv:2510.12345"', "eprint={2510.12345},"),
     ],
 )
 def test_an_arxiv_id_or_url_is_parsed_as_a_paper_id(query: str) -> None:
     assert parse_query(query) == Term("id", "2510.12345", "exact")
+
+
+@pytest.mark.parametrize(
+    "query", ["2513.12345", "25101.2345", "v2510.12345", "2510.123456", "1.2510.12345", "2510.123"]
+)
+def test_a_number_that_is_no_arxiv_id_is_a_word(query: str) -> None:
+    assert parse_query(query) == word(query)
 
 
 @pytest.mark.parametrize(
@@ -341,6 +363,12 @@ def test_the_canonical_text_does_not_depend_on_the_order_of_parts(
         ("like:2611.00001,huggingface.co/papers/2611.00002", "like:2611.00001,2611.00002"),
         ('like:"2611.00001, 2611.00002"', "like:2611.00001,2611.00002"),
         ("like:2611.00001,2611.00001", "like:2611.00001"),
+        ("like: 2611.00001", "like:2611.00001"),
+        ("like:2611.00001,", "like:2611.00001"),
+        ("like:2611.00001, 2611.00002", "like:2611.00001,2611.00002"),
+        ("like:2611.00001 , arXiv:2611.00002 ;2611.00003v2 kite", LIKE_THREE),
+        ("like:2611.00001, kites", "like:2611.00001 kites"),
+        ("-like: https://arxiv.org/abs/2611.00001", "-like:2611.00001"),
         ("-like:2611.00001", "-like:2611.00001"),
         ("like:2611.00001 kite -like:2611.00002", "like:2611.00001 -like:2611.00002 kite"),
         ("-like:2611.00002 like:2611.00001", "like:2611.00001 -like:2611.00002"),
@@ -357,7 +385,7 @@ def test_ids_of_like_are_parsed_and_formatted(text: str, formatted: str) -> None
 @pytest.mark.parametrize(
     "text",
     [
-        *("like:many", "like:2611.0000", "like:2611.", "like:2611.00001,"),
+        *("like:many", "like:2611.0000", "like:2611.", "like:2611.00001,many"),
         *("like:,", 'like:""', "kite like:"),
     ],
 )

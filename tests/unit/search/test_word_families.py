@@ -57,6 +57,9 @@ def is_form(word: str, other: str) -> bool:
         "multimodal multimodality",
         "sparsify sparsified sparsification",
         "misalign misaligned misalignment",
+        "debias debiased debiasing",
+        "jailbreak jailbreaks jailbroken",
+        "relight relighting relit",
     ],
 )
 def test_these_are_forms_of_one_word(forms: str) -> None:
@@ -71,6 +74,16 @@ def test_these_are_forms_of_one_word(forms: str) -> None:
         *("experience experiment", "object objective", "transform transformer", "use user"),
         *("hop hope", "plan plane", "same sam", "car care", "cod code", "new news", "rag ragged"),
         *("even evening", "mod modest", "lay layer", "app apply", "off offer", "critic critical"),
+        *("comprehension comprehensive", "let letter", "impression impressive", "integer integral"),
+        *("base based", "organic organism", "terminal terminate"),
+        *(
+            "tense tensor",
+            "live liver",
+            "organ organic",
+            "initiate initiative",
+            "present presenter",
+        ),
+        *("affect affective", "machine machinery", "executable executor", "time timely"),
         *("supervised unsupervised", "learn unlearn", "us use", "ai ais's", "ly lily", "wy wily"),
     ],
 )
