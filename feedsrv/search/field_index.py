@@ -43,6 +43,14 @@ class _Candidates(NamedTuple):
     edges: list[Edge]
 
 
+class _MatchingWords(NamedTuple):
+    """The words of one field that agree with an edge of a pattern."""
+
+    words: list[str]
+    #: The papers that have one of them.
+    papers: int
+
+
 class FieldIndex:
     """The words of one field, each with the papers that have it. Safe for threads."""
 
@@ -54,8 +62,7 @@ class FieldIndex:
             for word in set(text.split()):
                 self._papers.setdefault(word, []).append(number)
         self._papers.pop(FIELD_BOUNDARY, None)
-        self._cached_papers: LRUCache[tuple[str, str], int] = LRUCache(_MAX_CACHED_EDGES)
-        self._cached_words: LRUCache[tuple[str, str], list[str]] = LRUCache(_MAX_CACHED_EDGES)
+        self._cached_words: LRUCache[tuple[str, str], _MatchingWords] = LRUCache(_MAX_CACHED_EDGES)
         self._lock = Lock()
 
     def candidates(self, pattern: Pattern) -> _Candidates:
@@ -105,27 +112,35 @@ class FieldIndex:
     def _count(self, word: str) -> int:
         return len(self._papers[word])
 
-    @cachedmethod(lambda self: self._cached_papers, _edge_key, lock=lambda self: self._lock)
     def _papers_with_edge(self, edge: Edge) -> int:
-        numbers = (number for word in self.words(edge) for number in self._papers[word])
-        return bitset(numbers, self._size)
+        # Most edges are parts of a word that no paper has: a lookup is faster than a cache.
+        if edge.mode == "exact" and edge.word not in self._papers:
+            return 0
+        return self._matching_words(edge).papers
 
-    @cachedmethod(lambda self: self._cached_words, _edge_key, lock=lambda self: self._lock)
     def words(self, edge: Edge) -> list[str]:
         """Return the words of the field that agree with an edge of a pattern."""
+        return self._matching_words(edge).words
+
+    @cachedmethod(lambda self: self._cached_words, _edge_key, lock=lambda self: self._lock)
+    def _matching_words(self, edge: Edge) -> _MatchingWords:
+        words = list(self._find_words(edge))
+        numbers = (number for word in words for number in self._papers[word])
+        return _MatchingWords(words, bitset(numbers, self._size) if words else 0)
+
+    def _find_words(self, edge: Edge) -> Iterator[str]:
         match edge.mode:
             case "exact":
-                return [edge.word] if edge.word in self._papers else []
+                if edge.word in self._papers:
+                    yield edge.word
             case "prefix":
-                return list(self._words_with_prefix(edge.word))
+                yield from self._words_with_prefix(edge.word)
             case "forms":
                 bases = related_base_forms(edge.word)
-                return [
-                    word
-                    for prefix in form_prefixes(edge.word)
-                    for word in self._words_with_prefix(prefix)
-                    if not bases.isdisjoint(base_forms(word))
-                ]
+                for prefix in form_prefixes(edge.word):
+                    for word in self._words_with_prefix(prefix):
+                        if not bases.isdisjoint(base_forms(word)):
+                            yield word
 
     def _words_with_prefix(self, prefix: str) -> Iterator[str]:
         words = self._sorted_words

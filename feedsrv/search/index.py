@@ -141,8 +141,10 @@ class Index:
             numbers = iter_bits((certain | possible) & among)
             found = (n for n in numbers if term_matches(term, name, self.papers[n]))
             return bitset(found, len(self.papers))
-        unsure = iter_bits(possible & ~certain & among)
-        adjacent = field.filter_adjacent(term.pattern, edges, unsure)
+        unsure = possible & ~certain & among
+        if not unsure:  # as for nearly every single word
+            return certain & among
+        adjacent = field.filter_adjacent(term.pattern, edges, iter_bits(unsure))
         return certain & among | bitset(adjacent, len(self.papers))
 
     def _field(self, name: str) -> FieldIndex:

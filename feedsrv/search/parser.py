@@ -6,7 +6,7 @@ punctuation is ignored, so any paper's title is a valid query.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from importlib.resources import files
 from typing import NamedTuple
@@ -80,6 +80,7 @@ _ASCII_PUNCTUATION = {code: chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F)
 )
 #: A quotation with TeX's marks, or with one of them: ``moon'' or "moon''.
 _TEX_QUOTATION = re.compile(r"""("[^"]*")|(``|")([^"]*?)''""")
+_TERM_TOKENS = {"WORD", "QUOTED", "VERBATIM"}
 _KNOWN_FIELDS = (
     "title: abstract: author: org: keyword: id: by: has: upvotes: comments: stars: like:"
 )
@@ -135,9 +136,15 @@ def _parse(text: str) -> tuple[Query, tuple[int, ...]]:
         if not found[0].isspace():
             raise QueryError(text, found.start(), "this character is not allowed")
     plain = normalize_punctuation(text)
-    term_positions = _check_tokens(text, plain)
+    # Not `Lark.lex` and `Lark.parse`, which read the text twice, and build a lexer for that.
+    parser = _PARSER.parse_interactive(plain)
+    lexed = parser.lexer_thread.lex(parser.parser_state)  # type: ignore[no-untyped-call]
+    tokens = _read_tokens(text, plain, lexed)
     try:
-        tree = _PARSER.parse(plain)
+        for token in tokens:
+            parser.feed_token(token)
+        tree = parser.feed_eof(tokens[-1] if tokens else None)  # type: ignore[no-untyped-call]
+        term_positions = tuple(_position(token) for token in tokens if token.type in _TERM_TOKENS)
         return _set_neighbours(_TreeBuilder(text).transform(tree)), term_positions
     except UnexpectedToken as error:
         raise _syntax_error(text, error) from error
@@ -184,21 +191,20 @@ def _replace_tex_marks(found: re.Match[str]) -> str:
     return plain or f'{opening[:-1] and " "}"{quoted}" '
 
 
-def _check_tokens(text: str, plain: str) -> tuple[int, ...]:
-    """Return the positions of the terms; refuse unclosed quotes and deep nesting."""
-    depth, term_positions = 0, []
+def _read_tokens(text: str, plain: str, tokens: Iterable[Token]) -> list[Token]:
+    """Return the tokens; refuse unclosed quotes and deep nesting."""
+    depth, found = 0, []
     try:
-        for token in _PARSER.lex(plain):
+        for token in tokens:
             depth += {"LPAR": 1, "RPAR": -1}.get(token.type, 0)
-            if token.type in {"WORD", "QUOTED", "VERBATIM"}:
-                term_positions.append(_position(token))
             if depth > MAX_DEPTH:
                 reason = f"parentheses nest at most {MAX_DEPTH} deep"
                 raise QueryError(text, _position(token), reason)
+            found.append(token)
     except UnexpectedCharacters as error:
         # Every character starts some token, except a quotation mark without a second one.
         raise QueryError(text, plain.rindex('"'), "unclosed quotation mark") from error
-    return tuple(term_positions)
+    return found
 
 
 def _position(token: Token) -> int:

@@ -66,18 +66,6 @@ class Pattern:
         #: Sorted, so that all edges into a node come before those out of it.
         self.edges = tuple(sorted(edges))
         self.last = last
-        self._by_word: dict[str, list[Edge]] = {}
-        self._by_base: dict[str, list[Edge]] = {}
-        self._by_prefix: list[Edge] = []
-        for edge in self.edges:
-            match edge.mode:
-                case "exact":
-                    self._by_word.setdefault(edge.word, []).append(edge)
-                case "forms":
-                    for base in related_base_forms(edge.word):
-                        self._by_base.setdefault(base, []).append(edge)
-                case "prefix":
-                    self._by_prefix.append(edge)
 
     def find(self, words: Iterable[str]) -> Iterator[tuple[int, int]]:
         """Yield the (start, end) word positions of each match; the end is exclusive."""
@@ -123,6 +111,27 @@ class Pattern:
                     case "forms":
                         prefixes.update(f" {prefix}" for prefix in form_prefixes(edge.word))
         return tuple(prefixes)
+
+    @cached_property
+    def _by_word(self) -> dict[str, list[Edge]]:
+        by_word: dict[str, list[Edge]] = {}
+        for edge in self.edges:
+            if edge.mode == "exact":
+                by_word.setdefault(edge.word, []).append(edge)
+        return by_word
+
+    @cached_property
+    def _by_base(self) -> dict[str, list[Edge]]:
+        by_base: dict[str, list[Edge]] = {}
+        for edge in self.edges:
+            if edge.mode == "forms":
+                for base in related_base_forms(edge.word):
+                    by_base.setdefault(base, []).append(edge)
+        return by_base
+
+    @cached_property
+    def _by_prefix(self) -> list[Edge]:
+        return [edge for edge in self.edges if edge.mode == "prefix"]
 
     def _edges_for(self, word: str) -> Sequence[Edge]:
         edges: Sequence[Edge] = self._by_word.get(word, ())
@@ -227,8 +236,13 @@ def _is_letter(word: str) -> bool:
     return len(word) == 1 and word.isascii() and word.isalpha()
 
 
-def _split_edges(word: str, start: int, mode: WordMode) -> Iterator[Edge]:
-    """Yield the edges for a word that a text may have in two parts, or in more parts at digits."""
+@lru_cache(maxsize=4096)
+def _split_edges(word: str, start: int, mode: WordMode) -> tuple[Edge, ...]:
+    """Return the edges for a word that a text may have in two parts, or in more parts at digits."""
+    return tuple(_iter_split_edges(word, start, mode))
+
+
+def _iter_split_edges(word: str, start: int, mode: WordMode) -> Iterator[Edge]:
     end = start + len(word)
     if _MIN_INITIALS <= len(word) <= _MAX_INITIALS and all(map(_is_letter, word)):
         for at, letter in enumerate(word, start):

@@ -48,13 +48,14 @@ class RateLimiter:
         """The seconds between two requests."""
         return self.config.spacing
 
-    def check_adhoc_budget(self, page: Page, give_up_at: datetime) -> None:
-        """Raise RequestNotSentError where no ad-hoc search may be sent until then, as is known.
+    def adhoc_refusal(self, page: Page, give_up_at: datetime) -> RequestNotSentError | None:
+        """Return the error of an ad-hoc page that may not be fetched until then; None if unknown.
 
         The request log would say the same, at the price of three storage reads.
         """
-        if give_up_at < self._adhoc_allowed_at <= self.now() + RATE_WINDOW:
-            raise self._budget_error(page, self._adhoc_allowed_at)
+        allowed_at = self._adhoc_allowed_at
+        is_refused = give_up_at < allowed_at <= self.now() + RATE_WINDOW
+        return self._budget_error(page, allowed_at) if is_refused else None
 
     @contextmanager
     def try_hold_lease(self) -> Iterator[bool]:

@@ -75,10 +75,9 @@ class Refresher:
         Raises:
             UpstreamError: The page could not be fetched or parsed.
         """
-        now = self.now()
-        give_up_at = now + timedelta(seconds=self.config.deadline + extra_wait)
-        if adhoc:
-            self.rate_limiter.check_adhoc_budget(page, give_up_at)
+        if adhoc and (refusal := self.adhoc_refusal(page, extra_wait)) is not None:
+            raise refusal
+        give_up_at = self._give_up_at(extra_wait)
         self.rate_limiter.acquire_lease(page, give_up_at, lambda: bool(awaited_pages()))
         with ExitStack() as cleanup:
             cleanup.callback(self.rate_limiter.release_lease)
@@ -114,6 +113,13 @@ class Refresher:
             if fetched.retry_after:
                 self.failures.pause_requests(fetched.retry_after)
             return listing
+
+    def adhoc_refusal(self, page: Page, extra_wait: float = 0) -> RequestNotSentError | None:
+        """Return the error of an ad-hoc page that nobody waits long enough for; None if unknown."""
+        return self.rate_limiter.adhoc_refusal(page, self._give_up_at(extra_wait))
+
+    def _give_up_at(self, extra_wait: float) -> datetime:
+        return self.now() + timedelta(seconds=self.config.deadline + extra_wait)
 
     def _save(self, requested: Page, fresh: Listing) -> Listing:
         stored = self.repository.get_listing(fresh.page)

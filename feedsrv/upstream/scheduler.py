@@ -80,13 +80,18 @@ class Scheduler:
     def fetch_for_request(self, page: Page) -> Future[Listing]:
         """Return a future of the page's listing, with priority over background refreshes.
 
-        The future fails with RequestNotSentError where too many pages are awaited already.
+        The future fails with RequestNotSentError where too many pages are awaited already, and
+        where the budget for ad-hoc pages is used up for longer than anybody waits.
         """
         with self._lock:
             future = self._awaited.get(page)
             if future is not None:
                 return future
             future = Future()
+            refusal = self._refresher.adhoc_refusal(page) if self._is_adhoc(page) else None
+            if refusal is not None:  # as for most polls of a server with thousands of keywords
+                future.set_exception(refusal)
+                return future
             if len(self._awaited) >= _MAX_AWAITED:
                 self.refresh_in_background([page])
                 reason = "too many pages are awaited already"

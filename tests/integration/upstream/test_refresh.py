@@ -1,6 +1,7 @@
 """Refreshing one page: validators, lease, rate limit and budget."""
 
 from datetime import timedelta
+from threading import Event, Thread
 from unittest.mock import Mock
 
 import msgspec
@@ -101,6 +102,29 @@ def test_a_used_up_adhoc_limit_needs_no_storage_lookup(
     acquire.assert_not_called()
     clock.forward(minutes=5)
     assert is_searched(41)
+
+
+def test_a_keyword_over_the_adhoc_limit_does_not_wait_for_a_fetch_in_progress(
+    make_service: MakeService, upstream: FakeUpstream
+) -> None:
+    service = make_service(history_days=1)
+    for number in range(31):
+        service.get_feed(Feed(name="x", title="x", query=f"tides OR word{number}"))
+    is_served, has_timed_out, requested = Event(), Event(), Event()
+
+    def hang(_: str) -> None:
+        requested.set()
+        if not is_served.wait(4):  # less than the deadline
+            has_timed_out.set()
+
+    upstream.intercept = hang
+    fetch = Thread(target=service.refresh_page, args=[Page(Kind.TRENDING)])
+    fetch.start()
+    requested.wait(4)
+    assert service.get_feed(Feed(name="x", title="x", query="tides OR word40")).matches
+    is_served.set()
+    fetch.join()
+    assert not has_timed_out.is_set()
 
 
 def test_the_error_for_a_used_up_budget_has_retry_after(
