@@ -7,7 +7,7 @@ XML forbids.
 
 import re
 import zlib
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
 from typing import Annotated, Literal, Self
@@ -144,8 +144,15 @@ class Paper(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
         """
         if self.matched_at is not None:
             return self.matched_at
-        midnight = datetime.combine(self.listed or self.submitted, time(), UTC)
-        return midnight + timedelta(seconds=_second_of_hour(self.id))
+        day, (minute, second) = self.published_on, divmod(_second_of_hour(self.id), 60)
+        return datetime(day.year, day.month, day.day, 0, minute, second, tzinfo=UTC)
+
+    @property
+    def published_on(self) -> date:
+        """The day of `published`."""
+        if self.matched_at is not None:
+            return self.matched_at.date()
+        return self.listed or self.submitted
 
     @property
     def updated(self) -> datetime:

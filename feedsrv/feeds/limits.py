@@ -27,7 +27,7 @@ def default_limit(matches: Iterable[Match]) -> int:
     complete = 0
     for number, match in enumerate(matches, 1):
         if match.paper.listed is not None:
-            days.add(match.paper.published.date())
+            days.add(match.paper.published_on)
             if len(days) > _COMPLETE_DAYS:
                 break
             complete = number

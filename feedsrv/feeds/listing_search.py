@@ -20,10 +20,11 @@ _MAX_CACHED_HITS = 10_000
 
 
 class SearchResult(NamedTuple):
-    """The papers that match a feed, and the ids of all that were searched."""
+    """The papers that match a feed, and what was searched."""
 
     papers: tuple[Paper, ...]
-    searched_ids: frozenset[str]
+    #: The ids of the papers that were searched: of lists and of other search hits.
+    searched_ids: tuple[frozenset[str], ...]
     #: The queries that they match, with what was decided about papers.
     queries: tuple[Query, ...]
 
@@ -67,17 +68,17 @@ class ListingSearcher:
         every = tuple(listings)
         if feed.page is not None:  # no index: those of the window and the lists stay
             papers = unite_listings(every)
-            queries = _resolve(parsed, papers, decide)
-            return SearchResult(_narrow(papers, queries), _ids(papers), queries)
+            queries = _resolve(parsed, lambda part: decide(part, papers))
+            return SearchResult(_narrow(papers, queries), (_ids(papers),), queries)
         lists = tuple(each for each in every if each.page.kind is not Kind.SEARCH)
         searches = tuple(each for each in every if each.page.kind is Kind.SEARCH)
         index, hits = self.index_for(lists), unite_listings(searches)
         others = tuple(hit for hit in hits if hit.id not in index.ids)
-        queries = _resolve(parsed, (*index.papers, *others), decide)
+        queries = _resolve(parsed, lambda part: decide(part, (*index.papers, *others)))
         has_own = parse_feed_query(feed) is not None
         papers = self._search_lists(feed, queries[0], index, hits) if has_own else index.papers
-        seen_ids = index.ids | _ids(others)
-        return SearchResult(_narrow(papers, queries[has_own:]), seen_ids, queries)
+        searched_ids = (index.ids, _ids(others))
+        return SearchResult(_narrow(papers, queries[has_own:]), searched_ids, queries)
 
     def index_for(self, listings: Iterable[Listing]) -> Index:
         """Return the papers of listings, indexed for searching."""
@@ -129,11 +130,9 @@ class ListingSearcher:
 
 
 def _resolve(
-    queries: tuple[Query, ...], papers: Sequence[Paper], decide: ConditionResolver
+    queries: tuple[Query, ...], decide: Callable[[ExternalCondition], ExternalCondition]
 ) -> tuple[Query, ...]:
-    return tuple(
-        replace_external_conditions(each, lambda part: decide(part, papers)) for each in queries
-    )
+    return tuple(replace_external_conditions(each, decide) for each in queries)
 
 
 def _ids(papers: Iterable[Paper]) -> frozenset[str]:

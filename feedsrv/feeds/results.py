@@ -18,14 +18,19 @@ class FeedResult(msgspec.Struct, frozen=True, kw_only=True):
     #: How many matching papers come before these, and how many match in all.
     offset: int
     total: int
-    #: How many papers were searched.
-    papers_searched: int
+    #: Sets of the ids of the papers that were searched.
+    searched_ids: tuple[frozenset[str], ...]
     #: When clients should poll again (max-age).
     poll_after: datetime
     #: Until when this result can be cached here, unless the store changes first.
     cacheable_until: datetime
     #: The pages whose lists were searched. One may have been returned in place of another.
     pages: tuple[Page, ...] = ()
+
+    @property
+    def papers_searched(self) -> int:
+        """How many papers were searched."""
+        return len(frozenset().union(*self.searched_ids))
 
 
 class DigestResult(msgspec.Struct, frozen=True, kw_only=True):

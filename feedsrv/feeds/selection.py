@@ -34,7 +34,8 @@ class Selection(NamedTuple):
 
     feed: Feed
     papers: tuple[Paper, ...]
-    searched_ids: frozenset[str]
+    #: As in `feedsrv.feeds.listing_search.SearchResult`.
+    searched_ids: tuple[frozenset[str], ...]
     #: The queries that the papers match, with what was decided about similar papers.
     queries: tuple[Query, ...]
     #: The pages whose lists were searched.

@@ -145,7 +145,7 @@ class Service:
             queries=queries,
             offset=offset,
             total=len(matches),
-            papers_searched=len(frozenset().union(*(each.searched_ids for each in selections))),
+            searched_ids=tuple(ids for each in selections for ids in each.searched_ids),
             poll_after=poll_after(states, now, is_complete=is_complete),
             cacheable_until=cacheable_until(
                 states, now, next_at - now, lifetime, is_complete=is_complete

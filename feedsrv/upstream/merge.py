@@ -39,13 +39,16 @@ def keep_list_days(
     A paper on two list days has the date of the first. But a later date that may have been served
     never moves, though the first day is read after it.
     """
+    ids = {paper.id for paper in fresh.papers}
     known = {
         paper.id: (paper.listed, other)
         for other in others
         if other.page != fresh.page
         for paper in other.papers
-        if paper.listed is not None
+        if paper.id in ids and paper.listed is not None
     }
+    if not known:  # nearly always: each page that is fetched is compared with every list day
+        return fresh
 
     def list_day(paper: Paper) -> date | None:
         if paper.id not in known:
