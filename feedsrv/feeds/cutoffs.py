@@ -18,7 +18,7 @@ class Cutoffs:
     #: The window.
     list_days: StoredListDays
 
-    def without_pushed_out(
+    def drop_matches_before_cutoff(
         self, feeds: Sequence[Feed], limit: int | None, matches: tuple[Match, ...], size: int
     ) -> tuple[Match, ...]:
         """Return the matches without old ones that newer ones pushed out of the feed before.

@@ -10,7 +10,7 @@ from feedsrv.feeds.limits import ALL_PAPERS
 from feedsrv.feeds.metadata import feeds_id, feeds_title
 from feedsrv.feeds.service import Service
 from feedsrv.models import Digest, Feed, Match
-from feedsrv.storage.permanent import PermanentValues
+from feedsrv.storage.permanent_values import PermanentValues
 
 #: How far the first report of a feed goes back.
 _FIRST_REPORT = timedelta(days=7)

@@ -135,7 +135,7 @@ class Service:
         matches, next_at = split_future_matches(merged, now)
         size = limit or common_limit(feeds, matches)
         if page_number is None:
-            matches = self.cutoffs.without_pushed_out(feeds, limit, matches, size)
+            matches = self.cutoffs.drop_matches_before_cutoff(feeds, limit, matches, size)
         offset = ((page_number or 1) - 1) * size
         queries = {each.feed: each.queries for each in selections}
         lifetime = self.artefacts.cache_lifetime(chain(*queries.values()), is_page=is_preview)

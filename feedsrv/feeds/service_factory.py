@@ -54,12 +54,12 @@ def create_service(
         config = msgspec.structs.replace(config, cache_dir=Path(directory))
     client = open_client(config, now)
     repository = open_repository(config, configured_pages(config.feeds.values()), now=now)
-    return build_service(
+    return assemble_service(
         config, client, repository, now=now, sleep=sleep, chance=chance, cleanup=cleanup.close
     )
 
 
-def build_service(
+def assemble_service(
     config: Config,
     client: UpstreamClient,
     repository: Repository,

@@ -39,7 +39,7 @@ _WORD = re.compile(
 )
 #: A possessive 's, which `_WORD` does not match.
 _POSSESSIVE = re.compile(r"(?<=[^\W_])'s(?![^\W_])")
-_PLAIN_WORDS = re.compile("[A-Za-z0-9 ]*+")
+_ASCII_WORDS = re.compile("[A-Za-z0-9 ]*+")
 #: ASCII characters that are part of some words.
 _SIGNS = "'.+#"
 #: Runs of non-ASCII characters. ASCII text, which is most of an abstract, needs only case folding.
@@ -83,7 +83,7 @@ def _fold_beyond_ascii(run: str) -> str:
 
 def tokenize(text: str) -> list[str]:
     """Return the folded words of the text, in order."""
-    if _PLAIN_WORDS.fullmatch(text):  # as most names and keywords
+    if _ASCII_WORDS.fullmatch(text):  # as most names and keywords
         return text.lower().split()
     folded = fold(_without_macros(text))
     # A regular expression takes four times as long, and analysis is half of the cost of a new page.

@@ -171,7 +171,7 @@ def build_pattern(
                 edges.append(Edge(start, start + len(joined), joined, joined_mode))
         start = end
     if mode != "exact":
-        edges += _edges_of_to(words, mode, inner)
+        edges += _edges_of_word_to(words, mode, inner)
     first, last = words[0], words[-1]
     if previous_word and may_join(previous_word, first):
         joined_mode = mode if len(words) == 1 else inner
@@ -266,7 +266,7 @@ def _iter_split_edges(word: str, start: int, mode: WordMode) -> Iterator[Edge]:
             yield Edge(start + cut, start + next_cut, "to", "exact")
 
 
-def _edges_of_to(words: tuple[str, ...], mode: WordMode, inner: WordMode) -> Iterator[Edge]:
+def _edges_of_word_to(words: tuple[str, ...], mode: WordMode, inner: WordMode) -> Iterator[Edge]:
     """Yield the edges for *to* between words, for which names have a 2: *sim2real*."""
     start = 0
     for number, (before, word, after) in enumerate(zip(words, words[1:], words[2:], strict=False)):

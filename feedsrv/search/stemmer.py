@@ -12,7 +12,7 @@ import re
 _MAX_LENGTH = 40
 _SIBILANTS = ("xes", "ches", "shes", "sses", "zzes")
 #: Plural of a name with a number: *H100s*. *10s* are seconds.
-_NUMBERED_PLURAL = re.compile("[a-z]+[0-9]+s")
+_PLURAL_AFTER_DIGIT = re.compile("[a-z]+[0-9]+s")
 _VOWEL = re.compile("[aeiouy]")
 #: The rest of *coding*, *using* and *hoped*: a single consonant after a short vowel would have been
 #: doubled, so the word ended in *e*.
@@ -28,7 +28,7 @@ _ABILITY = re.compile(r"(?<=[a-z]{3}[ai])bility$")
 def stem(word: str) -> str:
     """Return the part that regular forms of a word share: *train* of *trains* and *training*."""
     if not (word.isascii() and word.isalpha() and 2 < len(word) <= _MAX_LENGTH):
-        return word[:-1] if _NUMBERED_PLURAL.fullmatch(word) else word
+        return word[:-1] if _PLURAL_AFTER_DIGIT.fullmatch(word) else word
     return _strip_final(_strip_derivation(_strip_verb_ending(_strip_plural(word))))
 
 

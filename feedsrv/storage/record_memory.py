@@ -35,7 +35,7 @@ class Snapshot(NamedTuple):
 
     record: object
     #: The number of polls until then.
-    polls: int
+    poll_count: int
 
 
 class RecordMemory:
@@ -61,7 +61,7 @@ class RecordMemory:
         #: Durable and permanent records in the backend, complete once it was loaded.
         self.stored_keys: set[StorageKey] = set()
         #: Counts polls that found changes by others: what was read before one may be outdated.
-        self.polls = 0
+        self.poll_count = 0
         self.lock = RLock()
 
     def get(self, key: StorageKey) -> Entry | None:
@@ -85,7 +85,7 @@ class RecordMemory:
         """Return the record in memory, and the number of polls until now."""
         with self.lock:
             entry = self._caches[key.area].get(key)
-            return Snapshot(None if entry is None else entry.record, self.polls)
+            return Snapshot(None if entry is None else entry.record, self.poll_count)
 
     def put(self, key: StorageKey, entry: Entry, seen: Snapshot) -> None:
         """Put the entry into memory; ``seen`` is the snapshot from before it was read."""
@@ -95,7 +95,7 @@ class RecordMemory:
         before, polls = self.snapshot(key)
         if before is not seen.record:  # another thread stored one meanwhile, perhaps a later one
             entry = cache.get(key, entry)
-        entry = entry._replace(is_current=before is seen.record and polls == seen.polls)
+        entry = entry._replace(is_current=before is seen.record and polls == seen.poll_count)
         if entry.size <= cache.maxsize:
             cache[key] = entry
         else:
@@ -109,7 +109,7 @@ class RecordMemory:
     def invalidate(self, keys: Iterable[StorageKey]) -> None:
         """Have the records read again: others changed them."""
         with self.lock:
-            self.polls += 1
+            self.poll_count += 1
             for key in keys:
                 if key.area is not Area.EVICTABLE:
                     self.stored_keys.add(key)
@@ -120,7 +120,7 @@ class RecordMemory:
     def invalidate_all(self) -> None:
         """Have every record read again; which ones the backend has is unknown."""
         with self.lock:
-            self.polls += 1
+            self.poll_count += 1
             self.stored_keys.clear()
             for key, entry in self.items():
                 self._caches[key.area][key] = entry._replace(is_current=False)

@@ -238,7 +238,7 @@ class RecordStore:
     def _load(self) -> None:
         """Read what is stored into memory, as far as there is room."""
         for area in (Area.DURABLE, Area.PERMANENT, Area.EVICTABLE):
-            has_room, seen = True, Snapshot(None, self._memory.polls)
+            has_room, seen = True, Snapshot(None, self._memory.poll_count)
             with self._breaker.guard("reads"):
                 for name, data in self.backend.scan(area, self._prefix):
                     key = StorageKey(area, name)

@@ -41,7 +41,7 @@ from feedsrv.storage.codec import RecordT
 from feedsrv.storage.disk import DiskBackend
 from feedsrv.storage.last_modified import LastModifiedBucket, hash_url
 from feedsrv.storage.lease import Lease
-from feedsrv.storage.permanent import PermanentValues
+from feedsrv.storage.permanent_values import PermanentValues
 from feedsrv.storage.record_store import RecordStore
 from feedsrv.storage.unparsed_pages import UnparsedPages
 
@@ -49,7 +49,7 @@ from feedsrv.storage.unparsed_pages import UnparsedPages
 #: `feedsrv.search.analysis` analyzes words in another way. Each version has records of its own.
 SCHEMA_VERSION = 3
 #: Attempts to change a bucket of Last-Modified values that others change too.
-_MAX_BUCKET_CHANGES = 100
+_MAX_UPDATE_ATTEMPTS = 100
 
 
 class PageRedirect(msgspec.Struct, frozen=True):
@@ -284,7 +284,7 @@ class Repository:
         url = hash_url(url)
         key = self._bucket_key(url)
         bucket = self._records.get(key, LastModifiedBucket) or LastModifiedBucket({})
-        for _ in range(_MAX_BUCKET_CHANGES):
+        for _ in range(_MAX_UPDATE_ATTEMPTS):
             if bucket.is_up_to_date(url, etag):
                 return bucket.get(url, now)
             if version is not None and bucket.has_other_etag(url, etag):

@@ -123,7 +123,7 @@ class ArtefactRefresher:
         with self.rate_limiter.try_hold_lease() as has_lease:
             # Another process may have checked it meanwhile.
             paper_id = self._due_paper() if has_lease and not self._pause_seconds() else None
-            if paper_id is None or not self.rate_limiter.try_take_spare_slot():
+            if paper_id is None or not self.rate_limiter.try_reserve_spare_slot():
                 return _SHORT_PAUSE
             self._fetch(paper_id, is_interrupted)
         return self.rate_limiter.spacing_seconds
@@ -167,7 +167,7 @@ class ArtefactRefresher:
         self.repository.save_artefacts(paper_id, record)
 
     def _follow_redirect(self) -> None:
-        if not self.rate_limiter.try_take_spare_slot():
+        if not self.rate_limiter.try_reserve_spare_slot():
             raise FetchError(
                 api_path(ARTEFACT_FAILURE_KEY, self.now().date()), "a redirect too many"
             )

@@ -71,7 +71,7 @@ _FUNCTIONS = {
     *("lim", "LaTeX", "TeX"),
 }
 #: TeX puts a space there: *n log n*.
-_FUNCTION_AFTER_LETTER = re.compile(rf"(?<=[\w)\]}}])(\\(?:{'|'.join(sorted(_FUNCTIONS))})\b)")
+_TEX_FUNCTION_AFTER_LETTER = re.compile(rf"(?<=[\w)\]}}])(\\(?:{'|'.join(sorted(_FUNCTIONS))})\b)")
 _SYMBOLS = {"%": "%", "&": "&", "#": "#", "sim": "~", ",": " ", ";": " ", ":": " ", " ": " "} | {
     "colon": ":",
     "lt": "<",
@@ -178,7 +178,7 @@ def _convert_macros(tex: str) -> str:
     tex = _ACCENT.sub(lambda match: _latex_to_text(match[0].strip()), tex)
     tex = _ABBREVIATION.sub(lambda match: _abbreviation(match[1]), tex)
     tex = _EMPTY_MACRO.sub("", tex)
-    tex = _FUNCTION_AFTER_LETTER.sub(r" \1", tex)
+    tex = _TEX_FUNCTION_AFTER_LETTER.sub(r" \1", tex)
     tex = _WORD_MACRO.sub(lambda match: _macro_symbol(match[1]) or match[0], tex)
     tex = _SPACE_OR_HYPHEN.sub(lambda match: "" if match[1] in "-@" else " ", tex)
     tex = _ESCAPED_CHARACTER.sub(r"\1", tex)
@@ -220,7 +220,7 @@ def _convert_braced_script(match: re.Match[str]) -> str:
 
 def _convert_formula(tex: str) -> str:
     """Return the formula as Unicode, or an empty string if that would lose something."""
-    plain = _FUNCTION_AFTER_LETTER.sub(r" \1", tex)
+    plain = _TEX_FUNCTION_AFTER_LETTER.sub(r" \1", tex)
     plain = _MACRO.sub(lambda match: _macro_symbol(match[1]) or match[0], plain)
     plain = _MATH_FONT.sub(_convert_math_font, plain)
     plain = _SCRIPT.sub(_convert_script, _convert_fonts(plain))

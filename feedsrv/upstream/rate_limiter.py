@@ -48,14 +48,14 @@ class RateLimiter:
         """The seconds between two requests."""
         return self.config.spacing
 
-    def adhoc_refusal(self, page: Page, give_up_at: datetime) -> RequestNotSentError | None:
+    def adhoc_fetch_error(self, page: Page, give_up_at: datetime) -> RequestNotSentError | None:
         """Return the error of an ad-hoc page that may not be fetched until then; None if unknown.
 
         The request log would say the same, at the price of three storage reads.
         """
         allowed_at = self._adhoc_allowed_at
         is_refused = give_up_at < allowed_at <= self.now() + RATE_WINDOW
-        return self._budget_error(page, allowed_at) if is_refused else None
+        return self._rate_limit_error(page, allowed_at) if is_refused else None
 
     @contextmanager
     def try_hold_lease(self) -> Iterator[bool]:
@@ -68,7 +68,7 @@ class RateLimiter:
             if has_lease:
                 self.release_lease()
 
-    def try_take_spare_slot(self) -> bool:
+    def try_reserve_spare_slot(self) -> bool:
         """Record a request now, if no other one has to wait for it; return whether it has not."""
         now, spacing = self.now(), timedelta(seconds=self.config.spacing)
         is_spare = False
@@ -83,13 +83,13 @@ class RateLimiter:
             self.events.emit(RequestSent())
         return is_spare
 
-    def await_slot(self, page: Page, adhoc: bool, give_up_at: datetime) -> None:
+    def wait_for_slot(self, page: Page, adhoc: bool, give_up_at: datetime) -> None:
         """Wait until the next request may be sent, but not for longer than the caller waits."""
         while slot := self._reserve_slot(adhoc=adhoc):
             if slot > give_up_at:
                 if adhoc:
                     self._adhoc_allowed_at = slot
-                raise self._budget_error(page, slot)
+                raise self._rate_limit_error(page, slot)
             seconds = (slot - self.now()).total_seconds()
             self.wait(max(seconds, _LEASE_POLL_SECONDS), page)
             self.acquire_lease(page, give_up_at)  # it may have expired meanwhile
@@ -108,7 +108,7 @@ class RateLimiter:
         self.repository.update_request_log(reserve)
         return slot if slot > now else None
 
-    def _budget_error(self, page: Page, until: datetime) -> RequestNotSentError:
+    def _rate_limit_error(self, page: Page, until: datetime) -> RequestNotSentError:
         retry_after = (until - self.now()).total_seconds()
         return RequestNotSentError(page_path(page), "the request budget is used up", retry_after)
 

@@ -75,7 +75,7 @@ class Refresher:
         Raises:
             UpstreamError: The page could not be fetched or parsed.
         """
-        if adhoc and (refusal := self.adhoc_refusal(page, extra_wait)) is not None:
+        if adhoc and (refusal := self.adhoc_fetch_error(page, extra_wait)) is not None:
             raise refusal
         give_up_at = self._give_up_at(extra_wait)
         self.rate_limiter.acquire_lease(page, give_up_at, lambda: bool(awaited_pages()))
@@ -114,9 +114,9 @@ class Refresher:
                 self.failures.pause_requests(fetched.retry_after)
             return listing
 
-    def adhoc_refusal(self, page: Page, extra_wait: float = 0) -> RequestNotSentError | None:
+    def adhoc_fetch_error(self, page: Page, extra_wait: float = 0) -> RequestNotSentError | None:
         """Return the error of an ad-hoc page that nobody waits long enough for; None if unknown."""
-        return self.rate_limiter.adhoc_refusal(page, self._give_up_at(extra_wait))
+        return self.rate_limiter.adhoc_fetch_error(page, self._give_up_at(extra_wait))
 
     def _give_up_at(self, extra_wait: float) -> datetime:
         return self.now() + timedelta(seconds=self.config.deadline + extra_wait)
@@ -160,7 +160,7 @@ class Refresher:
         deadline, renewed_at = self.config.deadline, 0.0
 
         def acquire_slot() -> None:
-            self.rate_limiter.await_slot(page, adhoc, give_up_at)
+            self.rate_limiter.wait_for_slot(page, adhoc, give_up_at)
 
         def on_wait(elapsed: float) -> None:
             nonlocal renewed_at

@@ -88,7 +88,7 @@ class Scheduler:
             if future is not None:
                 return future
             future = Future()
-            refusal = self._refresher.adhoc_refusal(page) if self._is_adhoc(page) else None
+            refusal = self._refresher.adhoc_fetch_error(page) if self._is_adhoc(page) else None
             if refusal is not None:  # as for most polls of a server with thousands of keywords
                 future.set_exception(refusal)
                 return future

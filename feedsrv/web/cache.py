@@ -21,11 +21,11 @@ from cachetools import FIFOCache
 from feedsrv.web.content_encoding import accepts_gzip
 from feedsrv.web.responses import (
     CacheableResponse,
-    needs_plain_body,
+    needs_uncompressed_body,
     preconditions_allow_body,
     respond_conditionally,
-    with_plain_body,
-    without_plain_body,
+    with_uncompressed_body,
+    without_uncompressed_body,
 )
 from feedsrv.web.urls import forwarded_url_parts, is_trusted_proxy
 
@@ -99,8 +99,8 @@ class ResponseCache:
         # An outdated feed is better than 503: some readers drop feeds that fail.
         if not is_usable or not (is_current or self._is_overloaded()):
             return self._app(environ, start_response)
-        if needs_plain_body(cached, environ):
-            cached = with_plain_body(cached)
+        if needs_uncompressed_body(cached, environ):
+            cached = with_uncompressed_body(cached)
             self.store(environ, cached, entry.version, entry.counters)
         status, headers, body = respond_conditionally(cached, environ, now)
         entry.counters[status]()
@@ -120,7 +120,7 @@ class ResponseCache:
         makes it stale. Most readers accept gzip, so plain bodies are kept for the others alone.
         """
         if accepts_gzip(environ):
-            cached = without_plain_body(cached)
+            cached = without_uncompressed_body(cached)
         key = self._cache_key(environ)
         size = cached.size() + sum(map(len, key)) + _ENTRY_OVERHEAD
         with self._write_lock:

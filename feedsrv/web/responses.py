@@ -34,7 +34,7 @@ class Representation(NamedTuple):
     """The body of a response in one encoding, with all header fields but Cache-Control."""
 
     headers: tuple[Header, ...]
-    #: None for a plain body that was dropped: see `without_plain_body`.
+    #: None for a plain body that was dropped: see `without_uncompressed_body`.
     body: bytes | None
 
 
@@ -118,7 +118,7 @@ def with_body(cached: CacheableResponse, body: EncodedBody) -> CacheableResponse
     )
 
 
-def without_plain_body(cached: CacheableResponse) -> CacheableResponse:
+def without_uncompressed_body(cached: CacheableResponse) -> CacheableResponse:
     """Return the response with its compressed body alone, a seventh of both."""
     if not cached.representations:
         return cached
@@ -126,15 +126,18 @@ def without_plain_body(cached: CacheableResponse) -> CacheableResponse:
     return cached._replace(representations=(plain._replace(body=None), compressed))
 
 
-def with_plain_body(cached: CacheableResponse) -> CacheableResponse:
+def with_uncompressed_body(cached: CacheableResponse) -> CacheableResponse:
     """Return the response with both bodies in memory."""
     plain, compressed = cached.representations
     return cached._replace(
-        representations=(plain._replace(body=_plain_body(cached.representations)), compressed)
+        representations=(
+            plain._replace(body=_uncompressed_body(cached.representations)),
+            compressed,
+        )
     )
 
 
-def needs_plain_body(cached: CacheableResponse, environ: WSGIEnvironment) -> bool:
+def needs_uncompressed_body(cached: CacheableResponse, environ: WSGIEnvironment) -> bool:
     """Return whether the response to the request would have to be decompressed."""
     return (
         bool(cached.representations)
@@ -145,7 +148,7 @@ def needs_plain_body(cached: CacheableResponse, environ: WSGIEnvironment) -> boo
     )
 
 
-def _plain_body(representations: tuple[Representation, ...]) -> bytes:
+def _uncompressed_body(representations: tuple[Representation, ...]) -> bytes:
     plain, compressed = (each.body for each in representations)
     return plain if plain is not None else gzip.decompress(compressed or b"")
 
@@ -168,7 +171,7 @@ def respond_conditionally(
             if environ["REQUEST_METHOD"] == "HEAD":
                 body = b""
             elif body is None:
-                body = _plain_body(cached.representations)
+                body = _uncompressed_body(cached.representations)
             return HttpResponse(OK, [*headers, cache_control], body)
         case "412 Precondition Failed":
             headers = (*cached.headers, cache_control, ("Content-Length", "0"))

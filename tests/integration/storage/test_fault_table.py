@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 
 from feedsrv.config import Config
 from feedsrv.feeds.service import Service
-from feedsrv.feeds.service_factory import build_service
+from feedsrv.feeds.service_factory import assemble_service
 from feedsrv.models import Kind, Listing, Page
 from feedsrv.storage.repository import Repository
 from feedsrv.upstream.client import UpstreamClient
@@ -188,7 +188,7 @@ def observe(
             repository = open_store(clock=lambda: seconds[0], now=clock)
             client = UpstreamClient(config.upstream_url, agent="test")
             service = stack.enter_context(
-                closing(build_service(config, client, repository, now=clock, chance=lambda: 0.5))
+                closing(assemble_service(config, client, repository, now=clock, chance=lambda: 0.5))
             )
 
             def pass_time() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from feedsrv.errors import StoreError
 from feedsrv.models import Failure, Kind, Listing, Page
-from feedsrv.storage.permanent import PermanentValues
+from feedsrv.storage.permanent_values import PermanentValues
 from feedsrv.storage.repository import Repository
 from tests.support.processes import call_in_process
 from tests.support.stores import disk_files, disk_store
