@@ -21,7 +21,7 @@ from feedsrv.search.matching import field_tokens
 from feedsrv.search.patterns import Edge, Pattern
 from feedsrv.search.word_families import base_forms, form_prefixes, related_base_forms
 
-_MAX_CACHED_EDGES = 2_000
+_MAX_CACHED_EDGES = 500
 #: Words of which a prefix lists the papers: the most frequent ones. `a*` has thousands.
 _MAX_FORMS = 50
 #: Strings to look for in a text, at most.

@@ -14,7 +14,7 @@ from feedsrv.storage.codec import RecordT
 _BYTES_PER_JSON_BYTE = 1.4
 _BYTES_PER_RECORD = 1_000
 #: One part of memory in so many is for evictable records, so that they push out no others.
-_EVICTABLE_DIVISOR = 4
+_EVICTABLE_DIVISOR = 6
 
 
 class Entry(NamedTuple):

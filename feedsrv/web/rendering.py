@@ -16,7 +16,7 @@ from feedsrv.web.content_encoding import EncodedBody, encode_body
 
 _MAX_ETAGS = 50_000
 #: A body is rendered for its ETag, and needed again at once.
-_MAX_BODIES = 8
+_MAX_BODIES = 4
 
 
 class FeedDocumentInput(msgspec.Struct, frozen=True, cache_hash=True):
