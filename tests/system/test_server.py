@@ -571,11 +571,11 @@ def test_a_reload_with_invalid_settings_ends_the_server(tmp_path: Path) -> None:
 
 
 @pytest.mark.serial
-def test_an_idle_server_takes_less_than_85_mb() -> None:
+def test_an_idle_server_takes_less_than_80_mb() -> None:
     started = time.monotonic()
     with start_server("--demo") as server:
         fetch_body(server.url + "/healthz")
         seconds = time.monotonic() - started
         print(f"\nstarted in {seconds:.2f} s, {server.memory('Pss'):.0f} MB PSS")
         fetch_body(server.url + FEED)
-        assert server.memory("Pss") < 85
+        assert server.memory("Pss") < 80
