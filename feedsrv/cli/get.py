@@ -14,7 +14,9 @@ from feedsrv.cli.service import open_service
 from feedsrv.cli.settings import load_settings
 from feedsrv.web.app import create_app
 
-_SCHEME_AND_HOST = re.compile(r"^https?://[^/?#]*", re.IGNORECASE)
+_SCHEME_AND_HOST = re.compile(
+    r"^https?://(?:[^/?#@]*@)?(?:[\w.-]+|\[[\da-f:.]+\])(?::\d*)?(?=[/?#]|$)", re.IGNORECASE
+)
 
 
 @click.command("get")
