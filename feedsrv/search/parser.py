@@ -31,6 +31,7 @@ from feedsrv.search.query import (
     Query,
     Term,
     TermMode,
+    replace_parts,
 )
 
 
@@ -372,15 +373,8 @@ def _set_neighbours(query: Query) -> Query:
 
     Papers may write two words as one: ``multi modal`` finds *multimodal*.
     """
-    match query:
-        case And(parts):
-            return And(tuple(_with_neighbours(tuple(map(_set_neighbours, parts)))))
-        case Or(parts):
-            return Or(tuple(map(_set_neighbours, parts)))
-        case Not(part):
-            return Not(_set_neighbours(part))
-        case _:
-            return query
+    query = replace_parts(query, _set_neighbours)
+    return And(tuple(_with_neighbours(query.parts))) if isinstance(query, And) else query
 
 
 def _with_neighbours(parts: tuple[Query, ...]) -> Iterator[Query]:
