@@ -87,11 +87,6 @@ _KNOWN_FIELDS = (
 )
 
 
-def _has_content(token: Token) -> bool:
-    """Return whether a token is more than stray punctuation."""
-    return token.type != "WORD" or bool(tokenize(str(token)))
-
-
 class _SkipPunctuation:
     """Drop words without a letter or digit, unless a field or a NOT needs one there."""
 
@@ -100,7 +95,7 @@ class _SkipPunctuation:
     def process(self, stream: Iterator[Token]) -> Iterator[Token]:
         expects_word = False
         for token in stream:
-            if expects_word or _has_content(token):
+            if expects_word or token.type != "WORD" or tokenize(str(token)):
                 yield token
             expects_word = token.type in {"FIELD", "_NOT"}
 
@@ -215,11 +210,10 @@ def _position(token: Token) -> int:
 def _syntax_error(text: str, error: UnexpectedToken) -> QueryError:
     token = error.token
     end = len(text.rstrip())
+    expects_word = "WORD" in error.expected and text[:end].endswith(("(", "|", "-"))
     match token.type:
-        case "$END" if "RPAR" in error.expected and text.strip():
-            if "WORD" not in error.expected or text.rstrip()[-1] not in "(|-":
-                return QueryError(text, end, "unclosed parenthesis")
-            return QueryError(text, end, "expected a word or quoted words here")
+        case "$END" if "RPAR" in error.expected and not expects_word:
+            return QueryError(text, end, "unclosed parenthesis")
         case "$END":
             return QueryError(text, end, "expected a word or quoted words here")
         case "RPAR" if "RPAR" not in error.expected and "WORD" not in error.expected:
@@ -291,20 +285,18 @@ class _TreeBuilder(Transformer[Token, Query]):
         return Like(tuple(dict.fromkeys(ids)))
 
     def _build_term(self, field: Field, token: Token) -> Term:
-        position = _position(token)
-        body = str(token)
-        if token.type == "WORD":
-            return self._build_word(field, body, position)
-        text = " ".join(body.removeprefix("=").strip('"').split())
+        body, position = str(token), _position(token)
+        is_word = token.type == "WORD"
+        text = body if is_word else " ".join(body.removeprefix("=").strip('"').split())
         if token.type == "VERBATIM":
             return self._create_term(field, text, "verbatim", position)
         if field in {"", "id"} and (paper_url := _PAPER_URL.fullmatch(text)):
             return Term("id", paper_url[1], "exact")
+        if is_word:
+            return self._build_word(field, text, position)
         return self._create_term(field, text, "phrase", position)
 
     def _build_word(self, field: Field, body: str, position: int) -> Term:
-        if field in {"", "id"} and (paper_url := _PAPER_URL.fullmatch(body)):
-            return Term("id", paper_url[1], "exact")
         if body[0] == "!" and len(body) > 1 and tokenize(body):
             reason = "to exclude a word, write -word"
             raise QueryError(self._text, position, reason)
