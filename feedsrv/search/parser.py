@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from importlib.resources import files
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import msgspec
 from lark import Lark, Token, Transformer
@@ -82,9 +82,6 @@ _ASCII_PUNCTUATION = {code: chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F)
 #: A quotation with TeX's marks, or with one of them: ``moon'' or "moon''.
 _TEX_QUOTATION = re.compile(r"""("[^"]*")|(``|")([^"]*?)''""")
 _TERM_TOKENS = {"WORD", "QUOTED", "VERBATIM"}
-_KNOWN_FIELDS = (
-    "title: abstract: author: org: keyword: id: by: has: upvotes: comments: stars: like:"
-)
 
 
 class _SkipPunctuation:
@@ -256,11 +253,8 @@ class _TreeBuilder(Transformer[Token, Query]):
                 return self._build_count(field, body, position)
             case "like":
                 return self._build_like(body, position)
-            case "" | "title" | "abstract" | "author" | "org" | "keyword" | "id" | "by":
-                return self._build_term(field, token)
             case _:
-                reason = f"unknown field {field!r}; use one of {_KNOWN_FIELDS}"
-                raise QueryError(self._text, _position(tokens[0]), reason)
+                return self._build_term(cast("Field", field), token)
 
     def _build_has(self, body: str, position: int) -> HasLink | HasArtefact:
         match body.lower():
