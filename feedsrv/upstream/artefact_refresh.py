@@ -126,7 +126,7 @@ class ArtefactRefresher:
             if paper_id is None or not self.rate_limiter.try_reserve_spare_slot():
                 return _SHORT_PAUSE
             self._fetch(paper_id, is_interrupted)
-        return self.rate_limiter.spacing_seconds
+        return self.rate_limiter.config.spacing
 
     def _due_paper(self) -> str | None:
         return next_paper(self.papers(), self.repository.get_artefacts().records, self.now())

@@ -195,7 +195,12 @@ _BURST_SIZE = 4
 
 
 def next_request_at(
-    request_log: RequestLog, now: datetime, *, adhoc: bool, spacing: timedelta
+    request_log: RequestLog,
+    now: datetime,
+    *,
+    adhoc: bool,
+    spacing: timedelta,
+    is_spare: bool = False,
 ) -> datetime:
     """Return when the next request may be sent: now, or later.
 
@@ -207,7 +212,10 @@ def next_request_at(
         now: The current time (UTC).
         adhoc: Whether the request is a search for a keyword that no configured feed has.
         spacing: The time in which the bucket gains one token.
+        is_spare: Whether it may be sent only if another request could follow at once.
     """
+    if is_spare:
+        request_log = record_request(request_log, now, adhoc=adhoc)
     times = _recent(request_log.times, now)
     adhoc_times = _recent(request_log.adhoc_times, now)
     slots = [now]
@@ -226,12 +234,6 @@ def next_request_at(
 def requests_left(request_log: RequestLog, now: datetime) -> int:
     """Return how many more requests are allowed in the five minutes that end now."""
     return max(0, MAX_REQUESTS - len(_recent(request_log.times, now)))
-
-
-def has_spare_request(request_log: RequestLog, now: datetime, *, spacing: timedelta) -> bool:
-    """Return whether another request could follow a request now at once."""
-    after = record_request(request_log, now, adhoc=False)
-    return next_request_at(after, now, adhoc=False, spacing=spacing) <= now
 
 
 def record_request(request_log: RequestLog, now: datetime, *, adhoc: bool) -> RequestLog:
