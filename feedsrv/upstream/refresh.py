@@ -49,9 +49,6 @@ class Refresher:
     #: The clock (UTC).
     now: Callable[[], datetime]
 
-    def __post_init__(self) -> None:
-        self._fetcher = ListingFetcher(self.client, self.repository.unparsed_pages)
-
     def refresh(
         self,
         page: Page,
@@ -174,13 +171,16 @@ class Refresher:
                 self.rate_limiter.acquire_lease(page, give_up_at)
 
         acquire_slot()  # before the deadline starts: waiting for a slot is not upstream's fault
-        return self._fetcher.fetch(
-            page,
-            stored,
-            self.now(),
+        fetcher = ListingFetcher(
+            client=self.client,
+            unparsed_pages=self.repository.unparsed_pages,
+            page=page,
+            stored=stored,
+            now=self.now(),
             max_seconds=max_seconds,
             awaited_seconds=lambda: deadline if awaited_pages() else max_seconds,
             acquire_slot=acquire_slot,
             on_wait=on_wait,
             on_layout_change=lambda reason: self.events.emit(LayoutChanged(page, reason)),
         )
+        return fetcher.fetch()
