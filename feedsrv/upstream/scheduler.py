@@ -99,7 +99,7 @@ class Scheduler:
                 return future
             self._awaited[page] = future
             self._queued.pop(page, None)
-            self._schedule()
+            self._submit(self._run_next)
             return future
 
     def refresh_in_background(self, pages: Iterable[Page]) -> None:
@@ -111,7 +111,7 @@ class Scheduler:
             with self._lock:
                 if not self._is_scheduled(page) and len(self._queued) < _MAX_QUEUED:
                     self._queued[page] = None
-                    self._schedule()
+                    self._submit(self._run_next)
 
     def is_new_adhoc(self, page: Page) -> bool:
         """Return whether the page is an ad-hoc one that is not scheduled yet."""
@@ -146,11 +146,6 @@ class Scheduler:
     def _awaited_pages(self) -> tuple[Page, ...]:
         with self._lock:
             return tuple(self._awaited)
-
-    def _schedule(self) -> None:
-        """Have the thread take one more page."""
-        if not self._shutdown.is_set():
-            self._executor.submit(self._run_next)
 
     def _schedule_probe(self, page: Page) -> None:
         """While upstream hangs, try again by ourselves: no reader waits to find out."""
