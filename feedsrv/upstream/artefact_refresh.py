@@ -93,14 +93,11 @@ def next_check_at(checks: Iterable[datetime], now: datetime) -> datetime:
 class ArtefactRefresher:
     """Checks papers and stores the results. Safe for processes."""
 
-    #: Talks to upstream.
     client: UpstreamClient
     repository: Repository
     #: Returns the papers to check, newest first.
     papers: Callable[[], Sequence[Paper]]
-    #: Says when a request may be sent.
     rate_limiter: RateLimiter
-    #: Says whether upstream fails.
     failures: FailureTracker
     #: The clock (UTC).
     now: Callable[[], datetime]

@@ -28,7 +28,6 @@ class FailureTracker:
     """Records failures to fetch pages. Safe for threads and processes."""
 
     repository: Repository
-    #: Told of each failure.
     events: EventEmitter
     #: The clock (UTC).
     now: Callable[[], datetime]

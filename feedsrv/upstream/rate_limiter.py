@@ -32,7 +32,6 @@ class RateLimiter:
     repository: Repository
     #: Identifies this process as holder of the lease.
     owner: str
-    #: Told of each request.
     events: EventEmitter
     #: The clock (UTC).
     now: Callable[[], datetime]

@@ -37,14 +37,10 @@ class Refresher:
     """Fetches pages and stores their listings. Safe for threads."""
 
     config: Config
-    #: Talks to upstream.
     client: UpstreamClient
     repository: Repository
-    #: Says when a request may be sent.
     rate_limiter: RateLimiter
-    #: Records failures, and says what may be fetched.
     failures: FailureTracker
-    #: Told what happened, in the thread that refreshes.
     events: EventEmitter
     #: The clock (UTC).
     now: Callable[[], datetime]
