@@ -44,13 +44,14 @@ class RateLimiter:
         # As long as one page can take: a dead holder blocks others no longer than that.
         self._lease_length = timedelta(seconds=self.config.deadline + 2)
 
-    def adhoc_fetch_error(self, page: Page, give_up_at: datetime) -> RequestNotSentError | None:
-        """Return the error of an ad-hoc page that may not be fetched until then; None if unknown.
+    def adhoc_fetch_error(self, page: Page) -> RequestNotSentError | None:
+        """Return the error of an ad-hoc page that nobody waits long enough for; None if unknown.
 
         The request log would say the same, at the price of three storage reads.
         """
-        allowed_at = self._adhoc_allowed_at
-        is_refused = give_up_at < allowed_at <= self.now() + RATE_WINDOW
+        now, allowed_at = self.now(), self._adhoc_allowed_at
+        give_up_at = now + timedelta(seconds=self.config.deadline)
+        is_refused = give_up_at < allowed_at <= now + RATE_WINDOW
         return self._rate_limit_error(page, allowed_at) if is_refused else None
 
     @contextmanager

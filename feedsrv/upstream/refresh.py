@@ -68,9 +68,9 @@ class Refresher:
         Raises:
             UpstreamError: The page could not be fetched or parsed.
         """
-        if adhoc and (refusal := self.adhoc_fetch_error(page, extra_wait)) is not None:
+        if adhoc and (refusal := self.rate_limiter.adhoc_fetch_error(page)) is not None:
             raise refusal
-        give_up_at = self._give_up_at(extra_wait)
+        give_up_at = self.now() + timedelta(seconds=self.config.deadline + extra_wait)
         self.rate_limiter.acquire_lease(page, give_up_at, lambda: bool(awaited_pages()))
         with ExitStack() as cleanup:
             cleanup.callback(self.rate_limiter.release_lease)
@@ -106,13 +106,6 @@ class Refresher:
             if fetched.retry_after:
                 self.failures.pause_requests(fetched.retry_after)
             return listing
-
-    def adhoc_fetch_error(self, page: Page, extra_wait: float = 0) -> RequestNotSentError | None:
-        """Return the error of an ad-hoc page that nobody waits long enough for; None if unknown."""
-        return self.rate_limiter.adhoc_fetch_error(page, self._give_up_at(extra_wait))
-
-    def _give_up_at(self, extra_wait: float) -> datetime:
-        return self.now() + timedelta(seconds=self.config.deadline + extra_wait)
 
     def _save(self, requested: Page, fresh: Listing) -> Listing:
         stored = self.repository.get_listing(fresh.page)
