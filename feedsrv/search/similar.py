@@ -183,16 +183,10 @@ def _words(tokens: PaperTokens) -> list[str]:
     return f"{tokens.title} {tokens.abstract}".split()
 
 
-class _Frequencies(NamedTuple):
-    document_count: int
-    #: In how many documents each word is.
-    counts: dict[str, int]
-
-
 @lru_cache(maxsize=65536)
 def _inverse_document_frequency(word: str) -> float:
-    documents, counts = _frequencies()
-    return math.log((documents + 1) / (counts.get(word, 1) + 1))
+    documents, frequencies = _document_frequencies()
+    return math.log((documents + 1) / (frequencies.get(word, 1) + 1))
 
 
 @lru_cache(maxsize=65536)
@@ -201,12 +195,12 @@ def _sqrt_idf(word: str) -> float:
 
 
 @cache
-def _frequencies() -> _Frequencies:
-    """Read the table: a comment with the number of documents, then lines of a number and words."""
+def _document_frequencies() -> tuple[int, dict[str, int]]:
+    """Return the number of documents, and in how many of them each word is."""
     text = files("feedsrv.search").joinpath("document_frequencies.txt").read_text("utf-8")
-    header, *lines = text.splitlines()
-    counts: dict[str, int] = {}
+    header, *lines = text.splitlines()  # a comment that ends with the number of documents
+    frequencies: dict[str, int] = {}
     for line in lines:
         count, *words = line.split(" ")
-        counts.update(dict.fromkeys(words, int(count)))
-    return _Frequencies(int(header.rpartition(" ")[2]), counts)
+        frequencies.update(dict.fromkeys(words, int(count)))
+    return int(header.rpartition(" ")[2]), frequencies
