@@ -52,13 +52,7 @@ _SHORT_PAUSE, _LONG_PAUSE, _MAX_PAUSE = 2.0, 30.0, 300.0
 def next_paper(
     papers: Sequence[Paper], records: Mapping[str, ArtefactRecord], now: datetime
 ) -> str | None:
-    """Return the id of the paper to check; None if no check is due.
-
-    Args:
-        papers: The papers, newest first.
-        records: The results of earlier checks, by id.
-        now: The current time (UTC).
-    """
+    """Return the id of the paper to check, of papers newest first; None if no check is due."""
     due: list[tuple[datetime, str]] = []
     last_old_day = (now - _NEW_PAPER_AGE).date()
     for paper in papers:
@@ -72,12 +66,7 @@ def next_paper(
 
 
 def next_check_at(checks: Iterable[datetime], now: datetime) -> datetime:
-    """Return when the next paper may be checked: now, or later.
-
-    Args:
-        checks: When each paper was last checked.
-        now: The current time (UTC).
-    """
+    """Return when the next paper may be checked, after the last check of each: now, or later."""
     recent = sorted(each for each in checks if each <= now)
     slots = [now]
     for window, limit in _REQUEST_LIMITS:
