@@ -257,14 +257,6 @@ def test_a_closed_connection_is_a_fetch_error() -> None:
         get()
 
 
-def test_a_refused_connection_is_a_fetch_error() -> None:
-    with (
-        UpstreamClient("http://127.0.0.1:1", agent="feedsrv/test") as client,
-        pytest.raises(FetchError, match="request failed"),
-    ):
-        client.get("/papers", client.deadline_after(5))
-
-
 @pytest.mark.parametrize("location", [b"http://x:port", b"http://xn--a/", b"//\xff", b"http://["])
 def test_a_redirect_to_an_invalid_url_is_a_fetch_error(location: bytes) -> None:
     def handler(connection: socket.socket) -> None:
