@@ -136,8 +136,8 @@ _MAX_BACKOFF = timedelta(minutes=30)
 _MAX_DOUBLINGS = 10
 #: After this time without an attempt, nobody knows whether it failed all the while.
 _MAX_FAILURE_GAP = timedelta(days=7)
-#: The longest wait that upstream may ask for (`feedsrv.upstream.client`).
-_MAX_RETRY_AFTER = timedelta(hours=1)
+#: The longest wait that upstream may ask for: a mistake there must not stop a server for a year.
+MAX_RETRY_AFTER = timedelta(hours=1)
 #: The longest wait after upstream said that it has no such paper.
 _MAX_NOT_FOUND_WAIT = timedelta(days=1)
 #: Jitter, as a fraction of the backoff to both sides.
@@ -181,7 +181,7 @@ def is_backing_off(failure: Failure | None, now: datetime) -> bool:
     """
     if failure is None:
         return False
-    max_wait = _MAX_NOT_FOUND_WAIT if failure.is_not_found else _MAX_RETRY_AFTER
+    max_wait = _MAX_NOT_FOUND_WAIT if failure.is_not_found else MAX_RETRY_AFTER
     return now < failure.retry_at <= now + max_wait + MAX_CLOCK_SKEW
 
 
