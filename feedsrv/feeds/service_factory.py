@@ -35,7 +35,6 @@ from feedsrv.upstream.rate_limiter import RateLimiter
 from feedsrv.upstream.refresh import Refresher
 from feedsrv.upstream.scheduler import Scheduler
 
-
 #: Reads the clock; nothing else does.
 _utc_now: Callable[[], datetime] = partial(datetime.now, UTC)  # noqa: TID251  # the default clock
 
