@@ -466,9 +466,7 @@ def test_variables_that_httpx_would_reject_are_not_read(monkeypatch: pytest.Monk
 # --- the token ---------------------------------------------------------------------------------
 
 
-def test_requests_continue_without_an_expired_token(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+def test_requests_continue_without_an_expired_token(caplog: pytest.LogCaptureFixture) -> None:
     tokens: list[str] = []
 
     def view(request: Request) -> Response:
@@ -492,8 +490,5 @@ def test_requests_continue_without_an_expired_token(
 
 
 def test_a_page_that_needs_authentication_is_an_error() -> None:
-    with (
-        serving(lambda _: Response("", 401)) as get,
-        pytest.raises(FetchError, match="HTTP 401"),
-    ):
+    with serving(lambda _: Response("", 401)) as get, pytest.raises(FetchError, match="HTTP 401"):
         get()
