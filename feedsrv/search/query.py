@@ -25,6 +25,13 @@ CounterName = Literal["upvotes", "comments", "stars"]
 #: prefix: the start of a word; exact: a name or id.
 TermMode = Literal["forms", "phrase", "verbatim", "prefix", "exact"]
 
+_DESCRIPTIONS: dict[TermMode, str] = {
+    "forms": "“{}” in any form",
+    "phrase": "“{}” side by side, in any form",
+    "verbatim": "“{}” exactly as written",
+    "prefix": "words starting with “{}”",
+    "exact": "“{}”",
+}
 #: Fields of a term without one.
 DEFAULT_FIELDS = ("title", "abstract", "keyword")
 
@@ -87,18 +94,7 @@ class Term(msgspec.Struct, frozen=True):
     def describe(self) -> str:
         """Return what the term looks for, as a phrase."""
         where = self.field or "title, abstract or keywords"
-        match self.mode:
-            case "verbatim":
-                how = f"“{self.text}” exactly as written"
-            case "exact":
-                how = f"“{self.text}”"
-            case "prefix":
-                how = f"words starting with “{self.text}”"
-            case "phrase":
-                how = f"“{self.text}” side by side, in any form"
-            case "forms":
-                how = f"“{self.text}” in any form"
-        return f"{how}, in {where}"
+        return f"{_DESCRIPTIONS[self.mode].format(self.text)}, in {where}"
 
 
 @lru_cache(maxsize=4096)
