@@ -101,16 +101,13 @@ class FieldIndex:
         _, possible, edges = self.candidates(pattern)
         for edge in edges:
             if edge.spans(pattern):
-                frequent = nlargest(_MAX_FORMS, self.words(edge), key=self._count)
-                for word in frequent:
+                words = self.words(edge)
+                for word in nlargest(_MAX_FORMS, words, key=lambda word: len(self._papers[word])):
                     yield word, bitset(self._papers[word], self._size)
         matcher = _Matcher(pattern, [edge for edge in edges if not edge.spans(pattern)], self.words)
         for number in iter_bits(possible):
             for form in matcher.find(f" {self._texts[number]} "):
                 yield form, 1 << number
-
-    def _count(self, word: str) -> int:
-        return len(self._papers[word])
 
     def _papers_with_edge(self, edge: Edge) -> int:
         # Most edges are parts of a word that no paper has: a lookup is faster than a cache.

@@ -103,7 +103,8 @@ class Index:
                 numbers = (n for n in iter_bits(candidates) if matched_value(query, self.papers[n]))
                 return bitset(numbers, len(self.papers))
             case HasArtefact() | Like():
-                return candidates & self._papers_with_ids(query.members)
+                numbers = (self._numbers[each] for each in query.members & self.ids)
+                return candidates & bitset(numbers, len(self.papers))
             case Term():
                 return self._evaluate_term(query, candidates)
 
@@ -125,9 +126,6 @@ class Index:
     def _without_keywords(self) -> int:
         numbers = (number for number, paper in enumerate(self.papers) if not paper.keywords)
         return bitset(numbers, len(self.papers))
-
-    def _papers_with_ids(self, ids: frozenset[str]) -> int:
-        return bitset((self._numbers[each] for each in ids & self.ids), len(self.papers))
 
     def _papers_with_term(self, term: Term, name: str, among: int) -> int:
         field = self._field(name)

@@ -76,7 +76,7 @@ class SeedVector:
         }
         best = sorted(filter(products.get, products), key=lambda word: -products[word])[:limit]
         spelled: dict[str, str] = {}
-        for word in _words(paper.tokens):
+        for word in f"{paper.tokens.title} {paper.tokens.abstract}".split():
             spelled.setdefault(_base_form(word), word)
         return tuple(spelled[word] for word in best if products[word] > 0)
 
@@ -177,10 +177,6 @@ def _sublinear_frequency(count: int) -> float:
 def _base_form(word: str) -> str:
     """Return the word that all its forms are counted as; empty for a number."""
     return "" if word.replace(".", "").isdigit() else base_forms(word)[0]
-
-
-def _words(tokens: PaperTokens) -> list[str]:
-    return f"{tokens.title} {tokens.abstract}".split()
 
 
 @lru_cache(maxsize=65536)

@@ -31,7 +31,8 @@ _LIST_TTLS = {
 @lru_cache(maxsize=512)
 def ttl(page: Page, today: date) -> timedelta:
     """Return how long a listing of the page is fresh after it was fetched."""
-    if page.kind in {Kind.WEEK, Kind.MONTH} and page.key < _oldest_changing_key(page.kind, today):
+    first_changing_day = today - timedelta(days=_DAY_TTLS[-1][0])
+    if page.key < Page.of_date(page.kind, first_changing_day).key:
         return _OLD_DAY_TTL
     if page.kind is not Kind.DAY:
         return _LIST_TTLS[page.kind]
@@ -39,11 +40,6 @@ def ttl(page: Page, today: date) -> timedelta:
     if page == newest_day_page(today):
         age = 0  # on a weekend, the newest list is Friday's
     return next((day_ttl for max_age, day_ttl in _DAY_TTLS if age <= max_age), _OLD_DAY_TTL)
-
-
-def _oldest_changing_key(kind: Kind, today: date) -> str:
-    """Return the key of the oldest week or month with a day whose votes still change."""
-    return Page.of_date(kind, today - timedelta(days=_DAY_TTLS[-1][0])).key
 
 
 def remaining_ttl(page: Page, listing: Listing | None, now: datetime) -> timedelta:
