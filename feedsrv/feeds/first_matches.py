@@ -32,12 +32,7 @@ class FirstMatchLog(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class FirstMatches:
-    """Dates papers by when they first matched. Safe for threads and processes.
-
-    Args:
-        repository: Stores the dates.
-
-    """
+    """Dates papers by when they first matched. Safe for threads and processes."""
 
     def __init__(self, repository: Repository) -> None:
         self._logs = repository.permanent_values("first-matches", FirstMatchLog)
@@ -56,17 +51,11 @@ class FirstMatches:
         window_start: datetime | None,
         is_stored: bool,
     ) -> tuple[Paper, ...]:
-        """Return the papers with the dates of their first matches, newest first.
+        """Return the papers, which match now, with the dates of their first matches, newest first.
 
-        Args:
-            feed: The feed.
-            papers: The papers that match now.
-            now: The current time (UTC).
-            window_ids: The papers of the window.
-            window_start: The start of the window; None while it is incomplete: papers of days that
-                are fetched later have matched before.
-            is_stored: Whether to store the dates, as for a feed that somebody subscribes to.
-
+        ``window_start`` is None while the window is incomplete: papers of days that are fetched
+        later have matched before. ``is_stored`` says whether to store the dates, as for a feed that
+        somebody subscribes to.
         """
         name = feeds_id([feed])
 

@@ -52,12 +52,7 @@ def _seed_vector_key(_: object, seeds: Iterable[Paper], unlike: Iterable[Paper])
 
 
 class Likes:
-    """Decides which papers are similar to others. Safe for threads and processes.
-
-    Args:
-        repository: Stores the decisions, and the papers that others are compared with.
-
-    """
+    """Decides which papers are similar to others. Safe for threads and processes."""
 
     def __init__(self, repository: Repository) -> None:
         self._repository = repository
@@ -70,10 +65,7 @@ class Likes:
     def get_seed(self, paper_id: str, window: Index) -> Paper | None:
         """Return a paper to compare others with, and store it for good; None if it is unknown.
 
-        Args:
-            paper_id: Its id.
-            window: The papers of the window. One that is not there has to be fetched.
-
+        A paper that is not in the window has to be fetched.
         """
         with self._lock:
             if seed := self._seeds.get(paper_id):
@@ -112,13 +104,8 @@ class Likes:
     ) -> Like:
         """Return the part of a query with its members: the papers that are similar enough.
 
-        Args:
-            like: The part of the query.
-            papers: The papers to decide about.
-            window: The papers of the window, which the cut-off is set by.
-            is_complete: Whether the window is, as `StoredListDays.is_complete` says.
-            is_stored: Whether to store what is decided, as for a feed that somebody subscribes to.
-
+        The cut-off is set by the papers of the window, once that is complete. ``is_stored`` says
+        whether to store what is decided, as for a feed that somebody subscribes to.
         """
         seeds = self._known_seeds(like.ids, window)
         unlike = self._known_seeds(like.unlike_ids, window)

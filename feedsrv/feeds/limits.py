@@ -14,14 +14,10 @@ _COMPLETE_DAYS = 3
 
 
 def default_limit(matches: Iterable[Match]) -> int:
-    """Return how many of the matches a feed has that sets no limit: fifty, or more.
+    """Return how many of the matches, newest first, a feed has that sets no limit: fifty, or more.
 
     Its three newest list days are complete, so that a laptop that was closed over the weekend
     misses nothing, even if a day has sixty papers.
-
-    Args:
-        matches: The papers, newest first.
-
     """
     days: set[date] = set()
     complete = 0

@@ -26,15 +26,10 @@ class SeedFetcher:
     """Fetches papers to compare others with, once. Safe for threads."""
 
     repository: Repository
-    #: Stores the papers.
     likes: Likes
-    #: Says what may be fetched now.
     failures: FailureTracker
-    #: Fetches in the background.
     scheduler: Scheduler
-    #: The window, which may have the papers.
     list_days: StoredListDays
-    #: Of new keywords, for each client.
     quota: ClientQuota
     #: The clock (UTC).
     now: Callable[[], datetime]
@@ -44,7 +39,6 @@ class SeedFetcher:
 
         Raises:
             QuotaExceededError: The client's quota of new keywords is used up for now.
-
         """
         pages = dict.fromkeys(page for feed in feeds for page in seed_pages(feed))
         unknown = self._unknown_ids([page.key for page in pages])
@@ -68,7 +62,6 @@ class SeedFetcher:
 
         Raises:
             QueryError: Upstream says that it does not have one.
-
         """
         for page in seed_pages(feed) if not feed.library else ():
             failure = self.repository.get_failure(page)

@@ -46,19 +46,12 @@ class Selection(NamedTuple):
 class Selector:
     """Selects the papers of feeds. Safe for threads."""
 
-    #: Searches the listings.
     searcher: ListingSearcher
-    #: The window.
     list_days: StoredListDays
-    #: Decides which papers are similar to others.
     likes: Likes
-    #: Fetches the papers that others are compared with.
     seeds: SeedFetcher
-    #: Dates papers by when they first matched.
     first_matches: FirstMatches
-    #: Checks which artefacts cite papers.
     artefacts: ArtefactFetcher
-    #: Of new keywords, for each client.
     quota: ClientQuota
     #: The clock (UTC).
     now: Callable[[], datetime]

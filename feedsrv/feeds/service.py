@@ -93,7 +93,6 @@ class Service:
 
         Raises:
             UnknownFeedError: There is none.
-
         """
         feed = self.config.feeds.get(name)
         if feed is None:
@@ -128,7 +127,6 @@ class Service:
             QueryError: A query names a paper that upstream does not have.
             QuotaExceededError: The client's quota is used up for now, and nothing else is stored.
             NoDataYetError: Upstream fails, and nothing is stored for any of the feeds.
-
         """
         states, selections, now = self._select(feeds, client, is_preview=is_preview)
         merged = merge_feeds([(each.feed, each.papers) for each in selections])
@@ -161,7 +159,6 @@ class Service:
         Returns:
             The states of all sources, the selections of all feeds of which anything is stored, and
             the time of these states.
-
         """
         before = {feed: self.sources.states_within_quota(feed, client) for feed in feeds}
         all_before = list(chain(*before.values()))
@@ -202,7 +199,6 @@ class Service:
             NoDataYetError: Upstream fails, and neither papers nor digests are stored.
             QuotaExceededError: The client's quota of new keywords is used up for now.
             StoreError: The store fails, so that nobody knows which digests there are.
-
         """
         # Read before the papers: a list that arrives meanwhile closes its day the next time.
         days = self.list_days()
@@ -239,7 +235,6 @@ class Service:
         Raises:
             QueryError: Upstream does not have one of them.
             QuotaExceededError: The client's quota of new keywords is used up for now.
-
         """
         if any(iter_likes(query)):
             feed = Feed(name="", title="", query=text)
@@ -308,7 +303,6 @@ class Service:
 
         Raises:
             UpstreamError: It could not be fetched or parsed.
-
         """
         return self.scheduler.refresh_and_wait(page, force=True, extra_wait=0)
 

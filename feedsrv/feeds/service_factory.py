@@ -79,7 +79,6 @@ def assemble_service(
         sleep: Waits for a number of seconds; by default until then or until the service is closed.
         chance: Returns a random number from 0 to 1.
         cleanup: Called when everything is closed.
-
     """
     shutdown = Event()
     sleep = sleep or shutdown.wait

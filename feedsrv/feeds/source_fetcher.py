@@ -38,13 +38,9 @@ class SourceFetcher:
     """Fetches the pages of feeds. Safe for threads."""
 
     repository: Repository
-    #: Says what may be fetched now.
     failures: FailureTracker
-    #: Fetches in the background.
     scheduler: Scheduler
-    #: The window.
     list_days: StoredListDays
-    #: Of new keywords, for each client.
     quota: ClientQuota
     #: Seconds that a request waits at most.
     deadline: float
@@ -153,11 +149,7 @@ class SourceFetcher:
     ) -> NoDataYetError | QuotaExceededError:
         """Return why there is nothing to serve, and when to try again.
 
-        Args:
-            states: What was stored of all sources.
-            fetches: What the request waited for, papers to compare with included.
-            waited: For how many seconds it waited.
-
+        The states are from before the request waited for the fetches, ``waited`` seconds at most.
         """
         quota_errors = [state.quota_error for state in states if state.quota_error is not None]
         if quota_errors and len(quota_errors) == len(states):

@@ -20,9 +20,7 @@ class StoredListDays:
     """The list days of the window and the index of their papers. Safe for threads."""
 
     repository: Repository
-    #: Builds the index.
     searcher: ListingSearcher
-    #: How many list days the window has.
     history_days: int
     #: The clock (UTC).
     now: Callable[[], datetime]

@@ -26,13 +26,8 @@ class Window:
     """The papers of the stored list days.
 
     Pages ask for the same few queries again and again: while somebody types, and for each
-    configured feed. So `search` caches its results.
-
-    Args:
-        list_days: The list days, newest first, each with its stored listing.
-        index: Their papers.
-        decide: Decides about the parts of queries that papers alone do not decide; by default no
-            paper matches them.
+    configured feed. So `search` caches its results. By default, no paper matches the parts of
+    queries that papers alone do not decide.
     """
 
     def __init__(
