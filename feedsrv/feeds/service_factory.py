@@ -27,6 +27,7 @@ from feedsrv.feeds.source_fetcher import SourceFetcher
 from feedsrv.feeds.sources import configured_pages
 from feedsrv.feeds.stored_list_days import StoredListDays
 from feedsrv.storage.repository import Repository, open_repository
+from feedsrv.upstream.artefact_refresh import ArtefactRefresher
 from feedsrv.upstream.client import UpstreamClient, open_client
 from feedsrv.upstream.events import EventEmitter
 from feedsrv.upstream.failure_tracker import FailureTracker
@@ -133,17 +134,22 @@ def assemble_service(
         now=now,
     )
     first_matches = FirstMatches(repository)
-    artefacts = ArtefactFetcher(
-        config,
-        repository,
-        client,
+    artefact_refresher = ArtefactRefresher(
+        client=client,
+        repository=repository,
+        papers=lambda: artefacts.papers(),  # noqa: PLW0108  # `artefacts` is made below
         rate_limiter=rate_limiter,
         failures=failures,
+        now=now,
+        chance=chance,
+    )
+    artefacts = ArtefactFetcher(
+        config=config,
+        repository=repository,
+        refresher=artefact_refresher,
         scheduler=scheduler,
         select=lambda feed: selector.candidate_papers(feed, sources.states(feed)),
-        now=now,
         sleep=sleep,
-        chance=chance,
     )
     closed_digests = ClosedDigests(
         config=config, repository=repository, list_days=list_days, quota=quota, now=now
