@@ -28,7 +28,7 @@ from feedsrv.feeds.sources import configured_pages
 from feedsrv.feeds.stored_list_days import StoredListDays
 from feedsrv.storage.repository import Repository, open_repository
 from feedsrv.upstream.artefact_refresh import ArtefactRefresher
-from feedsrv.upstream.client import UpstreamClient, open_client
+from feedsrv.upstream.client import open_client
 from feedsrv.upstream.events import EventEmitter
 from feedsrv.upstream.failure_tracker import FailureTracker
 from feedsrv.upstream.rate_limiter import RateLimiter
@@ -43,44 +43,28 @@ def _utc_now() -> datetime:
 
 def create_service(
     config: Config,
+    repository: Repository | None = None,
     *,
     now: Callable[[], datetime] = _utc_now,
     sleep: Callable[[float], object] | None = None,
     chance: Callable[[], float] = _random,
 ) -> Service:
-    """Return a service with the client and the repository that the settings ask for."""
+    """Return a service with all its parts.
+
+    Args:
+        config: The settings.
+        repository: Closed with the service; by default the one that the settings ask for.
+        now: The clock (UTC).
+        sleep: Waits for a number of seconds; by default until then or until the service is closed.
+        chance: Returns a random number from 0 to 1.
+    """
     cleanup = ExitStack()
     if config.demo:  # the sample papers must not get into another store
         directory = cleanup.enter_context(TemporaryDirectory(prefix="feedsrv-demo-"))
         config = msgspec.structs.replace(config, cache_dir=Path(directory))
     client = open_client(config, now)
-    repository = open_repository(config, configured_pages(config.feeds.values()), now=now)
-    return assemble_service(
-        config, client, repository, now=now, sleep=sleep, chance=chance, cleanup=cleanup.close
-    )
-
-
-def assemble_service(
-    config: Config,
-    client: UpstreamClient,
-    repository: Repository,
-    *,
-    now: Callable[[], datetime],
-    sleep: Callable[[float], object] | None = None,
-    chance: Callable[[], float],
-    cleanup: Callable[[], object] = lambda: None,
-) -> Service:
-    """Return a service with all its parts.
-
-    Args:
-        config: The settings.
-        client: Talks to upstream; closed with the service.
-        repository: Stores listings; closed with the service.
-        now: The clock (UTC).
-        sleep: Waits for a number of seconds; by default until then or until the service is closed.
-        chance: Returns a random number from 0 to 1.
-        cleanup: Called when everything is closed.
-    """
+    if repository is None:
+        repository = open_repository(config, configured_pages(config.feeds.values()), now=now)
     shutdown = Event()
     sleep = sleep or shutdown.wait
     events = EventEmitter()
@@ -180,5 +164,5 @@ def assemble_service(
         artefacts=artefacts,
         cutoffs=cutoffs,
         closed_digests=closed_digests,
-        cleanup=cleanup,
+        cleanup=cleanup.close,
     )
