@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
 from feedsrv.feeds.listing_search import ListingSearcher
-from feedsrv.models import FIRST_LIST_DAY, Kind, Page, StoredDays
+from feedsrv.models import Page, StoredDays
 from feedsrv.search.index import Index
 from feedsrv.storage.clock_skew import is_future
 from feedsrv.storage.repository import Repository
@@ -55,9 +55,8 @@ class StoredListDays:
         return sum(listing is None for _, listing in self.get())
 
     def window_start(self) -> datetime:
-        """Return the midnight of the oldest list day; of the first one ever without a window."""
-        days = self.get()
-        page, listing = days[-1] if days else (Page(Kind.DAY, FIRST_LIST_DAY.isoformat()), None)
+        """Return the midnight of the oldest list day."""
+        page, listing = self.get()[-1]
         key = listing.page.key if listing is not None else page.key
         return datetime.combine(date.fromisoformat(key), time(), UTC)
 
