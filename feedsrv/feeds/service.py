@@ -22,7 +22,7 @@ from feedsrv.config import Config
 from feedsrv.errors import NoDataYetError, UnknownFeedError, UpstreamError
 from feedsrv.feeds.artefact_fetcher import ArtefactFetcher
 from feedsrv.feeds.closed_digests import ClosedDigests
-from feedsrv.feeds.cutoffs import Cutoffs
+from feedsrv.feeds.cutoffs import drop_matches_before_cutoff
 from feedsrv.feeds.deduplication import merge_feeds
 from feedsrv.feeds.lifetimes import MIN_LIFETIME, cacheable_until, poll_after, split_future_matches
 from feedsrv.feeds.limits import ALL_PAPERS, DEFAULT_LIMIT, common_limit
@@ -70,7 +70,6 @@ class Service:
     searcher: ListingSearcher
     selector: Selector
     artefacts: ArtefactFetcher
-    cutoffs: Cutoffs
     closed_digests: ClosedDigests
     #: Called when everything is closed.
     cleanup: Callable[[], object]
@@ -133,7 +132,10 @@ class Service:
         matches, next_at = split_future_matches(merged, now)
         size = limit or common_limit(feeds, matches)
         if page_number is None:
-            matches = self.cutoffs.drop_matches_before_cutoff(feeds, limit, matches, size)
+            start = self.stored_list_days.window_start()
+            matches = drop_matches_before_cutoff(
+                matches, feeds, limit, size, window_start=start, repository=self.repository
+            )
         offset = ((page_number or 1) - 1) * size
         queries = {each.feed: each.queries for each in selections}
         lifetime = self.artefacts.cache_lifetime(chain(*queries.values()), is_page=is_preview)

@@ -16,7 +16,6 @@ from feedsrv.config import Config
 from feedsrv.feeds.artefact_fetcher import ArtefactFetcher
 from feedsrv.feeds.client_quota import ClientQuota
 from feedsrv.feeds.closed_digests import ClosedDigests
-from feedsrv.feeds.cutoffs import Cutoffs
 from feedsrv.feeds.first_matches import FirstMatches
 from feedsrv.feeds.likes import Likes
 from feedsrv.feeds.listing_search import ListingSearcher
@@ -148,7 +147,6 @@ def create_service(
         quota=quota,
         now=now,
     )
-    cutoffs = Cutoffs(repository=repository, list_days=list_days)
     return Service(
         config=config,
         client=client,
@@ -162,7 +160,6 @@ def create_service(
         searcher=searcher,
         selector=selector,
         artefacts=artefacts,
-        cutoffs=cutoffs,
         closed_digests=closed_digests,
         cleanup=cleanup.close,
     )
