@@ -71,7 +71,14 @@ class Selector:
                 and self.list_days.is_complete()
                 and self.artefacts.all_checked(queries)
             )
-            papers = self._date_matches(feed, papers, is_complete, is_stored=is_stored)
+            papers = self.first_matches.date_matches(
+                feed,
+                papers,
+                self.now(),
+                window_ids=self.list_days.search_index().ids,
+                window_start=self.list_days.window_start() if is_complete else None,
+                is_stored=is_stored,
+            )
         pages = tuple(listing.page for listing in listings)
         return Selection(feed, papers, searched_ids, queries, pages)
 
@@ -112,16 +119,3 @@ class Selector:
         """Return the papers of the feed, and those that artefacts would bring in."""
         listings = (listing for state in states for listing in state.listings)
         return self.searcher.search(feed, listings, self.resolve_condition, ignore_artefacts).papers
-
-    def _date_matches(
-        self, feed: Feed, papers: Sequence[Paper], is_complete: bool, *, is_stored: bool
-    ) -> tuple[Paper, ...]:
-        """Return the papers with the dates of their first match."""
-        return self.first_matches.date_matches(
-            feed,
-            papers,
-            self.now(),
-            window_ids=self.list_days.search_index().ids,
-            window_start=self.list_days.window_start() if is_complete else None,
-            is_stored=is_stored,
-        )
