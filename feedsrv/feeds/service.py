@@ -25,7 +25,7 @@ from feedsrv.feeds.closed_digests import ClosedDigests
 from feedsrv.feeds.cutoffs import drop_matches_before_cutoff
 from feedsrv.feeds.deduplication import merge_feeds
 from feedsrv.feeds.lifetimes import MIN_LIFETIME, cacheable_until, poll_after, split_future_matches
-from feedsrv.feeds.limits import ALL_PAPERS, DEFAULT_LIMIT, common_limit
+from feedsrv.feeds.limits import ALL_PAPERS, DEFAULT_LIMIT, default_limit
 from feedsrv.feeds.listing_search import ListingSearcher
 from feedsrv.feeds.results import DigestResult, FeedResult
 from feedsrv.feeds.seed_fetcher import SeedFetcher
@@ -130,7 +130,7 @@ class Service:
         states, selections, now = self._select(feeds, client, is_preview=is_preview)
         merged = merge_feeds([(each.feed, each.papers) for each in selections])
         matches, next_at = split_future_matches(merged, now)
-        size = limit or common_limit(feeds, matches)
+        size = limit or max(feed.limit or default_limit(matches) for feed in feeds)
         if page_number is None:
             start = self.stored_list_days.window_start()
             matches = drop_matches_before_cutoff(
