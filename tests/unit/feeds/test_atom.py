@@ -25,8 +25,8 @@ from feedsrv.feeds.deduplication import unite_listings
 from feedsrv.feeds.entry import FEED_SCHEME, KEYWORD_SCHEME
 from feedsrv.feeds.metadata import feed_definition, feed_id
 from feedsrv.models import Feed, Kind, Listing, Page, Paper
-from feedsrv.monitoring import incidents
-from feedsrv.monitoring.incidents import incident_feed
+from feedsrv.monitoring.incidents import incident_feed, with_event
+from feedsrv.upstream.events import LayoutChanged, ListingFetched
 from tests.support.documents import (
     ARXIV_URL,
     ATOM_NAMESPACES,
@@ -267,13 +267,10 @@ def test_the_incident_feed_is_valid_with_and_without_incidents(
 ) -> None:
     at = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
     page = Page(Kind.SEARCH, "fog & <ferries>")
-    layout_changed = incidents.with_layout_change((), page, "no data", at)
-    both = incidents.with_layout_change(layout_changed, Page(Kind.WEEK, "2026-W48"), "no list", at)
-    for known in (
-        (),
-        layout_changed,
-        incidents.with_success(both, page, has_expected_layout=True, now=at),
-    ):
+    one = with_event((), LayoutChanged(page, "no data"), at)
+    both = with_event(one, LayoutChanged(Page(Kind.WEEK, "2026-W48"), "no list"), at)
+    fetched = ListingFetched(page, Listing(page=page, papers=(), fetched_at=at))
+    for known in ((), one, with_event(both, fetched, at)):
         written = incident_feed(
             known,
             server="http://h",
