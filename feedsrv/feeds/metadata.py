@@ -63,17 +63,12 @@ def _poll_interval(feed: Feed) -> int:
     return _NEWEST_LIST_INTERVAL if has_newest_list else _LIST_INTERVAL
 
 
-def feed_id(definitions: Iterable[str]) -> str:
-    """Return the id of a feed, derived from its content and not from its URL (RFC 4287 4.2.6).
-
-    The order of the definitions, one of each feed of a union, does not matter.
-    """
-    return uuid_urn(chr(10).join(sorted(set(definitions))))
-
-
 def feeds_id(feeds: Iterable[Feed]) -> str:
-    """Return the id of the feeds as one; their order does not matter."""
-    return feed_id(map(feed_definition, feeds))
+    """Return the id of the feeds as one; their order does not matter.
+
+    It is derived from their content and not from their URL (RFC 4287 4.2.6).
+    """
+    return uuid_urn("\n".join(sorted(set(map(_feed_definition, feeds)))))
 
 
 def uuid_urn(name: str) -> str:
@@ -81,7 +76,7 @@ def uuid_urn(name: str) -> str:
     return f"urn:uuid:{uuid5(UUID_NAMESPACE, name)}"
 
 
-def feed_definition(feed: Feed) -> str:
+def _feed_definition(feed: Feed) -> str:
     """Return what makes this a different feed: sources, match mode, query and digest period.
 
     The name, title, limit and link may change without making a new feed.

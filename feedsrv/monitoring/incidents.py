@@ -11,7 +11,7 @@ from feedsrv import __version__
 from feedsrv.errors import FetchError
 from feedsrv.feeds.atom import render_atom
 from feedsrv.feeds.entry import Entry, EntryLink
-from feedsrv.feeds.metadata import FeedMetadata, feed_id
+from feedsrv.feeds.metadata import FeedMetadata, uuid_urn
 from feedsrv.feeds.service import Service
 from feedsrv.models import Failure, Incident, Incidents, Page
 from feedsrv.upstream.events import Event, FetchFailed, LayoutChanged, ListingFetched
@@ -95,7 +95,7 @@ def incident_feed(
 ) -> bytes:
     """Return the incidents as an Atom feed; its id is derived from ``server``."""
     metadata = FeedMetadata(
-        id=feed_id([f"status of {server}"]),
+        id=uuid_urn(f"status of {server}"),
         title="feedsrv: status",
         subtitle="Outages of Hugging Face that last for hours, and changes of its page layout",
         self_url=self_url,
