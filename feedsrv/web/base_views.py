@@ -64,7 +64,7 @@ class BaseViews:
         return response
 
     def _url_builder(self) -> URLBuilder:
-        return URLBuilder.from_request(self._config, request, credentials())
+        return URLBuilder(base_url(self._config, request), credentials())
 
     def adhoc_feed_url(self, query: str) -> str:
         """Return the URL of the ad-hoc feed for the name of an unknown feed, or for other words."""
