@@ -25,6 +25,7 @@ from feedsrv.models import (
     Paper,
     Period,
     StoredDays,
+    list_day,
 )
 
 #: Papers with text and links; there are titles only of all others.
@@ -67,10 +68,10 @@ def listed_periods(
         unreadable: Pages of days that nobody need wait for.
     """
     final = {page for page, listing in days if page in unreadable or _is_final(page, listing)}
-    read_days = [_list_day(*each) for each in reversed(days) if each[1] is not None]
+    read_days = [list_day(*each) for each in reversed(days) if each[1] is not None]
     periods = []
     kind = Kind(period)
-    groups = groupby(reversed(days), lambda each: Page.of_date(kind, _list_day(*each)).key)
+    groups = groupby(reversed(days), lambda each: Page.of_date(kind, list_day(*each)).key)
     for index, (key, members) in enumerate(groups):
         lists = tuple(members)
         first_day, last_day = period_days(key)
@@ -149,18 +150,14 @@ def count_papers(papers: Sequence[DigestPaper]) -> str:
     return "1 paper" if len(papers) == 1 else f"{len(papers)} papers"
 
 
-def _list_day(page: Page, listing: Listing | None) -> date:
-    return date.fromisoformat(listing.page.key if listing is not None else page.key)
-
-
 def _is_final(page: Page, listing: Listing | None) -> bool:
-    return listing is not None and listing.fetched_at.date() > _list_day(page, listing)
+    return listing is not None and listing.fetched_at.date() > list_day(page, listing)
 
 
 def _window_covers(page: Page, listing: Listing | None, first_day: date) -> bool:
     """Return whether the window's oldest list day is the first of its period."""
     previous = listing.previous_day if listing is not None else ""
-    return _list_day(page, listing) == first_day or "" < previous < first_day.isoformat()
+    return list_day(page, listing) == first_day or "" < previous < first_day.isoformat()
 
 
 def _period_of(paper: Paper, periods: Sequence[ListedPeriod]) -> ListedPeriod | None:

@@ -34,7 +34,7 @@ from feedsrv.feeds.source_fetcher import SourceFetcher, with_fetched_listings
 from feedsrv.feeds.sources import SourceState, effective_sources
 from feedsrv.feeds.stored_list_days import StoredListDays
 from feedsrv.feeds.window import Window
-from feedsrv.models import Failure, Feed, Kind, Listing, Page, StoredDays
+from feedsrv.models import Failure, Feed, Kind, Listing, Page
 from feedsrv.search.index import Index
 from feedsrv.search.parser import parse_query
 from feedsrv.search.query import Query, iter_likes
@@ -64,7 +64,7 @@ class Service:
     #: What happens while pages are fetched.
     events: EventEmitter
     scheduler: Scheduler
-    stored_list_days: StoredListDays
+    list_days: StoredListDays
     sources: SourceFetcher
     seeds: SeedFetcher
     searcher: ListingSearcher
@@ -132,7 +132,7 @@ class Service:
         matches, next_at = split_future_matches(merged, now)
         size = limit or max(feed.limit or default_limit(matches) for feed in feeds)
         if page_number is None:
-            start = self.stored_list_days.window_start()
+            start = self.list_days.window_start()
             matches = drop_matches_before_cutoff(
                 matches, feeds, limit, size, window_start=start, repository=self.repository
             )
@@ -203,7 +203,7 @@ class Service:
             StoreError: The store fails, so that nobody knows which digests there are.
         """
         # Read before the papers: a list that arrives meanwhile closes its day the next time.
-        days = self.list_days()
+        days = self.list_days.get()
         log = self.closed_digests.get(feeds)
         try:
             result = self.get_feed(*feeds, limit=ALL_PAPERS, page_number=1, client=client)
@@ -245,16 +245,12 @@ class Service:
 
     # --- what is stored --------------------------------------------------------------------
 
-    def list_days(self) -> StoredDays:
-        """Return the list days of the window; the same object until something is stored."""
-        return self.stored_list_days.get()
-
     def window(self) -> Window:
         """Return the stored papers of the window, and refresh it in the background."""
-        days = self.list_days()
+        days = self.list_days.get()
         if not self._window.is_current(days):
             self._window = Window(
-                days, self.stored_list_days.search_index(), self.selector.resolve_condition
+                days, self.list_days.search_index(), self.selector.resolve_condition
             )
         self.scheduler.refresh_in_background(self.sources.due_day_pages())
         return self._window
@@ -282,12 +278,12 @@ class Service:
         self.repository.open()
         if self.is_ready():
             # The first search builds the index, and loads the grammar and the word families.
-            self.stored_list_days.search_index().search(parse_query("paper"))
+            self.list_days.search_index().search(parse_query("paper"))
             self.client.warm_up()
 
     def is_ready(self) -> bool:
         """Return whether there is anything to serve; if not, fetch the first lists."""
-        if self.stored_list_days.search_index().papers:
+        if self.list_days.search_index().papers:
             return True
         if self.repository.get_listing(Page(Kind.TRENDING)) is not None:
             return True

@@ -154,7 +154,7 @@ def create_service(
         now=now,
         events=events,
         scheduler=scheduler,
-        stored_list_days=list_days,
+        list_days=list_days,
         sources=sources,
         seeds=seeds,
         searcher=searcher,

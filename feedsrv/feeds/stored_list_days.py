@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta
 
 from feedsrv.feeds.listing_search import ListingSearcher
-from feedsrv.models import Page, StoredDays
+from feedsrv.models import Page, StoredDays, list_day
 from feedsrv.search.index import Index
 from feedsrv.storage.clock_skew import is_future
 from feedsrv.storage.repository import Repository
@@ -56,9 +56,7 @@ class StoredListDays:
 
     def window_start(self) -> datetime:
         """Return the midnight of the oldest list day."""
-        page, listing = self.get()[-1]
-        key = listing.page.key if listing is not None else page.key
-        return datetime.combine(date.fromisoformat(key), time(), UTC)
+        return datetime.combine(list_day(*self.get()[-1]), time(), UTC)
 
     def unavailable_pages(self) -> frozenset[Page]:
         """Return the list days that fail while upstream works, and have for days."""

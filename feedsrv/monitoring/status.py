@@ -149,7 +149,7 @@ def build_status(service: Service) -> Status:
         version=__version__,
         at=now,
         failure=repository.get_failure(None),
-        days=tuple(page_status(page, listing) for page, listing in service.list_days()),
+        days=tuple(page_status(page, listing) for page, listing in service.list_days.get()),
         lists=tuple(
             page_status(page, listing) for page, listing in _stored_lists(repository, now.date())
         ),
