@@ -206,7 +206,6 @@ def _linked_url(match: Match) -> str:
 
 
 def _byline(paper: Paper) -> str:
-    """Return the first authors and the organization."""
     names, others = paper.authors[:_MAX_AUTHORS], len(paper.authors) - _MAX_AUTHORS
     authors = ", ".join(names)
     if others > 0:

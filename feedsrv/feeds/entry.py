@@ -153,7 +153,6 @@ def _links(paper: Paper, target: str) -> Iterator[EntryLink]:
 
 
 def _content(paper: Paper) -> Iterator[str]:
-    """Yield the HTML paragraphs of the content."""
     # Many readers show only one author, the first or the last, so the content names them all.
     authors = ", ".join(paper.authors) or count_authors(paper)
     if byline := " — ".join(filter(None, [authors, paper.organization])):

@@ -76,7 +76,6 @@ def add_entry(feed: FeedGenerator, entry: Entry) -> FeedEntry:
 
 
 def _set_common_elements(feed_entry: FeedEntry, entry: Entry) -> None:
-    """Set the elements that Atom and RSS have in common."""
     feed_entry.id(entry.id)
     feed_entry.title(entry.title)
     feed_entry.published(entry.published)
@@ -95,7 +94,6 @@ class _EntryElements(BaseEntryExtension):  # type: ignore[misc]  # feedgen has n
         self.entry: Entry | None = None
 
     def extend_atom(self, element: etree._Element) -> etree._Element:
-        """Append the authors, links, categories and DOI."""
         if self.entry is None:
             return element
         for author in self.entry.authors:
@@ -108,7 +106,6 @@ class _EntryElements(BaseEntryExtension):  # type: ignore[misc]  # feedgen has n
         return element
 
     def extend_rss(self, element: etree._Element) -> etree._Element:
-        """Append the categories and the DOI."""
         for scheme, term in self.entry.categories if self.entry else ():
             etree.SubElement(element, "category", domain=scheme).text = term
         self._append_doi(element)

@@ -136,7 +136,6 @@ def _ids(papers: Iterable[Paper]) -> frozenset[str]:
 
 
 def _narrow(papers: tuple[Paper, ...], queries: Sequence[Query]) -> tuple[Paper, ...]:
-    """Return the papers that match all queries."""
     if not queries:
         return papers
     return tuple(paper for paper in papers if all(matches(each, paper) for each in queries))

@@ -86,7 +86,6 @@ def due_messages(service: Service, subscriptions: Subscriptions) -> list[DueMess
 
 
 def _closed_digests(service: Service, feeds: tuple[Feed, ...]) -> tuple[Digest, ...]:
-    """Return the digests of the feeds, oldest first."""
     try:
         return service.get_digests(*feeds, limit=ALL_PAPERS).digests[::-1]
     except NoDataYetError as error:

@@ -51,7 +51,6 @@ class _MessagePolicy(EmailPolicy):
         return f"{name}: {folded}{self.linesep}"
 
     def fold_binary(self, name: str, value: str) -> bytes:
-        """Return the header as bytes."""
         return self.fold(name, value).encode("ascii", "surrogateescape")
 
 

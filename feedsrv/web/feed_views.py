@@ -188,7 +188,6 @@ class FeedViews(BaseViews):
         page: int,
         **context: object,
     ) -> str:
-        """Return one page of a feed as HTML."""
         if isinstance(result, FeedResult):
             template = "feed.html"
             artefacts = self._service.artefacts.table()
