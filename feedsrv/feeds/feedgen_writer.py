@@ -24,6 +24,7 @@ from feedgen.ext.base import BaseEntryExtension, BaseExtension
 from feedgen.feed import FeedGenerator
 from lxml import etree
 
+from feedsrv import __version__
 from feedsrv.feeds.entry import Entry, EntryLink
 from feedsrv.feeds.metadata import FeedMetadata
 
@@ -53,7 +54,7 @@ def build_feed(metadata: FeedMetadata, updated: datetime, media_type: str) -> Fe
     feed.subtitle(metadata.subtitle)
     feed.updated(updated)
     feed.author(dict(_FEED_AUTHOR))  # feedgen modifies the dict
-    feed.generator("feedsrv", version=metadata.version)
+    feed.generator("feedsrv", version=__version__)
     feed.icon(metadata.icon_url)
     feed.link(href=metadata.self_url, rel="self", type=media_type)
     feed.link(href=metadata.page_url, rel="alternate", type="text/html")

@@ -5,7 +5,6 @@ from uuid import UUID, uuid5
 
 import msgspec
 
-from feedsrv import __version__
 from feedsrv.models import Feed
 from feedsrv.search.parser import parse_feed_query, parse_query
 from feedsrv.search.query import canonical_text
@@ -29,8 +28,6 @@ class FeedMetadata(msgspec.Struct, frozen=True, kw_only=True):
     icon_url: str
     #: Minutes between two polls of a reader that ignores the max-age of responses.
     ttl: int = 60
-    #: The version of feedsrv, as generator.
-    version: str
 
 
 def feed_metadata(
@@ -47,7 +44,6 @@ def feed_metadata(
         page_url=page_url,
         icon_url=icon_url,
         ttl=min(map(_poll_interval, feeds)),
-        version=__version__,
     )
 
 

@@ -7,7 +7,6 @@ from html import escape
 
 import msgspec
 
-from feedsrv import __version__
 from feedsrv.errors import FetchError
 from feedsrv.feeds.atom import render_atom
 from feedsrv.feeds.entry import Entry, EntryLink
@@ -101,7 +100,6 @@ def incident_feed(
         self_url=self_url,
         page_url=page_url,
         icon_url=icon_url,
-        version=__version__,
     )
     return render_atom(metadata, incident_entries(incidents, page_url))
 

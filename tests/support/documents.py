@@ -28,7 +28,6 @@ METADATA = FeedMetadata(
     subtitle="Papers that match: causal",
     self_url="http://my.server/papers.atom?q=a&limit=3",
     page_url="https://huggingface.co/papers?q=causal",
-    version="0",
 )
 PAPER = Paper(
     id="2611.01234",
