@@ -1,6 +1,6 @@
 """Fetch the papers that queries compare others with (``like:``)."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -9,7 +9,6 @@ from feedsrv.feeds.client_quota import ClientQuota
 from feedsrv.feeds.likes import Likes
 from feedsrv.feeds.source_fetcher import Fetches
 from feedsrv.feeds.sources import seed_pages
-from feedsrv.feeds.stored_list_days import StoredListDays
 from feedsrv.models import Feed
 from feedsrv.search.query import Query, iter_likes
 from feedsrv.storage.repository import Repository
@@ -29,7 +28,6 @@ class SeedFetcher:
     likes: Likes
     failures: FailureTracker
     scheduler: Scheduler
-    list_days: StoredListDays
     quota: ClientQuota
     #: The clock (UTC).
     now: Callable[[], datetime]
@@ -41,11 +39,10 @@ class SeedFetcher:
             QuotaExceededError: The client's quota of new keywords is used up for now.
         """
         pages = dict.fromkeys(page for feed in feeds for page in seed_pages(feed))
-        unknown = self._unknown_ids([page.key for page in pages])
         missing = [
             page
             for page in pages
-            if page.key in unknown and self.failures.blocking_failure(page) is None
+            if self.likes.get_seed(page.key) is None and not self.failures.blocking_failure(page)
         ]
         for page in missing if client else ():
             if self.scheduler.is_new_adhoc(page):
@@ -72,12 +69,5 @@ class SeedFetcher:
 
     def lacks_seeds(self, queries: Iterable[Query]) -> bool:
         """Return whether a part of the queries has no paper to compare others with."""
-        likes = [like for query in queries for like in iter_likes(query)]
-        unknown = self._unknown_ids([paper_id for like in likes for paper_id in like.ids])
-        return any(unknown.issuperset(like.ids) for like in likes)
-
-    def _unknown_ids(self, paper_ids: Sequence[str]) -> frozenset[str]:
-        if not paper_ids:
-            return frozenset()
-        window = self.list_days.search_index()
-        return frozenset(each for each in paper_ids if self.likes.get_seed(each, window) is None)
+        likes = (like for query in queries for like in iter_likes(query))
+        return any(all(self.likes.get_seed(each) is None for each in like.ids) for like in likes)

@@ -107,13 +107,7 @@ class Selector:
         """Return a part of a query with what is decided about the papers."""
         if isinstance(part, HasArtefact):
             return msgspec.structs.replace(part, table=self.artefacts.table())
-        return self.likes.decide(
-            part,
-            papers,
-            self.list_days.search_index(),
-            is_complete=self.list_days.is_complete(),
-            is_stored=is_stored,
-        )
+        return self.likes.decide(part, papers, is_stored=is_stored)
 
     def candidate_papers(self, feed: Feed, states: Iterable[SourceState]) -> tuple[Paper, ...]:
         """Return the papers of the feed, and those that artefacts would bring in."""

@@ -106,13 +106,12 @@ def create_service(
         deadline=config.deadline,
         now=now,
     )
-    likes = Likes(repository)
+    likes = Likes(repository, list_days)
     seeds = SeedFetcher(
         repository=repository,
         likes=likes,
         failures=failures,
         scheduler=scheduler,
-        list_days=list_days,
         quota=quota,
         now=now,
     )
