@@ -7,13 +7,13 @@ exactly one digest of a feed.
 
 import re
 from bisect import bisect_left
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import groupby
 from textwrap import shorten
 from typing import NamedTuple
 
-from feedsrv.feeds.entry import arxiv_url, count_authors, paper_links, paper_page_url, pdf_url
+from feedsrv.feeds.entry import count_authors, linked_url, paper_links
 from feedsrv.models import (
     Digest,
     DigestLog,
@@ -187,7 +187,7 @@ def _full_paper(match: Match) -> DigestPaper:
     return DigestPaper(
         id=paper.id,
         title=paper.title,
-        url=_linked_url(match),
+        url=linked_url(paper, match.feeds[0].link),
         byline=_byline(paper),
         text=" ".join(paper.ai_summary.split()) or _first_sentences(paper.abstract),
         is_ai_summary=bool(paper.ai_summary),
@@ -196,13 +196,9 @@ def _full_paper(match: Match) -> DigestPaper:
 
 
 def _brief_paper(match: Match) -> DigestPaper:
-    return DigestPaper(id=match.paper.id, title=match.paper.title, url=_linked_url(match))
-
-
-def _linked_url(match: Match) -> str:
     paper = match.paper
-    urls: dict[str, Callable[[Paper], str]] = {"arxiv": arxiv_url, "pdf": pdf_url}
-    return urls.get(match.feeds[0].link, paper_page_url)(paper) or paper_page_url(paper)
+    url = linked_url(paper, match.feeds[0].link)
+    return DigestPaper(id=paper.id, title=paper.title, url=url)
 
 
 def _byline(paper: Paper) -> str:

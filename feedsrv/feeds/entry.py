@@ -99,6 +99,11 @@ def paper_links(paper: Paper) -> dict[str, str]:
     return {title: url for title, url in urls.items() if url}
 
 
+def linked_url(paper: Paper, link: str) -> str:
+    """Return the URL of the page that feeds with this `Feed.link` link to."""
+    return next(_links(paper, link)).href
+
+
 def count_authors(paper: Paper) -> str:
     """Return ``1 author`` or ``7 authors``; empty where their number is unknown."""
     if not paper.author_count:
