@@ -72,12 +72,7 @@ class Selector:
                 and self.artefacts.all_checked(queries)
             )
             papers = self.first_matches.date_matches(
-                feed,
-                papers,
-                self.now(),
-                window_ids=self.list_days.search_index().ids,
-                window_start=self.list_days.window_start() if is_complete else None,
-                is_stored=is_stored,
+                feed, papers, self.now(), is_complete=is_complete, is_stored=is_stored
             )
         pages = tuple(listing.page for listing in listings)
         return Selection(feed, papers, searched_ids, queries, pages)

@@ -115,7 +115,7 @@ def create_service(
         quota=quota,
         now=now,
     )
-    first_matches = FirstMatches(repository)
+    first_matches = FirstMatches(repository, list_days)
     artefact_refresher = ArtefactRefresher(
         client=client,
         repository=repository,
