@@ -29,7 +29,7 @@ from feedsrv.feeds.limits import ALL_PAPERS
 from feedsrv.feeds.metadata import feeds_id, feeds_title
 from feedsrv.feeds.service import Service
 from feedsrv.mail.links import MailLinks
-from feedsrv.mail.messages import Envelope, Footer, digest_message
+from feedsrv.mail.messages import Footer, digest_message
 from feedsrv.mail.smtp import SMTPSender
 from feedsrv.mail.subscriptions import DeliveryRecord, Subscription, Subscriptions, subscribed_feeds
 from feedsrv.models import Digest, Feed
@@ -99,16 +99,14 @@ def build_message(service: Service, links: MailLinks, due: DueMessage) -> EmailM
     return digest_message(
         due.digest,
         digest_id(feeds_id(due.feeds), due.digest.key),
-        Envelope(
-            sender=service.config.mail.sender, recipient=subscription.address, date=service.now()
-        ),
         Footer(
-            id=subscription.id,
+            subscription=subscription,
             title=feeds_title(due.feeds, demo=service.config.demo),
-            period=subscription.period,
             page_url=links.page_url(subscription),
             unsubscribe_url=links.unsubscribe_url(subscription),
         ),
+        sender=service.config.mail.sender,
+        date=service.now(),
     )
 
 
