@@ -149,8 +149,8 @@ class FeedViews(BaseViews):
         respond = partial(
             self._build_cacheable_response,
             url=metadata.self_url,
-            fresh_until=result.poll_after,
-            expires_at=result.cacheable_until,
+            poll_after=result.poll_after,
+            cacheable_until=result.cacheable_until,
             headers=link_headers(metadata, suffix, format_urls),
         )
         if not suffix:
