@@ -97,12 +97,7 @@ class FeedViews(BaseViews):
             raise ParameterError("a union", count, f"must name at most {_MAX_UNITED_FEEDS} feeds")
         feeds = [self._service.get_configured_feed(name) for name in unique_names]
         params = feed_params()
-        if params.q:
-            parse_query(params.q, URL_LIMITS)
-            feeds = [
-                replace(feed, title=f"{feed.title}: {params.q}", narrowed_by=params.q)
-                for feed in feeds
-            ]
+        feeds = [_filter_by_query(feed, params.q, "narrowed_by") for feed in feeds]
         return self._feed_response(feeds, suffix, params)
 
     def opml(self) -> Response:
@@ -232,12 +227,12 @@ def _check_format(suffix: str) -> None:
         raise NotFound(f"Unknown format .{suffix}; use one of {known}.")
 
 
-def _filter_by_query(feed: Feed, query: str) -> Feed:
-    """Return the feed with the query, which its title then ends with."""
+def _filter_by_query(feed: Feed, query: str, field: str = "query") -> Feed:
+    """Return the feed with the query in a field of it, which its title then ends with."""
     if not query:
         return feed
     parse_query(query, URL_LIMITS)
-    return replace(feed, title=f"{feed.title}: {query}", query=query)
+    return replace(feed, title=f"{feed.title}: {query}", **{field: query})
 
 
 def _with_period_title(feed: Feed, pages: Sequence[Page]) -> Feed:
