@@ -102,7 +102,7 @@ class FeedViews(BaseViews):
 
     def opml(self) -> Response:
         """Return the configured feeds as a list of subscriptions."""
-        suffix = choice_param("format", FORMATS, default="atom")
+        suffix = choice_param("format", FORMATS) or "atom"
         url = self._url_builder()
         return self._document_response(
             render_opml(self._config.feeds.values(), suffix, url),
