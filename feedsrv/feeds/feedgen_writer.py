@@ -91,12 +91,10 @@ class _FeedElements(BaseExtension):  # type: ignore[misc]  # feedgen has no type
 class _EntryElements(BaseEntryExtension):  # type: ignore[misc]  # feedgen has no types
     """Writes the links, authors, categories and DOI of an entry."""
 
-    def __init__(self) -> None:
-        self.entry: Entry | None = None
+    #: Set by `_set_common_elements`: feedgen makes extensions without arguments.
+    entry: Entry
 
     def extend_atom(self, element: etree._Element) -> etree._Element:
-        if self.entry is None:
-            return element
         for author in self.entry.authors:
             etree.SubElement(etree.SubElement(element, "author"), "name").text = author
         for link in self.entry.links:
@@ -107,13 +105,13 @@ class _EntryElements(BaseEntryExtension):  # type: ignore[misc]  # feedgen has n
         return element
 
     def extend_rss(self, element: etree._Element) -> etree._Element:
-        for scheme, term in self.entry.categories if self.entry else ():
+        for scheme, term in self.entry.categories:
             etree.SubElement(element, "category", domain=scheme).text = term
         self._append_doi(element)
         return element
 
     def _append_doi(self, element: etree._Element) -> None:
-        if self.entry is not None and self.entry.doi:
+        if self.entry.doi:
             name, namespaces = f"{{{_DC_NAMESPACE}}}identifier", {"dc": _DC_NAMESPACE}
             etree.SubElement(element, name, nsmap=namespaces).text = self.entry.doi
 
