@@ -149,8 +149,9 @@ class SourceFetcher:
                 )
             except UpstreamError as error:
                 result = error
+            unfetched = sum(listing is None for _, listing in self.list_days.get())
             # Without the next day, which is due already.
-            days_left = max(0, self.list_days.count_unfetched() - 1)
+            days_left = max(0, unfetched - 1)
             yield due[0], result, days_left + len(due) - 1
 
     def due_pages(self, feeds: Iterable[Feed]) -> tuple[Page, ...]:

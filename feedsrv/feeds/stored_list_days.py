@@ -50,10 +50,6 @@ class StoredListDays:
         unfetched = {page for page, listing in self.get() if listing is None}
         return not unfetched or unfetched <= self.unavailable_pages()
 
-    def count_unfetched(self) -> int:
-        """Return how many list days were never fetched."""
-        return sum(listing is None for _, listing in self.get())
-
     def window_start(self) -> datetime:
         """Return the midnight of the oldest list day."""
         return datetime.combine(list_day(*self.get()[-1]), time(), UTC)
