@@ -1,5 +1,6 @@
 """Where feeds that reached their limit were cut off, so that no paper comes back."""
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
@@ -19,8 +20,8 @@ def drop_matches_before_cutoff(
 ) -> tuple[Match, ...]:
     """Return the matches without old ones that newer ones pushed out of the feed before.
 
-    When a paper leaves the window, the next older search hit would take its place, and readers
-    would show it as new. Papers of the window always stay.
+    They come newest first. When a paper leaves the window, the next older search hit would take its
+    place, and readers would show it as new. Papers of the window always stay.
     """
     has_window = any(feed.page is None and "daily" in feed.sources for feed in feeds)
     if not has_window or not matches or matches[-1].paper.published >= window_start:
@@ -34,4 +35,7 @@ def drop_matches_before_cutoff(
     else:
         return matches
     latest_hidden = min(cutoff.published, window_start - timedelta(microseconds=1))
-    return tuple(match for match in matches if match.paper.published > latest_hidden)
+    first_hidden = bisect_left(
+        matches, True, key=lambda match: match.paper.published <= latest_hidden
+    )
+    return matches[:first_hidden]
