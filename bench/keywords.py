@@ -11,6 +11,7 @@ counted; in the second, all polls are repeated.
 
 import argparse
 import gc
+import signal
 import subprocess
 import sys
 import tempfile
@@ -28,7 +29,6 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 import msgspec
 from flask import Flask
 from werkzeug.datastructures import Headers
-from werkzeug.serving import WSGIRequestHandler, make_server
 from werkzeug.test import Client, EnvironBuilder
 from werkzeug.wrappers import Response
 
@@ -41,6 +41,7 @@ from feedsrv.search.search_terms import search_terms
 from feedsrv.upstream.demo import create_demo_upstream, load_sample_papers
 from feedsrv.web.app import create_app
 from report import describe_run, format_table, write_section
+from tests.support.servers import serve_wsgi
 
 START = datetime(2026, 11, 24, 6, tzinfo=UTC)
 DAYS, PAPERS_PER_DAY, SEARCH_RESULTS = 30, 50, 120
@@ -76,13 +77,6 @@ def make_papers(chance: Random) -> list[dict[str, Any]]:
 # --- upstream, in a separate process -------------------------------------------------------------
 
 
-class QuietHandler(WSGIRequestHandler):
-    """Logs nothing."""
-
-    def log(self, *args: object) -> None:
-        pass
-
-
 def serve_upstream(unlisted: int) -> None:
     """Serve all papers; those of the newest day that are unlisted appear one after the other."""
     papers = make_papers(Random(1))  # the same that the keywords are from
@@ -106,9 +100,9 @@ def serve_upstream(unlisted: int) -> None:
             listed = min(listed + NEW_PER_FETCH, unlisted)
         return create_demo_upstream(papers[unlisted - listed :], START.date)(environ, start)
 
-    server = make_server("127.0.0.1", 0, respond, request_handler=QuietHandler)
-    print(server.server_port, flush=True)
-    server.serve_forever()
+    with serve_wsgi(respond) as url:
+        print(url, flush=True)
+        signal.pause()
 
 
 @contextmanager
@@ -118,7 +112,7 @@ def run_upstream_process(unlisted: int = 0) -> Iterator[str]:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
-            yield f"http://127.0.0.1:{process.stdout.readline().strip()}"
+            yield process.stdout.readline().strip()
         finally:
             process.kill()
 

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.support.http import free_port
+
 DEPLOYED_CONFIG = Path(__file__).parents[1] / "deploy" / "nginx.conf"
 MAIN_CONFIG = """
 daemon off; pid {directory}/pid; error_log {directory}/error.log; {user}
@@ -33,8 +35,7 @@ def run_nginx(server: str, directory: Path, prefix: str = "") -> Iterator[str]:
 
     """
     directory.mkdir()
-    with socket.create_server(("127.0.0.1", 0)) as reserved:
-        port = reserved.getsockname()[1]
+    port = free_port()
     text = DEPLOYED_CONFIG.read_text("utf-8")
     if prefix:
         text = _enable_prefix(text)

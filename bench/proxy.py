@@ -13,12 +13,11 @@ import heapq
 import http.client
 import re
 import tempfile
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import product
 from pathlib import Path
@@ -27,15 +26,14 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 from wsgiref.types import StartResponse, WSGIEnvironment
 
-from werkzeug.serving import BaseWSGIServer, make_server
-
 from feedsrv.config import Config
 from feedsrv.feeds.service_factory import create_service
 from feedsrv.upstream.demo import create_demo_upstream
 from feedsrv.web.app import create_app
 from nginx import run_nginx
 from report import format_table, write_section
-from servers import QuietHandler, make_papers
+from servers import make_papers
+from tests.support.servers import serve_wsgi
 
 SELF_HOSTING_PAGE = Path(__file__).parents[1] / "docs" / "self-hosting.md"
 SPEED = 60
@@ -106,30 +104,18 @@ def run_feedsrv(clock: Clock, directory: Path) -> Iterator[tuple[str, CountingMi
         listed = 20 + int((time.monotonic() - clock.started) * SPEED / 1800)
         return create_demo_upstream(papers[:listed], today)(environ, start)
 
-    upstream = serve_in_thread(upstream_app)
-    config = Config(
-        upstream_url=f"http://127.0.0.1:{upstream.server_port}",
-        cache_dir=directory / "store",
-        spacing=0,
-        history_days=1,
-        new_keywords=0,
-    )
-    service = create_service(config, now=clock)
-    counts = CountingMiddleware(create_app(service))
-    server = serve_in_thread(counts)
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", counts
-    finally:
-        server.shutdown()
-        service.close()
-        upstream.shutdown()
-
-
-def serve_in_thread(app: Any) -> BaseWSGIServer:
-    """Serve the application on a free port."""
-    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=QuietHandler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    return server
+    with serve_wsgi(upstream_app) as upstream_url:
+        config = Config(
+            upstream_url=upstream_url,
+            cache_dir=directory / "store",
+            spacing=0,
+            history_days=1,
+            new_keywords=0,
+        )
+        with closing(create_service(config, now=clock)) as service:
+            counts = CountingMiddleware(create_app(service))
+            with serve_wsgi(counts) as url:
+                yield url, counts
 
 
 class Subscription(NamedTuple):

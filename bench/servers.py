@@ -7,21 +7,19 @@ import re
 import socket
 import subprocess
 import sys
-import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from email.message import Message
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from werkzeug.serving import WSGIRequestHandler, make_server
-
 from feedsrv.upstream.demo import create_demo_upstream
+from tests.support.servers import serve_wsgi
 
 PATH = "/papers.atom"
 FEED, NGINX, HELLO = "feedsrv", "nginx", "Flask hello"
@@ -110,31 +108,6 @@ def make_papers(count: int) -> list[dict[str, Any]]:
     ]
 
 
-class QuietHandler(WSGIRequestHandler):
-    """Logs nothing."""
-
-    def log(self, *args: Any) -> None:
-        pass
-
-
-@contextmanager
-def run_upstream() -> Iterator[str]:
-    """Serve a fake Hugging Face with invented papers, and yield its URL."""
-    today: Callable[[], date] = lambda: datetime.now(UTC).date()  # noqa: E731
-    server = make_server(
-        "127.0.0.1",
-        0,
-        create_demo_upstream(make_papers(36), today),
-        threaded=True,
-        request_handler=QuietHandler,
-    )
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-
-
 @contextmanager
 def run_server(
     command: list[str], port: int, path: str, **environ: str
@@ -167,6 +140,7 @@ def run_servers(directory: Path) -> Iterator[dict[str, MeasuredServer]]:
     settings = directory / "feedsrv.toml"
     settings.write_text("history_days = 1\n")
     directory.chmod(0o755)  # nginx workers do not run as root
+    upstream = create_demo_upstream(make_papers(36), lambda: datetime.now(UTC).date())
     with ExitStack() as stack:
         feedsrv = stack.enter_context(
             run_server(
@@ -175,7 +149,7 @@ def run_servers(directory: Path) -> Iterator[dict[str, MeasuredServer]]:
                 "/healthz",
                 FEEDSRV_CONFIG=str(settings),
                 FEEDSRV_CACHE_DIR=str(directory / "store"),
-                FEEDSRV_UPSTREAM_URL=stack.enter_context(run_upstream()),
+                FEEDSRV_UPSTREAM_URL=stack.enter_context(serve_wsgi(upstream)),
             )
         )
         feed, headers = fetch(feedsrv.url + PATH)

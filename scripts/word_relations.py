@@ -9,7 +9,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from itertools import combinations
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
 from word_lemmas import CLOSED_CLASS, Lemmas
 from word_sources import Link, Papers, PartOfSpeech, WordNet
@@ -60,73 +60,30 @@ _QUALITIES = ("ity", "ness", "cy", "ce", "th")
 _AGENTS = ("er", "or", "ar", "ee", "ist", "ant")
 _NOUNS = ("ion", "ment", "ance", "ence", "ure", "ity", "cy")
 #: Regular derivations that WordNet often does not link: ending and part of speech of both words.
-_RULES: tuple[tuple[str, PartOfSpeech, str, PartOfSpeech], ...] = (
-    *(("", "v", "able", "a"), ("e", "v", "able", "a"), ("ate", "v", "able", "a")),
-    *(("able", "a", "ability", "n"), ("ible", "a", "ibility", "n"), ("ation", "n", "able", "a")),
-    *(("ate", "v", "ation", "n"), ("e", "v", "ation", "n"), ("", "v", "ation", "n")),
-    *(
-        ("e", "v", "ion", "n"),
-        ("", "v", "ion", "n"),
-        ("", "v", "ment", "n"),
-        ("ize", "v", "ization", "n"),
-    ),
-    *(
-        ("ate", "v", "ator", "n"),
-        ("", "v", "er", "n"),
-        ("e", "v", "er", "n"),
-        ("e", "v", "or", "n"),
-    ),
-    *(("", "v", "or", "n"), ("ion", "n", "or", "n"), ("ation", "n", "ator", "n")),
-    *(
-        ("ate", "v", "ative", "a"),
-        ("", "v", "ive", "a"),
-        ("e", "v", "ive", "a"),
-        ("ate", "v", "atory", "a"),
-    ),
-    *(("", "a", "ity", "n"), ("e", "a", "ity", "n"), ("", "a", "ty", "n"), ("e", "a", "ety", "n")),
-    *(
-        ("ary", "a", "arity", "n"),
-        ("ic", "a", "icity", "n"),
-        ("al", "a", "ality", "n"),
-        ("acy", "n", "ate", "a"),
-    ),
-    *(
-        ("", "a", "ness", "n"),
-        ("", "a", "ly", "r"),
-        ("le", "a", "ly", "r"),
-        ("ic", "a", "ically", "r"),
-    ),
-    *(
-        ("y", "a", "ily", "r"),
-        ("", "n", "al", "a"),
-        ("e", "n", "al", "a"),
-        ("ion", "n", "ional", "a"),
-    ),
-    *(
-        ("ure", "n", "ural", "a"),
-        ("y", "n", "ial", "a"),
-        ("nce", "n", "ntial", "a"),
-        ("", "n", "ic", "a"),
-    ),
-    *(
-        ("y", "n", "ic", "a"),
-        ("y", "n", "ical", "a"),
-        ("ic", "n", "ical", "a"),
-        ("s", "n", "stic", "a"),
-    ),
-    *(
-        ("ity", "n", "istic", "a"),
-        ("sis", "n", "tic", "a"),
-        ("ic", "a", "ics", "n"),
-        ("", "n", "ics", "n"),
-    ),
-    *(
-        ("ence", "n", "ent", "a"),
-        ("ency", "n", "ent", "a"),
-        ("ance", "n", "ant", "a"),
-        ("", "n", "ous", "a"),
-    ),
-)
+_RULE_TABLE = """
+-:v able:a, e:v able:a, ate:v able:a, able:a ability:n, ible:a ibility:n, ation:n able:a,
+ate:v ation:n, e:v ation:n, -:v ation:n, e:v ion:n, -:v ion:n, -:v ment:n, ize:v ization:n,
+ate:v ator:n, -:v er:n, e:v er:n, e:v or:n, -:v or:n, ion:n or:n, ation:n ator:n, ate:v ative:a,
+-:v ive:a, e:v ive:a, ate:v atory:a, -:a ity:n, e:a ity:n, -:a ty:n, e:a ety:n, ary:a arity:n,
+ic:a icity:n, al:a ality:n, acy:n ate:a, -:a ness:n, -:a ly:r, le:a ly:r, ic:a ically:r,
+y:a ily:r, -:n al:a, e:n al:a, ion:n ional:a, ure:n ural:a, y:n ial:a, nce:n ntial:a, -:n ic:a,
+y:n ic:a, y:n ical:a, ic:n ical:a, s:n stic:a, ity:n istic:a, sis:n tic:a, ic:a ics:n, -:n ics:n,
+ence:n ent:a, ency:n ent:a, ance:n ant:a, -:n ous:a
+"""
+
+
+def _read_rule(row: str) -> tuple[str, PartOfSpeech, str, PartOfSpeech]:
+    """Return endings and parts of speech of a row of the table; a hyphen is no ending."""
+    (base_ending, base_pos), (ending, pos) = (word.split(":") for word in row.split())
+    return (
+        base_ending.strip("-"),
+        cast("PartOfSpeech", base_pos),
+        ending,
+        cast("PartOfSpeech", pos),
+    )
+
+
+_RULES = tuple(map(_read_rule, _RULE_TABLE.split(",")))
 
 
 class Evidence(NamedTuple):

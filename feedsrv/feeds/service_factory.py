@@ -85,11 +85,11 @@ def create_service(
         now=now,
     )
     scheduler = Scheduler(
-        refresher,
-        failures,
-        repository.is_adhoc,
-        lambda: sources.due_day_pages(),  # noqa: PLW0108  # `sources` is made below
-        shutdown,
+        refresher=refresher,
+        failures=failures,
+        is_adhoc=repository.is_adhoc,
+        due_days=lambda: sources.due_day_pages(),  # noqa: PLW0108  # `sources` is made below
+        shutdown=shutdown,
     )
     quota = ClientQuota(0 if config.access_key else config.new_keywords)
     searcher = ListingSearcher()

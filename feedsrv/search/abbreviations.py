@@ -8,6 +8,8 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 
+from feedsrv.search.analysis import tokenize
+
 #: A short form in parentheses: 2 to 10 letters, digits and hyphens, perhaps a plural s.
 _IN_PARENTHESES = re.compile(r"\(([A-Za-z][A-Za-z0-9-]{1,9}?)s?\)")
 _WORDS = re.compile(r"[^\W_]+(?:['-][^\W_]+)*")
@@ -53,9 +55,9 @@ def _best_long_form(short: str, candidate: str) -> str:
 
 
 def collect_long_forms(texts: Iterable[str]) -> Mapping[str, Counter[str]]:
-    """Return how many of the texts define each long form, by abbreviation."""
+    """Return how many of the texts define each long form, by abbreviation, in folded words."""
     long_forms: dict[str, Counter[str]] = defaultdict(Counter)
     for text in texts:
         for short, long_form in set(find_definitions(text)):
-            long_forms[short][long_form.lower()] += 1
+            long_forms[" ".join(tokenize(short))][long_form.lower()] += 1
     return long_forms

@@ -67,11 +67,9 @@ _TEX_FORMATTING = re.compile(
 
 def fold(text: str) -> str:
     """Return the text without case, accents and typographic variants."""
-    return (text if text.isascii() else _NON_ASCII.sub(_fold_run, text)).casefold()
-
-
-def _fold_run(found: re.Match[str]) -> str:
-    return _fold_beyond_ascii(found[0])
+    if text.isascii():
+        return text.casefold()
+    return _NON_ASCII.sub(lambda run: _fold_beyond_ascii(run[0]), text).casefold()
 
 
 @lru_cache(maxsize=4096)

@@ -47,7 +47,7 @@ def highlight_spans(
         else:
             found = term.pattern.find(words)
             spans += ((tokens[first].start, tokens[after - 1].end) for first, after in found)
-    return tuple(_merge_spans(sorted(spans)))
+    return _merge_spans(sorted(spans))
 
 
 def segments(text: str, spans: Sequence[Span]) -> Iterator[Segment]:
@@ -77,15 +77,12 @@ def excerpt(text: str, spans: Sequence[Span], length: int) -> tuple[str, tuple[S
     return part, tuple((a + shift, b + shift) for a, b in inside)
 
 
-def _merge_spans(spans: Sequence[Span]) -> Iterator[Span]:
-    """Yield the spans in order, overlapping ones as one."""
-    start = end = -1
-    for first, after in spans:
-        if first < end:
-            end = max(end, after)
-            continue
-        if start >= 0:
-            yield start, end
-        start, end = first, after
-    if start >= 0:
-        yield start, end
+def _merge_spans(spans: Sequence[Span]) -> tuple[Span, ...]:
+    """Return the spans, which are in order, with overlapping ones as one."""
+    merged: list[Span] = []
+    for start, end in spans:
+        if merged and start < merged[-1][1]:
+            merged[-1] = merged[-1][0], max(merged[-1][1], end)
+        else:
+            merged.append((start, end))
+    return tuple(merged)

@@ -5,13 +5,12 @@ integers. `feedsrv.search.matching.matches` defines what a match is.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from threading import Lock
 
 from feedsrv.models import Paper
 from feedsrv.search.abbreviations import collect_long_forms
-from feedsrv.search.analysis import tokenize
 from feedsrv.search.bitsets import bitset, iter_bits
 from feedsrv.search.field_index import FieldIndex
 from feedsrv.search.matching import KEYWORD_FALLBACK_FIELDS, matched_value, term_matches
@@ -75,12 +74,8 @@ class Index:
         return self._long_forms.get(word, Counter())
 
     @cached_property
-    def _long_forms(self) -> dict[str, Counter[str]]:
-        found = collect_long_forms(paper.abstract for paper in self.papers)
-        by_word: dict[str, Counter[str]] = {}
-        for abbreviation, counts in found.items():
-            by_word.setdefault(" ".join(tokenize(abbreviation)), Counter()).update(counts)
-        return by_word
+    def _long_forms(self) -> Mapping[str, Counter[str]]:
+        return collect_long_forms(paper.abstract for paper in self.papers)
 
     def similarities(self, seed_vector: SeedVector) -> list[float]:
         """Return the similarity of each paper to the seed vector, in the order of the papers."""

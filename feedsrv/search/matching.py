@@ -72,17 +72,14 @@ def field_tokens(tokens: PaperTokens, field: str) -> str:
 
 
 def _field_text(field: str, paper: Paper) -> str:
+    """Return the text of a field that words can be searched in as they are written."""
     match field:
         case "title":
             return paper.title
         case "abstract":
             return paper.abstract
-        case "keyword":
-            return "\n".join(paper.keywords)
-        case "author":
-            return "\n".join(paper.authors)
         case _:
-            return paper.organization
+            return "\n".join(paper.keywords)
 
 
 def match_locations(query: Query, paper: Paper) -> tuple[str, ...]:

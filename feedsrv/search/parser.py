@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from importlib.resources import files
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import msgspec
 from lark import Lark, Token, Transformer
@@ -31,6 +31,7 @@ from feedsrv.search.query import (
     Query,
     Term,
     TermMode,
+    replace_parts,
 )
 
 
@@ -81,14 +82,6 @@ _ASCII_PUNCTUATION = {code: chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F)
 #: A quotation with TeX's marks, or with one of them: ``moon'' or "moon''.
 _TEX_QUOTATION = re.compile(r"""("[^"]*")|(``|")([^"]*?)''""")
 _TERM_TOKENS = {"WORD", "QUOTED", "VERBATIM"}
-_KNOWN_FIELDS = (
-    "title: abstract: author: org: keyword: id: by: has: upvotes: comments: stars: like:"
-)
-
-
-def _has_content(token: Token) -> bool:
-    """Return whether a token is more than stray punctuation."""
-    return token.type != "WORD" or bool(tokenize(str(token)))
 
 
 class _SkipPunctuation:
@@ -99,7 +92,7 @@ class _SkipPunctuation:
     def process(self, stream: Iterator[Token]) -> Iterator[Token]:
         expects_word = False
         for token in stream:
-            if expects_word or _has_content(token):
+            if expects_word or token.type != "WORD" or tokenize(str(token)):
                 yield token
             expects_word = token.type in {"FIELD", "_NOT"}
 
@@ -214,11 +207,10 @@ def _position(token: Token) -> int:
 def _syntax_error(text: str, error: UnexpectedToken) -> QueryError:
     token = error.token
     end = len(text.rstrip())
+    expects_word = "WORD" in error.expected and text[:end].endswith(("(", "|", "-"))
     match token.type:
-        case "$END" if "RPAR" in error.expected and text.strip():
-            if "WORD" not in error.expected or text.rstrip()[-1] not in "(|-":
-                return QueryError(text, end, "unclosed parenthesis")
-            return QueryError(text, end, "expected a word or quoted words here")
+        case "$END" if "RPAR" in error.expected and not expects_word:
+            return QueryError(text, end, "unclosed parenthesis")
         case "$END":
             return QueryError(text, end, "expected a word or quoted words here")
         case "RPAR" if "RPAR" not in error.expected and "WORD" not in error.expected:
@@ -261,11 +253,8 @@ class _TreeBuilder(Transformer[Token, Query]):
                 return self._build_count(field, body, position)
             case "like":
                 return self._build_like(body, position)
-            case "" | "title" | "abstract" | "author" | "org" | "keyword" | "id" | "by":
-                return self._build_term(field, token)
             case _:
-                reason = f"unknown field {field!r}; use one of {_KNOWN_FIELDS}"
-                raise QueryError(self._text, _position(tokens[0]), reason)
+                return self._build_term(cast("Field", field), token)
 
     def _build_has(self, body: str, position: int) -> HasLink | HasArtefact:
         match body.lower():
@@ -290,20 +279,18 @@ class _TreeBuilder(Transformer[Token, Query]):
         return Like(tuple(dict.fromkeys(ids)))
 
     def _build_term(self, field: Field, token: Token) -> Term:
-        position = _position(token)
-        body = str(token)
-        if token.type == "WORD":
-            return self._build_word(field, body, position)
-        text = " ".join(body.removeprefix("=").strip('"').split())
+        body, position = str(token), _position(token)
+        is_word = token.type == "WORD"
+        text = body if is_word else " ".join(body.removeprefix("=").strip('"').split())
         if token.type == "VERBATIM":
             return self._create_term(field, text, "verbatim", position)
         if field in {"", "id"} and (paper_url := _PAPER_URL.fullmatch(text)):
             return Term("id", paper_url[1], "exact")
+        if is_word:
+            return self._build_word(field, text, position)
         return self._create_term(field, text, "phrase", position)
 
     def _build_word(self, field: Field, body: str, position: int) -> Term:
-        if field in {"", "id"} and (paper_url := _PAPER_URL.fullmatch(body)):
-            return Term("id", paper_url[1], "exact")
         if body[0] == "!" and len(body) > 1 and tokenize(body):
             reason = "to exclude a word, write -word"
             raise QueryError(self._text, position, reason)
@@ -372,15 +359,8 @@ def _set_neighbours(query: Query) -> Query:
 
     Papers may write two words as one: ``multi modal`` finds *multimodal*.
     """
-    match query:
-        case And(parts):
-            return And(tuple(_with_neighbours(tuple(map(_set_neighbours, parts)))))
-        case Or(parts):
-            return Or(tuple(map(_set_neighbours, parts)))
-        case Not(part):
-            return Not(_set_neighbours(part))
-        case _:
-            return query
+    query = replace_parts(query, _set_neighbours)
+    return And(tuple(_with_neighbours(query.parts))) if isinstance(query, And) else query
 
 
 def _with_neighbours(parts: tuple[Query, ...]) -> Iterator[Query]:

@@ -239,31 +239,28 @@ def _is_letter(word: str) -> bool:
 @lru_cache(maxsize=4096)
 def _split_edges(word: str, start: int, mode: WordMode) -> tuple[Edge, ...]:
     """Return the edges for a word that a text may have in two parts, or in more parts at digits."""
-    return tuple(_iter_split_edges(word, start, mode))
-
-
-def _iter_split_edges(word: str, start: int, mode: WordMode) -> Iterator[Edge]:
     end = start + len(word)
+    edges: list[Edge] = []
     if _MIN_INITIALS <= len(word) <= _MAX_INITIALS and all(map(_is_letter, word)):
-        for at, letter in enumerate(word, start):
-            yield Edge(at, at + 1, letter, "exact")
+        edges += (Edge(at, at + 1, letter, "exact") for at, letter in enumerate(word, start))
     digit_cuts = []
     for cut in range(1, len(word)):
         first, last = word[:cut], word[cut:]
         if not may_join(first, last):
             continue
-        yield Edge(start, start + cut, first, "exact")
-        yield Edge(start + cut, end, last, mode)
+        edges.append(Edge(start, start + cut, first, "exact"))
+        edges.append(Edge(start + cut, end, last, mode))
         if first[-1].isdigit() or last[0].isdigit():
             digit_cuts.append(cut)
     for cut, next_cut in pairwise(digit_cuts):
-        yield Edge(start + cut, start + next_cut, word[cut:next_cut], "exact")
+        edges.append(Edge(start + cut, start + next_cut, word[cut:next_cut], "exact"))
         if (
             word[cut:next_cut] == "2"
             and _is_name_part(word[:cut])
             and _is_name_part(word[next_cut:])
         ):
-            yield Edge(start + cut, start + next_cut, "to", "exact")
+            edges.append(Edge(start + cut, start + next_cut, "to", "exact"))
+    return tuple(edges)
 
 
 def _edges_of_word_to(words: tuple[str, ...], mode: WordMode, inner: WordMode) -> Iterator[Edge]:

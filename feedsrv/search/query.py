@@ -9,7 +9,7 @@ same tree.
 import re
 from collections.abc import Callable, Iterator
 from functools import lru_cache
-from typing import Literal, assert_never
+from typing import Literal
 
 import msgspec
 
@@ -272,10 +272,6 @@ def iter_positive_terms(query: Query) -> Iterator[Term]:
         case And(parts) | Or(parts):
             for part in parts:
                 yield from iter_positive_terms(part)
-        case Not() | HasLink() | HasArtefact() | CountCondition() | Like():
-            pass
-        case _:
-            assert_never(query)
 
 
 def iter_leaves(query: Query) -> Iterator[Leaf]:
@@ -305,33 +301,32 @@ def has_changing_condition(query: Query) -> bool:
     return any(isinstance(leaf, CountCondition | HasArtefact) for leaf in iter_leaves(query))
 
 
+def replace_parts(query: Query, change: Callable[[Query], Query]) -> Query:
+    """Return the query with each part changed; a term or condition as it is."""
+    match query:
+        case And(parts):
+            return And(tuple(map(change, parts)))
+        case Or(parts):
+            return Or(tuple(map(change, parts)))
+        case Not(part):
+            return Not(change(part))
+        case _:
+            return query
+
+
 def replace_external_conditions(
     query: Query, change: Callable[[ExternalCondition], Query]
 ) -> Query:
     """Return the query with each part replaced that is decided by more than a paper."""
-    match query:
-        case HasArtefact() | Like():
-            return change(query)
-        case And(parts):
-            return And(tuple(replace_external_conditions(part, change) for part in parts))
-        case Or(parts):
-            return Or(tuple(replace_external_conditions(part, change) for part in parts))
-        case Not(part):
-            return Not(replace_external_conditions(part, change))
-        case _:
-            return query
+    if isinstance(query, HasArtefact | Like):
+        return change(query)
+    return replace_parts(query, lambda part: replace_external_conditions(part, change))
 
 
 def ignore_artefacts(query: Query, *, is_negated: bool = False) -> Query:
     """Return the query of all papers that match with some artefacts, whatever cites them now."""
-    match query:
-        case HasArtefact():
-            return Or(()) if is_negated else And(())  # matches none, or all
-        case And(parts):
-            return And(tuple(ignore_artefacts(part, is_negated=is_negated) for part in parts))
-        case Or(parts):
-            return Or(tuple(ignore_artefacts(part, is_negated=is_negated) for part in parts))
-        case Not(part):
-            return Not(ignore_artefacts(part, is_negated=not is_negated))
-        case _:
-            return query
+    if isinstance(query, HasArtefact):
+        return Or(()) if is_negated else And(())  # matches none, or all
+    if isinstance(query, Not):
+        is_negated = not is_negated
+    return replace_parts(query, lambda part: ignore_artefacts(part, is_negated=is_negated))

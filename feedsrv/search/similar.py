@@ -11,7 +11,7 @@ of IDF in the vector of a paper: with the whole IDF in both, rare words outweigh
 import math
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache, lru_cache
 from importlib.resources import files
 from operator import mul
@@ -43,6 +43,10 @@ class Vector(NamedTuple):
     words: tuple[str, ...]
     weights: "array[float]"
 
+    def pairs(self) -> Iterator[tuple[str, float]]:
+        """Return the pairs of a word and its weight."""
+        return zip(self.words, self.weights, strict=True)
+
 
 class SeedVector:
     """What papers are compared with: the mean of the vectors of one or more papers.
@@ -51,7 +55,6 @@ class SeedVector:
 
     Args:
         weights: By word, the greatest first. Negative for words of papers that are to be avoided.
-
     """
 
     def __init__(self, weights: Mapping[str, float]) -> None:
@@ -59,19 +62,17 @@ class SeedVector:
 
     def similarity(self, paper: Paper) -> float:
         """Return the cosine of the paper's vector with the seed vector; 1 for the only seed."""
-        vector = vectorize(paper.tokens)
         return sum(
             self.weights[word] * weight
-            for word, weight in zip(vector.words, vector.weights, strict=True)
+            for word, weight in vectorize(paper.tokens).pairs()
             if word in self.weights
         )
 
     def shared_words(self, paper: Paper, limit: int) -> tuple[str, ...]:
         """Return the words of the paper that contribute most to its similarity."""
-        vector = vectorize(paper.tokens)
         products = {
             word: self.weights.get(word, 0) * weight
-            for word, weight in zip(vector.words, vector.weights, strict=True)
+            for word, weight in vectorize(paper.tokens).pairs()
         }
         best = sorted(filter(products.get, products), key=lambda word: -products[word])[:limit]
         spelled: dict[str, str] = {}
@@ -81,19 +82,13 @@ class SeedVector:
 
 
 class SimilarityIndex:
-    """The vectors of many papers, by word.
-
-    Args:
-        papers: The papers.
-
-    """
+    """The vectors of many papers, by word."""
 
     def __init__(self, papers: Sequence[Paper]) -> None:
         self._size = len(papers)
         self._postings: dict[str, tuple[array[int], array[float]]] = {}
         for number, paper in enumerate(papers):
-            vector = vectorize(paper.tokens)
-            for word, weight in zip(vector.words, vector.weights, strict=True):
+            for word, weight in vectorize(paper.tokens).pairs():
                 posting = self._postings.get(word)
                 if posting is None:
                     posting = self._postings[word] = array("I"), array("f")
@@ -111,13 +106,7 @@ class SimilarityIndex:
 
 
 def build_seed_vector(like: Sequence[Paper], unlike: Sequence[Paper] = ()) -> SeedVector:
-    """Return the seed vector of papers that are like some and unlike others.
-
-    Args:
-        like: The papers to be close to; at least one.
-        unlike: The papers to be far from.
-
-    """
+    """Return the seed vector of papers that are like some, at least one, and unlike others."""
     weights = _mean_vector(like)
     for word, weight in _mean_vector(unlike).items():
         weights[word] = weights.get(word, 0) - _UNLIKE_WEIGHT * weight
@@ -136,9 +125,9 @@ def _mean_vector(papers: Sequence[Paper]) -> dict[str, float]:
     term_frequency = float if len(papers) == 1 else _sublinear_frequency
     weights: dict[str, float] = {}
     for paper in papers:
-        counts = _count_words(paper.tokens.title, paper.tokens.abstract)
+        counts = _count_words(paper.tokens)
         vector = _unit_vector(counts, term_frequency, _inverse_document_frequency)
-        for word, weight in zip(vector.words, vector.weights, strict=True):
+        for word, weight in vector.pairs():
             weights[word] = weights.get(word, 0) + weight / len(papers)
     return weights
 
@@ -150,20 +139,16 @@ def similarity_cutoff(similarities: Iterable[float]) -> float:
     return max(ranked[count - 1] if ranked else 0, _MIN_SIMILARITY)
 
 
+@lru_cache(maxsize=_MAX_CACHED_VECTORS)
 def vectorize(tokens: PaperTokens) -> Vector:
     """Return the vector of a paper."""
-    return _vectorize(tokens.title, tokens.abstract)
+    return _unit_vector(_count_words(tokens), _sublinear_frequency, _sqrt_idf)
 
 
-@lru_cache(maxsize=_MAX_CACHED_VECTORS)
-def _vectorize(title: str, abstract: str) -> Vector:
-    return _unit_vector(_count_words(title, abstract), _sublinear_frequency, _sqrt_idf)
-
-
-def _count_words(title: str, abstract: str) -> dict[str, int]:
+def _count_words(tokens: PaperTokens) -> dict[str, int]:
     """Return how often each word occurs, forms of a word as one."""
-    counts = Counter(abstract.split())
-    for word in title.split():
+    counts = Counter(tokens.abstract.split())
+    for word in tokens.title.split():
         counts[word] += _TITLE_WEIGHT
     frequencies: dict[str, int] = {}
     for base, count in zip(map(_base_form, counts), counts.values(), strict=True):
@@ -198,16 +183,10 @@ def _words(tokens: PaperTokens) -> list[str]:
     return f"{tokens.title} {tokens.abstract}".split()
 
 
-class _Frequencies(NamedTuple):
-    document_count: int
-    #: In how many documents each word is.
-    counts: dict[str, int]
-
-
 @lru_cache(maxsize=65536)
 def _inverse_document_frequency(word: str) -> float:
-    documents, counts = _frequencies()
-    return math.log((documents + 1) / (counts.get(word, 1) + 1))
+    documents, frequencies = _document_frequencies()
+    return math.log((documents + 1) / (frequencies.get(word, 1) + 1))
 
 
 @lru_cache(maxsize=65536)
@@ -216,12 +195,12 @@ def _sqrt_idf(word: str) -> float:
 
 
 @cache
-def _frequencies() -> _Frequencies:
-    """Read the table: a comment with the number of documents, then lines of a number and words."""
+def _document_frequencies() -> tuple[int, dict[str, int]]:
+    """Return the number of documents, and in how many of them each word is."""
     text = files("feedsrv.search").joinpath("document_frequencies.txt").read_text("utf-8")
-    header, *lines = text.splitlines()
-    counts: dict[str, int] = {}
+    header, *lines = text.splitlines()  # a comment that ends with the number of documents
+    frequencies: dict[str, int] = {}
     for line in lines:
         count, *words = line.split(" ")
-        counts.update(dict.fromkeys(words, int(count)))
-    return _Frequencies(int(header.rpartition(" ")[2]), counts)
+        frequencies.update(dict.fromkeys(words, int(count)))
+    return int(header.rpartition(" ")[2]), frequencies

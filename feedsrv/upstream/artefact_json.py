@@ -28,13 +28,7 @@ class _PaperArtefacts(msgspec.Struct, rename="camel"):
 def parse_artefacts(
     body: bytes, url: str, *, paper_id: str, checked_at: datetime
 ) -> ArtefactRecord:
-    """Return the artefacts in an API response about one paper.
-
-    Args:
-        body: The response body.
-        url: Its URL.
-        paper_id: The paper.
-        checked_at: When the response was received (UTC).
+    """Return the artefacts in an API response about one paper, received at ``checked_at`` (UTC).
 
     Raises:
         ParseError: The response does not describe the paper.

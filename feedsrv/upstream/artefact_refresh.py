@@ -52,13 +52,7 @@ _SHORT_PAUSE, _LONG_PAUSE, _MAX_PAUSE = 2.0, 30.0, 300.0
 def next_paper(
     papers: Sequence[Paper], records: Mapping[str, ArtefactRecord], now: datetime
 ) -> str | None:
-    """Return the id of the paper to check; None if no check is due.
-
-    Args:
-        papers: The papers, newest first.
-        records: The results of earlier checks, by id.
-        now: The current time (UTC).
-    """
+    """Return the id of the paper to check, of papers newest first; None if no check is due."""
     due: list[tuple[datetime, str]] = []
     last_old_day = (now - _NEW_PAPER_AGE).date()
     for paper in papers:
@@ -72,12 +66,7 @@ def next_paper(
 
 
 def next_check_at(checks: Iterable[datetime], now: datetime) -> datetime:
-    """Return when the next paper may be checked: now, or later.
-
-    Args:
-        checks: When each paper was last checked.
-        now: The current time (UTC).
-    """
+    """Return when the next paper may be checked, after the last check of each: now, or later."""
     recent = sorted(each for each in checks if each <= now)
     slots = [now]
     for window, limit in _REQUEST_LIMITS:
@@ -93,14 +82,11 @@ def next_check_at(checks: Iterable[datetime], now: datetime) -> datetime:
 class ArtefactRefresher:
     """Checks papers and stores the results. Safe for processes."""
 
-    #: Talks to upstream.
     client: UpstreamClient
     repository: Repository
     #: Returns the papers to check, newest first.
     papers: Callable[[], Sequence[Paper]]
-    #: Says when a request may be sent.
     rate_limiter: RateLimiter
-    #: Says whether upstream fails.
     failures: FailureTracker
     #: The clock (UTC).
     now: Callable[[], datetime]
@@ -126,7 +112,7 @@ class ArtefactRefresher:
             if paper_id is None or not self.rate_limiter.try_reserve_spare_slot():
                 return _SHORT_PAUSE
             self._fetch(paper_id, is_interrupted)
-        return self.rate_limiter.spacing_seconds
+        return self.rate_limiter.config.spacing
 
     def _due_paper(self) -> str | None:
         return next_paper(self.papers(), self.repository.get_artefacts().records, self.now())

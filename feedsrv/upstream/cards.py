@@ -8,7 +8,6 @@ page.
 """
 
 import re
-from collections.abc import Iterator
 from datetime import date, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -161,8 +160,12 @@ def _organization(article: "Tag") -> str:
 
 
 def _submission_date(article: "Tag", year: int) -> date | None:
-    for text in _label_texts(article):
-        if match := _DATE.search(text):
+    """Return the date in a short label, but not in a title, an abstract or a link."""
+    for tag in article.select("span, time"):
+        text = _label(tag)
+        is_short = len(text) <= len("Published on Sep 26, 2025")
+        match = _DATE.search(text) if is_short else None
+        if match and not tag.find_parent(["h3", "p", "a"]):
             month, day, shown_year = match.groups()
             return _parse_displayed_date(month, day, shown_year or year)
     return None
@@ -182,14 +185,6 @@ def parse_iso_date(text: str) -> date | None:
         return date.fromisoformat(text)
     except ValueError:
         return None
-
-
-def _label_texts(article: "Tag") -> Iterator[str]:
-    """Yield the short labels of the card, except those in a title, an abstract or a link."""
-    for tag in article.select("span, time"):
-        text = _label(tag)
-        if len(text) <= len("Published on Sep 26, 2025") and not tag.find_parent(["h3", "p", "a"]):
-            yield text
 
 
 def _upvotes(article: "Tag") -> int:

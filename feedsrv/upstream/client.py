@@ -30,6 +30,7 @@ from feedsrv.config import Config
 from feedsrv.errors import FetchError
 from feedsrv.network import NetworkSettings
 from feedsrv.upstream.demo import create_demo_upstream, load_sample_papers
+from feedsrv.upstream.policy import MAX_RETRY_AFTER
 
 if TYPE_CHECKING:
     from anyio.from_thread import BlockingPortal
@@ -45,9 +46,6 @@ _GZIP_CODINGS = {"gzip", "x-gzip"}  # RFC 9110 8.4.1.3
 _GZIP_MAGIC = b"\x1f\x8b"
 #: Validators that are kept. Others cannot be sent back, or fill the store.
 _PLAIN_VALIDATOR = re.compile(r"[\x20-\x7e]{1,256}")
-#: The most seconds of a Retry-After that are honoured: a mistake upstream must not stop a server
-#: for a year.
-_MAX_RETRY_AFTER = 3600.0
 _RETRY_AFTER_SECONDS = re.compile(r"(\d{1,9})", re.ASCII)
 #: The address in asyncio's message: "Connect call failed ('127.0.0.1', 9)".
 _REFUSED_ADDRESS = re.compile(r"\('([^']+)', (\d+)")
@@ -362,7 +360,7 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
         ratelimit = headers.get("ratelimit", "")
         is_used_up = ";r=0;" in ratelimit.replace(" ", "")
         match = _RATELIMIT_RESET.search(ratelimit) if is_used_up else None
-    return min(float(match[1]), _MAX_RETRY_AFTER) if match else None
+    return min(float(match[1]), MAX_RETRY_AFTER.total_seconds()) if match else None
 
 
 def open_client(config: Config, now: Callable[[], datetime]) -> UpstreamClient:

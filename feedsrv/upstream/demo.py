@@ -1,7 +1,7 @@
 """A fake upstream with sample papers, for the demo and for tests.
 
 A WSGI application that responds like huggingface.co to the requests that feedsrv sends while all is
-well: pages with props and rendered cards, redirects from days without a list, and single papers.
+well: pages with props, redirects from days without a list, and single papers.
 The papers are invented, the newest list day is today, and the ids are not arXiv's.
 """
 
@@ -83,7 +83,7 @@ class DemoSite:
             hits = search_entries(self.entries(), query)
             # Upstream's search page also has the newest day's list.
             props = {"dailyPapers": days[newest], "searchResults": hits, "query": {"q": query}}
-            return _page(props, hits)
+            return _page(props)
         return redirect(f"/papers/date/{request.args.get('date') or newest}")
 
     def day(self, day: str) -> BaseResponse:
@@ -98,20 +98,19 @@ class DemoSite:
             props["prevDate"] = names[index - 1]
         if index + 1 < len(names):
             props["nextDate"] = names[index + 1]
-        return _page(props, days[day], day)
+        return _page(props)
 
     def period(self, period: str, key: str) -> BaseResponse:
         days = self.days()
         entries = entries_of_period(days, period, key)
         if not entries:
             return redirect(f"/papers/{period}/{_period_key(period, max(days))}")
-        props = {"dailyPapers": entries, "dateString": key, "periodType": period}
-        return _page(props, entries, key)
+        return _page({"dailyPapers": entries, "dateString": key, "periodType": period})
 
     def trending(self) -> BaseResponse:
         entries = self.entries()
         entries.sort(key=lambda entry: -entry["paper"].get("githubStars", 0))
-        return _page({"dailyPapers": entries[:50], "isTrending": True}, entries[:50])
+        return _page({"dailyPapers": entries[:50], "isTrending": True})
 
     def api_paper(self, paper_id: str) -> BaseResponse:
         for entry in self.entries():
@@ -186,24 +185,9 @@ def json_response(value: object) -> BaseResponse:
     return Response(json.dumps(value, ensure_ascii=False), mimetype="application/json")
 
 
-def _page(props: Json, entries: Iterable[Json], label: str = "") -> BaseResponse:
-    """Return a page with props, the label of its period, and a card for each entry."""
+def _page(props: Json) -> BaseResponse:
     data = escape(json.dumps(props, ensure_ascii=False))
-    time = f'<time datetime="{label}">{label}</time>'
-    cards = "".join(map(_card, entries))
     return Response(
         "<!doctype html><html><head><title>Sample papers</title></head><body><main>"
-        f'<div data-target="DailyPapers" data-props="{data}">{time}{cards}</div>'
-        "</main></body></html>"
-    )
-
-
-def _card(entry: Json) -> str:
-    paper = entry["paper"]
-    paper_id, upvotes = paper["id"], paper["upvotes"] or "-"
-    return (
-        f'<article><a href="/login?next=%2Fpapers%2F{paper_id}">Upvote {upvotes}</a>'
-        f'<h3><a href="/papers/{paper_id}">{escape(entry["title"])}</a></h3>'
-        f"<p>{escape(paper['summary'])}</p><ul><li>{len(paper['authors'])} authors</li></ul>"
-        f'<a href="/papers/{paper_id}#community">{entry["numComments"]}</a></article>'
+        f'<div data-target="DailyPapers" data-props="{data}"></div></main></body></html>'
     )

@@ -28,7 +28,6 @@ class FailureTracker:
     """Records failures to fetch pages. Safe for threads and processes."""
 
     repository: Repository
-    #: Told of each failure.
     events: EventEmitter
     #: The clock (UTC).
     now: Callable[[], datetime]
@@ -107,10 +106,9 @@ class FailureTracker:
     def log_recovery(self, page: Page) -> None:
         """Log that a page that failed, or upstream as a whole, works again."""
         failure = self.repository.get_failure(page) or self.repository.get_failure(None)
-        since = failure.since if failure is not None else None
         # A single failure, or a spent rate limit, was not logged as an outage.
-        if failure is not None and since is not None and since < failure.at:
-            log.warning("%s: recovered, had failed since %s UTC", page, f"{since:%F %T}")
+        if failure is not None and failure.since < failure.at:
+            log.warning("%s: recovered, had failed since %s UTC", page, f"{failure.since:%F %T}")
 
     def pause_requests(self, retry_after: float) -> None:
         """Send nothing until upstream allows the next request."""

@@ -13,6 +13,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from threading import Thread
@@ -62,91 +63,75 @@ class FetchedListing(NamedTuple):
         return self.listing.parsed_from == "data" and not self.listing.skipped
 
 
+@dataclass(kw_only=True, eq=False)
 class ListingFetcher:
-    """Fetches the listing of one page at a time, and saves responses that cannot be parsed."""
+    """Fetches the listing of one page, and saves responses that cannot be parsed."""
 
-    def __init__(self, client: UpstreamClient, unparsed_pages: UnparsedPages) -> None:
-        self._client = client
-        self._unparsed_pages = unparsed_pages
+    client: UpstreamClient
+    unparsed_pages: UnparsedPages
+    page: Page
+    #: The page's stored listing, for a conditional request.
+    stored: Listing | None
+    #: The current time (UTC).
+    now: datetime
+    #: How long upstream may take.
+    max_seconds: float
+    #: Returns for how many seconds a reader waits.
+    awaited_seconds: Callable[[], float]
+    #: Called before the API is asked and before a redirect is followed. It may wait or raise.
+    acquire_slot: Callable[[], None]
+    #: Called now and then with the seconds that upstream has taken. It may raise.
+    on_wait: Callable[[float], None]
+    #: Called with the reason if the page has no complete data.
+    on_layout_change: Callable[[str], None]
 
-    def fetch(
-        self,
-        page: Page,
-        stored: Listing | None,
-        now: datetime,
-        *,
-        max_seconds: float,
-        awaited_seconds: Callable[[], float],
-        acquire_slot: Callable[[], None],
-        on_wait: Callable[[float], None],
-        on_layout_change: Callable[[str], None],
-    ) -> FetchedListing:
+    def fetch(self) -> FetchedListing:
         """Return the listing.
-
-        Args:
-            page: The page.
-            stored: Its stored listing, for a conditional request.
-            now: The current time (UTC).
-            max_seconds: How long upstream may take.
-            awaited_seconds: Returns for how many seconds a reader waits.
-            acquire_slot: Called before the API is asked and before a redirect is followed. It may
-                wait or raise.
-            on_wait: Called now and then with the seconds that upstream has taken. It may raise.
-            on_layout_change: Called with the reason if the page has no complete data.
 
         Raises:
             UpstreamError: There is none.
         """
-        if page.kind is Kind.PAPER:
-            return self._fetch_paper(page, now, max_seconds, acquire_slot)
-        started = self._client.deadline_after(0)
-        deadline = started + max_seconds
-        page_request = start_request(
-            partial(self._fetch_page, page, stored, now, deadline, acquire_slot)
-        )
+        if self.page.kind is Kind.PAPER:
+            return self._fetch_paper()
+        started = self.client.deadline_after(0)
+        deadline = started + self.max_seconds
+        page_request = start_request(partial(self._fetch_page, deadline, self.stored))
         requests = [page_request]
-        poll_seconds = min(max_seconds / _POLLS, _MAX_POLL_SECONDS)
+        poll_seconds = min(self.max_seconds / _POLLS, _MAX_POLL_SECONDS)
 
         def await_response(is_over: Callable[[float], bool]) -> None:
             while not any(map(_is_final, requests)) and not all(map(Future.done, requests)):
                 pending = [request for request in requests if not request.done()]
                 if not wait(pending, poll_seconds, FIRST_COMPLETED).done:
-                    elapsed = self._client.deadline_after(0) - started
+                    elapsed = self.client.deadline_after(0) - started
                     if is_over(elapsed):
                         return
-                    on_wait(elapsed)
+                    self.on_wait(elapsed)
 
         try:
-            await_response(lambda elapsed: elapsed >= _PAGE_SHARE * awaited_seconds())
+            await_response(lambda elapsed: elapsed >= _PAGE_SHARE * self.awaited_seconds())
             if not _is_final(page_request):
-                fetch_api = partial(self._fetch_api, page, now, deadline, acquire_slot)
-                requests.append(start_request(fetch_api))
+                requests.append(start_request(partial(self._fetch_api, deadline)))
                 # Looking up the host's addresses has no deadline of its own.
-                await_response(lambda elapsed: elapsed > max_seconds + 1)
+                await_response(lambda elapsed: elapsed > self.max_seconds + 1)
         finally:
             if not all(map(Future.done, requests)):
-                self._client.abort()
-        return _best_listing(page, requests, on_layout_change)
+                self.client.abort()
+        return self._best_listing(requests)
 
-    def _fetch_paper(
-        self, page: Page, now: datetime, max_seconds: float, acquire_slot: Callable[[], None]
-    ) -> FetchedListing:
+    def _fetch_paper(self) -> FetchedListing:
         """Return the listing of a single paper: from the API, else from its page."""
-        seconds = min(max_seconds / 2, _MAX_PAPER_SECONDS)
-        deadline = self._client.deadline_after(seconds)
-        path = api_path(page, now.date())
+        seconds = min(self.max_seconds / 2, _MAX_PAPER_SECONDS)
         try:
-            result = self._client.get(path, deadline, acquire_slot=acquire_slot)
-            listing = parse_api_response(result.body, result.url, requested=page, fetched_at=now)
-            return _fetched(listing, result)
+            result = self._get_api_page(self.client.deadline_after(seconds))
+            return _fetched(self._parse_api_page(result), result)
         except RequestNotSentError:
             raise
         except UpstreamError as error:
             api_error = error
-        acquire_slot()
+        self.acquire_slot()
         try:
-            deadline = self._client.deadline_after(seconds)
-            return self._fetch_page(page, None, now, deadline, acquire_slot)
+            return self._fetch_page(self.client.deadline_after(seconds), None)
         except FetchError as error:
             # Either may be out of order; only both together say that there is no such paper.
             if error.is_not_found and api_error.is_not_found:
@@ -154,69 +139,98 @@ class ListingFetcher:
                 raise FetchError(error.url, reason, retry_after, is_not_found=True) from error
             raise (api_error if error.is_not_found else error) from error
 
-    def _fetch_page(
-        self,
-        page: Page,
-        stored: Listing | None,
-        now: datetime,
-        deadline: float,
-        acquire_slot: Callable[[], None],
-    ) -> FetchedListing:
-        result = self._client.get(
-            page_path(page), deadline, acquire_slot=acquire_slot, validators=_validators(stored)
+    def _fetch_page(self, deadline: float, stored: Listing | None) -> FetchedListing:
+        result = self.client.get(
+            page_path(self.page),
+            deadline,
+            acquire_slot=self.acquire_slot,
+            validators=_validators(stored),
         )
-        with self._saving_unparsed(f"{page.kind}.html", result, now):
-            fetched = _fetched(_parse(result, page, stored, now), result)
+        with self._saving_unparsed("html", result):
+            fetched = _fetched(self._parse_page(result, stored), result)
         if not fetched.is_complete:
-            self._unparsed_pages.save(f"{page.kind}.html", result.body, now)
+            self._save_unparsed("html", result)
         return fetched
 
-    def _fetch_api(
-        self, page: Page, now: datetime, deadline: float, acquire_slot: Callable[[], None]
-    ) -> FetchedListing:
-        fetched, has_more = self._fetch_api_page(page, 0, now, deadline, acquire_slot)
+    def _parse_page(self, result: FetchResult, stored: Listing | None) -> Listing:
+        if result.not_modified and stored is not None:
+            return msgspec.structs.replace(stored, fetched_at=self.now, skipped=())
+        listing = parse_page(result.body, result.url, requested=self.page, fetched_at=self.now)
+        return msgspec.structs.replace(
+            listing, etag=result.etag, last_modified=result.last_modified
+        )
+
+    def _fetch_api(self, deadline: float) -> FetchedListing:
+        fetched, has_more = self._fetch_api_page(0, deadline)
         for number in range(1, _MAX_API_PAGES):
             if not has_more:
                 break
             try:
-                further, has_more = self._fetch_api_page(page, number, now, deadline, acquire_slot)
+                further, has_more = self._fetch_api_page(number, deadline)
             except UpstreamError as error:
-                log.warning("%s: page %d of the JSON API failed: %s", page, number + 1, error)
+                log.warning("%s: page %d of the JSON API failed: %s", self.page, number + 1, error)
                 break
             listing = _append(fetched.listing, further.listing)
             has_more = has_more and listing is not fetched.listing
             fetched = further._replace(listing=listing, url=fetched.url)
         return fetched
 
-    def _fetch_api_page(
-        self,
-        page: Page,
-        number: int,
-        now: datetime,
-        deadline: float,
-        acquire_slot: Callable[[], None],
-    ) -> tuple[FetchedListing, bool]:
+    def _fetch_api_page(self, number: int, deadline: float) -> tuple[FetchedListing, bool]:
         """Return one page of the API's list, and whether there may be a next one."""
-        acquire_slot()
-        path = api_path(page, now.date()) + (f"&p={number}" if number else "")
-        result = self._client.get(path, deadline, acquire_slot=acquire_slot)
-        with self._saving_unparsed(f"{page.kind}.json", result, now):
-            listing = parse_api_response(result.body, result.url, requested=page, fetched_at=now)
+        self.acquire_slot()
+        result = self._get_api_page(deadline, f"&p={number}" if number else "")
+        with self._saving_unparsed("json", result):
+            listing = self._parse_api_page(result)
         count = count_api_entries(result.body)
         has_next = count in _API_PAGE_SIZES if result.has_next is None else result.has_next
         # A page that has papers of other days too has the last ones of this day.
         is_last = count != len(listing.papers) + len(listing.skipped)
-        has_more = page.kind in _PAGED_KINDS and has_next and not is_last
+        has_more = self.page.kind in _PAGED_KINDS and has_next and not is_last
         return _fetched(listing, result), has_more
 
+    def _get_api_page(self, deadline: float, page_number: str = "") -> FetchResult:
+        path = api_path(self.page, self.now.date()) + page_number
+        return self.client.get(path, deadline, acquire_slot=self.acquire_slot)
+
+    def _parse_api_page(self, result: FetchResult) -> Listing:
+        return parse_api_response(result.body, result.url, requested=self.page, fetched_at=self.now)
+
+    def _best_listing(self, requests: Sequence[Future[FetchedListing]]) -> FetchedListing:
+        """Return the listing of the page, else of the API, else what the page had.
+
+        Without any, raise the page's error, which says more than the API's.
+        """
+        fetched, *of_api = (_outcome(request, self.page) for request in requests)
+        if isinstance(fetched, FetchedListing) and fetched.is_complete:
+            return fetched
+        error = fetched if isinstance(fetched, UpstreamError) else _partial_error(fetched)
+        if isinstance(error, ParseError) and not _has_page_data(fetched):
+            self.on_layout_change(error.reason)
+        (api,) = of_api
+        retry_after = max(each.retry_after or 0.0 for each in (fetched, api))
+        if isinstance(fetched, FetchedListing) and (
+            isinstance(api, UpstreamError)
+            or (_has_page_data(fetched) and len(fetched.listing.papers) >= len(api.listing.papers))
+        ):
+            return fetched._replace(retry_after=retry_after)
+        if isinstance(api, FetchedListing):
+            log.warning("%s: page failed, fetched from the JSON API instead: %s", self.page, error)
+            return api._replace(retry_after=retry_after)
+        if retry_after:
+            raise FetchError(error.url, error.reason, retry_after) from api
+        raise error from api
+
     @contextmanager
-    def _saving_unparsed(self, name: str, result: FetchResult, now: datetime) -> Iterator[None]:
+    def _saving_unparsed(self, extension: str, result: FetchResult) -> Iterator[None]:
         """Save a body that cannot be parsed, for a bug report."""
         try:
             yield
         except Exception:
-            self._unparsed_pages.save(name, result.body, now)
+            self._save_unparsed(extension, result)
             raise
+
+    def _save_unparsed(self, extension: str, result: FetchResult) -> None:
+        self.unparsed_pages.save(f"{self.page.kind}.{extension}", result.body, self.now)
 
 
 def start_request(fetch: Callable[[], T]) -> Future[T]:
@@ -241,34 +255,6 @@ def _is_final(request: Future[FetchedListing]) -> bool:
         return not isinstance(error, UpstreamError)
     fetched = request.result()
     return fetched.is_complete or fetched.listing.parsed_from == "api"
-
-
-def _best_listing(
-    page: Page, requests: Sequence[Future[FetchedListing]], on_layout_change: Callable[[str], None]
-) -> FetchedListing:
-    """Return the listing of the page, else of the API, else what the page had.
-
-    Without any, raise the page's error, which says more than the API's.
-    """
-    fetched, *of_api = (_outcome(request, page) for request in requests)
-    if isinstance(fetched, FetchedListing) and fetched.is_complete:
-        return fetched
-    error = fetched if isinstance(fetched, UpstreamError) else _partial_error(fetched)
-    if isinstance(error, ParseError) and not _has_page_data(fetched):
-        on_layout_change(error.reason)
-    (api,) = of_api
-    retry_after = max(each.retry_after or 0.0 for each in (fetched, api))
-    if isinstance(fetched, FetchedListing) and (
-        isinstance(api, UpstreamError)
-        or (_has_page_data(fetched) and len(fetched.listing.papers) >= len(api.listing.papers))
-    ):
-        return fetched._replace(retry_after=retry_after)
-    if isinstance(api, FetchedListing):
-        log.warning("%s: page failed, fetched from the JSON API instead: %s", page, error)
-        return api._replace(retry_after=retry_after)
-    if retry_after:
-        raise FetchError(error.url, error.reason, retry_after) from api
-    raise error from api
 
 
 def _outcome(request: Future[FetchedListing], page: Page) -> FetchedListing | UpstreamError:
@@ -300,13 +286,6 @@ def _validators(stored: Listing | None) -> Validators | None:
     if stored is None or stored.parsed_from != "data" or not (stored.etag or stored.last_modified):
         return None
     return Validators(page_path(stored.page), stored.etag, stored.last_modified)
-
-
-def _parse(result: FetchResult, page: Page, stored: Listing | None, now: datetime) -> Listing:
-    if result.not_modified and stored is not None:
-        return msgspec.structs.replace(stored, fetched_at=now, skipped=())
-    listing = parse_page(result.body, result.url, requested=page, fetched_at=now)
-    return msgspec.structs.replace(listing, etag=result.etag, last_modified=result.last_modified)
 
 
 def _append(listing: Listing, further: Listing) -> Listing:

@@ -15,10 +15,10 @@ from werkzeug.urls import iri_to_uri
 
 from feedsrv.models import XML_FORBIDDEN
 
-# An empty line, or a line that begins with white space: arXiv's mark.
 _URL_FOLD = re.compile(r"\s*[\t\n\r]\s*")
 _HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+", re.ASCII)
 _STRAY_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
+# An empty line, or a line that begins with white space: arXiv's mark.
 _PARAGRAPH_BREAK = re.compile(r"\n[^\S\n]*\n\s*|\n[^\S\n]+(?=\S)")
 
 # `\(…\)`, or `$…$` by pandoc's rules, so that "from $5 to $10" is not a formula: no space next to

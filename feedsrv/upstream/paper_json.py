@@ -1,7 +1,6 @@
 """Parse the JSON of one paper, as pages and the JSON API have it."""
 
 import re
-from collections.abc import Iterable
 from datetime import UTC, date, datetime
 from typing import Annotated, Any
 
@@ -77,6 +76,7 @@ def parse_paper(raw: msgspec.Raw, day: date | None) -> Paper:
     visible = [author for author in paper.authors if not author.hidden]
     authors = tuple(filter(None, (normalize_line(author.name) for author in visible)))
     handles = map(_account_handle, (author.user for author in visible))
+    keywords = filter(None, map(normalize_line, paper.ai_keywords or ()))
     submitter = _account_handle(entry.submitted_by or paper.submitted_on_daily_by)
     paper_id = _ID_VERSION.sub("", paper.id)
     if not _PAPER_ID.fullmatch(paper_id):
@@ -94,7 +94,7 @@ def parse_paper(raw: msgspec.Raw, day: date | None) -> Paper:
             author_handles=tuple(filter(None, handles)),
             organization_handle=_handle(org.name) if org else "",
             submitter=submitter,
-            keywords=_unique(map(normalize_line, paper.ai_keywords or ())),
+            keywords=tuple(dict.fromkeys(keywords)),
             ai_summary=normalize_line(paper.ai_summary or ""),
             code=normalize_url(paper.github_repo or ""),
             project=normalize_url(paper.project_page or ""),
@@ -117,10 +117,6 @@ def _account_handle(account: object) -> str:
 
 def _handle(value: object) -> str:
     return value if isinstance(value, str) and _HANDLE.fullmatch(value) else ""
-
-
-def _unique(texts: Iterable[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(text for text in texts if text))
 
 
 def _to_utc(timestamp: datetime) -> datetime:

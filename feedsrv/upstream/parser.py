@@ -91,13 +91,12 @@ def parse_page(body: bytes, url: str, *, requested: Page, fetched_at: datetime) 
         raise ParseError(url, "not an HTML page")
     try:
         props = _decode_props(text, url)
+        kind_error = _kind_error(requested, props, url)
+        if kind_error is None:
+            return _listing_from_props(props, text, url, requested, fetched_at)
     except ParseError as error:
         return _listing_from_cards(text, url, requested, fetched_at, props_error=error)
-    _check_kind(requested, props, url)  # the cards would be of the other kind, too
-    try:
-        return _listing_from_props(props, text, url, requested, fetched_at)
-    except ParseError as error:
-        return _listing_from_cards(text, url, requested, fetched_at, props_error=error)
+    raise kind_error  # the cards would be of the other kind, too
 
 
 def parse_api_response(body: bytes, url: str, *, requested: Page, fetched_at: datetime) -> Listing:
@@ -288,8 +287,8 @@ def _listing_from_props(
     )
 
 
-def _check_kind(requested: Page, props: _PageProps, url: str) -> None:
-    """Raise ParseError if the page is of another kind than the requested one.
+def _kind_error(requested: Page, props: _PageProps, url: str) -> ParseError | None:
+    """Return the error of a page of another kind than the requested one.
 
     It happens to browsers: /papers shows the kind of period that was last viewed.
     """
@@ -299,10 +298,11 @@ def _check_kind(requested: Page, props: _PageProps, url: str) -> None:
     if props.query is not None and props.query.q:
         kind = Kind.SEARCH
     if requested.kind is Kind.SEARCH and props.search_results is not None:
-        return  # a search page also has the properties of a day's page
-    if kind != requested.kind:
-        actual = "search results" if kind == Kind.SEARCH else f"a list of a {kind}"
-        raise ParseError(url, f"{actual} instead of {requested}")
+        return None  # a search page also has the properties of a day's page
+    if kind == requested.kind:
+        return None
+    actual = "search results" if kind == Kind.SEARCH else f"a list of a {kind}"
+    return ParseError(url, f"{actual} instead of {requested}")
 
 
 def _listing_from_cards(

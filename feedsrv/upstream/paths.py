@@ -11,10 +11,8 @@ def page_path(page: Page) -> str:
     match page.kind:
         case Kind.DAY:
             return f"/papers/date/{page.key}"
-        case Kind.WEEK:
-            return f"/papers/week/{page.key}"
-        case Kind.MONTH:
-            return f"/papers/month/{page.key}"
+        case Kind.WEEK | Kind.MONTH:
+            return f"/papers/{page.kind}/{page.key}"
         case Kind.TRENDING:
             return "/papers/trending"
         case Kind.SEARCH:

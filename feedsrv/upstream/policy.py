@@ -136,8 +136,8 @@ _MAX_BACKOFF = timedelta(minutes=30)
 _MAX_DOUBLINGS = 10
 #: After this time without an attempt, nobody knows whether it failed all the while.
 _MAX_FAILURE_GAP = timedelta(days=7)
-#: The longest wait that upstream may ask for (`feedsrv.upstream.client`).
-_MAX_RETRY_AFTER = timedelta(hours=1)
+#: The longest wait that upstream may ask for: a mistake there must not stop a server for a year.
+MAX_RETRY_AFTER = timedelta(hours=1)
 #: The longest wait after upstream said that it has no such paper.
 _MAX_NOT_FOUND_WAIT = timedelta(days=1)
 #: Jitter, as a fraction of the backoff to both sides.
@@ -181,7 +181,7 @@ def is_backing_off(failure: Failure | None, now: datetime) -> bool:
     """
     if failure is None:
         return False
-    max_wait = _MAX_NOT_FOUND_WAIT if failure.is_not_found else _MAX_RETRY_AFTER
+    max_wait = _MAX_NOT_FOUND_WAIT if failure.is_not_found else MAX_RETRY_AFTER
     return now < failure.retry_at <= now + max_wait + MAX_CLOCK_SKEW
 
 
@@ -195,7 +195,12 @@ _BURST_SIZE = 4
 
 
 def next_request_at(
-    request_log: RequestLog, now: datetime, *, adhoc: bool, spacing: timedelta
+    request_log: RequestLog,
+    now: datetime,
+    *,
+    adhoc: bool,
+    spacing: timedelta,
+    is_spare: bool = False,
 ) -> datetime:
     """Return when the next request may be sent: now, or later.
 
@@ -207,7 +212,10 @@ def next_request_at(
         now: The current time (UTC).
         adhoc: Whether the request is a search for a keyword that no configured feed has.
         spacing: The time in which the bucket gains one token.
+        is_spare: Whether it may be sent only if another request could follow at once.
     """
+    if is_spare:
+        request_log = record_request(request_log, now, adhoc=adhoc)
     times = _recent(request_log.times, now)
     adhoc_times = _recent(request_log.adhoc_times, now)
     slots = [now]
@@ -226,12 +234,6 @@ def next_request_at(
 def requests_left(request_log: RequestLog, now: datetime) -> int:
     """Return how many more requests are allowed in the five minutes that end now."""
     return max(0, MAX_REQUESTS - len(_recent(request_log.times, now)))
-
-
-def has_spare_request(request_log: RequestLog, now: datetime, *, spacing: timedelta) -> bool:
-    """Return whether another request could follow a request now at once."""
-    after = record_request(request_log, now, adhoc=False)
-    return next_request_at(after, now, adhoc=False, spacing=spacing) <= now
 
 
 def record_request(request_log: RequestLog, now: datetime, *, adhoc: bool) -> RequestLog:

@@ -16,7 +16,7 @@ from feedsrv.models import Page, RequestLog
 from feedsrv.storage.repository import Repository
 from feedsrv.upstream.events import EventEmitter, RequestSent
 from feedsrv.upstream.paths import page_path
-from feedsrv.upstream.policy import RATE_WINDOW, has_spare_request, next_request_at, record_request
+from feedsrv.upstream.policy import RATE_WINDOW, next_request_at, record_request
 
 #: Seconds between two attempts to take a lease that another process holds.
 _LEASE_POLL_SECONDS = 0.05
@@ -32,7 +32,6 @@ class RateLimiter:
     repository: Repository
     #: Identifies this process as holder of the lease.
     owner: str
-    #: Told of each request.
     events: EventEmitter
     #: The clock (UTC).
     now: Callable[[], datetime]
@@ -42,26 +41,23 @@ class RateLimiter:
     def __post_init__(self) -> None:
         #: Earliest moment at which an ad-hoc search may be sent, as far as this process knows.
         self._adhoc_allowed_at = datetime.min.replace(tzinfo=UTC)
+        # As long as one page can take: a dead holder blocks others no longer than that.
+        self._lease_length = timedelta(seconds=self.config.deadline + 2)
 
-    @property
-    def spacing_seconds(self) -> float:
-        """The seconds between two requests."""
-        return self.config.spacing
-
-    def adhoc_fetch_error(self, page: Page, give_up_at: datetime) -> RequestNotSentError | None:
-        """Return the error of an ad-hoc page that may not be fetched until then; None if unknown.
+    def adhoc_fetch_error(self, page: Page) -> RequestNotSentError | None:
+        """Return the error of an ad-hoc page that nobody waits long enough for; None if unknown.
 
         The request log would say the same, at the price of three storage reads.
         """
-        allowed_at = self._adhoc_allowed_at
-        is_refused = give_up_at < allowed_at <= self.now() + RATE_WINDOW
+        now, allowed_at = self.now(), self._adhoc_allowed_at
+        give_up_at = now + timedelta(seconds=self.config.deadline)
+        is_refused = give_up_at < allowed_at <= now + RATE_WINDOW
         return self._rate_limit_error(page, allowed_at) if is_refused else None
 
     @contextmanager
     def try_hold_lease(self) -> Iterator[bool]:
         """Hold the lease if no other process has it; yield whether that worked."""
-        length = timedelta(seconds=self.config.deadline + 2)
-        has_lease = self.repository.acquire_lease(self.owner, self.now(), length)
+        has_lease = self.repository.acquire_lease(self.owner, self.now(), self._lease_length)
         try:
             yield has_lease
         finally:
@@ -70,18 +66,7 @@ class RateLimiter:
 
     def try_reserve_spare_slot(self) -> bool:
         """Record a request now, if no other one has to wait for it; return whether it has not."""
-        now, spacing = self.now(), timedelta(seconds=self.config.spacing)
-        is_spare = False
-
-        def reserve(request_log: RequestLog) -> RequestLog | None:
-            nonlocal is_spare
-            is_spare = has_spare_request(request_log, now, spacing=spacing)
-            return record_request(request_log, now, adhoc=False) if is_spare else None
-
-        self.repository.update_request_log(reserve)
-        if is_spare:
-            self.events.emit(RequestSent())
-        return is_spare
+        return self._reserve_slot(adhoc=False, is_spare=True) is None
 
     def wait_for_slot(self, page: Page, adhoc: bool, give_up_at: datetime) -> None:
         """Wait until the next request may be sent, but not for longer than the caller waits."""
@@ -93,20 +78,24 @@ class RateLimiter:
             seconds = (slot - self.now()).total_seconds()
             self.wait(max(seconds, _LEASE_POLL_SECONDS), page)
             self.acquire_lease(page, give_up_at)  # it may have expired meanwhile
-        self.events.emit(RequestSent())
 
-    def _reserve_slot(self, *, adhoc: bool) -> datetime | None:
+    def _reserve_slot(self, *, adhoc: bool, is_spare: bool = False) -> datetime | None:
         """Record a request now and return None, or return when one will be allowed."""
         now, spacing = self.now(), timedelta(seconds=self.config.spacing)
         slot = now
 
         def reserve(request_log: RequestLog) -> RequestLog | None:
             nonlocal slot
-            slot = next_request_at(request_log, now, adhoc=adhoc, spacing=spacing)
+            slot = next_request_at(
+                request_log, now, adhoc=adhoc, spacing=spacing, is_spare=is_spare
+            )
             return record_request(request_log, now, adhoc=adhoc) if slot <= now else None
 
         self.repository.update_request_log(reserve)
-        return slot if slot > now else None
+        if slot > now:
+            return slot
+        self.events.emit(RequestSent())
+        return None
 
     def _rate_limit_error(self, page: Page, until: datetime) -> RequestNotSentError:
         retry_after = (until - self.now()).total_seconds()
@@ -121,10 +110,8 @@ class RateLimiter:
         self, page: Page, give_up_at: datetime, is_awaited: Callable[[], bool] = lambda: False
     ) -> None:
         """Take or extend the lease: one request at a time among all processes on one store."""
-        # As long as one page can take: a dead holder blocks others no longer than that.
-        length = timedelta(seconds=self.config.deadline + 2)
         while not self.repository.acquire_lease(
-            self.owner, self.now(), length, is_awaited=is_awaited()
+            self.owner, self.now(), self._lease_length, is_awaited=is_awaited()
         ):
             if not self.now() < give_up_at < self.now() + _MAX_WAIT:  # or the clock was set back
                 reason = "another process is fetching and takes too long"

@@ -37,20 +37,13 @@ class Refresher:
     """Fetches pages and stores their listings. Safe for threads."""
 
     config: Config
-    #: Talks to upstream.
     client: UpstreamClient
     repository: Repository
-    #: Says when a request may be sent.
     rate_limiter: RateLimiter
-    #: Records failures, and says what may be fetched.
     failures: FailureTracker
-    #: Told what happened, in the thread that refreshes.
     events: EventEmitter
     #: The clock (UTC).
     now: Callable[[], datetime]
-
-    def __post_init__(self) -> None:
-        self._fetcher = ListingFetcher(self.client, self.repository.unparsed_pages)
 
     def refresh(
         self,
@@ -75,9 +68,9 @@ class Refresher:
         Raises:
             UpstreamError: The page could not be fetched or parsed.
         """
-        if adhoc and (refusal := self.adhoc_fetch_error(page, extra_wait)) is not None:
+        if adhoc and (refusal := self.rate_limiter.adhoc_fetch_error(page)) is not None:
             raise refusal
-        give_up_at = self._give_up_at(extra_wait)
+        give_up_at = self.now() + timedelta(seconds=self.config.deadline + extra_wait)
         self.rate_limiter.acquire_lease(page, give_up_at, lambda: bool(awaited_pages()))
         with ExitStack() as cleanup:
             cleanup.callback(self.rate_limiter.release_lease)
@@ -113,13 +106,6 @@ class Refresher:
             if fetched.retry_after:
                 self.failures.pause_requests(fetched.retry_after)
             return listing
-
-    def adhoc_fetch_error(self, page: Page, extra_wait: float = 0) -> RequestNotSentError | None:
-        """Return the error of an ad-hoc page that nobody waits long enough for; None if unknown."""
-        return self.rate_limiter.adhoc_fetch_error(page, self._give_up_at(extra_wait))
-
-    def _give_up_at(self, extra_wait: float) -> datetime:
-        return self.now() + timedelta(seconds=self.config.deadline + extra_wait)
 
     def _save(self, requested: Page, fresh: Listing) -> Listing:
         stored = self.repository.get_listing(fresh.page)
@@ -174,13 +160,16 @@ class Refresher:
                 self.rate_limiter.acquire_lease(page, give_up_at)
 
         acquire_slot()  # before the deadline starts: waiting for a slot is not upstream's fault
-        return self._fetcher.fetch(
-            page,
-            stored,
-            self.now(),
+        fetcher = ListingFetcher(
+            client=self.client,
+            unparsed_pages=self.repository.unparsed_pages,
+            page=page,
+            stored=stored,
+            now=self.now(),
             max_seconds=max_seconds,
             awaited_seconds=lambda: deadline if awaited_pages() else max_seconds,
             acquire_slot=acquire_slot,
             on_wait=on_wait,
             on_layout_change=lambda reason: self.events.emit(LayoutChanged(page, reason)),
         )
+        return fetcher.fetch()

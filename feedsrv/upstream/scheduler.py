@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from threading import Event, RLock, Timer
 from typing import TypeVar
@@ -34,31 +35,21 @@ _MIN_PROBE_INTERVAL = 1.0
 IdleTask = Callable[[Callable[[], bool]], float | None]
 
 
+@dataclass(kw_only=True, eq=False)
 class Scheduler:
-    """Runs refreshes in one background thread. Safe for threads.
+    """Runs refreshes in one background thread. Safe for threads."""
 
-    Args:
-        refresher: Fetches one page.
-        failures: Says what may be fetched now.
-        is_adhoc: Returns whether only requests for this very page or keyword need a page.
-        due_days: Returns the list days to fetch, the newest first. Called again after each day that
-            was fetched, because a page names the list day before its own.
-        shutdown: Set when the scheduler is closed; interrupts waits of the refresher.
-    """
+    refresher: Refresher
+    failures: FailureTracker
+    #: Returns whether only requests for this very page or keyword need a page.
+    is_adhoc: Callable[[Page], bool]
+    #: Returns the list days to fetch, the newest first. Called again after each day that was
+    #: fetched, because a page names the list day before its own.
+    due_days: Callable[[], Iterable[Page]]
+    #: Set when the scheduler is closed; interrupts waits of the refresher.
+    shutdown: Event
 
-    def __init__(
-        self,
-        refresher: Refresher,
-        failures: FailureTracker,
-        is_adhoc: Callable[[Page], bool],
-        due_days: Callable[[], Iterable[Page]],
-        shutdown: Event,
-    ) -> None:
-        self._refresher = refresher
-        self._failures = failures
-        self._is_adhoc = is_adhoc
-        self._due_days = due_days
-        self._shutdown = shutdown
+    def __post_init__(self) -> None:
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="upstream")
         # Reentrant: a callback of a future that completes may submit more.
         self._lock = RLock()
@@ -70,7 +61,7 @@ class Scheduler:
 
     def close(self) -> None:
         """End the fetch in progress and drop those that are queued."""
-        self._shutdown.set()
+        self.shutdown.set()
         for timer in filter(None, (self._probe, self._idle_timer)):
             timer.cancel()
         self._executor.shutdown(cancel_futures=True)
@@ -88,7 +79,9 @@ class Scheduler:
             if future is not None:
                 return future
             future = Future()
-            refusal = self._refresher.adhoc_fetch_error(page) if self._is_adhoc(page) else None
+            refusal = (
+                self.refresher.rate_limiter.adhoc_fetch_error(page) if self.is_adhoc(page) else None
+            )
             if refusal is not None:  # as for most polls of a server with thousands of keywords
                 future.set_exception(refusal)
                 return future
@@ -99,23 +92,23 @@ class Scheduler:
                 return future
             self._awaited[page] = future
             self._queued.pop(page, None)
-            self._schedule()
+            self._submit(self._run_next)
             return future
 
     def refresh_in_background(self, pages: Iterable[Page]) -> None:
         """Queue the pages after those that requests wait for."""
         for page in pages:
             # First without a storage lookup: many readers ask for the same few pages.
-            if self._is_scheduled(page) or self._failures.blocking_failure(page) is not None:
+            if self._is_scheduled(page) or self.failures.blocking_failure(page) is not None:
                 continue
             with self._lock:
                 if not self._is_scheduled(page) and len(self._queued) < _MAX_QUEUED:
                     self._queued[page] = None
-                    self._schedule()
+                    self._submit(self._run_next)
 
     def is_new_adhoc(self, page: Page) -> bool:
         """Return whether the page is an ad-hoc one that is not scheduled yet."""
-        return self._is_adhoc(page) and not self._is_scheduled(page)
+        return self.is_adhoc(page) and not self._is_scheduled(page)
 
     def is_idle(self) -> bool:
         """Return whether no fetch is in progress or queued."""
@@ -136,7 +129,7 @@ class Scheduler:
         Raises:
             UpstreamError: The page could not be fetched or parsed.
         """
-        refresh = partial(self._refresher.refresh, awaited_pages=lambda: {page} if force else ())
+        refresh = partial(self.refresher.refresh, awaited_pages=lambda: {page} if force else ())
         return self.run_and_wait(partial(refresh, page, force=force, extra_wait=extra_wait))
 
     def _is_scheduled(self, page: Page) -> bool:
@@ -147,16 +140,11 @@ class Scheduler:
         with self._lock:
             return tuple(self._awaited)
 
-    def _schedule(self) -> None:
-        """Have the thread take one more page."""
-        if not self._shutdown.is_set():
-            self._executor.submit(self._run_next)
-
     def _schedule_probe(self, page: Page) -> None:
         """While upstream hangs, try again by ourselves: no reader waits to find out."""
         is_scheduled = self._probe is not None and self._probe.is_alive()
-        if self._failures.is_hanging() and not is_scheduled and not self._shutdown.is_set():
-            seconds = max(self._failures.seconds_until_retry(page), _MIN_PROBE_INTERVAL)
+        if self.failures.is_hanging() and not is_scheduled and not self.shutdown.is_set():
+            seconds = max(self.failures.seconds_until_retry(page), _MIN_PROBE_INTERVAL)
             self._probe = Timer(seconds, self._send_probe, [page])
             self._probe.daemon = True
             self._probe.start()
@@ -171,17 +159,17 @@ class Scheduler:
         """Refresh the most important page: awaited ones first, ad-hoc ones and searches last."""
         with self._lock:
             pages = list(self._awaited) or list(self._queued)
-            if not pages or self._shutdown.is_set():
+            if not pages or self.shutdown.is_set():
                 return
-            page = min(pages, key=lambda page: (page.kind is Kind.SEARCH) or self._is_adhoc(page))
+            page = min(pages, key=lambda page: (page.kind is Kind.SEARCH) or self.is_adhoc(page))
         listing: Listing | None = None
         error: Exception | None = None
         try:
-            listing = self._refresher.refresh(
-                page, adhoc=self._is_adhoc(page), awaited_pages=self._awaited_pages
+            listing = self.refresher.refresh(
+                page, adhoc=self.is_adhoc(page), awaited_pages=self._awaited_pages
             )
-            if page.kind is Kind.DAY and not self._is_adhoc(page):
-                self.refresh_in_background(due for due in self._due_days() if due != page)
+            if page.kind is Kind.DAY and not self.is_adhoc(page):
+                self.refresh_in_background(due for due in self.due_days() if due != page)
         except UpstreamError as failure:
             error = failure
             log.debug("%s: not refreshed: %s", page, failure)
@@ -221,7 +209,7 @@ class Scheduler:
             self._schedule_idle_task(seconds)
 
     def _must_yield(self) -> bool:
-        return self._shutdown.is_set() or not self.is_idle()
+        return self.shutdown.is_set() or not self.is_idle()
 
     def _submit(self, function: Callable[[], None]) -> None:
         with suppress(RuntimeError):  # the executor was shut down meanwhile

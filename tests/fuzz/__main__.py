@@ -145,12 +145,7 @@ def arguments() -> argparse.Namespace:
     if (
         found.only is None
         and found.seconds == float("inf")
-        and sys.maxsize
-        in {
-            found.pages,
-            found.queries,
-            found.damage,
-        }
+        and sys.maxsize in {found.pages, found.queries, found.damage}
     ):
         parser.error("say how many (--pages, --queries and --damage) or for how long (--seconds)")
     return found

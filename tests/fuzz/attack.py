@@ -31,14 +31,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from random import Random
 from types import MappingProxyType
 
 from flask import Flask
-from werkzeug.serving import make_server
 from werkzeug.wrappers import Response
 
 from feedsrv.config import Config
@@ -50,8 +49,9 @@ from feedsrv.web.server import run_server
 from tests.fuzz import pages
 from tests.fuzz.requests import distinct_address, odd_request
 from tests.fuzz.responses import Site, corrupt
-from tests.fuzz.soak import EPOCH, Quiet, await_port, resources
+from tests.fuzz.soak import EPOCH, await_port, resources
 from tests.support.http import free_port
+from tests.support.servers import serve_wsgi
 from tests.support.validation import find_problems
 from tests.support.waiting import wait_until
 
@@ -119,15 +119,12 @@ class Server:
     def __init__(self, folder: Path, seed: int) -> None:
         self.seed = seed
         self.site = Site()
-        self._upstream = make_server(
-            "127.0.0.1", 0, self.site, threaded=True, request_handler=Quiet
-        )
-        threading.Thread(target=self._upstream.serve_forever, daemon=True).start()
+        self._upstream = ExitStack()
+        url = self._upstream.enter_context(serve_wsgi(self.site))
         (folder / "clock").write_bytes(struct.pack("d", 0.0))
         self.clock = SharedClock(folder / "clock")
         self.port = free_port()
         self.log = folder / "log"
-        url = f"http://127.0.0.1:{self._upstream.server_port}"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", __spec__.name, _SERVE, url, str(folder), str(self.port)],
@@ -149,7 +146,7 @@ class Server:
         self.process.send_signal(signal.SIGTERM)
         if self.process.wait(30):
             self.wrong.append(f"exit code {self.process.returncode}")
-        self._upstream.shutdown()
+        self._upstream.close()
         lines = self.log.read_text("utf-8", "replace").splitlines()
         self.wrong += [f"log: {line}" for line in lines if _PROBLEM.search(line)][:10]
 

@@ -11,12 +11,7 @@ from bs4 import BeautifulSoup
 from feedsrv.errors import ParseError
 from feedsrv.models import XML_FORBIDDEN, Kind, Listing, Page, Paper
 from feedsrv.search.analysis import tokenize
-from feedsrv.upstream.parser import (
-    extract_day,
-    extract_props,
-    parse_api_response,
-    parse_page,
-)
+from feedsrv.upstream.parser import extract_day, extract_props, parse_api_response, parse_page
 from feedsrv.upstream.paths import page_path
 from feedsrv.upstream.tag_scanner import extract_first, is_within_limits
 from tests.fuzz.pages import Case

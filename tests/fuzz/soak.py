@@ -32,7 +32,6 @@ from urllib.parse import quote
 from wsgiref.types import StartResponse, WSGIEnvironment
 
 from flask import Flask
-from werkzeug.serving import WSGIRequestHandler, make_server
 from werkzeug.wrappers import Response
 
 from feedsrv.config import Config
@@ -40,6 +39,7 @@ from feedsrv.feeds.service_factory import create_service
 from feedsrv.upstream.demo import load_sample_papers
 from feedsrv.web.app import create_app
 from feedsrv.web.server import run_server
+from tests.support.servers import serve_wsgi
 from tests.support.upstream import create_upstream
 
 FASTER = 60
@@ -105,13 +105,6 @@ class Site:
         paper = chance.choice(self.papers)
         paper["title"] = f"{paper['title'].partition(' (')[0]} ({chance.randrange(1000)})"
         paper["upvotes"] += 1
-
-
-class Quiet(WSGIRequestHandler):
-    """Logs no requests."""
-
-    def log(self, *args: object) -> None:
-        pass
 
 
 # --- servers -----------------------------------------------------------------------------------
@@ -206,20 +199,12 @@ class Reader(threading.Thread):
 def main(seconds: float, clones: list[str]) -> int:
     since, chance, stop = time.time(), random.Random(1), threading.Event()
     site = Site(lambda: clock(since)().date())
-    upstream_server = make_server("127.0.0.1", 0, site, threaded=True, request_handler=Quiet)
-    threading.Thread(target=upstream_server.serve_forever, daemon=True).start()
     samples: list[tuple[float, ...]] = []
-    with tempfile.TemporaryDirectory() as folder:
+    with serve_wsgi(site) as url, tempfile.TemporaryDirectory() as folder:
         ports, servers = [], []
         for number in range(2):
             ports.append(18_300 + number)
-            command = [
-                sys.executable,
-                "-m",
-                "tests.fuzz.soak",
-                "--serve",
-                f"http://127.0.0.1:{upstream_server.port}",
-            ]
+            command = [sys.executable, "-m", "tests.fuzz.soak", "--serve", url]
             servers.append(
                 subprocess.Popen(
                     [*command, folder, str(ports[-1]), str(since)],

@@ -36,16 +36,11 @@ query = "causal"
 query = "sea"
 """
 FILES = {
-    *(
-        "feeds/causal.atom",
-        "feeds/causal.rss",
-        "feeds/causal.json",
-        "feeds/causal/index.html",
-        "feeds/causal.bib",
-    ),
-    *("feeds/sea.atom", "feeds/sea.rss", "feeds/sea.json", "feeds/sea/index.html", "feeds/sea.bib"),
-    *("index.html", "feeds.opml", "favicon.ico", ".feedsrv-export"),
-    *("static/page.js", "static/style.css", "static/icon.png", "static/favicon.ico"),
+    *("feeds/causal.atom", "feeds/causal.rss", "feeds/causal.json", "feeds/causal/index.html"),
+    *("feeds/causal.bib", "feeds/sea.atom", "feeds/sea.rss", "feeds/sea.json"),
+    *("feeds/sea/index.html", "feeds/sea.bib", "index.html", "feeds.opml", "favicon.ico"),
+    *(".feedsrv-export", "static/page.js", "static/style.css", "static/icon.png"),
+    *("static/favicon.ico",),
 }
 Write = Callable[..., list[ExportResult]]
 Run = Callable[..., Result]

@@ -89,13 +89,26 @@ def _break_json(correct: Response) -> Response:
     return _change_props(correct, lambda data: data.replace("[", "[{{", 1))
 
 
-def _remove_props(correct: Response) -> Response:
-    """Return a page without its props; the API, which has no cards, fails."""
+def _keep_only_cards(correct: Response) -> Response:
+    """Return a page with rendered cards instead of its props; the API, which has none, fails."""
     if correct.is_json:
         return Response("", 500)
     if correct.status_code != 200:  # a redirect
         return correct
-    return Response(_PROPS.sub("", correct.get_data(as_text=True)))
+    found = _PROPS.search(correct.get_data(as_text=True))
+    assert found
+    props = json.loads(unescape(found[1]))
+    cards = "".join(map(_card, props.get("searchResults", props["dailyPapers"])))
+    label = props.get("dateString", "")
+    return Response(f'<!doctype html><html><time datetime="{label}">{label}</time>{cards}</html>')
+
+
+def _card(entry: Json) -> str:
+    paper = entry["paper"]
+    return (
+        f'<article><h3><a href="/papers/{paper["id"]}">{escape(entry["title"])}</a></h3>'
+        f"<p>{escape(paper['summary'])}</p></article>"
+    )
 
 
 def _change_props(page: Response, change: Callable[[str], str]) -> Response:
@@ -133,7 +146,7 @@ FAULTS: dict[str, _Fault] = {
     "redirect-out": _respond(302, "", Location="http://outside.invalid/latest/meta-data/"),
     "login": _respond(302, "", Location="/login?next=%2Fpapers"),
     "shrunk": _drop_papers,
-    "cards-only": _remove_props,
+    "cards-only": _keep_only_cards,
     "api-down": lambda correct: _json({"error": "Internal error"}, 500),
 }
 #: The faults that end only at the deadline.

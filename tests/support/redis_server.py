@@ -1,16 +1,17 @@
 """A Redis server for one test."""
 
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from redis import Redis
 from redis.exceptions import RedisError
+
+from tests.support.http import free_port
 
 PROGRAM = shutil.which("redis-server") or shutil.which("valkey-server")
 PASSWORD = "lighthouse"
@@ -20,8 +21,7 @@ class RedisServer:
     """A Redis server without persistence on its own port, empty after each start."""
 
     def __init__(self, folder: Path) -> None:
-        with closing(socket.create_server(("127.0.0.1", 0))) as free:
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self.url = f"redis://:{PASSWORD}@127.0.0.1:{self.port}/0"
         self.folder = folder
         self.process: subprocess.Popen[bytes] | None = None

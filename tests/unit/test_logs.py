@@ -29,11 +29,8 @@ def raised_error() -> Exception:
 @pytest.mark.parametrize(
     "text",
     [
-        *(
-            "Unhandled exception in GET /papers.atom?q=a&key=sesame",
-            "https://h/feeds/a.atom?key=sesame",
-            "https://h/papers/q/causal/key/sesame.atom",
-        ),
+        *("Unhandled exception in GET /papers.atom?q=a&key=sesame",),
+        *("https://h/feeds/a.atom?key=sesame", "https://h/papers/q/causal/key/sesame.atom"),
         *("Authorization: Basic sesame", "{'Authorization': 'Bearer sesame'}"),
         *("http://proxy:sesame@10.0.0.1:3128/ refused", "access_key = 'sesame'"),
         *("hf_sesameSESAME01 is no token", "hf_token=sesame", "password whole-secret rejected"),

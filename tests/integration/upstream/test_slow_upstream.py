@@ -119,10 +119,7 @@ def test_an_error_response_shows_that_upstream_does_not_hang(
 
 
 def test_while_upstream_hangs_requests_are_retried_without_a_reader(
-    make_service: MakeService,
-    upstream: FakeUpstream,
-    clock: Clock,
-    monkeypatch: pytest.MonkeyPatch,
+    make_service: MakeService, upstream: FakeUpstream, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(scheduler, "_MIN_PROBE_INTERVAL", 0.05)
     service = make_service(deadline=0.3)

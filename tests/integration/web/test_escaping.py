@@ -33,12 +33,8 @@ PAYLOADS = {
 TITLES = {f"Causal {payload} end" for payload in PAYLOADS.values()}
 LINKS = (
     *("javascript:pwned=1", "JaVaScRiPt:pwned=1", "data:text/html,<script>pwned=1</script>"),
-    *(
-        "//evil.example/",
-        "java\nscript:pwned=1",
-        'https://x.example/" onclick="pwned=1',
-        "vbscript:x",
-    ),
+    *("//evil.example/", "java\nscript:pwned=1", 'https://x.example/" onclick="pwned=1'),
+    *("vbscript:x",),
 )
 #: The elements of our own pages; there must be no others.
 PAGE_ELEMENTS = {

@@ -40,7 +40,7 @@ def test_each_text_counts_once() -> None:
         "Our Large Fog Model (LFM).",
         "A lost ferry map (LFM).",
     ]
-    assert collect_long_forms(texts)["LFM"] == {"large fog model": 2, "lost ferry map": 1}
+    assert collect_long_forms(texts)["lfm"] == {"large fog model": 2, "lost ferry map": 1}
 
 
 @given(st.text("aB (-s).1é", max_size=60))

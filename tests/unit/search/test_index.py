@@ -11,14 +11,7 @@ from feedsrv.search.parser import parse_query
 from feedsrv.search.patterns import Edge
 from feedsrv.search.query import Query, Term, iter_positive_terms
 from feedsrv.search.word_families import base_forms, related_base_forms
-from tests.support.strategies import (
-    LISTED_WORDS,
-    listed_words,
-    make_paper,
-    papers,
-    queries,
-    terms,
-)
+from tests.support.strategies import LISTED_WORDS, listed_words, make_paper, papers, queries, terms
 
 
 @given(st.lists(papers(), max_size=8), queries())

@@ -22,14 +22,7 @@ from feedsrv.search.query import (
     iter_positive_terms,
 )
 from feedsrv.search.search_terms import upstream_search_text
-from tests.support.strategies import (
-    VOCABULARY,
-    make_paper,
-    papers,
-    queries,
-    query_texts,
-    texts,
-)
+from tests.support.strategies import VOCABULARY, make_paper, papers, queries, query_texts, texts
 
 PAPERS = {
     "tides": make_paper(

@@ -10,15 +10,8 @@ from feedsrv.search.search_terms import search_terms, upstream_search_text
 
 PLAIN_TERMS = (
     *("fog", "low-res", "3D", "or", "tide*", '"fog bank"', "title:fog", 'keyword:"fog bank"'),
-    *(
-        "-tide",
-        '-"fog bank"',
-        "-abstract:fog*",
-        "has:code",
-        "has:space",
-        "upvotes:>=20",
-        "stars:=1",
-    ),
+    *("-tide", '-"fog bank"', "-abstract:fog*", "has:code", "has:space", "upvotes:>=20"),
+    *("stars:=1",),
 )
 OTHER_TERMS = (
     *("AND", "NOT", "OR", "|", "(", ")", '"', '""', "-", "--fog", "has:", "has:x", "upvotes:x"),

@@ -75,16 +75,10 @@ def test_these_are_forms_of_one_word(forms: str) -> None:
         *("hop hope", "plan plane", "same sam", "car care", "cod code", "new news", "rag ragged"),
         *("even evening", "mod modest", "lay layer", "app apply", "off offer", "critic critical"),
         *("comprehension comprehensive", "let letter", "impression impressive", "integer integral"),
-        *("base based", "organic organism", "terminal terminate"),
-        *(
-            "tense tensor",
-            "live liver",
-            "organ organic",
-            "initiate initiative",
-            "present presenter",
-        ),
-        *("affect affective", "machine machinery", "executable executor", "time timely"),
-        *("supervised unsupervised", "learn unlearn", "us use", "ai ais's", "ly lily", "wy wily"),
+        *("base based", "organic organism", "terminal terminate", "tense tensor", "live liver"),
+        *("organ organic", "initiate initiative", "present presenter", "affect affective"),
+        *("machine machinery", "executable executor", "time timely", "supervised unsupervised"),
+        *("learn unlearn", "us use", "ai ais's", "ly lily", "wy wily"),
     ],
 )
 def test_these_are_not_forms_of_one_word(pair: str) -> None:

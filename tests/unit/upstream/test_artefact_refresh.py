@@ -6,7 +6,7 @@ import pytest
 
 from feedsrv.models import ArtefactRecord, RequestLog
 from feedsrv.upstream.artefact_refresh import next_check_at, next_paper
-from feedsrv.upstream.policy import has_spare_request
+from feedsrv.upstream.policy import next_request_at
 from tests.support.builders import make_paper
 
 NOW = datetime(2026, 8, 24, 12, tzinfo=UTC)
@@ -74,4 +74,5 @@ def test_a_request_is_spare_if_another_one_could_follow_at_once(
     seconds_ago: tuple[int, ...], is_spare: bool
 ) -> None:
     request_log = RequestLog(tuple(sorted(NOW - SECOND * ago for ago in seconds_ago)))
-    assert has_spare_request(request_log, NOW, spacing=SECOND) is is_spare
+    slot = next_request_at(request_log, NOW, adhoc=False, spacing=SECOND, is_spare=True)
+    assert (slot <= NOW) is is_spare

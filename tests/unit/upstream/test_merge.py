@@ -209,9 +209,7 @@ def listings(draw: st.DrawFn, page: Page = DAY) -> Listing:
 
 
 @given(st.lists(listings(), min_size=1, max_size=4))
-def test_a_days_list_has_every_fetched_paper_once_and_loses_no_data(
-    seen: list[Listing],
-) -> None:
+def test_a_days_list_has_every_fetched_paper_once_and_loses_no_data(seen: list[Listing]) -> None:
     stored: Listing | None = None
     full: set[str] = set()
     for fetched in seen:

@@ -18,38 +18,11 @@ from feedsrv.upstream.normalize import (
 from tests.support.strategies import texts
 
 TEX = (
-    *(
-        "$",
-        "$$",
-        "\\",
-        "\\(",
-        "\\)",
-        "{",
-        "}",
-        "^",
-        "_",
-        "%",
-        "&",
-        "#",
-        "~",
-        "'",
-        "`",
-        '"',
-        "-",
-        "--",
-    ),
-    *(
-        r"\alpha",
-        r"\mathbb",
-        r"\mathcal{",
-        r"\mathrm{",
-        r"\text{",
-        r"\textbf{",
-        r"\emph{",
-        r"\frac",
-    ),
-    *(r"\'", r"\"", r"\c{", r"\v{s}", r"\log", r"\sim", r"\\", r"\%", r"\$", r"\left", r"\begin{"),
-    *("a", "B", "x", "2", "10", " ", "\n", "é", "\x00", "\ufffe", r"\href{", r"\verb|", r"\input{"),
+    *("$", "$$", "\\", "\\(", "\\)", "{", "}", "^", "_", "%", "&", "#", "~", "'", "`", '"', "-"),
+    *("--", r"\alpha", r"\mathbb", r"\mathcal{", r"\mathrm{", r"\text{", r"\textbf{", r"\emph{"),
+    *(r"\frac", r"\'", r"\"", r"\c{", r"\v{s}", r"\log", r"\sim", r"\\", r"\%", r"\$", r"\left"),
+    *(r"\begin{", "a", "B", "x", "2", "10", " ", "\n", "é", "\x00", "\ufffe", r"\href{", r"\verb|"),
+    *(r"\input{",),
 )
 
 

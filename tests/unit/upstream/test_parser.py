@@ -761,10 +761,7 @@ def entries_with_papers(draw: st.DrawFn, name: str) -> tuple[Json, Paper]:
         "ai_keywords": made["keywords"],
         "mediaUrls": made["media"],
         "organization": made["organization"]
-        and {
-            "name": made["organization_handle"],
-            "fullname": made["organization"],
-        },
+        and {"name": made["organization_handle"], "fullname": made["organization"]},
     }
     written = json_entry(
         name,
