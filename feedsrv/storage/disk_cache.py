@@ -11,7 +11,7 @@ import os
 import shutil
 import sqlite3
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from threading import RLock
@@ -26,6 +26,9 @@ log = logging.getLogger(__name__)
 #: Seconds to wait for another process that writes.
 _LOCK_TIMEOUT = 3.0
 _DATABASE = "cache.db"
+#: All that `get` can find. The name in the row itself may be damaged.
+_INDEX = "SELECT key, rowid FROM Cache INDEXED BY Cache_key_raw"
+_ROW = "SELECT key, value FROM Cache WHERE rowid = ?"
 #: Errors of SQLite that are no fault of the file: another file would fail too.
 _ENVIRONMENT_CODES = {
     getattr(sqlite3, f"SQLITE_{name}")
@@ -115,38 +118,48 @@ class DiskCache:
         with self._write_lock:
             return self._run(work)
 
+    def names(self, prefix: str) -> set[str]:
+        """Return the names with this prefix of all values that `get` finds, maybe of others too."""
+        rows = self._read(lambda connection: connection.execute(_INDEX))
+        return {name for name, _ in rows if isinstance(name, str) and name.startswith(prefix)}
+
     def scan(self, prefix: str) -> Iterator[tuple[str, bytes]]:
-        """Yield names with this prefix and their values, the latest first.
+        """Yield names with this prefix and their values, empty where damaged, the latest first."""
+        for name, stored in self._read(_latest_rows):
+            if isinstance(name, str) and isinstance(stored, bytes) and name.startswith(prefix):
+                yield name, _without_checksum(name, stored)
+
+    def _read(
+        self, query: Callable[[sqlite3.Connection], Iterable[tuple[object, ...]]]
+    ) -> Iterator[tuple[object, ...]]:
+        """Yield rows; begin again where that fails, and replace files that are damaged.
 
         Works with files that nobody can write too, which diskcache cannot open.
         """
         for is_last in (False, True):
+            file_id = _file_id(self._database)
             try:
-                yield from self._scan(prefix)
-            except sqlite3.Error as error:
-                if is_last:
-                    raise StoreError(str(self._folder.parent), str(error)) from error
-                self.get("")  # another process is making it, or it is damaged and put aside now
+                self._database.stat()
+                with closing(self._connect_read_only()) as connection:
+                    yield from query(connection)
+            except FileNotFoundError:
+                return
+            except (OSError, sqlite3.Error) as error:
+                cause = error
             else:
                 return
+            is_replaced = is_last and _is_damage(cause) and self._put_aside(file_id, cause)
+            if isinstance(cause, OSError) or (is_last and not is_replaced):
+                raise StoreError(str(self._folder.parent), str(cause)) from cause
+            self.get("")  # another process is making it, or it is damaged and replaced now
 
-    def _scan(self, prefix: str) -> Iterator[tuple[str, bytes]]:
-        try:
-            self._database.stat()
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            raise StoreError(str(self._folder.parent), str(error)) from error
-        query = (
-            "SELECT key, value FROM Cache WHERE raw = 1 AND mode = 1 AND typeof(key) = 'text'"
-            " AND typeof(value) = 'blob' AND substr(key, 1, ?) = ? ORDER BY store_time DESC"
-        )
-        uri = self._database.absolute().as_uri()
+    def _connect_read_only(self) -> sqlite3.Connection:
         # A folder that cannot be written has no room for the index of a write-ahead log.
         mode = "ro" if os.access(self._folder, os.W_OK) else "ro&immutable=1"
-        with closing(sqlite3.connect(f"{uri}?mode={mode}", uri=True)) as connection:
-            for name, stored in connection.execute(query, (len(prefix), prefix)):
-                yield name, _without_checksum(name, stored)
+        uri = f"{self._database.absolute().as_uri()}?mode={mode}"
+        connection = sqlite3.connect(uri, uri=True)
+        connection.text_factory = lambda text: text.decode(errors="replace")  # if it is damaged
+        return connection
 
     def _run(self, work: Callable[[diskcache.Cache], _Result]) -> _Result:
         """Return the result of the work, of the second attempt where the files were damaged."""
@@ -223,6 +236,23 @@ class DiskCache:
         except (sqlite3.Error, OSError):
             return False
         return True
+
+
+def _latest_rows(connection: sqlite3.Connection) -> Iterator[tuple[object, ...]]:
+    """Yield names and values as stored. Raise the first error after all that can be read."""
+    errors = []
+    index = {row_id: name for name, row_id in connection.execute(_INDEX)}
+    indexed = set(index.values())
+    latest = connection.execute("SELECT rowid FROM Cache ORDER BY store_time DESC").fetchall()
+    for (row_id,) in latest:
+        try:
+            for name, value in connection.execute(_ROW, (row_id,)):
+                # A row that `get` does not find may be an old one of a name that it finds.
+                yield index.get(row_id, name) if name in indexed else name, value
+        except sqlite3.Error as error:
+            errors.append(error)
+    if errors:
+        raise errors[0]
 
 
 def _get(cache: diskcache.Cache, name: str) -> bytes | None:

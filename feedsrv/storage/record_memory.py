@@ -121,7 +121,7 @@ class RecordMemory:
         """Have every record read again; which ones the backend has is unknown."""
         with self.lock:
             self.poll_count += 1
-            self.stored_keys.clear()
+            self.stored_keys = set()
             for key, entry in self.items():
                 self._caches[key.area][key] = entry._replace(is_current=False)
 

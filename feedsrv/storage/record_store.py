@@ -181,6 +181,7 @@ class RecordStore:
     def scan(self, area: Area, prefix: str, type_: type[RecordT]) -> Iterator[tuple[str, RecordT]]:
         """Yield the name and the record of all whose names begin with the prefix, by name."""
         if not self._is_loaded:
+            self.poll()  # what others change from now on is announced
             self._load()
         for key in sorted(self._memory.keys(area)):
             if key.area is area and key.name.startswith(prefix):
@@ -236,27 +237,35 @@ class RecordStore:
         self.backend.replace(_PROBE, self.backend.get(_PROBE), b"1", announce=False)
 
     def _load(self) -> None:
-        """Read what is stored into memory, as far as there is room."""
-        for area in (Area.DURABLE, Area.PERMANENT, Area.EVICTABLE):
-            has_room, seen = True, Snapshot(None, self._memory.poll_count)
-            with self._breaker.guard("reads"):
-                for name, data in self.backend.scan(area, self._prefix):
-                    key = StorageKey(area, name)
-                    with self._lock:
-                        if area is not Area.EVICTABLE:
-                            self._memory.stored_keys.add(key)
-                        elif not has_room:
-                            break
-                        is_wanted = has_room and key not in self._memory
-                    type_ = self._types.get(self._word(key))
-                    if type_ is None or not is_wanted:
-                        continue
-                    entry = make_entry(type_, self._decode(key, type_, data))
-                    with self._lock:
-                        has_room = self._memory.has_room(area, 2 * entry.size)
-                        if has_room and entry.record is not None and key not in self._memory:
-                            self._memory.put(key, entry, seen)
-        self._is_loaded = True
+        """Read what is stored into memory, as far as there is room, and the names of the rest."""
+        keys = self._memory.stored_keys
+        with self._breaker.guard("reads"):
+            for area in (Area.DURABLE, Area.PERMANENT):
+                names = self.backend.names(area, self._prefix)
+                with self._lock:
+                    keys.update(StorageKey(area, name) for name in names)
+            for area in (Area.DURABLE, Area.EVICTABLE):
+                self._load_records(area)
+        with self._lock:
+            # Other ones are collected if the backend lost what it had meanwhile.
+            self._is_loaded = keys is self._memory.stored_keys
+
+    def _load_records(self, area: Area) -> None:
+        """Read cached records into memory, as far as there is room."""
+        seen = Snapshot(None, self._memory.poll_count)
+        for name, data in self.backend.scan(area, self._prefix):
+            key = StorageKey(area, name)
+            type_ = self._types.get(self._word(key))
+            if type_ is None or key in self._memory:
+                continue
+            entry = make_entry(type_, self._decode(key, type_, data))
+            with self._lock:
+                if not self._memory.has_room(area, 2 * entry.size):
+                    return
+                if entry.record is not None and key not in self._memory:
+                    if area is Area.DURABLE and key not in self._memory.stored_keys:
+                        self._is_synchronized = False  # the backend has it and does not find it
+                    self._memory.put(key, entry, seen)
 
     def _synchronize(self) -> None:
         """Write everything that memory holds where the backend lacks it or has an older record."""
