@@ -28,7 +28,6 @@ _LOCK_TIMEOUT = 3.0
 _DATABASE = "cache.db"
 #: All that `get` can find. The name in the row itself may be damaged.
 _INDEX = "SELECT key, rowid FROM Cache INDEXED BY Cache_key_raw"
-_ROW = "SELECT key, value FROM Cache WHERE rowid = ?"
 #: Errors of SQLite that are no fault of the file: another file would fail too.
 _ENVIRONMENT_CODES = {
     getattr(sqlite3, f"SQLITE_{name}")
@@ -239,18 +238,23 @@ class DiskCache:
 
 
 def _latest_rows(connection: sqlite3.Connection) -> Iterator[tuple[object, ...]]:
-    """Yield names and values as stored. Raise the first error after all that can be read."""
-    errors = []
-    index = {row_id: name for name, row_id in connection.execute(_INDEX)}
-    indexed = set(index.values())
-    latest = connection.execute("SELECT rowid FROM Cache ORDER BY store_time DESC").fetchall()
-    for (row_id,) in latest:
+    """Yield names and values as stored. Raise an error only after all that can be read."""
+    errors: list[sqlite3.Error] = []
+
+    def select(query: str, *parameters: object) -> list[tuple[Any, ...]]:
         try:
-            for name, value in connection.execute(_ROW, (row_id,)):
-                # A row that `get` does not find may be an old one of a name that it finds.
-                yield index.get(row_id, name) if name in indexed else name, value
+            return connection.execute(query, parameters).fetchall()
         except sqlite3.Error as error:
             errors.append(error)
+            return []
+
+    index = {row_id: name for name, row_id in select(_INDEX)}
+    indexed = set(index.values())
+    latest = select("SELECT rowid FROM Cache ORDER BY store_time DESC")
+    for row_id in dict.fromkeys([*(row_id for (row_id,) in latest), *index]):
+        for name, value in select("SELECT key, value FROM Cache WHERE rowid = ?", row_id):
+            # A row that `get` does not find may be an old one of a name that it finds.
+            yield index.get(row_id, name) if name in indexed else name, value
     if errors:
         raise errors[0]
 

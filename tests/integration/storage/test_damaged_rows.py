@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -43,7 +44,7 @@ def database(tmp_path: Path) -> Path:
     with closing(DiskBackend(tmp_path, SCHEMA_VERSION)) as backend:
         for page in DAYS:
             key = StorageKey(Area.DURABLE, f"{UPSTREAM} listing {page}")
-            backend.replace(key, None, encode(make_listing(page)))
+            backend.replace(key, None, encode(make_listing(page))[0])
     return tmp_path / f"v{SCHEMA_VERSION}" / "durable" / "cache.db"
 
 
@@ -158,18 +159,35 @@ def test_a_record_that_cannot_be_read_is_written_again_and_no_other_is_lost(
         assert [store.get_listing(page) for page in DAYS] == [make_listing(page) for page in DAYS]
 
 
-def test_a_database_whose_rows_cannot_all_be_read_is_replaced_when_it_is_opened(
-    database: Path, tmp_path: Path
-) -> None:
+def zero_page_of(database: Path, name: str) -> None:
+    """Overwrite the first page of a table or index with zeros."""
     with closing(sqlite3.connect(database)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        (table,) = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'Cache'")
-    content = bytearray(database.read_bytes())
-    start = (table[0] - 1) * 4096
-    content[start : start + 4096] = bytes(4096)
-    database.write_bytes(content)
+        query = "SELECT rootpage FROM sqlite_schema WHERE name = ?"
+        ((page,),) = connection.execute(query, (name,))
+    with database.open("r+b") as file:
+        file.seek((page - 1) * 4096)
+        file.write(bytes(4096))
+
+
+@pytest.mark.parametrize("name", ["Cache_key_raw", "Cache_store_time"])
+def test_records_survive_a_page_of_an_index_that_cannot_be_read(
+    database: Path, tmp_path: Path, name: str
+) -> None:
+    zero_page_of(database, name)
+    for _ in range(2):
+        with closing(open_store(tmp_path)) as store:
+            store.open()
+            assert [store.get_listing(page) for page in DAYS] == list(map(make_listing, DAYS))
+            assert store.failure_state(NOON) is None
+            wait_until(partial(getattr, store._records, "_is_loaded"))
+
+
+def test_a_table_that_cannot_be_read_is_replaced_when_it_is_opened(
+    database: Path, tmp_path: Path
+) -> None:
+    zero_page_of(database, "Cache")
     with closing(open_store(tmp_path)) as store:
-        store.open()
         wait_until(lambda: store._records._is_loaded)
         assert store.failure_state(NOON) is None
         store.save_listing(make_listing(DAYS[0]), DAYS[0])
