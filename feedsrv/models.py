@@ -142,17 +142,12 @@ class Paper(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
 
         In a feed whose query has counters, when it first matched. It never moves.
         """
-        if self.matched_at is not None:
-            return self.matched_at
-        day, (minute, second) = self.published_on, divmod(_second_of_hour(self.id), 60)
-        return datetime(day.year, day.month, day.day, 0, minute, second, tzinfo=UTC)
+        return self.matched_at or _published(self.listed or self.submitted, self.id)
 
     @property
     def published_on(self) -> date:
         """The day of `published`."""
-        if self.matched_at is not None:
-            return self.matched_at.date()
-        return self.listed or self.submitted
+        return self.matched_at.date() if self.matched_at else self.listed or self.submitted
 
     @property
     def updated(self) -> datetime:
@@ -170,7 +165,12 @@ class Paper(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
         return _ARXIV_ID.fullmatch(self.id) is not None
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=8192)  # each poll sorts papers by it
+def _published(day: date, paper_id: str) -> datetime:
+    minute, second = divmod(_second_of_hour(paper_id), 60)
+    return datetime(day.year, day.month, day.day, 0, minute, second, tzinfo=UTC)
+
+
 def _second_of_hour(paper_id: str) -> int:
     """Return the second at which a paper is published: for arXiv's, its number modulo an hour.
 

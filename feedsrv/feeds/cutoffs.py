@@ -1,5 +1,6 @@
 """Where feeds that reached their limit were cut off, so that no paper comes back."""
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -23,8 +24,8 @@ class Cutoffs:
     ) -> tuple[Match, ...]:
         """Return the matches without old ones that newer ones pushed out of the feed before.
 
-        When a paper leaves the window, the next older search hit would take its place, and readers
-        would show it as new. Papers of the window always stay.
+        They come newest first. When a paper leaves the window, the next older search hit would take
+        its place, and readers would show it as new. Papers of the window always stay.
         """
         start = self.list_days.window_start()
         has_window = any(feed.page is None and "daily" in feed.sources for feed in feeds)
@@ -39,4 +40,7 @@ class Cutoffs:
         else:
             return matches
         latest_hidden = min(cutoff.published, start - timedelta(microseconds=1))
-        return tuple(match for match in matches if match.paper.published > latest_hidden)
+        first_hidden = bisect_left(
+            matches, True, key=lambda match: match.paper.published <= latest_hidden
+        )
+        return matches[:first_hidden]

@@ -20,13 +20,17 @@ from itertools import chain
 
 from feedsrv.config import Config
 from feedsrv.errors import NoDataYetError, UnknownFeedError, UpstreamError
+from feedsrv.feeds.adhoc import adhoc_feed
 from feedsrv.feeds.artefact_fetcher import ArtefactFetcher
+from feedsrv.feeds.atom import render_atom
 from feedsrv.feeds.closed_digests import ClosedDigests
 from feedsrv.feeds.cutoffs import Cutoffs
 from feedsrv.feeds.deduplication import merge_feeds
+from feedsrv.feeds.entry import build_entries
 from feedsrv.feeds.lifetimes import MIN_LIFETIME, cacheable_until, poll_after, split_future_matches
 from feedsrv.feeds.limits import ALL_PAPERS, DEFAULT_LIMIT, common_limit
 from feedsrv.feeds.listing_search import ListingSearcher
+from feedsrv.feeds.metadata import feed_metadata
 from feedsrv.feeds.results import DigestResult, FeedResult
 from feedsrv.feeds.seed_fetcher import SeedFetcher
 from feedsrv.feeds.selection import Selection, Selector
@@ -34,7 +38,7 @@ from feedsrv.feeds.source_fetcher import SourceFetcher, with_fetched_listings
 from feedsrv.feeds.sources import SourceState, effective_sources
 from feedsrv.feeds.stored_list_days import StoredListDays
 from feedsrv.feeds.window import Window
-from feedsrv.models import Failure, Feed, Kind, Listing, Page, StoredDays
+from feedsrv.models import Failure, Feed, Kind, Listing, Match, Page, StoredDays
 from feedsrv.search.index import Index
 from feedsrv.search.parser import parse_query
 from feedsrv.search.query import Query, iter_likes
@@ -281,12 +285,18 @@ class Service:
         return failure or self.repository.get_failure(None)
 
     def warm_up(self) -> None:
-        """Open the store, load what it holds and build the index, so that no reader waits."""
+        """Open the store and do what the first request would do, so that no reader waits."""
         self.repository.open()
         if self.is_ready():
-            # The first search builds the index, and loads the grammar and the word families.
-            self.stored_list_days.search_index().search(parse_query("paper"))
             self.client.warm_up()
+            index = self.stored_list_days.search_index()
+            # The first search builds the index, and loads the grammar and the word families.
+            index.search(parse_query("paper"))
+            # Entries of the newest papers, which most feeds have, are rendered once for all feeds.
+            feed = adhoc_feed("")
+            metadata = feed_metadata([feed], demo=False, self_url="", page_url="", icon_url="")
+            newest = [Match(paper, (feed,)) for paper in index.papers[:DEFAULT_LIMIT]]
+            render_atom(metadata, build_entries(newest))
 
     def is_ready(self) -> bool:
         """Return whether there is anything to serve; if not, fetch the first lists."""

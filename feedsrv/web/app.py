@@ -38,7 +38,6 @@ from feedsrv.web.problems import (
     problem_response,
 )
 from feedsrv.web.responses import CacheableFlaskResponse, add_validators
-from feedsrv.web.rewriting import URLRewriter
 from feedsrv.web.routing import nearest_path
 from feedsrv.web.security_headers import options_response, security_headers
 from feedsrv.web.sign_up import SignUpViews
@@ -98,11 +97,9 @@ def create_app(service: Service) -> Flask:
     )
     _register_hooks(app, service, views, metrics, cache)
     _register_error_handlers(app, views)
-    rewriter = URLRewriter(cache)
-    access_log = (
-        AccessLog(rewriter, service.config, service.now) if service.config.access_log else rewriter
+    app.wsgi_app = (  # type: ignore[method-assign]  # as Flask documents it
+        AccessLog(cache, service.config, service.now) if service.config.access_log else cache
     )
-    app.wsgi_app = access_log  # type: ignore[method-assign]  # as Flask documents it
     return app
 
 

@@ -4,7 +4,10 @@
 
     request ── cached, current and not expired? ── response
                         │ no
-                        └── Flask ── view ── `ResponseCache.store` ── response
+                        └── address repaired ── cached, current and not expired? ── response
+                                                            │ no
+                                                            └── Flask ── view ── response
+                                                                          └ `ResponseCache.store`
 
 A cached response is valid until anything is stored, by any process, or until one of its listings is
 due to be fetched again.
@@ -21,12 +24,11 @@ from cachetools import FIFOCache
 from feedsrv.web.content_encoding import accepts_gzip
 from feedsrv.web.responses import (
     CacheableResponse,
-    needs_uncompressed_body,
-    preconditions_allow_body,
     respond_conditionally,
     with_uncompressed_body,
     without_uncompressed_body,
 )
+from feedsrv.web.rewriting import rewrite_environ
 from feedsrv.web.urls import forwarded_url_parts, is_trusted_proxy
 
 _METHODS = {"GET", "HEAD"}
@@ -85,24 +87,27 @@ class ResponseCache:
         self._write_lock = Lock()
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        try:
-            entry = self._entries[self._cache_key(environ)]
-        except KeyError:
-            return self._app(environ, start_response)
+        entry = self._find(environ)
+        if entry is None:
+            # Only now: few addresses are rewritten, and checking one takes as long as finding it.
+            environ = rewrite_environ(environ)
+            entry = self._find(environ)
+            if entry is None:
+                return self._app(environ, start_response)
         cached, now = entry.cached, self._now()
-        is_usable = environ["REQUEST_METHOD"] in _METHODS and (
-            bool(cached.representations) or not preconditions_allow_body(cached, environ)
-        )
         is_current = (
             entry.version == self._version() and entry.stored_at <= now < cached.cacheable_until
         )
         # An outdated feed is better than 503: some readers drop feeds that fail.
-        if not is_usable or not (is_current or self._is_overloaded()):
+        if not (is_current or self._is_overloaded()) or environ["REQUEST_METHOD"] not in _METHODS:
             return self._app(environ, start_response)
-        if needs_uncompressed_body(cached, environ):
-            cached = with_uncompressed_body(cached)
-            self.store(environ, cached, entry.version, entry.counters)
         status, headers, body = respond_conditionally(cached, environ, now)
+        if body is None:
+            cached = with_uncompressed_body(cached)
+            body = cached.plain.body
+            if body is None:
+                return self._app(environ, start_response)
+            self.store(environ, cached, entry.version, entry.counters)
         entry.counters[status]()
         start_response(status, headers)
         return [body]
@@ -119,6 +124,8 @@ class ResponseCache:
         The version is that of the store before the response was made: what is stored meanwhile
         makes it stale. Most readers accept gzip, so plain bodies are kept for the others alone.
         """
+        if rewrite_environ(environ) is not environ:
+            return  # whoever requests this address means another one
         if accepts_gzip(environ):
             cached = without_uncompressed_body(cached)
         key = self._cache_key(environ)
@@ -126,6 +133,12 @@ class ResponseCache:
         with self._write_lock:
             if size <= self._entries.maxsize:
                 self._entries[key] = _CacheEntry(cached, version, self._now(), counters, size)
+
+    def _find(self, environ: WSGIEnvironment) -> _CacheEntry | None:
+        try:
+            return self._entries[self._cache_key(environ)]
+        except KeyError:
+            return None
 
     def _cache_key(self, environ: WSGIEnvironment) -> _CacheKey:
         """Return everything in a request that selects a response, conditions and encoding aside."""

@@ -35,13 +35,14 @@ class PageViews(BaseViews):
 
     def index(self) -> Response:
         """Return the front page: a preview of the query, and the configured feeds."""
-        if path := list_path(query_param()):
+        query = query_param()
+        if path := list_path(query):
             return redirect_response(self._url_builder()(path))
         window, today = self._service.window(), self._service.now().date()
         feeds, page = tuple(self._config.feeds.values()), page_number_param()
         # A static export has no further pages.
         size = len(feeds) if self._config.static_export else _FEEDS_PER_PAGE
-        offset, query = (page - 1) * size, query_param()
+        offset = (page - 1) * size
         listed = feeds[offset : offset + size]
         # Beside the preview of a query, only their titles.
         cards = [
@@ -51,7 +52,7 @@ class PageViews(BaseViews):
         url = partial(self._url_builder(), "/", q=query)
         return self._html_response(
             "index.html",
-            **self._preview_context(),
+            **self._preview_context(query),
             feeds=listed,
             cards=cards,
             outage=None if self._config.static_export else long_outage(self._service),
@@ -63,12 +64,12 @@ class PageViews(BaseViews):
 
     def preview(self) -> Response:
         """Return a part of a page: what a feed of the query would contain."""
-        if path := list_path(query_param()):
-            return redirect_response(self._url_builder()(path))  # page.js goes there
-        return self._html_response("preview.html", **self._preview_context())
-
-    def _preview_context(self) -> dict[str, object]:
         query = query_param()
+        if path := list_path(query):
+            return redirect_response(self._url_builder()(path))  # page.js goes there
+        return self._html_response("preview.html", **self._preview_context(query))
+
+    def _preview_context(self, query: str) -> dict[str, object]:
         try:
             if query:
                 tree, client = parse_query(query, URL_LIMITS), client_address(self._config, request)

@@ -21,7 +21,9 @@ from feedsrv.web.conditional_requests import NOT_MODIFIED, OK, evaluate_precondi
 from feedsrv.web.content_encoding import EncodedBody, accepts_gzip, encode_body
 from feedsrv.web.security_headers import security_headers
 
-_MIN_MAX_AGE, _MAX_MAX_AGE = timedelta(minutes=5), timedelta(hours=1)
+_SECOND = timedelta(seconds=1)
+#: Seconds.
+_MIN_MAX_AGE, _MAX_MAX_AGE = 300, 3600
 #: Seconds, RFC 5861.
 _STALE_DIRECTIVES = "stale-while-revalidate=3600, stale-if-error=86400"
 #: Bytes from which a body is compressed.
@@ -34,7 +36,7 @@ class Representation(NamedTuple):
     """The body of a response in one encoding, with all header fields but Cache-Control."""
 
     headers: tuple[Header, ...]
-    #: None for a plain body that was dropped: see `without_uncompressed_body`.
+    #: None where it is not in memory.
     body: bytes | None
 
 
@@ -47,8 +49,9 @@ class CacheableResponse(NamedTuple):
     media_type: str
     #: Header fields of every status (RFC 9110 15.4.5).
     headers: tuple[Header, ...]
-    #: Plain and gzip; none until a client needs a body.
-    representations: tuple[Representation, ...]
+    #: Plain and gzip; without bodies until a client needs one.
+    plain: Representation
+    compressed: Representation
     #: The directive of Cache-Control that says whose caches may store it: public or private.
     cache_scope: str
     #: When a new request may bring something new: readers are told to wait until then.
@@ -58,7 +61,7 @@ class CacheableResponse(NamedTuple):
 
     def size(self) -> int:
         """Return the bytes that the bodies take."""
-        return sum(len(each.body) for each in self.representations if each.body is not None)
+        return len(self.plain.body or b"") + len(self.compressed.body or b"")
 
 
 class HttpResponse(NamedTuple):
@@ -66,7 +69,11 @@ class HttpResponse(NamedTuple):
 
     status: str
     headers: list[Header]
-    body: bytes
+    #: None for a body that is not in memory.
+    body: bytes | None
+
+
+_NOT_RENDERED = Representation((), None)
 
 
 def build_cacheable_response(
@@ -96,7 +103,8 @@ def build_cacheable_response(
             *headers,
             *security_headers(media_type, private=private).items(),
         ),
-        representations=(),
+        plain=_NOT_RENDERED,
+        compressed=_NOT_RENDERED,
         cache_scope="private" if private else "public",
         poll_after=poll_after,
         cacheable_until=cacheable_until,
@@ -114,43 +122,21 @@ def with_body(cached: CacheableResponse, body: EncodedBody) -> CacheableResponse
     plain = (*headers, ("Content-Length", str(len(body.plain))))
     compressed = (*headers, ("Content-Encoding", "gzip"), ("Content-Length", str(len(body.gzip))))
     return cached._replace(
-        representations=(Representation(plain, body.plain), Representation(compressed, body.gzip))
+        plain=Representation(plain, body.plain), compressed=Representation(compressed, body.gzip)
     )
 
 
 def without_uncompressed_body(cached: CacheableResponse) -> CacheableResponse:
     """Return the response with its compressed body alone, a seventh of both."""
-    if not cached.representations:
-        return cached
-    plain, compressed = cached.representations
-    return cached._replace(representations=(plain._replace(body=None), compressed))
+    return cached._replace(plain=cached.plain._replace(body=None))
 
 
 def with_uncompressed_body(cached: CacheableResponse) -> CacheableResponse:
-    """Return the response with both bodies in memory."""
-    plain, compressed = cached.representations
-    return cached._replace(
-        representations=(
-            plain._replace(body=_uncompressed_body(cached.representations)),
-            compressed,
-        )
-    )
-
-
-def needs_uncompressed_body(cached: CacheableResponse, environ: WSGIEnvironment) -> bool:
-    """Return whether the response to the request would have to be decompressed."""
-    return (
-        bool(cached.representations)
-        and cached.representations[0].body is None
-        and environ["REQUEST_METHOD"] != "HEAD"
-        and not accepts_gzip(environ)
-        and preconditions_allow_body(cached, environ)
-    )
-
-
-def _uncompressed_body(representations: tuple[Representation, ...]) -> bytes:
-    plain, compressed = (each.body for each in representations)
-    return plain if plain is not None else gzip.decompress(compressed or b"")
+    """Return the response with both bodies in memory, if it has the compressed one."""
+    if cached.compressed.body is None:
+        return cached
+    body = gzip.decompress(cached.compressed.body)
+    return cached._replace(plain=cached.plain._replace(body=body))
 
 
 def preconditions_allow_body(cached: CacheableResponse, environ: WSGIEnvironment) -> bool:
@@ -162,26 +148,22 @@ def respond_conditionally(
     cached: CacheableResponse, environ: WSGIEnvironment, now: datetime
 ) -> HttpResponse:
     """Return what is sent for this request: 200, 304 or 412, plain or compressed."""
-    max_age = min(max(cached.poll_after - now, _MIN_MAX_AGE), _MAX_MAX_AGE)
-    cache_control = _cache_control(cached.cache_scope, max_age.seconds)
+    cache_control = _cache_control(cached.cache_scope, (cached.poll_after - now) // _SECOND)
     status = evaluate_preconditions(cached.etag, cached.last_modified, environ)
-    match status:
-        case "200 OK":
-            headers, body = cached.representations[accepts_gzip(environ)]
-            if environ["REQUEST_METHOD"] == "HEAD":
-                body = b""
-            elif body is None:
-                body = _uncompressed_body(cached.representations)
-            return HttpResponse(OK, [*headers, cache_control], body)
-        case "412 Precondition Failed":
-            headers = (*cached.headers, cache_control, ("Content-Length", "0"))
-            return HttpResponse(status, [*headers], b"")
-        case "304 Not Modified":
-            return HttpResponse(status, [*cached.headers, cache_control], b"")
+    if status == OK:
+        headers, body = cached.compressed if accepts_gzip(environ) else cached.plain
+        if headers and environ["REQUEST_METHOD"] == "HEAD":
+            body = b""
+        return HttpResponse(status, [*headers, cache_control], body)
+    if status == NOT_MODIFIED:
+        return HttpResponse(status, [*cached.headers, cache_control], b"")
+    return HttpResponse(status, [*cached.headers, cache_control, ("Content-Length", "0")], b"")
 
 
-@lru_cache(maxsize=2 * 3600)
-def _cache_control(scope: str, max_age: int) -> Header:
+@lru_cache(maxsize=2 * _MAX_MAX_AGE)
+def _cache_control(scope: str, seconds: int) -> Header:
+    """Return the header for a response that changes in so many seconds."""
+    max_age = min(max(seconds, _MIN_MAX_AGE), _MAX_MAX_AGE)
     return "Cache-Control", f"{scope}, max-age={max_age}, {_STALE_DIRECTIVES}"
 
 
@@ -191,7 +173,7 @@ class CacheableFlaskResponse(FlaskResponse):
     def __init__(self, cached: CacheableResponse, environ: WSGIEnvironment, now: datetime) -> None:
         response = respond_conditionally(cached, environ, now)
         # A list: for bytes, Response would set Content-Length, which would be 0 for HEAD.
-        super().__init__([response.body], response.status)
+        super().__init__([response.body or b""], response.status)
         self.headers = Headers(response.headers)  # and no default Content-Type
         self.cached = cached
 

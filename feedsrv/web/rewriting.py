@@ -1,4 +1,4 @@
-"""URL rewriting: addresses that programs have changed become what they were (WSGI middleware).
+"""URL rewriting: addresses that programs have changed become what they were.
 
 Mail programs, chat clients, proxies and readers encode a question mark, escape an ampersand, add a
 parameter with a second question mark, or drop the query string. For the last there is a form of
@@ -8,9 +8,8 @@ not help: the same program would change its target too.
 
 import html
 import re
-from collections.abc import Iterable
 from urllib.parse import quote, unquote
-from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+from wsgiref.types import WSGIEnvironment
 
 from feedsrv.feeds.formats import ALL_FORMATS
 from feedsrv.web.params import PATH_PARAMETERS
@@ -43,22 +42,19 @@ _TRAILING_SLASH = re.compile(r"((?:^|&)(?!key=)\w+=[^&]*?)/+$")
 _SAFE = "%/:?@!$&'()*+,;=~"
 
 
-class URLRewriter:
-    """WSGI middleware that gives the application the address that was meant."""
-
-    def __init__(self, app: WSGIApplication) -> None:
-        self._app = app
-
-    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        path, query_string = environ["PATH_INFO"], environ.get("QUERY_STRING", "")
-        if (
-            _UNUSUAL_PATH.search(path)
-            or _UNUSUAL_QUERY.search(query_string)
-            or not query_string.isascii()
-        ):
-            path, query_string = rewrite_url(path, query_string)
-            environ = {**environ, "PATH_INFO": path, "QUERY_STRING": query_string}
-        return self._app(environ, start_response)
+def rewrite_environ(environ: WSGIEnvironment) -> WSGIEnvironment:
+    """Return the request with the address that was meant; the same request if it has that."""
+    path, query_string = environ["PATH_INFO"], environ.get("QUERY_STRING", "")
+    if (
+        _UNUSUAL_PATH.search(path)
+        or _UNUSUAL_QUERY.search(query_string)
+        or not query_string.isascii()
+    ):
+        rewritten = rewrite_url(path, query_string)
+        if rewritten != (path, query_string):
+            path, query_string = rewritten
+            return {**environ, "PATH_INFO": path, "QUERY_STRING": query_string}
+    return environ
 
 
 def rewrite_url(path: str, query_string: str) -> tuple[str, str]:

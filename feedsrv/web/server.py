@@ -30,6 +30,8 @@ from feedsrv.config import Config
 from feedsrv.errors import ListenError
 
 if TYPE_CHECKING:
+    from wsgiref.types import WSGIApplication
+
     from flask import Flask  # the worker imports it
 
 _APPLICATION = "feedsrv.web.wsgi:app"
@@ -184,13 +186,15 @@ def run_server(
     server.serve(target_loader=partial(_start_worker, load_app, listener_fd))
 
 
-def _start_worker(load_app: "Callable[[], Flask]", listener_fd: int, _target: str) -> "Flask":
+def _start_worker(
+    load_app: "Callable[[], Flask]", listener_fd: int, _target: str
+) -> "WSGIApplication":
     """Return the application, with its caches filled; called by granian in the worker."""
     if sys.platform != "win32":
         _handle_signals(listener_fd)
     app = load_app()
     app.extensions["feedsrv"].warm_up()
-    return app
+    return app.wsgi_app
 
 
 def _handle_signals(listener_fd: int) -> None:

@@ -7,9 +7,13 @@ import pytest
 from werkzeug.wrappers import Response
 
 from feedsrv.errors import NoDataYetError, ParseError, UnknownFeedError, UpstreamError
+from feedsrv.feeds import atom
+from feedsrv.feeds.atom import render_atom
+from feedsrv.feeds.entry import build_entries
+from feedsrv.feeds.metadata import feed_metadata
 from feedsrv.feeds.results import FeedResult
 from feedsrv.feeds.service import Service
-from feedsrv.models import Feed, Kind, Page, Source
+from feedsrv.models import Feed, Kind, Match, Page, Source
 from tests.support.clock import Clock
 from tests.support.types import MakeService
 from tests.support.upstream import FakeUpstream, make_raw_paper
@@ -347,6 +351,19 @@ def test_the_api_is_preferred_to_cards(service: Service, upstream: FakeUpstream)
     listing = service.refresh_page(service.newest_day())
     assert listing.parsed_from == "api"
     assert listing.papers[0].authors
+
+
+def test_after_a_warm_up_the_entries_of_the_newest_papers_are_rendered(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    papers = service.refresh_page(service.newest_day()).papers
+    atom._entry_xml.cache_clear()
+    service.warm_up()
+    monkeypatch.setattr(atom, "build_entry", None)
+    feed = make_feed()
+    metadata = feed_metadata([feed], demo=False, self_url="", page_url="", icon_url="")
+    document = render_atom(metadata, build_entries([Match(paper, (feed,)) for paper in papers]))
+    assert document.count(b"<entry>") == len(papers) > 1
 
 
 def test_many_new_keywords_do_not_delay_stored_feeds(

@@ -15,7 +15,6 @@ from feedsrv.models import Kind, Page
 from feedsrv.web.app import create_app
 from feedsrv.web.base_views import BaseViews
 from feedsrv.web.cache import ResponseCache
-from feedsrv.web.rewriting import URLRewriter
 from tests.support.clock import Clock
 from tests.support.types import MakeService
 from tests.support.upstream import FakeUpstream, make_raw_paper
@@ -126,9 +125,7 @@ def counted(service: Service) -> ViewCounter:
 
 
 def cache_of(app: Flask) -> ResponseCache:
-    rewriter = app.wsgi_app
-    assert isinstance(rewriter, URLRewriter)
-    cache = rewriter._app
+    cache = app.wsgi_app
     assert isinstance(cache, ResponseCache)
     return cache
 
@@ -332,6 +329,21 @@ def test_no_response_for_one_mount_point_is_sent_to_another(counted: ViewCounter
         body = send(counted, environ)[2]
         assert f'"http://localhost{prefix}/papers.atom"'.encode() in body
     assert counted.count == 3
+
+
+def test_a_repaired_address_that_would_be_repaired_again_is_not_cached(
+    counted: ViewCounter,
+) -> None:
+    repaired, meant = "/papers.atom?q=causal\\&limit=1", "/papers.atom?q=causal&limit=1"
+    get(counted, repaired.replace("&", "%26"))  # becomes the repaired one
+    assert get(counted, repaired)[2] == get(counted, meant)[2]
+
+
+def test_a_repaired_address_is_served_from_the_cache(counted: ViewCounter) -> None:
+    for _ in range(2):
+        get(counted, "/papers/q/causal.atom")
+        get(counted, "/papers.atom?q=causal%20")
+    assert counted.count == 1
 
 
 def test_errors_are_not_cached(counted: ViewCounter) -> None:
