@@ -33,7 +33,7 @@ _ENVIRONMENT_CODES = {
     getattr(sqlite3, f"SQLITE_{name}")
     for name in (
         *("AUTH", "BUSY", "CANTOPEN", "FULL", "INTERRUPT", "IOERR", "LOCKED", "NOMEM", "PERM"),
-        *("PROTOCOL", "READONLY"),
+        "PROTOCOL",
     )
 }
 
@@ -147,7 +147,9 @@ class DiskCache:
                 cause = error
             else:
                 return
-            is_replaced = is_last and _is_damage(cause) and self._put_aside(file_id, cause)
+            is_replaced = (
+                is_last and _is_damage(cause, self._database) and self._put_aside(file_id, cause)
+            )
             if isinstance(cause, OSError) or (is_last and not is_replaced):
                 raise StoreError(str(self._folder.parent), str(cause)) from cause
             self.get("")  # another process is making it, or it is damaged and replaced now
@@ -169,7 +171,11 @@ class DiskCache:
             except Exception as error:  # noqa: BLE001  # diskcache raises anything on damaged files
                 self.close()  # a connection whose COMMIT failed would hold the lock for ever
                 cause = _root_cause(error)
-            if is_last or not _is_damage(cause) or not self._put_aside(file_id, cause):
+            if (
+                is_last
+                or not _is_damage(cause, self._database)
+                or not self._put_aside(file_id, cause)
+            ):
                 break
         raise StoreError(str(self._folder.parent), str(cause) or type(cause).__name__) from cause
 
@@ -304,13 +310,22 @@ def _root_cause(error: Exception) -> Exception:
     return error
 
 
-def _is_damage(cause: Exception) -> bool:
+def _is_damage(cause: Exception, file: Path) -> bool:
     """Return whether the file is no database, not a sound one, or not one of ours."""
     if isinstance(cause, sqlite3.Error) and not isinstance(cause, sqlite3.ProgrammingError):
         code: int = getattr(cause, "sqlite_errorcode", 0)
         # An extended code has the primary one in its lowest byte.
+        if code & 0xFF == sqlite3.SQLITE_READONLY:
+            return _has_unknown_version(file)
         is_cut_short = code == sqlite3.SQLITE_IOERR_SHORT_READ
         return is_cut_short or code & 0xFF not in _ENVIRONMENT_CODES
     # Settings of a wrong type raise anything within diskcache.
     is_environment = OSError | MemoryError | sqlite3.ProgrammingError | diskcache.Timeout
     return not isinstance(cause, is_environment)
+
+
+def _has_unknown_version(file: Path) -> bool:
+    """Return whether the header has a version that SQLite can read and not write."""
+    with suppress(OSError), file.open("rb") as opened:
+        return opened.read(19)[18:] > b"\2"
+    return False

@@ -192,3 +192,17 @@ def test_a_table_that_cannot_be_read_is_replaced_when_it_is_opened(
         assert store.failure_state(NOON) is None
         store.save_listing(make_listing(DAYS[0]), DAYS[0])
         assert store.failure_state(NOON) is None
+
+
+def test_a_database_that_is_only_read_only_because_its_header_is_damaged_is_replaced(
+    database: Path, tmp_path: Path
+) -> None:
+    with database.open("r+b") as file:
+        file.seek(18)
+        file.write(b"\3")  # the version of SQLite that can write it
+    for _ in range(2):
+        with closing(open_store(tmp_path)) as store:
+            store.open()
+            store.save_listing(make_listing(DAYS[0]), DAYS[0])
+            assert store.failure_state(NOON) is None
+            assert [store.get_listing(page) for page in DAYS] == list(map(make_listing, DAYS))
