@@ -36,7 +36,7 @@ from statistics import mean
 import msgspec
 
 from feedsrv.models import Paper
-from feedsrv.search.analysis import tokenize
+from feedsrv.search.analysis import analyze, tokenize
 from feedsrv.search.similar import SimilarityIndex, build_seed_vector, vectorize
 from feedsrv.search.word_families import base_forms
 from feedsrv.upstream.paper_json import parse_paper
@@ -59,7 +59,7 @@ def read_papers(directory: Path) -> list[Paper]:
     for file in sorted(directory.glob("*.json*")):
         data = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
         for entry in json.loads(data):
-            paper = parse_paper(msgspec.Raw(json.dumps(entry).encode()), None)
+            paper = analyze(parse_paper(msgspec.Raw(json.dumps(entry).encode()), None))
             papers[paper.id] = paper
     return list(papers.values())
 

@@ -102,12 +102,8 @@ class ParameterError(ClientError):
         return f"{self.name} {self.reason}, not {self.value!r}"
 
 
-@dataclass(eq=False)
 class UnauthorizedError(ClientError):
     """The server is private, and the request has no key that is valid for its path."""
-
-    #: The requested path. The key that was sent, if any, is not recorded.
-    path: str
 
     def __str__(self) -> str:
         return (

@@ -11,7 +11,7 @@ only if its bytes differ: its mtime, and with it the web server's validators, st
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from http import HTTPStatus
 from pathlib import Path
 from typing import NamedTuple
@@ -71,7 +71,7 @@ def export_site(app: Flask, names: Sequence[str], directory: Path) -> Iterator[E
     shared_paths = [*_static_paths(app), "/favicon.ico", "/feeds.opml", "/"]
     current = {_file_name(path) for paths in (*feed_paths.values(), shared_paths) for path in paths}
     client = Client(app)
-    with _translate_errors(directory):
+    try:
         previous = _read_manifest(directory)
         _check_no_foreign_files(directory, current - previous)
         # Before any file, so that an export that was interrupted recognises its files.
@@ -89,6 +89,9 @@ def export_site(app: Flask, names: Sequence[str], directory: Path) -> Iterator[E
         removed = sum(_remove_file(directory / file) for file in sorted(previous - current))
         _write_file(directory / MANIFEST_NAME, _format_manifest(current))
         yield result._replace(removed=removed)
+    except OSError as error:
+        reason = f"{error.filename or directory}: {error.strerror or error}"
+        raise ExportError(str(directory), reason) from error
 
 
 def _feed_paths(name: str) -> Iterator[str]:
@@ -117,16 +120,6 @@ def _export_paths(client: Client, name: str, paths: Iterable[str], directory: Pa
             bodies[_file_name(path)] = response.get_data()
     written = sum(_write_file(directory / file, body) for file, body in bodies.items())
     return ExportResult(name, written)
-
-
-@contextmanager
-def _translate_errors(directory: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        location = error.filename or directory
-        reason = f"{location}: {error.strerror or error}"
-        raise ExportError(str(directory), reason) from error
 
 
 def _write_file(file: Path, body: bytes) -> bool:

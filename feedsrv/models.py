@@ -225,6 +225,11 @@ class ArtefactRecord(msgspec.Struct, frozen=True, array_like=True):
 StoredDays = tuple[tuple[Page, Listing | None], ...]
 
 
+def list_day(page: Page, listing: Listing | None) -> date:
+    """Return the day of a list: that which upstream returned, perhaps in place of the page's."""
+    return date.fromisoformat(listing.page.key if listing is not None else page.key)
+
+
 # --- feeds ----------------------------------------------------------------------------------------
 
 Source = Literal["daily", "search", "trending", "week", "month"]

@@ -47,7 +47,8 @@ def read_network_settings(environ: Mapping[str, str], upstream_url: str) -> Netw
         raise ConfigError(problems)
     url = urlsplit(upstream_url)
     _, proxy = proxies.get(url.scheme) or proxies.get("all") or ("", "")
-    if _bypasses_proxy(url.hostname or "", environ.get("no_proxy") or environ.get("NO_PROXY", "")):
+    host, no_proxy = url.hostname or "", environ.get("no_proxy") or environ.get("NO_PROXY", "")
+    if any(_matches_host(entry.strip().lower(), host) for entry in no_proxy.split(",")):
         proxy = ""
     ca_file = environ.get("SSL_CERT_FILE", "")
     return NetworkSettings(proxy, ca_file, "" if ca_file else environ.get("SSL_CERT_DIR", ""))
@@ -101,12 +102,8 @@ def _key_log_problem(path: str) -> str:
         return f"expected a file that can be written, not {path!r}"
 
 
-def _bypasses_proxy(host: str, no_proxy: str) -> bool:
-    """Return whether ``NO_PROXY`` has the host, its domain, or a network that contains it."""
-    return any(_matches_host(entry.strip().lower(), host) for entry in no_proxy.split(","))
-
-
 def _matches_host(entry: str, host: str) -> bool:
+    """Return whether an entry of ``NO_PROXY`` is the host, its domain, or a network that has it."""
     with suppress(ValueError):
         return ip_address(host) in ip_network(entry.strip("[]"), strict=False)
     name = entry.partition(":")[0].lstrip("*.")  # some programs want a port

@@ -51,8 +51,8 @@ def mail_command(config_file: Path | None, directory: Path | None, remove: str |
 def _send_due_mail(service: Service, subscriptions: Subscriptions, directory: Path | None) -> int:
     """Send the digests that are due, print what became of them, and return the exit code."""
     config = service.config
-    feeds = {each: subscribed_feeds(service, each) for each in subscriptions.active()}
-    failed = refresh_feeds(service, [feed for found in feeds.values() for feed in found])
+    feeds = [feed for each in subscriptions.active() for feed in subscribed_feeds(service, each)]
+    failed = refresh_feeds(service, feeds)
     due = due_messages(service, subscriptions)
     links = MailLinks(service.repository, public_url_builder(config))
     if directory is not None:

@@ -144,7 +144,6 @@ def build_config(
 
 
 def _missing_settings(config: Config) -> Iterator[str]:
-    """Yield which settings others need."""
     if config.mail.sign_up and not config.public_url:
         yield "mail.sign_up: needs public_url, because messages contain links to this server"
     if not config.mail.host:

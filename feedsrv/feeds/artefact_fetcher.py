@@ -1,7 +1,8 @@
 """Fetch which models, datasets and Spaces cite the papers of configured feeds."""
 
 from collections.abc import Callable, Iterable
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import timedelta
 
 from feedsrv.config import Config
 from feedsrv.feeds.deduplication import newest_first
@@ -10,9 +11,6 @@ from feedsrv.search.artefact_table import NO_ARTEFACTS, ArtefactTable
 from feedsrv.search.query import Query, has_artefact_condition
 from feedsrv.storage.repository import Repository
 from feedsrv.upstream.artefact_refresh import ArtefactRefresher
-from feedsrv.upstream.client import UpstreamClient
-from feedsrv.upstream.failure_tracker import FailureTracker
-from feedsrv.upstream.rate_limiter import RateLimiter
 from feedsrv.upstream.scheduler import Scheduler
 
 #: With more feeds, the whole window is checked: selecting the papers of all of them
@@ -26,60 +24,30 @@ _BATCH_SIZE = 20
 _MAX_BATCH_PAUSE = 2.0
 
 
+@dataclass(kw_only=True, eq=False)
 class ArtefactFetcher:
-    """Checks which artefacts cite the papers of configured feeds. Safe for threads.
+    """Checks which artefacts cite the papers of configured feeds. Safe for threads."""
 
-    Args:
-        config: The settings.
-        repository: Stores the results, and the listings.
-        client: Talks to upstream.
-        rate_limiter: Says when a request may be sent.
-        failures: Says whether upstream fails.
-        scheduler: Has the thread that sends them.
-        select: Returns the stored papers of a feed, and those that artefacts would bring in.
-        now: The clock (UTC).
-        sleep: Waits for a number of seconds; returns true when the server is shutting down.
-        chance: Returns a random number from 0 to 1.
-    """
+    config: Config
+    repository: Repository
+    refresher: ArtefactRefresher
+    scheduler: Scheduler
+    #: Returns the stored papers of a feed, and those that artefacts would bring in.
+    select: Callable[[Feed], Iterable[Paper]]
+    #: Waits for a number of seconds.
+    sleep: Callable[[float], object]
 
-    def __init__(
-        self,
-        config: Config,
-        repository: Repository,
-        client: UpstreamClient,
-        *,
-        rate_limiter: RateLimiter,
-        failures: FailureTracker,
-        scheduler: Scheduler,
-        select: Callable[[Feed], Iterable[Paper]],
-        now: Callable[[], datetime],
-        sleep: Callable[[float], object],
-        chance: Callable[[], float],
-    ) -> None:
-        self._is_enabled = config.linked_artefacts
-        self._spacing = config.spacing
-        feeds = tuple(config.feeds.values())
+    def __post_init__(self) -> None:
+        self._is_enabled = self.config.linked_artefacts
+        feeds = tuple(self.config.feeds.values())
         self._feeds = feeds if len(feeds) <= _MAX_FEEDS else (_EVERY_PAPER,)
-        self._repository = repository
-        self._refresher = ArtefactRefresher(
-            client=client,
-            repository=repository,
-            papers=self._papers,
-            rate_limiter=rate_limiter,
-            failures=failures,
-            now=now,
-            chance=chance,
-        )
-        self._scheduler = scheduler
-        self._select = select
-        self._sleep = sleep
         #: The papers to check, and the version of the store that they were selected from.
         self._cached_papers: tuple[object, tuple[Paper, ...]] = (None, ())
         self._was_complete = False
 
     def table(self) -> ArtefactTable:
         """Return what is known; the same object until it changes."""
-        return self._repository.get_artefacts() if self._is_enabled else NO_ARTEFACTS
+        return self.repository.get_artefacts() if self._is_enabled else NO_ARTEFACTS
 
     def all_checked(self, queries: Iterable[Query]) -> bool:
         """Return whether a paper that begins to match the queries does so because of new artefacts.
@@ -88,7 +56,7 @@ class ArtefactFetcher:
         """
         if not self._was_complete and any(map(has_artefact_condition, queries)):
             records = self.table().records
-            self._was_complete = all(paper.id in records for paper in self._papers())
+            self._was_complete = all(paper.id in records for paper in self.papers())
             return self._was_complete
         return True
 
@@ -100,26 +68,26 @@ class ArtefactFetcher:
     def refresh_when_idle(self) -> None:
         """Check one paper after another whenever nothing else is to be fetched."""
         if self._is_enabled:
-            self._scheduler.run_when_idle(self._refresher.refresh_next)
+            self.scheduler.run_when_idle(self.refresher.refresh_next)
 
     def refresh_batch(self) -> None:
         """Check the next papers, as long as no other request has to wait."""
         for _ in range(_BATCH_SIZE if self._is_enabled else 0):
-            pause = self._scheduler.run_and_wait(self._refresher.refresh_next)
-            if pause is None or pause > max(self._spacing, _MAX_BATCH_PAUSE):
+            pause = self.scheduler.run_and_wait(self.refresher.refresh_next)
+            if pause is None or pause > max(self.config.spacing, _MAX_BATCH_PAUSE):
                 return
-            self._sleep(pause)
+            self.sleep(pause)
 
-    def _papers(self) -> tuple[Paper, ...]:
+    def papers(self) -> tuple[Paper, ...]:
         """Return the papers that artefacts can cite, newest first."""
-        version = self._repository.version()
+        version = self.repository.version()
         cached_version, papers = self._cached_papers
         if version != cached_version:
             # Artefacts cite papers by their arXiv id.
             found = {
                 paper.id: paper
                 for feed in self._feeds
-                for paper in self._select(feed)
+                for paper in self.select(feed)
                 if paper.is_arxiv
             }
             papers = newest_first(found.values())

@@ -44,6 +44,5 @@ def _entry_xml(entry: Entry) -> bytes:
 
 @lru_cache(maxsize=256)
 def _feed_category(name: str) -> bytes:
-    """Return the category that names a feed."""
     element = etree.Element("category", term=name, scheme=FEED_SCHEME)
     return etree.tostring(element, encoding="utf-8")

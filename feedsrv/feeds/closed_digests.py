@@ -21,9 +21,7 @@ class ClosedDigests:
 
     config: Config
     repository: Repository
-    #: The window.
     list_days: StoredListDays
-    #: Of new keywords, for each client.
     quota: ClientQuota
     #: The clock (UTC).
     now: Callable[[], datetime]
@@ -36,7 +34,6 @@ class ClosedDigests:
 
         Raises:
             StoreError: The store fails, so that nobody knows.
-
         """
         return self._logs.get(feeds_id(feeds))
 
@@ -45,17 +42,12 @@ class ClosedDigests:
     ) -> DigestLog:
         """Close the periods that are over, unless another process has; return all digests.
 
-        Once served, a digest never changes: the first process that stores it decides.
-
-        Args:
-            feeds: The feeds; all with the same ``digest``.
-            matches: All their papers.
-            days: The window from before the papers were selected.
-            client: Who asks, for the quota of new keywords; empty for the server itself.
+        Once served, a digest never changes: the first process that stores it decides. The feeds
+        have the same ``digest``, and ``days`` is the window from before their papers were selected.
+        The client's quota is charged for new digests; the server itself, an empty text, has none.
 
         Raises:
             StoreError: The store fails, so that nobody knows which digests there are.
-
         """
         period: Period = "day" if feeds[0].digest == "day" else "week"
         periods = listed_periods(days, period, self.list_days.unavailable_pages())

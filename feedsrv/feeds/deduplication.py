@@ -37,9 +37,7 @@ def better_copy(paper: Paper, other: Paper | None) -> Paper:
 def merge_feeds(selections: Sequence[tuple[Feed, Sequence[Paper]]]) -> tuple[Match, ...]:
     """Return every paper of several feeds once, with all feeds that have it, newest first.
 
-    Args:
-        selections: Each feed with its papers, newest first.
-
+    The selections are each feed with its papers, newest first.
     """
     if len(selections) == 1:
         feed, papers = selections[0]

@@ -7,13 +7,13 @@ exactly one digest of a feed.
 
 import re
 from bisect import bisect_left
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import groupby
 from textwrap import shorten
 from typing import NamedTuple
 
-from feedsrv.feeds.entry import arxiv_url, count_authors, paper_links, paper_page_url, pdf_url
+from feedsrv.feeds.entry import count_authors, linked_url, paper_links
 from feedsrv.models import (
     Digest,
     DigestLog,
@@ -25,6 +25,7 @@ from feedsrv.models import (
     Paper,
     Period,
     StoredDays,
+    list_day,
 )
 
 #: Papers with text and links; there are titles only of all others.
@@ -67,10 +68,10 @@ def listed_periods(
         unreadable: Pages of days that nobody need wait for.
     """
     final = {page for page, listing in days if page in unreadable or _is_final(page, listing)}
-    read_days = [_list_day(*each) for each in reversed(days) if each[1] is not None]
+    read_days = [list_day(*each) for each in reversed(days) if each[1] is not None]
     periods = []
     kind = Kind(period)
-    groups = groupby(reversed(days), lambda each: Page.of_date(kind, _list_day(*each)).key)
+    groups = groupby(reversed(days), lambda each: Page.of_date(kind, list_day(*each)).key)
     for index, (key, members) in enumerate(groups):
         lists = tuple(members)
         first_day, last_day = period_days(key)
@@ -149,18 +150,14 @@ def count_papers(papers: Sequence[DigestPaper]) -> str:
     return "1 paper" if len(papers) == 1 else f"{len(papers)} papers"
 
 
-def _list_day(page: Page, listing: Listing | None) -> date:
-    return date.fromisoformat(listing.page.key if listing is not None else page.key)
-
-
 def _is_final(page: Page, listing: Listing | None) -> bool:
-    return listing is not None and listing.fetched_at.date() > _list_day(page, listing)
+    return listing is not None and listing.fetched_at.date() > list_day(page, listing)
 
 
 def _window_covers(page: Page, listing: Listing | None, first_day: date) -> bool:
     """Return whether the window's oldest list day is the first of its period."""
     previous = listing.previous_day if listing is not None else ""
-    return _list_day(page, listing) == first_day or "" < previous < first_day.isoformat()
+    return list_day(page, listing) == first_day or "" < previous < first_day.isoformat()
 
 
 def _period_of(paper: Paper, periods: Sequence[ListedPeriod]) -> ListedPeriod | None:
@@ -190,7 +187,7 @@ def _full_paper(match: Match) -> DigestPaper:
     return DigestPaper(
         id=paper.id,
         title=paper.title,
-        url=_linked_url(match),
+        url=linked_url(paper, match.feeds[0].link),
         byline=_byline(paper),
         text=" ".join(paper.ai_summary.split()) or _first_sentences(paper.abstract),
         is_ai_summary=bool(paper.ai_summary),
@@ -199,17 +196,12 @@ def _full_paper(match: Match) -> DigestPaper:
 
 
 def _brief_paper(match: Match) -> DigestPaper:
-    return DigestPaper(id=match.paper.id, title=match.paper.title, url=_linked_url(match))
-
-
-def _linked_url(match: Match) -> str:
     paper = match.paper
-    urls: dict[str, Callable[[Paper], str]] = {"arxiv": arxiv_url, "pdf": pdf_url}
-    return urls.get(match.feeds[0].link, paper_page_url)(paper) or paper_page_url(paper)
+    url = linked_url(paper, match.feeds[0].link)
+    return DigestPaper(id=paper.id, title=paper.title, url=url)
 
 
 def _byline(paper: Paper) -> str:
-    """Return the first authors and the organization."""
     names, others = paper.authors[:_MAX_AUTHORS], len(paper.authors) - _MAX_AUTHORS
     authors = ", ".join(names)
     if others > 0:

@@ -99,6 +99,11 @@ def paper_links(paper: Paper) -> dict[str, str]:
     return {title: url for title, url in urls.items() if url}
 
 
+def linked_url(paper: Paper, link: str) -> str:
+    """Return the URL of the page that feeds with this `Feed.link` link to."""
+    return next(_links(paper, link)).href
+
+
 def count_authors(paper: Paper) -> str:
     """Return ``1 author`` or ``7 authors``; empty where their number is unknown."""
     if not paper.author_count:
@@ -153,7 +158,6 @@ def _links(paper: Paper, target: str) -> Iterator[EntryLink]:
 
 
 def _content(paper: Paper) -> Iterator[str]:
-    """Yield the HTML paragraphs of the content."""
     # Many readers show only one author, the first or the last, so the content names them all.
     authors = ", ".join(paper.authors) or count_authors(paper)
     if byline := " — ".join(filter(None, [authors, paper.organization])):

@@ -24,6 +24,7 @@ from feedgen.ext.base import BaseEntryExtension, BaseExtension
 from feedgen.feed import FeedGenerator
 from lxml import etree
 
+from feedsrv import __version__
 from feedsrv.feeds.entry import Entry, EntryLink
 from feedsrv.feeds.metadata import FeedMetadata
 
@@ -53,7 +54,7 @@ def build_feed(metadata: FeedMetadata, updated: datetime, media_type: str) -> Fe
     feed.subtitle(metadata.subtitle)
     feed.updated(updated)
     feed.author(dict(_FEED_AUTHOR))  # feedgen modifies the dict
-    feed.generator("feedsrv", version=metadata.version)
+    feed.generator("feedsrv", version=__version__)
     feed.icon(metadata.icon_url)
     feed.link(href=metadata.self_url, rel="self", type=media_type)
     feed.link(href=metadata.page_url, rel="alternate", type="text/html")
@@ -76,7 +77,6 @@ def add_entry(feed: FeedGenerator, entry: Entry) -> FeedEntry:
 
 
 def _set_common_elements(feed_entry: FeedEntry, entry: Entry) -> None:
-    """Set the elements that Atom and RSS have in common."""
     feed_entry.id(entry.id)
     feed_entry.title(entry.title)
     feed_entry.published(entry.published)
@@ -91,13 +91,10 @@ class _FeedElements(BaseExtension):  # type: ignore[misc]  # feedgen has no type
 class _EntryElements(BaseEntryExtension):  # type: ignore[misc]  # feedgen has no types
     """Writes the links, authors, categories and DOI of an entry."""
 
-    def __init__(self) -> None:
-        self.entry: Entry | None = None
+    #: Set by `_set_common_elements`: feedgen makes extensions without arguments.
+    entry: Entry
 
     def extend_atom(self, element: etree._Element) -> etree._Element:
-        """Append the authors, links, categories and DOI."""
-        if self.entry is None:
-            return element
         for author in self.entry.authors:
             etree.SubElement(etree.SubElement(element, "author"), "name").text = author
         for link in self.entry.links:
@@ -108,14 +105,13 @@ class _EntryElements(BaseEntryExtension):  # type: ignore[misc]  # feedgen has n
         return element
 
     def extend_rss(self, element: etree._Element) -> etree._Element:
-        """Append the categories and the DOI."""
-        for scheme, term in self.entry.categories if self.entry else ():
+        for scheme, term in self.entry.categories:
             etree.SubElement(element, "category", domain=scheme).text = term
         self._append_doi(element)
         return element
 
     def _append_doi(self, element: etree._Element) -> None:
-        if self.entry is not None and self.entry.doi:
+        if self.entry.doi:
             name, namespaces = f"{{{_DC_NAMESPACE}}}identifier", {"dc": _DC_NAMESPACE}
             etree.SubElement(element, name, nsmap=namespaces).text = self.entry.doi
 

@@ -14,6 +14,7 @@ import msgspec
 from feedsrv.errors import StoreError
 from feedsrv.feeds.deduplication import newest_first
 from feedsrv.feeds.metadata import feeds_id
+from feedsrv.feeds.stored_list_days import StoredListDays
 from feedsrv.models import Feed, Paper
 from feedsrv.storage.clock_skew import is_future
 from feedsrv.storage.repository import Repository
@@ -32,14 +33,10 @@ class FirstMatchLog(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class FirstMatches:
-    """Dates papers by when they first matched. Safe for threads and processes.
+    """Dates papers by when they first matched. Safe for threads and processes."""
 
-    Args:
-        repository: Stores the dates.
-
-    """
-
-    def __init__(self, repository: Repository) -> None:
+    def __init__(self, repository: Repository, list_days: StoredListDays) -> None:
+        self._list_days = list_days
         self._logs = repository.permanent_values("first-matches", FirstMatchLog)
 
     def is_stored(self, feed: Feed) -> bool:
@@ -52,23 +49,18 @@ class FirstMatches:
         papers: Sequence[Paper],
         now: datetime,
         *,
-        window_ids: Collection[str],
-        window_start: datetime | None,
+        is_complete: bool,
         is_stored: bool,
     ) -> tuple[Paper, ...]:
-        """Return the papers with the dates of their first matches, newest first.
+        """Return the papers, which match now, with the dates of their first matches, newest first.
 
-        Args:
-            feed: The feed.
-            papers: The papers that match now.
-            now: The current time (UTC).
-            window_ids: The papers of the window.
-            window_start: The start of the window; None while it is incomplete: papers of days that
-                are fetched later have matched before.
-            is_stored: Whether to store the dates, as for a feed that somebody subscribes to.
-
+        ``is_complete`` says whether the feed has what it needs: papers of days that are fetched
+        later have matched before. ``is_stored`` says whether to store the dates, as for a feed that
+        somebody subscribes to.
         """
         name = feeds_id([feed])
+        window_ids = self._list_days.search_index().ids
+        window_start = self._list_days.window_start() if is_complete else None
 
         def extend(log: FirstMatchLog | None) -> FirstMatchLog:
             return _extend(log, papers, now, window_ids, window_start)

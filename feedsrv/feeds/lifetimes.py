@@ -16,11 +16,7 @@ _ZERO = timedelta(0)
 def poll_after(states: Iterable[SourceState], now: datetime, *, is_complete: bool) -> datetime:
     """Return when clients should poll again: when one of the most important pages is stale.
 
-    Args:
-        states: What is stored of all sources.
-        now: The current time (UTC).
-        is_complete: Whether every feed has what it needs.
-
+    ``is_complete`` says whether every feed has what it needs; if not, they should poll at once.
     """
     ttl = min((state.main_page_ttl for state in states), default=_MAX_LIFETIME)
     return now + min(ttl if is_complete else _ZERO, _MAX_LIFETIME)
@@ -31,12 +27,7 @@ def cacheable_until(
 ) -> datetime:
     """Return until when the result can be cached, unless the store changes first.
 
-    Args:
-        states: What is stored of all sources.
-        now: The current time (UTC).
-        changes_in: After which times the result may change for other reasons.
-        is_complete: As in `poll_after`.
-
+    ``changes_in`` has the times after which it may change for other reasons.
     """
     ttl = min((state.min_ttl for state in states), default=_MAX_LIFETIME)
     midnight = datetime.combine(now.date() + timedelta(days=1), time(), UTC)

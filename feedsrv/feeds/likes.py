@@ -17,6 +17,7 @@ import msgspec
 from cachetools import LRUCache, cachedmethod
 
 from feedsrv.errors import StoreError
+from feedsrv.feeds.stored_list_days import StoredListDays
 from feedsrv.models import Kind, Page, Paper, PaperTokens
 from feedsrv.search.analysis import analyze
 from feedsrv.search.index import Index
@@ -52,28 +53,21 @@ def _seed_vector_key(_: object, seeds: Iterable[Paper], unlike: Iterable[Paper])
 
 
 class Likes:
-    """Decides which papers are similar to others. Safe for threads and processes.
+    """Decides which papers are similar to others. Safe for threads and processes."""
 
-    Args:
-        repository: Stores the decisions, and the papers that others are compared with.
-
-    """
-
-    def __init__(self, repository: Repository) -> None:
+    def __init__(self, repository: Repository, list_days: StoredListDays) -> None:
         self._repository = repository
+        self._list_days = list_days
         self._decisions = repository.permanent_values("likes", SimilarityDecisions)
         self._stored_seeds = repository.permanent_values("seeds", Paper)
         self._seeds: LRUCache[str, Paper] = LRUCache(_MAX_CACHED_SEEDS)
         self._seed_vectors: LRUCache[Hashable, SeedVector] = LRUCache(_MAX_CACHED_SEED_VECTORS)
         self._lock = Lock()
 
-    def get_seed(self, paper_id: str, window: Index) -> Paper | None:
+    def get_seed(self, paper_id: str) -> Paper | None:
         """Return a paper to compare others with, and store it for good; None if it is unknown.
 
-        Args:
-            paper_id: Its id.
-            window: The papers of the window. One that is not there has to be fetched.
-
+        A paper that is not in the window has to be fetched.
         """
         with self._lock:
             if seed := self._seeds.get(paper_id):
@@ -81,6 +75,7 @@ class Likes:
         stored = None
         with suppress(StoreError):
             stored = self._stored_seeds.get(paper_id)
+        window = self._list_days.search_index()
         seed = stored or window.get(paper_id) or self._fetched_paper(paper_id)
         if seed is None or not seed.abstract:  # from a card
             return None
@@ -101,33 +96,21 @@ class Likes:
         """Return whether a feed with this part was ever served."""
         return self._get(like.name) is not None
 
-    def decide(
-        self,
-        like: Like,
-        papers: Iterable[Paper],
-        window: Index,
-        *,
-        is_complete: bool,
-        is_stored: bool,
-    ) -> Like:
+    def decide(self, like: Like, papers: Iterable[Paper], *, is_stored: bool) -> Like:
         """Return the part of a query with its members: the papers that are similar enough.
 
-        Args:
-            like: The part of the query.
-            papers: The papers to decide about.
-            window: The papers of the window, which the cut-off is set by.
-            is_complete: Whether the window is, as `StoredListDays.is_complete` says.
-            is_stored: Whether to store what is decided, as for a feed that somebody subscribes to.
-
+        The cut-off is set by the papers of the window, once that is complete. ``is_stored`` says
+        whether to store what is decided, as for a feed that somebody subscribes to.
         """
-        seeds = self._known_seeds(like.ids, window)
-        unlike = self._known_seeds(like.unlike_ids, window)
+        seeds = self._known_seeds(like.ids)
+        unlike = self._known_seeds(like.unlike_ids)
         if not seeds:
             return like
         ids = tuple(seed.id for seed in (*seeds, *unlike))
         seed_vector = self._seed_vector(seeds, unlike)
         candidates = tuple(paper for paper in papers if paper.abstract)
-        is_final = is_complete or len(window.papers) >= _ENOUGH_PAPERS
+        window = self._list_days.search_index()
+        is_final = len(window.papers) >= _ENOUGH_PAPERS or self._list_days.is_complete()
 
         def decide(stored: SimilarityDecisions | None) -> SimilarityDecisions:
             return _decide(stored, ids, seed_vector, candidates, window, is_final=is_final)
@@ -140,9 +123,9 @@ class Likes:
                 decisions = self._decisions.update(like.name, decide) or decisions
         return msgspec.structs.replace(like, members=decisions.similar_ids, seed_vector=seed_vector)
 
-    def _known_seeds(self, ids: Iterable[str], window: Index) -> list[Paper]:
+    def _known_seeds(self, ids: Iterable[str]) -> list[Paper]:
         # Sorted, because the order in a query does not matter.
-        seeds = (self.get_seed(each, window) for each in sorted(ids))
+        seeds = (self.get_seed(each) for each in sorted(ids))
         return [seed for seed in seeds if seed is not None]
 
     def _get(self, name: str) -> SimilarityDecisions | None:

@@ -1,9 +1,9 @@
 """How many papers a feed has."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import date
 
-from feedsrv.models import Feed, Match
+from feedsrv.models import Match
 
 #: What a feed has at least if it sets no limit, as far as there are so many papers.
 DEFAULT_LIMIT = 50
@@ -14,14 +14,10 @@ _COMPLETE_DAYS = 3
 
 
 def default_limit(matches: Iterable[Match]) -> int:
-    """Return how many of the matches a feed has that sets no limit: fifty, or more.
+    """Return how many of the matches, newest first, a feed has that sets no limit: fifty, or more.
 
     Its three newest list days are complete, so that a laptop that was closed over the weekend
     misses nothing, even if a day has sixty papers.
-
-    Args:
-        matches: The papers, newest first.
-
     """
     days: set[date] = set()
     complete = 0
@@ -32,8 +28,3 @@ def default_limit(matches: Iterable[Match]) -> int:
                 break
             complete = number
     return max(DEFAULT_LIMIT, complete)
-
-
-def common_limit(feeds: Iterable[Feed], matches: Sequence[Match]) -> int:
-    """Return how many papers the feeds have together, if the request does not say."""
-    return max(feed.limit or default_limit(matches) for feed in feeds)

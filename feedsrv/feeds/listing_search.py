@@ -58,11 +58,7 @@ class ListingSearcher:
     ) -> SearchResult:
         """Return the papers of the listings that match the feed, each once, newest first.
 
-        Args:
-            feed: The feed.
-            listings: The listings of its sources.
-            decide: Decides about parts of its queries.
-            change: Returns the query to use in place of one of the feed's.
+        ``change`` returns the query to use in place of one of the feed's.
         """
         parsed = tuple(map(change, parse_feed_queries(feed)))
         every = tuple(listings)
@@ -140,7 +136,6 @@ def _ids(papers: Iterable[Paper]) -> frozenset[str]:
 
 
 def _narrow(papers: tuple[Paper, ...], queries: Sequence[Query]) -> tuple[Paper, ...]:
-    """Return the papers that match all queries."""
     if not queries:
         return papers
     return tuple(paper for paper in papers if all(matches(each, paper) for each in queries))

@@ -5,7 +5,6 @@ from uuid import UUID, uuid5
 
 import msgspec
 
-from feedsrv import __version__
 from feedsrv.models import Feed
 from feedsrv.search.parser import parse_feed_query, parse_query
 from feedsrv.search.query import canonical_text
@@ -29,8 +28,6 @@ class FeedMetadata(msgspec.Struct, frozen=True, kw_only=True):
     icon_url: str
     #: Minutes between two polls of a reader that ignores the max-age of responses.
     ttl: int = 60
-    #: The version of feedsrv, as generator.
-    version: str
 
 
 def feed_metadata(
@@ -47,7 +44,6 @@ def feed_metadata(
         page_url=page_url,
         icon_url=icon_url,
         ttl=min(map(_poll_interval, feeds)),
-        version=__version__,
     )
 
 
@@ -63,17 +59,12 @@ def _poll_interval(feed: Feed) -> int:
     return _NEWEST_LIST_INTERVAL if has_newest_list else _LIST_INTERVAL
 
 
-def feed_id(definitions: Iterable[str]) -> str:
-    """Return the id of a feed, derived from its content and not from its URL (RFC 4287 4.2.6).
-
-    The order of the definitions, one of each feed of a union, does not matter.
-    """
-    return uuid_urn(chr(10).join(sorted(set(definitions))))
-
-
 def feeds_id(feeds: Iterable[Feed]) -> str:
-    """Return the id of the feeds as one; their order does not matter."""
-    return feed_id(map(feed_definition, feeds))
+    """Return the id of the feeds as one; their order does not matter.
+
+    It is derived from their content and not from their URL (RFC 4287 4.2.6).
+    """
+    return uuid_urn("\n".join(sorted(set(map(_feed_definition, feeds)))))
 
 
 def uuid_urn(name: str) -> str:
@@ -81,7 +72,7 @@ def uuid_urn(name: str) -> str:
     return f"urn:uuid:{uuid5(UUID_NAMESPACE, name)}"
 
 
-def feed_definition(feed: Feed) -> str:
+def _feed_definition(feed: Feed) -> str:
     """Return what makes this a different feed: sources, match mode, query and digest period.
 
     The name, title, limit and link may change without making a new feed.

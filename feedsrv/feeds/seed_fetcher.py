@@ -1,6 +1,6 @@
 """Fetch the papers that queries compare others with (``like:``)."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -9,7 +9,6 @@ from feedsrv.feeds.client_quota import ClientQuota
 from feedsrv.feeds.likes import Likes
 from feedsrv.feeds.source_fetcher import Fetches
 from feedsrv.feeds.sources import seed_pages
-from feedsrv.feeds.stored_list_days import StoredListDays
 from feedsrv.models import Feed
 from feedsrv.search.query import Query, iter_likes
 from feedsrv.storage.repository import Repository
@@ -26,15 +25,9 @@ class SeedFetcher:
     """Fetches papers to compare others with, once. Safe for threads."""
 
     repository: Repository
-    #: Stores the papers.
     likes: Likes
-    #: Says what may be fetched now.
     failures: FailureTracker
-    #: Fetches in the background.
     scheduler: Scheduler
-    #: The window, which may have the papers.
-    list_days: StoredListDays
-    #: Of new keywords, for each client.
     quota: ClientQuota
     #: The clock (UTC).
     now: Callable[[], datetime]
@@ -44,14 +37,12 @@ class SeedFetcher:
 
         Raises:
             QuotaExceededError: The client's quota of new keywords is used up for now.
-
         """
         pages = dict.fromkeys(page for feed in feeds for page in seed_pages(feed))
-        unknown = self._unknown_ids([page.key for page in pages])
         missing = [
             page
             for page in pages
-            if page.key in unknown and self.failures.blocking_failure(page) is None
+            if self.likes.get_seed(page.key) is None and not self.failures.blocking_failure(page)
         ]
         for page in missing if client else ():
             if self.scheduler.is_new_adhoc(page):
@@ -68,7 +59,6 @@ class SeedFetcher:
 
         Raises:
             QueryError: Upstream says that it does not have one.
-
         """
         for page in seed_pages(feed) if not feed.library else ():
             failure = self.repository.get_failure(page)
@@ -79,12 +69,5 @@ class SeedFetcher:
 
     def lacks_seeds(self, queries: Iterable[Query]) -> bool:
         """Return whether a part of the queries has no paper to compare others with."""
-        likes = [like for query in queries for like in iter_likes(query)]
-        unknown = self._unknown_ids([paper_id for like in likes for paper_id in like.ids])
-        return any(unknown.issuperset(like.ids) for like in likes)
-
-    def _unknown_ids(self, paper_ids: Sequence[str]) -> frozenset[str]:
-        if not paper_ids:
-            return frozenset()
-        window = self.list_days.search_index()
-        return frozenset(each for each in paper_ids if self.likes.get_seed(each, window) is None)
+        likes = (like for query in queries for like in iter_likes(query))
+        return any(all(self.likes.get_seed(each) is None for each in like.ids) for like in likes)

@@ -46,19 +46,12 @@ class Selection(NamedTuple):
 class Selector:
     """Selects the papers of feeds. Safe for threads."""
 
-    #: Searches the listings.
     searcher: ListingSearcher
-    #: The window.
     list_days: StoredListDays
-    #: Decides which papers are similar to others.
     likes: Likes
-    #: Fetches the papers that others are compared with.
     seeds: SeedFetcher
-    #: Dates papers by when they first matched.
     first_matches: FirstMatches
-    #: Checks which artefacts cite papers.
     artefacts: ArtefactFetcher
-    #: Of new keywords, for each client.
     quota: ClientQuota
     #: The clock (UTC).
     now: Callable[[], datetime]
@@ -78,7 +71,9 @@ class Selector:
                 and self.list_days.is_complete()
                 and self.artefacts.all_checked(queries)
             )
-            papers = self._date_matches(feed, papers, is_complete, is_stored=is_stored)
+            papers = self.first_matches.date_matches(
+                feed, papers, self.now(), is_complete=is_complete, is_stored=is_stored
+            )
         pages = tuple(listing.page for listing in listings)
         return Selection(feed, papers, searched_ids, queries, pages)
 
@@ -107,28 +102,9 @@ class Selector:
         """Return a part of a query with what is decided about the papers."""
         if isinstance(part, HasArtefact):
             return msgspec.structs.replace(part, table=self.artefacts.table())
-        return self.likes.decide(
-            part,
-            papers,
-            self.list_days.search_index(),
-            is_complete=self.list_days.is_complete(),
-            is_stored=is_stored,
-        )
+        return self.likes.decide(part, papers, is_stored=is_stored)
 
     def candidate_papers(self, feed: Feed, states: Iterable[SourceState]) -> tuple[Paper, ...]:
         """Return the papers of the feed, and those that artefacts would bring in."""
         listings = (listing for state in states for listing in state.listings)
         return self.searcher.search(feed, listings, self.resolve_condition, ignore_artefacts).papers
-
-    def _date_matches(
-        self, feed: Feed, papers: Sequence[Paper], is_complete: bool, *, is_stored: bool
-    ) -> tuple[Paper, ...]:
-        """Return the papers with the dates of their first match."""
-        return self.first_matches.date_matches(
-            feed,
-            papers,
-            self.now(),
-            window_ids=self.list_days.search_index().ids,
-            window_start=self.list_days.window_start() if is_complete else None,
-            is_stored=is_stored,
-        )

@@ -24,11 +24,11 @@ from feedsrv.feeds.adhoc import adhoc_feed
 from feedsrv.feeds.artefact_fetcher import ArtefactFetcher
 from feedsrv.feeds.atom import render_atom
 from feedsrv.feeds.closed_digests import ClosedDigests
-from feedsrv.feeds.cutoffs import Cutoffs
+from feedsrv.feeds.cutoffs import drop_matches_before_cutoff
 from feedsrv.feeds.deduplication import merge_feeds
 from feedsrv.feeds.entry import build_entries
 from feedsrv.feeds.lifetimes import MIN_LIFETIME, cacheable_until, poll_after, split_future_matches
-from feedsrv.feeds.limits import ALL_PAPERS, DEFAULT_LIMIT, common_limit
+from feedsrv.feeds.limits import ALL_PAPERS, DEFAULT_LIMIT, default_limit
 from feedsrv.feeds.listing_search import ListingSearcher
 from feedsrv.feeds.metadata import feed_metadata
 from feedsrv.feeds.results import DigestResult, FeedResult
@@ -38,7 +38,7 @@ from feedsrv.feeds.source_fetcher import SourceFetcher, with_fetched_listings
 from feedsrv.feeds.sources import SourceState, effective_sources
 from feedsrv.feeds.stored_list_days import StoredListDays
 from feedsrv.feeds.window import Window
-from feedsrv.models import Failure, Feed, Kind, Listing, Match, Page, StoredDays
+from feedsrv.models import Failure, Feed, Kind, Listing, Match, Page
 from feedsrv.search.index import Index
 from feedsrv.search.parser import parse_query
 from feedsrv.search.query import Query, iter_likes
@@ -68,13 +68,12 @@ class Service:
     #: What happens while pages are fetched.
     events: EventEmitter
     scheduler: Scheduler
-    stored_list_days: StoredListDays
+    list_days: StoredListDays
     sources: SourceFetcher
     seeds: SeedFetcher
     searcher: ListingSearcher
     selector: Selector
     artefacts: ArtefactFetcher
-    cutoffs: Cutoffs
     closed_digests: ClosedDigests
     #: Called when everything is closed.
     cleanup: Callable[[], object]
@@ -97,7 +96,6 @@ class Service:
 
         Raises:
             UnknownFeedError: There is none.
-
         """
         feed = self.config.feeds.get(name)
         if feed is None:
@@ -132,14 +130,16 @@ class Service:
             QueryError: A query names a paper that upstream does not have.
             QuotaExceededError: The client's quota is used up for now, and nothing else is stored.
             NoDataYetError: Upstream fails, and nothing is stored for any of the feeds.
-
         """
         states, selections, now = self._select(feeds, client, is_preview=is_preview)
         merged = merge_feeds([(each.feed, each.papers) for each in selections])
         matches, next_at = split_future_matches(merged, now)
-        size = limit or common_limit(feeds, matches)
+        size = limit or max(feed.limit or default_limit(matches) for feed in feeds)
         if page_number is None:
-            matches = self.cutoffs.drop_matches_before_cutoff(feeds, limit, matches, size)
+            start = self.list_days.window_start()
+            matches = drop_matches_before_cutoff(
+                matches, feeds, limit, size, window_start=start, repository=self.repository
+            )
         offset = ((page_number or 1) - 1) * size
         queries = {each.feed: each.queries for each in selections}
         lifetime = self.artefacts.cache_lifetime(chain(*queries.values()), is_page=is_preview)
@@ -165,7 +165,6 @@ class Service:
         Returns:
             The states of all sources, the selections of all feeds of which anything is stored, and
             the time of these states.
-
         """
         before = {feed: self.sources.states_within_quota(feed, client) for feed in feeds}
         all_before = list(chain(*before.values()))
@@ -206,10 +205,9 @@ class Service:
             NoDataYetError: Upstream fails, and neither papers nor digests are stored.
             QuotaExceededError: The client's quota of new keywords is used up for now.
             StoreError: The store fails, so that nobody knows which digests there are.
-
         """
         # Read before the papers: a list that arrives meanwhile closes its day the next time.
-        days = self.list_days()
+        days = self.list_days.get()
         log = self.closed_digests.get(feeds)
         try:
             result = self.get_feed(*feeds, limit=ALL_PAPERS, page_number=1, client=client)
@@ -243,7 +241,6 @@ class Service:
         Raises:
             QueryError: Upstream does not have one of them.
             QuotaExceededError: The client's quota of new keywords is used up for now.
-
         """
         if any(iter_likes(query)):
             feed = Feed(name="", title="", query=text)
@@ -252,16 +249,12 @@ class Service:
 
     # --- what is stored --------------------------------------------------------------------
 
-    def list_days(self) -> StoredDays:
-        """Return the list days of the window; the same object until something is stored."""
-        return self.stored_list_days.get()
-
     def window(self) -> Window:
         """Return the stored papers of the window, and refresh it in the background."""
-        days = self.list_days()
+        days = self.list_days.get()
         if not self._window.is_current(days):
             self._window = Window(
-                days, self.stored_list_days.search_index(), self.selector.resolve_condition
+                days, self.list_days.search_index(), self.selector.resolve_condition
             )
         self.scheduler.refresh_in_background(self.sources.due_day_pages())
         return self._window
@@ -289,7 +282,7 @@ class Service:
         self.repository.open()
         if self.is_ready():
             self.client.warm_up()
-            index = self.stored_list_days.search_index()
+            index = self.list_days.search_index()
             # The first search builds the index, and loads the grammar and the word families.
             index.search(parse_query("paper"))
             # Entries of the newest papers, which most feeds have, are rendered once for all feeds.
@@ -300,7 +293,7 @@ class Service:
 
     def is_ready(self) -> bool:
         """Return whether there is anything to serve; if not, fetch the first lists."""
-        if self.stored_list_days.search_index().papers:
+        if self.list_days.search_index().papers:
             return True
         if self.repository.get_listing(Page(Kind.TRENDING)) is not None:
             return True
@@ -318,7 +311,6 @@ class Service:
 
         Raises:
             UpstreamError: It could not be fetched or parsed.
-
         """
         return self.scheduler.refresh_and_wait(page, force=True, extra_wait=0)
 

@@ -17,7 +17,6 @@ from feedsrv.config import Config
 from feedsrv.feeds.artefact_fetcher import ArtefactFetcher
 from feedsrv.feeds.client_quota import ClientQuota
 from feedsrv.feeds.closed_digests import ClosedDigests
-from feedsrv.feeds.cutoffs import Cutoffs
 from feedsrv.feeds.first_matches import FirstMatches
 from feedsrv.feeds.likes import Likes
 from feedsrv.feeds.listing_search import ListingSearcher
@@ -28,7 +27,8 @@ from feedsrv.feeds.source_fetcher import SourceFetcher
 from feedsrv.feeds.sources import configured_pages
 from feedsrv.feeds.stored_list_days import StoredListDays
 from feedsrv.storage.repository import Repository, open_repository
-from feedsrv.upstream.client import UpstreamClient, open_client
+from feedsrv.upstream.artefact_refresh import ArtefactRefresher
+from feedsrv.upstream.client import open_client
 from feedsrv.upstream.events import EventEmitter
 from feedsrv.upstream.failure_tracker import FailureTracker
 from feedsrv.upstream.rate_limiter import RateLimiter
@@ -41,45 +41,28 @@ _utc_now: Callable[[], datetime] = partial(datetime.now, UTC)  # noqa: TID251  #
 
 def create_service(
     config: Config,
+    repository: Repository | None = None,
     *,
     now: Callable[[], datetime] = _utc_now,
     sleep: Callable[[float], object] | None = None,
     chance: Callable[[], float] = _random,
 ) -> Service:
-    """Return a service with the client and the repository that the settings ask for."""
+    """Return a service with all its parts.
+
+    Args:
+        config: The settings.
+        repository: Closed with the service; by default the one that the settings ask for.
+        now: The clock (UTC).
+        sleep: Waits for a number of seconds; by default until then or until the service is closed.
+        chance: Returns a random number from 0 to 1.
+    """
     cleanup = ExitStack()
     if config.demo:  # the sample papers must not get into another store
         directory = cleanup.enter_context(TemporaryDirectory(prefix="feedsrv-demo-"))
         config = msgspec.structs.replace(config, cache_dir=Path(directory))
     client = open_client(config, now)
-    repository = open_repository(config, configured_pages(config.feeds.values()), now=now)
-    return assemble_service(
-        config, client, repository, now=now, sleep=sleep, chance=chance, cleanup=cleanup.close
-    )
-
-
-def assemble_service(
-    config: Config,
-    client: UpstreamClient,
-    repository: Repository,
-    *,
-    now: Callable[[], datetime],
-    sleep: Callable[[float], object] | None = None,
-    chance: Callable[[], float],
-    cleanup: Callable[[], object] = lambda: None,
-) -> Service:
-    """Return a service with all its parts.
-
-    Args:
-        config: The settings.
-        client: Talks to upstream; closed with the service.
-        repository: Stores listings; closed with the service.
-        now: The clock (UTC).
-        sleep: Waits for a number of seconds; by default until then or until the service is closed.
-        chance: Returns a random number from 0 to 1.
-        cleanup: Called when everything is closed.
-
-    """
+    if repository is None:
+        repository = open_repository(config, configured_pages(config.feeds.values()), now=now)
     shutdown = Event()
     sleep = sleep or shutdown.wait
     events = EventEmitter()
@@ -122,28 +105,32 @@ def assemble_service(
         deadline=config.deadline,
         now=now,
     )
-    likes = Likes(repository)
+    likes = Likes(repository, list_days)
     seeds = SeedFetcher(
         repository=repository,
         likes=likes,
         failures=failures,
         scheduler=scheduler,
-        list_days=list_days,
         quota=quota,
         now=now,
     )
-    first_matches = FirstMatches(repository)
-    artefacts = ArtefactFetcher(
-        config,
-        repository,
-        client,
+    first_matches = FirstMatches(repository, list_days)
+    artefact_refresher = ArtefactRefresher(
+        client=client,
+        repository=repository,
+        papers=lambda: artefacts.papers(),  # noqa: PLW0108  # `artefacts` is made below
         rate_limiter=rate_limiter,
         failures=failures,
+        now=now,
+        chance=chance,
+    )
+    artefacts = ArtefactFetcher(
+        config=config,
+        repository=repository,
+        refresher=artefact_refresher,
         scheduler=scheduler,
         select=lambda feed: selector.candidate_papers(feed, sources.states(feed)),
-        now=now,
         sleep=sleep,
-        chance=chance,
     )
     closed_digests = ClosedDigests(
         config=config, repository=repository, list_days=list_days, quota=quota, now=now
@@ -158,7 +145,6 @@ def assemble_service(
         quota=quota,
         now=now,
     )
-    cutoffs = Cutoffs(repository=repository, list_days=list_days)
     return Service(
         config=config,
         client=client,
@@ -166,13 +152,12 @@ def assemble_service(
         now=now,
         events=events,
         scheduler=scheduler,
-        stored_list_days=list_days,
+        list_days=list_days,
         sources=sources,
         seeds=seeds,
         searcher=searcher,
         selector=selector,
         artefacts=artefacts,
-        cutoffs=cutoffs,
         closed_digests=closed_digests,
-        cleanup=cleanup,
+        cleanup=cleanup.close,
     )

@@ -1,23 +1,25 @@
-"""Fetch what feeds need from upstream: what readers wait for first, the rest behind it."""
+"""What is stored of the sources of feeds, and fetching the rest: what readers wait for first."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from itertools import islice
 from threading import BoundedSemaphore
 
 import msgspec
 
 from feedsrv.errors import NoDataYetError, QuotaExceededError, RequestNotSentError, UpstreamError
 from feedsrv.feeds.client_quota import ClientQuota
-from feedsrv.feeds.sources import SourceState, effective_sources, source_state
+from feedsrv.feeds.sources import SourceState, candidate_pages, effective_sources
 from feedsrv.feeds.stored_list_days import StoredListDays
 from feedsrv.models import Feed, Listing, Page, Source
 from feedsrv.storage.repository import Repository
 from feedsrv.upstream.failure_tracker import FailureTracker
-from feedsrv.upstream.policy import remaining_ttl, requests_left
+from feedsrv.upstream.policy import newest_day_page, remaining_ttl, requests_left
 from feedsrv.upstream.scheduler import Scheduler
 
+_ZERO = timedelta(0)
 #: Seconds after which to try again where nothing better is known.
 _DEFAULT_RETRY_AFTER = 60
 _MAX_RETRY_AFTER = 3600
@@ -38,13 +40,9 @@ class SourceFetcher:
     """Fetches the pages of feeds. Safe for threads."""
 
     repository: Repository
-    #: Says what may be fetched now.
     failures: FailureTracker
-    #: Fetches in the background.
     scheduler: Scheduler
-    #: The window.
     list_days: StoredListDays
-    #: Of new keywords, for each client.
     quota: ClientQuota
     #: Seconds that a request waits at most.
     deadline: float
@@ -56,14 +54,30 @@ class SourceFetcher:
 
     def state(self, source: Source, feed: Feed) -> SourceState:
         """Return what is stored of one source of the feed, and what has to be fetched."""
-        return source_state(
-            source,
-            feed,
-            now=self.now(),
-            days=self.list_days.get(),
-            get_listing=self.repository.get_listing,
-            may_fetch=lambda page: self.failures.blocking_failure(page) is None,
+        now = self.now()
+        if source == "daily" and feed.page is None:
+            return self._daily_state(now)
+        pages = candidate_pages(source, feed, now.date())
+        first = next(filter(None, map(self.repository.get_listing, pages)), None)
+        ttl = remaining_ttl(pages[0], first, now)
+        is_due = ttl <= _ZERO and self._may_fetch(pages[0])
+        return SourceState(
+            pages[0], (first,) if first else (), pages[:1] if is_due else (), ttl, ttl
         )
+
+    def _daily_state(self, now: datetime) -> SourceState:
+        days = self.list_days.get()
+        ttls = {page: remaining_ttl(page, listing, now) for page, listing in days}
+        stale = (page for page, ttl in ttls.items() if ttl <= _ZERO)
+        # Fetch one day at a time: each page names the previous list day, which could otherwise only
+        # be guessed.
+        due = tuple(islice(filter(self._may_fetch, stale), 1))
+        listings = tuple(listing for _, listing in days if listing is not None)
+        newest = newest_day_page(now.date())
+        return SourceState(newest, listings, due, ttls[days[0][0]], min(ttls.values()))
+
+    def _may_fetch(self, page: Page) -> bool:
+        return self.failures.blocking_failure(page) is None
 
     def states(self, feed: Feed) -> list[SourceState]:
         """Return the states of all sources of the feed."""
@@ -135,8 +149,9 @@ class SourceFetcher:
                 )
             except UpstreamError as error:
                 result = error
+            unfetched = sum(listing is None for _, listing in self.list_days.get())
             # Without the next day, which is due already.
-            days_left = max(0, self.list_days.count_unfetched() - 1)
+            days_left = max(0, unfetched - 1)
             yield due[0], result, days_left + len(due) - 1
 
     def due_pages(self, feeds: Iterable[Feed]) -> tuple[Page, ...]:
@@ -153,11 +168,7 @@ class SourceFetcher:
     ) -> NoDataYetError | QuotaExceededError:
         """Return why there is nothing to serve, and when to try again.
 
-        Args:
-            states: What was stored of all sources.
-            fetches: What the request waited for, papers to compare with included.
-            waited: For how many seconds it waited.
-
+        The states are from before the request waited for the fetches, ``waited`` seconds at most.
         """
         quota_errors = [state.quota_error for state in states if state.quota_error is not None]
         if quota_errors and len(quota_errors) == len(states):

@@ -1,20 +1,17 @@
-"""The sources of a feed: which upstream pages they need, what is stored of them, what is due."""
+"""The sources of a feed, and which upstream pages they need."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator
-from datetime import datetime, timedelta
-from itertools import islice
+from collections.abc import Collection, Iterable, Iterator
+from datetime import date, timedelta
 
 import msgspec
 
 from feedsrv.errors import QuotaExceededError
-from feedsrv.models import Feed, Kind, Listing, Page, Source, StoredDays
+from feedsrv.models import Feed, Kind, Listing, Page, Source
 from feedsrv.search.parser import parse_feed_queries
 from feedsrv.search.query import iter_likes
 from feedsrv.search.search_terms import search_terms
 from feedsrv.upstream.artefact_refresh import ARTEFACT_FAILURE_KEY
-from feedsrv.upstream.policy import newest_day_page, page_to_fetch, pages_covering, remaining_ttl
-
-_ZERO = timedelta(0)
+from feedsrv.upstream.policy import page_to_fetch, pages_covering
 
 
 class SourceState(msgspec.Struct, frozen=True):
@@ -62,50 +59,17 @@ def effective_sources(feed: Feed) -> tuple[Source, ...]:
     )
 
 
-def source_state(
-    source: Source,
-    feed: Feed,
-    *,
-    now: datetime,
-    days: StoredDays,
-    get_listing: Callable[[Page], Listing | None],
-    may_fetch: Callable[[Page], bool],
-) -> SourceState:
-    """Return what is stored of one source of the feed, and what has to be fetched.
-
-    ``may_fetch`` returns whether a page may be fetched now, which a back-off forbids.
-    """
-    if source == "daily" and feed.page is None:
-        return _daily_state(days, now, may_fetch)
-    pages = _candidate_pages(source, feed, now)
-    first = next((listing for page in pages if (listing := get_listing(page))), None)
-    ttl = remaining_ttl(pages[0], first, now)
-    is_due = ttl <= _ZERO and may_fetch(pages[0])
-    return SourceState(pages[0], (first,) if first else (), pages[:1] if is_due else (), ttl, ttl)
-
-
-def _daily_state(days: StoredDays, now: datetime, may_fetch: Callable[[Page], bool]) -> SourceState:
-    ttls = {page: remaining_ttl(page, listing, now) for page, listing in days}
-    stale = (page for page, ttl in ttls.items() if ttl <= _ZERO)
-    # Fetch one day at a time: each page names the previous list day, which could otherwise only be
-    # guessed.
-    due = tuple(islice(filter(may_fetch, stale), 1))
-    listings = tuple(listing for _, listing in days if listing is not None)
-    newest = newest_day_page(now.date())
-    return SourceState(newest, listings, due, ttls[days[0][0]], min(ttls.values()))
-
-
-def _candidate_pages(source: Source, feed: Feed, now: datetime) -> tuple[Page, ...]:
-    """Return the pages of which the first stored one serves the source."""
+def candidate_pages(source: Source, feed: Feed, today: date) -> tuple[Page, ...]:
+    """Return the pages of which the first stored one serves a source other than the window."""
     if feed.page is not None:
-        return (page_to_fetch(feed.page, now.date()),)
+        return (page_to_fetch(feed.page, today),)
     match source:
         case "search":
             return (Page(Kind.SEARCH, search_terms(feed.query)),)
         case "week":
             # Until this week has a list, upstream answers with last week's.
-            return pages_covering(Kind.WEEK, now.date(), 8)
+            return pages_covering(Kind.WEEK, today, 8)
         case "month":
-            return pages_covering(Kind.MONTH, now.date(), 32)
+            return pages_covering(Kind.MONTH, today, 32)
         case _:
             return (Page(Kind.TRENDING),)

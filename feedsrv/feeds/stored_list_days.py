@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta
 
 from feedsrv.feeds.listing_search import ListingSearcher
-from feedsrv.models import FIRST_LIST_DAY, Kind, Page, StoredDays
+from feedsrv.models import Page, StoredDays, list_day
 from feedsrv.search.index import Index
 from feedsrv.storage.clock_skew import is_future
 from feedsrv.storage.repository import Repository
@@ -20,9 +20,7 @@ class StoredListDays:
     """The list days of the window and the index of their papers. Safe for threads."""
 
     repository: Repository
-    #: Builds the index.
     searcher: ListingSearcher
-    #: How many list days the window has.
     history_days: int
     #: The clock (UTC).
     now: Callable[[], datetime]
@@ -52,16 +50,9 @@ class StoredListDays:
         unfetched = {page for page, listing in self.get() if listing is None}
         return not unfetched or unfetched <= self.unavailable_pages()
 
-    def count_unfetched(self) -> int:
-        """Return how many list days were never fetched."""
-        return sum(listing is None for _, listing in self.get())
-
     def window_start(self) -> datetime:
-        """Return the midnight of the oldest list day; of the first one ever without a window."""
-        days = self.get()
-        page, listing = days[-1] if days else (Page(Kind.DAY, FIRST_LIST_DAY.isoformat()), None)
-        key = listing.page.key if listing is not None else page.key
-        return datetime.combine(date.fromisoformat(key), time(), UTC)
+        """Return the midnight of the oldest list day."""
+        return datetime.combine(list_day(*self.get()[-1]), time(), UTC)
 
     def unavailable_pages(self) -> frozenset[Page]:
         """Return the list days that fail while upstream works, and have for days."""

@@ -6,7 +6,7 @@ from functools import lru_cache
 import msgspec
 
 from feedsrv.feeds.listing_search import ConditionResolver
-from feedsrv.models import Feed, Listing, Page, Paper, StoredDays
+from feedsrv.models import Feed, Paper, StoredDays, list_day
 from feedsrv.search.index import Index
 from feedsrv.search.near_misses import NearMiss, find_near_misses
 from feedsrv.search.parser import parse_feed_query
@@ -26,13 +26,8 @@ class Window:
     """The papers of the stored list days.
 
     Pages ask for the same few queries again and again: while somebody types, and for each
-    configured feed. So `search` caches its results.
-
-    Args:
-        list_days: The list days, newest first, each with its stored listing.
-        index: Their papers.
-        decide: Decides about the parts of queries that papers alone do not decide; by default no
-            paper matches them.
+    configured feed. So `search` caches its results. By default, no paper matches the parts of
+    queries that papers alone do not decide.
     """
 
     def __init__(
@@ -41,7 +36,10 @@ class Window:
         self.list_days = list_days
         self.index = index
         #: Oldest first.
-        self.days = tuple(_list_day(*each) for each in reversed(list_days))
+        self.days = tuple(
+            WindowDay(list_day(page, listing), listing is not None)
+            for page, listing in reversed(list_days)
+        )
         self.papers = index.papers
         fetched = (listing.fetched_at for _, listing in list_days if listing is not None)
         #: When the newest stored list was fetched; None where none is stored.
@@ -77,8 +75,3 @@ class Window:
 
     def _search(self, query: Query | None) -> tuple[Paper, ...]:
         return self.papers if query is None else self.index.search(self.resolve(query))
-
-
-def _list_day(page: Page, listing: Listing | None) -> WindowDay:
-    own = listing.page if listing is not None else page
-    return WindowDay(date.fromisoformat(own.key), listing is not None)

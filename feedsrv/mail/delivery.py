@@ -10,6 +10,7 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from email.message import EmailMessage
 from pathlib import Path
 from platform import node
@@ -29,7 +30,7 @@ from feedsrv.feeds.limits import ALL_PAPERS
 from feedsrv.feeds.metadata import feeds_id, feeds_title
 from feedsrv.feeds.service import Service
 from feedsrv.mail.links import MailLinks
-from feedsrv.mail.messages import Envelope, Footer, digest_message
+from feedsrv.mail.messages import Footer, digest_message
 from feedsrv.mail.smtp import SMTPSender
 from feedsrv.mail.subscriptions import DeliveryRecord, Subscription, Subscriptions, subscribed_feeds
 from feedsrv.models import Digest, Feed
@@ -86,7 +87,6 @@ def due_messages(service: Service, subscriptions: Subscriptions) -> list[DueMess
 
 
 def _closed_digests(service: Service, feeds: tuple[Feed, ...]) -> tuple[Digest, ...]:
-    """Return the digests of the feeds, oldest first."""
     try:
         return service.get_digests(*feeds, limit=ALL_PAPERS).digests[::-1]
     except NoDataYetError as error:
@@ -100,16 +100,14 @@ def build_message(service: Service, links: MailLinks, due: DueMessage) -> EmailM
     return digest_message(
         due.digest,
         digest_id(feeds_id(due.feeds), due.digest.key),
-        Envelope(
-            sender=service.config.mail.sender, recipient=subscription.address, date=service.now()
-        ),
         Footer(
-            id=subscription.id,
+            subscription=subscription,
             title=feeds_title(due.feeds, demo=service.config.demo),
-            period=subscription.period,
             page_url=links.page_url(subscription),
             unsubscribe_url=links.unsubscribe_url(subscription),
         ),
+        sender=service.config.mail.sender,
+        date=service.now(),
     )
 
 
@@ -135,26 +133,20 @@ def hold_run_lock(directory: Path) -> Iterator[bool]:
         os.close(lock)
 
 
+@dataclass(eq=False)
 class Delivery:
     """Sends what is due, with a pause between two messages, and records it."""
 
-    def __init__(
-        self,
-        service: Service,
-        subscriptions: Subscriptions,
-        links: MailLinks,
-        sender: SMTPSender,
-        *,
-        sleep: Callable[[float], object],
-    ) -> None:
-        self._service = service
-        self._config = service.config
-        self._subscriptions = subscriptions
-        self._links = links
-        self._sender = sender
-        self._sleep = sleep
+    service: Service
+    subscriptions: Subscriptions
+    links: MailLinks
+    sender: SMTPSender
+    #: Waits for a number of seconds.
+    sleep: Callable[[float], object]
+
+    def __post_init__(self) -> None:
         #: With the lock of `hold_run_lock`, no other process has the same name.
-        self._owner = f"{node()} {self._config.cache_dir}"
+        self._owner = f"{node()} {self.service.config.cache_dir}"
 
     def send(self, due: Iterable[DueMessage]) -> Iterator[DeliveryResult]:
         """Send the messages; yield what became of each, after it was recorded.
@@ -169,7 +161,7 @@ class Delivery:
             if name in waiting or not self._claim(message):
                 continue
             if index:
-                self._sleep(self._config.mail.pause)
+                self.sleep(self.service.config.mail.pause)
             result = self._send_one(message)
             if result.outcome == "deferred":
                 waiting.add(name)
@@ -178,8 +170,8 @@ class Delivery:
     def _send_one(self, due: DueMessage) -> DeliveryResult:
         address, key = due.subscription.address, due.digest.key
         try:
-            message = build_message(self._service, self._links, due)
-            self._sender.send(message, address)
+            message = build_message(self.service, self.links, due)
+            self.sender.send(message, address)
         except MailDeferredError as error:
             self._record(due, through="")
             return DeliveryResult(address, due.digest.title, "deferred", error.reason)
@@ -194,7 +186,7 @@ class Delivery:
 
     def _claim(self, due: DueMessage) -> bool:
         """Return whether this process may send the message, and no other machine until then."""
-        now, key = self._service.now().timestamp(), due.digest.key
+        now, key = self.service.now().timestamp(), due.digest.key
 
         def claim(stored: DeliveryRecord | None) -> DeliveryRecord:
             record = stored or DeliveryRecord()
@@ -226,14 +218,14 @@ class Delivery:
         after = self._update(due, record)
         is_visitor = due.subscription.since is not None
         if is_visitor and after.rejection_count >= _MAX_REJECTIONS:
-            self._subscriptions.remove(due.subscription.id, self._service.now().date())
+            self.subscriptions.remove(due.subscription.id, self.service.now().date())
 
     def _update(
         self, due: DueMessage, change: Callable[[DeliveryRecord | None], DeliveryRecord]
     ) -> DeliveryRecord:
         """Change the record of a subscription; raise StoreError if it cannot be written."""
-        deliveries, name = self._subscriptions.deliveries, due.subscription.id
+        deliveries, name = self.subscriptions.deliveries, due.subscription.id
         record = deliveries.update(name, change)
         if record is None or not deliveries.is_written(name):
-            raise StoreError(str(self._config.cache_dir), "it cannot be written")
+            raise StoreError(str(self.service.config.cache_dir), "it cannot be written")
         return record

@@ -19,7 +19,8 @@ from jinja2 import Environment, PackageLoader
 from feedsrv.feeds.digest import MAX_FULL_PAPERS, format_period
 from feedsrv.feeds.digest_documents import period_page_url, render_digest_text, wrap_text
 from feedsrv.feeds.metadata import UUID_NAMESPACE
-from feedsrv.models import Digest, Period
+from feedsrv.mail.subscriptions import Subscription
+from feedsrv.models import Digest
 
 _SENDER_NAME = "Daily Papers"
 ADVERBS = {"day": "daily", "week": "weekly"}
@@ -51,7 +52,6 @@ class _MessagePolicy(EmailPolicy):
         return f"{name}: {folded}{self.linesep}"
 
     def fold_binary(self, name: str, value: str) -> bytes:
-        """Return the header as bytes."""
         return self.fold(name, value).encode("ascii", "surrogateescape")
 
 
@@ -61,42 +61,33 @@ def _encode(text: str, name: str) -> str:
     return Header(text, charset, maxlinelen=76, header_name=name).encode(linesep="\r\n")
 
 
-class Envelope(msgspec.Struct, frozen=True, kw_only=True):
-    """What a message needs besides its content."""
-
-    sender: str
-    recipient: str
-    date: datetime
-
-
 class Footer(msgspec.Struct, frozen=True, kw_only=True):
     """Which subscription a message is of, and how to end it.
 
     URLs are empty where the server has no public URL.
     """
 
-    #: The id of the subscription.
-    id: str
+    subscription: Subscription
     #: The title of the feed.
     title: str
-    period: Period
     page_url: str
     unsubscribe_url: str
 
     @property
     def frequency(self) -> str:
         """``daily`` or ``weekly``."""
-        return ADVERBS[self.period]
+        return ADVERBS[self.subscription.period]
 
 
 def digest_message(
-    digest: Digest, digest_id: str, envelope: Envelope, footer: Footer
+    digest: Digest, digest_id: str, footer: Footer, *, sender: str, date: datetime
 ) -> EmailMessage:
     """Return the message for a digest, whose id is the same for all recipients."""
-    message = _message(digest.title, envelope, message_key=f"{digest_id} {footer.id}")
-    host = urlsplit(footer.page_url).hostname or _domain(envelope.sender)
-    message["List-Id"] = f"{_phrase(footer.title)} <{footer.id}.{host}>"
-    mailto = f"<mailto:{envelope.sender}?subject=unsubscribe%20{footer.id}>"
+    name = footer.subscription.id
+    message = _message(digest.title, footer, sender, date, message_key=f"{digest_id} {name}")
+    host = urlsplit(footer.page_url).hostname or _domain(sender)
+    message["List-Id"] = f"{_phrase(footer.title)} <{name}.{host}>"
+    mailto = f"<mailto:{sender}?subject=unsubscribe%20{name}>"
     if footer.unsubscribe_url:
         message["List-Unsubscribe"] = f"<{footer.unsubscribe_url}>, {mailto}"
         message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
@@ -114,24 +105,29 @@ def digest_message(
     return _with_content(message, "\n".join(text), html)
 
 
-def confirmation_message(envelope: Envelope, footer: Footer, confirm_url: str) -> EmailMessage:
+def confirmation_message(
+    confirm_url: str, footer: Footer, *, sender: str, date: datetime
+) -> EmailMessage:
     """Return the message that asks whether its recipient wants digests."""
     title = f"Confirm: {footer.title} by mail, {footer.frequency}"
-    message = _message(title, envelope, message_key=confirm_url)
+    message = _message(title, footer, sender, date, message_key=confirm_url)
     text = _templates.get_template("confirm.txt").render(footer=footer, confirm_url=confirm_url)
     html = _templates.get_template("confirm.html").render(footer=footer, confirm_url=confirm_url)
     return _with_content(message, text, html)
 
 
-def _message(subject: str, envelope: Envelope, *, message_key: str) -> EmailMessage:
+def _message(
+    subject: str, footer: Footer, sender: str, date: datetime, *, message_key: str
+) -> EmailMessage:
     """Return a message without content. The same key makes the same Message-ID."""
+    recipient = footer.subscription.address
     message = EmailMessage(_MessagePolicy(linesep="\r\n"))
-    message["From"] = Address(_SENDER_NAME, addr_spec=envelope.sender)
-    message["To"] = Address(addr_spec=envelope.recipient)
+    message["From"] = Address(_SENDER_NAME, addr_spec=sender)
+    message["To"] = Address(addr_spec=recipient)
     message["Subject"] = " ".join(subject.split())
-    message["Date"] = format_datetime(envelope.date)
-    name = uuid5(UUID_NAMESPACE, f"{message_key} {envelope.recipient}")
-    message["Message-ID"] = f"<{name}@{_domain(envelope.sender)}>"
+    message["Date"] = format_datetime(date)
+    name = uuid5(UUID_NAMESPACE, f"{message_key} {recipient}")
+    message["Message-ID"] = f"<{name}@{_domain(sender)}>"
     message["Auto-Submitted"] = "auto-generated"
     return message
 

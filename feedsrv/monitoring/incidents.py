@@ -1,17 +1,16 @@
 """The incident log and its Atom feed: long outages of upstream and changes of its page layout."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 from html import escape
 
 import msgspec
 
-from feedsrv import __version__
 from feedsrv.errors import FetchError
 from feedsrv.feeds.atom import render_atom
 from feedsrv.feeds.entry import Entry, EntryLink
-from feedsrv.feeds.metadata import FeedMetadata, feed_id
+from feedsrv.feeds.metadata import FeedMetadata, uuid_urn
 from feedsrv.feeds.service import Service
 from feedsrv.models import Failure, Incident, Incidents, Page
 from feedsrv.upstream.events import Event, FetchFailed, LayoutChanged, ListingFetched
@@ -23,64 +22,6 @@ _MAX_INCIDENTS = 50
 #: The subject of an incident while all of upstream fails.
 ALL_UPSTREAM = "Hugging Face"
 _LAYOUT_PREFIX = "layout of "
-
-
-def with_failure(
-    incidents: Incidents, page: Page, failure: Failure, outage: Failure | None, now: datetime
-) -> Incidents:
-    """Return the incidents after a page failed again; the same object if nothing changed.
-
-    While upstream as a whole fails, one incident covers all pages.
-    """
-    if outage is not None and now - outage.since >= MIN_DURATION:
-        return _open_incident(incidents, ALL_UPSTREAM, short_reason(outage), outage.since, now)
-    if now - failure.since >= MIN_DURATION:
-        return _open_incident(incidents, str(page), short_reason(failure), failure.since, now)
-    return incidents
-
-
-def with_layout_change(incidents: Incidents, page: Page, reason: str, now: datetime) -> Incidents:
-    """Return the incidents after a response lacked the data that the page normally has."""
-    return _open_incident(incidents, _layout_subject(page), reason, now, now)
-
-
-def with_success(
-    incidents: Incidents, page: Page, *, has_expected_layout: bool, now: datetime
-) -> Incidents:
-    """Return the incidents after a page was fetched; the same object if nothing changed."""
-    resolved = {str(page), ALL_UPSTREAM}
-    if has_expected_layout:
-        resolved.add(_layout_subject(page))
-    if not any(_is_open(incident) and incident.subject in resolved for incident in incidents):
-        return incidents
-    return tuple(
-        msgspec.structs.replace(incident, ended_at=now)
-        if _is_open(incident) and incident.subject in resolved
-        else incident
-        for incident in incidents
-    )
-
-
-def short_reason(failure: Failure) -> str:
-    """Return the reason without the URL, which is for logs."""
-    return failure.reason.partition(" (http")[0]
-
-
-def _layout_subject(page: Page) -> str:
-    return f"{_LAYOUT_PREFIX}{page.kind}"
-
-
-def _is_open(incident: Incident) -> bool:
-    return incident.ended_at is None
-
-
-def _open_incident(
-    incidents: Incidents, subject: str, reason: str, since: datetime, now: datetime
-) -> Incidents:
-    if any(_is_open(incident) and incident.subject == subject for incident in incidents):
-        return incidents
-    opened = Incident(subject=subject, reason=reason, since=since, reported_at=now)
-    return (opened, *incidents)[:_MAX_INCIDENTS]
 
 
 def subscribe_incident_recorder(service: Service) -> None:
@@ -101,14 +42,51 @@ def subscribe_incident_recorder(service: Service) -> None:
 def with_event(incidents: Incidents, event: Event, now: datetime) -> Incidents:
     """Return the incidents after an event; the same object if nothing changed."""
     match event:
-        case FetchFailed(page, error, failure, outage) if isinstance(error, FetchError):
-            return with_failure(incidents, page, failure, outage, now)
+        case FetchFailed(page, FetchError(), failure, outage):
+            # While upstream as a whole fails, one incident covers all pages.
+            if outage is not None and now - outage.since >= MIN_DURATION:
+                return _open_incident(
+                    incidents, ALL_UPSTREAM, short_reason(outage), outage.since, now
+                )
+            if now - failure.since >= MIN_DURATION:
+                return _open_incident(
+                    incidents, str(page), short_reason(failure), failure.since, now
+                )
         case LayoutChanged(page, reason):
-            return with_layout_change(incidents, page, reason, now)
+            return _open_incident(incidents, _layout_subject(page), reason, now, now)
         case ListingFetched(page, listing):
-            has_data = listing.parsed_from == "data"
-            return with_success(incidents, page, has_expected_layout=has_data, now=now)
+            subjects = {str(page), ALL_UPSTREAM}
+            if listing.parsed_from == "data":
+                subjects.add(_layout_subject(page))
+            return _end_incidents(incidents, subjects, now)
     return incidents
+
+
+def short_reason(failure: Failure) -> str:
+    """Return the reason without the URL, which is for logs."""
+    return failure.reason.partition(" (http")[0]
+
+
+def _layout_subject(page: Page) -> str:
+    return f"{_LAYOUT_PREFIX}{page.kind}"
+
+
+def _open_incident(
+    incidents: Incidents, subject: str, reason: str, since: datetime, now: datetime
+) -> Incidents:
+    if any(each.ended_at is None and each.subject == subject for each in incidents):
+        return incidents
+    opened = Incident(subject=subject, reason=reason, since=since, reported_at=now)
+    return (opened, *incidents)[:_MAX_INCIDENTS]
+
+
+def _end_incidents(incidents: Incidents, subjects: Collection[str], now: datetime) -> Incidents:
+    ended = {each for each in incidents if each.ended_at is None and each.subject in subjects}
+    if not ended:
+        return incidents
+    return tuple(
+        msgspec.structs.replace(each, ended_at=now) if each in ended else each for each in incidents
+    )
 
 
 def incident_feed(
@@ -116,13 +94,12 @@ def incident_feed(
 ) -> bytes:
     """Return the incidents as an Atom feed; its id is derived from ``server``."""
     metadata = FeedMetadata(
-        id=feed_id([f"status of {server}"]),
+        id=uuid_urn(f"status of {server}"),
         title="feedsrv: status",
         subtitle="Outages of Hugging Face that last for hours, and changes of its page layout",
         self_url=self_url,
         page_url=page_url,
         icon_url=icon_url,
-        version=__version__,
     )
     return render_atom(metadata, incident_entries(incidents, page_url))
 

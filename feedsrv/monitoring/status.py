@@ -8,12 +8,12 @@ import msgspec
 
 from feedsrv import __version__
 from feedsrv.feeds.service import Service
-from feedsrv.feeds.sources import search_pages
-from feedsrv.models import Failure, Kind, Listing, Page
+from feedsrv.feeds.sources import candidate_pages, search_pages
+from feedsrv.models import Failure, Feed, Listing, Page
 from feedsrv.search.artefact_table import ArtefactTable
 from feedsrv.storage.repository import Repository
 from feedsrv.upstream.failure_tracker import RATE_LIMIT_REASON
-from feedsrv.upstream.policy import MAX_REQUESTS, pages_covering, remaining_ttl, requests_left, ttl
+from feedsrv.upstream.policy import MAX_REQUESTS, remaining_ttl, requests_left, ttl
 
 # /status.json is these structs as JSON. Its keys are public, so a renamed field keeps its old key.
 
@@ -149,7 +149,7 @@ def build_status(service: Service) -> Status:
         version=__version__,
         at=now,
         failure=repository.get_failure(None),
-        days=tuple(page_status(page, listing) for page, listing in service.list_days()),
+        days=tuple(page_status(page, listing) for page, listing in service.list_days.get()),
         lists=tuple(
             page_status(page, listing) for page, listing in _stored_lists(repository, now.date())
         ),
@@ -168,9 +168,9 @@ def build_status(service: Service) -> Status:
 
 def _stored_lists(repository: Repository, today: date) -> Iterator[tuple[Page, Listing | None]]:
     """Yield the pages of the week, the month and trending, each with its stored listing."""
-    # Until this week has a list, upstream responds with last week's.
-    weeks, months = pages_covering(Kind.WEEK, today, 8), pages_covering(Kind.MONTH, today, 32)
-    for pages in (weeks, months, (Page(Kind.TRENDING),)):
+    lists = Feed(name="", title="", sources=("week", "month", "trending"))
+    for source in lists.sources:
+        pages = candidate_pages(source, lists, today)
         listings = ((page, repository.get_listing(page)) for page in pages)
         stored = ((page, listing) for page, listing in listings if listing is not None)
         yield next(stored, (pages[0], None))

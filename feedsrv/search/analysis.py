@@ -131,8 +131,14 @@ def _blank(found: re.Match[str]) -> str:
     return found[0] if len(found[0]) == 1 else " " * len(found[0])
 
 
-def analyze(paper: Paper) -> Paper:
-    """Return the paper with the tokens of its fields, which matching reads."""
+def analyze(paper: Paper, known: Paper | None = None) -> Paper:
+    """Return the paper with the tokens of its fields, which matching reads.
+
+    They are those of the known paper, if that has the same text: finding them takes nearly half of
+    the time in which a page is parsed, and most papers of a page were on it before.
+    """
+    if known is not None and _searched_fields(known) == _searched_fields(paper):
+        return msgspec.structs.replace(paper, tokens=known.tokens)
     submitter = [paper.submitter] if paper.submitter else []
     tokens = PaperTokens(
         title=" ".join(tokenize(paper.title)),
@@ -144,6 +150,13 @@ def analyze(paper: Paper) -> Paper:
         by=_tokenize_values(submitter, submitter),
     )
     return msgspec.structs.replace(paper, tokens=tokens)
+
+
+def _searched_fields(paper: Paper) -> tuple[object, ...]:
+    return (
+        *(paper.id, paper.title, paper.abstract, paper.keywords, paper.authors),
+        *(paper.author_handles, paper.organization, paper.organization_handle, paper.submitter),
+    )
 
 
 def _tokenize_values(values: Iterable[str], handles: Iterable[str] = ()) -> str:

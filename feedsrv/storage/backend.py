@@ -55,8 +55,14 @@ class Backend(Protocol):
             announce: Whether it is a change that others have to see.
         """
 
+    def names(self, area: Area, prefix: str) -> set[str]:
+        """Return the names with this prefix of all values that `get` finds, maybe of others too."""
+
     def scan(self, area: Area, prefix: str) -> Iterator[tuple[str, bytes]]:
-        """Yield names with this prefix and their values, the latest first where that is known."""
+        """Yield names with this prefix and their values, the latest first where that is known.
+
+        Where the store is damaged, some that `get` finds may be missing.
+        """
 
     def changes(self) -> frozenset[StorageKey] | None:
         """Return what other processes announced since the last call; nothing at the first one.

@@ -16,17 +16,21 @@ _decoders: dict[type[msgspec.Struct], msgspec.json.Decoder[Any]] = {}
 _decoders_lock = Lock()
 
 
-def encode(record: msgspec.Struct) -> bytes:
-    """Return the record as compressed JSON.
+def encode(record: msgspec.Struct) -> tuple[bytes, int]:
+    """Return the record as compressed JSON, and the bytes of the JSON.
 
     Compressed, also where it is short: zlib adds a checksum. SQLite and Redis have none, so that a
     flipped bit would change a date or a title.
     """
-    return zlib.compress(msgspec.json.encode(record), _ZLIB_LEVEL)
+    text = msgspec.json.encode(record)
+    return zlib.compress(text, _ZLIB_LEVEL), len(text)
 
 
-def decode(data: bytes, type_: type[RecordT]) -> RecordT:
-    """Return the record; raise `msgspec.DecodeError` for damaged data, or data of another type."""
+def decode(data: bytes, type_: type[RecordT]) -> tuple[RecordT, int]:
+    """Return the record, and the bytes of its JSON.
+
+    Raises `msgspec.DecodeError` for damaged data, or data of another type.
+    """
     decompressor = zlib.decompressobj()
     try:
         text = decompressor.decompress(data, _MAX_BYTES)
@@ -34,8 +38,7 @@ def decode(data: bytes, type_: type[RecordT]) -> RecordT:
         raise msgspec.DecodeError(str(error)) from error
     if not decompressor.eof:
         raise msgspec.DecodeError("incomplete or too large")
-    record: RecordT = _decoder(type_).decode(text)
-    return record
+    return _decoder(type_).decode(text), len(text)
 
 
 def _decoder(type_: type[msgspec.Struct]) -> msgspec.json.Decoder[Any]:

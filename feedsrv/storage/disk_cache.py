@@ -11,7 +11,7 @@ import os
 import shutil
 import sqlite3
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from threading import RLock
@@ -26,12 +26,14 @@ log = logging.getLogger(__name__)
 #: Seconds to wait for another process that writes.
 _LOCK_TIMEOUT = 3.0
 _DATABASE = "cache.db"
+#: All that `get` can find. The name in the row itself may be damaged.
+_INDEX = "SELECT key, rowid FROM Cache INDEXED BY Cache_key_raw"
 #: Errors of SQLite that are no fault of the file: another file would fail too.
 _ENVIRONMENT_CODES = {
     getattr(sqlite3, f"SQLITE_{name}")
     for name in (
         *("AUTH", "BUSY", "CANTOPEN", "FULL", "INTERRUPT", "IOERR", "LOCKED", "NOMEM", "PERM"),
-        *("PROTOCOL", "READONLY"),
+        "PROTOCOL",
     )
 }
 
@@ -115,38 +117,50 @@ class DiskCache:
         with self._write_lock:
             return self._run(work)
 
+    def names(self, prefix: str) -> set[str]:
+        """Return the names with this prefix of all values that `get` finds, maybe of others too."""
+        rows = self._read(lambda connection: connection.execute(_INDEX))
+        return {name for name, _ in rows if isinstance(name, str) and name.startswith(prefix)}
+
     def scan(self, prefix: str) -> Iterator[tuple[str, bytes]]:
-        """Yield names with this prefix and their values, the latest first.
+        """Yield names with this prefix and their values, empty where damaged, the latest first."""
+        for name, stored in self._read(_latest_rows):
+            if isinstance(name, str) and isinstance(stored, bytes) and name.startswith(prefix):
+                yield name, _without_checksum(name, stored)
+
+    def _read(
+        self, query: Callable[[sqlite3.Connection], Iterable[tuple[object, ...]]]
+    ) -> Iterator[tuple[object, ...]]:
+        """Yield rows; begin again where that fails, and replace files that are damaged.
 
         Works with files that nobody can write too, which diskcache cannot open.
         """
         for is_last in (False, True):
+            file_id = _file_id(self._database)
             try:
-                yield from self._scan(prefix)
-            except sqlite3.Error as error:
-                if is_last:
-                    raise StoreError(str(self._folder.parent), str(error)) from error
-                self.get("")  # another process is making it, or it is damaged and put aside now
+                self._database.stat()
+                with closing(self._connect_read_only()) as connection:
+                    yield from query(connection)
+            except FileNotFoundError:
+                return
+            except (OSError, sqlite3.Error) as error:
+                cause = error
             else:
                 return
+            is_replaced = (
+                is_last and _is_damage(cause, self._database) and self._put_aside(file_id, cause)
+            )
+            if isinstance(cause, OSError) or (is_last and not is_replaced):
+                raise StoreError(str(self._folder.parent), str(cause)) from cause
+            self.get("")  # another process is making it, or it is damaged and replaced now
 
-    def _scan(self, prefix: str) -> Iterator[tuple[str, bytes]]:
-        try:
-            self._database.stat()
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            raise StoreError(str(self._folder.parent), str(error)) from error
-        query = (
-            "SELECT key, value FROM Cache WHERE raw = 1 AND mode = 1 AND typeof(key) = 'text'"
-            " AND typeof(value) = 'blob' AND substr(key, 1, ?) = ? ORDER BY store_time DESC"
-        )
-        uri = self._database.absolute().as_uri()
+    def _connect_read_only(self) -> sqlite3.Connection:
         # A folder that cannot be written has no room for the index of a write-ahead log.
         mode = "ro" if os.access(self._folder, os.W_OK) else "ro&immutable=1"
-        with closing(sqlite3.connect(f"{uri}?mode={mode}", uri=True)) as connection:
-            for name, stored in connection.execute(query, (len(prefix), prefix)):
-                yield name, _without_checksum(name, stored)
+        uri = f"{self._database.absolute().as_uri()}?mode={mode}"
+        connection = sqlite3.connect(uri, uri=True)
+        connection.text_factory = lambda text: text.decode(errors="replace")  # if it is damaged
+        return connection
 
     def _run(self, work: Callable[[diskcache.Cache], _Result]) -> _Result:
         """Return the result of the work, of the second attempt where the files were damaged."""
@@ -157,7 +171,11 @@ class DiskCache:
             except Exception as error:  # noqa: BLE001  # diskcache raises anything on damaged files
                 self.close()  # a connection whose COMMIT failed would hold the lock for ever
                 cause = _root_cause(error)
-            if is_last or not _is_damage(cause) or not self._put_aside(file_id, cause):
+            if (
+                is_last
+                or not _is_damage(cause, self._database)
+                or not self._put_aside(file_id, cause)
+            ):
                 break
         raise StoreError(str(self._folder.parent), str(cause) or type(cause).__name__) from cause
 
@@ -225,6 +243,28 @@ class DiskCache:
         return True
 
 
+def _latest_rows(connection: sqlite3.Connection) -> Iterator[tuple[object, ...]]:
+    """Yield names and values as stored. Raise an error only after all that can be read."""
+    errors: list[sqlite3.Error] = []
+
+    def select(query: str, *parameters: object) -> list[tuple[Any, ...]]:
+        try:
+            return connection.execute(query, parameters).fetchall()
+        except sqlite3.Error as error:
+            errors.append(error)
+            return []
+
+    index = {row_id: name for name, row_id in select(_INDEX)}
+    indexed = set(index.values())
+    latest = select("SELECT rowid FROM Cache ORDER BY store_time DESC")
+    for row_id in dict.fromkeys([*(row_id for (row_id,) in latest), *index]):
+        for name, value in select("SELECT key, value FROM Cache WHERE rowid = ?", row_id):
+            # A row that `get` does not find may be an old one of a name that it finds.
+            yield index.get(row_id, name) if name in indexed else name, value
+    if errors:
+        raise errors[0]
+
+
 def _get(cache: diskcache.Cache, name: str) -> bytes | None:
     stored: bytes | None = cache.get(name)
     return None if stored is None else _without_checksum(name, stored)
@@ -270,13 +310,22 @@ def _root_cause(error: Exception) -> Exception:
     return error
 
 
-def _is_damage(cause: Exception) -> bool:
+def _is_damage(cause: Exception, file: Path) -> bool:
     """Return whether the file is no database, not a sound one, or not one of ours."""
     if isinstance(cause, sqlite3.Error) and not isinstance(cause, sqlite3.ProgrammingError):
         code: int = getattr(cause, "sqlite_errorcode", 0)
         # An extended code has the primary one in its lowest byte.
+        if code & 0xFF == sqlite3.SQLITE_READONLY:
+            return _has_unknown_version(file)
         is_cut_short = code == sqlite3.SQLITE_IOERR_SHORT_READ
         return is_cut_short or code & 0xFF not in _ENVIRONMENT_CODES
     # Settings of a wrong type raise anything within diskcache.
     is_environment = OSError | MemoryError | sqlite3.ProgrammingError | diskcache.Timeout
     return not isinstance(cause, is_environment)
+
+
+def _has_unknown_version(file: Path) -> bool:
+    """Return whether the header has a version that SQLite can read and not write."""
+    with suppress(OSError), file.open("rb") as opened:
+        return opened.read(19)[18:] > b"\2"
+    return False

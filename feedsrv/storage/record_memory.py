@@ -1,6 +1,6 @@
 """Records in memory: which entries there are, whether they are current, and what is dropped."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from threading import RLock
 from typing import NamedTuple
 
@@ -15,6 +15,9 @@ _BYTES_PER_JSON_BYTE = 1.4
 _BYTES_PER_RECORD = 1_000
 #: One part of memory in so many is for evictable records, so that they push out no others.
 _EVICTABLE_DIVISOR = 6
+#: Keys of evictable records in the backend, which anybody can add: 25 MB. If there are more, it is
+#: unknown which ones are stored.
+_MAX_EVICTABLE_KEYS = 100_000
 
 
 class Entry(NamedTuple):
@@ -58,8 +61,8 @@ class RecordMemory:
         }
         #: Permanent records that could not be written. Nothing drops them.
         self.unwritten: dict[StorageKey, Entry] = {}
-        #: Durable and permanent records in the backend, complete once it was loaded.
-        self.stored_keys: set[StorageKey] = set()
+        #: Records in the backend, complete once it was loaded.
+        self.stored_keys: dict[Area, set[StorageKey]] = {area: set() for area in Area}
         #: Counts polls that found changes by others: what was read before one may be outdated.
         self.poll_count = 0
         self.lock = RLock()
@@ -79,7 +82,20 @@ class RecordMemory:
     def keys(self, area: Area) -> set[StorageKey]:
         """Return the keys of all records of the area, of others among them."""
         with self.lock:
-            return {*self.stored_keys, *self.unwritten, *self._caches[area]}
+            return {*self.stored_keys[area], *self.unwritten, *self._caches[area]}
+
+    def add_stored(self, keys: Iterable[StorageKey]) -> None:
+        """Remember that the backend has the records."""
+        for key in keys:
+            stored = self.stored_keys[key.area]
+            if key.area is not Area.EVICTABLE or len(stored) < _MAX_EVICTABLE_KEYS:
+                stored.add(key)
+
+    def may_be_stored(self, key: StorageKey) -> bool:
+        """Return whether the backend may have the record."""
+        stored = self.stored_keys[key.area]
+        is_full = key.area is Area.EVICTABLE and len(stored) >= _MAX_EVICTABLE_KEYS
+        return key in stored or is_full
 
     def snapshot(self, key: StorageKey) -> Snapshot:
         """Return the record in memory, and the number of polls until now."""
@@ -90,8 +106,8 @@ class RecordMemory:
     def put(self, key: StorageKey, entry: Entry, seen: Snapshot) -> None:
         """Put the entry into memory; ``seen`` is the snapshot from before it was read."""
         cache = self._caches[key.area]
-        if entry.record is not None and key.area is not Area.EVICTABLE:
-            self.stored_keys.add(key)
+        if entry.record is not None:
+            self.add_stored([key])
         before, polls = self.snapshot(key)
         if before is not seen.record:  # another thread stored one meanwhile, perhaps a later one
             entry = cache.get(key, entry)
@@ -106,13 +122,12 @@ class RecordMemory:
         cache = self._caches[area]
         return cache.currsize + size < cache.maxsize
 
-    def invalidate(self, keys: Iterable[StorageKey]) -> None:
+    def invalidate(self, keys: Collection[StorageKey]) -> None:
         """Have the records read again: others changed them."""
         with self.lock:
             self.poll_count += 1
+            self.add_stored(keys)
             for key in keys:
-                if key.area is not Area.EVICTABLE:
-                    self.stored_keys.add(key)
                 entry = self._caches[key.area].get(key)
                 if entry is not None:
                     self._caches[key.area][key] = entry._replace(is_current=False)
@@ -121,7 +136,7 @@ class RecordMemory:
         """Have every record read again; which ones the backend has is unknown."""
         with self.lock:
             self.poll_count += 1
-            self.stored_keys.clear()
+            self.stored_keys = {area: set() for area in Area}
             for key, entry in self.items():
                 self._caches[key.area][key] = entry._replace(is_current=False)
 
@@ -130,9 +145,10 @@ def _lru_cache(max_bytes: int) -> LRUCache[StorageKey, Entry]:
     return LRUCache(max_bytes, lambda entry: entry.size)
 
 
-def make_entry(type_: type[msgspec.Struct], record: msgspec.Struct | None) -> Entry:
+def make_entry(
+    type_: type[msgspec.Struct], record: msgspec.Struct | None, json_bytes: int
+) -> Entry:
     """Return the entry of a record that was read or written now."""
-    json_bytes = 0 if record is None else len(msgspec.json.encode(record))
     return Entry(
         type_,
         record,

@@ -107,6 +107,12 @@ class RecordStore:
         if not self._opened.wait(_MAX_OPEN_SECONDS):
             self._opened.set()  # nobody waits again
 
+    def connect(self) -> None:
+        """Open files or connections, for which the first request would wait otherwise."""
+        with suppress(StoreError), self._breaker.guard("reads"):
+            for area in Area:
+                self.backend.get(StorageKey(area, _PROBE.name))
+
     def close(self) -> None:
         """Write what is not written yet, where that is possible, and close the backend."""
         self._closing.set()
@@ -126,7 +132,8 @@ class RecordStore:
             self.open()
         with self._lock:
             entry = self._memory.get(key)
-            is_known = entry.is_current if entry is not None else self._is_absent(key)
+            is_absent = self._is_loaded and not self._memory.may_be_stored(key)
+            is_known = is_absent if entry is None else entry.is_current
             record = record_of(entry, type_)
         if not is_known or not self._is_cached(key):
             record = self.update(key, type_, lambda known: known)
@@ -168,7 +175,8 @@ class RecordStore:
                 record = change(known)
                 if record is not known or not is_conditional:
                     self._is_synchronized = False
-                    entry = make_entry(type_, record)._replace(was_stored=False)
+                    size = 0 if record is None else encode(record)[1]
+                    entry = make_entry(type_, record, size)._replace(was_stored=False)
                     if key.area is Area.PERMANENT:
                         self._memory.unwritten[key] = entry
                     self._memory.put(key, entry, self._memory.snapshot(key))
@@ -181,6 +189,7 @@ class RecordStore:
     def scan(self, area: Area, prefix: str, type_: type[RecordT]) -> Iterator[tuple[str, RecordT]]:
         """Yield the name and the record of all whose names begin with the prefix, by name."""
         if not self._is_loaded:
+            self.poll()  # what others change from now on is announced
             self._load()
         for key in sorted(self._memory.keys(area)):
             if key.area is area and key.name.startswith(prefix):
@@ -236,27 +245,36 @@ class RecordStore:
         self.backend.replace(_PROBE, self.backend.get(_PROBE), b"1", announce=False)
 
     def _load(self) -> None:
-        """Read what is stored into memory, as far as there is room."""
-        for area in (Area.DURABLE, Area.PERMANENT, Area.EVICTABLE):
-            has_room, seen = True, Snapshot(None, self._memory.poll_count)
-            with self._breaker.guard("reads"):
-                for name, data in self.backend.scan(area, self._prefix):
-                    key = StorageKey(area, name)
-                    with self._lock:
-                        if area is not Area.EVICTABLE:
-                            self._memory.stored_keys.add(key)
-                        elif not has_room:
-                            break
-                        is_wanted = has_room and key not in self._memory
-                    type_ = self._types.get(self._word(key))
-                    if type_ is None or not is_wanted:
-                        continue
-                    entry = make_entry(type_, self._decode(key, type_, data))
-                    with self._lock:
-                        has_room = self._memory.has_room(area, 2 * entry.size)
-                        if has_room and entry.record is not None and key not in self._memory:
-                            self._memory.put(key, entry, seen)
-        self._is_loaded = True
+        """Read what is stored into memory, as far as there is room, and the names of the rest."""
+        stored_keys = self._memory.stored_keys
+        with self._breaker.guard("reads"):
+            for area in Area:
+                loaded = [] if area is Area.PERMANENT else self._load_records(area)
+                keys = {StorageKey(area, name) for name in self.backend.names(area, self._prefix)}
+                with self._lock:
+                    self._memory.add_stored(keys)
+                    # What the backend has and does not find has to be written again.
+                    self._is_synchronized = self._is_synchronized and keys.issuperset(loaded)
+        with self._lock:
+            # Other ones are collected if the backend lost what it had meanwhile.
+            self._is_loaded = stored_keys is self._memory.stored_keys
+
+    def _load_records(self, area: Area) -> list[StorageKey]:
+        """Read cached records into memory, as far as there is room; return their keys."""
+        seen, loaded = Snapshot(None, self._memory.poll_count), list[StorageKey]()
+        for name, data in self.backend.scan(area, self._prefix):
+            key = StorageKey(area, name)
+            type_ = self._types.get(self._word(key))
+            if type_ is None or key in self._memory:
+                continue
+            entry = make_entry(type_, *self._decode(key, type_, data))
+            with self._lock:
+                if not self._memory.has_room(area, 2 * entry.size):
+                    break
+                if entry.record is not None and key not in self._memory:
+                    self._memory.put(key, entry, seen)
+                    loaded.append(key)
+        return loaded
 
     def _synchronize(self) -> None:
         """Write everything that memory holds where the backend lacks it or has an older record."""
@@ -296,10 +314,10 @@ class RecordStore:
             seen, unwritten = self._memory.snapshot(key), self._memory.unwritten.get(key)
             with self._breaker.guard("reads"):
                 data = self.backend.get(key)
-            stored = self._decode(key, type_, data)
+            stored, size = self._decode(key, type_, data)
             record = change(self._resolve(key, type_, data, stored))
             if record != stored:
-                value = None if record is None else encode(record)
+                value, size = (None, 0) if record is None else encode(record)
                 announce = self._is_cached(key)
                 with self._breaker.guard("writes"):
                     if not self.backend.replace(key, data, value, announce=announce):
@@ -307,7 +325,7 @@ class RecordStore:
             with self._lock:
                 if self._memory.unwritten.get(key) is unwritten:
                     self._memory.unwritten.pop(key, None)
-                self._memory.put(key, make_entry(type_, record), seen)
+                self._memory.put(key, make_entry(type_, record, size), seen)
             return record
         raise StoreError(self.backend.name, "others change one value all the time")
 
@@ -330,11 +348,6 @@ class RecordStore:
         winner = resolve_conflict(ours, stored, self._now(), was_ours_stored=was_stored)
         return winner if isinstance(winner, type_) else stored
 
-    def _is_absent(self, key: StorageKey) -> bool:
-        """Return whether the backend is known not to have it."""
-        is_listed = self._is_loaded and key.area is not Area.EVICTABLE
-        return is_listed and key not in self._memory.stored_keys
-
     def _is_cached(self, key: StorageKey) -> bool:
         return key.area is Area.PERMANENT or self._word(key) in self._types
 
@@ -348,17 +361,19 @@ class RecordStore:
                 self._touched[key] = None
                 self._to_touch.add(key)
 
-    def _decode(self, key: StorageKey, type_: type[RecordT], data: bytes | None) -> RecordT | None:
-        """Return the record; None where none can be read."""
+    def _decode(
+        self, key: StorageKey, type_: type[RecordT], data: bytes | None
+    ) -> tuple[RecordT | None, int]:
+        """Return the record, None where none can be read, and the bytes of its JSON."""
         if data is None:
-            return None
+            return None, 0
         try:
             return decode(data, type_)
         except msgspec.DecodeError as error:
             if not self._has_logged_damage:  # where one cannot be read, there are often many
                 self._has_logged_damage = True
                 log.warning("Stored record %s ignored: %s", key.name, error)
-            return None
+            return None, 0
 
 
 def _maintain(reference: weakref.ref[RecordStore], closing: Event, opened: Event) -> None:

@@ -101,17 +101,23 @@ class RedisBackend:
                 )
             )
 
-    def scan(self, area: Area, prefix: str) -> Iterator[tuple[str, bytes]]:
+    def names(self, area: Area, prefix: str) -> set[str]:
         start = self._key(StorageKey(area, prefix))
         pattern = "".join(f"[{each}]" if each in "*?[\\" else each for each in start) + "*"
-        skip = len(start) - len(prefix)
+        skip = len(self._prefixes[area])
         with self._translate_errors():
             keys = list(self._redis.scan_iter(pattern, count=5000))
-            for first in range(0, len(keys), _BATCH):
-                batch = keys[first : first + _BATCH]
-                for key, value in zip(batch, self._redis.mget(batch), strict=True):
+        return {key.decode(errors="replace")[skip:] for key in keys}
+
+    def scan(self, area: Area, prefix: str) -> Iterator[tuple[str, bytes]]:
+        names = list(self.names(area, prefix))
+        with self._translate_errors():
+            for first in range(0, len(names), _BATCH):
+                batch = names[first : first + _BATCH]
+                values = self._redis.mget([self._key(StorageKey(area, name)) for name in batch])
+                for name, value in zip(batch, values, strict=True):
                     if isinstance(value, bytes):
-                        yield key.decode(errors="replace")[skip:], value
+                        yield name, value
 
     def changes(self) -> frozenset[StorageKey] | None:
         last = self._last_change

@@ -67,6 +67,7 @@ _TYPES: dict[str, type[msgspec.Struct]] = {
     "incidents": IncidentLog,
     "last-modified": LastModifiedBucket,
     "artefacts": ArtefactBucket,
+    "cutoff": FeedCutoff,
 }
 #: Those that change what feeds hold.
 _VERSIONED = frozenset({"listing", "alias"})
@@ -138,8 +139,9 @@ class Repository:
         self._artefact_cache: tuple[list[ArtefactBucket | None], ArtefactTable] | None = None
 
     def open(self) -> None:
-        """Wait until what is stored is in memory, for half a second at most."""
+        """Open the backend, and wait until what it has is in memory, for half a second at most."""
         self._records.open()
+        self._records.connect()
 
     def close(self) -> None:
         """Write what is not written yet, where that is possible, and close the backend."""

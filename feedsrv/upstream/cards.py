@@ -12,7 +12,6 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from feedsrv.models import Paper
-from feedsrv.search.analysis import analyze
 from feedsrv.upstream.normalize import normalize_line, normalize_paragraphs, normalize_url
 
 if TYPE_CHECKING:
@@ -104,20 +103,18 @@ def _parse_card(article: "Tag", day: date | None, year: int) -> Paper | None:
     if heading is None or match is None:
         return None
     github = article.select_one('a[href^="https://github.com/"]')
-    return analyze(
-        Paper(
-            id=match[1],
-            title=normalize_line(_text(heading)) or match[1],
-            abstract=normalize_paragraphs(_abstract(article)),
-            author_count=_author_count(article),
-            submitted=_submission_date(article, year) or arxiv_month(match[1]),
-            listed=day,
-            organization=normalize_line(_organization(article)),
-            code=normalize_url(str(github["href"])) if github else "",
-            upvotes=_upvotes(article),
-            comments=_find_number(article.select_one('a[href$="#community"]')),
-            stars=_find_number(github) or _find_stars(article),
-        )
+    return Paper(
+        id=match[1],
+        title=normalize_line(_text(heading)) or match[1],
+        abstract=normalize_paragraphs(_abstract(article)),
+        author_count=_author_count(article),
+        submitted=_submission_date(article, year) or arxiv_month(match[1]),
+        listed=day,
+        organization=normalize_line(_organization(article)),
+        code=normalize_url(str(github["href"])) if github else "",
+        upvotes=_upvotes(article),
+        comments=_find_number(article.select_one('a[href$="#community"]')),
+        stars=_find_number(github) or _find_stars(article),
     )
 
 

@@ -155,7 +155,9 @@ class ListingFetcher:
     def _parse_page(self, result: FetchResult, stored: Listing | None) -> Listing:
         if result.not_modified and stored is not None:
             return msgspec.structs.replace(stored, fetched_at=self.now, skipped=())
-        listing = parse_page(result.body, result.url, requested=self.page, fetched_at=self.now)
+        listing = parse_page(
+            result.body, result.url, requested=self.page, fetched_at=self.now, stored=self.stored
+        )
         return msgspec.structs.replace(
             listing, etag=result.etag, last_modified=result.last_modified
         )
@@ -193,7 +195,9 @@ class ListingFetcher:
         return self.client.get(path, deadline, acquire_slot=self.acquire_slot)
 
     def _parse_api_page(self, result: FetchResult) -> Listing:
-        return parse_api_response(result.body, result.url, requested=self.page, fetched_at=self.now)
+        return parse_api_response(
+            result.body, result.url, requested=self.page, fetched_at=self.now, stored=self.stored
+        )
 
     def _best_listing(self, requests: Sequence[Future[FetchedListing]]) -> FetchedListing:
         """Return the listing of the page, else of the API, else what the page had.

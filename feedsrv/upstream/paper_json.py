@@ -7,7 +7,6 @@ from typing import Annotated, Any
 import msgspec
 
 from feedsrv.models import FIRST_LIST_DAY, FIRST_SUBMISSION_DAY, Paper, last_list_day
-from feedsrv.search.analysis import analyze
 from feedsrv.upstream.cards import arxiv_month
 from feedsrv.upstream.normalize import normalize_line, normalize_paragraphs, normalize_url
 
@@ -81,28 +80,26 @@ def parse_paper(raw: msgspec.Raw, day: date | None) -> Paper:
     paper_id = _ID_VERSION.sub("", paper.id)
     if not _PAPER_ID.fullmatch(paper_id):
         raise ValueError(f"invalid paper id {paper_id!r}")
-    return analyze(
-        Paper(
-            id=paper_id,
-            title=normalize_line(paper.title) or paper_id,
-            abstract=normalize_paragraphs(paper.summary),
-            authors=authors,
-            author_count=len(authors),
-            submitted=_to_utc(paper.published_at).date(),
-            listed=_to_utc(listed).date() if listed else day,
-            organization=normalize_line(org.fullname or org.name) if org else "",
-            author_handles=tuple(filter(None, handles)),
-            organization_handle=_handle(org.name) if org else "",
-            submitter=submitter,
-            keywords=tuple(dict.fromkeys(keywords)),
-            ai_summary=normalize_line(paper.ai_summary or ""),
-            code=normalize_url(paper.github_repo or ""),
-            project=normalize_url(paper.project_page or ""),
-            media=tuple(filter(None, map(normalize_url, media))),
-            upvotes=paper.upvotes,
-            comments=entry.num_comments or 0,
-            stars=paper.github_stars or 0,
-        )
+    return Paper(
+        id=paper_id,
+        title=normalize_line(paper.title) or paper_id,
+        abstract=normalize_paragraphs(paper.summary),
+        authors=authors,
+        author_count=len(authors),
+        submitted=_to_utc(paper.published_at).date(),
+        listed=_to_utc(listed).date() if listed else day,
+        organization=normalize_line(org.fullname or org.name) if org else "",
+        author_handles=tuple(filter(None, handles)),
+        organization_handle=_handle(org.name) if org else "",
+        submitter=submitter,
+        keywords=tuple(dict.fromkeys(keywords)),
+        ai_summary=normalize_line(paper.ai_summary or ""),
+        code=normalize_url(paper.github_repo or ""),
+        project=normalize_url(paper.project_page or ""),
+        media=tuple(filter(None, map(normalize_url, media))),
+        upvotes=paper.upvotes,
+        comments=entry.num_comments or 0,
+        stars=paper.github_stars or 0,
     )
 
 

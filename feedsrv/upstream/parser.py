@@ -26,6 +26,7 @@ from feedsrv.models import (
     Paper,
     last_list_day,
 )
+from feedsrv.search.analysis import analyze
 from feedsrv.upstream.cards import DayNavigation, parse_cards, parse_day_navigation, parse_iso_date
 from feedsrv.upstream.damaged_json import recover_objects
 from feedsrv.upstream.paper_json import clamp_dates, parse_paper
@@ -70,7 +71,9 @@ class _PageProps(msgspec.Struct, rename="camel"):
     next_date: str | None = None
 
 
-def parse_page(body: bytes, url: str, *, requested: Page, fetched_at: datetime) -> Listing:
+def parse_page(
+    body: bytes, url: str, *, requested: Page, fetched_at: datetime, stored: Listing | None = None
+) -> Listing:
     """Return the listing of a page: from its props, else from its cards.
 
     Args:
@@ -78,10 +81,15 @@ def parse_page(body: bytes, url: str, *, requested: Page, fetched_at: datetime) 
         url: The final URL, after redirects. It may be that of another day than the requested one.
         requested: The requested page. The listing is of the page that upstream returned instead.
         fetched_at: When the response was received (UTC).
+        stored: An earlier listing: papers that it has are not analyzed again.
 
     Raises:
         ParseError: The page has no list of papers of the requested kind.
     """
+    return _analyze(_parse_page(body, url, requested, fetched_at), stored)
+
+
+def _parse_page(body: bytes, url: str, requested: Page, fetched_at: datetime) -> Listing:
     text = body.decode("utf-8", "replace")
     if requested.kind is Kind.PAPER:
         data = extract_first(text, _paper_extractor(requested.key)) or ""
@@ -99,12 +107,18 @@ def parse_page(body: bytes, url: str, *, requested: Page, fetched_at: datetime) 
     raise kind_error  # the cards would be of the other kind, too
 
 
-def parse_api_response(body: bytes, url: str, *, requested: Page, fetched_at: datetime) -> Listing:
+def parse_api_response(
+    body: bytes, url: str, *, requested: Page, fetched_at: datetime, stored: Listing | None = None
+) -> Listing:
     """Return the listing of a JSON API response (`api_path`); arguments as in `parse_page`.
 
     Raises:
         ParseError: The response is not a list of papers, or is empty.
     """
+    return _analyze(_parse_api_response(body, url, requested, fetched_at), stored)
+
+
+def _parse_api_response(body: bytes, url: str, requested: Page, fetched_at: datetime) -> Listing:
     body = body.removeprefix(BOM_UTF8)
     if requested.kind is Kind.PAPER:
         return _listing_of_paper(body, url, requested, fetched_at, parsed_from="api")
@@ -124,6 +138,12 @@ def parse_api_response(body: bytes, url: str, *, requested: Page, fetched_at: da
     day = requested.key if requested.key in days else max(days)
     papers = tuple(paper for paper in listing.papers if str(paper.listed) == day)
     return msgspec.structs.replace(listing, page=Page(Kind.DAY, day), papers=papers)
+
+
+def _analyze(listing: Listing, stored: Listing | None) -> Listing:
+    known = {paper.id: paper for paper in stored.papers} if stored is not None else {}
+    papers = tuple(analyze(paper, known.get(paper.id)) for paper in listing.papers)
+    return msgspec.structs.replace(listing, papers=papers)
 
 
 def _listing_of_paper(

@@ -88,7 +88,7 @@ def create_app(service: Service) -> Flask:
     views = BaseViews(service)
     shedder = LoadShedder(app.wsgi_app, service.config.threads, time.monotonic)  # noqa: TID251  # the edge
     cache = ResponseCache(
-        shedder,
+        app=shedder,
         is_overloaded=shedder.is_overloaded,
         version=service.repository.version,
         now=service.now,

@@ -82,7 +82,7 @@ def authenticate(
         return Credentials(access_key, key)
     if _equal_in_constant_time(key, feed_key(access_key, path, query)):
         return Credentials(access_key, key, scope=_scope(path, query))
-    raise UnauthorizedError(path)
+    raise UnauthorizedError
 
 
 def feed_key(access_key: str, path: str, query: str = "") -> str:

@@ -64,7 +64,7 @@ class BaseViews:
         return response
 
     def _url_builder(self) -> URLBuilder:
-        return URLBuilder.from_request(self._config, request, credentials())
+        return URLBuilder(base_url(self._config, request), credentials())
 
     def adhoc_feed_url(self, query: str) -> str:
         """Return the URL of the ad-hoc feed for the name of an unknown feed, or for other words."""
@@ -88,8 +88,8 @@ class BaseViews:
         *,
         url: str,
         media_type: str,
-        fresh_until: datetime,
-        expires_at: datetime,
+        poll_after: datetime,
+        cacheable_until: datetime,
         headers: Iterable[Header],
     ) -> CacheableResponse:
         return build_cacheable_response(
@@ -98,8 +98,8 @@ class BaseViews:
             modified=self._service.repository.last_modified(
                 url, etag, self._service.now(), version=g.version
             ),
-            poll_after=fresh_until,
-            cacheable_until=expires_at,
+            poll_after=poll_after,
+            cacheable_until=cacheable_until,
             private=bool(self._config.access_key),
             headers=headers,
         )
@@ -113,8 +113,8 @@ class BaseViews:
             body.etag,
             url=url,
             media_type=media_type,
-            fresh_until=expires_at,
-            expires_at=expires_at,
+            poll_after=expires_at,
+            cacheable_until=expires_at,
             headers=headers,
         )
         return self._respond(with_body(cached, body))

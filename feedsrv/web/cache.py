@@ -14,6 +14,7 @@ due to be fetched again.
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from threading import Lock
 from typing import NamedTuple
@@ -50,39 +51,31 @@ class _CacheEntry(NamedTuple):
     size: int
 
 
+@dataclass(kw_only=True, eq=False)
 class ResponseCache:
     """A WSGI application that sends cached responses, and leaves other requests to another one.
 
     Safe for threads. Reading takes no lock: it is one lookup in a dictionary. Entries are evicted
     in the order in which they were stored. This approximates LRU, because after each store change
     the entries still in use are stored again.
-
-    Args:
-        app: Called where there is no response in the cache. It stores responses by `store`.
-        version: Returns a value that changes whenever any process stores something.
-        now: The clock (UTC).
-        max_bytes: The memory that all entries may take.
-        is_overloaded: Returns whether the application would refuse a request.
-        trusted_proxies: Proxies whose X-Forwarded-* headers select the response.
     """
 
-    def __init__(
-        self,
-        app: WSGIApplication,
-        *,
-        version: Callable[[], object],
-        now: Callable[[], datetime],
-        max_bytes: int,
-        is_overloaded: Callable[[], bool],
-        trusted_proxies: tuple[str, ...],
-    ) -> None:
-        self._app = app
-        self._is_overloaded = is_overloaded
-        self._version = version
-        self._now = now
-        self._trusted_proxies = trusted_proxies
+    #: Called where there is no response in the cache. It stores responses by `store`.
+    app: WSGIApplication
+    #: Returns a value that changes whenever any process stores something.
+    version: Callable[[], object]
+    #: The clock (UTC).
+    now: Callable[[], datetime]
+    #: The memory that all entries may take.
+    max_bytes: int
+    #: Returns whether the application would refuse a request.
+    is_overloaded: Callable[[], bool]
+    #: Proxies whose X-Forwarded-* headers select the response.
+    trusted_proxies: tuple[str, ...]
+
+    def __post_init__(self) -> None:
         self._entries: FIFOCache[_CacheKey, _CacheEntry] = FIFOCache(
-            max_bytes, lambda entry: entry.size
+            self.max_bytes, lambda entry: entry.size
         )
         self._write_lock = Lock()
 
@@ -93,20 +86,20 @@ class ResponseCache:
             environ = rewrite_environ(environ)
             entry = self._find(environ)
             if entry is None:
-                return self._app(environ, start_response)
-        cached, now = entry.cached, self._now()
+                return self.app(environ, start_response)
+        cached, now = entry.cached, self.now()
         is_current = (
-            entry.version == self._version() and entry.stored_at <= now < cached.cacheable_until
+            entry.version == self.version() and entry.stored_at <= now < cached.cacheable_until
         )
         # An outdated feed is better than 503: some readers drop feeds that fail.
-        if not (is_current or self._is_overloaded()) or environ["REQUEST_METHOD"] not in _METHODS:
-            return self._app(environ, start_response)
+        if not (is_current or self.is_overloaded()) or environ["REQUEST_METHOD"] not in _METHODS:
+            return self.app(environ, start_response)
         status, headers, body = respond_conditionally(cached, environ, now)
         if body is None:
             cached = with_uncompressed_body(cached)
             body = cached.plain.body
             if body is None:
-                return self._app(environ, start_response)
+                return self.app(environ, start_response)
             self.store(environ, cached, entry.version, entry.counters)
         entry.counters[status]()
         start_response(status, headers)
@@ -132,7 +125,7 @@ class ResponseCache:
         size = cached.size() + sum(map(len, key)) + _ENTRY_OVERHEAD
         with self._write_lock:
             if size <= self._entries.maxsize:
-                self._entries[key] = _CacheEntry(cached, version, self._now(), counters, size)
+                self._entries[key] = _CacheEntry(cached, version, self.now(), counters, size)
 
     def _find(self, environ: WSGIEnvironment) -> _CacheEntry | None:
         try:
@@ -151,7 +144,7 @@ class ResponseCache:
             get("SCRIPT_NAME", ""),
             get("HTTP_AUTHORIZATION", ""),
         )
-        proxies = self._trusted_proxies
+        proxies = self.trusted_proxies
         if proxies and is_trusted_proxy(proxies, get("REMOTE_ADDR", "")):
             key += forwarded_url_parts(environ)
         return key

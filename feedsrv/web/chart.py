@@ -55,17 +55,17 @@ class Chart(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def build_chart(papers: Iterable[Paper], days: Sequence[WindowDay]) -> Chart:
-    """Return the chart of the papers on the list days, which are the oldest first."""
+    """Return the chart of the papers on the list days: one or more, the oldest first."""
     counts = Counter(paper.published.date() for paper in papers)
-    max_count = max((counts[day.date] for day in days), default=0)
+    max_count = max(counts[day.date] for day in days)
     scale = max(max_count, _MIN_SCALE)
     return Chart(
         bars=tuple(
             _build_bar(index, day, counts[day.date], scale) for index, day in enumerate(days)
         ),
-        width=max(1, len(days) * _DAY_WIDTH),
-        first_date=_axis_label(days[0].date) if days else "",
-        last_date=_axis_label(days[-1].date) if days else "",
+        width=len(days) * _DAY_WIDTH,
+        first_date=_axis_label(days[0].date),
+        last_date=_axis_label(days[-1].date),
         max_count=max_count,
         description=_describe(counts, days, max_count),
     )
@@ -89,8 +89,6 @@ def _build_bar(index: int, day: WindowDay, count: int, scale: int) -> Bar:
 
 
 def _describe(counts: Mapping[date, int], days: Sequence[WindowDay], max_count: int) -> str:
-    if not days:
-        return "No list days."
     period = f"from {short_date(days[0].date)} to {long_date(days[-1].date)}"
     subject = f"Papers on each of {format_count(len(days), 'list day')} {period}"
     if not max_count:

@@ -97,17 +97,12 @@ class FeedViews(BaseViews):
             raise ParameterError("a union", count, f"must name at most {_MAX_UNITED_FEEDS} feeds")
         feeds = [self._service.get_configured_feed(name) for name in unique_names]
         params = feed_params()
-        if params.q:
-            parse_query(params.q, URL_LIMITS)
-            feeds = [
-                replace(feed, title=f"{feed.title}: {params.q}", narrowed_by=params.q)
-                for feed in feeds
-            ]
+        feeds = [_filter_by_query(feed, params.q, "narrowed_by") for feed in feeds]
         return self._feed_response(feeds, suffix, params)
 
     def opml(self) -> Response:
         """Return the configured feeds as a list of subscriptions."""
-        suffix = choice_param("format", FORMATS, default="atom")
+        suffix = choice_param("format", FORMATS) or "atom"
         url = self._url_builder()
         return self._document_response(
             render_opml(self._config.feeds.values(), suffix, url),
@@ -149,8 +144,8 @@ class FeedViews(BaseViews):
         respond = partial(
             self._build_cacheable_response,
             url=metadata.self_url,
-            fresh_until=result.poll_after,
-            expires_at=result.cacheable_until,
+            poll_after=result.poll_after,
+            cacheable_until=result.cacheable_until,
             headers=link_headers(metadata, suffix, format_urls),
         )
         if not suffix:
@@ -188,7 +183,6 @@ class FeedViews(BaseViews):
         page: int,
         **context: object,
     ) -> str:
-        """Return one page of a feed as HTML."""
         if isinstance(result, FeedResult):
             template = "feed.html"
             artefacts = self._service.artefacts.table()
@@ -233,12 +227,12 @@ def _check_format(suffix: str) -> None:
         raise NotFound(f"Unknown format .{suffix}; use one of {known}.")
 
 
-def _filter_by_query(feed: Feed, query: str) -> Feed:
-    """Return the feed with the query, which its title then ends with."""
+def _filter_by_query(feed: Feed, query: str, field: str = "query") -> Feed:
+    """Return the feed with the query in a field of it, which its title then ends with."""
     if not query:
         return feed
     parse_query(query, URL_LIMITS)
-    return replace(feed, title=f"{feed.title}: {query}", query=query)
+    return replace(feed, title=f"{feed.title}: {query}", **{field: query})
 
 
 def _with_period_title(feed: Feed, pages: Sequence[Page]) -> Feed:

@@ -39,13 +39,11 @@ PATH_PARAMETERS = (*FeedParams._fields, "key")
 
 def feed_params() -> FeedParams:
     """Return the parameters of the request for a feed; raise ParameterError if one is invalid."""
-    digest = choice_param("digest", get_args(DigestPeriod), default="")
-    match = choice_param("match", get_args(MatchMode), default="")
     return FeedParams(
+        digest=cast("DigestPeriod | None", choice_param("digest", get_args(DigestPeriod))),
+        match=cast("MatchMode | None", choice_param("match", get_args(MatchMode))),
         q=query_param(),
         limit=int_param("limit", MAX_ENTRIES),
-        digest=cast("DigestPeriod", digest) if digest else None,
-        match=cast("MatchMode", match) if match else None,
     )
 
 
@@ -100,14 +98,14 @@ def page_param(page: int | None) -> int | None:
     return page if page and page > 1 else None
 
 
-def choice_param(name: str, choices: Collection[str], default: str) -> str:
-    """Return the value of the parameter; the default where it is absent.
+def choice_param(name: str, choices: Collection[str]) -> str | None:
+    """Return the value of the parameter; None where it is absent.
 
     Raises:
         ParameterError: It is not one of the choices.
     """
     value = request.args.get(name)
-    return default if value is None else choice_value(name, value, choices)
+    return None if value is None else choice_value(name, value, choices)
 
 
 def choice_value(name: str, value: str, choices: Collection[str]) -> str:

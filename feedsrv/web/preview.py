@@ -174,7 +174,6 @@ def _no_match_message(tree: Query, days: int, older_match_count: int | None) -> 
 
 
 def _frequency(papers: int, days: int) -> str:
-    """Return how often a paper matches, in words."""
     if not papers or not days:
         return ""
     per_day = papers / days

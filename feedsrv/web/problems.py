@@ -60,12 +60,12 @@ def problem_from_error(error: FeedsrvError, **facts: object) -> Problem:
     return Problem(mapping.status, mapping.title, headers, {"detail": str(error), **facts})
 
 
-def problem_from_http_error(error: HTTPException, **facts: object) -> Problem:
+def problem_from_http_error(error: HTTPException) -> Problem:
     """Return the problem for an error of the web framework: an unknown path, a wrong method."""
     headers = {}
     if isinstance(error, MethodNotAllowed):
         headers["Allow"] = ALLOWED_METHODS
-    return Problem(error.code or 500, error.name, headers, {"detail": error.description, **facts})
+    return Problem(error.code or 500, error.name, headers, {"detail": error.description})
 
 
 def prefers_html(request: Request) -> bool:

@@ -5,7 +5,7 @@ no answer tells whether an address is known.
 """
 
 from contextlib import suppress
-from typing import Literal
+from typing import cast, get_args
 
 import msgspec
 from flask import Flask, request
@@ -17,10 +17,11 @@ from feedsrv.feeds.client_quota import ClientQuota
 from feedsrv.feeds.metadata import feeds_title
 from feedsrv.feeds.service import Service
 from feedsrv.mail.links import CONFIRM_PATH, SUBSCRIBE_PATH, UNSUBSCRIBE_PATH, MailLinks
-from feedsrv.mail.messages import ADVERBS, Envelope, Footer, confirmation_message
+from feedsrv.mail.messages import ADVERBS, Footer, confirmation_message
 from feedsrv.mail.smtp import SMTPSender
 from feedsrv.mail.subscriptions import Subscription, Subscriptions, subscribed_feeds
 from feedsrv.mail_address import parse_mail_address
+from feedsrv.models import Period
 from feedsrv.web.base_views import BaseViews
 from feedsrv.web.params import choice_value
 from feedsrv.web.responses import set_no_store
@@ -32,7 +33,6 @@ _MAX_SHOWN = 100
 #: Attempts to subscribe in an hour for each client and for each address, a quarter of them at once.
 #: They are counted in memory, because nothing is stored of an address that did not confirm.
 _CLIENT_QUOTA, _ADDRESS_QUOTA = 12, 4
-_PERIODS: tuple[Literal["day", "week"], ...] = ("day", "week")
 
 
 class SignUpViews(BaseViews):
@@ -114,10 +114,10 @@ class SignUpViews(BaseViews):
             self._service.get_configured_feed(name)
         query = "" if names else " ".join(form.get("q", "").split())
         adhoc_feed(query)
-        period = choice_value("period", form.get("period", "week"), _PERIODS)
+        period = choice_value("period", form.get("period", "week"), get_args(Period))
         return Subscription(
             address=_parse_address(form.get("address", "")),
-            period="day" if period == "day" else "week",
+            period=cast("Period", period),
             names=names,
             query=query,
         )
@@ -133,15 +133,15 @@ class SignUpViews(BaseViews):
         """Send the message that has the link to `confirm_page`."""
         now, mail = self._service.now(), self._config.mail
         message = confirmation_message(
-            Envelope(sender=mail.sender, recipient=subscription.address, date=now),
+            self._links.confirm_url(subscription, now),
             Footer(
-                id=subscription.id,
+                subscription=subscription,
                 title=self._title(subscription),
-                period=subscription.period,
                 page_url=self._links.page_url(subscription),
                 unsubscribe_url="",
             ),
-            self._links.confirm_url(subscription, now),
+            sender=mail.sender,
+            date=now,
         )
         password = self._config.mail_password
         # Whoever waits for the page can try again.

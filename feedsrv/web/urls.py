@@ -3,7 +3,7 @@
 import re
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
-from typing import NamedTuple, Self
+from typing import NamedTuple
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 from urllib.request import parse_http_list
 from wsgiref.types import WSGIEnvironment
@@ -35,15 +35,6 @@ class URLBuilder:
     def __init__(self, base: str, credentials: Credentials | None = None) -> None:
         self._base = base
         self._credentials = credentials or Credentials()
-
-    @classmethod
-    def from_request(cls, config: Config, request: Request, credentials: Credentials) -> Self:
-        """Return a builder for the URL that the client used to reach this server.
-
-        Raises:
-            ParameterError: The request has no well-formed host.
-        """
-        return cls(base_url(config, request), credentials)
 
     def __call__(self, path: str, suffix: str = "", **parameters: object) -> str:
         """Return a URL, without empty parameters. The path is unquoted; the suffix has its dot."""

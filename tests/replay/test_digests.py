@@ -36,7 +36,7 @@ def lists(tmp_path: Path) -> Iterator[list[Listing]]:
         with closing(create_service(config, now=lambda: LAST_DAY)) as service:
             for _ in service.refresh_stale(FEED):
                 pass
-            yield [listing for _, listing in service.list_days() if listing is not None][::-1]
+            yield [listing for _, listing in service.list_days.get() if listing is not None][::-1]
 
 
 def open_server(folder: Path, redis: RedisServer, clock: Clock) -> Service:

@@ -15,20 +15,19 @@ from lxml import etree
 from feedsrv.feeds.atom import render_atom
 from feedsrv.feeds.entry import Entry, build_entries
 from feedsrv.feeds.json_feed import render_json_feed
-from feedsrv.feeds.metadata import FeedMetadata, feed_definition, feed_id
+from feedsrv.feeds.metadata import FeedMetadata, feeds_id
 from feedsrv.feeds.rss import render_rss
 from feedsrv.models import Feed, Match, Paper
 
 ATOM_NAMESPACES = {"a": "http://www.w3.org/2005/Atom"}
 FEED = Feed(name="causal", title="Causal matters", query="causal")
 METADATA = FeedMetadata(
-    id=feed_id([feed_definition(FEED)]),
+    id=feeds_id([FEED]),
     icon_url="http://my.server/static/icon.png",
     title="Causal matters",
     subtitle="Papers that match: causal",
     self_url="http://my.server/papers.atom?q=a&limit=3",
     page_url="https://huggingface.co/papers?q=causal",
-    version="0",
 )
 PAPER = Paper(
     id="2611.01234",

@@ -26,7 +26,7 @@ def upstream_papers() -> list[Json]:
 
 
 def refresh(service: Service) -> None:
-    for page, _ in service.list_days():
+    for page, _ in service.list_days.get():
         service.refresh_page(page)
 
 
@@ -159,7 +159,7 @@ def test_a_list_day_that_fails_for_days_does_not_prevent_late_risers(
     def rises(number: int) -> bool:
         service.get_feed(POPULAR)
         upstream.papers[number]["upvotes"] = 25
-        for page, listing in service.list_days():
+        for page, listing in service.list_days.get():
             if listing is not None:
                 service.refresh_page(page)
         return dates(service.get_feed(POPULAR))[number] > clock.now - timedelta(hours=1)

@@ -244,7 +244,7 @@ def list_days(clock: Clock, upstream: FakeUpstream, count: int) -> Iterator[int]
 
 
 def _has_days(service: Service, days: StoredDays) -> bool:
-    return service.list_days() == days
+    return service.list_days.get() == days
 
 
 def test_new_weights_set_the_cutoff_again_and_leave_the_entries(
@@ -292,16 +292,16 @@ def test_entries_are_stable_over_ten_days_of_restarts_and_on_two_servers(
     for _ in list_days(clock, upstream, 10):
         service = make_service(**settings)
         list(service.refresh_stale())
-        days = service.list_days()
+        days = service.list_days.get()
         wait_until(partial(_has_days, other, days))
         results = [server.get_feed(like_feed()) for server in (service, other, service)]
         assert ids_of(results[0]) == ids_of(results[1]) == ids_of(results[2])
-        oldest = service.list_days()[-1][1]
+        oldest = service.list_days.get()[-1][1]
         assert oldest is not None
         for match in results[0].matches:
             known = dates.setdefault(match.paper.id, match.paper.published)
             assert known == match.paper.published
-        in_window = {paper.id for _, day in service.list_days() if day for paper in day.papers}
+        in_window = {paper.id for _, day in service.list_days.get() if day for paper in day.papers}
         assert [each for each in entries if each in in_window] == [
             each for each in ids_of(results[0]) if each in entries
         ]
@@ -321,7 +321,7 @@ def test_a_revised_abstract_changes_no_decision(
             paper["summary"] = f"Now {ROBOT_WORDS}."
     clock.forward(days=8)
     clock.now -= timedelta(days=8)
-    for page, _ in like_service.list_days():
+    for page, _ in like_service.list_days.get():
         like_service.refresh_page(page)
     result = like_service.get_feed(like_feed())
     assert ids_of(result) == before

@@ -16,7 +16,7 @@ def decode_first_in_many_threads() -> None:
     """Fork processes that have decoded no type, and decode one in all threads at once."""
     page = Page(Kind.DAY, "2026-11-20")
     listing = Listing(page=page, papers=(), fetched_at=datetime(2026, 11, 20, tzinfo=UTC))
-    data = encode(listing)
+    data, _ = encode(listing)
 
     def decode_at(barrier: threading.Barrier) -> None:
         barrier.wait()

@@ -12,10 +12,9 @@ from flask.testing import FlaskClient
 
 from feedsrv.config import Config
 from feedsrv.feeds.service import Service
-from feedsrv.feeds.service_factory import assemble_service
+from feedsrv.feeds.service_factory import create_service
 from feedsrv.models import Kind, Listing, Page
 from feedsrv.storage.repository import Repository
-from feedsrv.upstream.client import UpstreamClient
 from feedsrv.web.app import create_app
 from tests.integration.storage import test_disk as disk_faults
 from tests.support.clock import Clock
@@ -186,9 +185,8 @@ def observe(
         ) -> tuple[Observer, Callable[[], None]]:
             seconds = [0.0]
             repository = open_store(clock=lambda: seconds[0], now=clock)
-            client = UpstreamClient(config.upstream_url, agent="test")
             service = stack.enter_context(
-                closing(assemble_service(config, client, repository, now=clock, chance=lambda: 0.5))
+                closing(create_service(config, repository, now=clock, chance=lambda: 0.5))
             )
 
             def pass_time() -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from feedsrv.errors import StoreError
 from feedsrv.models import Failure, Kind, Listing, Page
+from feedsrv.storage.backend import Area
 from feedsrv.storage.permanent_values import PermanentValues
 from feedsrv.storage.repository import Repository
 from tests.support.processes import call_in_process
@@ -59,6 +60,27 @@ def test_a_failure_is_stored_until_the_page_is_fetched(store: Repository, tmp_pa
     assert disk_store(tmp_path, UPSTREAM).get_failure(FRIDAY) == failure
     store.save_listing(make_listing(), FRIDAY)
     assert store.get_failure(FRIDAY) is None
+
+
+def has_listing(store: Repository, page: Page) -> bool:
+    return store.get_listing(page) == make_listing(page)
+
+
+def test_searches_are_found_whose_names_are_too_many_to_remember(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("feedsrv.storage.record_memory._MAX_EVICTABLE_KEYS", 2)
+    pages = [Page(Kind.SEARCH, word) for word in ("fog", "hail", "snow")]
+    writer, reader = (disk_store(tmp_path, UPSTREAM, memory_bytes=0) for _ in range(2))
+    reader.open()
+    for page in pages:
+        writer.save_listing(make_listing(page), page)
+        wait_until(partial(has_listing, reader, page))
+    reopened = disk_store(tmp_path, UPSTREAM, memory_bytes=0)
+    for store in (writer, reader, reopened):
+        assert all(has_listing(store, page) for page in pages)
+        assert len(store._records._memory.stored_keys[Area.EVICTABLE]) == 2
+        store.close()
 
 
 class PickleBomb:

@@ -13,6 +13,8 @@ from feedsrv.errors import NoDataYetError, RequestNotSentError
 from feedsrv.feeds.results import FeedResult
 from feedsrv.feeds.service import Service
 from feedsrv.models import Feed, Kind, Page
+from feedsrv.search import analysis
+from feedsrv.search.analysis import tokenize
 from feedsrv.upstream.client import UpstreamClient
 from feedsrv.upstream.events import EventEmitter
 from feedsrv.upstream.failure_tracker import FailureTracker
@@ -54,6 +56,26 @@ def test_a_refresh_is_a_conditional_request_with_the_stored_validators(
     assert upstream.if_none_match == ["", '"one"']
     assert second.papers == first.papers
     assert second.fetched_at == clock(), "an unmodified listing is fresh second"
+
+
+def test_only_papers_whose_text_is_new_are_analyzed(
+    service: Service, upstream: FakeUpstream, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = service.refresh_page(service.newest_day()).papers
+    analyzed: list[str] = []
+
+    def count_tokenize(text: str) -> list[str]:
+        analyzed.append(text)
+        return tokenize(text)
+
+    monkeypatch.setattr(analysis, "tokenize", count_tokenize)
+    upstream.papers[0].update(title="A new title", upvotes=99)
+    clock.forward(minutes=5)
+    after = service.refresh_page(service.newest_day()).papers
+    unchanged = {paper.title for paper in before} & {paper.title for paper in after}
+    assert unchanged
+    assert not unchanged & {*analyzed}
+    assert [paper.tokens.title for paper in after].count("a new title") == 1
 
 
 def test_a_listing_parsed_from_cards_is_fetched_without_validators(

@@ -63,7 +63,7 @@ def test_a_served_date_does_not_change_while_the_window_fills(
         wait_until(service.scheduler.is_idle)
         list(service.refresh_stale())
         assert Page(Kind.DAY, "2026-11-18") in {
-            page for page, stored in service.list_days() if stored
+            page for page, stored in service.list_days.get() if stored
         }
         assert served_paper(service) == (date(2026, 11, 24), 42)
 

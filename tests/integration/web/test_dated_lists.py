@@ -334,10 +334,10 @@ def test_crawling_all_dates_does_not_rebuild_the_index_of_the_window(
     client = create_app(service).test_client()
     client.get("/papers.atom?q=causal")
     wait_until(service.scheduler.is_idle)
-    index = service.stored_list_days.search_index()
+    index = service.list_days.search_index()
     for day in range(1, 29):
         assert client.get(f"/papers/date/2026-11-{day:02d}.atom").status_code == 200
-    assert service.stored_list_days.search_index() is index
+    assert service.list_days.search_index() is index
 
 
 def test_old_lists_share_the_request_budget_of_new_keywords(

@@ -146,7 +146,7 @@ def test_every_error_of_a_request_has_a_section(client: FlaskClient) -> None:
     errors: list[FeedsrvError] = [
         QueryError("", 0, ""),
         ParameterError("", "", ""),
-        UnauthorizedError(""),
+        UnauthorizedError(),
     ]
     errors += [QuotaExceededError("", 1), UnknownFeedError(""), NoDataYetError("", 1)]
     errors += [SignUpQuotaError("", 1), TokenError(""), StoreError("", "")]

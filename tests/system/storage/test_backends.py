@@ -205,6 +205,31 @@ def test_a_polled_search_is_touched(open_store: OpenStore) -> None:
     assert open_store().get_listing(SNOW) == make_listing(SNOW)
 
 
+def test_a_search_that_is_not_stored_is_not_read_from_the_backend(
+    open_store: OpenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_store().save_listing(make_listing(SNOW), SNOW)
+    store = open_store()
+    store.open()
+    read: list[StorageKey] = []
+    monkeypatch.setattr(store._records.backend, "get", read.append)
+    other = Page(Kind.SEARCH, "hail")
+    assert store.get_listing(other) is None
+    assert store.get_failure(other) is None
+    assert store.get_cutoff("hail") is None
+    assert not read
+
+
+def test_a_search_that_another_process_stores_is_found(open_store: OpenStore) -> None:
+    store_a, store_b = open_store(), open_store()
+    assert store_b.get_listing(SNOW) is None
+    assert store_b.get_cutoff("snow") is None
+    store_a.save_listing(make_listing(SNOW), SNOW)
+    cutoff = store_a.raise_cutoff("snow", NOON)
+    wait_until(lambda: store_b.get_listing(SNOW) == make_listing(SNOW))
+    wait_until(lambda: store_b.get_cutoff("snow") == cutoff)
+
+
 def put(backend: Backend, key: StorageKey, value: bytes) -> None:
     assert backend.replace(key, backend.get(key), value)
 
@@ -217,7 +242,9 @@ def test_a_backend_replaces_only_the_expected_value(open_store: OpenStore) -> No
     assert backend.replace(key, b"1", b"2")
     assert backend.get(key) == b"2"
     assert list(backend.scan(Area.DURABLE, "a [name] *")) == [(key.name, b"2")]
+    assert backend.names(Area.DURABLE, "a [name] *") == {key.name}
     assert not list(backend.scan(Area.DURABLE, "a [name] x"))
+    assert not backend.names(Area.DURABLE, "a [name] x")
     assert not backend.replace(key, b"1", None)
     assert backend.replace(key, b"2", None)
     assert backend.get(key) is None
@@ -278,7 +305,7 @@ def test_lost_values_are_rewritten_from_memory_and_the_latest_wins(
     store_a.save_listing(newer, FRIDAY)
     wait_until(partial(has_listing, store_b, newer))
     backend = store_a._records.backend
-    put(backend, StorageKey(Area.DURABLE, f"{UPSTREAM} listing {FRIDAY}"), encode(older))
+    put(backend, StorageKey(Area.DURABLE, f"{UPSTREAM} listing {FRIDAY}"), encode(older)[0])
     for store in (store_b, store_a):
         store._records._is_synchronized = False
     wait_until(lambda: all(store._records._is_synchronized for store in (store_a, store_b)))

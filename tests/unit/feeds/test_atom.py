@@ -23,10 +23,10 @@ from lxml.isoschematron import Schematron
 
 from feedsrv.feeds.deduplication import unite_listings
 from feedsrv.feeds.entry import FEED_SCHEME, KEYWORD_SCHEME
-from feedsrv.feeds.metadata import feed_definition, feed_id
+from feedsrv.feeds.metadata import feeds_id
 from feedsrv.models import Feed, Kind, Listing, Page, Paper
-from feedsrv.monitoring import incidents
-from feedsrv.monitoring.incidents import incident_feed
+from feedsrv.monitoring.incidents import incident_feed, with_event
+from feedsrv.upstream.events import LayoutChanged, ListingFetched
 from tests.support.documents import (
     ARXIV_URL,
     ATOM_NAMESPACES,
@@ -267,13 +267,10 @@ def test_the_incident_feed_is_valid_with_and_without_incidents(
 ) -> None:
     at = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
     page = Page(Kind.SEARCH, "fog & <ferries>")
-    layout_changed = incidents.with_layout_change((), page, "no data", at)
-    both = incidents.with_layout_change(layout_changed, Page(Kind.WEEK, "2026-W48"), "no list", at)
-    for known in (
-        (),
-        layout_changed,
-        incidents.with_success(both, page, has_expected_layout=True, now=at),
-    ):
+    one = with_event((), LayoutChanged(page, "no data"), at)
+    both = with_event(one, LayoutChanged(Page(Kind.WEEK, "2026-W48"), "no list"), at)
+    fetched = ListingFetched(page, Listing(page=page, papers=(), fetched_at=at))
+    for known in ((), one, with_event(both, fetched, at)):
         written = incident_feed(
             known,
             server="http://h",
@@ -299,22 +296,21 @@ def test_a_feed_links_to_itself_and_to_its_page() -> None:
 
 
 def test_the_id_of_a_feed_depends_on_its_content_and_not_on_its_name() -> None:
-    def id_of(feed: Feed) -> str:
-        return feed_id([feed_definition(feed)])
-
     same = Feed(name="other", title="Other", query="(Causal)", limit=3, link="pdf")
-    assert id_of(FEED) == id_of(same)
+    assert feeds_id([FEED]) == feeds_id([same])
     others = [
-        id_of(msgspec.structs.replace(FEED, query="diffusion")),
-        id_of(msgspec.structs.replace(FEED, sources=("daily",))),
-        id_of(msgspec.structs.replace(FEED, match="upstream")),
+        feeds_id([msgspec.structs.replace(FEED, query="diffusion")]),
+        feeds_id([msgspec.structs.replace(FEED, sources=("daily",))]),
+        feeds_id([msgspec.structs.replace(FEED, match="upstream")]),
     ]
-    assert len({id_of(FEED), *others}) == 4
-    assert id_of(FEED) == "urn:uuid:7dbb5270-c9d7-531c-9181-f1ad2b7cc378", "it must never change"
+    own = feeds_id([FEED])
+    assert len({own, *others}) == 4
+    assert own == "urn:uuid:7dbb5270-c9d7-531c-9181-f1ad2b7cc378", "it must never change"
 
 
 def test_the_id_of_a_union_does_not_depend_on_the_order() -> None:
-    assert feed_id(["a", "b"]) == feed_id(["b", "a", "a"]) != feed_id(["a"])
+    other = Feed(name="other", title="Other", query="fog")
+    assert feeds_id([FEED, other]) == feeds_id([other, FEED, FEED]) != feeds_id([FEED])
 
 
 @few_examples

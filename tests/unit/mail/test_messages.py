@@ -12,17 +12,18 @@ import msgspec
 import pytest
 
 from feedsrv.feeds.digest import rank_papers
-from feedsrv.mail.messages import Envelope, Footer, confirmation_message, digest_message
+from feedsrv.mail.messages import Footer, confirmation_message, digest_message
+from feedsrv.mail.subscriptions import Subscription
 from feedsrv.models import Digest, Feed, Match
 from tests.support.builders import make_paper
 from tests.support.documents import MarkupCollector
 
 NOW = datetime(2026, 11, 23, 7, 30, tzinfo=UTC)
-ENVELOPE = Envelope(sender="papers@example.org", recipient="ada@example.net", date=NOW)
+SENDER = "papers@example.org"
+SUBSCRIPTION = Subscription(address="ada@example.net", period="week", names=("fog",))
 FOOTER = Footer(
-    id="abcdefgh",
+    subscription=SUBSCRIPTION,
     title="Küsten & „Nebel“",
-    period="week",
     page_url="https://papers.example.org/feeds/fog?digest=week",
     unsubscribe_url=f"https://papers.example.org/mail/unsubscribe?token=abcdefgh.{'x' * 27}",
 )
@@ -39,11 +40,15 @@ def make_digest(*details: dict[str, Any], title: str = "Küsten & „Nebel“: 2
     )
 
 
+def write(digest: Digest, digest_id: str = "urn:uuid:1", footer: Footer = FOOTER) -> EmailMessage:
+    return digest_message(digest, digest_id, footer, sender=SENDER, date=NOW)
+
+
 def sent(digest: Digest | None = None, **changes: Any) -> EmailMessage:
     """Return the message as its recipient parses it."""
     footer = msgspec.structs.replace(FOOTER, **changes)
     digest = digest or make_digest({"title": "Fog <b>on</b> the Ärmelkanal", "upvotes": 9}, {})
-    return parse(bytes(digest_message(digest, "urn:uuid:1", ENVELOPE, footer)))
+    return parse(bytes(write(digest, footer=footer)))
 
 
 def parse(raw: bytes) -> EmailMessage:
@@ -62,10 +67,9 @@ def part(message: EmailMessage, kind: str) -> str:
 
 def test_a_message_has_the_headers_of_a_list() -> None:
     message = sent()
-    assert message["List-Id"] == "Küsten & „Nebel“ <abcdefgh.papers.example.org>"
-    assert message["List-Unsubscribe"] == (
-        f"<{FOOTER.unsubscribe_url}>, <mailto:papers@example.org?subject=unsubscribe%20abcdefgh>"
-    )
+    assert message["List-Id"] == f"Küsten & „Nebel“ <{SUBSCRIPTION.id}.papers.example.org>"
+    mailto = f"mailto:papers@example.org?subject=unsubscribe%20{SUBSCRIPTION.id}"
+    assert message["List-Unsubscribe"] == f"<{FOOTER.unsubscribe_url}>, <{mailto}>"
     assert message["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
     assert message["Auto-Submitted"] == "auto-generated"
     assert message["From"] == "Daily Papers <papers@example.org>"
@@ -76,14 +80,12 @@ def test_a_message_has_the_headers_of_a_list() -> None:
 
 def test_urls_in_headers_are_neither_encoded_nor_broken() -> None:
     footer = msgspec.structs.replace(FOOTER, unsubscribe_url=f"https://x.example.org/{'y' * 300}")
-    raw = bytes(digest_message(make_digest({}), "urn:uuid:1", ENVELOPE, footer))
+    raw = bytes(write(make_digest({}), footer=footer))
     assert f"<{footer.unsubscribe_url}>".encode() in raw
 
 
 def test_long_headers_are_folded() -> None:
-    raw = bytes(
-        digest_message(make_digest({}, title="Äpfel " * 60), "urn:uuid:1", ENVELOPE, FOOTER)
-    )
+    raw = bytes(write(make_digest({}, title="Äpfel " * 60)))
     headers = raw.partition(b"\r\n\r\n")[0].split(b"\r\n")
     assert all(len(line) <= 78 for line in headers if b"http" not in line and b"mailto" not in line)
     assert parse(raw)["Subject"] == ("Äpfel " * 60).strip()
@@ -91,14 +93,15 @@ def test_long_headers_are_folded() -> None:
 
 def test_the_same_message_has_the_same_id_and_no_other_has() -> None:
     digest = make_digest({})
-    other = msgspec.structs.replace(ENVELOPE, recipient="bo@example.net")
+    subscription = msgspec.structs.replace(SUBSCRIPTION, address="bo@example.net")
+    other = msgspec.structs.replace(FOOTER, subscription=subscription)
     ids = [
-        digest_message(digest, name, envelope, FOOTER)["Message-ID"]
+        write(digest, name, footer)["Message-ID"]
         for name in ("urn:uuid:1", "urn:uuid:2")
-        for envelope in (ENVELOPE, other)
+        for footer in (FOOTER, other)
     ]
     assert len(set(ids)) == 4
-    assert digest_message(digest, "urn:uuid:1", ENVELOPE, FOOTER)["Message-ID"] == ids[0]
+    assert write(digest, "urn:uuid:1", FOOTER)["Message-ID"] == ids[0]
     assert re.fullmatch(r"<[0-9a-f-]{36}@example\.org>", ids[0])
 
 
@@ -106,7 +109,7 @@ def test_a_server_without_a_url_offers_to_unsubscribe_by_mail() -> None:
     message = sent(page_url="", unsubscribe_url="")
     assert message["List-Unsubscribe"].startswith("<mailto:papers@example.org?")
     assert message["List-Unsubscribe-Post"] is None
-    assert message["List-Id"].endswith("<abcdefgh.example.org>")
+    assert message["List-Id"].endswith(f"<{SUBSCRIPTION.id}.example.org>")
     assert "http" not in part(message, "plain").partition("\n-- \n")[2]
 
 
@@ -158,7 +161,7 @@ def test_from_the_21st_paper_on_a_message_has_titles_only() -> None:
 
 def test_a_confirmation_has_its_link_in_both_parts() -> None:
     url = "https://papers.example.org/mail/confirm?token=" + "z" * 400
-    message = parse(bytes(confirmation_message(ENVELOPE, FOOTER, url)))
+    message = parse(bytes(confirmation_message(url, FOOTER, sender=SENDER, date=NOW)))
     assert message["Auto-Submitted"] == "auto-generated"
     assert message["List-Unsubscribe"] is None
     assert url in part(message, "plain")
@@ -169,4 +172,5 @@ def test_a_confirmation_has_its_link_in_both_parts() -> None:
 @pytest.mark.parametrize("adverb", ["daily", "weekly"])
 def test_the_footer_says_how_often_a_message_comes(adverb: str) -> None:
     period = "day" if adverb == "daily" else "week"
-    assert f"{adverb}, from feedsrv." in part(sent(period=period), "plain")
+    subscription = msgspec.structs.replace(SUBSCRIPTION, period=period)
+    assert f"{adverb}, from feedsrv." in part(sent(subscription=subscription), "plain")

@@ -1,15 +1,12 @@
 """The incident log."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 
-from feedsrv.models import Failure, Incidents, Kind, Page
-from feedsrv.monitoring.incidents import (
-    ALL_UPSTREAM,
-    incident_entries,
-    with_failure,
-    with_layout_change,
-    with_success,
-)
+from feedsrv.errors import FetchError
+from feedsrv.models import Failure, Incidents, Kind, Listing, Page
+from feedsrv.monitoring.incidents import ALL_UPSTREAM, incident_entries, with_event
+from feedsrv.upstream.events import FetchFailed, LayoutChanged, ListingFetched
 
 NOW = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
 TRENDING, WEEK = Page(Kind.TRENDING), Page(Kind.WEEK, "2026-W48")
@@ -24,6 +21,23 @@ def failure_lasting(hours: float) -> Failure:
         retry_at=NOW,
         since=NOW - timedelta(hours=hours),
     )
+
+
+def with_failure(
+    incidents: Incidents, page: Page, failure: Failure, outage: Failure | None, now: datetime
+) -> Incidents:
+    """Return the incidents after a page failed."""
+    error = FetchError("https://huggingface.co/x", "HTTP 503")
+    return with_event(incidents, FetchFailed(page, error, failure, outage), now)
+
+
+def with_success(
+    incidents: Incidents, page: Page, *, has_expected_layout: bool, now: datetime
+) -> Incidents:
+    """Return the incidents after a page was fetched."""
+    source: Literal["data", "cards"] = "data" if has_expected_layout else "cards"
+    listing = Listing(page=page, papers=(), fetched_at=now, parsed_from=source)
+    return with_event(incidents, ListingFetched(page, listing), now)
 
 
 def test_failures_of_less_than_six_hours_are_no_incident() -> None:
@@ -60,8 +74,9 @@ def test_an_incident_ends_when_its_own_page_is_fetched() -> None:
 
 
 def test_a_layout_change_ends_when_a_page_has_its_data_again() -> None:
-    incidents = with_layout_change((), TRENDING, "no data", NOW)
-    assert with_layout_change(incidents, TRENDING, "no data", NOW) is incidents
+    change = LayoutChanged(TRENDING, "no data")
+    incidents = with_event((), change, NOW)
+    assert with_event(incidents, change, NOW) is incidents
     assert with_success(incidents, TRENDING, has_expected_layout=False, now=NOW) is incidents
     assert with_success(incidents, TRENDING, has_expected_layout=True, now=NOW)[0].ended_at == NOW
 

@@ -1,5 +1,6 @@
 """Tokens: their boundaries, their normalization, and the analysis of papers."""
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -192,3 +193,18 @@ def test_each_field_of_an_analyzed_paper_has_its_tokens_in_order(paper: Paper) -
         map(tokenize, paper.keywords)
     )
     assert analyze(paper) == paper
+
+
+@given(papers(), papers(), st.data())
+def test_a_known_copy_changes_no_token(paper: Paper, other: Paper, data: st.DataObject) -> None:
+    names = data.draw(st.lists(st.sampled_from(paper.__struct_fields__)))
+    changes = {name: getattr(other, name) for name in {*names} - {"tokens"}}
+    known = analyze(msgspec.structs.replace(paper, **changes))
+    assert analyze(paper, known) == analyze(paper)
+
+
+def test_the_tokens_of_a_known_copy_with_the_same_text_are_used() -> None:
+    paper = make_paper("Causal models", upvotes=1)
+    tokens = PaperTokens(title="made before")
+    known = msgspec.structs.replace(paper, tokens=tokens, upvotes=2)
+    assert analyze(paper, known) == msgspec.structs.replace(paper, tokens=tokens)

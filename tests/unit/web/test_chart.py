@@ -25,7 +25,6 @@ def chart_of(counts: Counts) -> Chart:
 @pytest.mark.parametrize(
     ("counts", "description"),
     [
-        ({}, "No list days."),
         (
             {4: None, 5: 0, 6: 0},
             "Papers on each of 3 list days from 4 August to 6 August 2026: none.",
