@@ -108,10 +108,14 @@ class RecordStore:
             self._opened.set()  # nobody waits again
 
     def connect(self) -> None:
-        """Open files or connections, for which the first request would wait otherwise."""
+        """Open the files of all areas, or make them: the first request would wait for that.
+
+        A database that is made has all processes read their records again, this one now.
+        """
         with suppress(StoreError), self._breaker.guard("reads"):
             for area in Area:
                 self.backend.get(StorageKey(area, _PROBE.name))
+        self.poll()
 
     def close(self) -> None:
         """Write what is not written yet, where that is possible, and close the backend."""

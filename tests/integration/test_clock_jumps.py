@@ -269,6 +269,7 @@ def test_the_server_recovers_after_a_clock_jump(
 
     def start() -> Server:
         service = make_service(new_keywords=8, deadline=5.0, history_days=2)
+        service.repository.open()
         return Server(service, create_app(service).test_client(), upstream, clock, last_modified)
 
     upstream_day = clock.today()
