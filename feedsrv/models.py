@@ -142,7 +142,7 @@ class Paper(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
 
         In a feed whose query has counters, when it first matched. It never moves.
         """
-        return self.matched_at or _published(self.listed or self.submitted, self.id)
+        return self.matched_at or _publication_time(self.listed or self.submitted, self.id)
 
     @property
     def published_on(self) -> date:
@@ -166,7 +166,7 @@ class Paper(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
 
 
 @lru_cache(maxsize=8192)  # each poll sorts papers by it
-def _published(day: date, paper_id: str) -> datetime:
+def _publication_time(day: date, paper_id: str) -> datetime:
     minute, second = divmod(_second_of_hour(paper_id), 60)
     return datetime(day.year, day.month, day.day, 0, minute, second, tzinfo=UTC)
 

@@ -56,7 +56,7 @@ class ArtefactFetcher:
         """
         if not self._was_complete and any(map(has_artefact_condition, queries)):
             records = self.table().records
-            self._was_complete = all(paper.id in records for paper in self.papers())
+            self._was_complete = all(paper.id in records for paper in self.citable_papers())
             return self._was_complete
         return True
 
@@ -78,7 +78,7 @@ class ArtefactFetcher:
                 return
             self.sleep(pause)
 
-    def papers(self) -> tuple[Paper, ...]:
+    def citable_papers(self) -> tuple[Paper, ...]:
         """Return the papers that artefacts can cite, newest first."""
         version = self.repository.version()
         cached_version, papers = self._cached_papers

@@ -9,7 +9,7 @@ from feedsrv.models import Feed, Match
 from feedsrv.storage.repository import Repository
 
 
-def drop_matches_before_cutoff(
+def drop_matches_older_than_cutoff(
     matches: tuple[Match, ...],
     feeds: Sequence[Feed],
     limit: int | None,

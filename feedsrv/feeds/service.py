@@ -24,7 +24,7 @@ from feedsrv.feeds.adhoc import adhoc_feed
 from feedsrv.feeds.artefact_fetcher import ArtefactFetcher
 from feedsrv.feeds.atom import render_atom
 from feedsrv.feeds.closed_digests import ClosedDigests
-from feedsrv.feeds.cutoffs import drop_matches_before_cutoff
+from feedsrv.feeds.cutoffs import drop_matches_older_than_cutoff
 from feedsrv.feeds.deduplication import merge_feeds
 from feedsrv.feeds.entry import build_entries
 from feedsrv.feeds.lifetimes import MIN_LIFETIME, cacheable_until, poll_after, split_future_matches
@@ -137,7 +137,7 @@ class Service:
         size = limit or max(feed.limit or default_limit(matches) for feed in feeds)
         if page_number is None:
             start = self.list_days.window_start()
-            matches = drop_matches_before_cutoff(
+            matches = drop_matches_older_than_cutoff(
                 matches, feeds, limit, size, window_start=start, repository=self.repository
             )
         offset = ((page_number or 1) - 1) * size

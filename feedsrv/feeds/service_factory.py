@@ -118,7 +118,7 @@ def create_service(
     artefact_refresher = ArtefactRefresher(
         client=client,
         repository=repository,
-        papers=lambda: artefacts.papers(),  # noqa: PLW0108  # `artefacts` is made below
+        papers=lambda: artefacts.citable_papers(),  # noqa: PLW0108  # `artefacts` is made below
         rate_limiter=rate_limiter,
         failures=failures,
         now=now,

@@ -31,7 +31,7 @@ from feedsrv.search.query import (
     Query,
     Term,
     TermMode,
-    replace_parts,
+    replace_operands,
 )
 
 
@@ -359,7 +359,7 @@ def _set_neighbours(query: Query) -> Query:
 
     Papers may write two words as one: ``multi modal`` finds *multimodal*.
     """
-    query = replace_parts(query, _set_neighbours)
+    query = replace_operands(query, _set_neighbours)
     return And(tuple(_with_neighbours(query.parts))) if isinstance(query, And) else query
 
 

@@ -25,7 +25,7 @@ CounterName = Literal["upvotes", "comments", "stars"]
 #: prefix: the start of a word; exact: a name or id.
 TermMode = Literal["forms", "phrase", "verbatim", "prefix", "exact"]
 
-_DESCRIPTIONS: dict[TermMode, str] = {
+_MODE_DESCRIPTIONS: dict[TermMode, str] = {
     "forms": "“{}” in any form",
     "phrase": "“{}” side by side, in any form",
     "verbatim": "“{}” exactly as written",
@@ -94,7 +94,7 @@ class Term(msgspec.Struct, frozen=True):
     def describe(self) -> str:
         """Return what the term looks for, as a phrase."""
         where = self.field or "title, abstract or keywords"
-        return f"{_DESCRIPTIONS[self.mode].format(self.text)}, in {where}"
+        return f"{_MODE_DESCRIPTIONS[self.mode].format(self.text)}, in {where}"
 
 
 @lru_cache(maxsize=4096)
@@ -297,7 +297,7 @@ def has_changing_condition(query: Query) -> bool:
     return any(isinstance(leaf, CountCondition | HasArtefact) for leaf in iter_leaves(query))
 
 
-def replace_parts(query: Query, change: Callable[[Query], Query]) -> Query:
+def replace_operands(query: Query, change: Callable[[Query], Query]) -> Query:
     """Return the query with each part changed; a term or condition as it is."""
     match query:
         case And(parts):
@@ -316,7 +316,7 @@ def replace_external_conditions(
     """Return the query with each part replaced that is decided by more than a paper."""
     if isinstance(query, HasArtefact | Like):
         return change(query)
-    return replace_parts(query, lambda part: replace_external_conditions(part, change))
+    return replace_operands(query, lambda part: replace_external_conditions(part, change))
 
 
 def ignore_artefacts(query: Query, *, is_negated: bool = False) -> Query:
@@ -325,4 +325,4 @@ def ignore_artefacts(query: Query, *, is_negated: bool = False) -> Query:
         return Or(()) if is_negated else And(())  # matches none, or all
     if isinstance(query, Not):
         is_negated = not is_negated
-    return replace_parts(query, lambda part: ignore_artefacts(part, is_negated=is_negated))
+    return replace_operands(query, lambda part: ignore_artefacts(part, is_negated=is_negated))

@@ -43,7 +43,7 @@ class Vector(NamedTuple):
     words: tuple[str, ...]
     weights: "array[float]"
 
-    def pairs(self) -> Iterator[tuple[str, float]]:
+    def weighted_words(self) -> Iterator[tuple[str, float]]:
         """Return the pairs of a word and its weight."""
         return zip(self.words, self.weights, strict=True)
 
@@ -64,7 +64,7 @@ class SeedVector:
         """Return the cosine of the paper's vector with the seed vector; 1 for the only seed."""
         return sum(
             self.weights[word] * weight
-            for word, weight in vectorize(paper.tokens).pairs()
+            for word, weight in vectorize(paper.tokens).weighted_words()
             if word in self.weights
         )
 
@@ -72,7 +72,7 @@ class SeedVector:
         """Return the words of the paper that contribute most to its similarity."""
         products = {
             word: self.weights.get(word, 0) * weight
-            for word, weight in vectorize(paper.tokens).pairs()
+            for word, weight in vectorize(paper.tokens).weighted_words()
         }
         best = sorted(filter(products.get, products), key=lambda word: -products[word])[:limit]
         spelled: dict[str, str] = {}
@@ -88,7 +88,7 @@ class SimilarityIndex:
         self._size = len(papers)
         self._postings: dict[str, tuple[array[int], array[float]]] = {}
         for number, paper in enumerate(papers):
-            for word, weight in vectorize(paper.tokens).pairs():
+            for word, weight in vectorize(paper.tokens).weighted_words():
                 posting = self._postings.get(word)
                 if posting is None:
                     posting = self._postings[word] = array("I"), array("f")
@@ -127,7 +127,7 @@ def _mean_vector(papers: Sequence[Paper]) -> dict[str, float]:
     for paper in papers:
         counts = _count_words(paper.tokens)
         vector = _unit_vector(counts, term_frequency, _inverse_document_frequency)
-        for word, weight in vector.pairs():
+        for word, weight in vector.weighted_words():
             weights[word] = weights.get(word, 0) + weight / len(papers)
     return weights
 

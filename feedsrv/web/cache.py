@@ -80,11 +80,11 @@ class ResponseCache:
         self._write_lock = Lock()
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        entry = self._find(environ)
+        entry = self._find_entry(environ)
         if entry is None:
             # Only now: few addresses are rewritten, and checking one takes as long as finding it.
             environ = rewrite_environ(environ)
-            entry = self._find(environ)
+            entry = self._find_entry(environ)
             if entry is None:
                 return self.app(environ, start_response)
         cached, now = entry.cached, self.now()
@@ -127,7 +127,7 @@ class ResponseCache:
             if size <= self._entries.maxsize:
                 self._entries[key] = _CacheEntry(cached, version, self.now(), counters, size)
 
-    def _find(self, environ: WSGIEnvironment) -> _CacheEntry | None:
+    def _find_entry(self, environ: WSGIEnvironment) -> _CacheEntry | None:
         try:
             return self._entries[self._cache_key(environ)]
         except KeyError:

@@ -73,7 +73,7 @@ class HttpResponse(NamedTuple):
     body: bytes | None
 
 
-_NOT_RENDERED = Representation((), None)
+_NO_REPRESENTATION = Representation((), None)
 
 
 def build_cacheable_response(
@@ -103,8 +103,8 @@ def build_cacheable_response(
             *headers,
             *security_headers(media_type, private=private).items(),
         ),
-        plain=_NOT_RENDERED,
-        compressed=_NOT_RENDERED,
+        plain=_NO_REPRESENTATION,
+        compressed=_NO_REPRESENTATION,
         cache_scope="private" if private else "public",
         poll_after=poll_after,
         cacheable_until=cacheable_until,
