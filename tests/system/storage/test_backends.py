@@ -211,6 +211,7 @@ def test_a_search_that_is_not_stored_is_not_read_from_the_backend(
     open_store().save_listing(make_listing(SNOW), SNOW)
     store = open_store()
     store.open()
+    wait_until(lambda: store._records._is_loaded)  # again, if that made a database
     read: list[StorageKey] = []
     monkeypatch.setattr(store._records.backend, "get", read.append)
     other = Page(Kind.SEARCH, "hail")
