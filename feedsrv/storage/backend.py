@@ -55,7 +55,7 @@ class Backend(Protocol):
             announce: Whether it is a change that others have to see.
         """
 
-    def names(self, area: Area, prefix: str) -> set[str]:
+    def scan_names(self, area: Area, prefix: str) -> set[str]:
         """Return the names with this prefix of all values that `get` finds, maybe of others too."""
 
     def scan(self, area: Area, prefix: str) -> Iterator[tuple[str, bytes]]:

@@ -59,8 +59,8 @@ class DiskBackend:
                 self._journals[key.area].append(key)
         return is_replaced
 
-    def names(self, area: Area, prefix: str) -> set[str]:
-        return self._caches[area].names(prefix)
+    def scan_names(self, area: Area, prefix: str) -> set[str]:
+        return self._caches[area].scan_names(prefix)
 
     def scan(self, area: Area, prefix: str) -> Iterator[tuple[str, bytes]]:
         return self._caches[area].scan(prefix)

@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 _LOCK_TIMEOUT = 3.0
 _DATABASE = "cache.db"
 #: All that `get` can find. The name in the row itself may be damaged.
-_INDEX = "SELECT key, rowid FROM Cache INDEXED BY Cache_key_raw"
+_SELECT_FROM_INDEX = "SELECT key, rowid FROM Cache INDEXED BY Cache_key_raw"
 #: Errors of SQLite that are no fault of the file: another file would fail too.
 _ENVIRONMENT_CODES = {
     getattr(sqlite3, f"SQLITE_{name}")
@@ -117,18 +117,18 @@ class DiskCache:
         with self._write_lock:
             return self._run(work)
 
-    def names(self, prefix: str) -> set[str]:
+    def scan_names(self, prefix: str) -> set[str]:
         """Return the names with this prefix of all values that `get` finds, maybe of others too."""
-        rows = self._read(lambda connection: connection.execute(_INDEX))
+        rows = self._read_rows(lambda connection: connection.execute(_SELECT_FROM_INDEX))
         return {name for name, _ in rows if isinstance(name, str) and name.startswith(prefix)}
 
     def scan(self, prefix: str) -> Iterator[tuple[str, bytes]]:
         """Yield names with this prefix and their values, empty where damaged, the latest first."""
-        for name, stored in self._read(_latest_rows):
+        for name, stored in self._read_rows(_rows_latest_first):
             if isinstance(name, str) and isinstance(stored, bytes) and name.startswith(prefix):
                 yield name, _without_checksum(name, stored)
 
-    def _read(
+    def _read_rows(
         self, query: Callable[[sqlite3.Connection], Iterable[tuple[object, ...]]]
     ) -> Iterator[tuple[object, ...]]:
         """Yield rows; begin again where that fails, and replace files that are damaged.
@@ -243,7 +243,7 @@ class DiskCache:
         return True
 
 
-def _latest_rows(connection: sqlite3.Connection) -> Iterator[tuple[object, ...]]:
+def _rows_latest_first(connection: sqlite3.Connection) -> Iterator[tuple[object, ...]]:
     """Yield names and values as stored. Raise an error only after all that can be read."""
     errors: list[sqlite3.Error] = []
 
@@ -254,7 +254,7 @@ def _latest_rows(connection: sqlite3.Connection) -> Iterator[tuple[object, ...]]
             errors.append(error)
             return []
 
-    index = {row_id: name for name, row_id in select(_INDEX)}
+    index = {row_id: name for name, row_id in select(_SELECT_FROM_INDEX)}
     indexed = set(index.values())
     latest = select("SELECT rowid FROM Cache ORDER BY store_time DESC")
     for row_id in dict.fromkeys([*(row_id for (row_id,) in latest), *index]):

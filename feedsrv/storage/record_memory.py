@@ -84,14 +84,14 @@ class RecordMemory:
         with self.lock:
             return {*self.stored_keys[area], *self.unwritten, *self._caches[area]}
 
-    def add_stored(self, keys: Iterable[StorageKey]) -> None:
+    def mark_stored(self, keys: Iterable[StorageKey]) -> None:
         """Remember that the backend has the records."""
         for key in keys:
             stored = self.stored_keys[key.area]
             if key.area is not Area.EVICTABLE or len(stored) < _MAX_EVICTABLE_KEYS:
                 stored.add(key)
 
-    def may_be_stored(self, key: StorageKey) -> bool:
+    def may_be_in_backend(self, key: StorageKey) -> bool:
         """Return whether the backend may have the record."""
         stored = self.stored_keys[key.area]
         is_full = key.area is Area.EVICTABLE and len(stored) >= _MAX_EVICTABLE_KEYS
@@ -107,7 +107,7 @@ class RecordMemory:
         """Put the entry into memory; ``seen`` is the snapshot from before it was read."""
         cache = self._caches[key.area]
         if entry.record is not None:
-            self.add_stored([key])
+            self.mark_stored([key])
         before, polls = self.snapshot(key)
         if before is not seen.record:  # another thread stored one meanwhile, perhaps a later one
             entry = cache.get(key, entry)
@@ -126,7 +126,7 @@ class RecordMemory:
         """Have the records read again: others changed them."""
         with self.lock:
             self.poll_count += 1
-            self.add_stored(keys)
+            self.mark_stored(keys)
             for key in keys:
                 entry = self._caches[key.area].get(key)
                 if entry is not None:

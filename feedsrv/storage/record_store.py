@@ -136,7 +136,7 @@ class RecordStore:
             self.open()
         with self._lock:
             entry = self._memory.get(key)
-            is_absent = self._is_loaded and not self._memory.may_be_stored(key)
+            is_absent = self._is_loaded and not self._memory.may_be_in_backend(key)
             is_known = is_absent if entry is None else entry.is_current
             record = record_of(entry, type_)
         if not is_known or not self._is_cached(key):
@@ -254,9 +254,11 @@ class RecordStore:
         with self._breaker.guard("reads"):
             for area in Area:
                 loaded = [] if area is Area.PERMANENT else self._load_records(area)
-                keys = {StorageKey(area, name) for name in self.backend.names(area, self._prefix)}
+                keys = {
+                    StorageKey(area, name) for name in self.backend.scan_names(area, self._prefix)
+                }
                 with self._lock:
-                    self._memory.add_stored(keys)
+                    self._memory.mark_stored(keys)
                     # What the backend has and does not find has to be written again.
                     self._is_synchronized = self._is_synchronized and keys.issuperset(loaded)
         with self._lock:

@@ -101,7 +101,7 @@ class RedisBackend:
                 )
             )
 
-    def names(self, area: Area, prefix: str) -> set[str]:
+    def scan_names(self, area: Area, prefix: str) -> set[str]:
         start = self._key(StorageKey(area, prefix))
         pattern = "".join(f"[{each}]" if each in "*?[\\" else each for each in start) + "*"
         skip = len(self._prefixes[area])
@@ -110,7 +110,7 @@ class RedisBackend:
         return {key.decode(errors="replace")[skip:] for key in keys}
 
     def scan(self, area: Area, prefix: str) -> Iterator[tuple[str, bytes]]:
-        names = list(self.names(area, prefix))
+        names = list(self.scan_names(area, prefix))
         with self._translate_errors():
             for first in range(0, len(names), _BATCH):
                 batch = names[first : first + _BATCH]

@@ -243,9 +243,9 @@ def test_a_backend_replaces_only_the_expected_value(open_store: OpenStore) -> No
     assert backend.replace(key, b"1", b"2")
     assert backend.get(key) == b"2"
     assert list(backend.scan(Area.DURABLE, "a [name] *")) == [(key.name, b"2")]
-    assert backend.names(Area.DURABLE, "a [name] *") == {key.name}
+    assert backend.scan_names(Area.DURABLE, "a [name] *") == {key.name}
     assert not list(backend.scan(Area.DURABLE, "a [name] x"))
-    assert not backend.names(Area.DURABLE, "a [name] x")
+    assert not backend.scan_names(Area.DURABLE, "a [name] x")
     assert not backend.replace(key, b"1", None)
     assert backend.replace(key, b"2", None)
     assert backend.get(key) is None
