@@ -43,6 +43,7 @@ from feedsrv.search.index import Index
 from feedsrv.search.parser import parse_query
 from feedsrv.search.query import Query, iter_likes
 from feedsrv.search.search_terms import search_terms
+from feedsrv.search.word_families import base_forms
 from feedsrv.storage.repository import Repository
 from feedsrv.upstream.client import UpstreamClient
 from feedsrv.upstream.events import EventEmitter
@@ -285,11 +286,12 @@ class Service:
             index = self.list_days.search_index()
             # The first search builds the index, and loads the grammar and the word families.
             index.search(parse_query("paper"))
-            # Entries of the newest papers, which most feeds have, are rendered once for all feeds.
-            feed = adhoc_feed("")
+            # What most feeds have in common: the newest papers, and words of abstracts.
+            feed, newest = adhoc_feed(""), index.papers[:DEFAULT_LIMIT]
             metadata = feed_metadata([feed], demo=False, self_url="", page_url="", icon_url="")
-            newest = [Match(paper, (feed,)) for paper in index.papers[:DEFAULT_LIMIT]]
-            render_atom(metadata, build_entries(newest))
+            render_atom(metadata, build_entries([Match(paper, (feed,)) for paper in newest]))
+            for paper in newest:
+                list(map(base_forms, paper.tokens.abstract.split()))
 
     def is_ready(self) -> bool:
         """Return whether there is anything to serve; if not, fetch the first lists."""

@@ -1,5 +1,6 @@
 """The Flask application: routes, hooks, error handlers, and the response cache in front of them."""
 
+import codecs
 import logging
 import re
 import time
@@ -74,6 +75,7 @@ def create_app(service: Service) -> Flask:
     app = Flask("feedsrv.web")
     app.extensions["feedsrv"] = service
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
+    codecs.lookup("idna")  # or routing would load it at the first request
     # Flask's redirects respect neither public_url nor trusted proxies, but any Host.
     app.url_map.merge_slashes = False
     app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True}
