@@ -110,8 +110,11 @@ class RecordStore:
     def connect(self) -> None:
         """Open the files of all areas, or make them: the first request would wait for that.
 
-        A database that is made has all processes read their records again, this one now.
+        A database that is made has all processes read their records again, this one now. A backend
+        that has taken too long already is not waited for once more.
         """
+        if not self._is_loaded:
+            return
         with suppress(StoreError), self._breaker.guard("reads"):
             for area in Area:
                 self.backend.get(StorageKey(area, _PROBE.name))

@@ -162,9 +162,10 @@ def _check_window_fills(site: str, tmp_path: Path) -> None:
     paths = [row["path"] for row in rows]
     assert len(paths) == len(set(paths))
     assert sum("/date/" in path for path in paths) in {30, 31}, "one redirect on a holiday"
-    # A burst of four, then one each 0.1 s: any ten requests take at least 0.6 s.
-    spans = [rows[n + 9]["at"] - rows[n]["at"] for n in range(len(rows) - 9)]
-    assert min(spans) > 0.55
+    # A burst of four, then one each 0.1 s: sending any ten takes at least 0.6 s. They arrive a
+    # little later, and the first one waits for its connection.
+    spans = [rows[n + 9]["at"] - rows[n]["at"] for n in range(1, len(rows) - 9)]
+    assert min(spans) > 0.5
     assert len(days) >= 8
     with start_server(environ=environ) as started:
         server = started.url
